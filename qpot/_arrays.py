@@ -1,0 +1,139 @@
+"""The one place where arrays from outside are converted and their shapes checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import Bounds
+
+Array = NDArray[np.float64]
+BatchFunction = Callable[[Array], ArrayLike]
+BoundsLike = Bounds | Sequence[Sequence[float]] | NDArray[np.float64]
+
+
+class NonFiniteError(ValueError):
+    """A user function returned NaN or infinity; ``.point`` is where."""
+
+    def __init__(self, message: str, point: Array) -> None:
+        super().__init__(message)
+        self.point = point
+
+
+def format_point(x: ArrayLike) -> str:
+    """A point as short text for messages; long ones are cut."""
+    flat = np.ravel(np.asarray(x, dtype=float))
+    shown = ", ".join(f"{value:.6g}" for value in flat[:6])
+    return f"({shown}, ... {flat.size} coordinates)" if flat.size > 6 else f"({shown})"
+
+
+def as_points(x: Any, *, dimension: int, name: str) -> Array:
+    """Convert to a C-contiguous float64 array of points ``(n, dimension)``; one point ``(dimension,)`` is a batch of one."""
+    points = as_float_array(x, name=name)
+    if points.ndim == 1:
+        points = points[None, :]
+    if points.ndim != 2 or points.shape[1] != dimension:
+        raise ValueError(
+            f"{name} has shape {np.shape(x)}, expected (n, {dimension}) or ({dimension},): points are rows"
+        )
+    if not np.isfinite(points).all():
+        row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+        raise ValueError(f"{name} has a NaN or infinite coordinate in row {row}: {format_point(points[row])}")
+    return points
+
+
+def as_point(x: Any, *, dimension: int, name: str) -> Array:
+    """Convert one point ``(dimension,)``; objects with a ``.point`` (a minimum, a saddle) are taken at their word."""
+    points = as_points(getattr(x, "point", x), dimension=dimension, name=name)
+    if points.shape[0] != 1:
+        raise ValueError(f"{name} holds {points.shape[0]} points, expected one of shape ({dimension},)")
+    return points[0]
+
+
+def as_float_array(x: Any, *, name: str) -> Array:
+    """Convert to a C-contiguous float64 array, refusing what is not real numbers."""
+    try:
+        raw = np.asarray(x)
+        if np.iscomplexobj(raw):
+            raise TypeError("complex numbers")
+        return np.ascontiguousarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of real numbers: {error}") from error
+
+
+def as_bounds(bounds: Any, *, dimension: int, name: str = "bounds") -> tuple[Array, Array]:
+    """Lower and upper corner of a box.
+
+    Read as ``(low, high)`` pairs, one for each coordinate, as in `scipy.optimize`; `scipy.optimize.Bounds` is
+    accepted, and so are the two corners ``(lower, upper)`` where the pairs make no box.
+    """
+    if isinstance(bounds, Bounds):
+        lower = np.broadcast_to(as_float_array(bounds.lb, name=f"{name}.lb"), (dimension,))
+        upper = np.broadcast_to(as_float_array(bounds.ub, name=f"{name}.ub"), (dimension,))
+        readings = [(lower, upper)]
+    else:
+        box = as_float_array(bounds, name=name)
+        readings = []
+        if box.shape == (dimension, 2):
+            readings.append((box[:, 0], box[:, 1]))
+        if box.shape == (2, dimension):
+            readings.append((box[0], box[1]))
+        if not readings:
+            raise ValueError(
+                f"{name} has shape {box.shape}, expected ({dimension}, 2): one (low, high) pair for each coordinate"
+            )
+    for lower, upper in readings:
+        if np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all():
+            return np.array(lower), np.array(upper)
+    lower, upper = readings[0]
+    bad = int(np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper) & (lower < upper)))[0])
+    raise ValueError(
+        f"{name}: lower must be below upper and both finite, but coordinate {bad} has "
+        f"({lower[bad]:g}, {upper[bad]:g}); pass one (low, high) pair for each coordinate"
+    )
+
+
+def call_batch(function: BatchFunction, points: Array, *, shape: tuple[int, ...], name: str) -> Array:
+    """Call a user's batch function and check shape ``(n, *shape)`` and finiteness, naming function and point."""
+    values = as_float_array(function(points), name=f"the value of {name}")
+    expected = (points.shape[0], *shape)
+    if values.shape != expected:
+        raise ValueError(
+            f"{name} returned shape {values.shape} for {points.shape[0]} points, expected {expected}: "
+            "functions take a batch of points (n, d) and return one value for each row"
+        )
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values.reshape(points.shape[0], -1)).all(axis=1))[0])
+        raise NonFiniteError(
+            f"{name} returned NaN or infinity at the point {format_point(points[row])}; "
+            "restrict the bounds or make the function finite there",
+            points[row].copy(),
+        )
+    return values
+
+
+def as_positive(value: Any, *, name: str) -> float:
+    """A finite number above zero."""
+    if isinstance(value, bool) or not np.isscalar(value) or not np.isreal(value) or not 0 < float(value) < np.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def as_count(value: Any, *, name: str, minimum: int = 1) -> int:
+    """An integer not below ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+    return int(value)
+
+
+def as_rng(rng: np.random.Generator | int | None, *, name: str = "rng") -> np.random.Generator:
+    """A generator from a generator, a seed, or None (seed 0: results are deterministic unless asked otherwise)."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None:
+        return np.random.default_rng(0)
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise ValueError(f"{name} must be a numpy.random.Generator, a seed >= 0 or None, got {rng!r}")

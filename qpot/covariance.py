@@ -1,0 +1,101 @@
+"""Noise covariances a(x) = sigma(x) sigma(x)^T: constructors and the checks that every solver relies on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qpot._arrays import Array, BatchFunction, as_float_array, as_positive, format_point
+
+# Relative asymmetry that rounding in a user's formula can produce; above it the matrix is taken as wrong.
+_SYMMETRY_TOLERANCE = 1e-8
+# An eigenvalue below this fraction of the largest is zero to working precision.
+RANK_TOLERANCE = 1e-13
+
+
+def isotropic(value: float, dimension: int) -> Array:
+    """The constant covariance ``value * I`` as a ``(d, d)`` matrix.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is not a finite number above zero.
+
+    Examples
+    --------
+    >>> isotropic(2.0, 2)
+    array([[2., 0.],
+           [0., 2.]])
+    """
+    return as_positive(value, name="value") * np.eye(dimension)
+
+
+def rotated(angle: float, eigenvalues: Any) -> Array:
+    """The 2-D covariance ``R(angle) diag(eigenvalues) R(angle)^T``, angle in radians.
+
+    Examples
+    --------
+    >>> rotated(np.pi / 2, (1.0, 4.0)).round(12)
+    array([[4., 0.],
+           [0., 1.]])
+    """
+    c, s = np.cos(angle), np.sin(angle)
+    R = np.array([[c, -s], [s, c]])
+    values = as_float_array(eigenvalues, name="eigenvalues")
+    if values.shape != (2,) or (values < 0).any():
+        raise ValueError(f"eigenvalues must be two numbers >= 0, got {eigenvalues!r}")
+    return R @ np.diag(values) @ R.T
+
+
+def with_floor(covariance: BatchFunction, floor: float) -> BatchFunction:
+    """``covariance(x) + floor * I``: the explicit way out of a singular covariance.
+
+    The floor changes the model: costs are those of the floored noise and grow without bound as ``floor`` -> 0
+    where the original noise cannot push.
+
+    Raises
+    ------
+    ValueError
+        If ``floor`` is not a finite number above zero.
+    """
+    delta = as_positive(floor, name="floor")
+
+    def floored(points: Array) -> Array:
+        a = as_float_array(covariance(points), name="the value of covariance")
+        return a + delta * np.eye(a.shape[-1])
+
+    return floored
+
+
+def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
+    """Return ``a`` ``(n, d, d)`` exactly symmetric, or raise naming the worst matrix."""
+    gap = np.abs(a - np.swapaxes(a, -1, -2)).max(axis=(-1, -2))
+    scale = np.abs(a).max(axis=(-1, -2))
+    bad = gap > _SYMMETRY_TOLERANCE * scale
+    if bad.any():
+        row = int(np.argmax(gap * bad))
+        where = "" if points is None else f" at the point {format_point(points[row])}"
+        raise ValueError(
+            f"{name} is not symmetric{where}: entries differ by {gap[row]:.3g}; return sigma @ sigma.T"
+        )
+    return 0.5 * (a + np.swapaxes(a, -1, -2))
+
+
+def check_semidefinite(a: Array, points: Array | None, *, name: str) -> None:
+    """Raise if some matrix of ``a`` ``(n, d, d)`` has a negative eigenvalue beyond rounding."""
+    values = np.linalg.eigvalsh(a)
+    bad = values[:, 0] < -RANK_TOLERANCE * 100 * np.maximum(np.abs(values).max(axis=1), np.finfo(float).tiny)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        where = "" if points is None else f" at the point {format_point(points[row])}"
+        raise ValueError(
+            f"{name} is not positive semidefinite{where}: smallest eigenvalue {values[row, 0]:.6g}; "
+            "a covariance is sigma @ sigma.T"
+        )
+
+
+def singular_rows(a: Array) -> Array:
+    """Boolean mask of the matrices in ``a`` ``(n, d, d)`` that are singular to working precision."""
+    values = np.linalg.eigvalsh(a)
+    return values[:, 0] <= RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)

@@ -1,0 +1,1 @@
+"""Label-setting Hamilton-Jacobi solvers on grids."""
