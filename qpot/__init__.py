@@ -1,10 +1,41 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
+from qpot.basins import basin_of
+from qpot.ensemble import Ensemble, Occupation
+from qpot.escapes import ExitTimes, exit_times
+from qpot.finite_sums import (
+    embedded_double_well_sum,
+    least_squares_sum,
+    logistic_sum,
+    phase_retrieval_sum,
+    quadratic_sum,
+    sinusoid_sum,
+)
 from qpot.progress import reporting
 from qpot.sgd import FiniteSum
+from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import SolveError, Status
 from qpot.system import System
 
 __version__ = "0.1.0"
 
-__all__ = ["FiniteSum", "SolveError", "Status", "System", "reporting"]
+__all__ = [
+    "Ensemble",
+    "ExitTimes",
+    "FiniteSum",
+    "Occupation",
+    "SolveError",
+    "Status",
+    "System",
+    "basin_of",
+    "embedded_double_well_sum",
+    "exit_times",
+    "least_squares_sum",
+    "logistic_sum",
+    "phase_retrieval_sum",
+    "quadratic_sum",
+    "reporting",
+    "simulate_diffusion",
+    "simulate_sgd",
+    "sinusoid_sum",
+]

@@ -22,14 +22,14 @@ _SMALLEST_FRACTION = 2.0**-20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighbourhoods:
-    """Ellipsoids around attractors which the flow enters but does not leave: ``(x - a)^T M (x - a) <= radius^2``.
+    """Ellipsoids ``(x - a)^T M (x - a) <= radius^2`` that the flow enters but does not leave.
 
     Attributes
     ----------
     points : ``(k, d)``
     metrics : ``(k, d, d)``
-        Solution of the Lyapunov equation J^T M + M J = -I, scaled to largest eigenvalue 1: the ball of the same radius
-        lies within the ellipsoid.
+        Solution of the Lyapunov equation J^T M + M J = -I, scaled to largest eigenvalue 1: the ball of the
+        same radius lies within the ellipsoid.
     radii : ``(k,)``
     """
 
@@ -60,7 +60,8 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
     Raises
     ------
     ValueError
-        If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real part >= 0.
+        If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real
+        part >= 0.
     """
     d = system.dimension
     points = attractor_points(minima, dimension=d)
@@ -74,8 +75,8 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
         rate = float(np.linalg.eigvals(J).real.max())
         if rate >= 0:
             raise ValueError(
-                f"minima[{i}] = {format_point(points[i])} does not attract: the Jacobian of the drift has an eigenvalue "
-                f"with real part {rate:.3g} >= 0 there; pass points from qpot.find_minima"
+                f"minima[{i}] = {format_point(points[i])} does not attract: the drift's Jacobian has an "
+                f"eigenvalue with real part {rate:.3g} >= 0 there; pass points from qpot.find_minima"
             )
         offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))
         if offset > 1e-4 * spread:
@@ -106,7 +107,9 @@ def _directions(d: int) -> Array:
     return np.vstack([normal / np.linalg.norm(normal, axis=1, keepdims=True), axes])
 
 
-def _largest_radius(system: System, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
+def _largest_radius(
+    system: System, centre: Array, M: Array, start: float, directions: Array, index: int
+) -> float:
     # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
     surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
     radius = start
@@ -118,10 +121,10 @@ def _largest_radius(system: System, centre: Array, M: Array, start: float, direc
             drift = np.zeros_like(offsets)  # the domain ends inside; the derivative is not negative, so halve
         if (np.einsum("ni,ij,nj->n", offsets, M, drift) < 0).all():
             return 0.75 * radius  # what holds at the samples of the outer shell holds between them further in
-        radius *= 0.5
+        radius *= 0.8
     raise ValueError(
-        f"minima[{index}] = {format_point(centre)} has no neighbourhood that attracts down to a distance of {radius:.3g}; "
-        "polish the point, or its attraction is too weak to be told from rounding"
+        f"minima[{index}] = {format_point(centre)} has no neighbourhood that attracts, down to a distance of "
+        f"{radius:.3g}; polish the point, or its attraction is too weak to be told from rounding"
     )
 
 
@@ -158,13 +161,14 @@ def basin_of(
 
     Notes
     -----
-    Each point has its own adaptive step (linearly implicit up to dimension 8, explicit above) and stops in the first
-    neighbourhood whose Lyapunov function decreases along the flow.
+    Each point has its own adaptive step (linearly implicit up to dimension 8, explicit above) and stops in
+    the first neighbourhood whose Lyapunov function decreases along the flow.
 
     Examples
     --------
     >>> import numpy as np, qpot
-    >>> wells = qpot.System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> wells = qpot.System.from_loss(
+    ...     lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
     >>> basin_of(wells, [[-0.01], [0.01], [3.0]], np.array([[-1.0], [1.0]]))
     array([0, 1, 1])
     """
@@ -196,7 +200,7 @@ def basin_of(
 
 
 class _NaNDrift:
-    """The drift with NaN in the rows where the user's function fails, so that one bad trial does not stop the rest."""
+    """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
 
     def __init__(self, system: System) -> None:
         self.drift = system.drift

@@ -1,4 +1,4 @@
-"""The deterministic flow x' = b(x) of many points at once, each with its own adaptive step, until it is decided."""
+"""The deterministic flow x' = b(x) of many points at once, each with its own adaptive step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 BatchFunction = Callable[[Array], Array]
 
-# How a point ends: in an attractor's neighbourhood, at rest outside all of them, beyond the escape radius, undecided
-# after max_time or max_steps, or where the drift is not finite.
+# How a point ends: in an attractor's neighbourhood, at rest outside all of them, beyond the escape radius,
+# undecided after max_time or max_steps, or where the drift is not finite.
 ARRIVED, AT_REST, LEFT, OUT_OF_TIME, NON_FINITE = range(5)
 
-# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not matter.
+# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not
+# matter.
 IMPLICIT_DIMENSION = 8
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
 _E32 = 6.0 + np.sqrt(2.0)
@@ -42,8 +43,8 @@ def relax(
     Parameters
     ----------
     drift, jacobian : ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)`` or None
-        NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 8, the explicit
-        method is used.
+        NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 8, the
+        explicit method is used.
     points : ``(n, d)``
     attractors, metrics, radii : ``(k, d)``, ``(k, d, d)``, ``(k,)``
         Neighbourhoods (x - a)^T M (x - a) <= radius^2 that the flow cannot leave.
@@ -65,8 +66,9 @@ def relax(
 
     Notes
     -----
-    Rosenbrock pair of orders 2 and 3 (Shampine and Reichelt, SIAM J. Sci. Comput. 18, 1997, the method of ode23s),
-    linearly implicit and L-stable; explicit: Bogacki and Shampine, Appl. Math. Lett. 2 (1989), orders 3 and 2.
+    Rosenbrock pair of orders 2 and 3 (Shampine and Reichelt, SIAM J. Sci. Comput. 18, 1997, the method of
+    ode23s), linearly implicit and L-stable; explicit: Bogacki and Shampine, Appl. Math. Lett. 2 (1989),
+    orders 3 and 2.
     """
     n, d = points.shape
     end = points.copy()
@@ -99,7 +101,8 @@ def relax(
         if active.size == 0 or count == max_steps:
             break
         if count == 0:
-            # a first step that moves the point by a hundredth of the scale; the controller takes over from there
+            # a first step that moves the point by a hundredth of the scale; the controller takes over from
+            # there
             h = 0.01 * scale / np.maximum(speed[keep], 1e-300)
             # the derivative along the path tells how fast the drift itself changes
             if implicit:
@@ -146,7 +149,7 @@ def _advance(
 
 def _safely(drift: BatchFunction, trial: Array, fallback: Array) -> Array:
     """The drift at ``trial``, NaN where the trial point itself is not finite."""
-    finite = np.isfinite(trial).all(axis=1)
+    finite: NDArray[np.bool_] = np.isfinite(trial.sum(axis=1))
     if finite.all():
         return drift(trial)
     values = drift(np.where(finite[:, None], trial, fallback))
@@ -154,7 +157,9 @@ def _safely(drift: BatchFunction, trial: Array, fallback: Array) -> Array:
     return values
 
 
-def _rosenbrock_step(drift: BatchFunction, J: Array, x: Array, f: Array, h: Array) -> tuple[Array, Array, Array]:
+def _rosenbrock_step(
+    drift: BatchFunction, J: Array, x: Array, f: Array, h: Array
+) -> tuple[Array, Array, Array]:
     d = x.shape[1]
     step = h[:, None]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -180,7 +185,7 @@ def _explicit_step(drift: BatchFunction, J: None, x: Array, f: Array, h: Array) 
 
 
 def _inverse(W: Array) -> Array:
-    """Inverses of ``(n, d, d)``: by cofactors in one and two dimensions (a LAPACK call for each point costs more)."""
+    """Inverses of ``(n, d, d)``: by cofactors up to two dimensions, where LAPACK calls cost more."""
     d = W.shape[1]
     if d == 1:
         return 1.0 / W
@@ -191,7 +196,7 @@ def _inverse(W: Array) -> Array:
         inverse[:, 0, 1], inverse[:, 1, 0] = -W[:, 0, 1], -W[:, 1, 0]
         return inverse / determinant[:, None, None]
     try:
-        return np.linalg.inv(W)
+        return np.asarray(np.linalg.inv(W), dtype=np.float64)
     except np.linalg.LinAlgError:
         # an exactly singular matrix among them: NaN rejects that step, and a shorter one is regular
         regular = np.linalg.matrix_rank(W) == d

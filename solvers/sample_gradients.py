@@ -1,22 +1,23 @@
 """Compiled gradients of one sample's loss, by name; `qpot.finite_sums` has the same formulas in NumPy.
 
-A kernel is a name and its arrays. `pack` turns them into one table with a row for each sample (one memory line per
-draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients are inlined into that loop: a call that passes eight
-array structures takes as long as the gradient itself.
+A kernel is a name and its arrays. `pack` turns them into one table with a row for each sample (one memory
+line per draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients
+are inlined into that loop: a call that passes eight array structures takes as long as the gradient itself.
 
-======================  ==========================================================  =================================
+======================  ==========================================================  ========================
 name                    loss of sample i at x                                       arrays, in this order
-======================  ==========================================================  =================================
+======================  ==========================================================  ========================
 quadratic               sum_j a_ij (x_j - c_ij)^2 / 2                               a (N, d), c (N, d)
 least_squares           (<X_i, x> - y_i)^2 / 2 + w |x|^2 / 2                        X (N, d), y (N,), w ()
 logistic                log(1 + exp(-y_i <X_i, x>)) + w |x|^2 / 2, y_i = +-1        X (N, d), y (N,), w ()
 phase_retrieval         (<A_i, x>^2 - y_i)^2 / 4                                    A (N, d), y (N,)
 sinusoid                (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2, x = (w, a, b)    t (N,), y (N,)
 embedded_double_well    f(x, y) +- sqrt(3) h_k(x, y), i = 2 k (plus), 2 k + 1       s ()
-======================  ==========================================================  =================================
+======================  ==========================================================  ========================
 
-The embedded double well: f = (x^2 - 1)^2 / 4 + y^2 / 2, h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y) with
-r = sqrt(d2), d1 = 1 + s q, d2 = 1 - s q, q = (1 + tanh 2x) / 2; its gradient covariance is exactly diag(d1, d2).
+The embedded double well: f = (x^2 - 1)^2 / 4 + y^2 / 2, h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y)
+with r = sqrt(d2), d1 = 1 + s q, d2 = 1 - s q, q = (1 + tanh 2x) / 2; its gradient covariance is exactly
+diag(d1, d2).
 """
 
 from __future__ import annotations
@@ -62,14 +63,16 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
     d = _FIXED_DIMENSION.get(name, dimension)
     N = 6 if name == "embedded_double_well" else n_samples
     if (d, N) != (dimension, n_samples):
-        raise ValueError(f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}")
+        raise ValueError(
+            f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}"
+        )
     columns, constants = [np.empty((N, 0))], []
     for position, (letters, array) in enumerate(zip(shapes, arrays, strict=True)):
         values = np.asarray(array, dtype=np.float64)
         expected = tuple({"N": N, "d": d}[letter] for letter in letters)
         if values.shape != expected or not np.isfinite(values).all():
             raise ValueError(
-                f"array {position} of kernel {name!r} has shape {values.shape}, expected finite numbers {expected}"
+                f"array {position} of kernel {name!r} has shape {values.shape}, expected finite {expected}"
             )
         if letters:
             columns.append(values.reshape(N, -1))
@@ -137,7 +140,7 @@ def _add_embedded_double_well(s, i, x, y, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def all_sample_gradients(kind, table, constants, points, n_samples):  # type: ignore[no-untyped-def]
-    """Gradients of every sample at every point, ``(n, N, d)``: the kernel itself, to be held against its twin."""
+    """Gradients of every sample at every point, ``(n, N, d)``, to be held against the NumPy formulas."""
     n, d = points.shape
     out = np.zeros((n, n_samples, d))
     for r in range(n):

@@ -1,7 +1,7 @@
 """Stepping many replicas at once: compiled minibatch SGD, and vectorised NumPy steps for any functions.
 
-The outer loop runs over steps and the inner one over replicas, so that a run may be cut into slices anywhere without
-changing a number: the generator is consumed in the same order.
+The outer loop runs over steps and the inner one over replicas, so that a run may be cut into slices anywhere
+without changing a number: the generator is consumed in the same order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def sgd_steps(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Advance ``x`` and ``velocity`` ``(R, d)`` in place by ``len(rates)`` steps of minibatch SGD.
 
-    velocity <- momentum velocity - rate g, x <- x + velocity, with g the mean gradient of ``batch_size`` samples.
+    velocity <- momentum velocity - rate g, x <- x + velocity, with g the mean gradient of ``batch_size``
+    samples.
 
     Parameters
     ----------
@@ -40,12 +41,13 @@ def sgd_steps(  # type: ignore[no-untyped-def]
     rates : ``(n,)``
         Learning rate of each step.
     sampling : int
-        INDEPENDENT, WITHOUT_REPLACEMENT (inside a batch; ``order[0]`` is the work space) or RESHUFFLED (epochs;
-        ``order[r]`` and ``cursor[r]`` belong to replica r).
+        INDEPENDENT, WITHOUT_REPLACEMENT (inside a batch; ``order[0]`` is the work space) or RESHUFFLED
+        (epochs; ``order[r]`` and ``cursor[r]`` belong to replica r).
     record_at : ``(m,)`` int
         Increasing numbers of steps in this slice (1 ... n) after which ``records[m] = x``.
     targets, squared_radii : ``(k, d)``, ``(k,)``
-        A replica inside ball k stops: ``exit_step`` (counted from ``first_step``) and ``exit_target`` are set.
+        A replica inside ball k stops: ``exit_step`` (counted from ``first_step``) and ``exit_target`` are
+        set.
 
     Returns
     -------
@@ -116,10 +118,10 @@ def vectorised_steps(
     exit_step: Integers,
     exit_target: Integers,
 ) -> tuple[int, int]:
-    """`sgd_steps` for any ``increment(x, rate, rng, scratch) -> (R, d)``, called for all replicas of the block at once.
+    """`sgd_steps` for any ``increment(x, rate, rng, scratch) -> (R, d)``, one call for all replicas.
 
-    Replicas that have hit a target stay where they are; the increments of the others are drawn as if they moved on, so
-    that the random numbers of a replica do not depend on its neighbours.
+    Replicas that have hit a target stay where they are; the increments of the others are drawn as if they
+    moved on, so that the random numbers of a replica do not depend on its neighbours.
     """
     next_record = 0
     for k, rate in enumerate(rates):
@@ -164,7 +166,7 @@ def draw_batches(
 
 
 def next_in_epoch(rng: np.random.Generator, order: Integers, cursor: Integers, batch_size: int) -> Integers:
-    """The next ``batch_size`` indices of every replica's epoch ``(R, batch_size)``; epochs are reshuffled as they end."""
+    """The next indices of every replica's epoch ``(R, batch_size)``; epochs are reshuffled as they end."""
     R, N = order.shape
     rows = np.arange(R)
     chosen = np.empty((R, batch_size), dtype=np.int64)
@@ -178,11 +180,12 @@ def next_in_epoch(rng: np.random.Generator, order: Integers, cursor: Integers, b
 
 
 def lower_factor(a: Array) -> tuple[Array, int]:
-    """Lower triangular ``L`` with ``L L^T = a`` for semidefinite ``a`` ``(n, d, d)``, and the first row that is not.
+    """Lower triangular ``L``, ``L L^T = a`` for semidefinite ``a`` ``(n, d, d)``; the first row that is not.
 
-    Cholesky with zero columns where the pivot vanishes; the second value is -1 when every matrix is semidefinite.
+    Cholesky with zero columns where the pivot vanishes; the second value is -1 when every matrix is
+    semidefinite.
     """
-    n, d, _ = a.shape
+    d = a.shape[1]
     L = np.zeros_like(a)
     scale = np.abs(a).max(axis=(1, 2))
     floor = 1e-12 * scale
