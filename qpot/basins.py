@@ -12,12 +12,16 @@ from scipy.linalg import solve_continuous_lyapunov
 from scipy.spatial.distance import pdist
 from scipy.stats import qmc
 
-from qpot._arrays import Array, NonFiniteError, as_points, as_positive, format_point
+from qpot._arrays import Array, BatchFunction, NonFiniteError, as_points, as_positive, format_point
+from qpot.finite_sums import checked_kernel
+from qpot.solvers.differences import central_jacobian
 from qpot.solvers.flow import relax
+from qpot.solvers.sample_gradients import mean_gradients
 from qpot.system import System
 
 _SHELLS = np.array([0.25, 0.5, 0.75, 1.0])
 _SMALLEST_FRACTION = 2.0**-20
+_CHUNK = 100_000  # points that flow at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,20 +187,37 @@ def basin_of(
     )
     scale = float(near.radii.max())
     rate = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
-    label, _, _ = relax(
-        _NaNDrift(system),
-        system.jacobian,
-        x,
-        near.points,
-        near.metrics,
-        near.radii,
-        escape_centre=centre,
-        escape_radius=10.0 * reach,
-        rest_speed=1e-10 * rate * scale,
-        scale=scale,
-        max_time=limit,
-    )
-    return label
+    drift, jacobian = _flow_functions(system, near.points)
+    labels = [
+        relax(
+            drift,
+            jacobian,
+            piece,
+            near.points,
+            near.metrics,
+            near.radii,
+            escape_centre=centre,
+            escape_radius=10.0 * reach,
+            rest_speed=1e-8 * rate * scale,
+            scale=scale,
+            max_time=limit,
+        )[0]
+        for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
+    ]
+    return np.concatenate(labels)
+
+
+def _flow_functions(system: System, points: Array) -> tuple[BatchFunction, BatchFunction]:
+    """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
+    if system.finite_sum is None or system.finite_sum.kernel is None:
+        return _NaNDrift(system), system.jacobian
+    N = system.finite_sum.n_samples
+    kind, table, constants = checked_kernel(system.finite_sum, points)
+
+    def drift(x: Array) -> Array:
+        return np.asarray(-mean_gradients(kind, table, constants, x, N))
+
+    return drift, lambda x: central_jacobian(drift, x)
 
 
 class _NaNDrift:
