@@ -1,5 +1,7 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
+from qpot.chain import WGraph, stationary_costs, w_graph
+from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.progress import reporting
 from qpot.sgd import FiniteSum
 from qpot.solution import SolveError, Status
