@@ -13,10 +13,13 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.critical_points import Minimum, Saddle, find_minima, find_saddles
+from qpot.methods import GeometricAction
+from qpot.minimum_action import minimum_action_path
 from qpot.progress import reporting
 from qpot.sgd import FiniteSum
 from qpot.simulation import simulate_diffusion, simulate_sgd
-from qpot.solution import SolveError, Status
+from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
 
 __version__ = "0.1.0"

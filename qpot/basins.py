@@ -184,7 +184,7 @@ def basin_of(
     scale = float(near.radii.max())
     rate = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
     label, _, _ = relax(
-        _NaNDrift(system),
+        NaNDrift(system),
         system.jacobian,
         x,
         near.points,
@@ -199,7 +199,7 @@ def basin_of(
     return label
 
 
-class _NaNDrift:
+class NaNDrift:
     """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
 
     def __init__(self, system: System) -> None:
