@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from qpot._arrays import Array, as_float_array
 from qpot.sgd import FiniteSum
+from qpot.solvers.sample_gradients import all_sample_gradients, pack
 
 Integers = NDArray[np.int64]
 
@@ -190,6 +191,28 @@ def embedded_double_well_sum(s: float) -> FiniteSum:
         raise ValueError(f"s must be one finite number, got {s!r}")
     functions = _EmbeddedDoubleWell(float(value))
     return _as_sum(functions, "embedded_double_well", (float(value),), (6, 2))
+
+
+def checked_kernel(total: FiniteSum, points: Array) -> tuple[int, Array, Array]:
+    """Kind, table and constants of ``total.kernel``, held against ``total.sample_gradients`` at ``points``.
+
+    Raises
+    ------
+    ValueError
+        If the kernel is unknown, its arrays do not fit, or it is another function than ``sample_gradients``.
+    """
+    if total.kernel is None:
+        raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
+    name, arrays = total.kernel
+    kind, table, constants = pack(name, tuple(arrays), total.n_samples, total.dimension)
+    expected = total.gradients_at(points)
+    compiled = all_sample_gradients(kind, table, constants, points, total.n_samples)
+    if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
+        raise ValueError(
+            f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g}; "
+            "make them the same function or leave kernel=None"
+        )
+    return kind, table, constants
 
 
 class _Functions:

@@ -50,6 +50,14 @@ class SolveError(RuntimeError):
         self.status = status
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # keyword-only arguments: without this a failure in a worker process could not come back
+        return _rebuilt, (str(self), self.status, self.partial)
+
+
+def _rebuilt(message: str, status: Status, partial: Any) -> SolveError:
+    return SolveError(message, status=status, partial=partial)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PathSolution:

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.finite_sums import Integers
+from qpot.finite_sums import Integers, checked_kernel
 from qpot.sgd import FiniteSum
-from qpot.solvers.sample_gradients import all_sample_gradients, pack
 from qpot.solvers.stepping import (
     RESHUFFLED,
     draw_batches,
@@ -86,16 +85,7 @@ class CompiledSum:
         cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int
     ) -> CompiledSum:
         """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
-        assert total.kernel is not None
-        name, arrays = total.kernel
-        kind, table, constants = pack(name, tuple(arrays), total.n_samples, total.dimension)
-        expected = total.gradients_at(points)
-        compiled = all_sample_gradients(kind, table, constants, points, total.n_samples)
-        if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
-            raise ValueError(
-                f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g} "
-                "at the start; make them the same function or leave kernel=None"
-            )
+        kind, table, constants = checked_kernel(total, points)
         return cls(
             kind=kind,
             table=table,

@@ -147,3 +147,17 @@ def all_sample_gradients(kind, table, constants, points, n_samples):  # type: ig
         for i in range(n_samples):
             add_sample_gradient(kind, table, constants, i, points, r, out[r, i])
     return out
+
+
+@njit(cache=True, nogil=True)
+def mean_gradients(kind, table, constants, points, n_samples):  # type: ignore[no-untyped-def]
+    """Gradient of the mean loss at every point, ``(n, d)``."""
+    n, d = points.shape
+    out = np.zeros((n, d))
+    for r in range(n):
+        total = out[r]
+        for i in range(n_samples):
+            add_sample_gradient(kind, table, constants, i, points, r, total)
+        for j in range(d):
+            total[j] /= n_samples
+    return out
