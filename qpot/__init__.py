@@ -2,8 +2,20 @@
 
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
+from qpot.basins import basin_of
+from qpot.ensemble import Ensemble, Occupation
+from qpot.escapes import ExitTimes, exit_times
+from qpot.finite_sums import (
+    embedded_double_well_sum,
+    least_squares_sum,
+    logistic_sum,
+    phase_retrieval_sum,
+    quadratic_sum,
+    sinusoid_sum,
+)
 from qpot.progress import reporting
 from qpot.sgd import FiniteSum
+from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
@@ -12,14 +24,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cycle",
+    "Ensemble",
+    "ExitTimes",
     "FiniteSum",
+    "Occupation",
     "SolveError",
     "Status",
     "System",
     "WGraph",
+    "basin_of",
     "cycle_hierarchy",
+    "embedded_double_well_sum",
+    "exit_times",
+    "least_squares_sum",
+    "logistic_sum",
     "metastable_state",
+    "phase_retrieval_sum",
+    "quadratic_sum",
     "reporting",
+    "simulate_diffusion",
+    "simulate_sgd",
+    "sinusoid_sum",
     "stationary_costs",
     "stationary_distribution",
     "w_graph",

@@ -58,7 +58,7 @@ def as_float_array(x: Any, *, name: str) -> Array:
         raw = np.asarray(x)
         if np.iscomplexobj(raw):
             raise TypeError("complex numbers")
-        return np.ascontiguousarray(raw, dtype=np.float64)
+        return np.asarray(raw, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of real numbers: {error}") from error
 
