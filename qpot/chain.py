@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array
-from qpot.contraction import contraction_of
+from qpot.contraction import contraction_of, format_states
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.routes import as_routes, as_state
 from qpot.solvers.exact_sums import to_float
@@ -41,8 +41,8 @@ def w_graph(costs: Any, root: int) -> WGraph:
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
-        Cost of the route from minimum i to j, zero on the diagonal, infinite (in a sparse matrix: missing) where there
-        is no route. An entry stored twice in a sparse matrix is two parallel routes.
+        Cost of the route from minimum i to j, zero on the diagonal, infinite (in a sparse matrix: missing)
+        where there is no route. An entry stored twice in a sparse matrix is two parallel routes.
     root : int
 
     Returns
@@ -72,12 +72,14 @@ def w_graph(costs: Any, root: int) -> WGraph:
     home = contraction.the_closed_class(f"w_graph to root {i}")
     if not contraction.contains(home, i):
         raise ValueError(
-            f"root={i}: W is infinite, since the closed class {contraction.members(home)[:12]} has no way to it; "
-            "choose a root in the closed class or add the missing routes"
+            f"root={i}: W is infinite, since the closed class {format_states(contraction.members(home))} "
+            "has no way to it; choose a root in the closed class or add the missing routes"
         )
     chosen = contraction.in_tree(i)
     tails, heads = routes.tails[chosen].tolist(), routes.heads[chosen].tolist()
-    return WGraph(root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True))))
+    return WGraph(
+        root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True)))
+    )
 
 
 def stationary_costs(costs: Any) -> Array:
@@ -91,8 +93,8 @@ def stationary_costs(costs: Any) -> Array:
     Returns
     -------
     array ``(k,)``
-        Correctly rounded differences of exact sums, whatever decades the costs span; zero for the selected minima,
-        infinite for minima outside the closed class.
+        Correctly rounded differences of exact sums, whatever decades the costs span; zero for the selected
+        minima, infinite for minima outside the closed class.
 
     Raises
     ------

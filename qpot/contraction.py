@@ -1,4 +1,4 @@
-"""The contraction of the chain of minima: what W-graphs, stationary costs and the cycle hierarchy are read from."""
+"""The contraction of the chain: what W-graphs, stationary costs and cycles are read from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from qpot.routes import Routes
+from qpot.routes import Routes, is_number
 from qpot.solvers.arborescence import contract, depths
 from qpot.solvers.exact_sums import to_float, to_integer, to_limbs
 
@@ -85,7 +85,7 @@ class Contraction:
                 continue
             start[S] = len(order)
             stack.append((S, True))
-            if S < self.routes.k:
+            if not self.children[S]:
                 order.append(S)
             stack.extend((child, False) for child in reversed(self.children[S]))
         return tuple(order), tuple(start), tuple(stop)
@@ -118,8 +118,9 @@ class Contraction:
             shown = ", ".join(format_states(self.members(S)) for S in classes[:8])
             more = f" and {len(classes) - 8} more" if len(classes) > 8 else ""
             raise ValueError(
-                f"{name}: no minimum can be reached from all others, so every W is infinite; the closed classes are "
-                f"{shown}{more}. Add the missing routes between them, or ask for each class on its own"
+                f"{name}: no minimum can be reached from all others, so every W is infinite; the "
+                f"closed classes are {shown}{more}. Add the missing routes between them, or ask "
+                "for each class on its own"
             )
         return classes[0]
 
@@ -135,14 +136,16 @@ class Contraction:
         """The children of a set with the largest exit cost, ties included."""
         costs = [self.exit_costs[child] for child in self.children[S]]
         high = max(costs)
-        return tuple(child for child, cost in zip(self.children[S], costs, strict=True) if self.ties(cost, high))
+        return tuple(
+            child for child, cost in zip(self.children[S], costs, strict=True) if self.ties(cost, high)
+        )
 
     def main_states(self, S: int) -> tuple[int, ...]:
         """Minima of a set with the least W inside it, sorted; more than one is a tie."""
         found, stack = [], [S]
         while stack:
             S = stack.pop()
-            if S < self.routes.k:
+            if not self.children[S]:
                 found.append(S)
             else:
                 stack.extend(self.deepest_children(S))
@@ -151,8 +154,8 @@ class Contraction:
     def in_tree(self, root: int) -> list[int]:
         """Routes of a minimum in-tree to ``root`` (which must be in the only closed class).
 
-        The sets that hold the root are opened from the top; the other sets at each level reach the one with the root
-        along cheapest routes, and each is opened in turn with the tail of its route as its root.
+        The sets that hold the root are opened from the top; the other sets at each level reach the one with
+        the root along cheapest routes, and each is opened in turn with the tail of its route as its root.
         """
         chosen: list[int] = []
         heads, tails = self.routes.heads, self.routes.tails
@@ -162,7 +165,7 @@ class Contraction:
             home = self.child_with(level, i)
             arrivals: dict[int, list[tuple[int, int]]] = {}
             for S in level:
-                if S != home:
+                if home != S:
                     for e in self.exits[S]:
                         arrivals.setdefault(self.child_with(level, int(heads[e])), []).append((S, e))
             reached = {home}
@@ -189,6 +192,6 @@ def format_states(states: tuple[int, ...]) -> str:
 
 def contraction_of(routes: Routes, *, tolerance: float = 0.0) -> Contraction:
     """The contraction, with a check of the tolerance."""
-    if isinstance(tolerance, bool) or not np.isscalar(tolerance) or not 0 <= float(tolerance) < 0.5:  # type: ignore[arg-type]
+    if not is_number(tolerance) or not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be a number in [0, 0.5), got {tolerance!r}")
-    return Contraction.of(routes, tolerance=float(tolerance))  # type: ignore[arg-type]
+    return Contraction.of(routes, tolerance=float(tolerance))

@@ -11,10 +11,11 @@ import numpy as np
 
 from qpot._arrays import Array
 from qpot.contraction import Contraction, contraction_of, format_states
-from qpot.routes import as_routes, as_state
+from qpot.routes import as_routes, as_state, is_number
 from qpot.solvers.exact_sums import to_float
 
-# Exponents that agree to this relative tolerance are one exponent: sums of rounded costs differ in their last digits.
+# Exponents that agree to this relative tolerance are one exponent: sums of rounded costs differ in their last
+# digits.
 TIE = 1e-12
 
 
@@ -22,15 +23,15 @@ TIE = 1e-12
 class Cycle:
     """A cycle: a set of minima that the chain runs through exponentially many times before it leaves.
 
-    Single minima are the cycles at the bottom, the whole chain is the one on top. All costs are exponents: a time of
-    exponent c is exp((c + o(1)) / epsilon).
+    Single minima are the cycles at the bottom, the whole chain is the one on top. All costs are exponents: a
+    time of exponent c is exp((c + o(1)) / epsilon).
 
     Attributes
     ----------
     members : tuple of int
     main_states : tuple of int
-        Where the chain is found while it is inside; more than one is a tie. On top: the selected minima. Empty if there
-        are several closed classes, between which the start decides.
+        Where the chain is found while it is inside; more than one is a tie. On top: the selected minima.
+        Empty if there are several closed classes, between which the start decides.
     exit_cost : float
         Exponent of the exit time from every start inside; infinite for a closed class and on top.
     exit_edges : tuple of (int, int)
@@ -44,8 +45,8 @@ class Cycle:
     rotation_time_exponent : float
         Exponent of the time for one round through all children: the largest exit cost among them.
     mixing_time_exponent : float
-        Exponent of the time after which the start inside is forgotten: the second largest exit cost among the children;
-        0 for a single minimum.
+        Exponent of the time after which the start inside is forgotten: the second largest exit cost among the
+        children; 0 for a single minimum.
     """
 
     contraction: Contraction
@@ -105,7 +106,13 @@ class Cycle:
     def _pairs(self, sets: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         routes = self.contraction.routes
         return tuple(
-            sorted({(int(routes.tails[e]), int(routes.heads[e])) for S in sets for e in self.contraction.exits[S]})
+            sorted(
+                {
+                    (int(routes.tails[e]), int(routes.heads[e]))
+                    for S in sets
+                    for e in self.contraction.exits[S]
+                }
+            )
         )
 
     def walk(self) -> Iterator[tuple[int, Cycle]]:
@@ -145,14 +152,14 @@ def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`.
     tolerance : float
-        Exits of one cycle whose costs agree to this relative tolerance tie: all are kept. Zero compares the exact sums
-        of the given floats.
+        Exits of one cycle whose costs agree to this relative tolerance tie: all are kept. Zero compares the
+        exact sums of the given floats.
 
     Returns
     -------
     Cycle
-        The whole chain; smaller cycles are in ``.children``. Each cycle knows its members, main states, rotation, exit
-        cost, exit edges and mixing time exponent; ``.text()`` is the table.
+        The whole chain; smaller cycles are in ``.children``. Each cycle knows its members, main states,
+        rotation, exit cost, exit edges and mixing time exponent; ``.text()`` is the table.
 
     Raises
     ------
@@ -161,10 +168,11 @@ def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
 
     Notes
     -----
-    A set P of two or more minima is a cycle if the chain, started anywhere in P, visits all of P with probability
-    tending to one before it leaves. The exit cost is C(P) = min over i in P, j outside of (W_P(i) + V(i, j)) - min W_P
-    with W_P the W-graphs inside P (Freidlin and Wentzell, Random Perturbations of Dynamical Systems, ch. 6). Where
-    cheapest exits tie, a set that may be left by one of them without going round is not a cycle.
+    A set P of two or more minima is a cycle if the chain, started anywhere in P, visits all of P with
+    probability tending to one before it leaves. The exit cost is C(P) = min over i in P, j outside of (W_P(i)
+    + V(i, j)) - min W_P with W_P the W-graphs inside P (Freidlin and Wentzell, Random Perturbations of
+    Dynamical Systems, ch. 6). Where cheapest exits tie, a set that may be left by one of them without going
+    round is not a cycle.
 
     Examples
     --------
@@ -198,7 +206,8 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
     Returns
     -------
     tuple of int
-        One minimum, or all that have a positive probability in the limit: ties, and exit costs equal to ``log_time``.
+        One minimum, or all that have a positive probability in the limit: ties, and exit costs equal to
+        ``log_time``.
 
     Raises
     ------
@@ -207,9 +216,9 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
 
     Notes
     -----
-    Climb from the start to the smallest cycle with an exit cost above ``log_time``. If all its children have been left
-    by then, the chain sits in its main state; else it runs from child to child up to the first that holds it, and the
-    same question is asked inside that one.
+    Climb from the start to the smallest cycle with an exit cost above ``log_time``. If all its children have
+    been left by then, the chain sits in its main state; else it runs from child to child up to the first that
+    holds it, and the same question is asked inside that one.
 
     Examples
     --------
@@ -222,9 +231,11 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
     hierarchy = costs if isinstance(costs, Cycle) else cycle_hierarchy(costs, tolerance=tolerance)
     contraction = hierarchy.contraction
     i = as_state(start, contraction.routes.k, name="start")
-    if isinstance(log_time, bool) or not np.isscalar(log_time) or np.isnan(log_time):  # type: ignore[call-overload]
-        raise ValueError(f"log_time must be a number (epsilon times the logarithm of the time), got {log_time!r}")
-    c = float(log_time)  # type: ignore[arg-type]
+    if not is_number(log_time) or math.isnan(log_time):
+        raise ValueError(
+            f"log_time must be a number (epsilon times the logarithm of the time), got {log_time!r}"
+        )
+    c = float(log_time)
     found: set[int] = set()
     seen: set[int] = set()
     starts = [i]
@@ -240,26 +251,25 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
 
 
 def _left(contraction: Contraction, S: int, c: float) -> tuple[bool, bool]:
-    """Whether at time exponent c the set may have been left, and may still be held; both when c is its exit cost."""
+    """Whether at time exponent c the set may have been left, and may still be held; both at its exit cost."""
     exit_cost = contraction.exit_cost(S)
-    if exit_cost == c or (not math.isinf(exit_cost) and abs(exit_cost - c) <= contraction.tolerance * exit_cost):
-        return not math.isinf(exit_cost), True
+    if math.isinf(exit_cost):
+        return False, True
+    if abs(exit_cost - c) <= contraction.tolerance * exit_cost:
+        return True, True
     return exit_cost < c, exit_cost > c
 
 
 def _settle(contraction: Contraction, c: float, i: int) -> tuple[set[int], list[int]]:
-    """States reached from minimum i without entering a smaller cycle that holds, and entry points of those that do."""
+    """States reached from i without entering a smaller cycle that holds, and entries to those that do."""
     found: set[int] = set()
     entries: list[int] = []
     S = i
     while True:
         left, held = _left(contraction, S, c)
         if held:
-            # all children have been left by now (or S is a single minimum): the main state of S
-            if S < contraction.routes.k:
-                found.add(S)
-            else:
-                found |= set(contraction.main_states(S))
+            # all children have been left by now (or S is a single minimum)
+            found |= set(contraction.main_states(S))
         if not left:
             return found, entries
         P = contraction.parent[S]
@@ -301,13 +311,14 @@ def relaxation_exponents(costs: Any) -> Array:
     Returns
     -------
     array ``(k,)``
-        Largest first. Infinite once for each closed class; the next is the exponent of the slowest relaxation.
+        Largest first. Infinite once for each closed class; the next is the exponent of the slowest
+        relaxation.
 
     Notes
     -----
-    The eigenvalue exponents are V^(m) - V^(m+1) with V^(m) the least cost of a forest with m roots (Freidlin and
-    Wentzell, ch. 6; Wentzell 1972). In the contraction, that difference is what the best m-th root adds to the sets
-    that hold a root: the exit costs of the cycles that are not the deepest child of their parent.
+    The eigenvalue exponents are V^(m) - V^(m+1) with V^(m) the least cost of a forest with m roots (Freidlin
+    and Wentzell, ch. 6; Wentzell 1972). In the contraction, that difference is what the best m-th root adds
+    to the sets that hold a root: the exit costs of the cycles that are not the deepest child of their parent.
 
     Examples
     --------
@@ -318,7 +329,9 @@ def relaxation_exponents(costs: Any) -> Array:
     """
     contraction = contraction_of(as_routes(costs))
     deepest = {
-        max(children, key=lambda S: contraction.exit_costs[S]) for children in contraction.children if children
+        max(children, key=lambda S: contraction.exit_costs[S])
+        for children in contraction.children
+        if children
     }
     values = [contraction.exit_costs[S] for S in range(len(contraction.parent)) if S not in deepest]
     finite = [

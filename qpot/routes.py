@@ -38,16 +38,18 @@ class Routes:
 
 
 def as_routes(costs: Any, *, name: str = "costs") -> Routes:
-    """Read ``costs``: an array ``(k, k)``, a scipy.sparse matrix, or an object with ``.values`` (and ``.errors``).
+    """Read ``costs``: an array ``(k, k)``, a scipy.sparse matrix, or an object with ``.values`` (and
+    ``.errors``).
 
-    In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing entry
-    means that there is no route; a stored zero off the diagonal is a route that costs nothing, and an entry stored
-    twice is two parallel routes (they are never summed).
+    In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing
+    entry means that there is no route; a stored zero off the diagonal is a route that costs nothing, and an
+    entry stored twice is two parallel routes (they are never summed).
 
     Raises
     ------
     ValueError
-        For a matrix that is not square or empty, a diagonal that is not zero, and costs that are negative or NaN.
+        For a matrix that is not square or empty, a diagonal that is not zero, and costs that are negative or
+        NaN.
     """
     if isinstance(costs, Routes):
         return costs
@@ -75,7 +77,9 @@ def as_routes(costs: Any, *, name: str = "costs") -> Routes:
     if errors is not None:
         error_matrix = as_float_array(errors, name="costs.errors")
         if error_matrix.shape != matrix.shape:
-            raise ValueError(f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}")
+            raise ValueError(
+                f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}"
+            )
         picked = _checked_errors(error_matrix[tails, heads], tails, heads)
     return Routes(k=matrix.shape[0], tails=tails, heads=heads, costs=matrix[tails, heads], errors=picked)
 
@@ -83,7 +87,8 @@ def as_routes(costs: Any, *, name: str = "costs") -> Routes:
 def with_prefactors(routes: Routes, prefactors: Any) -> Array:
     """The prefactor of each route, ``(m,)``; ones for None.
 
-    ``prefactors`` is an array ``(k, k)`` or a scipy.sparse matrix; only entries where there is a route are read.
+    ``prefactors`` is an array ``(k, k)`` or a scipy.sparse matrix; only entries where there is a route are
+    read.
     """
     if prefactors is None:
         return np.ones(routes.tails.size)
@@ -101,10 +106,15 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"prefactors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number > 0, since there "
-            "is a route; set its cost to infinity to remove the route"
+            f"prefactors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number > 0, "
+            "since there is a route; set its cost to infinity to remove the route"
         )
     return np.ascontiguousarray(picked)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a real number (a bool is not)."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def as_state(state: Any, k: int, *, name: str) -> int:
@@ -153,17 +163,22 @@ def _from_sparse(costs: Any, name: str) -> Routes:
 def _check_square(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(
-            f"{name} has shape {shape}, expected a square (k, k): {name}[i, j] is the cost from minimum i to j"
+            f"{name} has shape {shape}, expected a square (k, k): "
+            f"{name}[i, j] is the cost from minimum i to j"
         )
 
 
 def _refuse_diagonal(i: int, diagonal: Array, name: str) -> None:
-    raise ValueError(f"{name}[{i}, {i}] = {diagonal[i]} must be 0: staying costs nothing; set the diagonal to zero")
+    raise ValueError(
+        f"{name}[{i}, {i}] = {diagonal[i]} must be 0: staying costs nothing; set the diagonal to zero"
+    )
 
 
 def _refuse_cost(i: int, j: int, value: float, name: str, *, diagonal: bool = False) -> None:
     if diagonal:
-        raise ValueError(f"{name}[{i}, {i}] = {value} must be 0: staying costs nothing; drop the diagonal entries")
+        raise ValueError(
+            f"{name}[{i}, {i}] = {value} must be 0: staying costs nothing; drop the diagonal entries"
+        )
     raise ValueError(
         f"{name}[{i}, {j}] = {value} must be a number >= 0, or infinity (in a sparse matrix: no entry) "
         "where there is no route"
@@ -175,6 +190,7 @@ def _checked_errors(errors: Array, tails: Integers, heads: Integers) -> Array:
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"costs.errors[{tails[e]}, {heads[e]}] = {errors[e]} must be a number >= 0, since there is a route"
+            f"costs.errors[{tails[e]}, {heads[e]}] = {errors[e]} must be a number >= 0, since there "
+            "is a route"
         )
     return np.ascontiguousarray(errors)

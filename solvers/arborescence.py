@@ -1,19 +1,22 @@
 """Minimum in-trees to every root at once: one contraction of the digraph.
 
-Every node leaves by its cheapest edges. A set of nodes whose cheapest edges all stay inside it and that they connect
-strongly is contracted into one node, and the cost of every edge out of it is reduced by what its tail node has paid so
-far. This is the contraction of Chu, Liu and Edmonds carried on without a root, with all ties kept.
+Every node leaves by its cheapest edges. A set of nodes whose cheapest edges all stay inside it and that they
+connect strongly is contracted into one node, and the cost of every edge out of it is reduced by what its tail
+node has paid so far. This is the contraction of Chu, Liu and Edmonds carried on without a root, with all ties
+kept.
 
-Why it answers all roots. Let lam(S) >= 0 be the reduced cost at which a contracted set S (or a single node) leaves, and
-D(i) the sum of lam(S) over the sets S that contain i, the last one excluded. The numbers lam(S) of the sets without the
-root r are feasible for the dual of the in-tree problem: by construction the sum of lam(S) over sets with i in S and j
-outside is at most the cost of (i, j). Undoing the contractions that contain r leaves a family of disjoint sets, each of
-which has an edge out of it on which that inequality is an equality; following them and undoing the rest in the same way
-gives an in-tree to r that leaves every S without r exactly once. Primal equals dual, so
+Why it answers all roots. Let lam(S) >= 0 be the reduced cost at which a contracted set S (or a single node)
+leaves, and D(i) the sum of lam(S) over the sets S that contain i, the last one excluded. The numbers lam(S)
+of the sets without the root r are feasible for the dual of the in-tree problem: by construction the sum of
+lam(S) over sets with i in S and j outside is at most the cost of (i, j). Undoing the contractions that
+contain r leaves a family of disjoint sets, each of which has an edge out of it on which that inequality is an
+equality; following them and undoing the rest in the same way gives an in-tree to r that leaves every S
+without r exactly once. Primal equals dual, so
 
     W(r) = sum of lam(S) over S without r = constant - D(r),      W(r) - min W = max D - D(r).
 
-The same argument with several roots R gives the minimum over forests: W(R) = sum of lam(S) over S that contain none of R.
+The same argument with several roots R gives the minimum over forests: W(R) = sum of lam(S) over S that
+contain none of R.
 """
 
 from __future__ import annotations
@@ -148,8 +151,8 @@ def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
     closed = np.zeros(size, dtype=np.bool_)
     first = np.full(size, -1, dtype=np.int64)
     following = np.full(m, -1, dtype=np.int64)
-    # a heap holds the nodes of a set by the reduced cost of their current edge, the cheapest that leaves the set
-    # (checked when the node comes to the top)
+    # a heap holds the nodes of a set by the reduced cost of their current edge, the cheapest that leaves the
+    # set (checked when the node comes to the top)
     edge = starts[:k].copy()
     child = np.full(k, -1, dtype=np.int64)
     sibling = np.full(k, -1, dtype=np.int64)
@@ -173,8 +176,9 @@ def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
         if starts[i] < starts[i + 1]:
             heap[i] = i
 
-    # Path-based search for strongly connected components (Gabow) on the graph of cheapest edges, which grows while
-    # it is searched: a component that nothing leaves becomes one set, and the search goes on from that set.
+    # Path-based search for strongly connected components (Gabow) on the graph of cheapest edges, which grows
+    # while it is searched: a component that nothing leaves becomes one set, and the search goes on from that
+    # set.
     for start in range(k):
         if state[start] != _UNSEEN:
             continue
@@ -270,7 +274,7 @@ def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def depths(n, parent, leave, closed):  # type: ignore[no-untyped-def]
-    """D(S): the sum of lam over the sets that contain S, itself included and closed ones left out, ``(n, L)``."""
+    """D(S), ``(n, L)``: the sum of lam over S and the sets around it, closed ones left out."""
     D = np.zeros((n, leave.shape[1]), dtype=np.int64)
     for S in range(n - 1, -1, -1):
         if not closed[S]:

@@ -1,8 +1,8 @@
 """Sums of floats without rounding: fixed-point numbers of several 32-bit limbs, most significant first.
 
 A set of floats is a set of integers times one power of two. Rows of ``L`` limbs (int64, all but the first in
-[0, 2^32), the first signed) hold those integers, so that sums and differences of costs that span any number of decades
-are exact, and two of them are equal exactly when they are.
+[0, 2^32), the first signed) hold those integers, so that sums and differences of costs that span any number
+of decades are exact, and two of them are equal exactly when they are.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def sign_of(a):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def at_most(a, tolerance, b):  # type: ignore[no-untyped-def]
-    """Whether ``a <= tolerance * b`` for ``a, b >= 0`` and ``tolerance < 1``; rounded, except that zero is zero."""
+    """Whether ``a <= tolerance * b`` for ``a, b >= 0``, ``tolerance < 1``; rounded, but zero is zero."""
     if sign_of(a) == 0:
         return True
     if tolerance == 0.0:
