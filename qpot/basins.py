@@ -213,7 +213,7 @@ def basin_of(
 def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
     if system.finite_sum is None or system.finite_sum.kernel is None:
-        return _NaNDrift(system), system.jacobian
+        return NaNDrift(system), system.jacobian
     N = system.finite_sum.n_samples
     kind, table, constants = checked_kernel(system.finite_sum, points)
 
@@ -223,7 +223,7 @@ def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     return drift, lambda x: central_jacobian(drift, x)
 
 
-class _NaNDrift:
+class NaNDrift:
     """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
 
     def __init__(self, system: System) -> None:
