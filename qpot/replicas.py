@@ -132,8 +132,9 @@ class _Run:
             self.failure = min(failures)
             self.recorded = int(np.searchsorted(self.record_steps, self.failure[0], side="left"))
             return False
-        self.blocks = [block for block, _, _ in results]
-        self.recorded, self.done = end, job.first_step + job.length
+        blocks, done = [block for block, _, _ in results], job.first_step + job.length
+        # one statement without a call: Ctrl-C comes before or after it
+        self.blocks, self.recorded, self.done = blocks, end, done
         return True
 
     def outcome(self, status: Status, reason: str) -> Outcome:

@@ -127,7 +127,7 @@ class VectorisedSteps:
 
     increment: Callable[[Array, float, np.random.Generator, Any], Array]
     momentum: float
-    block_size: int = 256
+    block_size: int = 512
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
         # a run that diverges overflows on the way; it is reported as what it is, not as a warning

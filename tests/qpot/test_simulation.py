@@ -317,6 +317,16 @@ def test_learning_rate_beyond_stability_is_refused_with_the_number(momentum: flo
     assert np.isfinite(run.points).all()
 
 
+def test_stability_in_many_dimensions_comes_from_products() -> None:
+    curvatures = np.linspace(0.5, 4.0, 150)
+    total = qpot.quadratic_sum(np.tile(curvatures, (2, 1)), np.stack([np.ones(150), -np.ones(150)]))
+    system = qpot.System.from_finite_sum(total)
+    options: dict[str, Any] = {"steps": 1, "start": np.zeros(150), "replicas": 2}
+    with pytest.raises(ValueError, match=r"grow there from 0\.5 on \(2 / 4,"):
+        qpot.simulate_sgd(system, learning_rate=0.51, **options)
+    qpot.simulate_sgd(system, learning_rate=0.49, **options)
+
+
 def test_stability_of_a_focus_counts_the_rotation() -> None:
     # eigenvalues -1 +- 3i: |1 + h lambda| < 1 for h < 2 / 10
     system = qpot.System(
