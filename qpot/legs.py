@@ -181,7 +181,9 @@ def uphill_leg(
     return _best(solutions, iterations)
 
 
-def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction) -> PathSolution:
+def downhill_leg(
+    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
+) -> PathSolution:
     """The free descent from a saddle along one side of its unstable direction to a minimum."""
     shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
     trajectory = descent(system, saddle + shift * direction, towards=minimum)
@@ -288,7 +290,7 @@ def _best(solutions: list[PathSolution], iterations: int) -> PathSolution:
     """The cheapest converged path, with the other distinct ones as alternatives."""
     ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
     best = ordered[0]
-    others = []
+    others: list[PathSolution] = []
     for other in ordered[1:]:
         known = [best, *others]
         if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):

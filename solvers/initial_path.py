@@ -48,14 +48,11 @@ def timed_path(
     floor = 0.05 * np.median(middle) + 1e-3 * rates.min() * total
     if slow_start > 0.0 or slow_end > 0.0:
         # close to a fixed point the speed is proportional to the distance; elsewhere a stall is only a poor guess
-        near = np.minimum(
-            s[1:] if slow_start > 0 else np.inf, (1.0 - s[:-1]) if slow_end > 0 else np.inf
-        )
+        near = np.minimum(s[1:] if slow_start > 0 else np.inf, (1.0 - s[:-1]) if slow_end > 0 else np.inf)
         floor = floor * np.minimum(near / 0.05, 1.0)
     times = np.concatenate([[0.0], np.cumsum(ds / np.maximum(middle, floor))])
     density = np.interp(0.5 * (s[1:] + s[:-1]), s, s * 0.0 + 1.0) * np.diff(s) + 0.7 * np.diff(times) / times[-1]
     cumulative = np.concatenate([[0.0], np.cumsum(density)])
     breaks = np.interp(np.linspace(0.0, cumulative[-1], n_elements + 1), cumulative, times)
     guess = ElementPath(times, points, 1)
-    path = guess.on(breaks, degree)
-    return path
+    return guess.on(breaks, degree)

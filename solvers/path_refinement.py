@@ -103,7 +103,12 @@ def refine_path(
 
 
 def _report(
-    lagrangian: Lagrangian, solved: Minimization, checked: Minimization, tail: float, iterations: int, status: int
+    lagrangian: Lagrangian,
+    solved: Minimization,
+    checked: Minimization,
+    tail: float,
+    iterations: int,
+    status: int,
 ) -> RefinedPath:
     q = checked.path.degree + 3
     fine = geometric_action_value(lagrangian, checked.path, 2 * q)
@@ -222,7 +227,9 @@ def curve_distance(first: ElementPath, second: ElementPath) -> float:
 
 
 def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
-    times = np.unique(np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)]))
+    times = np.unique(
+        np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)])
+    )
     points, _ = path.at(times)
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     u = np.linspace(0.0, s[-1], 101)
