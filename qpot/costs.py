@@ -36,7 +36,7 @@ class TransitionCosts:
     errors : array (k, k)
         Error estimates of the entries, summed along routes; 0 on the diagonal and where there is no route.
     direct : array (k, k)
-        Cost of the cheapest single leg over one saddle; inf where no saddle connects the two minima.
+        Cost of the cheapest single leg over one saddle, zero diagonal; inf where no saddle connects the two minima.
     paths : mapping (i, j) -> PathSolution
         The cheapest single leg of every connected pair: uphill to the saddle, then the free descent.
     minima : tuple of Minimum
@@ -281,6 +281,7 @@ def _assembled(
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
     values, errors = _routes(direct, leg_errors)
+    np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan
     return TransitionCosts(
@@ -308,5 +309,5 @@ def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
 
 def _sparse_ready(direct: Array) -> Any:
     """As a sparse matrix, in which a cost of zero is an edge and only inf is none."""
-    rows, columns = np.nonzero(np.isfinite(direct))
+    rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
     return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)

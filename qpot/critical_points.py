@@ -185,10 +185,11 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
 
 
 def as_minimum(system: System, point: Array) -> Minimum:
+    point = tidy(point)
     hessian = hessian_at(system, point)
     rates = np.linalg.eigvals(hessian).astype(complex)
     return Minimum(
-        point=tidy(point),
+        point=point,
         loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
         hessian=hessian,
         rates=rates[np.lexsort((rates.imag, rates.real))],

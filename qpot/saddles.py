@@ -152,7 +152,7 @@ def _border_states(system: System, attractors: Array, near: Any) -> Array:
 
 def _classified(system: System, points: Array, attractors: Array, near: Any, size: float) -> list[Saddle]:
     saddles = []
-    for point in points:
+    for point in (tidy(p) for p in points):
         hessian = hessian_at(system, point)
         rates, vectors = np.linalg.eig(hessian)
         flat = FLAT * np.abs(rates).max()
@@ -169,7 +169,7 @@ def _classified(system: System, points: Array, attractors: Array, near: Any, siz
             first, second, direction = second, first, -direction
         saddles.append(
             Saddle(
-                point=tidy(point),
+                point=point,
                 connects=(first, second),
                 loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
                 hessian=hessian,
