@@ -1,9 +1,10 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
+from qpot import gallery
 from qpot.basins import basin_of
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
-from qpot.critical_points import Minimum, Saddle, find_minima, find_saddles
+from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
@@ -17,7 +18,9 @@ from qpot.finite_sums import (
 )
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
+from qpot.prediction import Prediction, predict, prediction_from_costs
 from qpot.progress import reporting
+from qpot.saddles import find_saddles
 from qpot.sgd import FiniteSum
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
@@ -35,6 +38,7 @@ __all__ = [
     "Minimum",
     "Occupation",
     "PathSolution",
+    "Prediction",
     "Saddle",
     "SolveError",
     "Status",
@@ -47,11 +51,14 @@ __all__ = [
     "exit_times",
     "find_minima",
     "find_saddles",
+    "gallery",
     "least_squares_sum",
     "logistic_sum",
     "metastable_state",
     "minimum_action_path",
     "phase_retrieval_sum",
+    "predict",
+    "prediction_from_costs",
     "quadratic_sum",
     "reporting",
     "simulate_diffusion",

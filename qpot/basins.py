@@ -118,9 +118,7 @@ def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
     return result
 
 
-def _largest_radius(
-    drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int
-) -> float:
+def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
     # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
     surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
     radius = start

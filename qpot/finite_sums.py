@@ -45,9 +45,7 @@ def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
     a = as_float_array(curvatures, name="curvatures")
     a = np.full(c.shape, float(a)) if a.ndim == 0 else _table(a, name="curvatures")
     if a.shape != c.shape:
-        raise ValueError(
-            f"curvatures has shape {a.shape} but centres {c.shape}; one row for each sample in both"
-        )
+        raise ValueError(f"curvatures has shape {a.shape} but centres {c.shape}; one row for each sample in both")
     return _as_sum(_Quadratic(a, c), "quadratic", (a, c), c.shape)
 
 
@@ -100,9 +98,7 @@ def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> Fi
     """
     y = as_float_array(labels, name="labels")
     if not np.isin(y, (-1.0, 1.0)).all():
-        raise ValueError(
-            f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1"
-        )
+        raise ValueError(f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1")
     return _linear(_Logistic, "logistic", features, y, weight_decay)
 
 
@@ -322,9 +318,7 @@ class _EmbeddedDoubleWell(_Functions):
         self.s = s
         # for |s| < 1 the embedding exists everywhere: r'^2 <= s^2 / (4 d2) stays below d1
         if not abs(s) < 1.0:
-            raise ValueError(
-                f"s={s:g}: the covariance diag(1 + s q, 1 - s q) is positive definite only for -1 < s < 1"
-            )
+            raise ValueError(f"s={s:g}: the covariance diag(1 + s q, 1 - s q) is positive definite only for -1 < s < 1")
         # With u = tanh 2x the first embedding coordinate has the slope g(u) = A + B u + (1 - u^2) k(u), k
         # smooth, so that its integral over x is A x + (B / 2) log cosh 2x + (1 / 2) int k du.
         self.A, self.B = 0.5 * (np.sqrt(1.0 + s) + 1.0), 0.5 * (np.sqrt(1.0 + s) - 1.0)
@@ -407,12 +401,8 @@ def _table(values: Any, *, name: str) -> Array:
 
 def _check_targets(table: Array, y: Array, table_name: str, name: str) -> None:
     if y.shape != (table.shape[0],) or table.shape[0] == 0:
-        raise ValueError(
-            f"{name} has shape {y.shape}, expected ({table.shape[0]},): one for each row of {table_name}"
-        )
+        raise ValueError(f"{name} has shape {y.shape}, expected ({table.shape[0]},): one for each row of {table_name}")
     for label, array in ((table_name, table), (name, y)):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array.reshape(table.shape[0], -1)).all(axis=1))[0])
-            raise ValueError(
-                f"{label} has a NaN or infinite entry in row {row}; remove or repair that sample"
-            )
+            raise ValueError(f"{label} has a NaN or infinite entry in row {row}; remove or repair that sample")

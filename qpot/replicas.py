@@ -66,9 +66,7 @@ def run_replicas(
     them.
     """
     check_sendable(update, executor, what="the system")
-    balls = (
-        np.empty((0, start.shape[1])) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
-    )
+    balls = np.empty((0, start.shape[1])) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
     squared = np.empty(0) if radii is None else np.asarray(radii, dtype=np.float64) ** 2
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
     run = _Run(_blocks(start, update.block_size, rng, n_samples, sampling), start, record_steps)
@@ -180,8 +178,7 @@ def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, 
     """Advance a copy of the block; the one given stays, so that an interrupted slice leaves no trace."""
     update, block, job = task
     arrays: dict[str, NDArray[Any]] = {
-        name: getattr(block, name).copy()
-        for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target")
+        name: getattr(block, name).copy() for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target")
     }
     moved = replace(block, **arrays)  # type: ignore[arg-type]
     records = np.empty((job.record_at.size, *moved.x.shape))

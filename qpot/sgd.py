@@ -90,7 +90,7 @@ class FiniteSum:
         def reduce(x: Array) -> Array:
             g = self.gradients_at(x)
             centred = g - g.mean(axis=1, keepdims=True)
-            return np.swapaxes(centred, 1, 2) @ centred / self.n_samples
+            return np.asarray(np.swapaxes(centred, 1, 2) @ centred / self.n_samples, dtype=np.float64)
 
         return self._reduced(points, reduce, self.n_samples * self.dimension)
 

@@ -127,9 +127,7 @@ class System:
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
         negative_gradient = _Negated(_Checked(gradient, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
-        system = cls(
-            drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian
-        )
+        system = cls(drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian)
         object.__setattr__(system, "gradient_drift", True)
         return system
 

@@ -81,9 +81,7 @@ class CompiledSum:
     block_size: int = 8
 
     @classmethod
-    def of(
-        cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int
-    ) -> CompiledSum:
+    def of(cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int) -> CompiledSum:
         """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
         kind, table, constants = checked_kernel(total, points)
         return cls(

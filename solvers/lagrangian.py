@@ -87,8 +87,8 @@ class DiffusionLagrangian:
         """H(x, p) = b.p + p.a p / 2."""
         linear = np.einsum("ni,ni->n", self.drift(x), p)
         if self.constant is not None:
-            return linear + 0.5 * np.einsum("ni,ij,nj->n", p, self.constant, p)
-        return linear + 0.5 * _quadratic(self.covariance(x), p)
+            return np.asarray(linear + 0.5 * np.einsum("ni,ij,nj->n", p, self.constant, p), dtype=np.float64)
+        return np.asarray(linear + 0.5 * _quadratic(self.covariance(x), p), dtype=np.float64)
 
     def geometric(self, x: Array, v: Array) -> Array:
         """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
@@ -160,15 +160,15 @@ def _inverse(a: Array, x: Array) -> Array:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise SingularCovarianceError(x[row].copy(), values[row])
-    return (vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return np.asarray((vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2), dtype=np.float64)
 
 
 def _times(matrix: Array, vector: Array) -> Array:
-    return np.einsum("nij,nj->ni", matrix, vector)
+    return np.asarray(np.einsum("nij,nj->ni", matrix, vector), dtype=np.float64)
 
 
 def _quadratic(matrix: Array, vector: Array) -> Array:
-    return np.einsum("ni,nij,nj->n", vector, matrix, vector)
+    return np.asarray(np.einsum("ni,nij,nj->n", vector, matrix, vector), dtype=np.float64)
 
 
 def _gram_gap(inverse: Array, b: Array, v: Array, bb: Array, vv: Array) -> Array:

@@ -63,9 +63,7 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
     d = _FIXED_DIMENSION.get(name, dimension)
     N = 6 if name == "embedded_double_well" else n_samples
     if (d, N) != (dimension, n_samples):
-        raise ValueError(
-            f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}"
-        )
+        raise ValueError(f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}")
     columns, constants = [np.empty((N, 0))], []
     for position, (letters, array) in enumerate(zip(shapes, arrays, strict=True)):
         values = np.asarray(array, dtype=np.float64)

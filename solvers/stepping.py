@@ -147,9 +147,7 @@ def vectorised_steps(
     return -1, -1
 
 
-def draw_batches(
-    rng: np.random.Generator, n_samples: int, replicas: int, batch_size: int, sampling: int
-) -> Integers:
+def draw_batches(rng: np.random.Generator, n_samples: int, replicas: int, batch_size: int, sampling: int) -> Integers:
     """Sample indices ``(replicas, batch_size)``, independent or without replacement inside each row."""
     if sampling == INDEPENDENT:
         return rng.integers(0, n_samples, size=(replicas, batch_size))
