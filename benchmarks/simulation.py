@@ -78,9 +78,7 @@ def main(seconds: float) -> None:
                 R: int = replicas,
                 eta: float = learning_rate,
             ) -> Any:
-                return qpot.simulate_sgd(
-                    system, learning_rate=eta, steps=steps, start=start, replicas=R, record=steps
-                )
+                return qpot.simulate_sgd(system, learning_rate=eta, steps=steps, start=start, replicas=R, record=steps)
 
             print(f"{name + ', ' + label:58s} {rate(run, replicas, seconds) / 1e6:9.2f}")
 

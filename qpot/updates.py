@@ -170,6 +170,16 @@ class MinibatchIncrement:
         if g.shape != (R, B, total.dimension):
             name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
             raise ValueError(f"{name} gave gradients of shape {g.shape}, expected {(R, B, total.dimension)}")
+        finite = np.isfinite(g).all(axis=(1, 2))
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
+            sample = index[row, int(np.flatnonzero(~np.isfinite(g[row]).all(axis=1))[0])]
+            raise NonFiniteError(
+                f"{name} returned NaN or infinity for sample {sample} at the point {format_point(x[row])}; "
+                "lower the learning rate or make the function finite there",
+                x[row].copy(),
+            )
         result: Array = -rate * g.mean(axis=1)
         return result
 

@@ -137,25 +137,22 @@ def _add_embedded_double_well(s, i, x, y, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def all_sample_gradients(kind, table, constants, points, n_samples):  # type: ignore[no-untyped-def]
+def _summed_gradients(kind, table, constants, points, n_samples, group):  # type: ignore[no-untyped-def]
+    """Gradients summed over ``group`` consecutive samples at every point, ``(n, N / group, d)``."""
+    n, d = points.shape
+    out = np.zeros((n, n_samples // group, d))
+    for r in range(n):
+        for i in range(n_samples):
+            add_sample_gradient(kind, table, constants, i, points, r, out[r, i // group])
+    return out
+
+
+# One kernel compiled for both: the loop body holds every formula.
+def all_sample_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
     """Gradients of every sample at every point, ``(n, N, d)``, to be held against the NumPy formulas."""
-    n, d = points.shape
-    out = np.zeros((n, n_samples, d))
-    for r in range(n):
-        for i in range(n_samples):
-            add_sample_gradient(kind, table, constants, i, points, r, out[r, i])
-    return out
+    return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, 1))
 
 
-@njit(cache=True, nogil=True)
-def mean_gradients(kind, table, constants, points, n_samples):  # type: ignore[no-untyped-def]
+def mean_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
     """Gradient of the mean loss at every point, ``(n, d)``."""
-    n, d = points.shape
-    out = np.zeros((n, d))
-    for r in range(n):
-        total = out[r]
-        for i in range(n_samples):
-            add_sample_gradient(kind, table, constants, i, points, r, total)
-        for j in range(d):
-            total[j] /= n_samples
-    return out
+    return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, n_samples)[:, 0] / n_samples)

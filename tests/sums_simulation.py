@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 import qpot
 from qpot._arrays import Array
 from qpot.solvers.sample_gradients import pack
+
 
 def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:
     """Kind, table and constants of the sum's kernel."""

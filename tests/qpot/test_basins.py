@@ -53,12 +53,10 @@ def test_objects_with_a_point_are_minima_too() -> None:
 
 def test_spiral_and_node_of_a_general_drift_agree_with_an_independent_integrator() -> None:
     system, attractors = consumer_resource()
-    points = np.random.default_rng(1).uniform(0.2, 8.0, (40, 2))
+    points = np.random.default_rng(1).uniform(0.2, 8.0, (20, 2))
     labels = basin_of(system, points, attractors)
     for point, label in zip(points, labels, strict=True):
-        flow = solve_ivp(
-            lambda _, x: system.drift(x)[0], (0, 3000), point, method="LSODA", rtol=1e-9, atol=1e-11
-        )
+        flow = solve_ivp(lambda _, x: system.drift(x)[0], (0, 3000), point, method="LSODA", rtol=1e-9, atol=1e-11)
         assert np.linalg.norm(flow.y[:, -1] - attractors[label]) < 1e-3
     assert set(labels) == {0, 1}
 

@@ -55,13 +55,9 @@ def test_occupation_adds_up_and_burns_in() -> None:
     assert share.fractions.sum() + share.elsewhere == pytest.approx(1.0)
     assert abs(share.fractions[0] - 0.75) < 4 * share.standard_errors[0]
     by_steps = ensemble.occupation(burn_in=2000)
-    np.testing.assert_allclose(
-        by_steps.fractions, np.array([(late == j).mean() for j in (0, 1)], dtype=np.float64)
-    )
+    np.testing.assert_allclose(by_steps.fractions, np.array([(late == j).mean() for j in (0, 1)], dtype=np.float64))
     by_share = ensemble.occupation(burn_in=0.5)
-    np.testing.assert_allclose(
-        by_share.fractions, np.array([(late == j).mean() for j in (0, 1)], dtype=np.float64)
-    )
+    np.testing.assert_allclose(by_share.fractions, np.array([(late == j).mean() for j in (0, 1)], dtype=np.float64))
     assert ensemble.occupation(burn_in=0.0).fractions[0] > by_steps.fractions[0]  # they start in 0
 
 
@@ -73,9 +69,7 @@ def test_a_basin_never_visited_has_no_zero_width_interval() -> None:
 
 
 def test_basins_of_the_records_use_the_system() -> None:
-    run = qpot.simulate_diffusion(
-        wells(), epsilon=0.5, time_step=0.05, steps=400, start=[1.0], replicas=30, record=100
-    )
+    run = qpot.simulate_diffusion(wells(), epsilon=0.5, time_step=0.05, steps=400, start=[1.0], replicas=30, record=100)
     labels = run.basins(WELLS)
     np.testing.assert_array_equal(labels, run.points[:, :, 0] > 0)
     np.testing.assert_allclose(run.occupation(WELLS).fractions.sum(), 1.0)

@@ -52,9 +52,7 @@ def test_the_arrival_is_the_first_point_in_the_ball() -> None:
     run = qpot.exit_times(
         system(), learning_rate=0.12, start=WELLS[0], minima=WELLS, steps=3000, replicas=16, radius=0.2, rng=4
     )
-    every = qpot.simulate_sgd(
-        system(), learning_rate=0.12, start=WELLS[0], steps=3000, replicas=8, record=1, rng=4
-    )
+    every = qpot.simulate_sgd(system(), learning_rate=0.12, start=WELLS[0], steps=3000, replicas=8, record=1, rng=4)
     # the first block of replicas draws alike until its first arrival
     first = int(run.steps[:8].min())
     distance = np.linalg.norm(every.points[: first + 1, :8] - WELLS[1], axis=2)

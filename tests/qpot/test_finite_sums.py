@@ -106,6 +106,4 @@ def test_a_kernel_that_is_another_function_is_refused() -> None:
     with pytest.raises(ValueError, match="disagree"):
         checked_kernel(wrong, np.array([[0.3]]))
     with pytest.raises(ValueError, match="disagree"):
-        qpot.simulate_sgd(
-            qpot.System.from_finite_sum(wrong), learning_rate=0.1, steps=1, start=[0.3], replicas=1
-        )
+        qpot.simulate_sgd(qpot.System.from_finite_sum(wrong), learning_rate=0.1, steps=1, start=[0.3], replicas=1)

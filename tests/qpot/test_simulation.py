@@ -80,9 +80,7 @@ def test_serial_threads_and_processes_agree_bit_for_bit(name: str, processes: Ex
         np.testing.assert_array_equal(RUNS[name](rng=7, executor=threads).points, serial.points)
     np.testing.assert_array_equal(RUNS[name](rng=7, executor=processes).points, serial.points)
     assert (RUNS[name](rng=8).points[-1] != serial.points[-1]).any()
-    assert (
-        len(np.unique(serial.points[-1, :, 0])) > serial.replicas // 2
-    )  # replicas do not share their numbers
+    assert len(np.unique(serial.points[-1, :, 0])) > serial.replicas // 2  # replicas do not share their numbers
 
 
 def test_a_generator_is_taken_as_it_is_and_moves_on() -> None:
@@ -94,9 +92,7 @@ def test_a_generator_is_taken_as_it_is_and_moves_on() -> None:
 
 def test_drawn_and_all_sample_gradients_take_the_same_steps() -> None:
     runs = [
-        qpot.simulate_sgd(
-            numpy_system(drawn), learning_rate=0.1, batch_size=2, steps=50, start=WELLS[0], replicas=9
-        )
+        qpot.simulate_sgd(numpy_system(drawn), learning_rate=0.1, batch_size=2, steps=50, start=WELLS[0], replicas=9)
         for drawn in (True, False)
     ]
     np.testing.assert_allclose(runs[0].points, runs[1].points, rtol=1e-12, atol=1e-12)
@@ -144,9 +140,7 @@ def test_records() -> None:
 def test_epsilon_and_time_of_every_sampling() -> None:
     common = {"learning_rate": 0.1, "batch_size": 4, "steps": 2, "start": WELLS[0], "replicas": 2}
     assert qpot.simulate_sgd(kernel_system(), **common).epsilon == pytest.approx(0.025)
-    assert qpot.simulate_sgd(kernel_system(replacement=False), **common).epsilon == pytest.approx(
-        0.025 * 2 / 5
-    )
+    assert qpot.simulate_sgd(kernel_system(replacement=False), **common).epsilon == pytest.approx(0.025 * 2 / 5)
     fast = qpot.simulate_sgd(kernel_system(), **common, momentum=0.75)
     assert fast.epsilon == pytest.approx(0.1)
     assert fast.time[-1] == pytest.approx(0.8)
@@ -224,13 +218,24 @@ def test_a_user_function_that_fails_on_the_way_is_named() -> None:
 
     system = qpot.System(drift=drift, covariance=1e-6, dimension=1)
     with pytest.raises(qpot.SolveError, match=r"drift returned NaN .* \(1\.5") as caught:
-        qpot.simulate_diffusion(
-            system, epsilon=0.1, time_step=0.01, steps=500, start=[1.0], replicas=2, record=10
-        )
+        qpot.simulate_diffusion(system, epsilon=0.1, time_step=0.01, steps=500, start=[1.0], replicas=2, record=10)
     assert caught.value.status is qpot.Status.NON_FINITE
     assert caught.value.partial.points.shape[1] == 2
     with pytest.raises(ValueError, match="drift returned NaN"):
         qpot.simulate_diffusion(system, epsilon=0.1, time_step=0.01, steps=5, start=[2.0], replicas=2)
+
+
+def test_a_sample_gradient_that_fails_on_the_way_is_named_with_its_sample() -> None:
+    total = qpot.FiniteSum(
+        sample_losses=lambda x: np.zeros((x.shape[0], 2)),
+        sample_gradients=lambda x: np.stack([np.full_like(x, -0.1), np.where(x > 1.5, np.nan, -0.1)], axis=1),
+        n_samples=2,
+        dimension=1,
+    )
+    with pytest.raises(qpot.SolveError, match=r"sample_gradients returned NaN .* sample 1 at the point \(1\.5"):
+        qpot.simulate_sgd(
+            qpot.System.from_finite_sum(total), learning_rate=0.1, steps=200, start=[1.0], replicas=2, record=10
+        )
 
 
 def test_indefinite_covariance_is_named() -> None:
@@ -308,9 +313,7 @@ def test_learning_rate_beyond_stability_is_refused_with_the_number(momentum: flo
     # a start nearby tells as well
     start = {"start": [-1.1, 0.2]}
     with pytest.raises(ValueError, match=r"beyond stability at the minimum \(-1, "):
-        qpot.simulate_sgd(
-            kernel_system(), **VALID | {"learning_rate": 1.001 * limit, "momentum": momentum} | start
-        )
+        qpot.simulate_sgd(kernel_system(), **VALID | {"learning_rate": 1.001 * limit, "momentum": momentum} | start)
     run = qpot.simulate_sgd(
         kernel_system(), **VALID | {"learning_rate": 0.999 * limit, "momentum": momentum, "steps": 1}
     )
@@ -329,9 +332,7 @@ def test_stability_in_many_dimensions_comes_from_products() -> None:
 
 def test_stability_of_a_focus_counts_the_rotation() -> None:
     # eigenvalues -1 +- 3i: |1 + h lambda| < 1 for h < 2 / 10
-    system = qpot.System(
-        drift=lambda x: x @ np.array([[-1.0, 3.0], [-3.0, -1.0]]), covariance=1.0, dimension=2
-    )
+    system = qpot.System(drift=lambda x: x @ np.array([[-1.0, 3.0], [-3.0, -1.0]]), covariance=1.0, dimension=2)
     options: dict[str, Any] = {"epsilon": 0.1, "steps": 2, "start": [0.0, 0.0], "replicas": 2}
     with pytest.raises(ValueError, match=r"time_step=0.21 is beyond stability .* from 0\.2 on"):
         qpot.simulate_diffusion(system, time_step=0.21, **options)

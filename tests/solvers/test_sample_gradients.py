@@ -56,8 +56,6 @@ def test_large_margins_neither_overflow_nor_turn_into_nan() -> None:
         ("embedded_double_well", (0.5,), 4, 2, "6 samples"),
     ],
 )
-def test_pack_refuses_what_does_not_fit(
-    name: str, arrays: tuple[Any, ...], N: int, d: int, message: str
-) -> None:
+def test_pack_refuses_what_does_not_fit(name: str, arrays: tuple[Any, ...], N: int, d: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pack(name, arrays, N, d)
