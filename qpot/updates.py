@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.finite_sums import Integers, checked_kernel
+from qpot.finite_sums import checked_kernel
+from qpot.sample_losses import Integers
 from qpot.sgd import FiniteSum
 from qpot.solvers.stepping import (
     RESHUFFLED,

@@ -1,4 +1,4 @@
-"""Compiled gradients of one sample's loss, by name; `qpot.finite_sums` has the same formulas in NumPy.
+"""Compiled gradients of one sample's loss, by name; `qpot.sample_losses` has the same formulas in NumPy.
 
 A kernel is a name and its arrays. `pack` turns them into one table with a row for each sample (one memory
 line per draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients

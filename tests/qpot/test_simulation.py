@@ -45,6 +45,10 @@ def module_covariance(x: Array) -> Any:
     return np.eye(2) * (1 + 0.2 * np.tanh(x[:, :1, None]))
 
 
+def drift_with_a_hole(x: Array) -> Any:
+    return np.where(x > 1.5, np.nan, 0.5 + 0 * x)
+
+
 def diffusion_system() -> qpot.System:
     return qpot.System(drift=module_drift, covariance=module_covariance, dimension=2)
 
@@ -212,13 +216,20 @@ def test_divergence_names_rate_step_and_replica_and_keeps_the_rest(system: qpot.
     assert partial.points.shape[1] == 30
 
 
-def test_a_user_function_that_fails_on_the_way_is_named() -> None:
-    def drift(x: Array) -> Any:
-        return np.where(x > 1.5, np.nan, 0.5 + 0 * x)
-
-    system = qpot.System(drift=drift, covariance=1e-6, dimension=1)
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_user_function_that_fails_on_the_way_is_named(pool: bool, processes: Executor) -> None:
+    system = qpot.System(drift=drift_with_a_hole, covariance=1e-6, dimension=1)
     with pytest.raises(qpot.SolveError, match=r"drift returned NaN .* \(1\.5") as caught:
-        qpot.simulate_diffusion(system, epsilon=0.1, time_step=0.01, steps=500, start=[1.0], replicas=2, record=10)
+        qpot.simulate_diffusion(
+            system,
+            epsilon=0.1,
+            time_step=0.01,
+            steps=500,
+            start=[1.0],
+            replicas=2,
+            record=10,
+            executor=processes if pool else None,
+        )
     assert caught.value.status is qpot.Status.NON_FINITE
     assert caught.value.partial.points.shape[1] == 2
     with pytest.raises(ValueError, match="drift returned NaN"):

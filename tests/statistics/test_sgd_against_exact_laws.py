@@ -253,6 +253,39 @@ def test_mean_passage_time_of_the_diffusion() -> None:
     assert 0.97 * low * 0.01 < exact < 1.03 * high * 0.01
 
 
+@pytest.mark.parametrize(
+    ("s", "home", "cost"),
+    [
+        # exact costs of cases C5 and C5b (log-moment generating function, not the diffusion)
+        (0.5, 1, 0.35052828682028114),
+        pytest.param(0.5, 0, 0.471547343969516, marks=pytest.mark.slow),
+        pytest.param(-0.5, 0, 0.5405827588269752, marks=pytest.mark.slow),
+    ],
+)
+def test_escape_times_grow_with_the_cost(s: float, home: int, cost: float) -> None:
+    system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(s))
+    rates = np.array([0.1, 0.08, 0.065, 0.055])
+    times = [
+        qpot.exit_times(
+            system,
+            learning_rate=rate,
+            start=WELLS[home],
+            minima=WELLS,
+            steps=5_000_000,
+            replicas=400,
+            radius=0.25,
+            rng=5,
+        )
+        for rate in rates
+    ]
+    assert all(each.events == 400 for each in times)
+    # log mean of k exponentials has standard deviation 1 / sqrt(k)
+    x = 1.0 / rates - (1.0 / rates).mean()
+    slope = (x * np.log([each.mean_time for each in times])).sum() / (x**2).sum()
+    error = 1.0 / np.sqrt(400 * (x**2).sum())
+    assert abs(slope - cost) < 3 * error, (slope, error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("s", "learning_rate", "left"),
