@@ -156,3 +156,34 @@ def all_sample_gradients(kind: int, table: Array, constants: Array, points: Arra
 def mean_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
     """Gradient of the mean loss at every point, ``(n, d)``."""
     return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, n_samples)[:, 0] / n_samples)
+
+
+@njit(cache=True, nogil=True)
+def _gradient_moments(kind, table, constants, points, n_samples, mean, covariance):  # type: ignore[no-untyped-def]
+    n, d = points.shape
+    gradients = np.empty((n_samples, d))
+    for r in range(n):
+        gradients[:] = 0.0
+        for i in range(n_samples):
+            add_sample_gradient(kind, table, constants, i, points, r, gradients[i])
+        for j in range(d):
+            total = 0.0
+            for i in range(n_samples):
+                total += gradients[i, j]
+            mean[r, j] = total / n_samples
+            for i in range(n_samples):
+                gradients[i, j] -= mean[r, j]
+        for j in range(d):
+            for k in range(j + 1):
+                total = 0.0
+                for i in range(n_samples):
+                    total += gradients[i, j] * gradients[i, k]
+                covariance[r, j, k] = covariance[r, k, j] = total / n_samples
+
+
+def gradient_moments(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> tuple[Array, Array]:
+    """Mean ``(n, d)`` and covariance ``(n, d, d)``, divided by N, of the samples' gradients at every point."""
+    n, d = points.shape
+    mean, covariance = np.empty((n, d)), np.empty((n, d, d))
+    _gradient_moments(kind, table, constants, points, n_samples, mean, covariance)
+    return mean, covariance
