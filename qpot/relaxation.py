@@ -90,7 +90,7 @@ def occupation_after(
     >>> from qpot.relaxation import occupation_after
     >>> costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
     >>> occupation_after(costs, 0.1, 1.0, start=0).round(4)
-    array([0.3676, 0.6323, 0.    ])
+    array([0.3679, 0.6321, 0.    ])
     """
     rates = _small(costs, epsilon, prefactors)
     k = rates.routes.k
