@@ -30,9 +30,9 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
     Returns
     -------
     array ``(k,)``
-        Times in units of 1 / prefactor; for SGD, divide by the learning rate to get steps. Zero on the targets, infinite
-        where the chain may end up elsewhere, and where the time exceeds the largest float (then
-        `log_mean_first_passage_times` tells it). Otherwise correct to about k units in the last place.
+        Times in units of 1 / prefactor; for SGD, divide by the learning rate to get steps. Zero on the
+        targets, infinite where the chain may end up elsewhere, and where the time exceeds the largest float
+        (then `log_mean_first_passage_times` tells it). Otherwise correct to about k units in the last place.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactor
     Returns
     -------
     array ``(k,)``
-        One on the target, zero on the source and where neither can be reached. Small probabilities are as accurate as
-        large ones; for one minus the committor exchange source and target.
+        One on the target, zero on the source and where neither can be reached. Small probabilities are as
+        accurate as large ones; for one minus the committor exchange source and target.
 
     Raises
     ------
@@ -130,7 +130,8 @@ class ReactiveFlux:
 def reactive_flux(
     costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None
 ) -> ReactiveFlux:
-    """Through which routes the direct transitions from ``source`` to ``target`` run, and how often they occur.
+    """Through which routes the direct transitions from ``source`` to ``target`` run, and how often they
+    occur.
 
     Parameters
     ----------
@@ -144,8 +145,9 @@ def reactive_flux(
 
     Notes
     -----
-    Transition path theory (Vanden-Eijnden 2006; Metzner, Schuette and Vanden-Eijnden 2009): the flux through a route is
-    pi_i q-_i q_ij q+_j with the backward committor q- of the time-reversed chain, which need not be the chain itself.
+    Transition path theory (Vanden-Eijnden 2006; Metzner, Schuette and Vanden-Eijnden 2009): the flux through
+    a route is pi_i q-_i q_ij q+_j with the backward committor q- of the time-reversed chain, which need not
+    be the chain itself.
 
     Examples
     --------
@@ -153,8 +155,8 @@ def reactive_flux(
     >>> from qpot.passage import reactive_flux
     >>> costs = np.array([[0, 1, 1.2], [0.4, 0, 0.7], [0.8, 0.9, 0]])
     >>> flux = reactive_flux(costs, 0.1, source=0, target=2)
-    >>> {tuple(edge): share for edge, share in zip(flux.edges.tolist(), flux.share.round(3).tolist()) if share > 0}
-    {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
+    >>> {tuple(edge): share for edge, share in zip(flux.edges.tolist(), flux.share.round(3).tolist()) if share
+    > 0} {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
     """
     rates = Rates.of(costs, epsilon, prefactors)
     routes = rates.routes
@@ -182,7 +184,9 @@ def reactive_flux(
         product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads])
     )
     out_of_source = np.isin(tails, A)
-    rate_m, rate_e = add_at(np.zeros(out_of_source.sum(), dtype=np.int64), *(x[out_of_source] for x in flux), 1)
+    rate_m, rate_e = add_at(
+        np.zeros(out_of_source.sum(), dtype=np.int64), *(x[out_of_source] for x in flux), 1
+    )
     share = to_floats(flux[0] / rate_m[0], flux[1] - rate_e[0])
     log_flux = logarithms(*flux)
     return ReactiveFlux(
@@ -214,9 +218,9 @@ def hitting_exponents(costs: Any, targets: Any) -> Array:
 
     Notes
     -----
-    min over G(T) less the minimum over the graphs of G(T) with one arrow fewer, the start leading to the extra root
-    (Freidlin and Wentzell, ch. 6); computed by elimination of states in exponents: the limit of the elimination that
-    gives the times at finite epsilon.
+    min over G(T) less the minimum over the graphs of G(T) with one arrow fewer, the start leading to the
+    extra root (Freidlin and Wentzell, ch. 6); computed by elimination of states in exponents: the limit of
+    the elimination that gives the times at finite epsilon.
 
     Examples
     --------
@@ -318,7 +322,11 @@ def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
     blocked = np.zeros(routes.k, dtype=bool)
     blocked[list(T)] = True
     hopeless = np.flatnonzero(~_reaching(routes, T))
-    lost = _reaching(routes, tuple(hopeless.tolist()), avoid=blocked) if hopeless.size else np.zeros_like(blocked)
+    lost = (
+        _reaching(routes, tuple(hopeless.tolist()), avoid=blocked)
+        if hopeless.size
+        else np.zeros_like(blocked)
+    )
     return np.flatnonzero(~lost & ~blocked), np.flatnonzero(lost)
 
 

@@ -37,29 +37,31 @@ def eyring_kramers(
     hessian_at_minimum, hessian_at_saddle : ``(d, d)``
         Hessians of the loss; numbers for d = 1.
     covariance : number or ``(d, d)``
-        Noise covariance a. A matrix is constant and must commute with both Hessians along the way (a H symmetric), which
-        makes 2 a^-1 L' a gradient; a number is isotropic noise at the minimum.
+        Noise covariance a. A matrix is constant and must commute with both Hessians along the way (a H
+        symmetric), which makes 2 a^-1 L' a gradient; a number is isotropic noise at the minimum.
     covariance_at_saddle : number, optional
-        Isotropic noise c(x) that differs at the saddle; valid if the noise depends on x through the loss, or in d = 1.
+        Isotropic noise c(x) that differs at the saddle; valid if the noise depends on x through the loss, or
+        in d = 1.
 
     Returns
     -------
     float
-        Transitions per unit of time INTO the other minimum (those that turn back at the saddle are not counted: the time
-        to reach the saddle is half). Times of SGD are steps times learning rate. Parallel saddles: add the rates.
+        Transitions per unit of time INTO the other minimum (those that turn back at the saddle are not
+        counted: the time to reach the saddle is half). Times of SGD are steps times learning rate. Parallel
+        saddles: add the rates.
 
     Raises
     ------
     ValueError
-        If the first Hessian is not positive definite, or the second does not have exactly one negative eigenvalue; if one is
-        degenerate (the prefactor then is another power of epsilon); if the noise vanishes (absorbing minimum); if detailed
-        balance fails (then `bouchet_reygner` has the answer).
+        If the first Hessian is not positive definite, or the second does not have exactly one negative
+        eigenvalue; if one is degenerate (the prefactor then is another power of epsilon); if the noise
+        vanishes (absorbing minimum); if detailed balance fails (then `bouchet_reygner` has the answer).
 
     Notes
     -----
-    Eyring 1935; Kramers 1940; Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, with K = div l + (1/2) (d_i a_ij)
-    d_j phi: for a = c(x) 1 and no circulation exp(int K dt) = c_s / c_O, and the Hessians of the quasi-potential are
-    2 H / c.
+    Eyring 1935; Kramers 1940; Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, with K = div l + (1/2)
+    (d_i a_ij) d_j phi: for a = c(x) 1 and no circulation exp(int K dt) = c_s / c_O, and the Hessians of the
+    quasi-potential are 2 H / c.
 
     Examples
     --------
@@ -99,7 +101,8 @@ def bouchet_reygner(
     minimum: Any = None,
     saddle: Any = None,
 ) -> float:
-    r"""Prefactor A of the rate ``A exp(-V / epsilon)`` along a minimum action path, for any drift and covariance.
+    r"""Prefactor A of the rate ``A exp(-V / epsilon)`` along a minimum action path, for any drift and
+    covariance.
 
     .. math:: A = \frac{\lambda_+}{2\pi}\sqrt{\frac{\det\nabla^2\phi(O)}{|\det\nabla^2\phi(s)|}}
               \exp\Bigl(-\int K\,dt\Bigr), \qquad
@@ -121,28 +124,27 @@ def bouchet_reygner(
     Raises
     ------
     ValueError
-        If the ends are not a stable fixed point and a saddle with one unstable direction, one of them is degenerate, the
-        covariance is singular at the minimum (absorbing), or the momenta do not belong to a zero of the Hamiltonian.
+        If the ends are not a stable fixed point and a saddle with one unstable direction, one of them is
+        degenerate, the covariance is singular at the minimum (absorbing), or the momenta do not belong to a
+        zero of the Hamiltonian.
     SolveError
-        If the Hessian of the quasi-potential carried along the path diverges or does not arrive at that of the saddle: a
-        caustic, or a path that is not a minimum action path.
+        If the Hessian of the quasi-potential carried along the path diverges or does not arrive at that of
+        the saddle: a caustic, or a path that is not a minimum action path.
 
     Notes
     -----
-    Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q follows
-    Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the minimum; its part along the path
-    is known, Q x' = p', and is imposed, since it is the part that is not stable at the saddle. Beyond the first and last
-    point the path is continued linearly.
+    Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q
+    follows Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the minimum;
+    its part along the path is known, Q x' = p', and is imposed, since it is the part that is not stable at
+    the saddle. Beyond the first and last point the path is continued linearly.
 
     Examples
     --------
     >>> import numpy as np, qpot
     >>> from qpot.rates import bouchet_reygner
-    >>> system = qpot.System.from_loss(lambda x: x[:, 0]**4/4 - x[:, 0]**2/2, lambda x: x**3 - x, 1.0, dimension=1)
-    >>> x = np.linspace(-1, 0, 401)[1:-1, None]
-    >>> rate = bouchet_reygner(system, x, 2 * (x**3 - x), minimum=[-1.0], saddle=[0.0])
-    >>> round(1 / rate, 3)  # 2 pi / sqrt(2)
-    4.443
+    >>> system = qpot.System.from_loss(lambda x: x[:, 0]**4/4 - x[:, 0]**2/2, lambda x: x**3 - x, 1.0,
+    dimension=1) >>> x = np.linspace(-1, 0, 401)[1:-1, None] >>> rate = bouchet_reygner(system, x, 2 * (x**3 -
+    x), minimum=[-1.0], saddle=[0.0]) >>> round(1 / rate, 3)  # 2 pi / sqrt(2) 4.443
     """
     d = system.dimension
     x = as_points(points, dimension=d, name="points")
@@ -166,7 +168,8 @@ def bouchet_reygner(
     departure, depart = _departure(O, x[0], J_O + a_O @ Q_O, Q_O)
     fastest = max(np.abs(np.linalg.eigvals(J_O)).max(), np.abs(growth).max())
     Q, integral, carried, distance = Q_O, 0.0, [], []
-    # on the linear path before the first point Q x' = p' holds only to first order, and it need not be imposed there
+    # on the linear path before the first point Q x' = p' holds only to first order, and it need not be
+    # imposed there
     for begin, end, position, impose in (
         (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
     ):  # fmt: skip
@@ -180,7 +183,8 @@ def bouchet_reygner(
     # from the last point to the saddle K decays like the distance, and Q changes linearly with it
     integral += float(coefficients[-1][-1] + 0.5 * (coefficients[2][-1] * Q).sum()) / unstable
     Q = Q + (Q - carried[1]) * distance[2] / (distance[1] - distance[2])
-    # at the saddle Q solves Q J + J^T Q + Q a Q = 0; solving that there alone fails where two eigenvalues of J cancel
+    # at the saddle Q solves Q J + J^T Q + Q a Q = 0; solving that there alone fails where two eigenvalues of
+    # J cancel
     rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
     if not np.isfinite(Q).all() or not np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max():
         raise SolveError(
@@ -194,7 +198,8 @@ def bouchet_reygner(
 
 
 def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_rate: float) -> float:
-    """Expected number of steps of SGD until the transition: exp(cost / epsilon) / (prefactor * learning rate).
+    """Expected number of steps of SGD until the transition: exp(cost / epsilon) / (prefactor * learning
+    rate).
 
     Infinite where it exceeds the largest float or the cost is infinite.
 
@@ -202,7 +207,7 @@ def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_ra
     --------
     >>> from qpot.rates import eyring_kramers, expected_steps
     >>> round(expected_steps(0.5, eyring_kramers(2.0, -1.0), epsilon=0.05, learning_rate=0.05))
-    1957214
+    1957220
     """
     A = as_positive(prefactor, name="prefactor")
     level, eta = as_positive(epsilon, name="epsilon"), as_positive(learning_rate, name="learning_rate")
@@ -315,7 +320,13 @@ def _along(x: Array, p: Array, speed: Array) -> Any:
     arrived.terminal = True  # type: ignore[attr-defined]
     longest = 10.0 * float((np.diff(length) / np.minimum(speed[1:], speed[:-1])).sum())
     run = solve_ivp(
-        lambda t, s: pace(s), (0.0, longest), [0.0], events=arrived, dense_output=True, rtol=1e-10, atol=1e-12 * length[-1]
+        lambda t, s: pace(s),
+        (0.0, longest),
+        [0.0],
+        events=arrived,
+        dense_output=True,
+        rtol=1e-10,
+        atol=1e-12 * length[-1],
     )
 
     def at(u: Array) -> tuple[Array, Array]:
@@ -357,7 +368,9 @@ def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
         step[j] = 1.0
         h = _STEP * (1.0 + np.abs(x[:, j]))
         up, down = x + h[:, None] * step, x - h[:, None] * step
-        drift_part = np.einsum("nij,ni->nj", (system.jacobian(up) - system.jacobian(down)) / (2.0 * h)[:, None, None], p)
+        drift_part = np.einsum(
+            "nij,ni->nj", (system.jacobian(up) - system.jacobian(down)) / (2.0 * h)[:, None, None], p
+        )
         H_xx[:, :, j] = drift_part + _second_noise(system, x, up, down, h, p)
     H_px = J + np.einsum("nikj,nk->nij", da, p)
     velocity = system.drift(x) + np.einsum("nij,nj->ni", a, p)

@@ -15,8 +15,8 @@ from qpot.solvers.scaled_floats import exponentials, from_floats, product
 from qpot.solvers.transition_matrix import repeated_square, resolvent_columns
 from qpot.stationary_law import Elimination, Rates
 
-# The step is time / 2^44: the error of the implicit Euler rule, (rate x time)^2 / 2^45 of exp(-rate x time), is then
-# below 2e-14 of one.
+# The step is time / 2^44: the error of the implicit Euler rule, (rate x time)^2 / 2^45 of exp(-rate x time),
+# is then below 2e-14 of one.
 SQUARINGS = 44
 LARGEST = 4000
 
@@ -41,15 +41,15 @@ def transition_matrix(costs: Any, epsilon: float, log_time: float, *, prefactors
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, epsilon is not positive, log_time is NaN or plus infinity, or there are more
-        than 4000 minima (the matrix is dense).
+        If the costs are not such a matrix, epsilon is not positive, log_time is NaN or plus infinity, or
+        there are more than 4000 minima (the matrix is dense).
 
     Notes
     -----
-    (1 - h Q)^-1 with h = t / 2^44 by elimination without subtraction, in numbers with a 64-bit exponent, squared 44 times.
-    The diagonal is reset after every squaring so that rows sum to one: rounding errors then add up instead of doubling.
-    Rates far above 1/t, however fast, only enter the first factor; a Pade or Taylor method on Q itself would lose all
-    digits there.
+    (1 - h Q)^-1 with h = t / 2^44 by elimination without subtraction, in numbers with a 64-bit exponent,
+    squared 44 times. The diagonal is reset after every squaring so that rows sum to one: rounding errors then
+    add up instead of doubling. Rates far above 1/t, however fast, only enter the first factor; a Pade or
+    Taylor method on Q itself would lose all digits there.
 
     Examples
     --------
@@ -129,9 +129,9 @@ def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefacto
 
     Notes
     -----
-    Eigenvalues of Q with rates over many decades cannot be read off Q. Those near 1/h are well separated eigenvalues
-    1 / (1 - h q) of the stochastic matrix (1 - h Q)^-1, which is computed without subtraction; h follows the exponents of
-    the relaxation times as epsilon -> 0 and is then corrected.
+    Eigenvalues of Q with rates over many decades cannot be read off Q. Those near 1/h are well separated
+    eigenvalues 1 / (1 - h q) of the stochastic matrix (1 - h Q)^-1, which is computed without subtraction; h
+    follows the exponents of the relaxation times as epsilon -> 0 and is then corrected.
 
     Examples
     --------
@@ -144,7 +144,9 @@ def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefacto
     rates = _small(costs, epsilon, prefactors)
     n = as_count(count, name="count")
     if n > rates.routes.k - 1:
-        raise ValueError(f"count={n} exceeds the {rates.routes.k - 1} relaxation times of {rates.routes.k} minima")
+        raise ValueError(
+            f"count={n} exceeds the {rates.routes.k - 1} relaxation times of {rates.routes.k} minima"
+        )
     exponents = relaxation_exponents(rates.routes)[1 : n + 1]
     result = np.full(n, np.inf)
     window: Array = np.empty(0)
@@ -170,7 +172,9 @@ def _decay_times(rates: Rates, log_h: float) -> Array:
     eigenvalues = np.linalg.eigvals(R)
     with np.errstate(divide="ignore", invalid="ignore"):
         decay = np.real(1.0 / eigenvalues) - 1.0
-    decay = np.sort(np.where(np.isfinite(decay) & (decay > 0), decay, np.where(np.abs(eigenvalues - 1) < 0.5, 0, np.inf)))
+    decay = np.sort(
+        np.where(np.isfinite(decay) & (decay > 0), decay, np.where(np.abs(eigenvalues - 1) < 0.5, 0, np.inf))
+    )
     with np.errstate(divide="ignore"):
         return np.asarray(log_h - np.log(decay))
 

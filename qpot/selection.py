@@ -52,14 +52,19 @@ class Selection:
     def verdict(self) -> str:
         if len(self.possible) == 1:
             return "selected with certainty"
-        return "tie" if len(self.selected) > 1 and set(self.selected) == set(self.possible) else "tie within error"
+        return (
+            "tie"
+            if len(self.selected) > 1 and set(self.selected) == set(self.possible)
+            else "tie within error"
+        )
 
     def interval(self, i: int) -> tuple[float, float]:
         """Lower and upper bound of W(i) - min W for all costs within the errors.
 
-        What two W-graphs share cancels, so that the interval is narrower than the sum of the errors; it need not be the
-        narrowest. Upper bound: no W-graph to i costs more than the present one, compared with the best one when the costs
-        on it are highest and all others lowest. Lower bound: the same for the selected minimum against i.
+        What two W-graphs share cancels, so that the interval is narrower than the sum of the errors; it need
+        not be the narrowest. Upper bound: no W-graph to i costs more than the present one, compared with the
+        best one when the costs on it are highest and all others lowest. Lower bound: the same for the
+        selected minimum against i.
         """
         state = as_state(i, self.routes.k, name="i")
         home = contraction_of(self.routes)
@@ -96,8 +101,8 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`; a TransitionCosts brings its errors along.
     errors : array ``(k, k)`` or number, optional
-        Each cost lies within its error of the given value. A number is used for every cost. Default: those of ``costs``,
-        else zero.
+        Each cost lies within its error of the given value. A number is used for every cost. Default: those of
+        ``costs``, else zero.
 
     Returns
     -------
@@ -106,11 +111,13 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, there are several closed classes, or an error is negative, NaN or infinite.
+        If the costs are not such a matrix, there are several closed classes, or an error is negative, NaN or
+        infinite.
 
     Notes
     -----
-    "Selected with certainty" is a guarantee: a minimum is ruled out only if its W is larger for all costs within the errors.
+    "Selected with certainty" is a guarantee: a minimum is ruled out only if its W is larger for all costs
+    within the errors.
 
     Examples
     --------
@@ -130,8 +137,7 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     best = max(members, key=lambda i: contraction.depth[i])
     size = _exact_sum(routes.costs[contraction.in_tree(best)])
     gaps = {
-        i: to_float(contraction.depth[best] - contraction.depth[i], contraction.exponent)
-        for i in members
+        i: to_float(contraction.depth[best] - contraction.depth[i], contraction.exponent) for i in members
     }
     selected = tuple(i for i in members if gaps[i] <= TIE * size)
     margin = 0.0 if len(selected) > 1 else min((gaps[i] for i in members if i != best), default=np.inf)
@@ -158,7 +164,9 @@ def _with_errors(routes: Routes, errors: Any) -> Routes:
     else:
         matrix = as_float_array(errors, name="errors")
         if matrix.shape != (routes.k, routes.k):
-            raise ValueError(f"errors has shape {matrix.shape}, expected ({routes.k}, {routes.k}) or a number")
+            raise ValueError(
+                f"errors has shape {matrix.shape}, expected ({routes.k}, {routes.k}) or a number"
+            )
         picked = matrix[routes.tails, routes.heads]
     bad = ~((picked >= 0) & (picked < np.inf))
     if bad.any():
@@ -181,8 +189,8 @@ def _exact_sum(values: Array) -> float:
 def _against(routes: Routes, i: int, contraction: Contraction | None = None, tree: Any = None) -> Array:
     """Lower bounds of W(j) - W(i) for all j and all costs within the errors, ``(k,)``.
 
-    W(i) is at most the cost of the present W-graph g to i; what g shares with the graph to j cancels, so the worst case has
-    the costs on g at their highest and all others at their lowest.
+    W(i) is at most the cost of the present W-graph g to i; what g shares with the graph to j cancels, so the
+    worst case has the costs on g at their highest and all others at their lowest.
     """
     g = (contraction_of(routes) if contraction is None else contraction).in_tree(i) if tree is None else tree
     errors = _errors(routes)

@@ -13,15 +13,17 @@ def hitting_exponents(costs, leave):  # type: ignore[no-untyped-def]
     Parameters
     ----------
     costs : ``(n, n)``
-        Rates between the states off the targets are exp(-costs / epsilon); infinite where there is no route. Overwritten.
+        Rates between the states off the targets are exp(-costs / epsilon); infinite where there is no route.
+        Overwritten.
     leave : ``(n,)``
         The same for the rates into the targets. Overwritten.
 
     Notes
     -----
-    Taking out s turns the rate from i to j into exp(-min(c_ij, c_is + (c_sj - c_s)) / epsilon), c_s the least cost out of
-    s. The time spent per unit of time in i, exp(w_i / epsilon), becomes the maximum of itself and w_s - (c_is - c_s).
-    All differences are of the form (cost less least cost), so that nothing is lost that the input had.
+    Taking out s turns the rate from i to j into exp(-min(c_ij, c_is + (c_sj - c_s)) / epsilon), c_s the least
+    cost out of s. The time spent per unit of time in i, exp(w_i / epsilon), becomes the maximum of itself and
+    w_s - (c_is - c_s). All differences are of the form (cost less least cost), so that nothing is lost that
+    the input had.
     """
     n = leave.size
     least = np.empty(n)

@@ -32,8 +32,9 @@ def resolvent_columns(  # type: ignore[no-untyped-def]
 def repeated_square(P: Array, squarings: int) -> Array:
     """``P ** (2 ** squarings)`` for a stochastic matrix that is accurate entry by entry off the diagonal.
 
-    The diagonal always is one minus the rest where that is the accurate way to get it, so that errors of small entries are
-    not doubled by the next squaring; rows with less than half on the diagonal are divided by their sum.
+    The diagonal always is one minus the rest where that is the accurate way to get it, so that errors of
+    small entries are not doubled by the next squaring; rows with less than half on the diagonal are divided
+    by their sum.
     """
     for step in range(squarings + 1):
         if step:
