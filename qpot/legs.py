@@ -243,7 +243,7 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         via=tuple(
             x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
         ),
-        alternatives=legs[0].alternatives if len(legs) == 1 else (),
+        alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
     )
 
 

@@ -389,8 +389,7 @@ def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p:
         step[i] = 1.0
         g = (_STEP * (1.0 + np.abs(x[:, i])))[:, None] * step
         noise = [
-            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p)
-            for y in (up + g, up - g, down + g, down - g)
+            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p) for y in (up + g, up - g, down + g, down - g)
         ]
         result[:, i] = (noise[0] - noise[1] - noise[2] + noise[3]) / (4.0 * h * g[:, i])
     return result
