@@ -10,7 +10,7 @@ import numpy as np
 from qpot._arrays import Array
 from qpot.routes import Integers, Routes, as_routes, as_states
 from qpot.solvers.hitting import hitting_exponents as hitting_kernel
-from qpot.solvers.scaled_floats import add_at, exponentials, logarithms, product, to_floats
+from qpot.solvers.scaled_floats import add_at, logarithms, product, to_floats
 from qpot.stationary_law import Elimination, Rates, stationary_weights
 
 Scaled = tuple[Array, Integers]

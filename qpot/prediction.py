@@ -16,8 +16,8 @@ from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.legs import lagrangian_of
 from qpot.methods import GeometricAction
-from qpot.prefactors import rate_prefactors
 from qpot.prediction_report import prediction_html, prediction_text
+from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles, new_minima_beyond
 from qpot.solution import SolveError, Status

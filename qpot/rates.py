@@ -11,8 +11,8 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._arrays import Array, as_float_array, as_point, as_points, as_positive, format_point
-from qpot.solvers.transverse_hessian import transport
 from qpot.solution import SolveError, Status
+from qpot.solvers.transverse_hessian import transport
 from qpot.system import System
 
 # an eigenvalue below this share of the largest one leaves the quadratic approximation without meaning
