@@ -85,16 +85,23 @@ def plot_loss(
     if isinstance(levels, int):
         top = float(np.quantile(values, 0.8))
         levels = np.linspace(float(values.min()), top, levels).tolist()
+    ticks = np.linspace(levels[0], levels[-1], 5)
     filled = ax.contourf(x, y, values, levels=levels, cmap="cividis", extend="max", alpha=0.9)
     ax.contour(x, y, values, levels=levels[::2], colors="white", linewidths=0.4, alpha=0.6)
-    ax.figure.colorbar(filled, ax=ax, label=name, pad=0.02, format="%.2g")
+    ax.figure.colorbar(filled, ax=ax, label=name, pad=0.02, format="%.2g", ticks=ticks)
     ax.set_xlabel(f"$x_{i + 1}$")
     ax.set_ylabel(f"$x_{j + 1}$")
     return ax
 
 
 def plot_noise(
-    system: System, points: Any, *, size: float, axes: tuple[int, int] = (0, 1), label: str | None = None, ax: Any = None
+    system: System,
+    points: Any,
+    *,
+    size: float,
+    axes: tuple[int, int] = (0, 1),
+    label: str | None = None,
+    ax: Any = None,
 ) -> Any:
     """The covariance as ellipses around points: half axes are standard deviations, the longest of all is ``size``.
 
@@ -115,8 +122,15 @@ def plot_noise(
         angle = float(np.degrees(np.arctan2(vector[1, 1], vector[0, 1])))
         ax.add_patch(
             Ellipse(
-                point, width, height, angle=angle, fill=False, edgecolor=NOISE, linewidth=1.6,
-                label=label if n == 0 else None, zorder=3,
+                point,
+                width,
+                height,
+                angle=angle,
+                fill=False,
+                edgecolor=NOISE,
+                linewidth=1.6,
+                label=label if n == 0 else None,
+                zorder=3,
             )  # fmt: skip
         )
     return ax
@@ -141,7 +155,7 @@ def plot_path(path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: boo
         text = "noise climbs" if up else "free descent"
         colour, style = (UPHILL, "-") if up else (DOWNHILL, "--")
         ax.plot(
-            xy[rows, 0], xy[rows, 1], style, color=colour, linewidth=2.2, zorder=4,
+            xy[rows, 0], xy[rows, 1], style, color=colour, linewidth=2.2, zorder=4 if up else 3.5,
             label=text if labels and up not in seen else None,
         )  # fmt: skip
         seen.add(up)
@@ -165,7 +179,9 @@ def plot_critical_points(
     for n, minimum in enumerate(prediction.minima):
         x, y = minimum.point[i], minimum.point[j]
         if n in prediction.selected:
-            ax.plot(x, y, "o", markersize=19, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5)
+            ax.plot(
+                x, y, "o", markersize=19, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5
+            )
         ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
         if names:
             ax.annotate(str(n), (x, y), color="white", weight="bold", ha="center", va="center", zorder=7)
@@ -182,6 +198,7 @@ def plot_occupation(
     learning_rates: Sequence[float] | None = None,
     batch_size: int = 1,
     labels: Sequence[str] | None = None,
+    burn_in: float = 0.1,
     ax: Any = None,
 ) -> Any:
     """Predicted against simulated share of time at each minimum, for one or several noise levels.
@@ -197,6 +214,8 @@ def plot_occupation(
         For Occupations.
     labels : sequence of str, optional
         Names of the minima.
+    burn_in : float or int
+        What is left out at the beginning of an Ensemble, as for `Ensemble.occupation`.
     ax : matplotlib axes, optional
 
     Returns
@@ -212,7 +231,7 @@ def plot_occupation(
         if isinstance(run, Ensemble):
             rates.append(run.learning_rate)
             batches.append(run.batch_size or 1)
-            occupations.append(run.occupation([m.point for m in prediction.minima]))
+            occupations.append(run.occupation([m.point for m in prediction.minima], burn_in=burn_in))
         else:
             if learning_rates is None:
                 raise ValueError("learning_rates is needed for runs given as Occupation; pass one for each")
@@ -282,7 +301,9 @@ def _arrow(ax: Any, xy: Array, colour: str) -> None:
     if lengths[-1] <= 0.0:
         return
     tail, head = (np.array([np.interp(f * lengths[-1], lengths, xy[:, c]) for c in (0, 1)]) for f in (0.52, 0.6))
-    ax.annotate("", head, tail, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18}, zorder=5)
+    ax.annotate(
+        "", head, tail, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18}, zorder=5
+    )
 
 
 def _two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
