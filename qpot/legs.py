@@ -17,9 +17,11 @@ from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
 from qpot.system import System
 
-_ELEMENTS, _DEGREE = 40, 4
-# A coarse path may creep along a soft mode for hundreds of steps; the refinement does better from where it stands.
-_COARSE_ITERATIONS = 60
+# Elements of a coarse path; a focus makes it wind, which takes more.
+_ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
+# A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
+# and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
+_FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
 # Distinct coarse minimisers that are worth a refinement.
@@ -154,6 +156,8 @@ def uphill_leg(
     coarse: list[action_minimization.Minimization] = []
     failure: Exception | None = None
     guesses = [*curves, *own]
+    winding = any(np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.jacobian(np.stack([start, end])))
+    elements = _ELEMENTS_FOCUS if winding else _ELEMENTS
     for k, curve in enumerate(guesses):
         report(k, len(guesses) + 1, "initial paths")
         try:
@@ -162,14 +166,21 @@ def uphill_leg(
                 lambda x: np.linalg.norm(system.drift(x), axis=1),
                 slow_start=slow_start,
                 slow_end=slow_end,
-                n_elements=_ELEMENTS,
+                n_elements=elements,
                 degree=_DEGREE,
             )
-            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_COARSE_ITERATIONS)
+            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_FIRST_LOOK)
+            iterations += found.iterations
+            if found.status == action_minimization.MAX_ITERATIONS:
+                if any(_alike(found, other) for other in coarse):
+                    continue
+                found = path_refinement.coarse_path(
+                    lagrangian, found.path, max_iterations=_COARSE_ITERATIONS - _FIRST_LOOK
+                )
+                iterations += found.iterations
         except (NonFiniteError, SingularCovarianceError) as error:
             failure = error
             continue
-        iterations += found.iterations
         coarse.append(found)
     if not coarse:
         assert failure is not None
@@ -252,14 +263,16 @@ def _distinct(coarse: list[action_minimization.Minimization]) -> list[action_min
     ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
     kept: list[action_minimization.Minimization] = []
     for candidate in ordered:
-        scale = max(abs(candidate.action), 1e-300)
-        if not any(
-            abs(candidate.action - other.action) < _SAME_ACTION * scale
-            and path_refinement.curve_distance(candidate.path, other.path) < _SAME_CURVE
-            for other in kept
-        ):
+        if not any(_alike(candidate, other) for other in kept):
             kept.append(candidate)
     return kept[:_KEPT]
+
+
+def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
+    return bool(
+        abs(first.action - second.action) < _SAME_ACTION * abs(first.action)
+        and path_refinement.curve_distance(first.path, second.path) < _SAME_CURVE
+    )
 
 
 def _refined(

@@ -32,13 +32,13 @@ class GeometricAction:
     Examples
     --------
     >>> GeometricAction(tolerance=1e-7).starts
-    5
+    8
     """
 
     tolerance: float = 1e-9
     max_iterations: int = 400
     max_elements: int = 400
-    starts: int = 5
+    starts: int = 8
 
     def __post_init__(self) -> None:
         if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
