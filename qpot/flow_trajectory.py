@@ -35,6 +35,9 @@ class EventDriven:
         Use the implicit method Radau instead of DOP853.
     max_switches : int
         Jumps after which the sign flow is given up.
+    max_step : float
+        Longest step of the sign flow, whose coordinates move at speed at most 1: a gradient component that changes
+        sign twice within this distance is missed.
     """
 
     rtol: float = 1e-9
@@ -42,9 +45,10 @@ class EventDriven:
     rest: float = 1e-8
     stiff: bool = False
     max_switches: int = 10_000
+    max_step: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("rtol", "atol", "rest"):
+        for name in ("rtol", "atol", "rest", "max_step"):
             as_positive(getattr(self, name), name=name)
         as_count(self.max_switches, name="max_switches")
 
@@ -326,6 +330,7 @@ def _sign_pieces(problem: _Problem, duration: float, method: EventDriven, report
             rtol=method.rtol,
             atol=method.atol,
             max_switches=method.max_switches,
+            max_step=method.max_step,
             after_switch=lambda t, k: report(min(100, int(100 * t / duration)), 100, f"{k} switches"),
         )
     except NonFiniteError as error:
