@@ -1,9 +1,9 @@
-"""integrate_flow: the trajectory of an optimiser's flow on a system, with its loss and the residual of its law."""
+"""integrate_flow: the trajectory of an optimiser's flow, with its loss and the residual of its law."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from qpot.system import System
 class EventDriven:
     """Adaptive integration that stops at rest and locates the jumps of a discontinuous flow.
 
-    The sign flow is followed piece by piece, sliding included; the other flows by one adaptive method that ends where
-    the gradient norm falls to ``rest``.
+    The sign flow is followed piece by piece, sliding included; the other flows by one adaptive method that
+    ends where the gradient norm falls to ``rest``.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class EventDriven:
     max_switches : int
         Jumps after which the sign flow is given up.
     max_step : float
-        Longest step of the sign flow, whose coordinates move at speed at most 1: a gradient component that changes
-        sign twice within this distance is missed.
+        Longest step of the sign flow, whose coordinates move at speed at most 1: a gradient component that
+        changes sign twice within this distance is missed.
     """
 
     rtol: float = 1e-9
@@ -55,7 +55,7 @@ class EventDriven:
 
 @dataclass(frozen=True, kw_only=True)
 class FixedStep:
-    """Explicit Runge-Kutta steps of one size: what an optimiser with this learning rate does (order 1 is Euler).
+    """Explicit Runge-Kutta steps of one size; order 1 is the optimiser with this learning rate.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ class FlowTrajectory:
     loss_rates : (n,) array
         dL/dt as the flow's law states it, at each point.
     law_residuals : (n,) array
-        ``L(t) - L(0) - int_0^t (law) ds``: zero for the exact flow. The integral is carried by the integrator, so the
-        residual is of its order.
+        ``L(t) - L(0) - int_0^t (law) ds``: zero for the exact flow. The integral is carried by the
+        integrator, so the residual is of its order.
     switch_times : (k,) array
         Where a gradient component reached zero or left it (sign flow, `EventDriven`).
     at_rest : bool
@@ -110,13 +110,15 @@ class FlowTrajectory:
     @property
     def end(self) -> Array:
         """The last point, ``(d,)``."""
-        return self.points[-1]
+        last: Array = self.points[-1]
+        return last
 
     def __repr__(self) -> str:
         state = "at rest" if self.at_rest else "moving"
         return (
-            f"FlowTrajectory({type(self.flow).__name__}, t = {self.times[-1]:.6g}, loss {self.losses[0]:.6g} -> "
-            f"{self.losses[-1]:.6g}, {state}, law residual {np.abs(self.law_residuals).max():.1e})"
+            f"FlowTrajectory({type(self.flow).__name__}, t = {self.times[-1]:.6g}, "
+            f"loss {self.losses[0]:.6g} -> {self.losses[-1]:.6g}, {state}, law residual "
+            f"{np.abs(self.law_residuals).max():.1e})"
         )
 
 
@@ -140,8 +142,8 @@ def integrate_flow(
     flow : GradientFlow, SignFlow, RMSpropFlow, NormalisedFlow or PolyakFlow, optional
         Default `GradientFlow`.
     duration : float
-        Flow time; an integration ends earlier where the flow comes to rest. With `FixedStep` it is rounded to a whole
-        number of steps.
+        Flow time; an integration ends earlier where the flow comes to rest. With `FixedStep` it is rounded to
+        a whole number of steps.
     method : EventDriven or FixedStep, optional
         Default `EventDriven`.
     progress : callable, bool, "auto" or None
@@ -157,20 +159,23 @@ def integrate_flow(
     ValueError
         For a system without a loss, a bad start, duration or option.
     SolveError
-        If the speed diverges, the sign flow is not unique or switches too often, or the loss stops being finite.
+        If the speed diverges, the sign flow is not unique or switches too often, or the loss stops being
+        finite.
 
     Examples
     --------
     >>> import numpy as np, qpot
     >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, 1.0, dimension=2)
     >>> trajectory = qpot.integrate_flow(bowl, [2.0, -1.0], flow=qpot.SignFlow(), duration=5.0)
-    >>> trajectory.end.round(6), trajectory.switch_times.round(6), trajectory.at_rest
+    >>> abs(trajectory.end).round(6), trajectory.switch_times.round(6), trajectory.at_rest
     (array([0., 0.]), array([1., 2.]), True)
     """
     flow = GradientFlow() if flow is None else flow
     method = EventDriven() if method is None else method
     if not isinstance(system, System) or not system.gradient_drift or system.loss is None:
-        raise ValueError("system must be a qpot.System with a loss: build it with System.from_loss or from_finite_sum")
+        raise ValueError(
+            "system must be a qpot.System with a loss: build it with System.from_loss or from_finite_sum"
+        )
     if not isinstance(method, (EventDriven, FixedStep)):
         raise ValueError(f"method must be qpot.EventDriven(...) or qpot.FixedStep(...), got {method!r}")
     for name in ("initial_memory", "velocity", "loss_rate"):
@@ -178,14 +183,14 @@ def integrate_flow(
             raise ValueError(f"flow must be a flow such as qpot.SignFlow(), got {flow!r}")
     x0 = as_point(start, dimension=system.dimension, name="start")
     duration = as_positive(duration, name="duration")
-    integrate: Callable[[_Problem, float, Any, ProgressCallback], _Raw]
-    if isinstance(method, FixedStep):
-        integrate = _fixed_steps
-    else:
-        integrate = _sign_pieces if isinstance(flow, SignFlow) else _adaptive
     problem = _Problem(system, flow, x0)
     with reporting(progress, type(flow).__name__) as report:
-        raw = integrate(problem, duration, method, report)
+        if isinstance(method, FixedStep):
+            raw = _fixed_steps(problem, duration, method, report)
+        elif isinstance(flow, SignFlow):
+            raw = _sign_pieces(problem, duration, method, report)
+        else:
+            raw = _adaptive(problem, duration, method, report)
     trajectory = problem.trajectory(raw, method)
     if throw and not trajectory.status.ok:
         raise SolveError(raw.message, status=trajectory.status, partial=trajectory)
@@ -215,7 +220,8 @@ class _Problem:
         return float(self.system.loss(x)[0])
 
     def gradient(self, x: Array) -> Array:
-        return self.system.gradient(x)[0]
+        g: Array = self.system.gradient(x)[0]
+        return g
 
     def velocity(self, state: Array) -> Array:
         x, memory = state[: self.d], state[self.d : -1]
@@ -233,7 +239,8 @@ class _Problem:
         assert self.system.loss is not None
         losses, gradients = self.system.loss(points), self.system.gradient(points)
         rates = [
-            self.flow.loss_rate(float(loss), g, m) for loss, g, m in zip(losses, gradients, memories, strict=True)
+            self.flow.loss_rate(float(loss), g, m)
+            for loss, g, m in zip(losses, gradients, memories, strict=True)
         ]
         return FlowTrajectory(
             times=raw.times,
@@ -251,7 +258,7 @@ class _Problem:
 
 def _fixed_steps(problem: _Problem, duration: float, method: FixedStep, report: ProgressCallback) -> _Raw:
     n = max(1, round(duration / method.step))
-    times = method.step * np.arange(n + 1)
+    times: Array = np.arange(n + 1, dtype=float) * method.step
     states = np.empty((n + 1, problem.start.size))
     states[0] = problem.start
     for k in range(n):
@@ -264,7 +271,9 @@ def _fixed_steps(problem: _Problem, duration: float, method: FixedStep, report: 
             message = f"step {k + 1} of {n} left the finite numbers, pass a smaller step: {error}"
             return _Raw(times[: k + 1], states[: k + 1], Status.NON_FINITE, message)
         except KeyboardInterrupt:
-            return _Raw(times[: k + 1], states[: k + 1], Status.INTERRUPTED, f"interrupted after {k} of {n} steps")
+            return _Raw(
+                times[: k + 1], states[: k + 1], Status.INTERRUPTED, f"interrupted after {k} of {n} steps"
+            )
         states[k + 1] = state
         if k % 100 == 99 or k == n - 1:
             report(k + 1, n, "steps")
@@ -285,7 +294,7 @@ def _adaptive(problem: _Problem, duration: float, method: EventDriven, report: P
     times, states = [0.0], [problem.start]
     slices = np.linspace(0.0, duration, 11)
     try:
-        for k, (begin, end) in enumerate(zip(slices[:-1], slices[1:], strict=True)):
+        for k, (begin, end) in enumerate(pairwise(slices.tolist())):
             solution = solve_ivp(
                 velocity,
                 (begin, end),
@@ -301,20 +310,25 @@ def _adaptive(problem: _Problem, duration: float, method: EventDriven, report: P
             if solution.status == 1:
                 return _Raw(np.array(times), np.array(states), at_rest=True)
             if solution.status < 0:
-                return _Raw(np.array(times), np.array(states), Status.NOT_CONVERGED, _stuck(problem, times, states))
+                return _Raw(
+                    np.array(times), np.array(states), Status.NOT_CONVERGED, _stuck(problem, times, states)
+                )
     except NonFiniteError as error:
         return _Raw(np.array(times), np.array(states), Status.NON_FINITE, f"the integration failed: {error}")
     except KeyboardInterrupt:
-        return _Raw(np.array(times), np.array(states), Status.INTERRUPTED, f"interrupted at t = {times[-1]:.6g}")
+        return _Raw(
+            np.array(times), np.array(states), Status.INTERRUPTED, f"interrupted at t = {times[-1]:.6g}"
+        )
     return _Raw(np.array(times), np.array(states))
 
 
 def _stuck(problem: _Problem, times: list[float], states: list[Array]) -> str:
     speed = float(np.linalg.norm(problem.velocity(states[-1])[: problem.d]))
     return (
-        f"the step size fell to rounding at t = {times[-1]:.6g}, where the speed is {speed:.3g} and the gradient norm "
-        f"{problem.rest(states[-1]):.3g}; if the speed diverges (Polyak flow at a critical point with positive loss) "
-        "pass a finite bound, if the flow is discontinuous use FixedStep, if it is stiff use stiff=True"
+        f"the step size fell to rounding at t = {times[-1]:.6g}, where the speed is {speed:.3g} and the "
+        f"gradient norm {problem.rest(states[-1]):.3g}; if the speed diverges (Polyak flow at a critical "
+        "point with positive loss) pass a finite bound, if the flow is discontinuous use FixedStep, if it is "
+        "stiff use stiff=True"
     )
 
 
@@ -341,9 +355,10 @@ def _sign_pieces(problem: _Problem, duration: float, method: EventDriven, report
     assert states.shape[1] == d + 1
     where = f"at t = {times[-1]:.6g}, point {format_point(points[-1])}"
     messages = {
-        switching.AMBIGUOUS: f"the sign flow is not unique {where}: a gradient component vanishes where the loss is not "
-        "strictly convex in that coordinate; perturb start, or use FixedStep",
-        switching.TOO_MANY_SWITCHES: f"more than {method.max_switches} switches {where}; raise max_switches or use FixedStep",
+        switching.AMBIGUOUS: f"the sign flow is not unique {where}: a gradient component vanishes where the "
+        "loss is not strictly convex in that coordinate; perturb start, or use FixedStep",
+        switching.TOO_MANY_SWITCHES: f"more than {method.max_switches} switches {where}; raise max_switches "
+        f"or use FixedStep",
         switching.STEP_FAILED: f"the step size fell to rounding {where}; loosen rtol or use FixedStep",
     }
     status = Status.NOT_CONVERGED if code in messages else Status.CONVERGED

@@ -1,4 +1,4 @@
-r"""Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move, and at what rate L falls."""
+"""Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class GradientFlow(_Memoryless):
 class SignFlow(_Memoryless):
     r"""Sign flow :math:`\theta' = -\mathrm{sign}(\nabla L)`, with :math:`dL/dt = -|\nabla L|_1`.
 
-    The right-hand side jumps where a gradient component changes sign. `EventDriven` follows Filippov's solution, which
-    slides along such surfaces and reaches a strict minimum in finite time; `FixedStep` chatters about it with an
-    amplitude of one step and never rests.
+    The right-hand side jumps where a gradient component changes sign. `EventDriven` follows Filippov's
+    solution, which slides along such surfaces and reaches a strict minimum in finite time; `FixedStep`
+    chatters about it with an amplitude of one step and never rests.
     """
 
     def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
@@ -60,7 +60,7 @@ class SignFlow(_Memoryless):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalisedFlow(_Memoryless):
-    r"""Normalised flow :math:`\theta' = -\nabla L/|\nabla L|` (unit speed), with :math:`dL/dt = -|\nabla L|`."""
+    r"""Unit-speed flow :math:`\theta' = -\nabla L/|\nabla L|`, with :math:`dL/dt = -|\nabla L|`."""
 
     def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
         norm = float(np.linalg.norm(gradient))
@@ -117,11 +117,12 @@ class RMSpropFlow:
 class PolyakFlow(_Memoryless):
     r"""Polyak-step flow with a bound on 1/\|grad L\|.
 
-    .. math:: \theta' = -\frac{\nabla L}{|\nabla L|}\,(L - L_*)\,\min\!\Big(\frac{1}{|\nabla L|}, M\Big), \qquad
+    .. math:: \theta' = -\frac{\nabla L}{|\nabla L|}\,(L - L_*)\,\min\!\Big(\frac{1}{|\nabla L|}, M\Big),
+              \qquad
               dL/dt = -(L - L_*)\,\min(1, M |\nabla L|).
 
-    Without the bound dL/dt = -(L - L_*), so L - L_* falls as exp(-t) until a critical point with L > L_*, where the
-    speed diverges. With it the speed is at most M (L - L_*).
+    Without the bound dL/dt = -(L - L_*), so L - L_* falls as exp(-t) until a critical point with L > L_*,
+    where the speed diverges. With it the speed is at most M (L - L_*).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-r"""The minimum at infinity: gradient flow on separable data, which diverges in norm and converges in direction to the SVM."""
+"""The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._arrays import Array, as_count, as_point, as_positive
-from qpot.margin_losses import Exponential, Logistic, signed_samples
+from qpot.margin_losses import Exponential, Logistic, as_number, signed_samples
 from qpot.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
 from qpot.solution import SolveError, Status
 from qpot.solvers import log_time_flow, max_margin
@@ -28,8 +28,8 @@ class MarginFlow:
     log_losses : (n,) array
         log of L = sum_i l(<theta, z_i>).
     duals : (n, N) array
-        alpha_i(t) = -t c_i l'(<theta, z_i>): the pull of each sample on theta in log time, d theta / d log t =
-        sum alpha_i z_i. They converge to dual variables of the SVM.
+        alpha_i(t) = -t c_i l'(<theta, z_i>): the pull of each sample on theta in log time, d theta / d log t
+        = sum alpha_i z_i. They converge to dual variables of the SVM.
     samples : (N, d) array
         z_i = y_i x_i, each distinct sample once.
     multiplicities : (N,) array
@@ -94,8 +94,8 @@ class MarginFlow:
     def support(self) -> NDArray[np.intp]:
         """Support vectors found by the flow: indices into ``samples``.
 
-        A sample counts as lying on the margin if its slack is below 1e-6 or ten times the largest negative slack, which
-        measures how far the flow still is from its limit.
+        A sample counts as lying on the margin if its slack is below 1e-6 or ten times the largest negative
+        slack, which measures how far the flow still is from its limit.
         """
         machine = self.machine()
         return machine.support_within(max(1e-6, 10.0 * machine.conditions().primal))
@@ -110,8 +110,10 @@ class MarginFlow:
 
     def __repr__(self) -> str:
         return (
-            f"MarginFlow(t = 1 ... 1e{self.log_times[-1] / np.log(10):.4g}, rho = {self.norms[-1]:.6g}, margin = "
-            f"{self.margins[-1]:.6g} of {self.svm.margin:.6g}, angle {self.angles[-1]:.2e}, KKT {self.conditions().worst:.1e})"
+            f"MarginFlow(t = 1 ... 1e{self.log_times[-1] / np.log(10):.4g}, rho = {self.norms[-1]:.6g}, "
+            f"margin = "
+            f"{self.margins[-1]:.6g} of {self.svm.margin:.6g}, angle {self.angles[-1]:.2e}, KKT "
+            f"{self.conditions().worst:.1e})"
         )
 
 
@@ -139,9 +141,10 @@ class MarginLaws:
 
     Notes
     -----
-    theta = w log t + r + o(1), with r from sum c_i exp(-<r, z_i>) z_i = w over the samples on the margin (Soudry et
-    al. 2018, Theorem 4); the constants follow by expanding norm, loss and margin. Where some sample lies on the margin
-    with a zero dual there is no such r, and the offset and the gap constant have no theory value.
+    theta = w log t + r + o(1), with r from sum c_i exp(-<r, z_i>) z_i = w over the samples on the margin
+    (Soudry et al. 2018, Theorem 4); the constants follow by expanding norm, loss and margin. Where some
+    sample lies on the margin with a zero dual there is no such r, and the offset and the gap constant have no
+    theory value.
     """
 
     norm_slope: Law
@@ -163,10 +166,12 @@ def margin_flow(
     rtol: float = 1e-9,
     atol: float = 1e-11,
 ) -> MarginFlow:
-    r"""Integrate gradient flow :math:`\theta' = -\nabla \sum_i \ell(y_i\langle\theta, x_i\rangle)` in logarithmic time.
+    r"""Integrate gradient flow of an exponential-tail loss in logarithmic time.
 
-    On separable data the loss has no minimum: :math:`|\theta| \to \infty` like log t while the direction converges to
-    the hard-margin support vector machine (Soudry, Hoffer, Nacson, Gunasekar, Srebro 2018).
+    The flow is :math:`\theta' = -\nabla \sum_i \ell(y_i\langle\theta, x_i\rangle)`.
+
+    On separable data the loss has no minimum: :math:`|\theta| \to \infty` like log t while the direction
+    converges to the hard-margin support vector machine (Soudry, Hoffer, Nacson, Gunasekar, Srebro 2018).
 
     Parameters
     ----------
@@ -194,7 +199,8 @@ def margin_flow(
     Raises
     ------
     ValueError
-        For data that is not separable, contradictory or duplicated, naming the samples; for other bad arguments.
+        For data that is not separable, contradictory or duplicated, naming the samples; for other bad
+        arguments.
     SolveError
         If the integrator fails; the finished part is in ``.partial`` as an array of points.
 
@@ -210,13 +216,17 @@ def margin_flow(
     kind = Logistic() if loss is None else loss
     if not isinstance(kind, (Logistic, Exponential)):
         raise ValueError(
-            f"loss must be qpot.Logistic() or qpot.Exponential(), got {loss!r}: only a tail exp(-z) sends the minimum to "
+            f"loss must be qpot.Logistic() or qpot.Exponential(), got {loss!r}: only a tail exp(-z) sends "
+            f"the minimum to "
             "infinity along the SVM's direction; train other losses with qpot.margin_sum and integrate_flow"
         )
     if duplicates not in ("error", "merge"):
         raise ValueError(f'duplicates must be "error" or "merge", got {duplicates!r}')
-    if isinstance(log_time, bool) or not np.isscalar(log_time) or not 1.0 <= float(log_time) < np.inf:  # type: ignore[arg-type]
-        raise ValueError(f"log_time must be a finite number >= 1 (natural logarithm of the final time), got {log_time!r}")
+    end = as_number(log_time)
+    if not 1.0 <= end < np.inf:
+        raise ValueError(
+            f"log_time must be a finite number >= 1 (natural logarithm of the final time), got {log_time!r}"
+        )
     n = as_count(points, name="points", minimum=4)
     options = {name: as_positive(value, name=name) for name, value in (("rtol", rtol), ("atol", atol))}
     everything = separate(X, y)
@@ -224,7 +234,7 @@ def margin_flow(
     svm = everything if Z.shape[0] == everything.duals.size else separate(Z, np.ones(Z.shape[0]))
     theta = np.zeros(Z.shape[1]) if start is None else as_point(start, dimension=Z.shape[1], name="start")
 
-    log_times = np.linspace(0.0, float(log_time), n)
+    log_times = np.linspace(0.0, end, n)
     weights, status = log_time_flow.log_time_flow(
         Z,
         np.log(counts),
@@ -236,7 +246,8 @@ def margin_flow(
     )
     if status != log_time_flow.OK:
         raise SolveError(
-            f"the flow could not be integrated beyond point {weights.shape[0]} of {n + 1}; loosen rtol and atol or "
+            f"the flow could not be integrated beyond point {weights.shape[0]} of {n + 1}; loosen rtol and "
+            f"atol or "
             "rescale the samples",
             status=Status.NOT_CONVERGED,
             partial=weights,
@@ -259,8 +270,8 @@ def margin_flow(
 def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
     """The same machine by scikit-learn's ``SVC``, for comparison; needs the extra ``qpot[ml]``.
 
-    SVC always fits an intercept. Every sample is therefore given with its mirror image, -x with label -y, which leaves
-    w as it is and makes the intercept zero by symmetry.
+    SVC always fits an intercept. Every sample is therefore given with its mirror image, -x with label -y,
+    which leaves w as it is and makes the intercept zero by symmetry.
 
     Parameters
     ----------
@@ -310,7 +321,9 @@ def _laws(flow: MarginFlow) -> MarginLaws:
     norm_slope, norm_offset, _ = np.linalg.lstsq(basis, flow.norms[late], rcond=None)[0]
     loss_offset, loss_exponent = np.polynomial.polynomial.polyfit(s, flow.log_losses[late], 1)
     gap = (gamma - flow.margins[late]) * s
-    gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[0][0]
+    gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[
+        0
+    ][0]
 
     on_margin = flow.samples @ w < 1.0 + 1e-6
     _, alpha, status = max_margin.limit_duals(flow.samples[on_margin], flow.multiplicities[on_margin], w)

@@ -1,4 +1,4 @@
-r"""Margin losses as finite sums: logistic, exponential, hinge, squared and Huberised hinge, with labels +1 and -1."""
+"""Margin losses as finite sums: logistic, exponential, hinge, squared hinge and Huberised hinge."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Exponential:
 class Hinge:
     """l(z) = max(0, 1 - z), the loss of the support vector machine; the subgradient at z = 1 is taken as 0.
 
-    It has kinks: Hessians by differences are zero between them and wrong on them. For a stationary spread by the
-    Lyapunov equation use `HuberisedHinge`.
+    It has kinks: Hessians by differences are zero between them and wrong on them. For a stationary spread by
+    the Lyapunov equation use `HuberisedHinge`.
     """
 
     def value(self, z: Array) -> Array:
@@ -118,15 +118,17 @@ class HuberisedHinge:
 def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float = 0.0) -> FiniteSum:
     r"""A linear classifier's training loss as a finite sum,
 
-    .. math:: L(\theta) = \frac1N \sum_i \Big[ \ell(y_i \langle\theta, x_i\rangle) + \frac{\lambda}{2}|\theta|^2 \Big].
+    .. math:: L(\theta) = \frac1N \sum_i \Big[ \ell(y_i \langle\theta, x_i\rangle) +
+    \frac{\lambda}{2}|\theta|^2 \Big].
 
-    With the hinge, SGD on it is Pegasos (Shalev-Shwartz, Singer, Srebro 2007); ``System.from_finite_sum`` gives its
-    minibatch covariance.
+    With the hinge, SGD on it is Pegasos (Shalev-Shwartz, Singer, Srebro 2007); ``System.from_finite_sum``
+    gives its minibatch covariance.
 
     Parameters
     ----------
     X : (N, d) array
-        Samples as rows. There is no intercept: append a column of ones for one (it is then penalised like the rest).
+        Samples as rows. There is no intercept: append a column of ones for one (it is then penalised like the
+        rest).
     y : (N,) array
         Labels, +1 or -1.
     loss : Logistic, Exponential, Hinge, SquaredHinge or HuberisedHinge, optional
@@ -148,16 +150,17 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
     """
     Z = signed_samples(X, y)
     kind: MarginLoss = Logistic() if loss is None else loss
-    if not (callable(getattr(kind, "value", None)) and callable(getattr(kind, "derivative", None))) or isinstance(
-        kind, type
-    ):
+    if not (
+        callable(getattr(kind, "value", None)) and callable(getattr(kind, "derivative", None))
+    ) or isinstance(kind, type):
         raise ValueError(f"loss must be a margin loss such as qpot.Hinge(), got {loss!r}")
-    if isinstance(penalty, bool) or not np.isscalar(penalty) or not np.isreal(penalty) or not 0 <= penalty < np.inf:
+    strength = as_number(penalty)
+    if not 0 <= strength < np.inf:
         raise ValueError(f"penalty must be a finite number >= 0, got {penalty!r}")
-    strength = float(penalty)
 
     def losses(x: Array) -> Array:
-        return kind.value(x @ Z.T) + 0.5 * strength * (x**2).sum(axis=1, keepdims=True)
+        values: Array = kind.value(x @ Z.T) + 0.5 * strength * (x**2).sum(axis=1, keepdims=True)
+        return values
 
     def gradients(x: Array) -> Array:
         return kind.derivative(x @ Z.T)[:, :, None] * Z + strength * x[:, None, :]
@@ -165,7 +168,8 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
     def drawn(x: Array, index: Any) -> Array:
         samples = Z[index]
         z = np.einsum("nbd,nd->nb", samples, x)
-        return kind.derivative(z)[:, :, None] * samples + strength * x[:, None, :]
+        slopes: Array = kind.derivative(z)[:, :, None] * samples
+        return slopes + strength * x[:, None, :]
 
     return FiniteSum(
         sample_losses=losses,
@@ -186,7 +190,9 @@ def signed_samples(X: Any, y: Any) -> Array:
         row = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
         raise ValueError(f"X has a NaN or infinite entry in row {row}")
     if labels.shape != (samples.shape[0],):
-        raise ValueError(f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X")
+        raise ValueError(
+            f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X"
+        )
     bad = np.flatnonzero(np.abs(labels) != 1.0)
     if bad.size:
         raise ValueError(
@@ -194,3 +200,13 @@ def signed_samples(X: Any, y: Any) -> Array:
             "for classes a and b pass numpy.where(labels == a, 1, -1)"
         )
     return labels[:, None] * samples
+
+
+def as_number(value: Any) -> float:
+    """A real number as float, NaN for what is none; the caller names the range."""
+    if isinstance(value, (bool, str)):
+        return float("nan")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -14,23 +14,24 @@ from qpot.system import System
 def preconditioned(system: System, preconditioner: BatchFunction | Array | float) -> System:
     r"""The system that preconditioned SGD follows.
 
-    SGD :math:`x \leftarrow x - \eta\,P(x)\,g_B(x)` has drift :math:`P b` (that is :math:`-P\nabla L`) and covariance
-    :math:`P C P^T`, at the same epsilon as plain SGD.
+    SGD :math:`x \leftarrow x - \eta\,P(x)\,g_B(x)` has drift :math:`P b` (that is :math:`-P\nabla L`) and
+    covariance :math:`P C P^T`, at the same epsilon as plain SGD.
 
     Parameters
     ----------
     system : System
         Plain SGD, or any small-noise system.
-    preconditioner : number, array ``(d,)`` (diagonal) or ``(d, d)``, or function ``(n, d) -> (n, d)`` or ``(n, d, d)``
-        P. Symmetric positive definite keeps the minima where they are; a function must be smooth on the scale of the
-        noise, since it is frozen during a step.
+    preconditioner : number, array ``(d,)`` (diagonal) or ``(d, d)``, or function of a batch ``(n, d)``
+        P; a function returns ``(n, d)`` (diagonal) or ``(n, d, d)``. Positive definite keeps the minima where
+        they are.
 
     Returns
     -------
     System
-        It keeps the loss, but its drift is no longer declared as a gradient. Where ``system`` is a finite sum, the
-        result's ``finite_sum`` holds the preconditioned per-sample steps P g_i, whose mean and covariance are the
-        negative drift and the covariance, so that simulated SGD on it is preconditioned SGD on the real samples.
+        It keeps the loss, but its drift is no longer declared as a gradient. Where ``system`` is a finite
+        sum, the result's ``finite_sum`` holds the preconditioned per-sample steps P g_i, whose mean and
+        covariance are the negative drift and the covariance, so that simulated SGD on it is preconditioned
+        SGD on the real samples.
 
     Raises
     ------
@@ -39,14 +40,15 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
 
     Notes
     -----
-    P is taken in the Ito sense: it is evaluated before the step, as optimisers do. The quasi-potential is that of
-    Hu et al. with b and a replaced; if :math:`C^{-1}P^{-1}\nabla L` is a gradient it is :math:`2\int C^{-1}P^{-1}
-    \nabla L\cdot dx`.
+    P is taken in the Ito sense: it is evaluated before the step, as optimisers do. The quasi-potential is
+    that of Hu et al. with b and a replaced; if :math:`C^{-1}P^{-1}\nabla L` is a gradient it is :math:`2\int
+    C^{-1}P^{-1} \nabla L\cdot dx`.
 
     Examples
     --------
     >>> import numpy as np, qpot
-    >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, np.diag([1.0, 4.0]), dimension=2)
+    >>> noise = np.diag([1.0, 4.0])
+    >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, noise, dimension=2)
     >>> whitened = qpot.preconditioned(bowl, np.array([1.0, 0.5]))
     >>> whitened.drift([[2.0, 2.0]]), whitened.covariance([[0.0, 0.0]])[0]
     (array([[-2., -1.]]), array([[1., 0.],
@@ -56,11 +58,12 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
         raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
     P = _Preconditioner(preconditioner, system.dimension)
     covariance: Any = lambda x: P.congruence(x, system.covariance(x))  # noqa: E731
-    if P.constant is not None and system.constant_covariance is not None:
-        covariance = P.constant @ system.constant_covariance @ P.constant.T
+    matrix = P.constant
+    if matrix is not None and system.constant_covariance is not None:
+        covariance = matrix @ system.constant_covariance @ matrix.T
     jacobian: BatchFunction | None = None
-    if P.constant is not None:
-        jacobian = lambda x: P.constant @ system.jacobian(x)  # noqa: E731
+    if matrix is not None:
+        jacobian = lambda x: matrix @ system.jacobian(x)  # noqa: E731
     result = System(
         drift=lambda x: P.apply(x, system.drift(x)[:, None, :])[:, 0, :],
         covariance=covariance,
@@ -75,7 +78,7 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
 
 
 def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:
-    r"""Second moment :math:`E\,g_j^2 = (\nabla L)_j^2 + C_{jj}/B` of minibatch gradients at ``points``, ``(n, d)``.
+    r"""Second moment :math:`E\,g_j^2 = (\nabla L)_j^2 + C_{jj}/B` of minibatch gradients, ``(n, d)``.
 
     It is what the moving average of RMSprop and Adam converges to while x stands still.
 
@@ -89,19 +92,23 @@ def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:
     """
     B = as_count(batch_size, name="batch_size")
     x = as_points(points, dimension=system.dimension, name="points")
-    return system.drift(x) ** 2 + np.einsum("njj->nj", system.covariance(x)) / B
+    noise: Array = np.einsum("njj->nj", system.covariance(x)) / B
+    return system.drift(x) ** 2 + noise
 
 
-def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, floor: float = 1e-8) -> System:
-    r"""RMSprop or Adam with its statistics frozen: P = diag(1 / (sqrt(v) + floor)), v the second moment of the gradients.
+def rmsprop_like(
+    system: System, *, frozen_at: Any = None, batch_size: int = 1, floor: float = 1e-8
+) -> System:
+    r"""RMSprop or Adam with its statistics frozen: P = diag(1 / (sqrt(v) + floor)), v = E g^2.
 
     Parameters
     ----------
     system : System
         Plain SGD.
     frozen_at : (d,) array, optional
-        Freeze v at this point: a constant P, as after a long stay there. Default: v(x) follows x (the adiabatic limit:
-        the average is long against one step and short against the motion; decay -> 1 slower than learning rate -> 0).
+        Freeze v at this point: a constant P, as after a long stay there. Default: v(x) follows x (the
+        adiabatic limit: the average is long against one step and short against the motion; decay -> 1 slower
+        than learning rate -> 0).
     batch_size : int
         B of the gradients whose squares are averaged.
     floor : float
@@ -109,9 +116,9 @@ def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, 
 
     Notes
     -----
-    Adam's first-moment average with a fixed decay changes no exponent: its step is eta (1 - beta) sum beta^j g, so
-    epsilon stays eta / B. This is therefore the Adam-like system too. In one dimension, with v = C + L'^2 (B = 1) and
-    floor -> 0, phi' = 2 L' sqrt(C + L'^2) / C.
+    Adam's first-moment average with a fixed decay changes no exponent: its step is eta (1 - beta) sum beta^j
+    g, so epsilon stays eta / B. This is therefore the Adam-like system too. In one dimension, with v = C +
+    L'^2 (B = 1) and floor -> 0, phi' = 2 L' sqrt(C + L'^2) / C.
 
     Examples
     --------
@@ -119,7 +126,7 @@ def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, 
     >>> bowl = qpot.System.from_loss(lambda x: x[:, 0] ** 2 / 2, lambda x: x, 0.5, dimension=1)
     >>> adaptive = qpot.rmsprop_like(bowl)
     >>> (2 * -adaptive.drift([[1.0]]) / adaptive.covariance([[1.0]])[0]).round(6)  # 2 L' sqrt(C + L'^2) / C
-    array([[4.898979]])
+    array([[4.89898]])
     """
     c = as_positive(floor, name="floor")
     B = as_count(batch_size, name="batch_size")
@@ -132,9 +139,10 @@ def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, 
 def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> System:
     r"""Sign SGD where noise dominates: P = diag(1 / sqrt(C_jj / B)), so every coordinate has unit noise.
 
-    The mean of the sign of a Gaussian g is erf(m / sqrt(2 C)), which is sqrt(2 / pi) m / sqrt(C) for m << sqrt(C):
-    linear in the gradient with this P. The constant sqrt(2 / pi) rescales time only up to a factor in the exponent that
-    is the same for all minima; it is left out. For gradients larger than the noise use the exact sign statistics.
+    The sign of a Gaussian gradient with mean m and variance C has mean erf(m / sqrt(2 C)), which for m well
+    below sqrt(C) is sqrt(2 / pi) m / sqrt(C), and variance 1. With this P the drift lacks the factor
+    sqrt(2 / pi), so all costs are those of sign SGD times sqrt(pi / 2), and the selected minimum is the same.
+    Where gradients are not small against the noise, sign SGD is another system.
 
     Parameters
     ----------
@@ -153,14 +161,15 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
     B = as_count(batch_size, name="batch_size")
 
     def scale(x: Array) -> Array:
-        variance = np.einsum("njj->nj", system.covariance(x)) / B
+        variance: Array = np.einsum("njj->nj", system.covariance(x)) / B
         if (variance <= 0).any():
             n, j = np.argwhere(variance <= 0)[0]
             raise ValueError(
-                f"sign_like: coordinate {j} has no noise at the point {x[n].tolist()}, so its sign is deterministic; "
+                f"sign_like: coordinate {j} has no noise at the point {x[n].tolist()}: its sign is certain; "
                 "use rmsprop_like with a floor"
             )
-        return 1.0 / np.sqrt(variance)
+        inverse: Array = 1.0 / np.sqrt(variance)
+        return inverse
 
     if frozen_at is None:
         return preconditioned(system, scale)
@@ -180,7 +189,8 @@ class _Preconditioner:
                 matrix = np.full(d, float(matrix))
             if matrix.shape not in ((d,), (d, d)):
                 raise ValueError(
-                    f"preconditioner has shape {matrix.shape}, expected a number, ({d},), ({d}, {d}) or a function of (n, {d})"
+                    f"preconditioner has shape {matrix.shape}, expected a number, ({d},), ({d}, {d}) "
+                    f"or a function of (n, {d})"
                 )
             self._check(matrix[None], None)
             self.constant = np.diag(matrix) if matrix.ndim == 1 else matrix
@@ -192,7 +202,8 @@ class _Preconditioner:
         n = x.shape[0]
         if values.shape not in ((n, self.d), (n, self.d, self.d)):
             raise ValueError(
-                f"preconditioner returned shape {values.shape} for {n} points, expected ({n}, {self.d}) for a diagonal "
+                f"preconditioner returned shape {values.shape} for {n} points, expected "
+                f"({n}, {self.d}) for a diagonal "
                 f"or ({n}, {self.d}, {self.d})"
             )
         self._check(values, x)
@@ -200,7 +211,8 @@ class _Preconditioner:
 
     def apply(self, x: Array, vectors: Array) -> Array:
         """P v for ``vectors`` ``(n, k, d)``."""
-        return np.einsum("nij,nkj->nki", self(x), vectors)
+        product: Array = np.einsum("nij,nkj->nki", self(x), vectors)
+        return product
 
     def congruence(self, x: Array, a: Array) -> Array:
         P = self(x)
@@ -221,7 +233,8 @@ class _Preconditioner:
             row = int(np.flatnonzero(bad)[0])
             where = "" if x is None else f" at the point {x[row].tolist()}"
             raise ValueError(
-                f"preconditioner must be finite and positive definite (symmetric part){where}, got {values[row].tolist()}"
+                f"preconditioner must be finite and positive definite (symmetric part){where}, got "
+                f"{values[row].tolist()}"
             )
 
 

@@ -1,4 +1,4 @@
-"""separate: the hard-margin support vector machine through the origin, and clear errors for data that has none."""
+"""separate: the hard-margin support vector machine through the origin, or why there is none."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class HardMargin:
         return kkt_conditions(self.signed_samples, self.normal, self.duals)
 
     def __repr__(self) -> str:
-        return f"HardMargin(margin={self.margin:.6g}, {self.support.size} support vectors of {self.duals.size} samples)"
+        count = f"{self.support.size} support vectors of {self.duals.size} samples"
+        return f"HardMargin(margin={self.margin:.6g}, {count})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +125,8 @@ def separate(X: Any, y: Any) -> HardMargin:
 
     Notes
     -----
-    The dual is the point of the convex hull of y_i x_i nearest to the origin, solved as a least-distance problem
-    (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+    The dual is the point of the convex hull of y_i x_i nearest to the origin, solved as a least-distance
+    problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
 
     Examples
     --------
@@ -140,9 +141,10 @@ def separate(X: Any, y: Any) -> HardMargin:
     if status != max_margin.OK:
         guilty = np.flatnonzero(duals > 0)
         raise ValueError(
-            f"X, y are not linearly separable through the origin: no hyperplane has samples {_listed(guilty)} on their "
-            "sides (a positive combination of them vanishes). Remove or relabel some of them, add features (a column "
-            "of ones gives an intercept), or use a penalised loss: qpot.margin_sum(X, y, penalty=...)"
+            "X, y are not linearly separable through the origin: no hyperplane has samples "
+            f"{_listed(guilty)} on their sides (a positive combination of them vanishes). Remove or relabel "
+            "some of them, add features (a column of ones gives an intercept), or use a penalised loss: "
+            "qpot.margin_sum(X, y, penalty=...)"
         )
     return HardMargin(normal=normal, duals=duals, signed_samples=Z)
 
@@ -152,7 +154,8 @@ def refuse_contradictions(Z: Array) -> None:
     zero = np.flatnonzero(~Z.any(axis=1))
     if zero.size:
         raise ValueError(
-            f"X is zero in rows {_listed(zero)}: no hyperplane through the origin gives them a margin; remove them or "
+            f"X is zero in rows {_listed(zero)}: no hyperplane through the origin gives them a margin; "
+            f"remove them or "
             "append a column of ones"
         )
     seen: dict[bytes, int] = {}
@@ -163,26 +166,32 @@ def refuse_contradictions(Z: Array) -> None:
         seen.setdefault(row.tobytes(), i)
     if pairs:
         raise ValueError(
-            f"X, y contain contradictory samples, the same point with opposite labels (or mirrored points with equal "
-            f"labels): pairs {_listed(pairs)}; no hyperplane through the origin separates them. Remove or relabel one of "
-            "each pair"
+            "X, y contain contradictory samples, the same point with opposite labels (or mirrored points "
+            f"with equal labels): pairs {_listed(pairs)}; no hyperplane through the origin separates them. "
+            "Remove or relabel one of each pair"
         )
 
 
 def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
-    """Distinct rows of ``Z``, in order of appearance, and how often each occurs; raises if ``merge`` is false."""
-    _, first, inverse, counts = np.unique(Z, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    """Distinct rows of ``Z`` in order of appearance, and their counts; raises if ``merge`` is false."""
+    _, first, inverse, counts = np.unique(
+        Z, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
     if (counts > 1).any() and not merge:
         groups = [tuple(np.flatnonzero(inverse.ravel() == k).tolist()) for k in np.flatnonzero(counts > 1)]
         raise ValueError(
-            f"X, y contain duplicated samples {_listed(sorted(groups))}: their dual variables are not unique. Remove the "
-            'copies, or pass duplicates="merge" to give each distinct sample its multiplicity'
+            f"X, y contain duplicated samples {_listed(sorted(groups))}: their dual variables are not "
+            f"unique. "
+            'Remove the copies, or pass duplicates="merge" to give each distinct sample its multiplicity'
         )
     order = np.argsort(first)
     return Z[first[order]], counts[order].astype(float)
 
 
 def _listed(items: Any) -> str:
-    shown = [str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item)) for item in items[:_SHOWN]]
+    shown = [
+        str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item))
+        for item in items[:_SHOWN]
+    ]
     more = len(items) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Explicit tableaus (a, b): Euler, midpoint, classical Runge-Kutta. All weights b are >= 0: a sum over stages of
-# positive semidefinite matrices, weighted with b, stays positive semidefinite.
+# Explicit tableaus (a, b): Euler, midpoint, classical Runge-Kutta. All weights b are >= 0: a sum over stages
+# of positive semidefinite matrices, weighted with b, stays positive semidefinite.
 _TABLEAUS: dict[int, tuple[Array, Array]] = {
     1: (np.zeros((1, 1)), np.array([1.0])),
     2: (np.array([[0.0, 0.0], [0.5, 0.0]]), np.array([0.0, 1.0])),
@@ -33,7 +33,8 @@ def runge_kutta_step(
 ) -> tuple[Array, Array]:
     """Advance ``state`` ``(m,)`` by ``step``; returns the new state and the stage points ``(stages, m)``.
 
-    A quantity q(t) = q(0) + int r(state) dt summed as ``step * sum_s weight_s r(stage_s)`` has the order of the step.
+    A quantity q(t) = q(0) + int r(state) dt summed as ``step * sum_s weight_s r(stage_s)`` has the order of
+    the step.
     """
     a, b = _TABLEAUS[order]
     n = b.size

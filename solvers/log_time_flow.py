@@ -1,4 +1,4 @@
-"""Gradient flow of an exponential-tail loss in logarithmic time, where t = 1e100 is a few hundred units away."""
+"""Gradient flow of an exponential-tail loss in logarithmic time, where t = 1e100 is 230 units away."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def log_time_flow(
 ) -> tuple[Array, int]:
     r"""Integrate theta' = sum_i c_i (-l'(<theta, z_i>)) z_i over s = log(1 + t).
 
-    d theta / d s = sum_i exp(s + log c_i + log(-l')) z_i. On the trajectory the exponents stay bounded, since the
-    margins of the support vectors grow like log t, so nothing overflows and steps may be long.
+    d theta / d s = sum_i exp(s + log c_i + log(-l')) z_i. On the trajectory the exponents stay bounded, since
+    the margins of the support vectors grow like log t, so nothing overflows and steps may be long.
 
-    Parameters are ``samples`` ``(N, d)`` (labels absorbed), log c ``(N,)``, log(-l') and d log(-l') / dz as functions of
-    ``(N,)`` margins, the start ``(d,)`` and the output times s ``(n,)``, rising from 0. Returns points ``(n, d)``, or
-    fewer with STEP_FAILED.
+    Parameters are ``samples`` ``(N, d)`` (labels absorbed), log c ``(N,)``, log(-l') and d log(-l') / dz as
+    functions of ``(N,)`` margins, the start ``(d,)`` and the output times s ``(n,)``, rising from 0. Returns
+    points ``(n, d)``, or fewer with STEP_FAILED.
     """
 
     def pulls(s: float, theta: Array) -> tuple[Array, Array]:

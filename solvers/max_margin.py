@@ -17,11 +17,13 @@ MARGIN_TOLERANCE = 1e-8
 def hard_margin(samples: Array) -> tuple[Array, Array, int]:
     """Minimise |w|^2 subject to <w, z_i> >= 1 for the rows z_i of ``samples`` ``(N, d)``.
 
-    Returns w ``(d,)``, the duals alpha ``(N,)`` with w = sum alpha_i z_i, and a status. With NOT_SEPARABLE, alpha is
-    instead a certificate: alpha >= 0, sum alpha = 1, and sum alpha_i z_i = 0 up to `MARGIN_TOLERANCE`.
+    Returns w ``(d,)``, the duals alpha ``(N,)`` with w = sum alpha_i z_i, and a status. With NOT_SEPARABLE,
+    alpha is instead a certificate: alpha >= 0, sum alpha = 1, and sum alpha_i z_i = 0 up to
+    `MARGIN_TOLERANCE`.
 
-    The least-distance problem of Lawson and Hanson (Solving Least Squares Problems, chapter 23): with E = [Z^T; 1^T]
-    and f = e_{d+1}, minimise |E u - f| over u >= 0; a zero residual r is a certificate, else w = -r[:d] / r[d].
+    The least-distance problem of Lawson and Hanson (Solving Least Squares Problems, chapter 23): with E =
+    [Z^T; 1^T] and f = e_{d+1}, minimise |E u - f| over u >= 0; a zero residual r is a certificate, else w =
+    -r[:d] / r[d].
     """
     scale = float(np.linalg.norm(samples, axis=1).max())
     if scale == 0.0:
@@ -45,17 +47,20 @@ def hard_margin(samples: Array) -> tuple[Array, Array, int]:
 
 
 def limit_duals(samples: Array, multiplicities: Array, normal: Array) -> tuple[Array, Array, int]:
-    """Solve sum_i c_i exp(-<r, z_i>) z_i = w for r in the span of the rows of ``samples`` ``(k, d)``, all on the margin.
+    """Solve sum_i c_i exp(-<r, z_i>) z_i = w, with z_i the rows of ``samples`` ``(k, d)`` on the margin.
 
-    Gradient flow of an exponential-tail loss tends to theta = w log t + r with this r (up to directions that no support
-    vector feels). Minimises the convex sum_i c_i exp(-<r, z_i>) + <r, w> by damped Newton steps. Returns r ``(d,)``, the
-    duals c_i exp(-<r, z_i>) and a status, NOT_SEPARABLE where the minimum is at infinity (a dual must vanish).
+    Gradient flow of an exponential-tail loss tends to theta = w log t + r with this r (up to directions that
+    no support vector feels). Minimises the convex sum_i c_i exp(-<r, z_i>) + <r, w> by damped Newton steps.
+    Returns r ``(d,)``, the duals c_i exp(-<r, z_i>) and a status, NOT_SEPARABLE where the minimum is at
+    infinity (a dual must vanish).
     """
     _, singular, basis = np.linalg.svd(samples, full_matrices=False)
     basis = basis[singular > 1e-10 * singular[0]]
     Z, w = samples @ basis.T, basis @ normal
     # the constant dual with the right norm is a start of the right size
-    r = np.linalg.lstsq(Z, np.full(Z.shape[0], -np.log(float(normal @ normal) / multiplicities.sum())), rcond=None)[0]
+    r = np.linalg.lstsq(
+        Z, np.full(Z.shape[0], -np.log(float(normal @ normal) / multiplicities.sum())), rcond=None
+    )[0]
 
     def objective(r: Array) -> tuple[float, Array]:
         with np.errstate(over="ignore"):

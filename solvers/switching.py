@@ -1,9 +1,10 @@
 """Sign flow x' = -sign(g(x)) as a Filippov system: straight pieces, and sliding along surfaces g_j = 0.
 
-On Z = {j : g_j = 0} the velocity is not given by the sign. Filippov's solution keeps every v_j in [-1, 1] and asks
-(H v)_j >= 0 where v_j = -1, (H v)_j <= 0 where v_j = 1 and (H v)_j = 0 between (H the Jacobian of g): these are the
-optimality conditions of  min 1/2 v^T H v  over v_Z in [-1, 1] with the other velocities fixed, unique if H_ZZ > 0.
-Source: A. F. Filippov, Differential Equations with Discontinuous Righthand Sides (1988), chapter 2.
+On Z = {j : g_j = 0} the velocity is not given by the sign. Filippov's solution keeps every v_j in [-1, 1] and
+asks (H v)_j >= 0 where v_j = -1, (H v)_j <= 0 where v_j = 1 and (H v)_j = 0 between (H the Jacobian of g):
+these are the optimality conditions of  min 1/2 v^T H v  over v_Z in [-1, 1] with the other velocities fixed,
+unique if H_ZZ > 0. Source: A. F. Filippov, Differential Equations with Discontinuous Righthand Sides (1988),
+chapter 2.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _BOUNDARY = 1e-9
 
 
 def sliding_velocity(hessian: Array, velocity: Array, zero: NDArray[np.bool_]) -> Array | None:
-    """Fill the components ``zero`` of ``velocity`` ``(d,)`` with Filippov's; None if H_ZZ is not positive definite."""
+    """``velocity`` ``(d,)`` with Filippov's components ``zero``; None if H_ZZ is not positive definite."""
     v = velocity.copy()
     if not zero.any():
         return v
@@ -58,13 +59,14 @@ def switching_flow(
 ) -> tuple[Array, Array, Array, Array, int]:
     """Integrate the sign flow from ``start`` ``(d,)``.
 
-    Returns times ``(n,)``, points ``(n, d)``, the integral of -|g|_1 at these times ``(n,)``, the switching times and a
-    status. Gradient components below ``zero_tolerance`` count as zero at the start; after that zeros are located as
-    events. The velocity is constant between events, so error control alone would step over pairs of zeros: two zeros of
-    a component closer together than ``max_step`` can be missed.
+    Returns times ``(n,)``, points ``(n, d)``, the integral of -|g|_1 at these times ``(n,)``, the switching
+    times and a status. Gradient components below ``zero_tolerance`` count as zero at the start; after that
+    zeros are located as events. The velocity is constant between events, so error control alone would step
+    over pairs of zeros: two zeros of a component closer together than ``max_step`` can be missed.
     """
     d = start.size
-    times, states, switches = [0.0], [np.append(start, 0.0)], []
+    times, states = [0.0], [np.append(start, 0.0)]
+    switches: list[float] = []
     g = gradient(start)
     zero = np.abs(g) <= zero_tolerance
     signs = np.where(zero, 0.0, np.sign(g))
@@ -86,7 +88,14 @@ def switching_flow(
             break
         velocity, events = _piece(gradient, hessian, signs, zero)
         solution = solve_ivp(
-            velocity, (t, duration), state, method="RK45", events=events, rtol=rtol, atol=atol, max_step=max_step
+            velocity,
+            (t, duration),
+            state,
+            method="RK45",
+            events=events,
+            rtol=rtol,
+            atol=atol,
+            max_step=max_step,
         )
         if solution.status < 0:
             status = STEP_FAILED
@@ -98,8 +107,8 @@ def switching_flow(
         j = next(k for k, found in enumerate(solution.t_events) if found.size)
         switches.append(float(solution.t_events[j][0]))
         after_switch(times[-1], len(switches))
-        # Crossing or leaving: either way coordinate j is on g_j = 0, and `_resolve` says what happens next. Where
-        # H_ZZ is not positive definite the surface repels and the coordinate goes on to the other side.
+        # Crossing or leaving: either way coordinate j is on g_j = 0, and `_resolve` says what happens next.
+        # Where H_ZZ is not positive definite the surface repels and the coordinate goes on to the other side.
         previous, was_zero = signs[j], zero[j]
         zero[j], signs[j] = True, 0.0
         if not was_zero and _resolve(hessian(states[-1][:d]), signs, zero) is None:
@@ -108,9 +117,7 @@ def switching_flow(
     return np.array(times), path[:, :d], path[:, d], np.array(switches), status
 
 
-def _resolve(
-    hessian: Array, signs: Array, zero: NDArray[np.bool_]
-) -> tuple[Array, NDArray[np.bool_]] | None:
+def _resolve(hessian: Array, signs: Array, zero: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]] | None:
     """Split the coordinates on g_j = 0 into those that slide and those that leave with a sign."""
     v = sliding_velocity(hessian, -signs, zero)
     if v is None:
@@ -120,7 +127,10 @@ def _resolve(
 
 
 def _piece(
-    gradient: Callable[[Array], Array], hessian: Callable[[Array], Array], signs: Array, zero: NDArray[np.bool_]
+    gradient: Callable[[Array], Array],
+    hessian: Callable[[Array], Array],
+    signs: Array,
+    zero: NDArray[np.bool_],
 ) -> tuple[Callable[[float, Array], Array], list[Callable[[float, Array], float]]]:
     """Velocity of (x, integral of -|g|_1) with fixed signs, and the events that end the piece."""
     d = signs.size
@@ -133,7 +143,8 @@ def _piece(
         return v
 
     def velocity(t: float, state: Array) -> Array:
-        # signs * g is |g| on this piece, but without its kink, which a step that overshoots the event would feel
+        # signs * g is |g| on this piece, but without its kink, which a step that overshoots the event would
+        # feel
         return np.append(slide(state[:d]), -(signs @ gradient(state[:d])))
 
     events: list[Callable[[float, Array], float]] = []
@@ -144,7 +155,9 @@ def _piece(
     return velocity, events
 
 
-def _crossing(gradient: Callable[[Array], Array], sign: float, j: int, d: int) -> Callable[[float, Array], float]:
+def _crossing(
+    gradient: Callable[[Array], Array], sign: float, j: int, d: int
+) -> Callable[[float, Array], float]:
     return lambda t, state: float(sign * gradient(state[:d])[j])
 
 
