@@ -10,7 +10,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, as_count, as_point, as_positive, format_point
-from qpot.flows import Flow, GradientFlow, SignFlow
+from qpot.flows import Flow, GradientFlow, PolyakFlow, SignFlow
 from qpot.progress import ProgressCallback, ProgressLike, reporting
 from qpot.solution import SolveError, Status
 from qpot.solvers import switching
@@ -234,6 +234,9 @@ class _Problem:
     def rest(self, state: Array) -> float:
         return float(np.linalg.norm(self.gradient(state[: self.d])))
 
+    def speed(self, state: Array) -> float:
+        return float(np.linalg.norm(self.velocity(state)[: self.d]))
+
     def trajectory(self, raw: _Raw, method: EventDriven | FixedStep) -> FlowTrajectory:
         points, memories, integrals = raw.states[:, : self.d], raw.states[:, self.d : -1], raw.states[:, -1]
         assert self.system.loss is not None
@@ -307,9 +310,12 @@ def _adaptive(problem: _Problem, duration: float, method: EventDriven, report: P
             times.extend(solution.t[1:])
             states.extend(solution.y.T[1:])
             report(k + 1, slices.size - 1, f"t = {times[-1]:.4g}")
-            if solution.status == 1:
+            # a flow may also run into a critical point with a diverging speed: that is no rest
+            runaway = isinstance(problem.flow, PolyakFlow) and problem.flow.bound == np.inf
+            runaway = runaway and problem.speed(states[-1]) > 1e3 * problem.speed(problem.start)
+            if solution.status == 1 and not runaway:
                 return _Raw(np.array(times), np.array(states), at_rest=True)
-            if solution.status < 0:
+            if solution.status != 0:
                 return _Raw(
                     np.array(times), np.array(states), Status.NOT_CONVERGED, _stuck(problem, times, states)
                 )
@@ -323,9 +329,9 @@ def _adaptive(problem: _Problem, duration: float, method: EventDriven, report: P
 
 
 def _stuck(problem: _Problem, times: list[float], states: list[Array]) -> str:
-    speed = float(np.linalg.norm(problem.velocity(states[-1])[: problem.d]))
+    speed = problem.speed(states[-1])
     return (
-        f"the step size fell to rounding at t = {times[-1]:.6g}, where the speed is {speed:.3g} and the "
+        f"the integration cannot go beyond t = {times[-1]:.6g}, where the speed is {speed:.3g} and the "
         f"gradient norm {problem.rest(states[-1]):.3g}; if the speed diverges (Polyak flow at a critical "
         "point with positive loss) pass a finite bound, if the flow is discontinuous use FixedStep, if it is "
         "stiff use stiff=True"

@@ -71,7 +71,9 @@ class MarginFlow:
     def normals(self) -> Array:
         """d theta / d log t = sum alpha_i(t) z_i, ``(n, d)``: the flow's own estimate of the SVM's w.
 
-        Its error falls like a power of t, where that of the direction falls like 1/log t.
+        Its error falls like a power of t, where that of the direction falls like 1/log t; the power is the
+        smaller of the next sample's slack <w, z> - 1 and the smallest positive eigenvalue of
+        sum alpha_i z_i z_i^T.
         """
         return self.duals @ self.samples
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array, as_count, as_point, as_positive, as_rng
+from qpot._arrays import Array, as_count, as_point, as_positive, as_rng, format_point
 from qpot.prediction_models import OutputLoss, PredictionModel, sample_pulls, training_data
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
@@ -270,18 +270,19 @@ def train_flow(
 
     points = np.empty((n_steps + 1, model.dimension))
     points[0] = theta
+    losses = np.empty(n_steps + 1)
+    losses[0] = _mean_loss(model, theta, inputs, Y, kind)
     nodes = np.empty((n_steps, used.size, model.dimension))
     shares = np.empty((n_steps, N))
 
     def finish(done: int) -> TrainingPath:
-        values = [float(kind.value(model.outputs_at(p, inputs), Y).mean()) for p in points[: done + 1]]
         return TrainingPath(
             model=model,
             X=inputs,
             targets=Y,
             loss=kind,
             points=points[: done + 1],
-            losses=np.array(values),
+            losses=losses[: done + 1],
             nodes=nodes[:done].reshape(-1, model.dimension),
             node_weights=np.tile(h * weights[used], done),
             sample_weights=np.repeat(shares[:done], used.size, axis=0),
@@ -294,9 +295,10 @@ def train_flow(
             )
             try:
                 with np.errstate(over="ignore", invalid="ignore"):
-                    points[k + 1], stages = runge_kutta_step(
+                    moved, stages = runge_kutta_step(
                         _velocity(model, inputs, Y, kind, shares[k]), points[k], h, order
                     )
+                    losses[k + 1] = _mean_loss(model, moved, inputs, Y, kind)
             except KeyboardInterrupt:
                 raise SolveError(
                     f"interrupted after {k} of {n_steps} steps", status=Status.INTERRUPTED, partial=finish(k)
@@ -307,10 +309,17 @@ def train_flow(
                     status=Status.NON_FINITE,
                     partial=finish(k),
                 ) from error
-            nodes[k] = stages[used]
+            points[k + 1], nodes[k] = moved, stages[used]
             if k % 20 == 19 or k == n_steps - 1:
                 report(k + 1, n_steps, "steps")
     return finish(n_steps)
+
+
+def _mean_loss(model: PredictionModel, theta: Array, inputs: Array, Y: Array, kind: OutputLoss) -> float:
+    value = float(kind.value(model.outputs_at(theta, inputs), Y).mean())
+    if not np.isfinite(value):
+        raise ValueError(f"the training loss is {value} at the parameters {format_point(theta)}")
+    return value
 
 
 def _velocity(model: PredictionModel, inputs: Array, Y: Array, kind: OutputLoss, shares: Array) -> Any:

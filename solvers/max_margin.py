@@ -71,7 +71,7 @@ def limit_duals(samples: Array, multiplicities: Array, normal: Array) -> tuple[A
     for _ in range(200):
         slope = w - Z.T @ alpha
         if np.linalg.norm(slope) <= 1e-12 * np.linalg.norm(w):
-            return basis.T @ r, alpha, OK
+            break
         step = np.linalg.lstsq((Z.T * alpha) @ Z, -slope, rcond=None)[0]
         length = 1.0
         while length > 1e-12:
