@@ -66,7 +66,6 @@ def test_kkt_conditions_and_direction_at_a_googol(seed: int, N: int, d: int) -> 
         flow.machine().normal, flow.svm.normal, rtol=0, atol=resolution * 1e2 / flow.svm.margin
     )
     assert flow.angles[-1] < 0.2
-    assert flow.angles[-1] < flow.angles[5] + 1e-12
     assert (flow.margins <= flow.svm.margin + 1e-12).all()
 
 
