@@ -1,0 +1,77 @@
+"""Where a deterministic step is unstable: refuse a learning rate before the run instead of after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.system import System
+
+# Eigenvalues of a Jacobian above this dimension cost more than a short run; divergence is then found by
+# running.
+_LARGEST_DIMENSION = 400
+_MOST_STARTS = 16
+
+
+def check_stability(system: System, start: Array, rate: float, momentum: float, *, name: str) -> None:
+    """ValueError with the limit when the deterministic step is unstable at a minimum where replicas start.
+
+    Only starts in the convex neighbourhood of an attractor can tell: there Newton's method reaches it.
+    """
+    rows = np.unique(start, axis=0)
+    system.drift(rows)
+    if system.dimension > _LARGEST_DIMENSION or rows.shape[0] > _MOST_STARTS:
+        return
+    for row in rows:
+        attractor = _newton(system, row)
+        if attractor is None:
+            continue
+        values = np.linalg.eigvals(system.jacobian(attractor[None])[0])
+        if _growth(values, rate, momentum) < 1.0:
+            continue
+        limit = _limit(values, rate, momentum)
+        reason = f"the Jacobian's eigenvalue {values[np.argmax(np.abs(values))]:.6g}"
+        if system.gradient_drift:
+            two = "2 (1 + momentum)" if momentum else "2"
+            reason = f"{two} / {-values.real.min():.6g}, the largest Hessian eigenvalue"
+        raise ValueError(
+            f"{name}={rate:g} is beyond stability at the minimum {format_point(attractor)}: deviations "
+            f"grow there from {limit:.6g} on ({reason}); pass a smaller {name}"
+        )
+
+
+def _growth(values: NDArray[Any], rate: float, momentum: float) -> float:
+    """Factor of a deviation in one step: the roots of z^2 - (1 + momentum + rate value) z + momentum."""
+    middle = 0.5 * (1.0 + momentum + rate * values.astype(complex))
+    root = np.sqrt(middle**2 - momentum)
+    return float(np.maximum(np.abs(middle + root), np.abs(middle - root)).max())
+
+
+def _limit(values: NDArray[Any], unstable: float, momentum: float) -> float:
+    stable = 0.0
+    while unstable - stable > 1e-12 * unstable:
+        middle = 0.5 * (stable + unstable)
+        if _growth(values, middle, momentum) < 1.0:
+            stable = middle
+        else:
+            unstable = middle
+    return unstable
+
+
+def _newton(system: System, row: Array) -> Array | None:
+    x = row.copy()
+    for _ in range(30):
+        try:
+            b, J = system.drift(x[None])[0], system.jacobian(x[None])[0]
+        except NonFiniteError:
+            return None
+        if not (np.linalg.eigvals(J).real < 0).all():
+            return None
+        move = np.linalg.solve(J, -b)
+        x = x + move
+        if np.linalg.norm(move) <= 1e-7 * (1.0 + np.linalg.norm(x)):
+            return x
+    return None

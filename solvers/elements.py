@@ -1,0 +1,102 @@
+"""Piecewise-polynomial paths in time: continuous spectral elements on a mesh of breakpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@lru_cache(maxsize=32)
+def lobatto_nodes(degree: int) -> Array:
+    """The degree + 1 Gauss-Lobatto-Legendre nodes on [-1, 1]."""
+    inner = legendre.Legendre.basis(degree).deriv().roots()
+    nodes = np.concatenate([[-1.0], np.sort(inner.real), [1.0]])
+    nodes.setflags(write=False)
+    return nodes
+
+
+@lru_cache(maxsize=128)
+def _tables(degree: int, quadrature: int) -> tuple[Array, Array, Array]:
+    points, weights = legendre.leggauss(quadrature)
+    values, slopes = lagrange_basis(degree, points)
+    return values, slopes, weights
+
+
+@lru_cache(maxsize=32)
+def _to_legendre(degree: int) -> Array:
+    return np.linalg.inv(legendre.legvander(lobatto_nodes(degree), degree))
+
+
+def lagrange_basis(degree: int, points: Array) -> tuple[Array, Array]:
+    """Values and slopes ``(len(points), degree + 1)`` of the nodal basis on the Lobatto nodes."""
+    to_coefficients = _to_legendre(degree)
+    values = legendre.legvander(points, degree) @ to_coefficients
+    derivative = legendre.legder(np.eye(degree + 1), axis=0)
+    slopes = legendre.legvander(points, degree - 1) @ derivative @ to_coefficients
+    return values, slopes
+
+
+@dataclass(frozen=True)
+class ElementPath:
+    """A continuous path that is a polynomial of the same degree on every element.
+
+    Attributes
+    ----------
+    breaks : array (K + 1,)
+        Element ends, increasing, in time.
+    nodes : array (K * degree + 1, d)
+        Values at the Lobatto nodes of all elements; neighbours share their common node.
+    degree : int
+    """
+
+    breaks: Array
+    nodes: Array
+    degree: int
+
+    @property
+    def n_elements(self) -> int:
+        return self.breaks.size - 1
+
+    def element_nodes(self) -> Array:
+        """Nodes of each element, (K, degree + 1, d)."""
+        index = np.arange(self.n_elements)[:, None] * self.degree + np.arange(self.degree + 1)
+        return self.nodes[index]
+
+    def node_times(self) -> Array:
+        """Times of `nodes`, (K * degree + 1,)."""
+        h = np.diff(self.breaks)
+        local = self.breaks[:-1, None] + 0.5 * h[:, None] * (lobatto_nodes(self.degree)[:-1] + 1.0)
+        return np.append(local.ravel(), self.breaks[-1])
+
+    def at_quadrature(self, n_points: int) -> tuple[Array, Array, Array]:
+        """Positions, velocities (K, q, d) and weights (K, q) at the Gauss points of all elements."""
+        values, slopes, weights = _tables(self.degree, n_points)
+        X = self.element_nodes()
+        h = np.diff(self.breaks)
+        return values @ X, (slopes @ X) * (2.0 / h)[:, None, None], 0.5 * h[:, None] * weights
+
+    def at(self, times: Array) -> tuple[Array, Array]:
+        """Positions and velocities (n, d) at arbitrary times inside the mesh."""
+        k = np.clip(np.searchsorted(self.breaks, times, side="right") - 1, 0, self.n_elements - 1)
+        h = np.diff(self.breaks)[k]
+        local = 2.0 * (times - self.breaks[k]) / h - 1.0
+        values, slopes = lagrange_basis(self.degree, local)
+        X = self.element_nodes()[k]
+        return np.einsum("nm,nmd->nd", values, X), np.einsum("nm,nmd->nd", slopes, X) * (2.0 / h)[:, None]
+
+    def on(self, breaks: Array, degree: int) -> ElementPath:
+        """The same path interpolated on another mesh over the same time span."""
+        target = ElementPath(breaks, np.empty((degree * (breaks.size - 1) + 1, self.nodes.shape[1])), degree)
+        nodes, _ = self.at(np.clip(target.node_times(), self.breaks[0], self.breaks[-1]))
+        nodes[0], nodes[-1] = self.nodes[0], self.nodes[-1]
+        return ElementPath(breaks, nodes, degree)
+
+    def top_coefficients(self) -> Array:
+        """Legendre coefficients of the two highest degrees on every element, (K, 2, d)."""
+        return (_to_legendre(self.degree) @ self.element_nodes())[:, -2:]

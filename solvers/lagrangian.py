@@ -1,0 +1,178 @@
+"""The pointwise Lagrangian of a small-noise diffusion and its derivatives, for batches of points.
+
+With r = v - b(x) and p = a(x)^{-1} r the Lagrangian is L(x, v) = r.p / 2 and its Legendre dual is
+H(x, p) = b.p + p.a p / 2. All derivatives of L follow from those of H at the dual momentum p:
+
+    L_v = p,   L_x = -H_x,   L_vv = H_pp^{-1},   L_xv = -H_xp H_pp^{-1},   L_xx = -H_xx + H_xp H_pp^{-1} H_px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.differences import central_jacobian
+
+Array = NDArray[np.float64]
+
+# Fourth root of the machine epsilon: balances a second difference. H_xx only shapes Newton steps, so 1e-8 is enough.
+_SECOND_STEP = 1.2e-4
+# Below this ratio of smallest to largest eigenvalue a covariance is singular to working precision.
+_RANK_TOLERANCE = 1e-13
+
+
+class SingularCovarianceError(ValueError):
+    """The covariance cannot be inverted; ``.point`` is where."""
+
+    def __init__(self, point: Array, eigenvalues: Array) -> None:
+        super().__init__(f"singular covariance, eigenvalues {eigenvalues[0]:.3g} ... {eigenvalues[-1]:.3g}")
+        self.point = point
+        self.eigenvalues = eigenvalues
+
+
+class Expansion(NamedTuple):
+    """L and its first and second derivatives at n points of dimension d."""
+
+    value: Array  # (n,)
+    x: Array  # (n, d)
+    v: Array  # (n, d), the momentum
+    xx: Array  # (n, d, d)
+    xv: Array  # (n, d, d), index order (x, v)
+    vv: Array  # (n, d, d)
+
+
+class DiffusionLagrangian:
+    """L(x, v) = (v - b)^T a^{-1} (v - b) / 2 for batch functions b and a.
+
+    Parameters
+    ----------
+    drift, jacobian, covariance : callables
+        ``(n, d) -> (n, d)``, ``(n, d, d)`` with ``[n, i, j] = d b_i / d x_j``, and ``(n, d, d)``.
+    constant : array (d, d) or None
+        The covariance, where it does not depend on x.
+    """
+
+    def __init__(
+        self,
+        drift: Callable[[Array], Array],
+        jacobian: Callable[[Array], Array],
+        covariance: Callable[[Array], Array],
+        constant: Array | None,
+    ) -> None:
+        self.drift, self.jacobian, self.covariance = drift, jacobian, covariance
+        self._constant_inverse: Array | None = None
+        self.constant = constant
+        if constant is not None:
+            self._constant_inverse = _inverse(constant[None], np.zeros((1, constant.shape[0])))[0]
+
+    def inverse_covariance(self, x: Array) -> Array:
+        """a(x)^{-1} (n, d, d); raises `SingularCovarianceError` naming the point."""
+        if self._constant_inverse is not None:
+            return np.broadcast_to(self._constant_inverse, (x.shape[0], *self._constant_inverse.shape))
+        return _inverse(self.covariance(x), x)
+
+    def value(self, x: Array, v: Array) -> Array:
+        """L at n points."""
+        r = v - self.drift(x)
+        return 0.5 * _quadratic(self.inverse_covariance(x), r)
+
+    def momentum(self, x: Array, v: Array) -> Array:
+        """p = a^{-1} (v - b)."""
+        return _times(self.inverse_covariance(x), v - self.drift(x))
+
+    def hamiltonian(self, x: Array, p: Array) -> Array:
+        """H(x, p) = b.p + p.a p / 2."""
+        linear = np.einsum("ni,ni->n", self.drift(x), p)
+        if self.constant is not None:
+            return linear + 0.5 * np.einsum("ni,ij,nj->n", p, self.constant, p)
+        return linear + 0.5 * _quadratic(self.covariance(x), p)
+
+    def geometric(self, x: Array, v: Array) -> Array:
+        """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
+        inverse = self.inverse_covariance(x)
+        b = self.drift(x)
+        bb, vv = _quadratic(inverse, b), _quadratic(inverse, v)
+        bv = np.einsum("ni,nij,nj->n", b, inverse, v)
+        # |b||v| - <b,v> cancels on the downhill part; the difference of squares over the sum does not.
+        norm = np.sqrt(bb * vv)
+        cross = _gram_gap(inverse, b, v, bb, vv)
+        total = norm + bv
+        return np.where(bv <= 0.0, norm - bv, cross / np.where(total > 0.0, total, 1.0))
+
+    def expand(self, x: Array, v: Array) -> Expansion:
+        """L with all first and second derivatives."""
+        inverse = self.inverse_covariance(x)
+        r = v - self.drift(x)
+        p = _times(inverse, r)
+        J = self.jacobian(x)
+        H_x = np.einsum("nij,ni->nj", J, p)
+        H_px = J.copy()
+        if self.constant is None:
+            a_x = central_jacobian(self.covariance, x)  # (n, i, j, k)
+            a_x_p = np.einsum("nijk,nj->nik", a_x, p)
+            H_x += 0.5 * np.einsum("nik,ni->nk", a_x_p, p)
+            H_px += a_x_p
+        whitened = inverse @ H_px  # (n, p, x)
+        L_xx = np.swapaxes(H_px, 1, 2) @ whitened - self._second_differences(x, p)
+        return Expansion(
+            value=0.5 * np.einsum("ni,ni->n", r, p),
+            x=-H_x,
+            v=p,
+            xx=L_xx,
+            xv=-np.swapaxes(whitened, 1, 2),
+            vv=np.array(inverse),
+        )
+
+    def _second_differences(self, x: Array, p: Array) -> Array:
+        """H_xx at fixed p, one vectorised call for all shifted points."""
+        n, d = x.shape
+        h = _SECOND_STEP * (1.0 + np.abs(x))
+        pairs = [(i, j) for i in range(d) for j in range(i, d)]
+        shifts = []
+        for i, j in pairs:
+            plus, minus = np.zeros_like(x), np.zeros_like(x)
+            plus[:, i] += h[:, i]
+            plus[:, j] += h[:, j]
+            minus[:, i] += h[:, i]
+            minus[:, j] -= h[:, j]
+            shifts += [plus, -plus] if i == j else [plus, -plus, minus, -minus]
+        points = np.concatenate([x[None], x + np.array(shifts)]) if pairs else x[None]
+        values = self.hamiltonian(points.reshape(-1, d), np.tile(p, (points.shape[0], 1))).reshape(-1, n)
+        result = np.empty((n, d, d))
+        row = 1
+        for i, j in pairs:
+            if i == j:
+                result[:, i, i] = (values[row] + values[row + 1] - 2 * values[0]) / (4 * h[:, i] ** 2)
+                row += 2
+            else:
+                mixed = (values[row] + values[row + 1] - values[row + 2] - values[row + 3]) / (4 * h[:, i] * h[:, j])
+                result[:, i, j] = result[:, j, i] = mixed
+                row += 4
+        return result
+
+
+def _inverse(a: Array, x: Array) -> Array:
+    values, vectors = np.linalg.eigh(a)
+    bad = values[:, 0] <= _RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise SingularCovarianceError(x[row].copy(), values[row])
+    return (vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    return np.einsum("nij,nj->ni", matrix, vector)
+
+
+def _quadratic(matrix: Array, vector: Array) -> Array:
+    return np.einsum("ni,nij,nj->n", vector, matrix, vector)
+
+
+def _gram_gap(inverse: Array, b: Array, v: Array, bb: Array, vv: Array) -> Array:
+    """|b|^2 |v|^2 - <b, v>^2 without cancellation: |b|^2 times the squared distance of v from the line of b."""
+    bv = np.einsum("ni,nij,nj->n", b, inverse, v)
+    across = v - b * (bv / np.where(bb > 0.0, bb, 1.0))[:, None]
+    return np.where(bb > 0.0, bb * _quadratic(inverse, across), 0.0 * vv)

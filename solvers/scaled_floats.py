@@ -1,0 +1,115 @@
+"""Positive numbers as mantissa times a power of two with a 64-bit exponent: no underflow, full relative
+accuracy.
+
+A number is a pair (m, e) with m = 0 or 1 <= m < 2. Sums of logarithms would not do: at an exponent of a
+million they have ten digits left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# ln 2 as the sum of two doubles
+_LN2_HIGH = 0.6931471805599453
+_LN2_LOW = 2.3190468138462996e-17
+_POWERS = 2.0 ** -np.arange(64.0)
+_SPLIT = 134217729.0  # 2^27 + 1, Dekker's constant
+
+
+def exponentials(costs: Array, epsilon: float, prefactors: Array) -> tuple[Array, Integers]:
+    """``prefactors * exp(-costs / epsilon)`` as mantissas and exponents, accurate to a few units in the last
+    place.
+
+    The quotient is kept to twice the working precision; quotients up to 1e17 are allowed.
+    """
+    quotient = costs / epsilon
+    product, rest = _two_product(quotient, np.full_like(quotient, epsilon))
+    low = ((costs - product) - rest) / epsilon
+    n = np.round(quotient / _LN2_HIGH)
+    product, rest = _two_product(n, np.full_like(n, _LN2_HIGH))
+    remainder = (quotient - product) + ((low - rest) - n * _LN2_LOW)
+    # above 2^53 the first difference can leave a remainder of a few ln 2; exp takes it
+    mantissa, exponent = np.frexp(np.exp(-remainder))
+    front, power = np.frexp(prefactors)
+    mantissa, shift = np.frexp(mantissa * front)
+    exponents = exponent.astype(np.int64) + power + shift - 1 - n.astype(np.int64)
+    mantissas = 2.0 * mantissa
+    return mantissas, np.where(mantissas == 0, 0, exponents)
+
+
+def from_floats(values: Array) -> tuple[Array, Integers]:
+    """Mantissas and exponents of floats ``>= 0``."""
+    mantissa, exponent = np.frexp(values)
+    return 2.0 * mantissa, np.where(values == 0, 0, exponent.astype(np.int64) - 1)
+
+
+def to_floats(mantissas: Array, exponents: Integers) -> Array:
+    """Floats; what is below the smallest one becomes zero, what is above the largest one infinity."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(mantissas, np.clip(exponents, -5000, 5000).astype(np.int32)))
+
+
+def logarithms(mantissas: Array, exponents: Integers) -> Array:
+    """Natural logarithms; minus infinity for zero."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(mantissas) + exponents * _LN2_HIGH)
+
+
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """``a * b`` as a rounded product and its exact error (Dekker)."""
+    product = a * b
+    a_high = _SPLIT * a - (_SPLIT * a - a)
+    b_high = _SPLIT * b - (_SPLIT * b - b)
+    a_low, b_low = a - a_high, b - b_high
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+@njit(cache=True, nogil=True, inline="always")
+def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
+    """Sum."""
+    if m1 == 0.0:
+        return m2, e2
+    if m2 == 0.0:
+        return m1, e1
+    d = e1 - e2
+    if d >= 0:
+        if d > 63:
+            return m1, e1
+        m = m1 + m2 * _POWERS[d]
+        e = e1
+    else:
+        if d < -63:
+            return m2, e2
+        m = m2 + m1 * _POWERS[-d]
+        e = e2
+    if m >= 2.0:
+        m *= 0.5
+        e += 1
+    return m, e
+
+
+@njit(cache=True, nogil=True, inline="always")
+def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
+    """Product."""
+    m = m1 * m2
+    e = e1 + e2
+    if m >= 2.0:
+        m *= 0.5
+        e += 1
+    return m, e
+
+
+@njit(cache=True, nogil=True, inline="always")
+def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
+    """Quotient; the divisor is not zero."""
+    m = m1 / m2
+    e = e1 - e2
+    if 0.0 < m < 1.0:
+        m *= 2.0
+        e -= 1
+    return m, e
