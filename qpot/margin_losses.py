@@ -158,26 +158,39 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
     if not 0 <= strength < np.inf:
         raise ValueError(f"penalty must be a finite number >= 0, got {penalty!r}")
 
-    def losses(x: Array) -> Array:
-        values: Array = kind.value(x @ Z.T) + 0.5 * strength * (x**2).sum(axis=1, keepdims=True)
-        return values
-
-    def gradients(x: Array) -> Array:
-        return kind.derivative(x @ Z.T)[:, :, None] * Z + strength * x[:, None, :]
-
-    def drawn(x: Array, index: Any) -> Array:
-        samples = Z[index]
-        z = np.einsum("nbd,nd->nb", samples, x)
-        slopes: Array = kind.derivative(z)[:, :, None] * samples
-        return slopes + strength * x[:, None, :]
-
+    functions = _MarginSum(Z, kind, strength)
+    # the one margin loss with a compiled kernel: simulation runs it without calling Python
+    compiled = ("logistic", (Z, np.ones(Z.shape[0]), strength)) if isinstance(kind, Logistic) else None
     return FiniteSum(
-        sample_losses=losses,
-        sample_gradients=gradients,
+        sample_losses=functions.losses,
+        sample_gradients=functions.gradients,
         n_samples=Z.shape[0],
         dimension=Z.shape[1],
-        drawn_gradients=drawn,
+        drawn_gradients=functions.drawn,
+        kernel=compiled,
     )
+
+
+class _MarginSum:
+    """The functions of a margin sum (a class, so that they can be sent to a process)."""
+
+    def __init__(self, samples: Array, loss: MarginLoss, penalty: float) -> None:
+        self.samples, self.loss, self.penalty = samples, loss, penalty
+
+    def losses(self, x: Array) -> Array:
+        values: Array = self.loss.value(x @ self.samples.T)
+        ridge: Array = 0.5 * self.penalty * (x**2).sum(axis=1, keepdims=True)
+        return values + ridge
+
+    def gradients(self, x: Array) -> Array:
+        slopes: Array = self.loss.derivative(x @ self.samples.T)[:, :, None] * self.samples
+        return slopes + self.penalty * x[:, None, :]
+
+    def drawn(self, x: Array, index: Any) -> Array:
+        samples = self.samples[index]
+        z = np.einsum("nbd,nd->nb", samples, x)
+        slopes: Array = self.loss.derivative(z)[:, :, None] * samples
+        return slopes + self.penalty * x[:, None, :]
 
 
 def signed_samples(X: Any, y: Any) -> Array:

@@ -57,19 +57,15 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
     if not isinstance(system, System):
         raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
     P = _Preconditioner(preconditioner, system.dimension)
-    covariance: Any = lambda x: P.congruence(x, system.covariance(x))  # noqa: E731
-    matrix = P.constant
-    if matrix is not None and system.constant_covariance is not None:
-        covariance = matrix @ system.constant_covariance @ matrix.T
-    jacobian: BatchFunction | None = None
-    if matrix is not None:
-        jacobian = lambda x: matrix @ system.jacobian(x)  # noqa: E731
+    functions = _Transformed(system, P)
+    matrix, constant = P.constant, system.constant_covariance
+    both = matrix is not None and constant is not None
     result = System(
-        drift=lambda x: P.apply(x, system.drift(x)[:, None, :])[:, 0, :],
-        covariance=covariance,
+        drift=functions.drift,
+        covariance=matrix @ constant @ matrix.T if both else functions.covariance,  # type: ignore[union-attr,operator]
         dimension=system.dimension,
         loss=system.loss,
-        jacobian=jacobian,
+        jacobian=functions.jacobian if matrix is not None else None,
     )
     if system.finite_sum is not None:
         object.__setattr__(result, "finite_sum", _preconditioned_sum(system.finite_sum, P))
@@ -128,12 +124,12 @@ def rmsprop_like(
     >>> (2 * -adaptive.drift([[1.0]]) / adaptive.covariance([[1.0]])[0]).round(6)  # 2 L' sqrt(C + L'^2) / C
     array([[4.89898]])
     """
-    c = as_positive(floor, name="floor")
-    B = as_count(batch_size, name="batch_size")
-    if frozen_at is not None:
-        point = as_point(frozen_at, dimension=system.dimension, name="frozen_at")
-        return preconditioned(system, 1.0 / (np.sqrt(second_moment(system, point, batch_size=B)[0]) + c))
-    return preconditioned(system, lambda x: 1.0 / (np.sqrt(second_moment(system, x, batch_size=B)) + c))
+    scale = _RootMeanSquare(system, as_count(batch_size, name="batch_size"), as_positive(floor, name="floor"))
+    if frozen_at is None:
+        return preconditioned(system, scale)
+    return preconditioned(
+        system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0]
+    )
 
 
 def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> System:
@@ -158,10 +154,35 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
     ValueError
         Where a coordinate has no noise: 1 / sqrt(0).
     """
-    B = as_count(batch_size, name="batch_size")
+    scale = _NoiseScale(system, as_count(batch_size, name="batch_size"))
+    if frozen_at is None:
+        return preconditioned(system, scale)
+    return preconditioned(
+        system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0]
+    )
 
-    def scale(x: Array) -> Array:
-        variance: Array = np.einsum("njj->nj", system.covariance(x)) / B
+
+class _RootMeanSquare:
+    """1 / (sqrt(E g^2) + floor), ``(n, d) -> (n, d)``."""
+
+    def __init__(self, system: System, batch_size: int, floor: float) -> None:
+        self.system, self.batch_size, self.floor = system, batch_size, floor
+
+    def __call__(self, x: Array) -> Array:
+        inverse: Array = 1.0 / (
+            np.sqrt(second_moment(self.system, x, batch_size=self.batch_size)) + self.floor
+        )
+        return inverse
+
+
+class _NoiseScale:
+    """1 / sqrt(C_jj / B), ``(n, d) -> (n, d)``."""
+
+    def __init__(self, system: System, batch_size: int) -> None:
+        self.system, self.batch_size = system, batch_size
+
+    def __call__(self, x: Array) -> Array:
+        variance: Array = np.einsum("njj->nj", self.system.covariance(x)) / self.batch_size
         if (variance <= 0).any():
             n, j = np.argwhere(variance <= 0)[0]
             raise ValueError(
@@ -171,10 +192,36 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
         inverse: Array = 1.0 / np.sqrt(variance)
         return inverse
 
-    if frozen_at is None:
-        return preconditioned(system, scale)
-    point = as_point(frozen_at, dimension=system.dimension, name="frozen_at")
-    return preconditioned(system, scale(point[None])[0])
+
+class _Transformed:
+    """Drift, covariance and Jacobian of the new system (a class, so that they can be sent to a process)."""
+
+    def __init__(self, system: System, P: _Preconditioner) -> None:
+        self.system, self.P = system, P
+
+    def drift(self, x: Array) -> Array:
+        return self.P.apply(x, self.system.drift(x)[:, None, :])[:, 0, :]
+
+    def covariance(self, x: Array) -> Array:
+        return self.P.congruence(x, self.system.covariance(x))
+
+    def jacobian(self, x: Array) -> Array:
+        product: Array = self.P(x) @ self.system.jacobian(x)
+        return product
+
+
+class _TransformedSum:
+    """Per-sample steps P g_i."""
+
+    def __init__(self, finite_sum: FiniteSum, P: _Preconditioner) -> None:
+        self.finite_sum, self.P = finite_sum, P
+
+    def gradients(self, x: Array) -> Array:
+        return self.P.apply(x, np.asarray(self.finite_sum.sample_gradients(x), dtype=float))
+
+    def drawn(self, x: Array, index: Any) -> Array:
+        assert self.finite_sum.drawn_gradients is not None
+        return self.P.apply(x, self.finite_sum.drawn_gradients(x, index))
 
 
 class _Preconditioner:
@@ -239,11 +286,11 @@ class _Preconditioner:
 
 
 def _preconditioned_sum(finite_sum: FiniteSum, P: _Preconditioner) -> FiniteSum:
-    drawn = finite_sum.drawn_gradients
+    functions = _TransformedSum(finite_sum, P)
     return FiniteSum(
         sample_losses=finite_sum.sample_losses,
-        sample_gradients=lambda x: P.apply(x, np.asarray(finite_sum.sample_gradients(x), dtype=float)),
+        sample_gradients=functions.gradients,
         n_samples=finite_sum.n_samples,
         dimension=finite_sum.dimension,
-        drawn_gradients=None if drawn is None else lambda x, index: P.apply(x, drawn(x, index)),
+        drawn_gradients=None if finite_sum.drawn_gradients is None else functions.drawn,
     )

@@ -71,6 +71,18 @@ def test_sums_have_consistent_gradients(loss: Any) -> None:
     np.testing.assert_allclose(drawn, np.take_along_axis(total.gradients_at(x), index[:, :, None], axis=1))
 
 
+def test_the_logistic_sum_runs_compiled() -> None:
+    """Its kernel is the one of `qpot.logistic_sum`: checked against the NumPy formula by the simulator."""
+    X, y = blobs(N=12)
+    total = qpot.margin_sum(X, y, penalty=0.4)
+    same = qpot.logistic_sum(X, y, weight_decay=0.4)
+    x = np.array([[0.3, -0.7]])
+    np.testing.assert_allclose(total.gradients_at(x), same.gradients_at(x), atol=1e-14)
+    system = qpot.System.from_finite_sum(total)
+    ensemble = qpot.simulate_sgd(system, learning_rate=0.1, steps=50, start=[0.0, 0.0], replicas=3)
+    assert np.isfinite(ensemble.points).all()
+
+
 def test_pegasos_is_sgd_on_the_sum() -> None:
     """Pegasos with step 1/(lambda k) reaches the minimum that a deterministic solver finds."""
     X, y = blobs(N=30)

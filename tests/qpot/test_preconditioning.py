@@ -3,6 +3,7 @@ dimension."""
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_samples_are_preconditioned_too() -> None:
     everything = new.finite_sum.gradients_at(x)
     np.testing.assert_allclose(drawn, np.take_along_axis(everything, index[:, :, None], axis=1), atol=1e-13)
     assert new.epsilon(learning_rate=0.1, batch_size=2) == system.epsilon(learning_rate=0.1, batch_size=2)
+
+
+def test_built_systems_can_be_sent_to_a_process() -> None:
+    X, y = np.array([[1.0, 0.2], [0.3, -1.0], [0.5, 0.5]]), np.array([1, -1, 1])
+    total = qpot.margin_sum(X, y, loss=qpot.SquaredHinge(), penalty=0.1)
+    system = qpot.rmsprop_like(qpot.System.from_finite_sum(total), floor=0.1)
+    sent = pickle.loads(pickle.dumps(system))
+    x = np.array([[0.3, -1.0]])
+    np.testing.assert_array_equal(sent.drift(x), system.drift(x))
+    np.testing.assert_array_equal(sent.finite_sum.gradients_at(x), system.finite_sum.gradients_at(x))  # type: ignore[union-attr]
 
 
 def test_second_moment_is_that_of_drawn_minibatches() -> None:
