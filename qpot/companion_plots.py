@@ -53,7 +53,7 @@ def plot_flow_loss(trajectories: Any, *, ax: Any = None) -> Any:
 
 
 def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
-    """Margin of the flow's direction against log10 of time, and the SVM's margin that it rises to.
+    """How much margin the flow's direction still lacks against log10 of time, with the law constant / log t.
 
     Parameters
     ----------
@@ -67,23 +67,20 @@ def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
     if not isinstance(flow, MarginFlow):
         raise ValueError(f"flow must be a MarginFlow, got {flow!r:.80}")
     ax = _axes(ax)
-    decades = flow.log_times / np.log(10.0)
-    gamma, constant = flow.svm.margin, flow.laws().gap_constant
-    ax.axhline(gamma, color="black", lw=1.2, ls="--", label=rf"hard-margin SVM, $\gamma$ = {gamma:.4g}")
-    ax.plot(decades, flow.margins, color=BLUE, lw=2.2, label="gradient flow")
-    if np.isfinite(constant.theory):
-        late = flow.log_times > 0.1 * flow.log_times[-1]
-        law = gamma - constant.theory / flow.log_times[late]
-        ax.plot(
-            decades[late],
-            law,
-            ":",
-            color=VERMILION,
-            lw=2.2,
-            label=rf"$\gamma$ - {constant.theory:.3g} / log t",
-        )
-    ax.set(xlabel=r"$\log_{10}$ t", ylabel="margin of the direction")
-    ax.legend(frameon=False, fontsize="small", loc="lower right")
+    seen = flow.log_times >= 1.0
+    decades = flow.log_times[seen] / np.log(10.0)
+    gamma, constant = flow.svm.margin, flow.laws().gap_constant.theory
+    ax.plot(decades, gamma - flow.margins[seen], color=BLUE, lw=2.2, label="gradient flow")
+    if np.isfinite(constant) and constant > 0:
+        law = constant / flow.log_times[seen]
+        ax.plot(decades, law, ":", color=VERMILION, lw=2.2, label=f"theory, {constant:.3g} / log t")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"$\log_{10}$ t",
+        ylabel=rf"SVM's margin {gamma:.4g} minus the flow's",
+    )
+    ax.legend(frameon=False)
     return ax
 
 
