@@ -41,9 +41,7 @@ flows = {
     "RMSprop": qpot.RMSpropFlow(averaging_time=0.1),
     "Polyak, M = 1000": qpot.PolyakFlow(bound=1000.0),
 }
-exact = {
-    name: qpot.integrate_flow(wells.system, [4.0], flow=flow, duration=3.0) for name, flow in flows.items()
-}
+exact = {name: qpot.integrate_flow(wells.system, [4.0], flow=flow, duration=3.0) for name, flow in flows.items()}
 steps = {
     name: qpot.integrate_flow(
         wells.system, [4.0], flow=flow, duration=25.0, method=qpot.FixedStep(step=0.01)
@@ -116,9 +114,7 @@ for epsilon in epsilons:
         f"Kramers {prefactor * np.exp(costs.values[1, 0] / epsilon):7.2f}"
     )
 assert np.allclose(measured, exact_times, rtol=0.2)  # 400 exits: 5% sampling error, and the time step's bias
-assert (
-    abs(prefactor * np.exp(costs.values[1, 0] / 0.1) / exact_mean_time(0.1) - 1.0) < 0.1
-)  # Kramers as eps -> 0
+assert abs(prefactor * np.exp(costs.values[1, 0] / 0.1) / exact_mean_time(0.1) - 1.0) < 0.1  # Kramers as eps -> 0
 
 # %% [markdown]
 # ## 3. The preconditioner changes the selected minimum
@@ -211,9 +207,7 @@ ax.plot(
 )
 below = np.array(measured) - np.array(intervals)[:, 0]
 above = np.array(intervals)[:, 1] - np.array(measured)
-ax.errorbar(
-    1 / epsilons, measured, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="simulated, 95%"
-)
+ax.errorbar(1 / epsilons, measured, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="simulated, 95%")
 ax.set(
     yscale="log",
     xlabel=r"$1/\varepsilon$",
@@ -223,9 +217,7 @@ ax.set(
 ax.legend(frameon=False)
 
 ax = axes[1, 1]
-for (name, (_, x, density, samples, *_)), colour in zip(
-    results.items(), [BLUE, VERMILION, GREEN], strict=True
-):
+for (name, (_, x, density, samples, *_)), colour in zip(results.items(), [BLUE, VERMILION, GREEN], strict=True):
     counts, edges = np.histogram(samples, bins=60, range=(-1.0, 4.5), density=True)
     ax.plot(0.5 * (edges[1:] + edges[:-1]), counts, ".", color=colour, ms=5)
     ax.plot(grid, density, color=colour, lw=1.8, label=f"{name}: selects x = {x:.2f}")

@@ -53,9 +53,7 @@ for name, law in [
 ]:
     print(f"{name:34s}{law.fitted:14.6f}{law.theory:14.6f}")
 print(f"support vectors: flow {flow.support.tolist()}, SVM {machine.support.tolist()}")
-print(
-    f"optimality conditions at w = sum alpha_i z_i of the flow: worst violation {flow.conditions().worst:.1e}"
-)
+print(f"optimality conditions at w = sum alpha_i z_i of the flow: worst violation {flow.conditions().worst:.1e}")
 assert set(flow.support) == set(machine.support)
 assert flow.conditions().worst < 1e-3
 assert abs(laws.norm_slope.fitted / laws.norm_slope.theory - 1) < 1e-3
@@ -104,9 +102,7 @@ system = qpot.System.from_finite_sum(total)
 A, C = best.hessian, system.covariance(best.point)[0]
 S = solve_continuous_lyapunov(A, C)
 rate = 0.1
-ensemble = qpot.simulate_sgd(
-    system, learning_rate=rate, steps=3000, start=best.point, replicas=500, record=100, rng=0
-)
+ensemble = qpot.simulate_sgd(system, learning_rate=rate, steps=3000, start=best.point, replicas=500, record=100, rng=0)
 late = ensemble.points[ensemble.steps >= 500].reshape(-1, 2)
 epsilon = system.epsilon(learning_rate=rate)
 print(f"stationary covariance / epsilon, Lyapunov:\n{S}\nsimulated:\n{np.cov(late.T) / epsilon}")
@@ -150,9 +146,7 @@ assert path.action <= path_to(guess).action * (1 + 1e-3)  # the quadratic order'
 fig, axes = plt.subplots(2, 2, figsize=(13, 10), layout="constrained")
 ax = axes[0, 0]
 for sign, marker, colour in ((1, "o", BLUE), (-1, "s", ORANGE)):
-    ax.scatter(
-        *points[labels == sign].T, marker=marker, color=colour, s=28, label=f"label {sign:+d}", zorder=3
-    )
+    ax.scatter(*points[labels == sign].T, marker=marker, color=colour, s=28, label=f"label {sign:+d}", zorder=3)
 ax.scatter(
     *points[machine.support].T,
     s=170,

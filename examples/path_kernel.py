@@ -43,8 +43,7 @@ loss = qpot.MarginError(loss=qpot.Logistic())
 path = qpot.train_flow(network, X, y, loss=loss, start=start, step=0.25, steps=160, order=2)
 accuracy = (np.sign(path.predict(X_test)[:, 0]) == y_test).mean()
 print(
-    f"{network.dimension} parameters, loss {path.losses[0]:.3f} to {path.losses[-1]:.4f}, test accuracy "
-    f"{accuracy:.3f}"
+    f"{network.dimension} parameters, loss {path.losses[0]:.3f} to {path.losses[-1]:.4f}, test accuracy {accuracy:.3f}"
 )
 
 # %% [markdown]
@@ -62,10 +61,7 @@ for integrator in (1, 2, 4):
         for n in steps
     ]
     fitted = -np.polyfit(np.log(steps), np.log(errors[integrator]), 1)[0]
-    print(
-        f"order {integrator}: errors {', '.join(f'{e:.1e}' for e in errors[integrator])}; fitted order "
-        f"{fitted:.2f}"
-    )
+    print(f"order {integrator}: errors {', '.join(f'{e:.1e}' for e in errors[integrator])}; fitted order {fitted:.2f}")
     assert abs(fitted - integrator) < 0.5
 batches = np.random.default_rng(2).integers(80, size=(40, 16))
 minibatch = [
@@ -134,9 +130,7 @@ image = axes[1].imshow((gram * np.outer(scale, scale))[np.ix_(by_class, by_class
 border = (y < 0).sum() - 0.5
 axes[1].axhline(border, color="white", lw=1)
 axes[1].axvline(border, color="white", lw=1)
-axes[1].set(
-    title="Path kernel of the training images", xlabel="threes, then eights", ylabel="threes, then eights"
-)
+axes[1].set(title="Path kernel of the training images", xlabel="threes, then eights", ylabel="threes, then eights")
 top.colorbar(image, ax=axes[1], shrink=0.85, label="cosine of two images")
 
 names = [f"image {i} ({'8' if y[i] > 0 else '3'})" for i in range(y.size)]

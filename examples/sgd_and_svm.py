@@ -181,15 +181,11 @@ for row, (_, accuracy, support, _) in zip(rows, table, strict=True):
     text = f"{100 * accuracy:.1f}" + ("" if support is None else f"   {support} support vectors")
     ax.text(70.5, row, text, va="center", color="white", fontsize="small")
 ax.set_yticks(rows, [name.strip() for name, *_ in table])
-ax.set(
-    xlim=(70, 100), xlabel="test accuracy, %", title="Even against odd digits (red: what scikit-learn lacks)"
-)
+ax.set(xlim=(70, 100), xlabel="test accuracy, %", title="Even against odd digits (red: what scikit-learn lacks)")
 
 ax = axes[1]
 seen = decades > 0.05
-ax.plot(
-    decades[seen], np.degrees(flow.angles[seen]), color=VERMILION, lw=2.4, label="gradient flow at time t"
-)
+ax.plot(decades[seen], np.degrees(flow.angles[seen]), color=VERMILION, lw=2.4, label="gradient flow at time t")
 for name, key, colour, style in (
     ("soft margin, C = 0.1", "soft margin (SVC, C = 0.1)", BLUE, "--"),
     ("Pegasos", f"Pegasos (SGD, lambda = {penalty:g})", GREEN, "-."),

@@ -1,10 +1,10 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
-from qpot import gallery_companions
+from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
-from qpot.critical_points import Minimum, Saddle, find_minima, find_saddles
+from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
@@ -24,6 +24,7 @@ from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
+from qpot.prediction import Prediction, predict, prediction_from_costs
 from qpot.prediction_models import (
     CrossEntropy,
     MarginError,
@@ -34,6 +35,7 @@ from qpot.prediction_models import (
     training_sum,
 )
 from qpot.progress import reporting
+from qpot.saddles import find_saddles
 from qpot.separation import KKT, HardMargin, separate
 from qpot.sgd import FiniteSum
 from qpot.simulation import simulate_diffusion, simulate_sgd
@@ -69,6 +71,7 @@ __all__ = [
     "Occupation",
     "PathSolution",
     "PolyakFlow",
+    "Prediction",
     "PredictionModel",
     "RMSpropFlow",
     "Saddle",
@@ -88,6 +91,7 @@ __all__ = [
     "exit_times",
     "find_minima",
     "find_saddles",
+    "gallery",
     "gallery_companions",
     "integrate_flow",
     "least_squares_sum",
@@ -99,6 +103,8 @@ __all__ = [
     "minimum_action_path",
     "phase_retrieval_sum",
     "preconditioned",
+    "predict",
+    "prediction_from_costs",
     "quadratic_sum",
     "reporting",
     "rmsprop_like",

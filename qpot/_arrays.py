@@ -49,7 +49,7 @@ def as_point(x: Any, *, dimension: int, name: str) -> Array:
     points = as_points(getattr(x, "point", x), dimension=dimension, name=name)
     if points.shape[0] != 1:
         raise ValueError(f"{name} holds {points.shape[0]} points, expected one of shape ({dimension},)")
-    return points[0]
+    return np.asarray(points[0], dtype=np.float64)
 
 
 def as_float_array(x: Any, *, name: str) -> Array:

@@ -118,9 +118,7 @@ def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
     return result
 
 
-def _largest_radius(
-    drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int
-) -> float:
+def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
     # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
     surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
     radius = start
@@ -218,7 +216,7 @@ def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     kind, table, constants = checked_kernel(system.finite_sum, points)
 
     def drift(x: Array) -> Array:
-        return np.asarray(-mean_gradients(kind, table, constants, x, N))
+        return -mean_gradients(kind, table, constants, x, N)
 
     return drift, lambda x: central_jacobian(drift, x)
 

@@ -28,15 +28,9 @@ def plot_flow_loss(trajectories: Any, *, ax: Any = None) -> Any:
     matplotlib axes
     """
     named = (
-        {type(trajectories.flow).__name__: trajectories}
-        if isinstance(trajectories, FlowTrajectory)
-        else trajectories
+        {type(trajectories.flow).__name__: trajectories} if isinstance(trajectories, FlowTrajectory) else trajectories
     )
-    if (
-        not isinstance(named, dict)
-        or not all(isinstance(t, FlowTrajectory) for t in named.values())
-        or not named
-    ):
+    if not isinstance(named, dict) or not all(isinstance(t, FlowTrajectory) for t in named.values()) or not named:
         raise ValueError(
             f"trajectories must be a FlowTrajectory or a mapping of names to them, got {trajectories!r:.80}"
         )
@@ -130,9 +124,7 @@ def plot_explanation(
     ax.barh(y, heights, color=np.where(heights >= 0, BLUE, VERMILION))
     ax.axvline(0.0, color="black", lw=0.8)
     ax.set_yticks(y, [label for label, _ in bars])
-    ax.set_xlabel(
-        f"contribution to f(x); sum {heights.sum():.3f}, model {explanation.prediction[row, output]:.3f}"
-    )
+    ax.set_xlabel(f"contribution to f(x); sum {heights.sum():.3f}, model {explanation.prediction[row, output]:.3f}")
     return ax
 
 

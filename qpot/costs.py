@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from scipy.sparse.csgraph import shortest_path
 
 from qpot._arrays import Array
 from qpot.basins import attractor_points
-from qpot.critical_points import Minimum, Saddle, find_saddles
+from qpot.critical_points import Minimum, Saddle
 from qpot.legs import downhill_leg, joined, lagrangian_of, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
+from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
 
@@ -34,7 +36,7 @@ class TransitionCosts:
     errors : array (k, k)
         Error estimates of the entries, summed along routes; 0 on the diagonal and where there is no route.
     direct : array (k, k)
-        Cost of the cheapest single leg over one saddle; inf where no saddle connects the two minima.
+        Cost of the cheapest single leg over one saddle, zero diagonal; inf where no saddle connects the two minima.
     paths : mapping (i, j) -> PathSolution
         The cheapest single leg of every connected pair: uphill to the saddle, then the free descent.
     minima : tuple of Minimum
@@ -59,9 +61,7 @@ class TransitionCosts:
                 raise ValueError(f"{name}={value} is not a minimum; ids run from 0 to {k - 1}")
         if not np.isfinite(self.values[i, j]):
             return ()
-        _, before = shortest_path(
-            _sparse_ready(self.direct), method="D", return_predecessors=True, indices=i
-        )
+        _, before = shortest_path(_sparse_ready(self.direct), method="D", return_predecessors=True, indices=i)
         nodes = [j]
         while nodes[-1] != i:
             nodes.append(int(before[nodes[-1]]))
@@ -72,7 +72,7 @@ class TransitionCosts:
         nodes = self.route(i, j)
         if len(nodes) < 2:
             raise ValueError(f"there is no path from minimum {i} to {j}" if i != j else "i and j are the same minimum")
-        return joined([self.paths[a, b] for a, b in zip(nodes[:-1], nodes[1:], strict=True)])
+        return joined([self.paths[a, b] for a, b in itertools.pairwise(nodes)])
 
     def __repr__(self) -> str:
         return f"TransitionCosts({len(self.minima)} minima, {len(self.paths)} direct routes)\n{self.table()}"
@@ -146,7 +146,9 @@ def transition_costs(
     points = attractor_points(minima, dimension=system.dimension)
     k = points.shape[0]
     if k < 2:
-        raise ValueError("minima holds one minimum only; transitions need at least two: widen the bounds of find_minima")
+        raise ValueError(
+            "minima holds one minimum only; transitions need at least two: widen the bounds of find_minima"
+        )
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
     for n, minimum in enumerate(minima):
@@ -224,7 +226,9 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
         )
         assert up is not None  # no limit was set
         if not up.status.ok:
-            return SolveError(f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up)
+            return SolveError(
+                f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up
+            )
         down = downhill_leg(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
     except SolveError as error:
         return error
@@ -277,6 +281,7 @@ def _assembled(
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
     values, errors = _routes(direct, leg_errors)
+    np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan
     return TransitionCosts(
@@ -304,7 +309,5 @@ def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
 
 def _sparse_ready(direct: Array) -> Any:
     """As a sparse matrix, in which a cost of zero is an edge and only inf is none."""
-    rows, columns = np.nonzero(np.isfinite(direct))
+    rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
     return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,17 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_rng, format_point
-from qpot.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.basins import NaNDrift
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
 from qpot.solvers.flow import AT_REST, relax
-from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.solvers.stationary_points import distinct, find_roots
 from qpot.system import System
 
 # Two critical points closer than this fraction of the box are one.
-_SAME = 1e-6
+SAME = 1e-6
 # A rate below this fraction of the fastest is zero to the accuracy of differenced Jacobians: a flat direction.
-_FLAT = 1e-7
+FLAT = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +49,7 @@ class Minimum:
     @property
     def degenerate(self) -> bool:
         """Whether a direction is flat to working precision: the minimum is then not isolated, or not quadratic."""
-        return bool(self.rates.real.min() <= _FLAT * np.abs(self.rates).max())
+        return bool(self.rates.real.min() <= FLAT * np.abs(self.rates).max())
 
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
@@ -148,7 +147,7 @@ def find_minima(
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
-    points = _scattered(lower, upper, n, as_rng(rng))
+    points = scattered(lower, upper, n, as_rng(rng))
     with reporting(progress, "minima") as report:
         ends = _descend(system, points, lower, upper, report)
         tolerant = NaNDrift(system)
@@ -156,9 +155,9 @@ def find_minima(
     inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
     candidates = roots[inside]
     minima = []
-    for k in distinct(candidates / (upper - lower), tolerance=_SAME):
-        minimum = _as_minimum(system, candidates[k])
-        if minimum.rates.real.min() > -_FLAT * np.abs(minimum.rates).max():
+    for k in distinct(candidates / (upper - lower), tolerance=SAME):
+        minimum = as_minimum(system, candidates[k])
+        if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
             minima.append(minimum)
     if not minima:
         raise SolveError(
@@ -171,95 +170,26 @@ def find_minima(
     return tuple(minima)
 
 
-def find_saddles(
-    system: System,
-    minima: Sequence[Minimum],
-    bounds: Any,
-    *,
-    rng: np.random.Generator | int | None = None,
-    starts: int | None = None,
-    progress: ProgressLike = None,
-) -> tuple[Saddle, ...]:
-    """All saddles with one unstable direction that are found within a box, and which minima they connect.
-
-    Parameters
-    ----------
-    system : System
-    minima : sequence of Minimum
-        At least one, for example from `find_minima`.
-    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
-    rng : numpy.random.Generator or seed, optional
-    starts : int, optional
-        Number of starts of the Newton search for fixed points; as for `find_minima`.
-    progress : callable, True, "auto" or None
-
-    Returns
-    -------
-    tuple of Saddle
-        Sorted by the minima connected, then by coordinates. A saddle that connects a minimum with itself, or leads out
-        of the given minima, is kept and labelled.
-
-    Raises
-    ------
-    ValueError
-        For bad bounds, or minima that are empty, repeated or do not attract.
-
-    Notes
-    -----
-    Two searches: damped Newton iterations from scattered points and from the middles between minima; and trajectories
-    along the border between two basins (found by bisection between their minima), which run into the saddles on it and
-    so find them for any drift in any dimension. The two sides of the unstable direction are followed by the flow.
-
-    Examples
-    --------
-    >>> import qpot
-    >>> well = qpot.gallery.separable_double_well().system
-    >>> minima = qpot.find_minima(well, [(-2, 2), (-1, 1)])
-    >>> qpot.find_saddles(well, minima, [(-2, 2), (-1, 1)])
-    (Saddle((0, 0), loss 0.25, connects minima 0 and 1),)
-    """
-    d = system.dimension
-    lower, upper = as_bounds(bounds, dimension=d)
-    attractors = attractor_points(minima, dimension=d)
-    generator = as_rng(rng)
-    n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
-    with reporting(progress, "saddles") as report:
-        report(0, 3, "fixed points")
-        near = attracting_neighbourhoods(system, minima)
-        guesses = [_scattered(lower, upper, n, generator), _middles(attractors)]
-        report(1, 3, "basin borders")
-        guesses.append(_border_states(system, attractors, near))
-        report(2, 3, "connections")
-        tolerant = NaNDrift(system)
-        roots, found = find_roots(tolerant, system.jacobian, np.concatenate(guesses), lower=lower, upper=upper)
-        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
-        candidates = roots[inside]
-        candidates = candidates[distinct(candidates / (upper - lower), tolerance=_SAME)]
-        saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
-        report(3, 3, "done")
-    saddles.sort(
-        key=lambda s: (
-            tuple(-1 if i is None else i for i in s.connects),
-            tuple(np.round((s.point - lower) / (upper - lower), 6)),
-        )
-    )
-    return tuple(saddles)
-
-
 def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:
     """The fixed point within ``reach`` of a point, or None."""
     box = np.full(point.size, max(reach, 1e-9 * (1.0 + float(np.abs(point).max()))))
     roots, found = find_roots(
-        NaNDrift(system), system.jacobian, point[None], lower=point - box, upper=point + box, max_iterations=30
+        NaNDrift(system),
+        system.jacobian,
+        point[None],
+        lower=point - box,
+        upper=point + box,
+        max_iterations=30,
     )
-    return _tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= box).all() else None
+    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= box).all() else None
 
 
-def _as_minimum(system: System, point: Array) -> Minimum:
-    hessian = _hessian(system, point)
+def as_minimum(system: System, point: Array) -> Minimum:
+    point = tidy(point)
+    hessian = hessian_at(system, point)
     rates = np.linalg.eigvals(hessian).astype(complex)
     return Minimum(
-        point=_tidy(point),
+        point=point,
         loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
         hessian=hessian,
         rates=rates[np.lexsort((rates.imag, rates.real))],
@@ -267,17 +197,17 @@ def _as_minimum(system: System, point: Array) -> Minimum:
     )
 
 
-def _hessian(system: System, point: Array) -> Array:
+def hessian_at(system: System, point: Array) -> Array:
     hessian = -system.jacobian(point[None])[0]
-    return 0.5 * (hessian + hessian.T) if system.gradient_drift else hessian
+    return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
 
 
-def _tidy(point: Array) -> Array:
+def tidy(point: Array) -> Array:
     """Turn -0.0 and rounding dust next to zero into 0.0."""
     return np.where(np.abs(point) < 1e-14 * (1.0 + np.abs(point).max()), 0.0, point)
 
 
-def _scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
+def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
     sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
     points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
     return points
@@ -288,23 +218,7 @@ def _descend(system: System, points: Array, lower: Array, upper: Array, report: 
     n = points.shape[0]
     if not system.gradient_drift or system.loss is None:
         report(0, n, "flow")
-        size = float(np.linalg.norm(upper - lower))
-        none = np.zeros((0, system.dimension))
-        _, ends, status = relax(
-            NaNDrift(system),
-            system.jacobian,
-            points,
-            none,
-            np.zeros((0, system.dimension, system.dimension)),
-            np.zeros(0),
-            escape_centre=0.5 * (lower + upper),
-            escape_radius=2.0 * size,
-            rest_speed=1e-9 * float(np.median(np.linalg.norm(_finite(NaNDrift(system)(points), "drift", points), axis=1))),
-            scale=0.1 * size,
-            max_steps=1000,
-        )
-        report(n, n, "flow")
-        return ends[status == AT_REST] if (status == AT_REST).any() else ends
+        return rest_points(system, points, lower, upper)
     ends, failure = [], None
     loss = system.loss
     for k, start in enumerate(points):
@@ -327,6 +241,27 @@ def _descend(system: System, points: Array, lower: Array, upper: Array, report: 
     return np.array(ends)
 
 
+def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:
+    """Where the flow comes to rest from every point that it does not carry away."""
+    d, size = system.dimension, float(np.linalg.norm(upper - lower))
+    drift = NaNDrift(system)
+    typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))
+    _, ends, status = relax(
+        drift,
+        system.jacobian,
+        points,
+        np.zeros((0, d)),
+        np.zeros((0, d, d)),
+        np.zeros(0),
+        escape_centre=0.5 * (lower + upper),
+        escape_radius=2.0 * size,
+        rest_speed=1e-9 * typical,
+        scale=0.1 * size,
+        max_steps=1000,
+    )
+    return ends[status == AT_REST] if (status == AT_REST).any() else ends
+
+
 def _finite(values: Array, name: str, points: Array) -> Array:
     rows = np.isfinite(values).all(axis=1)
     if not rows.any():
@@ -336,62 +271,3 @@ def _finite(values: Array, name: str, points: Array) -> Array:
             points[0],
         )
     return values[rows]
-
-
-def _middles(attractors: Array) -> Array:
-    i, j = np.triu_indices(attractors.shape[0], 1)
-    return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
-
-
-def _border_states(system: System, attractors: Array, near: Any) -> Array:
-    """Slowest points of trajectories that start on the border between two basins."""
-    i, j = np.triu_indices(attractors.shape[0], 1)
-    if i.size == 0:
-        return np.zeros((0, system.dimension))
-    pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
-    i, j = i[pairs], j[pairs]
-    weights = np.linspace(0.0, 1.0, 17)[:, None, None]
-    segments = (1 - weights) * attractors[i] + weights * attractors[j]  # (17, pairs, d)
-
-    def label(points: Array) -> Any:
-        return basin_of(system, points, attractors, neighbourhoods=near)
-
-    labels = label(segments.reshape(-1, system.dimension)).reshape(17, -1)
-    row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
-    if row.size == 0:
-        return np.zeros((0, system.dimension))
-    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
-    slowest = np.abs(np.linalg.eigvals(system.jacobian(attractors)).real).min()
-    drift = NaNDrift(system)
-    return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
-
-
-def _classified(system: System, points: Array, attractors: Array, near: Any, size: float) -> list[Saddle]:
-    saddles = []
-    for point in points:
-        hessian = _hessian(system, point)
-        rates, vectors = np.linalg.eig(hessian)
-        flat = _FLAT * np.abs(rates).max()
-        unstable = np.flatnonzero(rates.real < -flat)
-        if unstable.size != 1 or (np.abs(rates.real) <= flat).any():
-            continue
-        direction = vectors[:, unstable[0]].real
-        direction /= np.linalg.norm(direction)
-        shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction
-        sides = basin_of(system, np.array([point + shift, point - shift]), attractors, neighbourhoods=near)
-        ids: list[int | None] = [None if s < 0 else int(s) for s in sides]
-        first, second = ids
-        if first is None or (second is not None and second < first):
-            first, second, direction = second, first, -direction
-        saddles.append(
-            Saddle(
-                point=_tidy(point),
-                connects=(first, second),
-                loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
-                hessian=hessian,
-                rates=rates[np.lexsort((rates.imag, rates.real))],
-                direction=direction,
-                residual=float(np.linalg.norm(system.drift(point[None])[0])),
-            )
-        )
-    return saddles

@@ -173,9 +173,7 @@ def integrate_flow(
     flow = GradientFlow() if flow is None else flow
     method = EventDriven() if method is None else method
     if not isinstance(system, System) or not system.gradient_drift or system.loss is None:
-        raise ValueError(
-            "system must be a qpot.System with a loss: build it with System.from_loss or from_finite_sum"
-        )
+        raise ValueError("system must be a qpot.System with a loss: build it with System.from_loss or from_finite_sum")
     if not isinstance(method, (EventDriven, FixedStep)):
         raise ValueError(f"method must be qpot.EventDriven(...) or qpot.FixedStep(...), got {method!r}")
     for name in ("initial_memory", "velocity", "loss_rate"):
@@ -241,10 +239,7 @@ class _Problem:
         points, memories, integrals = raw.states[:, : self.d], raw.states[:, self.d : -1], raw.states[:, -1]
         assert self.system.loss is not None
         losses, gradients = self.system.loss(points), self.system.gradient(points)
-        rates = [
-            self.flow.loss_rate(float(loss), g, m)
-            for loss, g, m in zip(losses, gradients, memories, strict=True)
-        ]
+        rates = [self.flow.loss_rate(float(loss), g, m) for loss, g, m in zip(losses, gradients, memories, strict=True)]
         return FlowTrajectory(
             times=raw.times,
             points=np.ascontiguousarray(points),
@@ -274,9 +269,7 @@ def _fixed_steps(problem: _Problem, duration: float, method: FixedStep, report: 
             message = f"step {k + 1} of {n} left the finite numbers, pass a smaller step: {error}"
             return _Raw(times[: k + 1], states[: k + 1], Status.NON_FINITE, message)
         except KeyboardInterrupt:
-            return _Raw(
-                times[: k + 1], states[: k + 1], Status.INTERRUPTED, f"interrupted after {k} of {n} steps"
-            )
+            return _Raw(times[: k + 1], states[: k + 1], Status.INTERRUPTED, f"interrupted after {k} of {n} steps")
         states[k + 1] = state
         if k % 100 == 99 or k == n - 1:
             report(k + 1, n, "steps")
@@ -316,15 +309,11 @@ def _adaptive(problem: _Problem, duration: float, method: EventDriven, report: P
             if solution.status == 1 and not runaway:
                 return _Raw(np.array(times), np.array(states), at_rest=True)
             if solution.status != 0:
-                return _Raw(
-                    np.array(times), np.array(states), Status.NOT_CONVERGED, _stuck(problem, times, states)
-                )
+                return _Raw(np.array(times), np.array(states), Status.NOT_CONVERGED, _stuck(problem, times, states))
     except NonFiniteError as error:
         return _Raw(np.array(times), np.array(states), Status.NON_FINITE, f"the integration failed: {error}")
     except KeyboardInterrupt:
-        return _Raw(
-            np.array(times), np.array(states), Status.INTERRUPTED, f"interrupted at t = {times[-1]:.6g}"
-        )
+        return _Raw(np.array(times), np.array(states), Status.INTERRUPTED, f"interrupted at t = {times[-1]:.6g}")
     return _Raw(np.array(times), np.array(states))
 
 

@@ -65,9 +65,7 @@ class QuarticWells:
         return System.from_loss(
             lambda x: (x * (x - 1.0) * (x - 3.0) ** 2 + 1.62276)[:, 0],
             lambda x: 4.0 * (x - 3.0) ** 3 + 15.0 * (x - 3.0) ** 2 + 12.0 * (x - 3.0),
-            (lambda x: (self.floor + self.curvature * (x - 3.0) ** 2)[:, :, None])
-            if constant is None
-            else constant,
+            (lambda x: (self.floor + self.curvature * (x - 3.0) ** 2)[:, :, None]) if constant is None else constant,
             dimension=1,
             hessian=lambda x: (12.0 * (x - 3.0) ** 2 + 30.0 * (x - 3.0) + 12.0)[:, :, None],
         )
@@ -77,9 +75,7 @@ class QuarticWells:
         u = as_float_array(x, name="x") - 3.0
         if preconditioner not in ("none", "sign"):
             raise ValueError(f'preconditioner must be "none" or "sign", got {preconditioner!r}')
-        return np.asarray(
-            self._primitive(u, preconditioner) - self._primitive(np.zeros(1), preconditioner)[0]
-        )
+        return np.asarray(self._primitive(u, preconditioner) - self._primitive(np.zeros(1), preconditioner)[0])
 
     def costs(self, *, preconditioner: str = "none") -> Array:
         """Transition costs between the two minima, ``(2, 2)``: potential at the saddle minus at the
@@ -193,9 +189,7 @@ class LinearRegressionFlow:
         N = self.X.shape[0]
         values, vectors = np.linalg.eigh(self.X.T @ self.X / N)
         values = np.maximum(values, 0.0)
-        filtered = np.where(
-            values > 1e-14 * values[-1], -np.expm1(-values * T) / np.where(values > 0, values, 1.0), T
-        )
+        filtered = np.where(values > 1e-14 * values[-1], -np.expm1(-values * T) / np.where(values > 0, values, 1.0), T)
         return np.asarray(vectors @ (filtered * (vectors.T @ (self.X.T @ self.y) / N)))
 
     def kernel(self, Z: Any, duration: float) -> Array:

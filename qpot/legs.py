@@ -17,7 +17,9 @@ from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
 from qpot.system import System
 
-_ELEMENTS, _DEGREE = 16, 4
+_ELEMENTS, _DEGREE = 40, 4
+# A coarse path may creep along a soft mode for hundreds of steps; the refinement does better from where it stands.
+_COARSE_ITERATIONS = 60
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
 # Distinct coarse minimisers that are worth a refinement.
@@ -34,7 +36,13 @@ Report = Callable[[int, int, str], None]
 def lagrangian_of(system: System) -> DiffusionLagrangian:
     """The Lagrangian of a system; a singular constant covariance is refused here."""
     try:
-        return DiffusionLagrangian(system.drift, system.jacobian, system.covariance, system.constant_covariance)
+        return DiffusionLagrangian(
+            system.drift,
+            system.jacobian,
+            system.covariance,
+            system.constant_covariance,
+            None if system.finite_sum is None else system.moments,
+        )
     except SingularCovarianceError as error:
         raise singular_covariance(error, anywhere=True) from error
 
@@ -157,7 +165,7 @@ def uphill_leg(
                 n_elements=_ELEMENTS,
                 degree=_DEGREE,
             )
-            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=method.max_iterations)
+            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_COARSE_ITERATIONS)
         except (NonFiniteError, SingularCovarianceError) as error:
             failure = error
             continue
@@ -181,7 +189,9 @@ def uphill_leg(
     return _best(solutions, iterations)
 
 
-def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction) -> PathSolution:
+def downhill_leg(
+    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
+) -> PathSolution:
     """The free descent from a saddle along one side of its unstable direction to a minimum."""
     shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
     trajectory = descent(system, saddle + shift * direction, towards=minimum)
@@ -230,8 +240,10 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         momenta=np.concatenate(momenta),
         times=np.concatenate(times),
         uphill=np.concatenate(uphill),
-        via=tuple(leg.points[-1] for leg in legs[:-1]),
-        alternatives=legs[0].alternatives if len(legs) == 1 else (),
+        via=tuple(
+            x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
+        ),
+        alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
     )
 
 
@@ -288,7 +300,7 @@ def _best(solutions: list[PathSolution], iterations: int) -> PathSolution:
     """The cheapest converged path, with the other distinct ones as alternatives."""
     ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
     best = ordered[0]
-    others = []
+    others: list[PathSolution] = []
     for other in ordered[1:]:
         known = [best, *others]
         if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):

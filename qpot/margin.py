@@ -323,9 +323,7 @@ def _laws(flow: MarginFlow) -> MarginLaws:
     norm_slope, norm_offset, _ = np.linalg.lstsq(basis, flow.norms[late], rcond=None)[0]
     loss_offset, loss_exponent = np.polynomial.polynomial.polyfit(s, flow.log_losses[late], 1)
     gap = (gamma - flow.margins[late]) * s
-    gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[
-        0
-    ][0]
+    gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[0][0]
 
     on_margin = flow.samples @ w < 1.0 + 1e-6
     _, alpha, status = max_margin.limit_duals(flow.samples[on_margin], flow.multiplicities[on_margin], w)

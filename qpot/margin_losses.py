@@ -150,9 +150,9 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
     """
     Z = signed_samples(X, y)
     kind: MarginLoss = Logistic() if loss is None else loss
-    if not (
-        callable(getattr(kind, "value", None)) and callable(getattr(kind, "derivative", None))
-    ) or isinstance(kind, type):
+    if not (callable(getattr(kind, "value", None)) and callable(getattr(kind, "derivative", None))) or isinstance(
+        kind, type
+    ):
         raise ValueError(f"loss must be a margin loss such as qpot.Hinge(), got {loss!r}")
     strength = as_number(penalty)
     if not 0 <= strength < np.inf:
@@ -203,9 +203,7 @@ def signed_samples(X: Any, y: Any) -> Array:
         row = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
         raise ValueError(f"X has a NaN or infinite entry in row {row}")
     if labels.shape != (samples.shape[0],):
-        raise ValueError(
-            f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X"
-        )
+        raise ValueError(f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X")
     bad = np.flatnonzero(np.abs(labels) != 1.0)
     if bad.size:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 
 from qpot._arrays import Array, as_bounds, as_point, as_points, format_point
 from qpot.basins import basin_of
-from qpot.critical_points import Minimum, Saddle, find_minima, find_saddles, polish_fixed_point
+from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point
 from qpot.legs import downhill_leg, joined, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.progress import ProgressLike, reporting
+from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
 
@@ -280,7 +282,7 @@ def _to_attractor(
         graph.edges[home, away, key].update(weight=leg.action, leg=leg)
     nodes = nx.shortest_path(graph, 0, goal, weight="weight")
     legs = []
-    for home, away in zip(nodes[:-1], nodes[1:], strict=True):
+    for home, away in itertools.pairwise(nodes):
         data = min(graph[home][away].values(), key=lambda e: e["weight"])
         legs.append(data["leg"])
         legs.append(
@@ -300,9 +302,17 @@ def _to_point(
     report: Any,
 ) -> PathSolution:
     """A leg straight to an ordinary point, or over a saddle into its basin, whichever is cheaper."""
+
     def direct(below: float) -> PathSolution | None:
         return uphill_leg(
-            system, source, target, method=method, curves=curves, end_is_fixed=False, report=report, below=below
+            system,
+            source,
+            target,
+            method=method,
+            curves=curves,
+            end_is_fixed=False,
+            report=report,
+            below=below,
         )
 
     best: PathSolution | None = None

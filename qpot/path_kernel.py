@@ -89,9 +89,7 @@ class TrainingPath:
         A sum of Gram matrices with positive weights: as an ``(n K, n K)`` matrix it is positive semidefinite.
         """
         inputs, others = self.model.inputs(X), None if Z is None else self.model.inputs(Z, name="Z")
-        total = np.zeros(
-            (inputs.shape[0], (inputs if others is None else others).shape[0], *2 * (self.model.outputs,))
-        )
+        total = np.zeros((inputs.shape[0], (inputs if others is None else others).shape[0], *2 * (self.model.outputs,)))
         for theta, weight in zip(self.nodes, self.node_weights, strict=True):
             total += weight * tangent_kernel(self.model, theta, inputs, others)
         return total
@@ -184,11 +182,7 @@ class Explanation:
         """
         n, N, K = self.contributions.shape
         for name, value, limit in (("row", row, n), ("output", output, K)):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, np.integer))
-                or not -limit <= value < limit
-            ):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -limit <= value < limit:
                 raise ValueError(f"{name} must be an index below {limit}, got {value!r}")
         count = N if top is None else as_count(top, name="top")
         values = self.contributions[row, :, output]
@@ -290,14 +284,10 @@ def train_flow(
 
     with reporting(progress, "training") as report:
         for k in range(n_steps):
-            shares[k] = (
-                1.0 / N if schedule is None else np.bincount(schedule[k], minlength=N) / schedule.shape[1]
-            )
+            shares[k] = 1.0 / N if schedule is None else np.bincount(schedule[k], minlength=N) / schedule.shape[1]
             try:
                 with np.errstate(over="ignore", invalid="ignore"):
-                    moved, stages = runge_kutta_step(
-                        _velocity(model, inputs, Y, kind, shares[k]), points[k], h, order
-                    )
+                    moved, stages = runge_kutta_step(_velocity(model, inputs, Y, kind, shares[k]), points[k], h, order)
                     losses[k + 1] = _mean_loss(model, moved, inputs, Y, kind)
             except KeyboardInterrupt:
                 raise SolveError(
@@ -337,19 +327,12 @@ def _batch_schedule(batches: Any, steps: int, N: int, rng: np.random.Generator) 
             raise ValueError(f"batches={B} exceeds the {N} samples; a batch size is at most {N}")
         return np.stack([rng.choice(N, size=B, replace=False) for _ in range(steps)])
     schedule = np.asarray(batches)
-    if (
-        schedule.ndim != 2
-        or schedule.shape[0] != steps
-        or schedule.shape[1] == 0
-        or schedule.dtype.kind not in "iu"
-    ):
+    if schedule.ndim != 2 or schedule.shape[0] != steps or schedule.shape[1] == 0 or schedule.dtype.kind not in "iu":
         raise ValueError(
             f"batches has shape {schedule.shape} and type {schedule.dtype}, expected ({steps}, B) integers: "
             f"the samples of "
             "every step, or one batch size"
         )
     if schedule.min() < 0 or schedule.max() >= N:
-        raise ValueError(
-            f"batches must hold indices 0 ... {N - 1}, got {schedule.min()} ... {schedule.max()}"
-        )
+        raise ValueError(f"batches must hold indices 0 ... {N - 1}, got {schedule.min()} ... {schedule.max()}")
     return schedule

@@ -92,9 +92,7 @@ def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:
     return system.drift(x) ** 2 + noise
 
 
-def rmsprop_like(
-    system: System, *, frozen_at: Any = None, batch_size: int = 1, floor: float = 1e-8
-) -> System:
+def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, floor: float = 1e-8) -> System:
     r"""RMSprop or Adam with its statistics frozen: P = diag(1 / (sqrt(v) + floor)), v = E g^2.
 
     Parameters
@@ -127,9 +125,7 @@ def rmsprop_like(
     scale = _RootMeanSquare(system, as_count(batch_size, name="batch_size"), as_positive(floor, name="floor"))
     if frozen_at is None:
         return preconditioned(system, scale)
-    return preconditioned(
-        system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0]
-    )
+    return preconditioned(system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0])
 
 
 def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> System:
@@ -157,9 +153,7 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
     scale = _NoiseScale(system, as_count(batch_size, name="batch_size"))
     if frozen_at is None:
         return preconditioned(system, scale)
-    return preconditioned(
-        system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0]
-    )
+    return preconditioned(system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0])
 
 
 class _RootMeanSquare:
@@ -169,9 +163,7 @@ class _RootMeanSquare:
         self.system, self.batch_size, self.floor = system, batch_size, floor
 
     def __call__(self, x: Array) -> Array:
-        inverse: Array = 1.0 / (
-            np.sqrt(second_moment(self.system, x, batch_size=self.batch_size)) + self.floor
-        )
+        inverse: Array = 1.0 / (np.sqrt(second_moment(self.system, x, batch_size=self.batch_size)) + self.floor)
         return inverse
 
 

@@ -49,9 +49,7 @@ class PredictionModel:
             as_count(getattr(self, name), name=name)
         for name in ("predict", "jacobian"):
             if not callable(getattr(self, name)):
-                raise ValueError(
-                    f"{name} must be a function (parameters, inputs), got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must be a function (parameters, inputs), got {getattr(self, name)!r}")
 
     def outputs_at(self, parameters: Any, X: Any) -> Array:
         """Outputs ``(n, K)``, checked."""
@@ -69,9 +67,7 @@ class PredictionModel:
         inputs = as_float_array(X, name=name)
         inputs = inputs[None] if inputs.ndim == 1 else inputs
         if inputs.ndim != 2 or inputs.shape[1] != self.features or inputs.shape[0] == 0:
-            raise ValueError(
-                f"{name} has shape {np.shape(X)}, expected (n, {self.features}): inputs are rows"
-            )
+            raise ValueError(f"{name} has shape {np.shape(X)}, expected (n, {self.features}): inputs are rows")
         if not np.isfinite(inputs).all():
             row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
             raise ValueError(f"{name} has a NaN or infinite entry in row {row}")
@@ -83,9 +79,7 @@ class PredictionModel:
     def _checked(self, values: Any, shape: tuple[int, ...], theta: Array, name: str) -> Array:
         result = as_float_array(values, name=f"the value of {name}")
         if result.shape != shape:
-            raise ValueError(
-                f"{name} returned shape {result.shape}, expected {shape}: (inputs, outputs, ...)"
-            )
+            raise ValueError(f"{name} returned shape {result.shape}, expected {shape}: (inputs, outputs, ...)")
         if not np.isfinite(result).all():
             raise ValueError(f"{name} returned NaN or infinity at the parameters {format_point(theta)}")
         return result
@@ -174,9 +168,7 @@ class SquaredError:
         Y = as_float_array(y, name="y")
         Y = Y[:, None] if Y.ndim == 1 and outputs == 1 else Y
         if Y.shape != (n, outputs):
-            raise ValueError(
-                f"y has shape {np.shape(y)}, expected ({n}, {outputs}): one row of targets for each input"
-            )
+            raise ValueError(f"y has shape {np.shape(y)}, expected ({n}, {outputs}): one row of targets for each input")
         if not np.isfinite(Y).all():
             raise ValueError("y has NaN or infinite entries")
         return Y
@@ -194,12 +186,7 @@ class CrossEntropy:
 
     def targets(self, y: Any, n: int, outputs: int) -> Array:
         labels = as_float_array(y, name="y")
-        if (
-            labels.shape != (n,)
-            or (labels != np.round(labels)).any()
-            or labels.min() < 0
-            or labels.max() >= outputs
-        ):
+        if labels.shape != (n,) or (labels != np.round(labels)).any() or labels.min() < 0 or labels.max() >= outputs:
             raise ValueError(
                 f"y must be ({n},) integer classes 0 ... {outputs - 1} for {outputs} outputs, got {y!r:.80}"
             )
@@ -229,9 +216,7 @@ class MarginError:
     def targets(self, y: Any, n: int, outputs: int) -> Array:
         labels = as_float_array(y, name="y")
         if outputs != 1:
-            raise ValueError(
-                f"loss={self!r} is for models with one output, this one has {outputs}; use CrossEntropy()"
-            )
+            raise ValueError(f"loss={self!r} is for models with one output, this one has {outputs}; use CrossEntropy()")
         if labels.shape != (n,) or (np.abs(labels) != 1.0).any():
             raise ValueError(f"y must be ({n},) labels +1 and -1, got {y!r:.80}")
         return labels[:, None]
@@ -271,10 +256,7 @@ def training_sum(model: PredictionModel, X: Any, y: Any, *, loss: OutputLoss | N
 
     def drawn(points: Array, index: Any) -> Array:
         return np.stack(
-            [
-                -sample_pulls(model, t, inputs[rows], Y[rows], kind)
-                for t, rows in zip(points, index, strict=True)
-            ]
+            [-sample_pulls(model, t, inputs[rows], Y[rows], kind) for t, rows in zip(points, index, strict=True)]
         )
 
     return FiniteSum(
@@ -289,14 +271,11 @@ def training_sum(model: PredictionModel, X: Any, y: Any, *, loss: OutputLoss | N
 def training_data(model: Any, X: Any, y: Any, loss: Any) -> tuple[Array, Array, OutputLoss]:
     """Inputs, targets and loss, checked against each other."""
     if not isinstance(model, PredictionModel):
-        raise ValueError(
-            f"model must be a qpot.PredictionModel such as qpot.dense_network(...), got {model!r}"
-        )
+        raise ValueError(f"model must be a qpot.PredictionModel such as qpot.dense_network(...), got {model!r}")
     kind = SquaredError() if loss is None else loss
     if isinstance(kind, type) or not callable(getattr(kind, "pull", None)):
         raise ValueError(
-            f"loss must be qpot.SquaredError(), qpot.CrossEntropy() or qpot.MarginError(loss=...), got "
-            f"{loss!r}"
+            f"loss must be qpot.SquaredError(), qpot.CrossEntropy() or qpot.MarginError(loss=...), got {loss!r}"
         )
     inputs = model.inputs(X)
     return inputs, kind.targets(y, inputs.shape[0], model.outputs), kind

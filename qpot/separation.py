@@ -174,9 +174,7 @@ def refuse_contradictions(Z: Array) -> None:
 
 def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
     """Distinct rows of ``Z`` in order of appearance, and their counts; raises if ``merge`` is false."""
-    _, first, inverse, counts = np.unique(
-        Z, axis=0, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, inverse, counts = np.unique(Z, axis=0, return_index=True, return_inverse=True, return_counts=True)
     if (counts > 1).any() and not merge:
         groups = [tuple(np.flatnonzero(inverse.ravel() == k).tolist()) for k in np.flatnonzero(counts > 1)]
         raise ValueError(
@@ -189,9 +187,6 @@ def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
 
 
 def _listed(items: Any) -> str:
-    shown = [
-        str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item))
-        for item in items[:_SHOWN]
-    ]
+    shown = [str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item)) for item in items[:_SHOWN]]
     more = len(items) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

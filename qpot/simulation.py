@@ -151,9 +151,7 @@ def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
         chosen = np.asarray(record)
         whole = np.issubdtype(chosen.dtype, np.integer) and chosen.ndim == 1 and chosen.size > 0
         if not whole or (np.diff(chosen) <= 0).any() or chosen[0] < 0 or chosen[-1] > steps:
-            raise ValueError(
-                f"record must be one interval or increasing steps between 0 and {steps}, got {record!r}"
-            )
+            raise ValueError(f"record must be one interval or increasing steps between 0 and {steps}, got {record!r}")
         chosen = chosen.astype(np.int64)
     return chosen if chosen[-1] == steps else np.append(chosen, steps)
 

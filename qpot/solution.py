@@ -17,10 +17,14 @@ class Status(Enum):
 
     CONVERGED = "converged to the requested tolerance"
     NOT_CONVERGED = "stopped before the tolerance was met; raise max_iterations or elements, or loosen tolerance"
-    UNSTABLE = "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
+    UNSTABLE = (
+        "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
+    )
     NO_MINIMUM = "no attracting fixed point was found within the bounds; widen the bounds or raise starts"
     NO_ROUTE = "no route leads there within the bounds; widen the bounds or pass the missing minima and saddles"
-    LEFT_DOMAIN = "the requested point lies beyond the level where the quasi-potential leaves the grid; enlarge the grid"
+    LEFT_DOMAIN = (
+        "the requested point lies beyond the level where the quasi-potential leaves the grid; enlarge the grid"
+    )
     NON_FINITE = "a user function returned NaN or infinity on the way; restrict the bounds or repair the function"
     SINGULAR = "the covariance is singular on the way; use an exact degenerate method or add an explicit floor"
     INTERRUPTED = "interrupted; what was finished is in .partial"
@@ -109,12 +113,12 @@ class PathSolution:
     @property
     def start(self) -> Array:
         """First point (d,)."""
-        return self.points[0]
+        return np.asarray(self.points[0], dtype=np.float64)
 
     @property
     def end(self) -> Array:
         """Last point (d,)."""
-        return self.points[-1]
+        return np.asarray(self.points[-1], dtype=np.float64)
 
     def __repr__(self) -> str:
         over = "".join(f" over {format_point(x)}" for x in self.via)

@@ -127,9 +127,7 @@ class System:
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
         negative_gradient = _Negated(_Checked(gradient, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
-        system = cls(
-            drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian
-        )
+        system = cls(drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian)
         object.__setattr__(system, "gradient_drift", True)
         return system
 
@@ -191,6 +189,13 @@ class System:
                 raise ValueError(f"batch_size={B} exceeds the {N} samples; without replacement it is at most {N}")
             factor = (N - B) / (N - 1) if N > 1 else 0.0
         return rate / B * factor
+
+    def moments(self, points: Any) -> tuple[Array, Array]:
+        """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
+        if self.finite_sum is None:
+            return self.drift(points), self.covariance(points)
+        gradient, covariance = self.finite_sum.moments(points)
+        return -gradient, covariance
 
     def gradient(self, points: Any) -> Array:
         """Gradient of the loss, ``(n, d)``; only for systems built from a loss."""

@@ -28,9 +28,7 @@ def stage_weights(order: int) -> Array:
     return _TABLEAUS[order][1].copy()
 
 
-def runge_kutta_step(
-    velocity: Callable[[Array], Array], state: Array, step: float, order: int
-) -> tuple[Array, Array]:
+def runge_kutta_step(velocity: Callable[[Array], Array], state: Array, step: float, order: int) -> tuple[Array, Array]:
     """Advance ``state`` ``(m,)`` by ``step``; returns the new state and the stage points ``(stages, m)``.
 
     A quantity q(t) = q(0) + int r(state) dt summed as ``step * sum_s weight_s r(stage_s)`` has the order of

@@ -58,9 +58,7 @@ def limit_duals(samples: Array, multiplicities: Array, normal: Array) -> tuple[A
     basis = basis[singular > 1e-10 * singular[0]]
     Z, w = samples @ basis.T, basis @ normal
     # the constant dual with the right norm is a start of the right size
-    r = np.linalg.lstsq(
-        Z, np.full(Z.shape[0], -np.log(float(normal @ normal) / multiplicities.sum())), rcond=None
-    )[0]
+    r = np.linalg.lstsq(Z, np.full(Z.shape[0], -np.log(float(normal @ normal) / multiplicities.sum())), rcond=None)[0]
 
     def objective(r: Array) -> tuple[float, Array]:
         with np.errstate(over="ignore"):

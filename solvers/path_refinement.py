@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 NOT_CONVERGED = 1
 _COARSE_DEGREE, _DEGREE, _CHECK_DEGREE = 4, 6, 8
 _LEVELS = 10
+# On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
+# the mesh that the answer is taken from converges by its Newton decrement.
+_PASSING = 30
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,20 @@ def refine_path(
     total = 0
     best: RefinedPath | None = None
 
-    def minimized(start: ElementPath, rtol: float) -> Minimization:
+    def minimized(start: ElementPath, rtol: float, limit: int = max_iterations) -> Minimization:
         nonlocal total
         outcome = minimize_action(
             lagrangian,
             start,
             quadrature=start.degree + 3,
             tolerance=rtol,
-            max_iterations=max_iterations,
+            max_iterations=min(limit, max_iterations),
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
         total += outcome.iterations
         return outcome
 
-    coarse = minimized(path, 1e-5)
+    coarse = minimized(path, 1e-5, _PASSING)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
     path = coarse.path
@@ -85,7 +88,7 @@ def refine_path(
         energy = _energy(lagrangian, path)
         path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
-        solved = minimized(path, 0.01 * tolerance)
+        solved = minimized(path, 0.01 * tolerance, _PASSING)
         checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), 0.01 * tolerance)
         rate = _tail_rate(slow_start, slow_end)
         tail = abs(_energy(lagrangian, checked.path)) / rate if rate > 0 else 0.0
@@ -103,7 +106,12 @@ def refine_path(
 
 
 def _report(
-    lagrangian: Lagrangian, solved: Minimization, checked: Minimization, tail: float, iterations: int, status: int
+    lagrangian: Lagrangian,
+    solved: Minimization,
+    checked: Minimization,
+    tail: float,
+    iterations: int,
+    status: int,
 ) -> RefinedPath:
     q = checked.path.degree + 3
     fine = geometric_action_value(lagrangian, checked.path, 2 * q)
@@ -222,7 +230,9 @@ def curve_distance(first: ElementPath, second: ElementPath) -> float:
 
 
 def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
-    times = np.unique(np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)]))
+    times = np.unique(
+        np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)])
+    )
     points, _ = path.at(times)
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     u = np.linspace(0.0, s[-1], 101)

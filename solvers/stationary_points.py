@@ -95,7 +95,13 @@ def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
     A trajectory that starts on the border of a basin runs along it to a saddle before it leaves; there it is slowest.
     """
     solution = solve_ivp(
-        lambda _, x: drift(x[None])[0], (0.0, time), start, method="LSODA", rtol=1e-9, atol=1e-12, max_step=time / 50
+        lambda _, x: drift(x[None])[0],
+        (0.0, time),
+        start,
+        method="LSODA",
+        rtol=1e-9,
+        atol=1e-12,
+        max_step=time / 50,
     )
     speeds = np.linalg.norm(drift(solution.y.T), axis=1)
     inner = np.flatnonzero((speeds[1:-1] <= speeds[:-2]) & (speeds[1:-1] <= speeds[2:])) + 1

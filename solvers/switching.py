@@ -155,9 +155,7 @@ def _piece(
     return velocity, events
 
 
-def _crossing(
-    gradient: Callable[[Array], Array], sign: float, j: int, d: int
-) -> Callable[[float, Array], float]:
+def _crossing(gradient: Callable[[Array], Array], sign: float, j: int, d: int) -> Callable[[float, Array], float]:
     return lambda t, state: float(sign * gradient(state[:d])[j])
 
 

@@ -29,9 +29,7 @@ def test_simulated_preconditioned_sgd_has_the_lyapunov_spread() -> None:
     total = qpot.quadratic_sum(1.5, [2.0, -2.0, 0.0, 1.0, -1.0])
     system = qpot.preconditioned(qpot.System.from_finite_sum(total), 0.5)
     rate, a, P = 0.2, 1.5, 0.5
-    ensemble = qpot.simulate_sgd(
-        system, learning_rate=rate, steps=800, start=[0.0], replicas=600, record=20, rng=4
-    )
+    ensemble = qpot.simulate_sgd(system, learning_rate=rate, steps=800, start=[0.0], replicas=600, record=20, rng=4)
     measured = ensemble.points[ensemble.steps > 100].var()
     s2 = a**2 * np.var([2.0, -2.0, 0.0, 1.0, -1.0])
     exact = rate * P * s2 / (2 * a - rate * P * a**2)

@@ -93,9 +93,7 @@ def test_the_law_holds_along_event_driven_trajectories(flow: Flow) -> None:
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
-@pytest.mark.parametrize(
-    "flow", [qpot.GradientFlow(), qpot.RMSpropFlow(averaging_time=0.5, floor=0.1)], ids=repr
-)
+@pytest.mark.parametrize("flow", [qpot.GradientFlow(), qpot.RMSpropFlow(averaging_time=0.5, floor=0.1)], ids=repr)
 def test_law_residual_falls_at_the_order_of_the_steps(flow: Flow, order: int) -> None:
     steps = np.array([0.08, 0.04, 0.02, 0.01])
     residuals = [
@@ -120,9 +118,7 @@ def test_gradient_flow_on_a_stiff_bowl_is_exponential() -> None:
 
 
 def test_sign_flow_on_a_diagonal_bowl_moves_at_unit_speed_and_rests() -> None:
-    trajectory = qpot.integrate_flow(
-        bowl(np.diag([1.0, 7.0])), [2.0, -0.5], flow=qpot.SignFlow(), duration=9.0
-    )
+    trajectory = qpot.integrate_flow(bowl(np.diag([1.0, 7.0])), [2.0, -0.5], flow=qpot.SignFlow(), duration=9.0)
     np.testing.assert_allclose(trajectory.switch_times, [0.5, 2.0], atol=1e-9)
     assert trajectory.at_rest
     assert trajectory.times[-1] == pytest.approx(2.0)
@@ -231,9 +227,7 @@ def test_too_many_switches_is_said() -> None:
     method = qpot.EventDriven(max_switches=1)
     start = [1.0, 0.4, -1.3]
     with pytest.raises(qpot.SolveError, match="max_switches"):
-        qpot.integrate_flow(
-            bowl(np.diag([1.0, 2.0, 3.0])), start, flow=qpot.SignFlow(), duration=5.0, method=method
-        )
+        qpot.integrate_flow(bowl(np.diag([1.0, 2.0, 3.0])), start, flow=qpot.SignFlow(), duration=5.0, method=method)
 
 
 def test_divergence_keeps_the_finite_part() -> None:

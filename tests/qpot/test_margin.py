@@ -62,9 +62,7 @@ def test_kkt_conditions_and_direction_at_a_googol(seed: int, N: int, d: int) -> 
     resolution = 1e-6 + 1e3 * np.exp(-rate * GOOGOL)
     assert flow.conditions().stationarity < 1e-14  # w is made of the duals
     assert flow.conditions().worst < resolution
-    np.testing.assert_allclose(
-        flow.machine().normal, flow.svm.normal, rtol=0, atol=resolution * 1e2 / flow.svm.margin
-    )
+    np.testing.assert_allclose(flow.machine().normal, flow.svm.normal, rtol=0, atol=resolution * 1e2 / flow.svm.margin)
     assert flow.angles[-1] < 0.2
     assert (flow.margins <= flow.svm.margin + 1e-12).all()
 

@@ -103,9 +103,7 @@ def test_pegasos_is_sgd_on_the_sum() -> None:
 def test_stationary_spread_of_sgd_on_a_smooth_svm() -> None:
     """A S + S A = C at the minimum, against simulated single-sample SGD; both spreads are O(eta)."""
     X, y = blobs(seed=3, N=30)
-    system = qpot.System.from_finite_sum(
-        qpot.margin_sum(X, y, loss=qpot.HuberisedHinge(width=1.0), penalty=0.5)
-    )
+    system = qpot.System.from_finite_sum(qpot.margin_sum(X, y, loss=qpot.HuberisedHinge(width=1.0), penalty=0.5))
     assert system.loss is not None
     loss = system.loss
     best = minimize(
@@ -126,9 +124,7 @@ def test_stationary_spread_of_sgd_on_a_smooth_svm() -> None:
         w = w - rate * system.finite_sum.drawn_gradients(w, rng.integers(30, size=(replicas, 1)))[:, 0]
     measured = np.cov(w.T)
     # sampling error of a variance from 2000 replicas is 3 %; the rest is O(eta) and the curvature's jumps
-    np.testing.assert_allclose(
-        measured, system.epsilon(learning_rate=rate) * S, rtol=0.15, atol=0.1 * rate * S.max()
-    )
+    np.testing.assert_allclose(measured, system.epsilon(learning_rate=rate) * S, rtol=0.15, atol=0.1 * rate * S.max())
 
 
 @pytest.mark.parametrize(

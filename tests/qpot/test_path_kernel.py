@@ -49,9 +49,7 @@ def test_reconstruction_error_falls_at_the_order_of_the_integrator(case: str, or
     inputs = np.array([[0.3, -0.4], [1.5, 1.0]])
     steps, errors = [16, 32, 64], []
     for n in steps:
-        path = qpot.train_flow(
-            model, X, y, loss=loss, start=start_of(model), step=4.0 / n, steps=n, order=order
-        )
+        path = qpot.train_flow(model, X, y, loss=loss, start=start_of(model), step=4.0 / n, steps=n, order=order)
         errors.append(path.explain(inputs).error)
     assert order_of(steps, errors) == pytest.approx(order, abs=0.35)
     assert errors[-1] < {1: 0.1, 2: 0.01, 4: 1e-5}[order]
@@ -113,9 +111,7 @@ def test_linear_model_against_the_closed_form(order: int) -> None:
 
 def test_linear_minibatches_are_exact_too() -> None:
     X, y = data()
-    path = qpot.train_flow(
-        qpot.linear_model(2), X, y, start=np.zeros(2), step=0.1, steps=30, batches=2, rng=1
-    )
+    path = qpot.train_flow(qpot.linear_model(2), X, y, start=np.zeros(2), step=0.1, steps=30, batches=2, rng=1)
     assert path.explain([[0.3, -0.4]]).error < 1e-13
     np.testing.assert_allclose(path.sample_weights.sum(axis=1), 1.0)
     assert path.duration == pytest.approx(3.0)
@@ -212,9 +208,7 @@ def test_weights_for_vector_outputs() -> None:
 
 def test_ranking() -> None:
     X, y = data()
-    explanation = qpot.train_flow(qpot.linear_model(2), X, y, start=[0.0, 0.0], step=0.1, steps=20).explain(
-        X[:2]
-    )
+    explanation = qpot.train_flow(qpot.linear_model(2), X, y, start=[0.0, 0.0], step=0.1, steps=20).explain(X[:2])
     ranking = explanation.ranking(1)
     values = explanation.contributions[1, :, 0]
     assert [i for i, _ in ranking] == np.argsort(-np.abs(values), kind="stable").tolist()
@@ -256,9 +250,7 @@ def test_divergence_and_interruption_keep_the_finished_part() -> None:
             raise KeyboardInterrupt
         return inputs @ theta[:, None]
 
-    model = qpot.PredictionModel(
-        predict=predict, jacobian=lambda t, x: x[:, None, :], dimension=2, features=2
-    )
+    model = qpot.PredictionModel(predict=predict, jacobian=lambda t, x: x[:, None, :], dimension=2, features=2)
     with pytest.raises(qpot.SolveError, match="interrupted") as stopped:
         qpot.train_flow(model, X, y, start=[1.0, 1.0], step=0.1, steps=9)
     assert stopped.value.status is qpot.Status.INTERRUPTED

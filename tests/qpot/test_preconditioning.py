@@ -66,9 +66,7 @@ def test_number_diagonal_matrix_and_function_agree() -> None:
 
 
 def test_constant_noise_stays_constant() -> None:
-    system = qpot.System.from_loss(
-        lambda x: 0.5 * (x**2).sum(1), lambda x: x, np.diag([1.0, 4.0]), dimension=2
-    )
+    system = qpot.System.from_loss(lambda x: 0.5 * (x**2).sum(1), lambda x: x, np.diag([1.0, 4.0]), dimension=2)
     new = qpot.preconditioned(system, np.array([1.0, 0.5]))
     np.testing.assert_array_equal(new.constant_covariance, np.eye(2))
 
@@ -147,9 +145,7 @@ def test_quartic_reference_values() -> None:
     wells = QuarticWells()
     np.testing.assert_allclose(wells.minima, [0.4069296691827464, 3.0], rtol=1e-14)
     assert wells.saddle == pytest.approx(1.8430703308172536, rel=1e-14)
-    np.testing.assert_allclose(
-        wells.costs()[[0, 1], [1, 0]], [7.405100286552928, 4.159581393276464], rtol=1e-9
-    )
+    np.testing.assert_allclose(wells.costs()[[0, 1], [1, 0]], [7.405100286552928, 4.159581393276464], rtol=1e-9)
     varied = QuarticWells(floor=0.1, curvature=1.0).costs()
     np.testing.assert_allclose(varied[[0, 1], [1, 0]], [2.1025779388025594, 13.944342213001969], rtol=1e-9)
     assert np.abs(wells.system.drift(wells.minima[:, None])).max() < 1e-12
@@ -185,9 +181,7 @@ def test_bad_preconditioners_are_refused(P: Any, message: str) -> None:
 
 def test_bad_options_are_refused() -> None:
     system = qpot.System.from_finite_sum(noisy_sum())
-    noiseless = qpot.System.from_loss(
-        lambda x: 0.5 * (x**2).sum(1), lambda x: x, np.diag([1.0, 0.0]), dimension=2
-    )
+    noiseless = qpot.System.from_loss(lambda x: 0.5 * (x**2).sum(1), lambda x: x, np.diag([1.0, 0.0]), dimension=2)
     calls: list[tuple[Any, str]] = [
         (lambda: qpot.preconditioned("sgd", 1.0), "system"),  # type: ignore[arg-type]
         (lambda: qpot.rmsprop_like(system, floor=0.0), "floor"),

@@ -31,11 +31,7 @@ def targets(loss: Any, n: int, outputs: int) -> Any:
     rng = np.random.default_rng(1)
     if isinstance(loss, qpot.CrossEntropy):
         return rng.integers(outputs, size=n)
-    return (
-        rng.choice([-1.0, 1.0], size=n)
-        if isinstance(loss, qpot.MarginError)
-        else rng.normal(size=(n, outputs))
-    )
+    return rng.choice([-1.0, 1.0], size=n) if isinstance(loss, qpot.MarginError) else rng.normal(size=(n, outputs))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +50,7 @@ def test_training_sums_have_consistent_gradients(loss: Any, outputs: int) -> Non
     index = np.array([[0, 0, 4], [5, 1, 2]])
     assert total.drawn_gradients is not None
     drawn = total.drawn_gradients(points, index)
-    np.testing.assert_allclose(
-        drawn, np.take_along_axis(total.gradients_at(points), index[..., None], axis=1)
-    )
+    np.testing.assert_allclose(drawn, np.take_along_axis(total.gradients_at(points), index[..., None], axis=1))
     system = qpot.System.from_finite_sum(total)
     np.testing.assert_allclose(system.gradient(points), numerical.mean(axis=1), atol=1e-8)
 
@@ -93,9 +87,7 @@ def test_cross_entropy_value() -> None:
             "one output",
         ),
         (
-            lambda: qpot.training_sum(
-                qpot.linear_model(1), [[1.0]], [3], loss=qpot.MarginError(loss=qpot.Hinge())
-            ),
+            lambda: qpot.training_sum(qpot.linear_model(1), [[1.0]], [3], loss=qpot.MarginError(loss=qpot.Hinge())),
             "labels",
         ),
     ],

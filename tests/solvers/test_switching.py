@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from qpot.solvers.switching import sliding_velocity
 
 
-def brute_force(
-    H: NDArray[np.float64], v: NDArray[np.float64], zero: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def brute_force(H: NDArray[np.float64], v: NDArray[np.float64], zero: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Try every assignment of (leaves up, leaves down, slides) to the coordinates on the surface."""
     index = np.flatnonzero(zero)
     for pattern in product((-1, 0, 1), repeat=index.size):
