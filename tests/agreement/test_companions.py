@@ -35,3 +35,12 @@ def test_simulated_preconditioned_sgd_has_the_lyapunov_spread() -> None:
     exact = rate * P * s2 / (2 * a - rate * P * a**2)
     # 600 replicas x 35 records a few relaxation times apart: a percent or two
     assert measured == pytest.approx(exact, rel=0.05)
+
+
+@pytest.mark.parametrize(("noise", "floor", "curvature"), [("constant", 1.0, 0.0), ("growing", 0.1, 1.0)])
+def test_the_two_galleries_agree(noise: str, floor: float, curvature: float) -> None:
+    """Integrals by quadrature there, by logarithms and arc tangents here."""
+    case, wells = qpot.gallery.two_depths(noise), QuarticWells(floor=floor, curvature=curvature)
+    assert case.costs is not None
+    np.testing.assert_allclose(wells.costs(), case.costs, rtol=1e-9)
+    np.testing.assert_allclose(wells.minima[:, None], case.minima, rtol=1e-12)
