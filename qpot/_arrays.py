@@ -21,6 +21,10 @@ class NonFiniteError(ValueError):
         super().__init__(message)
         self.point = point
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # two arguments: without this the error could not come back from a worker process
+        return type(self), (str(self), self.point)
+
 
 def format_point(x: ArrayLike) -> str:
     """A point as short text for messages; long ones are cut."""

@@ -36,9 +36,9 @@ def rotated(angle: float, eigenvalues: Any) -> Array:
 
     Examples
     --------
-    >>> rotated(np.pi / 2, (1.0, 4.0)).round(12)
-    array([[4., 0.],
-           [0., 1.]])
+    >>> rotated(np.pi / 6, (1.0, 5.0)).round(6)
+    array([[ 2.      , -1.732051],
+           [-1.732051,  4.      ]])
     """
     c, s = np.cos(angle), np.sin(angle)
     R = np.array([[c, -s], [s, c]])

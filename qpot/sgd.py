@@ -33,7 +33,8 @@ class FiniteSum:
         Gradients of the drawn samples only: row k holds the B samples drawn for point k. Simulation uses it to avoid
         computing all N gradients for a minibatch.
     kernel : tuple ``(name, arrays)``, optional
-        A compiled per-sample gradient of `qpot.solvers.stepping` and its parameter arrays, for fast simulation.
+        A compiled per-sample gradient of `qpot.solvers.sample_gradients` and its parameter arrays: simulation, basins and
+        covariances then run compiled.
 
     Raises
     ------

@@ -103,7 +103,7 @@ def load_prediction(file: Any) -> Prediction:
             costs=costs,
             minima=minima,
             saddles=saddles,
-            prefactors=stored["prefactors"] if "prefactors" in stored else None,
+            prefactors=stored.get("prefactors"),
             population=about["population"],
         )
 
