@@ -216,7 +216,7 @@ def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     kind, table, constants = checked_kernel(system.finite_sum, points)
 
     def drift(x: Array) -> Array:
-        return np.asarray(-mean_gradients(kind, table, constants, x, N))
+        return -mean_gradients(kind, table, constants, x, N)
 
     return drift, lambda x: central_jacobian(drift, x)
 

@@ -36,7 +36,13 @@ Report = Callable[[int, int, str], None]
 def lagrangian_of(system: System) -> DiffusionLagrangian:
     """The Lagrangian of a system; a singular constant covariance is refused here."""
     try:
-        return DiffusionLagrangian(system.drift, system.jacobian, system.covariance, system.constant_covariance)
+        return DiffusionLagrangian(
+            system.drift,
+            system.jacobian,
+            system.covariance,
+            system.constant_covariance,
+            None if system.finite_sum is None else system.moments,
+        )
     except SingularCovarianceError as error:
         raise singular_covariance(error, anywhere=True) from error
 
@@ -234,8 +240,10 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         momenta=np.concatenate(momenta),
         times=np.concatenate(times),
         uphill=np.concatenate(uphill),
-        via=tuple(x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))),
-        alternatives=legs[0].alternatives if len(legs) == 1 else (),
+        via=tuple(
+            x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
+        ),
+        alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
     )
 
 

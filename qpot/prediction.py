@@ -17,6 +17,7 @@ from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.legs import lagrangian_of
 from qpot.methods import GeometricAction
 from qpot.prediction_report import prediction_html, prediction_text
+from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles, new_minima_beyond
 from qpot.solution import SolveError, Status
@@ -47,6 +48,8 @@ class Prediction:
     minima : tuple of Minimum
         Position is id.
     saddles : tuple of Saddle
+    prefactors : array (k, k) or None
+        Prefactors of the rates; NaN where they could not be had, see `qpot.prefactors.rate_prefactors`.
     population : int or None
         N, where minibatches are drawn without replacement from N samples; it enters epsilon.
     """
@@ -59,6 +62,7 @@ class Prediction:
     costs: TransitionCosts
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...]
+    prefactors: Array | None = None
     population: int | None = None
 
     @property
@@ -122,27 +126,41 @@ class Prediction:
         exponent = self.epsilon(eta, batch_size) * float(np.log(time))
         return metastable_state(self.costs, max(exponent, 0.0), self._id(start))
 
-    def escape_steps(self, learning_rate: float, batch_size: int = 1) -> Array:
-        """Expected steps until SGD leaves each minimum for another, to leading order, (k,).
+    def escape_steps(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
+        """Expected steps until SGD has left each minimum for another, (k,).
 
-        exp(V / epsilon) / learning_rate with V the cheapest way out; the sub-exponential prefactor is not in it.
-        Overflow is inf.
+        1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)) over the direct routes, with the prefactors A where
+        they are known and, for ``prefactor=False``, with A = 1. NaN where a prefactor is missing, inf beyond floats.
         """
         eps = self.epsilon(learning_rate, batch_size)
-        exits = np.where(np.eye(len(self.minima), dtype=bool), np.inf, self.costs.values).min(axis=1)
-        with np.errstate(over="ignore"):
-            return np.asarray(np.exp(exits / eps) / learning_rate)
+        factors = self._factors(prefactor)
+        off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
+        steps = np.empty(len(self.minima))
+        for i in range(steps.size):
+            lowest = self.costs.direct[i, off[i]].min(initial=np.inf)
+            weights = factors[i, off[i]] * np.exp(-(self.costs.direct[i, off[i]] - lowest) / eps)
+            with np.errstate(over="ignore", divide="ignore"):
+                steps[i] = np.exp(lowest / eps) / (learning_rate * weights.sum())
+        return steps
 
-    def occupation(self, learning_rate: float, batch_size: int = 1, *, prefactors: Any = None) -> Array:
+    def occupation(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
         """Fraction of time near each minimum at this noise level, (k,): the stationary law of the chain.
 
-        Parameters
-        ----------
-        prefactors : array (k, k), optional
-            Rates are ``prefactors * exp(-costs / epsilon)``; equal to leading order.
+        With the prefactors of the rates if all are known; with ``prefactor=False`` all are taken as equal, which is
+        right to leading order only. NaN where a prefactor is missing.
         """
         eps = self.epsilon(learning_rate, batch_size)
-        return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=prefactors))
+        factors = self._factors(prefactor)
+        if np.isnan(factors).any():
+            return np.full(len(self.minima), np.nan)
+        rates = np.where(factors > 0.0, factors, 1.0)
+        return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
+
+    def _factors(self, wanted: bool) -> Array:
+        k = len(self.minima)
+        if not wanted:
+            return np.ones((k, k))
+        return np.full((k, k), np.nan) if self.prefactors is None else self.prefactors
 
     def save(self, file: Any) -> None:
         """Write everything to one ``.npz`` file, without pickle; `load_prediction` reads it back."""
@@ -263,14 +281,18 @@ def predict(
             )
         report(2, 4, "paths")
         costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-        report(4, 4, "chain")
+        report(3, 4, "prefactors")
+        prefactors = rate_prefactors(system, costs)
+        report(4, 4, "done")
     population = None
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
-    return prediction_from_costs(costs, population=population)
+    return prediction_from_costs(costs, prefactors=prefactors, population=population)
 
 
-def prediction_from_costs(costs: TransitionCosts, *, population: int | None = None) -> Prediction:
+def prediction_from_costs(
+    costs: TransitionCosts, *, prefactors: Array | None = None, population: int | None = None
+) -> Prediction:
     """The chain of minima and the choice, for costs that are known already.
 
     Raises
@@ -306,5 +328,6 @@ def prediction_from_costs(costs: TransitionCosts, *, population: int | None = No
         costs=costs,
         minima=costs.minima,
         saddles=costs.saddles,
+        prefactors=prefactors,
         population=population,
     )

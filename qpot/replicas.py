@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._arrays import Array, NonFiniteError
-from qpot.finite_sums import Integers
 from qpot.parallel import check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
+from qpot.sample_losses import Integers
 from qpot.solution import Status
 from qpot.solvers.stepping import INDEPENDENT, RESHUFFLED, RUNNING
 from qpot.updates import Block, Job, Update
@@ -92,9 +92,13 @@ def run_replicas(
                 report(run.done, steps, "steps")
         except KeyboardInterrupt:
             return run.outcome(Status.INTERRUPTED, f"interrupted after {run.done} of {steps} steps")
-        except NonFiniteError as error:
+        except FunctionFailedError as error:
             return run.outcome(Status.NON_FINITE, str(error))
     return run.outcome(Status.CONVERGED if run.failure is None else Status.NON_FINITE, "")
+
+
+class FunctionFailedError(Exception):
+    """A user function returned NaN; with the message alone, so that it comes back from another process."""
 
 
 class _Run:
@@ -130,8 +134,9 @@ class _Run:
             self.failure = min(failures)
             self.recorded = int(np.searchsorted(self.record_steps, self.failure[0], side="left"))
             return False
-        self.blocks = [block for block, _, _ in results]
-        self.recorded, self.done = end, job.first_step + job.length
+        blocks, done = [block for block, _, _ in results], job.first_step + job.length
+        # one statement without a call: Ctrl-C comes before or after it
+        self.blocks, self.recorded, self.done = blocks, end, done
         return True
 
     def outcome(self, status: Status, reason: str) -> Outcome:
@@ -181,5 +186,8 @@ def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, 
     }
     moved = replace(block, **arrays)  # type: ignore[arg-type]
     records = np.empty((job.record_at.size, *moved.x.shape))
-    failure = update.advance(moved, job, records)
+    try:
+        failure = update.advance(moved, job, records)
+    except NonFiniteError as error:
+        raise FunctionFailedError(str(error)) from error
     return moved, records, failure

@@ -155,9 +155,9 @@ def raise_unless_finished(outcome: Outcome, setting: Setting, partial: Any) -> N
     message = outcome.reason
     if outcome.failed_step >= 0:
         message = (
-            f"replica {outcome.failed_replica} is not finite after step {outcome.failed_step}: the run "
-            f"diverges with learning rate (time step) {setting.learning_rate:g}; lower it, "
-            "or start closer to a minimum. The records before that step are in .partial"
+            f"replica {outcome.failed_replica} has run away (beyond 1e50) after step "
+            f"{outcome.failed_step}: the run diverges with learning rate (time step) "
+            f"{setting.learning_rate:g}; lower it, or start closer to a minimum. The records before that step are in .partial"
         )
     raise SolveError(message, status=outcome.status, partial=partial)
 

@@ -30,6 +30,8 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
         "stationary_costs": prediction.stationary_costs,
         "stationary_errors": prediction.stationary_errors,
     }
+    if prediction.prefactors is not None:
+        arrays["prefactors"] = prediction.prefactors
     about: dict[str, Any] = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -101,6 +103,7 @@ def load_prediction(file: Any) -> Prediction:
             costs=costs,
             minima=minima,
             saddles=saddles,
+            prefactors=stored["prefactors"] if "prefactors" in stored else None,
             population=about["population"],
         )
 

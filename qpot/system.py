@@ -190,6 +190,13 @@ class System:
             factor = (N - B) / (N - 1) if N > 1 else 0.0
         return rate / B * factor
 
+    def moments(self, points: Any) -> tuple[Array, Array]:
+        """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
+        if self.finite_sum is None:
+            return self.drift(points), self.covariance(points)
+        gradient, covariance = self.finite_sum.moments(points)
+        return -gradient, covariance
+
     def gradient(self, points: Any) -> Array:
         """Gradient of the loss, ``(n, d)``; only for systems built from a loss."""
         if not self.gradient_drift:

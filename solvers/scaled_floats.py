@@ -113,3 +113,20 @@ def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
         m *= 2.0
         e -= 1
     return m, e
+
+
+def product(a: tuple[Array, Integers], b: tuple[Array, Integers]) -> tuple[Array, Integers]:
+    """Products, entry by entry."""
+    mantissa, shift = np.frexp(a[0] * b[0])
+    return 2.0 * mantissa, np.where(mantissa == 0, 0, a[1] + b[1] + shift - 1)
+
+
+@njit(cache=True, nogil=True)
+def add_at(places, mantissas, exponents, size):  # type: ignore[no-untyped-def]
+    """Sums of the numbers that belong to each of ``size`` places."""
+    m = np.zeros(size)
+    e = np.zeros(size, dtype=np.int64)
+    for n in range(places.size):
+        s = places[n]
+        m[s], e[s] = plus(m[s], e[s], mantissas[n], exponents[n])
+    return m, e
