@@ -244,7 +244,7 @@ def predict(
     >>> case = qpot.gallery.symmetric_minima(s=-0.5)
     >>> prediction = qpot.predict(case.system, case.bounds)
     >>> prediction.selected, round(prediction.margin, 8)
-    ((1,), 0.35009873)
+    ((1,), 0.35005896)
     """
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))

@@ -32,10 +32,13 @@ def find_roots(
         Whether the last Newton step was at rounding level. Iterates that leave the box, widened by half its size on
         each side, are given up.
     """
-    x = starts.copy()
-    n, d = x.shape
+    # Everything is measured in box sizes: neither the units of the coordinates nor that of time matter then, and a
+    # coordinate of size 1e-3 is solved for as carefully as one of size 1e3.
     size = upper - lower
-    f = function(x)
+    x = starts / size
+    low, high = lower / size - 0.5, upper / size + 0.5
+    n, d = x.shape
+    f = function(starts) / size
     norm = np.linalg.norm(f, axis=1)
     mu = np.full(n, 1e-3)
     found = np.zeros(n, dtype=bool)
@@ -45,20 +48,18 @@ def find_roots(
         if active.size == 0:
             break
         xa, fa = x[active], f[active]
-        J = jacobian(xa)
-        # coordinates are measured in box sizes, so that the damping has no unit
-        Js = J * size
-        JT = np.swapaxes(Js, 1, 2)
-        normal = JT @ Js
+        J = jacobian(xa * size) * size / size[:, None]
+        JT = np.swapaxes(J, 1, 2)
+        normal = JT @ J
         scale = np.maximum(np.trace(normal, axis1=1, axis2=2) / d, 1e-300)
         damped = normal + (mu[active] * scale)[:, None, None] * eye
-        step = -np.linalg.solve(damped, JT @ fa[:, :, None])[..., 0] * size
+        step = -np.linalg.solve(damped, JT @ fa[:, :, None])[..., 0]
         trial = xa + step
-        ft = function(trial)
+        ft = function(trial * size) / size
         new = np.linalg.norm(ft, axis=1)
-        small = np.abs(step).max(axis=1) <= 1e-11 * (np.abs(xa).max(axis=1) + size.max())
+        reach = 1.0 + np.abs(xa).max(axis=1)
+        small = np.abs(step).max(axis=1) <= 1e-11 * reach
         better = np.isfinite(new) & (new < norm[active])
-        reach = 1.0 + np.abs(xa).max(axis=1) / size.max()
         resting = norm[active] <= 1e-14 * np.sqrt(scale) * reach
         settled = small & (mu[active] < 1e-6) & np.isfinite(new) & (new <= 10 * norm[active])
         done = settled | resting
@@ -67,12 +68,12 @@ def find_roots(
         x[rows], f[rows], norm[rows] = trial[take], ft[take], new[take]
         mu[active] = np.where(better, mu[active] * 0.1, mu[active] * 4.0)
         found[active[done]] = True
-        outside = ((x[active] < lower - 0.5 * size) | (x[active] > upper + 0.5 * size)).any(axis=1)
+        outside = ((x[active] < low) | (x[active] > high)).any(axis=1)
         stuck = mu[active] > 1e8
         active = active[~(done | outside | stuck)]
         mu[active] = np.maximum(mu[active], 1e-14)
     exact = norm == 0.0
-    return x, found | exact
+    return x * size, found | exact
 
 
 def distinct(points: Array, *, tolerance: float) -> NDArray[np.int64]:
@@ -105,7 +106,12 @@ def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
     )
     speeds = np.linalg.norm(drift(solution.y.T), axis=1)
     inner = np.flatnonzero((speeds[1:-1] <= speeds[:-2]) & (speeds[1:-1] <= speeds[2:])) + 1
-    index = inner[np.argmin(speeds[inner])] if inner.size else int(np.argmin(speeds))
+    if inner.size:
+        # the rest that is left again by the widest margin: once arrived at an attractor, the speed only jitters
+        later = np.maximum.accumulate(speeds[::-1])[::-1]
+        index = int(inner[np.argmax(later[inner] / np.maximum(speeds[inner], 1e-300))])
+    else:
+        index = int(np.argmin(speeds))
     return np.asarray(solution.y[:, index], dtype=np.float64)
 
 
