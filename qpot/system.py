@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
@@ -68,7 +69,7 @@ class System:
         self,
         *,
         drift: BatchFunction,
-        covariance: BatchFunction | Array | float,
+        covariance: BatchFunction | ArrayLike,
         dimension: int,
         loss: BatchFunction | None = None,
         jacobian: BatchFunction | None = None,
@@ -98,7 +99,7 @@ class System:
         cls,
         loss: BatchFunction,
         gradient: BatchFunction,
-        covariance: BatchFunction | Array | float,
+        covariance: BatchFunction | ArrayLike,
         *,
         dimension: int,
         hessian: BatchFunction | None = None,

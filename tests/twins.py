@@ -148,7 +148,9 @@ def hamilton_boundary_value(
     times = np.linspace(0.0, span, guess.shape[0])
     velocity = np.gradient(guess, times, axis=0)
     momentum = np.linalg.solve(covariance, (velocity - drift(guess)).T)
-    solution = solve_bvp(right_hand_side, ends, times, np.concatenate([guess.T, momentum]), tol=tolerance, max_nodes=60000)
+    solution = solve_bvp(
+        right_hand_side, ends, times, np.concatenate([guess.T, momentum]), tol=tolerance, max_nodes=60000
+    )
     assert solution.success, solution.message
     t = np.linspace(0.0, span, 40001)
     z = solution.sol(t)

@@ -297,7 +297,9 @@ def test_one_minimum_only() -> None:
 
 
 def test_no_minimum_at_all() -> None:
-    with pytest.raises(SolveError, match="no attracting fixed point within the bounds .*widen bounds or raise") as caught:
+    with pytest.raises(
+        SolveError, match="no attracting fixed point within the bounds .*widen bounds or raise"
+    ) as caught:
         qpot.find_minima(well(), [(0.2, 0.5), (0.1, 1)])
     assert caught.value.status is Status.NO_MINIMUM
     assert caught.value.partial == ()
@@ -337,7 +339,10 @@ def test_a_flat_direction() -> None:
     with pytest.raises((ValueError, SolveError)):
         qpot.minimum_action_path(ring, (1, 0), (0, 0))
     trough = System.from_loss(
-        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], 0 * x[:, 1]], 1), 1.0, dimension=2
+        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4,
+        lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], 0 * x[:, 1]], 1),
+        1.0,
+        dimension=2,
     )
     with pytest.raises((ValueError, SolveError)):
         qpot.minimum_action_path(trough, (-1, 0), (0, 0))

@@ -25,9 +25,7 @@ def sample_gradients(x: Array) -> Array:
 
 
 def finite_sum() -> qpot.FiniteSum:
-    return qpot.FiniteSum(
-        sample_losses=sample_losses, sample_gradients=sample_gradients, n_samples=5, dimension=2
-    )
+    return qpot.FiniteSum(sample_losses=sample_losses, sample_gradients=sample_gradients, n_samples=5, dimension=2)
 
 
 X = np.random.default_rng(1).normal(size=(6, 2))

@@ -74,7 +74,9 @@ def test_same_minimum_as_a_quasi_newton_method_from_scipy() -> None:
         S, gradient, _ = action_expansion(lagrangian, ElementPath(path.breaks, nodes, 4), 7)
         return S, gradient
 
-    slow = minimize(value, path.nodes[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 5000, "ftol": 1e-15})
+    slow = minimize(
+        value, path.nodes[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 5000, "ftol": 1e-15}
+    )
     assert found.action == pytest.approx(slow.fun, rel=1e-7)
     assert found.action <= slow.fun + 1e-12
 

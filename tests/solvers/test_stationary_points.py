@@ -36,7 +36,11 @@ def test_all_roots_of_a_cubic() -> None:
 
 def test_no_root_is_found_where_there_is_none() -> None:
     _, found = find_roots(
-        lambda x: 1 + x**2, lambda x: 2 * x[:, :, None], np.linspace(-2, 2, 9)[:, None], lower=-2 * np.ones(1), upper=2 * np.ones(1)
+        lambda x: 1 + x**2,
+        lambda x: 2 * x[:, :, None],
+        np.linspace(-2, 2, 9)[:, None],
+        lower=-2 * np.ones(1),
+        upper=2 * np.ones(1),
     )
     assert not found.any()
 
@@ -75,9 +79,7 @@ def test_coordinates_of_unequal_size(scale: tuple[float, float]) -> None:
 def test_the_unit_of_time_does_not_matter(rate: float) -> None:
     starts = np.random.default_rng(1).uniform(-2, 2, (10, 2))
     plain = find_roots(cubic, cubic_jacobian, starts, lower=LOWER, upper=UPPER)
-    scaled = find_roots(
-        lambda x: rate * cubic(x), lambda x: rate * cubic_jacobian(x), starts, lower=LOWER, upper=UPPER
-    )
+    scaled = find_roots(lambda x: rate * cubic(x), lambda x: rate * cubic_jacobian(x), starts, lower=LOWER, upper=UPPER)
     both = plain[1] & scaled[1]
     assert both.sum() >= 8
     np.testing.assert_allclose(plain[0][both], scaled[0][both], atol=1e-9)
