@@ -10,7 +10,7 @@ import numpy as np
 from qpot._arrays import Array
 from qpot.routes import Integers, Routes, as_routes, as_states
 from qpot.solvers.hitting import hitting_exponents as hitting_kernel
-from qpot.solvers.scaled_floats import add_at, exponentials, logarithms, product, to_floats
+from qpot.solvers.scaled_floats import add_at, logarithms, product, to_floats
 from qpot.stationary_law import Elimination, Rates, stationary_weights
 
 Scaled = tuple[Array, Integers]
@@ -53,7 +53,8 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
 def log_mean_first_passage_times(
     costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None
 ) -> Array:
-    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
+    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the "
+    "targets."""
     m, e = _passage_times(Rates.of(costs, epsilon, prefactors), targets)
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 
@@ -184,9 +185,8 @@ def reactive_flux(
         product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads])
     )
     out_of_source = np.isin(tails, A)
-    rate_m, rate_e = add_at(
-        np.zeros(out_of_source.sum(), dtype=np.int64), *(x[out_of_source] for x in flux), 1
-    )
+    none = np.zeros(int(out_of_source.sum()), dtype=np.int64)
+    rate_m, rate_e = add_at(none, flux[0][out_of_source], flux[1][out_of_source], 1)
     share = to_floats(flux[0] / rate_m[0], flux[1] - rate_e[0])
     log_flux = logarithms(*flux)
     return ReactiveFlux(
@@ -297,7 +297,8 @@ def _leaving(rates: Rates, free: Integers, into: Any = None) -> Scaled:
     place[free] = np.arange(free.size)
     inside = place[routes.heads] >= 0
     out = (place[routes.tails] >= 0) & (~inside if into is None else into[routes.heads])
-    return add_at(place[routes.tails[out]], rates.mantissas[out], rates.exponents[out], free.size)
+    m, e = add_at(place[routes.tails[out]], rates.mantissas[out], rates.exponents[out], free.size)
+    return m, e
 
 
 def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> Any:
@@ -318,7 +319,8 @@ def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> An
 
 
 def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
-    """Minima off the targets from which these are reached with certainty, and those from which they are not."""
+    """Minima off the targets from which these are reached with certainty, and those from which they are "
+    "not."""
     blocked = np.zeros(routes.k, dtype=bool)
     blocked[list(T)] = True
     hopeless = np.flatnonzero(~_reaching(routes, T))
@@ -341,4 +343,4 @@ def _net(routes: Routes, share: Array) -> Array:
     returning = np.where(pairs[opposite] == back, total[opposite], 0.0)
     forward = total[place]
     positive = np.maximum(forward - returning, 0.0)
-    return np.divide(share * positive, forward, out=np.zeros_like(share), where=forward > 0)
+    return np.asarray(np.divide(share * positive, forward, out=np.zeros_like(share), where=forward > 0))

@@ -1,4 +1,4 @@
-"""Pictures of the chain: graph, hierarchy of cycles, disconnectivity graphs, learning rate against training steps."""
+"""Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps."""
 
 from __future__ import annotations
 
