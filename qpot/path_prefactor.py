@@ -85,8 +85,10 @@ def bouchet_reygner(
     at_ends = [np.linalg.eigvals(J) for J in (J_O, J_s)]
     if min(np.abs(v.real).min() for v in at_ends) <= DEGENERATE * max(np.abs(v).max() for v in at_ends):
         raise ValueError(
-            f"the minimum {format_point(origin)} or the saddle {format_point(s)} is degenerate (Jacobian eigenvalues "
-            f"{at_ends[0].tolist()}, {at_ends[1].tolist()}): the prefactor is another power of epsilon and this formula "
+            f"the minimum {format_point(origin)} or the saddle {format_point(s)} is degenerate (Jacobian "
+            "eigenvalues "
+            f"{at_ends[0].tolist()}, {at_ends[1].tolist()}): the prefactor is another power of epsilon and "
+            "this formula "
             "does not hold; the exponent V stays right"
         )
     S = solve_continuous_lyapunov(J_O, -a_O)

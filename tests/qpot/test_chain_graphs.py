@@ -97,7 +97,7 @@ def test_tree_of_a_chain_without_detailed_balance() -> None:
     tree = disconnectivity_tree([[0, 1, 2.5], [3, 0, 1.2], [0.7, 3, 0]])
     np.testing.assert_allclose(tree.bottoms, [0.2, 0.0, 0.5], atol=1e-15)
     np.testing.assert_allclose(tree.levels[3:], [1.2], rtol=1e-15)
-    np.testing.assert_allclose(tree.bottoms + [1.0, 1.2, 0.7], 1.2, rtol=1e-15)
+    np.testing.assert_allclose(tree.bottoms + np.array([1.0, 1.2, 0.7]), 1.2, rtol=1e-15)
 
 
 def test_saddle_objects_are_read() -> None:
@@ -150,6 +150,6 @@ def test_diagram_shows_ties() -> None:
     ],
 )
 def test_bad_diagram_input_is_named(arguments: dict[str, Any], match: str) -> None:
-    given_arguments = {"learning_rates": [0.1], "steps": [10.0], "start": 0} | arguments
+    given_arguments: dict[str, Any] = {"learning_rates": [0.1], "steps": [10.0], "start": 0} | arguments
     with pytest.raises(ValueError, match=match):
         training_time_diagram(E1, **given_arguments)

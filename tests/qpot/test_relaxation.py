@@ -41,7 +41,7 @@ def test_transition_matrix_against_mpmath_over_300_decades(seed: int, log_time: 
 
 
 def test_two_states_in_closed_form_at_all_times() -> None:
-    """P(t) = pi + (1 - pi) exp(-(a + b) t), also where the entries are small: relative accuracy off the diagonal."""
+    """P(t) = pi + (1 - pi) exp(-(a + b) t), with relative accuracy also where entries are small."""
     a, b = math.exp(-2.0), math.exp(-5.0)
     for log_time in (-20.0, -1.0, 0.0, 2.0, 4.0, 10.0):
         t = math.exp(log_time)

@@ -25,7 +25,7 @@ def dense_gth(rates: Array) -> Array:
     weights = np.ones(k)
     for s in range(1, k):
         weights[s] = weights[:s] @ A[:s, s]
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def random_routes(seed: int, k: int, degree: int) -> Any:
