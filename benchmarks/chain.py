@@ -1,6 +1,8 @@
-"""How long the chain takes, and how that grows: all roots at once, hierarchy, stationary law, passage times, finite time.
+"""How long the chain takes, and how that grows: all roots at once, hierarchy, stationary law, passage times,
+finite time.
 
-Run with ``python benchmarks/chain.py`` (one core is enough: OMP_NUM_THREADS=1). Growth is the exponent p of time ~ k^p.
+Run with ``python benchmarks/chain.py`` (one core is enough: OMP_NUM_THREADS=1). Growth is the exponent p of
+time ~ k^p.
 """
 
 from __future__ import annotations
@@ -98,9 +100,24 @@ def main() -> None:
     report("cycle_hierarchy, 4k routes", sizes, scattered, qpot.cycle_hierarchy)
     report("stationary_costs, dense", [100, 300, 1000], full, qpot.stationary_costs)
     report("networkx, ONE root, dense", [30, 60, 120], full, one_root_networkx)
-    report("stationary_distribution, grid", [100, 400, 1600, 10000], grid, lambda c: qpot.stationary_distribution(c, 1e-3))
-    report("stationary_distribution, dense", [100, 300, 1000], full, lambda c: qpot.stationary_distribution(c, 1e-3))
-    report("mean_first_passage_times, dense", [100, 300, 1000], full, lambda c: mean_first_passage_times(c, 1e-3, 0))
+    report(
+        "stationary_distribution, grid",
+        [100, 400, 1600, 10000],
+        grid,
+        lambda c: qpot.stationary_distribution(c, 1e-3),
+    )
+    report(
+        "stationary_distribution, dense",
+        [100, 300, 1000],
+        full,
+        lambda c: qpot.stationary_distribution(c, 1e-3),
+    )
+    report(
+        "mean_first_passage_times, dense",
+        [100, 300, 1000],
+        full,
+        lambda c: mean_first_passage_times(c, 1e-3, 0),
+    )
     report("transition_matrix, dense", [100, 300], full, lambda c: transition_matrix(c, 1e-3, 0.1))
 
 

@@ -16,7 +16,7 @@ from qpot.stationary_law import log_stationary_distribution
 from qpot.training_time import TrainingTimeDiagram
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999")
 
 
 def state_colours(k: int) -> list[Any]:
