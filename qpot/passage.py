@@ -156,8 +156,9 @@ def reactive_flux(
     >>> from qpot.passage import reactive_flux
     >>> costs = np.array([[0, 1, 1.2], [0.4, 0, 0.7], [0.8, 0.9, 0]])
     >>> flux = reactive_flux(costs, 0.1, source=0, target=2)
-    >>> {tuple(edge): share for edge, share in zip(flux.edges.tolist(), flux.share.round(3).tolist()) if share
-    > 0} {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
+    >>> shares = zip(flux.edges.tolist(), flux.share.round(3).tolist())
+    >>> {tuple(edge): share for edge, share in shares if share > 0}
+    {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
     """
     rates = Rates.of(costs, epsilon, prefactors)
     routes = rates.routes

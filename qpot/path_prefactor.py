@@ -69,9 +69,12 @@ def bouchet_reygner(
     --------
     >>> import numpy as np, qpot
     >>> from qpot.rates import bouchet_reygner
-    >>> system = qpot.System.from_loss(lambda x: x[:, 0]**4/4 - x[:, 0]**2/2, lambda x: x**3 - x, 1.0,
-    dimension=1) >>> x = np.linspace(-1, 0, 401)[1:-1, None] >>> rate = bouchet_reygner(system, x, 2 * (x**3 -
-    x), minimum=[-1.0], saddle=[0.0]) >>> round(1 / rate, 3)  # 2 pi / sqrt(2) 4.443
+    >>> system = qpot.System.from_loss(
+    ...     lambda x: x[:, 0]**4/4 - x[:, 0]**2/2, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> x = np.linspace(-1, 0, 401)[1:-1, None]
+    >>> rate = bouchet_reygner(system, x, 2 * (x**3 - x), minimum=[-1.0], saddle=[0.0])
+    >>> round(1 / rate, 3)  # 2 pi / sqrt(2)
+    4.443
     """
     d = system.dimension
     x = as_points(points, dimension=d, name="points")
