@@ -17,7 +17,10 @@ A, NOISE = np.array([[1.0, 2.0], [-1.0, 0.5]]), np.diag([1.0, 4.0])
 END = np.array([1.0, 1.0])
 EXACT = float(lyapunov_quasipotential(A, NOISE, END[None])[0])
 LINEAR = DiffusionLagrangian(
-    lambda x: -x @ A.T, lambda x: np.broadcast_to(-A, (len(x), 2, 2)), lambda x: np.broadcast_to(NOISE, (len(x), 2, 2)), NOISE
+    lambda x: -x @ A.T,
+    lambda x: np.broadcast_to(-A, (len(x), 2, 2)),
+    lambda x: np.broadcast_to(NOISE, (len(x), 2, 2)),
+    NOISE,
 )
 
 
@@ -39,7 +42,9 @@ def finite_time(span: float) -> float:
     return float(0.5 * END @ np.linalg.solve(S - decay @ S @ decay.T, END))
 
 
-@pytest.mark.parametrize(("degree", "sizes"), [(1, (16, 32, 64, 128)), (2, (8, 16, 32, 64)), (3, (8, 16, 32)), (4, (6, 12, 24))])
+@pytest.mark.parametrize(
+    ("degree", "sizes"), [(1, (16, 32, 64, 128)), (2, (8, 16, 32, 64)), (3, (8, 16, 32)), (4, (6, 12, 24))]
+)
 def test_the_action_converges_at_twice_the_degree(degree: int, sizes: tuple[int, ...]) -> None:
     span = 6.0
     exact = finite_time(span)
