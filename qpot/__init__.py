@@ -1,8 +1,11 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
-from qpot.chain import WGraph, stationary_costs, w_graph
-from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
+from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
+from qpot.chain import WGraph, stationary_costs, w_graph
+from qpot.costs import TransitionCosts, transition_costs
+from qpot.critical_points import Minimum, Saddle, find_minima
+from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
 from qpot.finite_sums import (
@@ -13,39 +16,110 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
+from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
+from qpot.methods import GeometricAction
+from qpot.minimum_action import minimum_action_path
+from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
+from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
+from qpot.prediction import Prediction, predict, prediction_from_costs
+from qpot.prediction_models import (
+    CrossEntropy,
+    MarginError,
+    PredictionModel,
+    SquaredError,
+    dense_network,
+    linear_model,
+    training_sum,
+)
 from qpot.progress import reporting
+from qpot.saddles import find_saddles
+from qpot.separation import KKT, HardMargin, separate
 from qpot.sgd import FiniteSum
 from qpot.simulation import simulate_diffusion, simulate_sgd
-from qpot.solution import SolveError, Status
+from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "KKT",
+    "CrossEntropy",
     "Cycle",
     "Ensemble",
+    "EventDriven",
     "ExitTimes",
+    "Explanation",
+    "Exponential",
     "FiniteSum",
+    "FixedStep",
+    "FlowTrajectory",
+    "GeometricAction",
+    "GradientFlow",
+    "HardMargin",
+    "Hinge",
+    "HuberisedHinge",
+    "Logistic",
+    "MarginError",
+    "MarginFlow",
+    "MarginLaws",
+    "Minimum",
+    "NormalisedFlow",
     "Occupation",
+    "PathSolution",
+    "PolyakFlow",
+    "Prediction",
+    "PredictionModel",
+    "RMSpropFlow",
+    "Saddle",
+    "SignFlow",
     "SolveError",
+    "SquaredError",
+    "SquaredHinge",
     "Status",
     "System",
+    "TrainingPath",
+    "TransitionCosts",
     "WGraph",
     "basin_of",
     "cycle_hierarchy",
+    "dense_network",
     "embedded_double_well_sum",
     "exit_times",
+    "find_minima",
+    "find_saddles",
+    "gallery",
+    "gallery_companions",
+    "integrate_flow",
     "least_squares_sum",
+    "linear_model",
     "logistic_sum",
+    "margin_flow",
+    "margin_sum",
     "metastable_state",
+    "minimum_action_path",
     "phase_retrieval_sum",
+    "preconditioned",
+    "predict",
+    "prediction_from_costs",
     "quadratic_sum",
     "reporting",
+    "rmsprop_like",
+    "second_moment",
+    "separate",
+    "sign_like",
     "simulate_diffusion",
     "simulate_sgd",
     "sinusoid_sum",
     "stationary_costs",
     "stationary_distribution",
+    "svc_separation",
+    "tangent_kernel",
+    "train_flow",
+    "training_sum",
+    "transition_costs",
     "w_graph",
 ]

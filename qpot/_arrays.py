@@ -21,6 +21,10 @@ class NonFiniteError(ValueError):
         super().__init__(message)
         self.point = point
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # two arguments: without this the error could not come back from a worker process
+        return type(self), (str(self), self.point)
+
 
 def format_point(x: ArrayLike) -> str:
     """A point as short text for messages; long ones are cut."""
@@ -49,7 +53,7 @@ def as_point(x: Any, *, dimension: int, name: str) -> Array:
     points = as_points(getattr(x, "point", x), dimension=dimension, name=name)
     if points.shape[0] != 1:
         raise ValueError(f"{name} holds {points.shape[0]} points, expected one of shape ({dimension},)")
-    return points[0]
+    return np.asarray(points[0], dtype=np.float64)
 
 
 def as_float_array(x: Any, *, name: str) -> Array:

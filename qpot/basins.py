@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.spatial.distance import pdist
-from scipy.stats import qmc
 
 from qpot._arrays import Array, NonFiniteError, as_points, as_positive, format_point
+from qpot.finite_sums import checked_kernel
+from qpot.solvers.differences import central_jacobian
 from qpot.solvers.flow import relax
+from qpot.solvers.sample_gradients import mean_gradients
 from qpot.system import System
 
-_SHELLS = np.array([0.25, 0.5, 0.75, 1.0])
+_SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
 _SMALLEST_FRACTION = 2.0**-20
+_Field = Callable[[Array], Array]
+_CHUNK = 100_000  # points that flow at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +74,7 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
     metrics, radii = np.empty((k, d, d)), np.empty(k)
     spread = float(pdist(points).max()) if k > 1 else 1.0 + float(np.abs(points).max())
     directions = _directions(d)
+    drift, _ = _flow_functions(system, points)
     for i in range(k):
         J = jacobians[i]
         rate = float(np.linalg.eigvals(J).real.max())
@@ -91,35 +96,35 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
         others = np.delete(points, i, axis=0) - points[i]
         nearest = float(np.sqrt(np.einsum("ni,ij,nj->n", others, M, others).min())) if k > 1 else spread
         metrics[i] = M
-        radii[i] = _largest_radius(system, points[i], M, 0.5 * nearest, directions, i)
+        radii[i] = _largest_radius(drift, points[i], M, 0.5 * nearest, directions, i)
     return Neighbourhoods(points=points, metrics=metrics, radii=radii)
 
 
 def _directions(d: int) -> Array:
-    """Unit vectors ``(m, d)`` spread evenly over the sphere."""
+    """Unit vectors ``(m, d)`` spread over the sphere."""
     if d == 1:
         return np.array([[-1.0], [1.0]])
     if d == 2:
         angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
         return np.column_stack([np.cos(angle), np.sin(angle)])
-    normal = qmc.MultivariateNormalQMC(np.zeros(d), rng=np.random.default_rng(0)).random(512)
+    normal = np.random.default_rng(0).standard_normal((512, d))
     axes = np.vstack([np.eye(d), -np.eye(d)])
     return np.vstack([normal / np.linalg.norm(normal, axis=1, keepdims=True), axes])
 
 
-def _largest_radius(
-    system: System, centre: Array, M: Array, start: float, directions: Array, index: int
-) -> float:
+def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
+    """Half the derivative of offset^T M offset along the flow."""
+    result: Array = np.einsum("ni,ij,nj->n", offsets, M, drift(centre + offsets))
+    return result
+
+
+def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
     # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
     surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
     radius = start
     while radius >= _SMALLEST_FRACTION * start:
-        offsets = (radius * _SHELLS[:, None, None] * surface).reshape(-1, centre.size)
-        try:
-            drift = system.drift(centre + offsets)
-        except NonFiniteError:
-            drift = np.zeros_like(offsets)  # the domain ends inside; the derivative is not negative, so halve
-        if (np.einsum("ni,ij,nj->n", offsets, M, drift) < 0).all():
+        # the outermost shell decides most often; NaN, where the domain ends inside, is no decrease either
+        if all((_decrease(drift, centre, radius * shell * surface, M) < 0).all() for shell in _SHELLS):
             return 0.75 * radius  # what holds at the samples of the outer shell holds between them further in
         radius *= 0.8
     raise ValueError(
@@ -183,23 +188,40 @@ def basin_of(
     )
     scale = float(near.radii.max())
     rate = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
-    label, _, _ = relax(
-        _NaNDrift(system),
-        system.jacobian,
-        x,
-        near.points,
-        near.metrics,
-        near.radii,
-        escape_centre=centre,
-        escape_radius=10.0 * reach,
-        rest_speed=1e-10 * rate * scale,
-        scale=scale,
-        max_time=limit,
-    )
-    return label
+    drift, jacobian = _flow_functions(system, near.points)
+    labels = [
+        relax(
+            drift,
+            jacobian,
+            piece,
+            near.points,
+            near.metrics,
+            near.radii,
+            escape_centre=centre,
+            escape_radius=10.0 * reach,
+            rest_speed=1e-8 * rate * scale,
+            scale=scale,
+            max_time=limit,
+        )[0]
+        for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
+    ]
+    return np.concatenate(labels)
 
 
-class _NaNDrift:
+def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
+    """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
+    if system.finite_sum is None or system.finite_sum.kernel is None:
+        return NaNDrift(system), system.jacobian
+    N = system.finite_sum.n_samples
+    kind, table, constants = checked_kernel(system.finite_sum, points)
+
+    def drift(x: Array) -> Array:
+        return -mean_gradients(kind, table, constants, x, N)
+
+    return drift, lambda x: central_jacobian(drift, x)
+
+
+class NaNDrift:
     """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
 
     def __init__(self, system: System) -> None:

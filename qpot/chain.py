@@ -77,9 +77,7 @@ def w_graph(costs: Any, root: int) -> WGraph:
         )
     chosen = contraction.in_tree(i)
     tails, heads = routes.tails[chosen].tolist(), routes.heads[chosen].tolist()
-    return WGraph(
-        root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True)))
-    )
+    return WGraph(root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True))))
 
 
 def stationary_costs(costs: Any) -> Array:

@@ -82,9 +82,7 @@ def from_graph(graph: Any, weight: str = "cost") -> tuple[Any, tuple[Any, ...]]:
     (array([2., 0.]), ('a', 'b'))
     """
     if not (hasattr(graph, "is_directed") and graph.is_directed()):
-        raise ValueError(
-            "graph must be a directed networkx graph; graph.to_directed() uses each edge both ways"
-        )
+        raise ValueError("graph must be a directed networkx graph; graph.to_directed() uses each edge both ways")
     if graph.number_of_nodes() == 0:
         raise ValueError("graph has no nodes; a chain has at least one minimum")
     nodes = tuple(graph.nodes)

@@ -136,9 +136,7 @@ class Contraction:
         """The children of a set with the largest exit cost, ties included."""
         costs = [self.exit_costs[child] for child in self.children[S]]
         high = max(costs)
-        return tuple(
-            child for child, cost in zip(self.children[S], costs, strict=True) if self.ties(cost, high)
-        )
+        return tuple(child for child, cost in zip(self.children[S], costs, strict=True) if self.ties(cost, high))
 
     def main_states(self, S: int) -> tuple[int, ...]:
         """Minima of a set with the least W inside it, sorted; more than one is a tie."""

@@ -36,16 +36,16 @@ def rotated(angle: float, eigenvalues: Any) -> Array:
 
     Examples
     --------
-    >>> rotated(np.pi / 2, (1.0, 4.0)).round(12)
-    array([[4., 0.],
-           [0., 1.]])
+    >>> rotated(np.pi / 6, (1.0, 5.0)).round(6)
+    array([[ 2.      , -1.732051],
+           [-1.732051,  4.      ]])
     """
     c, s = np.cos(angle), np.sin(angle)
     R = np.array([[c, -s], [s, c]])
     values = as_float_array(eigenvalues, name="eigenvalues")
     if values.shape != (2,) or (values < 0).any():
         raise ValueError(f"eigenvalues must be two numbers >= 0, got {eigenvalues!r}")
-    return R @ np.diag(values) @ R.T
+    return np.asarray(R @ np.diag(values) @ R.T, dtype=np.float64)
 
 
 def with_floor(covariance: BatchFunction, floor: float) -> BatchFunction:
@@ -76,9 +76,7 @@ def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
     if bad.any():
         row = int(np.argmax(gap * bad))
         where = "" if points is None else f" at the point {format_point(points[row])}"
-        raise ValueError(
-            f"{name} is not symmetric{where}: entries differ by {gap[row]:.3g}; return sigma @ sigma.T"
-        )
+        raise ValueError(f"{name} is not symmetric{where}: entries differ by {gap[row]:.3g}; return sigma @ sigma.T")
     return 0.5 * (a + np.swapaxes(a, -1, -2))
 
 
@@ -93,9 +91,3 @@ def check_semidefinite(a: Array, points: Array | None, *, name: str) -> None:
             f"{name} is not positive semidefinite{where}: smallest eigenvalue {values[row, 0]:.6g}; "
             "a covariance is sigma @ sigma.T"
         )
-
-
-def singular_rows(a: Array) -> Array:
-    """Boolean mask of the matrices in ``a`` ``(n, d, d)`` that are singular to working precision."""
-    values = np.linalg.eigvalsh(a)
-    return values[:, 0] <= RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)

@@ -106,13 +106,7 @@ class Cycle:
     def _pairs(self, sets: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         routes = self.contraction.routes
         return tuple(
-            sorted(
-                {
-                    (int(routes.tails[e]), int(routes.heads[e]))
-                    for S in sets
-                    for e in self.contraction.exits[S]
-                }
-            )
+            sorted({(int(routes.tails[e]), int(routes.heads[e])) for S in sets for e in self.contraction.exits[S]})
         )
 
     def walk(self) -> Iterator[tuple[int, Cycle]]:
@@ -232,9 +226,7 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
     contraction = hierarchy.contraction
     i = as_state(start, contraction.routes.k, name="start")
     if not is_number(log_time) or math.isnan(log_time):
-        raise ValueError(
-            f"log_time must be a number (epsilon times the logarithm of the time), got {log_time!r}"
-        )
+        raise ValueError(f"log_time must be a number (epsilon times the logarithm of the time), got {log_time!r}")
     c = float(log_time)
     found: set[int] = set()
     seen: set[int] = set()
@@ -328,11 +320,7 @@ def relaxation_exponents(costs: Any) -> Array:
     array([inf, 1. , 0.5])
     """
     contraction = contraction_of(as_routes(costs))
-    deepest = {
-        max(children, key=lambda S: contraction.exit_costs[S])
-        for children in contraction.children
-        if children
-    }
+    deepest = {max(children, key=lambda S: contraction.exit_costs[S]) for children in contraction.children if children}
     values = [contraction.exit_costs[S] for S in range(len(contraction.parent)) if S not in deepest]
     finite = [
         contraction.exit_costs[S]

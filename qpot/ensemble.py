@@ -44,9 +44,7 @@ class Occupation:
     replicas: int
 
     def __repr__(self) -> str:
-        shares = ", ".join(
-            f"{p:.4f} +- {e:.4f}" for p, e in zip(self.fractions, self.standard_errors, strict=True)
-        )
+        shares = ", ".join(f"{p:.4f} +- {e:.4f}" for p, e in zip(self.fractions, self.standard_errors, strict=True))
         return f"Occupation({shares}; elsewhere {self.elsewhere:.4f}; {self.replicas} replicas)"
 
 
@@ -107,9 +105,7 @@ class Ensemble:
             return self.labels
         source = self.system if system is None else system
         if source is None:
-            raise ValueError(
-                "a loaded ensemble has no system; pass system= so that the points can be told apart"
-            )
+            raise ValueError("a loaded ensemble has no system; pass system= so that the points can be told apart")
         labels = basin_of(source, self.points.reshape(-1, self.points.shape[2]), given)
         return labels.reshape(self.points.shape[:2])
 
@@ -155,9 +151,7 @@ class Ensemble:
         """
         probability = check_confidence(confidence)
         labels = self.basins(minima, system=system)
-        k = (
-            self.minima if minima is None else attractor_points(minima, dimension=self.points.shape[2])
-        ).shape[0]  # type: ignore[union-attr]
+        k = (self.minima if minima is None else attractor_points(minima, dimension=self.points.shape[2])).shape[0]  # type: ignore[union-attr]
         if self.replicas < 2:
             raise ValueError("occupation needs at least 2 replicas to tell its error; simulate more of them")
         late = self.steps >= _first_step(burn_in, int(self.steps[-1]))
@@ -186,9 +180,7 @@ class Ensemble:
         labels = self.basins(minima, system=system)
         home = np.unique(labels[0])
         if home.size != 1 or home[0] < 0:
-            raise ValueError(
-                f"the replicas start in basins {home.tolist()}; exit times need one common basin"
-            )
+            raise ValueError(f"the replicas start in basins {home.tolist()}; exit times need one common basin")
         away = (labels != home[0]) & (labels >= 0)
         left = away.any(axis=0)
         row = np.where(left, away.argmax(axis=0), self.steps.size - 1)
@@ -254,9 +246,7 @@ def _first_step(burn_in: Any, last: int) -> float:
     if isinstance(burn_in, (int, np.integer)):
         return float(burn_in)
     if burn_in >= 1:  # type: ignore[operator]
-        raise ValueError(
-            f"burn_in={burn_in!r} is a share and must be below 1; pass an integer for a number of steps"
-        )
+        raise ValueError(f"burn_in={burn_in!r} is a share and must be below 1; pass an integer for a number of steps")
     return float(burn_in) * last  # type: ignore[arg-type]
 
 

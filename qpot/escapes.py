@@ -213,9 +213,7 @@ def exit_times(
 def _radii(radius: float | Array, k: int) -> Array:
     radii = as_float_array(radius, name="radius")
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
-        raise ValueError(
-            f"radius must be one positive number or one for each of the {k} minima, got {radius!r}"
-        )
+        raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
     return np.broadcast_to(radii, (k,))
 
 
@@ -224,11 +222,8 @@ def _home(system: System, start: Array, near: Any, minima: Any) -> int:
     labels = basin_of(system, rows, minima, neighbourhoods=near)
     if (labels < 0).any():
         raise ValueError(
-            f"start {format_point(rows[int(np.argmin(labels))])} flows to none of the minima; "
-            "pass the missing minimum"
+            f"start {format_point(rows[int(np.argmin(labels))])} flows to none of the minima; pass the missing minimum"
         )
     if np.unique(labels).size > 1:
-        raise ValueError(
-            f"start lies in the basins of minima {np.unique(labels).tolist()}; measure one at a time"
-        )
+        raise ValueError(f"start lies in the basins of minima {np.unique(labels).tolist()}; measure one at a time")
     return int(labels[0])

@@ -9,14 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import Chebyshev
-from numpy.typing import NDArray
-from scipy.special import expit
 
 from qpot._arrays import Array, as_float_array
+from qpot.sample_losses import (
+    EmbeddedDoubleWell,
+    LeastSquares,
+    LinearModel,
+    Logistic,
+    PhaseRetrieval,
+    Quadratic,
+    SampleFunctions,
+    Sinusoid,
+)
 from qpot.sgd import FiniteSum
-
-Integers = NDArray[np.int64]
+from qpot.solvers.sample_gradients import all_sample_gradients, pack
 
 
 def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
@@ -44,10 +50,8 @@ def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
     a = as_float_array(curvatures, name="curvatures")
     a = np.full(c.shape, float(a)) if a.ndim == 0 else _table(a, name="curvatures")
     if a.shape != c.shape:
-        raise ValueError(
-            f"curvatures has shape {a.shape} but centres {c.shape}; one row for each sample in both"
-        )
-    return _as_sum(_Quadratic(a, c), "quadratic", (a, c), c.shape)
+        raise ValueError(f"curvatures has shape {a.shape} but centres {c.shape}; one row for each sample in both")
+    return _as_sum(Quadratic(a, c), "quadratic", (a, c), c.shape)
 
 
 def least_squares_sum(features: Any, targets: Any, *, weight_decay: float = 0.0) -> FiniteSum:
@@ -72,7 +76,7 @@ def least_squares_sum(features: Any, targets: Any, *, weight_decay: float = 0.0)
     >>> least_squares_sum([[1.0, 0.0], [1.0, 1.0]], [0.0, 2.0]).loss([[0.0, 1.0]])
     array([0.25])
     """
-    return _linear(_LeastSquares, "least_squares", features, targets, weight_decay)
+    return _linear(LeastSquares, "least_squares", features, targets, weight_decay)
 
 
 def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> FiniteSum:
@@ -99,10 +103,8 @@ def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> Fi
     """
     y = as_float_array(labels, name="labels")
     if not np.isin(y, (-1.0, 1.0)).all():
-        raise ValueError(
-            f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1"
-        )
-    return _linear(_Logistic, "logistic", features, y, weight_decay)
+        raise ValueError(f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1")
+    return _linear(Logistic, "logistic", features, y, weight_decay)
 
 
 def phase_retrieval_sum(measurements: Any, intensities: Any) -> FiniteSum:
@@ -128,7 +130,7 @@ def phase_retrieval_sum(measurements: Any, intensities: Any) -> FiniteSum:
     """
     A, y = _table(measurements, name="measurements"), as_float_array(intensities, name="intensities")
     _check_targets(A, y, "measurements", "intensities")
-    return _as_sum(_PhaseRetrieval(A, y), "phase_retrieval", (A, y), A.shape)
+    return _as_sum(PhaseRetrieval(A, y), "phase_retrieval", (A, y), A.shape)
 
 
 def sinusoid_sum(times: Any, values: Any) -> FiniteSum:
@@ -157,7 +159,7 @@ def sinusoid_sum(times: Any, values: Any) -> FiniteSum:
     if t.ndim != 1:
         raise ValueError(f"times has shape {t.shape}, expected (N,)")
     _check_targets(t[:, None], y, "times", "values")
-    return _as_sum(_Sinusoid(t, y), "sinusoid", (t, y), (t.size, 3))
+    return _as_sum(Sinusoid(t, y), "sinusoid", (t, y), (t.size, 3))
 
 
 def embedded_double_well_sum(s: float) -> FiniteSum:
@@ -188,169 +190,33 @@ def embedded_double_well_sum(s: float) -> FiniteSum:
     value = as_float_array(s, name="s")
     if value.ndim != 0 or not np.isfinite(value):
         raise ValueError(f"s must be one finite number, got {s!r}")
-    functions = _EmbeddedDoubleWell(float(value))
+    functions = EmbeddedDoubleWell(float(value))
     return _as_sum(functions, "embedded_double_well", (float(value),), (6, 2))
 
 
-class _Functions:
-    """Gradients of drawn samples; subclasses give losses for all samples."""
+def checked_kernel(total: FiniteSum, points: Array) -> tuple[int, Array, Array]:
+    """Kind, table and constants of ``total.kernel``, held against ``total.sample_gradients`` at ``points``.
 
-    n_samples: int
-
-    def losses(self, x: Array) -> Array:
-        raise NotImplementedError
-
-    def drawn(self, x: Array, index: Integers) -> Array:
-        raise NotImplementedError
-
-    def gradients(self, x: Array) -> Array:
-        every = np.broadcast_to(np.arange(self.n_samples), (x.shape[0], self.n_samples))
-        return self.drawn(x, every)
-
-
-class _Quadratic(_Functions):
-    def __init__(self, a: Array, c: Array) -> None:
-        self.a, self.c, self.n_samples = a, c, c.shape[0]
-
-    def losses(self, x: Array) -> Array:
-        result: Array = 0.5 * (self.a * (x[:, None, :] - self.c) ** 2).sum(axis=2)
-        return result
-
-    def drawn(self, x: Array, index: Integers) -> Array:
-        result: Array = self.a[index] * (x[:, None, :] - self.c[index])
-        return result
+    Raises
+    ------
+    ValueError
+        If the kernel is unknown, its arrays do not fit, or it is another function than ``sample_gradients``.
+    """
+    if total.kernel is None:
+        raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
+    name, arrays = total.kernel
+    kind, table, constants = pack(name, tuple(arrays), total.n_samples, total.dimension)
+    expected = total.gradients_at(points)
+    compiled = all_sample_gradients(kind, table, constants, points, total.n_samples)
+    if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
+        raise ValueError(
+            f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g}; "
+            "make them the same function or leave kernel=None"
+        )
+    return kind, table, constants
 
 
-class _Linear(_Functions):
-    """Losses of the product z_i = <X_i, x>, plus weight decay."""
-
-    def __init__(self, X: Array, y: Array, weight_decay: float) -> None:
-        self.X, self.y, self.weight_decay, self.n_samples = X, y, weight_decay, X.shape[0]
-
-    def loss_of(self, z: Array, y: Array) -> Array:
-        raise NotImplementedError
-
-    def slope_of(self, z: Array, y: Array) -> Array:
-        raise NotImplementedError
-
-    def losses(self, x: Array) -> Array:
-        decay = 0.5 * self.weight_decay * (x**2).sum(axis=1)
-        result: Array = self.loss_of(x @ self.X.T, self.y) + decay[:, None]
-        return result
-
-    def gradients(self, x: Array) -> Array:
-        return self.slope_of(x @ self.X.T, self.y)[:, :, None] * self.X + self.weight_decay * x[:, None, :]
-
-    def drawn(self, x: Array, index: Integers) -> Array:
-        rows = self.X[index]
-        z = np.einsum("nbd,nd->nb", rows, x)
-        return self.slope_of(z, self.y[index])[:, :, None] * rows + self.weight_decay * x[:, None, :]
-
-
-class _LeastSquares(_Linear):
-    def loss_of(self, z: Array, y: Array) -> Array:
-        return 0.5 * (z - y) ** 2
-
-    def slope_of(self, z: Array, y: Array) -> Array:
-        return z - y
-
-
-class _Logistic(_Linear):
-    def loss_of(self, z: Array, y: Array) -> Array:
-        result: Array = np.logaddexp(0.0, -y * z)
-        return result
-
-    def slope_of(self, z: Array, y: Array) -> Array:
-        result: Array = -y * expit(-y * z)
-        return result
-
-
-class _PhaseRetrieval(_Linear):
-    def __init__(self, A: Array, y: Array) -> None:
-        super().__init__(A, y, 0.0)
-
-    def loss_of(self, z: Array, y: Array) -> Array:
-        return 0.25 * (z**2 - y) ** 2
-
-    def slope_of(self, z: Array, y: Array) -> Array:
-        return (z**2 - y) * z
-
-
-class _Sinusoid(_Functions):
-    def __init__(self, t: Array, y: Array) -> None:
-        self.t, self.y, self.n_samples = t, y, t.size
-
-    def losses(self, x: Array) -> Array:
-        w, a, b = (x[:, j, None] for j in range(3))
-        return 0.5 * (a * np.cos(w * self.t) + b * np.sin(w * self.t) - self.y) ** 2
-
-    def drawn(self, x: Array, index: Integers) -> Array:
-        t, y = self.t[index], self.y[index]
-        w, a, b = (x[:, j, None] for j in range(3))
-        c, s = np.cos(w * t), np.sin(w * t)
-        residual = a * c + b * s - y
-        return np.stack([residual * t * (b * c - a * s), residual * c, residual * s], axis=2)
-
-
-class _EmbeddedDoubleWell(_Functions):
-    n_samples = 6
-
-    def __init__(self, s: float) -> None:
-        self.s = s
-        # for |s| < 1 the embedding exists everywhere: r'^2 <= s^2 / (4 d2) stays below d1
-        if not abs(s) < 1.0:
-            raise ValueError(
-                f"s={s:g}: the covariance diag(1 + s q, 1 - s q) is positive definite only for -1 < s < 1"
-            )
-        # With u = tanh 2x the first embedding coordinate has the slope g(u) = A + B u + (1 - u^2) k(u), k
-        # smooth, so that its integral over x is A x + (B / 2) log cosh 2x + (1 / 2) int k du.
-        self.A, self.B = 0.5 * (np.sqrt(1.0 + s) + 1.0), 0.5 * (np.sqrt(1.0 + s) - 1.0)
-        degree = 32
-        while True:
-            k = Chebyshev.interpolate(self._bent_part, degree)
-            if np.abs(k.coef[-4:]).max() <= 1e-14 or degree >= 512:
-                break
-            degree *= 2
-        self.primitive = k.integ(lbnd=0.0)
-
-    def _bent_part(self, u: Array) -> Array:
-        result: Array = (self._slope(0.5 * (1.0 + u)) - self.A - self.B * u) / (1.0 - u**2)
-        return result
-
-    def _slope(self, q: Array) -> Array:
-        d2_slope = -4.0 * self.s * q * (1.0 - q)
-        result: Array = np.sqrt(1.0 + self.s * q - d2_slope**2 / (4.0 * (1.0 - self.s * q)))
-        return result
-
-    def losses(self, x: Array) -> Array:
-        p, y = x[:, 0], x[:, 1]
-        radius = np.sqrt(1.0 - self.s * expit(4.0 * p))
-        log_cosh = np.logaddexp(2.0 * p, -2.0 * p) - np.log(2.0)
-        first = self.A * p + 0.5 * self.B * log_cosh + 0.5 * self.primitive(np.tanh(2.0 * p))
-        h = np.stack([first, radius * np.cos(y), radius * np.sin(y)], axis=1)
-        f = (p**2 - 1.0) ** 2 / 4.0 + y**2 / 2.0
-        result: Array = f[:, None] + np.sqrt(3.0) * np.stack([h, -h], axis=2).reshape(-1, 6)
-        return result
-
-    def gradients(self, x: Array) -> Array:
-        p, y = x[:, 0], x[:, 1]
-        q = expit(4.0 * p)
-        radius = np.sqrt(1.0 - self.s * q)
-        slope = -2.0 * self.s * q * (1.0 - q) / radius
-        c, sn = np.cos(y), np.sin(y)
-        h = np.zeros((x.shape[0], 3, 2))
-        h[:, 0, 0] = self._slope(q)
-        h[:, 1, 0], h[:, 1, 1] = slope * c, -radius * sn
-        h[:, 2, 0], h[:, 2, 1] = slope * sn, radius * c
-        f = np.column_stack([p**3 - p, y])
-        result: Array = f[:, None, :] + np.sqrt(3.0) * np.stack([h, -h], axis=2).reshape(-1, 6, 2)
-        return result
-
-    def drawn(self, x: Array, index: Integers) -> Array:
-        return np.take_along_axis(self.gradients(x), index[:, :, None], axis=1)
-
-
-def _as_sum(functions: _Functions, name: str, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> FiniteSum:
+def _as_sum(functions: SampleFunctions, name: str, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> FiniteSum:
     return FiniteSum(
         sample_losses=functions.losses,
         sample_gradients=functions.gradients,
@@ -361,7 +227,7 @@ def _as_sum(functions: _Functions, name: str, arrays: tuple[Any, ...], shape: tu
     )
 
 
-def _linear(kind: type[_Linear], name: str, features: Any, targets: Any, weight_decay: Any) -> FiniteSum:
+def _linear(kind: type[LinearModel], name: str, features: Any, targets: Any, weight_decay: Any) -> FiniteSum:
     X, y = _table(features, name="features"), as_float_array(targets, name="targets")
     _check_targets(X, y, "features", "targets")
     if not isinstance(weight_decay, (int, float, np.number)) or not 0.0 <= weight_decay < np.inf:
@@ -384,12 +250,8 @@ def _table(values: Any, *, name: str) -> Array:
 
 def _check_targets(table: Array, y: Array, table_name: str, name: str) -> None:
     if y.shape != (table.shape[0],) or table.shape[0] == 0:
-        raise ValueError(
-            f"{name} has shape {y.shape}, expected ({table.shape[0]},): one for each row of {table_name}"
-        )
+        raise ValueError(f"{name} has shape {y.shape}, expected ({table.shape[0]},): one for each row of {table_name}")
     for label, array in ((table_name, table), (name, y)):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array.reshape(table.shape[0], -1)).all(axis=1))[0])
-            raise ValueError(
-                f"{label} has a NaN or infinite entry in row {row}; remove or repair that sample"
-            )
+            raise ValueError(f"{label} has a NaN or infinite entry in row {row}; remove or repair that sample")

@@ -50,11 +50,8 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
     return to_floats(*_passage_times(Rates.of(costs, epsilon, prefactors), targets))
 
 
-def log_mean_first_passage_times(
-    costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None
-) -> Array:
-    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the "
-    "targets."""
+def log_mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
+    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
     m, e = _passage_times(Rates.of(costs, epsilon, prefactors), targets)
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 
@@ -128,9 +125,7 @@ class ReactiveFlux:
     backward_committor: Array
 
 
-def reactive_flux(
-    costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None
-) -> ReactiveFlux:
+def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> ReactiveFlux:
     """Through which routes the direct transitions from ``source`` to ``target`` run, and how often they
     occur.
 
@@ -182,9 +177,7 @@ def reactive_flux(
         exponents=flow[1][kept],
     )
     backward = _committor(reversed_rates, B, A)
-    flux = product(
-        product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads])
-    )
+    flux = product(product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads]))
     out_of_source = np.isin(tails, A)
     none = np.zeros(int(out_of_source.sum()), dtype=np.int64)
     rate_m, rate_e = add_at(none, flux[0][out_of_source], flux[1][out_of_source], 1)
@@ -325,11 +318,7 @@ def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
     blocked = np.zeros(routes.k, dtype=bool)
     blocked[list(T)] = True
     hopeless = np.flatnonzero(~_reaching(routes, T))
-    lost = (
-        _reaching(routes, tuple(hopeless.tolist()), avoid=blocked)
-        if hopeless.size
-        else np.zeros_like(blocked)
-    )
+    lost = _reaching(routes, tuple(hopeless.tolist()), avoid=blocked) if hopeless.size else np.zeros_like(blocked)
     return np.flatnonzero(~lost & ~blocked), np.flatnonzero(lost)
 
 

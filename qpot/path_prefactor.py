@@ -142,15 +142,12 @@ def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]
     J, a = system.jacobian(point)[0], system.covariance(point)[0]
     b = system.drift(point)[0]
     if np.linalg.norm(b) > 1e-5 * np.linalg.norm(J) * (1.0 + np.linalg.norm(point)):
-        raise ValueError(
-            f"the {name} {format_point(point)} is not a fixed point: the drift there is {format_point(b)}"
-        )
+        raise ValueError(f"the {name} {format_point(point)} is not a fixed point: the drift there is {format_point(b)}")
     values = np.linalg.eigvals(J)
     growing = int((values.real > 0).sum())
     if growing != (name == "saddle"):
         raise ValueError(
-            f"the {name} {format_point(point)} has {growing} unstable directions, expected "
-            f"{int(name == 'saddle')}"
+            f"the {name} {format_point(point)} has {growing} unstable directions, expected {int(name == 'saddle')}"
         )
     noise = np.linalg.eigvalsh(a)
     if noise[0] <= DEGENERATE * max(noise[-1], 0.0):
@@ -262,8 +259,7 @@ def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p:
         step[i] = 1.0
         g = (_STEP * (1.0 + np.abs(x[:, i])))[:, None] * step
         noise = [
-            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p)
-            for y in (up + g, up - g, down + g, down - g)
+            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p) for y in (up + g, up - g, down + g, down - g)
         ]
         result[:, i] = (noise[0] - noise[1] - noise[2] + noise[3]) / (4.0 * h * g[:, i])
     return result

@@ -151,9 +151,7 @@ def plot_cycles(costs: Any, *, labels: Sequence[str] | None = None, ax: Any = No
         name = ", ".join(str(i) if labels is None else labels[i] for i in main) or "by start"
         arrow = "" if cycle.exit_edge is None else f" -> {_label(cycle.exit_edge[1], labels)}"
         if end - begin > 0.04 * top:
-            ax.text(
-                (xs[0] + xs[-1]) / 2, (begin + end) / 2, name + arrow, ha="center", va="center", fontsize=9
-            )
+            ax.text((xs[0] + xs[-1]) / 2, (begin + end) / 2, name + arrow, ha="center", va="center", fontsize=9)
     ax.set_xticks(range(len(order)), [_label(i, labels) for i in order])
     ax.set_ylim(0, top)
     ax.set_xlabel("minimum")
@@ -203,16 +201,12 @@ def plot_disconnectivity(
         else:
             stack.append((S, True))
             # deepest first: the eye reads the order of the minima from left to right
-            stack.extend(
-                (child, False) for child in sorted(tree.children[S], key=lambda c: -_bottom(tree, c))
-            )
+            stack.extend((child, False) for child in sorted(tree.children[S], key=lambda c: -_bottom(tree, c)))
     colours = state_colours(k)
     lines = []
     for S, x in centre.items():
         for child in tree.children[S]:
-            lines.append(
-                ([x, centre[child], centre[child]], [tree.levels[S], tree.levels[S], tree.levels[child]])
-            )
+            lines.append(([x, centre[child], centre[child]], [tree.levels[S], tree.levels[S], tree.levels[child]]))
     for xs, ys in lines:
         ax.plot(xs, np.asarray(ys) + offset, color="0.25", linewidth=1.6)
     high = max(tree.levels[S] for S in centre)
@@ -227,9 +221,7 @@ def plot_disconnectivity(
     for i in order:
         y = tree.bottoms[i] + offset
         ax.plot(centre[i], y, "o", color=colours[i], markeredgecolor="black", markersize=9)
-        ax.annotate(
-            _label(i, labels), (centre[i], y), xytext=(0, -16), textcoords="offset points", ha="center"
-        )
+        ax.annotate(_label(i, labels), (centre[i], y), xytext=(0, -16), textcoords="offset points", ha="center")
     ax.set_xlim(-0.6, len(order) - 0.4)
     ax.set_ylim(low + offset - 0.12 * (high - low + 1e-12), None)
     ax.set_xticks([])

@@ -131,8 +131,7 @@ def _unstable_rate(H0: Array, Hs: Array) -> float:
         raise ValueError(f"hessian_at_minimum has the eigenvalue {at_minimum[0]:g} < 0: not a minimum")
     if (at_saddle < 0).sum() != 1:
         raise ValueError(
-            f"hessian_at_saddle has {(at_saddle < 0).sum()} negative eigenvalues, expected one: "
-            f"{at_saddle.tolist()}"
+            f"hessian_at_saddle has {(at_saddle < 0).sum()} negative eigenvalues, expected one: {at_saddle.tolist()}"
         )
     return float(-at_saddle[0])
 

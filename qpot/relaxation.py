@@ -63,9 +63,7 @@ def transition_matrix(costs: Any, epsilon: float, log_time: float, *, prefactors
     return _at_time(rates, _checked_time(log_time), SQUARINGS)
 
 
-def occupation_after(
-    costs: Any, epsilon: float, log_time: float, start: Any, *, prefactors: Any = None
-) -> Array:
+def occupation_after(costs: Any, epsilon: float, log_time: float, start: Any, *, prefactors: Any = None) -> Array:
     """Law of the chain at time exp(log_time / epsilon).
 
     Parameters
@@ -144,9 +142,7 @@ def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefacto
     rates = _small(costs, epsilon, prefactors)
     n = as_count(count, name="count")
     if n > rates.routes.k - 1:
-        raise ValueError(
-            f"count={n} exceeds the {rates.routes.k - 1} relaxation times of {rates.routes.k} minima"
-        )
+        raise ValueError(f"count={n} exceeds the {rates.routes.k - 1} relaxation times of {rates.routes.k} minima")
     exponents = relaxation_exponents(rates.routes)[1 : n + 1]
     result = np.full(n, np.inf)
     window: Array = np.empty(0)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._arrays import Array, NonFiniteError
-from qpot.finite_sums import Integers
 from qpot.parallel import check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
+from qpot.sample_losses import Integers
 from qpot.solution import Status
 from qpot.solvers.stepping import INDEPENDENT, RESHUFFLED, RUNNING
 from qpot.updates import Block, Job, Update
@@ -65,74 +65,97 @@ def run_replicas(
     Ctrl-C, divergence and a failing user function end the run with what was finished; nothing is raised for
     them.
     """
-    R, d = start.shape
     check_sendable(update, executor, what="the system")
-    blocks = _blocks(start, update.block_size, rng, n_samples, sampling)
-    sizes = [block.x.shape[0] for block in blocks]
-    points = np.empty((record_steps.size, R, d))
-    recorded = int(record_steps.size > 0 and record_steps[0] == 0)
-    points[:recorded] = start
-    balls = np.empty((0, d)) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
+    balls = np.empty((0, start.shape[1])) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
     squared = np.empty(0) if radii is None else np.asarray(radii, dtype=np.float64) ** 2
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
-    length, done = 64, 0
-    status, failure, reason = Status.CONVERGED, (-1, -1), ""
+    run = _Run(_blocks(start, update.block_size, rng, n_samples, sampling), start, record_steps)
+    length = 64
     with reporting(progress, description) as report:
-        while done < steps:
-            length = min(length, steps - done, _LONGEST_SLICE)
-            upto = int(np.searchsorted(record_steps, done + length, side="right"))
-            job = Job(
-                first_step=done,
-                length=length,
-                rate=rate,
-                record_at=record_steps[recorded:upto] - done,
-                targets=balls,
-                squared_radii=squared,
-            )
-            clock = time.perf_counter()
-            try:
-                results = list(run_in_order(_advance, [(update, block, job) for block in blocks], executor))
-            except KeyboardInterrupt:
-                status, reason = Status.INTERRUPTED, f"interrupted after {done} of {steps} steps"
-                break
-            except NonFiniteError as error:
-                status, reason = Status.NON_FINITE, str(error)
-                break
-            pieces = np.cumsum([0, *sizes])
-            for low, high, (_, records, _) in zip(pieces, pieces[1:], results, strict=False):
-                points[recorded:upto, low:high] = records
-            failures = [
-                (step, int(low) + replica)
-                for low, (_, _, (step, replica)) in zip(pieces, results, strict=False)
-                if step >= 0
-            ]
-            if failures:
-                failure = min(failures)
-                status, reason = Status.NON_FINITE, "diverged"
-                recorded = int(np.searchsorted(record_steps, failure[0], side="left"))
-                break
-            blocks = [block for block, _, _ in results]
-            recorded, done = upto, done + length
-            report(done, steps, "steps")
-            if balls.shape[0] and all((block.exit_step >= 0).all() for block in blocks):
-                break
-            elapsed = time.perf_counter() - clock
-            length = int(np.clip(length * aim / max(elapsed, 1e-6), length // 4 + 1, 8 * length))
-    taken, kept = record_steps[:recorded], points[:recorded]
-    if status is Status.INTERRUPTED and (recorded == 0 or taken[-1] < done):
-        taken = np.append(taken, done)
-        kept = np.concatenate([kept, np.concatenate([block.x for block in blocks])[None]])
-    return Outcome(
-        status=status,
-        steps=taken,
-        points=kept,
-        exit_step=np.concatenate([block.exit_step for block in blocks]),
-        exit_target=np.concatenate([block.exit_target for block in blocks]),
-        done=done,
-        failed_step=failure[0],
-        failed_replica=failure[1],
-        reason=reason,
-    )
+        try:
+            while run.done < steps and not (balls.shape[0] and run.all_exited()):
+                length = min(length, steps - run.done, _LONGEST_SLICE)
+                job = Job(
+                    first_step=run.done,
+                    length=length,
+                    rate=rate,
+                    record_at=run.due(length),
+                    targets=balls,
+                    squared_radii=squared,
+                )
+                clock = time.perf_counter()
+                tasks = [(update, block, job) for block in run.blocks]
+                if not run.accept(job, list(run_in_order(_advance, tasks, executor))):
+                    break
+                elapsed = time.perf_counter() - clock
+                length = int(np.clip(length * aim / max(elapsed, 1e-6), length // 4 + 1, 8 * length))
+                report(run.done, steps, "steps")
+        except KeyboardInterrupt:
+            return run.outcome(Status.INTERRUPTED, f"interrupted after {run.done} of {steps} steps")
+        except FunctionFailedError as error:
+            return run.outcome(Status.NON_FINITE, str(error))
+    return run.outcome(Status.CONVERGED if run.failure is None else Status.NON_FINITE, "")
+
+
+class FunctionFailedError(Exception):
+    """A user function returned NaN; with the message alone, so that it comes back from another process."""
+
+
+class _Run:
+    """What has been finished so far; a slice counts only once all its blocks are there."""
+
+    def __init__(self, blocks: list[Block], start: Array, record_steps: Integers) -> None:
+        self.blocks, self.record_steps = blocks, record_steps
+        self.records = np.empty((record_steps.size, *start.shape))
+        self.recorded = int(record_steps.size > 0 and record_steps[0] == 0)
+        self.records[: self.recorded] = start
+        self.done = 0
+        self.failure: tuple[int, int] | None = None
+        self.edges = np.cumsum([0, *(block.x.shape[0] for block in blocks)])
+
+    def all_exited(self) -> bool:
+        return all((block.exit_step >= 0).all() for block in self.blocks)
+
+    def due(self, length: int) -> Integers:
+        """Steps of the next slice that are to be recorded, counted from its beginning."""
+        end = np.searchsorted(self.record_steps, self.done + length, side="right")
+        return self.record_steps[self.recorded : end] - self.done
+
+    def accept(self, job: Job, results: list[tuple[Block, Array, tuple[int, int]]]) -> bool:
+        """Take over a finished slice; False when a replica left the finite numbers in it."""
+        end = self.recorded + job.record_at.size
+        failures = []
+        for low, (block, records, (step, replica)) in zip(self.edges, results, strict=False):
+            self.records[self.recorded : end, low : low + block.x.shape[0]] = records
+            if step >= 0:
+                failures.append((step, int(low) + replica))
+        if failures:
+            # the earliest one over all blocks does not depend on where the slice began
+            self.failure = min(failures)
+            self.recorded = int(np.searchsorted(self.record_steps, self.failure[0], side="left"))
+            return False
+        blocks, done = [block for block, _, _ in results], job.first_step + job.length
+        # one statement without a call: Ctrl-C comes before or after it
+        self.blocks, self.recorded, self.done = blocks, end, done
+        return True
+
+    def outcome(self, status: Status, reason: str) -> Outcome:
+        taken, kept = self.record_steps[: self.recorded], self.records[: self.recorded]
+        if status is Status.INTERRUPTED and (taken.size == 0 or taken[-1] < self.done):
+            taken = np.append(taken, self.done)
+            kept = np.concatenate([kept, np.concatenate([block.x for block in self.blocks])[None]])
+        step, replica = (-1, -1) if self.failure is None else self.failure
+        return Outcome(
+            status=status,
+            steps=taken,
+            points=kept,
+            exit_step=np.concatenate([block.exit_step for block in self.blocks]),
+            exit_target=np.concatenate([block.exit_target for block in self.blocks]),
+            done=self.done,
+            failed_step=step,
+            failed_replica=replica,
+            reason=reason,
+        )
 
 
 def _blocks(start: Array, size: int, rng: np.random.Generator, n_samples: int, sampling: int) -> list[Block]:
@@ -159,10 +182,12 @@ def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, 
     """Advance a copy of the block; the one given stays, so that an interrupted slice leaves no trace."""
     update, block, job = task
     arrays: dict[str, NDArray[Any]] = {
-        name: getattr(block, name).copy()
-        for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target")
+        name: getattr(block, name).copy() for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target")
     }
     moved = replace(block, **arrays)  # type: ignore[arg-type]
     records = np.empty((job.record_at.size, *moved.x.shape))
-    failure = update.advance(moved, job, records)
+    try:
+        failure = update.advance(moved, job, records)
+    except NonFiniteError as error:
+        raise FunctionFailedError(str(error)) from error
     return moved, records, failure

@@ -77,9 +77,7 @@ def as_routes(costs: Any, *, name: str = "costs") -> Routes:
     if errors is not None:
         error_matrix = as_float_array(errors, name="costs.errors")
         if error_matrix.shape != matrix.shape:
-            raise ValueError(
-                f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}"
-            )
+            raise ValueError(f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}")
         picked = _checked_errors(error_matrix[tails, heads], tails, heads)
     return Routes(k=matrix.shape[0], tails=tails, heads=heads, costs=matrix[tails, heads], errors=picked)
 
@@ -163,22 +161,17 @@ def _from_sparse(costs: Any, name: str) -> Routes:
 def _check_square(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(
-            f"{name} has shape {shape}, expected a square (k, k): "
-            f"{name}[i, j] is the cost from minimum i to j"
+            f"{name} has shape {shape}, expected a square (k, k): {name}[i, j] is the cost from minimum i to j"
         )
 
 
 def _refuse_diagonal(i: int, diagonal: Array, name: str) -> None:
-    raise ValueError(
-        f"{name}[{i}, {i}] = {diagonal[i]} must be 0: staying costs nothing; set the diagonal to zero"
-    )
+    raise ValueError(f"{name}[{i}, {i}] = {diagonal[i]} must be 0: staying costs nothing; set the diagonal to zero")
 
 
 def _refuse_cost(i: int, j: int, value: float, name: str, *, diagonal: bool = False) -> None:
     if diagonal:
-        raise ValueError(
-            f"{name}[{i}, {i}] = {value} must be 0: staying costs nothing; drop the diagonal entries"
-        )
+        raise ValueError(f"{name}[{i}, {i}] = {value} must be 0: staying costs nothing; drop the diagonal entries")
     raise ValueError(
         f"{name}[{i}, {j}] = {value} must be a number >= 0, or infinity (in a sparse matrix: no entry) "
         "where there is no route"
@@ -190,7 +183,6 @@ def _checked_errors(errors: Array, tails: Integers, heads: Integers) -> Array:
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"costs.errors[{tails[e]}, {heads[e]}] = {errors[e]} must be a number >= 0, since there "
-            "is a route"
+            f"costs.errors[{tails[e]}, {heads[e]}] = {errors[e]} must be a number >= 0, since there is a route"
         )
     return np.ascontiguousarray(errors)

@@ -74,18 +74,14 @@ def sgd_setting(
     update: Update
     if total is None:
         update = VectorisedSteps(
-            increment=GaussianIncrement(
-                system=system, batch_size=B, constant_factor=_constant_factor(system)
-            ),
+            increment=GaussianIncrement(system=system, batch_size=B, constant_factor=_constant_factor(system)),
             momentum=beta,
         )
     elif total.kernel is not None:
         rows = np.unique(x, axis=0)[:4]
         update = CompiledSum.of(total, rows, batch_size=B, momentum=beta, sampling=code)
     else:
-        update = VectorisedSteps(
-            increment=MinibatchIncrement(total=total, batch_size=B, sampling=code), momentum=beta
-        )
+        update = VectorisedSteps(increment=MinibatchIncrement(total=total, batch_size=B, sampling=code), momentum=beta)
     return Setting(
         update=update,
         start=x,
@@ -159,9 +155,9 @@ def raise_unless_finished(outcome: Outcome, setting: Setting, partial: Any) -> N
     message = outcome.reason
     if outcome.failed_step >= 0:
         message = (
-            f"replica {outcome.failed_replica} is not finite after step {outcome.failed_step}: the run "
-            f"diverges with learning rate (time step) {setting.learning_rate:g}; lower it, "
-            "or start closer to a minimum. The records before that step are in .partial"
+            f"replica {outcome.failed_replica} has run away (beyond 1e50) after step "
+            f"{outcome.failed_step}: the run diverges with learning rate (time step) "
+            f"{setting.learning_rate:g}; lower it, or start closer to a minimum. The records before that step are in .partial"
         )
     raise SolveError(message, status=outcome.status, partial=partial)
 
@@ -196,18 +192,14 @@ def _sampling(system: System, sampling: str | None, batch_size: int) -> tuple[st
     total = system.finite_sum
     if total is None:
         if sampling is not None:
-            raise ValueError(
-                f"sampling={sampling!r} needs a finite sum; build the system with System.from_finite_sum"
-            )
+            raise ValueError(f"sampling={sampling!r} needs a finite sum; build the system with System.from_finite_sum")
         return None, 1.0
     name = sampling or ("independent" if system.replacement else "without replacement")
     if name not in SAMPLINGS:
         raise ValueError(f"sampling={sampling!r} is unknown; choose from {', '.join(map(repr, SAMPLINGS))}")
     N = total.n_samples
     if name != "independent" and batch_size > N:
-        raise ValueError(
-            f"batch_size={batch_size} exceeds the {N} samples; with sampling={name!r} it is at most {N}"
-        )
+        raise ValueError(f"batch_size={batch_size} exceeds the {N} samples; with sampling={name!r} it is at most {N}")
     if name == "independent":
         return name, 1.0
     if name == "epoch reshuffling":

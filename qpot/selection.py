@@ -52,11 +52,7 @@ class Selection:
     def verdict(self) -> str:
         if len(self.possible) == 1:
             return "selected with certainty"
-        return (
-            "tie"
-            if len(self.selected) > 1 and set(self.selected) == set(self.possible)
-            else "tie within error"
-        )
+        return "tie" if len(self.selected) > 1 and set(self.selected) == set(self.possible) else "tie within error"
 
     def interval(self, i: int) -> tuple[float, float]:
         """Lower and upper bound of W(i) - min W for all costs within the errors.
@@ -136,9 +132,7 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     members = contraction.members(home)
     best = max(members, key=lambda i: contraction.depth[i])
     size = _exact_sum(routes.costs[contraction.in_tree(best)])
-    gaps = {
-        i: to_float(contraction.depth[best] - contraction.depth[i], contraction.exponent) for i in members
-    }
+    gaps = {i: to_float(contraction.depth[best] - contraction.depth[i], contraction.exponent) for i in members}
     selected = tuple(i for i in members if gaps[i] <= TIE * size)
     margin = 0.0 if len(selected) > 1 else min((gaps[i] for i in members if i != best), default=np.inf)
     lowest = _against(routes, selected[0], contraction)
@@ -164,9 +158,7 @@ def _with_errors(routes: Routes, errors: Any) -> Routes:
     else:
         matrix = as_float_array(errors, name="errors")
         if matrix.shape != (routes.k, routes.k):
-            raise ValueError(
-                f"errors has shape {matrix.shape}, expected ({routes.k}, {routes.k}) or a number"
-            )
+            raise ValueError(f"errors has shape {matrix.shape}, expected ({routes.k}, {routes.k}) or a number")
         picked = matrix[routes.tails, routes.heads]
     bad = ~((picked >= 0) & (picked < np.inf))
     if bad.any():

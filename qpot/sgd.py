@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array, BatchFunction, as_count, as_points, call_batch
+from qpot.solvers.sample_gradients import gradient_moments
 
 # How many numbers one call for per-sample gradients may return; larger batches of points are split.
-_CHUNK = 4_000_000
+_CHUNK = 500_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +33,8 @@ class FiniteSum:
         Gradients of the drawn samples only: row k holds the B samples drawn for point k. Simulation uses it to avoid
         computing all N gradients for a minibatch.
     kernel : tuple ``(name, arrays)``, optional
-        A compiled per-sample gradient of `qpot.solvers.stepping` and its parameter arrays, for fast simulation.
+        A compiled per-sample gradient of `qpot.solvers.sample_gradients` and its parameter arrays: simulation, basins and
+        covariances then run compiled.
 
     Raises
     ------
@@ -78,28 +80,43 @@ class FiniteSum:
 
     def loss(self, points: Any) -> Array:
         """Mean loss, ``(n,)``."""
-        return self._reduced(points, lambda x: self.losses_at(x).mean(axis=1), self.n_samples)
+        x = as_points(points, dimension=self.dimension, name="points")
+        pieces = max(1, -(-x.shape[0] * self.n_samples // _CHUNK))
+        return np.concatenate([self.losses_at(piece).mean(axis=1) for piece in np.array_split(x, pieces)])
 
     def gradient(self, points: Any) -> Array:
         """Mean gradient, ``(n, d)``."""
-        return self._reduced(points, lambda x: self.gradients_at(x).mean(axis=1), self.n_samples * self.dimension)
+        return self.moments(points)[0]
 
     def covariance(self, points: Any) -> Array:
         """Covariance of one sample's gradient, divided by N (not N - 1), ``(n, d, d)``."""
+        return self.moments(points)[1]
 
-        def reduce(x: Array) -> Array:
-            g = self.gradients_at(x)
-            centred = g - g.mean(axis=1, keepdims=True)
-            return np.swapaxes(centred, 1, 2) @ centred / self.n_samples
-
-        return self._reduced(points, reduce, self.n_samples * self.dimension)
-
-    def _reduced(self, points: Any, reduce: Callable[[Array], Array], numbers_per_point: int) -> Array:
+    def moments(self, points: Any) -> tuple[Array, Array]:
+        """Mean ``(n, d)`` and covariance ``(n, d, d)`` of the samples' gradients; compiled where there is a kernel."""
         x = as_points(points, dimension=self.dimension, name="points")
-        pieces = max(1, -(-x.shape[0] * numbers_per_point // _CHUNK))
-        if pieces == 1:
-            return reduce(x)
-        return np.concatenate([reduce(piece) for piece in np.array_split(x, pieces) if piece.shape[0]])
+        if self.kernel is not None and x.shape[0] > 0:
+            mean, covariance = gradient_moments(*self._checked_kernel(x), x, self.n_samples)
+            if np.isfinite(mean).all() and np.isfinite(covariance).all():
+                return mean, covariance
+        d, n = self.dimension, x.shape[0]
+        mean, covariance = np.empty((n, d)), np.empty((n, d, d))
+        for rows in np.array_split(np.arange(n), max(1, -(-n * self.n_samples * d // _CHUNK))):
+            g = self.gradients_at(x[rows])  # names the point if it is not finite
+            mean[rows] = g.mean(axis=1)
+            g = g - mean[rows, None]
+            covariance[rows] = np.swapaxes(g, 1, 2) @ g / self.n_samples
+        return mean, covariance
+
+    def _checked_kernel(self, points: Array) -> tuple[int, Array, Array]:
+        """The packed kernel, held once against ``sample_gradients``; kept for later calls."""
+        packed: tuple[int, Array, Array] | None = self.__dict__.get("_packed")
+        if packed is None:
+            from qpot.finite_sums import checked_kernel
+
+            packed = checked_kernel(self, points[:4])
+            object.__setattr__(self, "_packed", packed)
+        return packed
 
 
 def system_parts(finite_sum: FiniteSum) -> tuple[BatchFunction, BatchFunction, BatchFunction]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot._arrays import as_count
-from qpot.basins import attractor_points, basin_of
+from qpot.basins import attractor_points
 from qpot.ensemble import Ensemble
 from qpot.progress import ProgressLike
 from qpot.runs import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+from qpot.solution import SolveError, Status
 from qpot.system import System
 
 _DEFAULT_RECORDS = 200
@@ -149,9 +151,7 @@ def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
         chosen = np.asarray(record)
         whole = np.issubdtype(chosen.dtype, np.integer) and chosen.ndim == 1 and chosen.size > 0
         if not whole or (np.diff(chosen) <= 0).any() or chosen[0] < 0 or chosen[-1] > steps:
-            raise ValueError(
-                f"record must be one interval or increasing steps between 0 and {steps}, got {record!r}"
-            )
+            raise ValueError(f"record must be one interval or increasing steps between 0 and {steps}, got {record!r}")
         chosen = chosen.astype(np.int64)
     return chosen if chosen[-1] == steps else np.append(chosen, steps)
 
@@ -180,11 +180,6 @@ def _simulate(
     time = np.asarray(outcome.steps * setting.time_step, dtype=np.float64)
     if not isinstance(setting.rate, float):
         time = np.append(0.0, np.cumsum(setting.rate))[outcome.steps] / (1.0 - setting.momentum)
-    labels = None
-    if given is not None:
-        labels = basin_of(system, outcome.points.reshape(-1, system.dimension), given).reshape(
-            outcome.points.shape[:2]
-        )
     ensemble = Ensemble(
         points=outcome.points,
         steps=outcome.steps,
@@ -194,9 +189,13 @@ def _simulate(
         epsilon=setting.epsilon,
         momentum=setting.momentum,
         sampling=setting.sampling_name,
-        minima=given,
-        labels=labels,
         system=system,
     )
     raise_unless_finished(outcome, setting, ensemble)
-    return ensemble
+    if given is None:
+        return ensemble
+    try:
+        return replace(ensemble, minima=given, labels=ensemble.basins(given))
+    except KeyboardInterrupt:
+        message = "interrupted while the basins of the records were told; the run itself is in .partial"
+        raise SolveError(message, status=Status.INTERRUPTED, partial=ensemble) from None

@@ -6,31 +6,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.solvers.differences import STEP
 from qpot.system import System
 
-# Eigenvalues of a Jacobian above this dimension cost more than a short run; divergence is then found by
-# running.
-_LARGEST_DIMENSION = 400
+# Above this dimension the largest Hessian eigenvalue comes from Hessian-vector products instead of a full
+# Jacobian.
+_FULL_JACOBIAN = 100
 _MOST_STARTS = 16
 
 
 def check_stability(system: System, start: Array, rate: float, momentum: float, *, name: str) -> None:
     """ValueError with the limit when the deterministic step is unstable at a minimum where replicas start.
 
-    Only starts in the convex neighbourhood of an attractor can tell: there Newton's method reaches it.
+    Up to dimension 100 a start anywhere in the convex neighbourhood of an attractor tells, since Newton's
+    method reaches it from there; above, and for gradient systems only, a start close to rest.
     """
     rows = np.unique(start, axis=0)
     system.drift(rows)
-    if system.dimension > _LARGEST_DIMENSION or rows.shape[0] > _MOST_STARTS:
+    if rows.shape[0] > _MOST_STARTS:
         return
     for row in rows:
-        attractor = _newton(system, row)
-        if attractor is None:
-            continue
-        values = np.linalg.eigvals(system.jacobian(attractor[None])[0])
-        if _growth(values, rate, momentum) < 1.0:
+        attractor, values = _attractor(system, row)
+        if values.size == 0 or _growth(values, rate, momentum) < 1.0:
             continue
         limit = _limit(values, rate, momentum)
         reason = f"the Jacobian's eigenvalue {values[np.argmax(np.abs(values))]:.6g}"
@@ -41,6 +41,30 @@ def check_stability(system: System, start: Array, rate: float, momentum: float, 
             f"{name}={rate:g} is beyond stability at the minimum {format_point(attractor)}: deviations "
             f"grow there from {limit:.6g} on ({reason}); pass a smaller {name}"
         )
+
+
+def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
+    """The attractor near ``row`` and the eigenvalues there that decide; none without an attractor."""
+    if system.dimension <= _FULL_JACOBIAN:
+        attractor = _newton(system, row)
+        if attractor is None:
+            return row, np.empty(0)
+        return attractor, np.linalg.eigvals(system.jacobian(attractor[None])[0])
+    if not system.gradient_drift:
+        return row, np.empty(0)
+
+    def product(v: Array) -> Array:
+        h = STEP * (1.0 + np.abs(row).max()) / np.linalg.norm(v)
+        pair = system.drift(np.stack([row + h * v.ravel(), row - h * v.ravel()]))
+        return np.asarray((pair[0] - pair[1]) / (2.0 * h), dtype=np.float64)
+
+    d = system.dimension
+    operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
+    v0 = np.random.default_rng(0).standard_normal(d)
+    value = eigsh(operator, k=1, which="SA", v0=v0, tol=1e-4, return_eigenvectors=False)
+    # at rest: the steepest direction would be corrected by a small step
+    close = np.linalg.norm(system.drift(row)[0]) <= 1e-3 * abs(value[0]) * (1.0 + np.linalg.norm(row))
+    return row, value if close and value[0] < 0 else np.empty(0)
 
 
 def _growth(values: NDArray[Any], rate: float, momentum: float) -> float:

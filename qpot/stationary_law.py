@@ -66,9 +66,7 @@ class Rates:
 
 def closed_classes(routes: Routes) -> list[Integers]:
     """Sets of minima that are connected both ways and that no route leaves, each sorted."""
-    graph = sparse.coo_array(
-        (np.ones(routes.tails.size), (routes.tails, routes.heads)), shape=(routes.k, routes.k)
-    )
+    graph = sparse.coo_array((np.ones(routes.tails.size), (routes.tails, routes.heads)), shape=(routes.k, routes.k))
     n, label = connected_components(graph.tocsr(), directed=True, connection="strong")
     leaves = np.zeros(n, dtype=bool)
     crossing = label[routes.tails] != label[routes.heads]
@@ -105,9 +103,7 @@ class Elimination:
         order, out, into = kernels.elimination_order(states.size, tails, heads, last)
         rank, row_start, columns, column_start, rows, positions = kernels.pattern_of(order, out, into)
         m, e = np.zeros(columns.size), np.zeros(columns.size, dtype=np.int64)
-        kernels.fill_in(
-            rank, tails, heads, rates.mantissas[inside], rates.exponents[inside], row_start, columns, m, e
-        )
+        kernels.fill_in(rank, tails, heads, rates.mantissas[inside], rates.exponents[inside], row_start, columns, m, e)
         n = states.size
         if kill is None:
             kill_m, kill_e = np.zeros(n), np.zeros(n, dtype=np.int64)
@@ -119,9 +115,7 @@ class Elimination:
             row_start, columns, column_start, rows, positions, m, e, kill_m, kill_e, total_m, total_e,
         )  # fmt: skip
         if stuck >= 0:
-            raise ValueError(
-                f"nothing leaves minimum {states[order[stuck]]} any more; the chain is not connected"
-            )
+            raise ValueError(f"nothing leaves minimum {states[order[stuck]]} any more; the chain is not connected")
         return cls(
             states=states[order], row_start=row_start, columns=columns, column_start=column_start, rows=rows,
             positions=positions, m=m, e=e, total_m=total_m, total_e=total_e,

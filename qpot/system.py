@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
@@ -68,7 +69,7 @@ class System:
         self,
         *,
         drift: BatchFunction,
-        covariance: BatchFunction | Array | float,
+        covariance: BatchFunction | ArrayLike,
         dimension: int,
         loss: BatchFunction | None = None,
         jacobian: BatchFunction | None = None,
@@ -98,7 +99,7 @@ class System:
         cls,
         loss: BatchFunction,
         gradient: BatchFunction,
-        covariance: BatchFunction | Array | float,
+        covariance: BatchFunction | ArrayLike,
         *,
         dimension: int,
         hessian: BatchFunction | None = None,
@@ -127,9 +128,7 @@ class System:
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
         negative_gradient = _Negated(_Checked(gradient, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
-        system = cls(
-            drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian
-        )
+        system = cls(drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian)
         object.__setattr__(system, "gradient_drift", True)
         return system
 
@@ -191,6 +190,13 @@ class System:
                 raise ValueError(f"batch_size={B} exceeds the {N} samples; without replacement it is at most {N}")
             factor = (N - B) / (N - 1) if N > 1 else 0.0
         return rate / B * factor
+
+    def moments(self, points: Any) -> tuple[Array, Array]:
+        """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
+        if self.finite_sum is None:
+            return self.drift(points), self.covariance(points)
+        gradient, covariance = self.finite_sum.moments(points)
+        return -gradient, covariance
 
     def gradient(self, points: Any) -> Array:
         """Gradient of the loss, ``(n, d)``; only for systems built from a loss."""

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.finite_sums import Integers
+from qpot.finite_sums import checked_kernel
+from qpot.sample_losses import Integers
 from qpot.sgd import FiniteSum
-from qpot.solvers.sample_gradients import all_sample_gradients, pack
 from qpot.solvers.stepping import (
     RESHUFFLED,
     draw_batches,
@@ -82,20 +82,9 @@ class CompiledSum:
     block_size: int = 8
 
     @classmethod
-    def of(
-        cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int
-    ) -> CompiledSum:
+    def of(cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int) -> CompiledSum:
         """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
-        assert total.kernel is not None
-        name, arrays = total.kernel
-        kind, table, constants = pack(name, tuple(arrays), total.n_samples, total.dimension)
-        expected = total.gradients_at(points)
-        compiled = all_sample_gradients(kind, table, constants, points, total.n_samples)
-        if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
-            raise ValueError(
-                f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g} "
-                "at the start; make them the same function or leave kernel=None"
-            )
+        kind, table, constants = checked_kernel(total, points)
         return cls(
             kind=kind,
             table=table,
@@ -137,7 +126,7 @@ class VectorisedSteps:
 
     increment: Callable[[Array, float, np.random.Generator, Any], Array]
     momentum: float
-    block_size: int = 256
+    block_size: int = 512
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
         # a run that diverges overflows on the way; it is reported as what it is, not as a warning
@@ -182,6 +171,16 @@ class MinibatchIncrement:
         if g.shape != (R, B, total.dimension):
             name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
             raise ValueError(f"{name} gave gradients of shape {g.shape}, expected {(R, B, total.dimension)}")
+        finite = np.isfinite(g).all(axis=(1, 2))
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
+            sample = index[row, int(np.flatnonzero(~np.isfinite(g[row]).all(axis=1))[0])]
+            raise NonFiniteError(
+                f"{name} returned NaN or infinity for sample {sample} at the point {format_point(x[row])}; "
+                "lower the learning rate or make the function finite there",
+                x[row].copy(),
+            )
         result: Array = -rate * g.mean(axis=1)
         return result
 

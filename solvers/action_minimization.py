@@ -91,9 +91,7 @@ def minimize_action(
             new = _safe_value(lagrangian, trial, quadrature)
             if decrement <= target and mu <= _FLOOR:
                 better = new < action
-                return Minimization(
-                    trial if better else path, min(new, action), decrement, iteration, CONVERGED
-                )
+                return Minimization(trial if better else path, min(new, action), decrement, iteration, CONVERGED)
             ratio = (action - new) / max(2.0 * decrement - 0.5 * float(step @ _multiply(band, step)), 1e-300)
             if new < action and ratio > 1e-3:
                 accepted, path = True, trial
@@ -145,7 +143,7 @@ def _multiply(band: Array, vector: Array) -> Array:
     for offset in range(1, min(band.shape[0], vector.size)):
         result[offset:] += band[offset, :-offset] * vector[:-offset]
         result[:-offset] += band[offset, :-offset] * vector[offset:]
-    return result
+    return np.asarray(result, dtype=np.float64)
 
 
 def _push_off(

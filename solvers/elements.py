@@ -30,7 +30,7 @@ def _tables(degree: int, quadrature: int) -> tuple[Array, Array, Array]:
 
 @lru_cache(maxsize=32)
 def _to_legendre(degree: int) -> Array:
-    return np.linalg.inv(legendre.legvander(lobatto_nodes(degree), degree))
+    return np.asarray(np.linalg.inv(legendre.legvander(lobatto_nodes(degree), degree)), dtype=np.float64)
 
 
 def lagrange_basis(degree: int, points: Array) -> tuple[Array, Array]:
@@ -66,7 +66,7 @@ class ElementPath:
     def element_nodes(self) -> Array:
         """Nodes of each element, (K, degree + 1, d)."""
         index = np.arange(self.n_elements)[:, None] * self.degree + np.arange(self.degree + 1)
-        return self.nodes[index]
+        return np.asarray(self.nodes[index], dtype=np.float64)
 
     def node_times(self) -> Array:
         """Times of `nodes`, (K * degree + 1,)."""

@@ -157,9 +157,7 @@ def _safely(drift: BatchFunction, trial: Array, fallback: Array) -> Array:
     return values
 
 
-def _rosenbrock_step(
-    drift: BatchFunction, J: Array, x: Array, f: Array, h: Array
-) -> tuple[Array, Array, Array]:
+def _rosenbrock_step(drift: BatchFunction, J: Array, x: Array, f: Array, h: Array) -> tuple[Array, Array, Array]:
     d = x.shape[1]
     step = h[:, None]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 
 # Relative arc length from a fixed point at which the guess starts to move; the refinement lengthens tails itself.
 _TAIL = 1e-4
+_NEAR = 0.25
 
 
 def timed_path(
@@ -48,14 +49,18 @@ def timed_path(
     floor = 0.05 * np.median(middle) + 1e-3 * rates.min() * total
     if slow_start > 0.0 or slow_end > 0.0:
         # close to a fixed point the speed is proportional to the distance; elsewhere a stall is only a poor guess
-        near = np.minimum(
-            s[1:] if slow_start > 0 else np.inf, (1.0 - s[:-1]) if slow_end > 0 else np.inf
-        )
+        near = np.minimum(s[1:] if slow_start > 0 else np.inf, (1.0 - s[:-1]) if slow_end > 0 else np.inf)
         floor = floor * np.minimum(near / 0.05, 1.0)
-    times = np.concatenate([[0.0], np.cumsum(ds / np.maximum(middle, floor))])
+    velocity = np.maximum(middle, floor)
+    # a focus turns fast but leaves slowly: close to a fixed point the radial rate sets the pace, not |b|
+    half = 0.5 * (s[1:] + s[:-1])
+    for rate, distance in ((slow_start, half), (slow_end, 1.0 - half)):
+        if rate > 0.0:
+            near_end = distance < _NEAR
+            velocity[near_end] = np.minimum(velocity, 1.5 * rate * distance * total)[near_end]
+    times = np.concatenate([[0.0], np.cumsum(ds / velocity)])
     density = np.interp(0.5 * (s[1:] + s[:-1]), s, s * 0.0 + 1.0) * np.diff(s) + 0.7 * np.diff(times) / times[-1]
     cumulative = np.concatenate([[0.0], np.cumsum(density)])
     breaks = np.interp(np.linspace(0.0, cumulative[-1], n_elements + 1), cumulative, times)
     guess = ElementPath(times, points, 1)
-    path = guess.on(breaks, degree)
-    return path
+    return guess.on(breaks, degree)

@@ -53,6 +53,9 @@ class DiffusionLagrangian:
         ``(n, d) -> (n, d)``, ``(n, d, d)`` with ``[n, i, j] = d b_i / d x_j``, and ``(n, d, d)``.
     constant : array (d, d) or None
         The covariance, where it does not depend on x.
+    moments : callable, optional
+        ``(n, d) -> (n, d), (n, d, d)``: drift and covariance from one evaluation, where that is cheaper than two; the
+        Jacobian is then differenced together with the covariance.
     """
 
     def __init__(
@@ -61,8 +64,9 @@ class DiffusionLagrangian:
         jacobian: Callable[[Array], Array],
         covariance: Callable[[Array], Array],
         constant: Array | None,
+        moments: Callable[[Array], tuple[Array, Array]] | None = None,
     ) -> None:
-        self.drift, self.jacobian, self.covariance = drift, jacobian, covariance
+        self.drift, self.jacobian, self.covariance, self.moments = drift, jacobian, covariance, moments
         self._constant_inverse: Array | None = None
         self.constant = constant
         if constant is not None:
@@ -74,26 +78,36 @@ class DiffusionLagrangian:
             return np.broadcast_to(self._constant_inverse, (x.shape[0], *self._constant_inverse.shape))
         return _inverse(self.covariance(x), x)
 
+    def fields(self, x: Array) -> tuple[Array, Array]:
+        """Drift and inverse covariance."""
+        if self.moments is None or self._constant_inverse is not None:
+            return self.drift(x), self.inverse_covariance(x)
+        b, a = self.moments(x)
+        return b, _inverse(a, x)
+
     def value(self, x: Array, v: Array) -> Array:
         """L at n points."""
-        r = v - self.drift(x)
-        return 0.5 * _quadratic(self.inverse_covariance(x), r)
+        b, inverse = self.fields(x)
+        return 0.5 * _quadratic(inverse, v - b)
 
     def momentum(self, x: Array, v: Array) -> Array:
         """p = a^{-1} (v - b)."""
-        return _times(self.inverse_covariance(x), v - self.drift(x))
+        b, inverse = self.fields(x)
+        return _times(inverse, v - b)
 
     def hamiltonian(self, x: Array, p: Array) -> Array:
         """H(x, p) = b.p + p.a p / 2."""
-        linear = np.einsum("ni,ni->n", self.drift(x), p)
         if self.constant is not None:
-            return linear + 0.5 * np.einsum("ni,ij,nj->n", p, self.constant, p)
-        return linear + 0.5 * _quadratic(self.covariance(x), p)
+            curvature = np.einsum("ni,ij,nj->n", p, self.constant, p)
+            b = self.drift(x)
+        else:
+            b, a = (self.drift(x), self.covariance(x)) if self.moments is None else self.moments(x)
+            curvature = _quadratic(a, p)
+        return np.asarray(np.einsum("ni,ni->n", b, p) + 0.5 * curvature, dtype=np.float64)
 
     def geometric(self, x: Array, v: Array) -> Array:
         """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
-        inverse = self.inverse_covariance(x)
-        b = self.drift(x)
+        b, inverse = self.fields(x)
         bb, vv = _quadratic(inverse, b), _quadratic(inverse, v)
         bv = np.einsum("ni,nij,nj->n", b, inverse, v)
         # |b||v| - <b,v> cancels on the downhill part; the difference of squares over the sum does not.
@@ -104,14 +118,13 @@ class DiffusionLagrangian:
 
     def expand(self, x: Array, v: Array) -> Expansion:
         """L with all first and second derivatives."""
-        inverse = self.inverse_covariance(x)
-        r = v - self.drift(x)
+        b, inverse = self.fields(x)
+        r = v - b
         p = _times(inverse, r)
-        J = self.jacobian(x)
+        J, a_x = self._first_derivatives(x)
         H_x = np.einsum("nij,ni->nj", J, p)
         H_px = J.copy()
-        if self.constant is None:
-            a_x = central_jacobian(self.covariance, x)  # (n, i, j, k)
+        if a_x is not None:
             a_x_p = np.einsum("nijk,nj->nik", a_x, p)
             H_x += 0.5 * np.einsum("nik,ni->nk", a_x_p, p)
             H_px += a_x_p
@@ -126,31 +139,42 @@ class DiffusionLagrangian:
             vv=np.array(inverse),
         )
 
+    def _first_derivatives(self, x: Array) -> tuple[Array, Array | None]:
+        """Jacobian (n, i, k) and derivative of the covariance (n, i, j, k), None where that is constant."""
+        if self.constant is not None:
+            return self.jacobian(x), None
+        if self.moments is None:
+            return self.jacobian(x), central_jacobian(self.covariance, x)
+        moments = self.moments
+
+        def stacked(points: Array) -> Array:
+            b, a = moments(points)
+            return np.concatenate([b[:, None], a], axis=1)
+
+        derivative = central_jacobian(stacked, x)
+        return derivative[:, 0], derivative[:, 1:]
+
     def _second_differences(self, x: Array, p: Array) -> Array:
-        """H_xx at fixed p, one vectorised call for all shifted points."""
+        """H_xx at fixed p, one vectorised call for all shifted points: 1 + 2 d + d (d - 1) of them for each point."""
         n, d = x.shape
         h = _SECOND_STEP * (1.0 + np.abs(x))
-        pairs = [(i, j) for i in range(d) for j in range(i, d)]
-        shifts = []
-        for i, j in pairs:
-            plus, minus = np.zeros_like(x), np.zeros_like(x)
-            plus[:, i] += h[:, i]
-            plus[:, j] += h[:, j]
-            minus[:, i] += h[:, i]
-            minus[:, j] -= h[:, j]
-            shifts += [plus, -plus] if i == j else [plus, -plus, minus, -minus]
-        points = np.concatenate([x[None], x + np.array(shifts)]) if pairs else x[None]
-        values = self.hamiltonian(points.reshape(-1, d), np.tile(p, (points.shape[0], 1))).reshape(-1, n)
+        pairs = [(i, j) for i in range(d) for j in range(i)]
+        shifts = np.zeros((1 + 2 * d + 2 * len(pairs), n, d))
+        for i in range(d):
+            shifts[1 + 2 * i, :, i] = h[:, i]
+        for k, (i, j) in enumerate(pairs):
+            shifts[1 + 2 * d + 2 * k, :, i] = h[:, i]
+            shifts[1 + 2 * d + 2 * k, :, j] = h[:, j]
+        shifts[2::2] = -shifts[1::2]
+        points = (x + shifts).reshape(-1, d)
+        H = self.hamiltonian(points, np.tile(p, (shifts.shape[0], 1))).reshape(-1, n)
+        both = H[1::2] + H[2::2] - 2.0 * H[0]  # h.H_xx.h for every shift h
         result = np.empty((n, d, d))
-        row = 1
-        for i, j in pairs:
-            if i == j:
-                result[:, i, i] = (values[row] + values[row + 1] - 2 * values[0]) / (4 * h[:, i] ** 2)
-                row += 2
-            else:
-                mixed = (values[row] + values[row + 1] - values[row + 2] - values[row + 3]) / (4 * h[:, i] * h[:, j])
-                result[:, i, j] = result[:, j, i] = mixed
-                row += 4
+        for i in range(d):
+            result[:, i, i] = both[i] / h[:, i] ** 2
+        for k, (i, j) in enumerate(pairs):
+            mixed = (both[d + k] - both[i] - both[j]) / (2.0 * h[:, i] * h[:, j])
+            result[:, i, j] = result[:, j, i] = mixed
         return result
 
 
@@ -160,15 +184,15 @@ def _inverse(a: Array, x: Array) -> Array:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise SingularCovarianceError(x[row].copy(), values[row])
-    return (vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return np.asarray((vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2), dtype=np.float64)
 
 
 def _times(matrix: Array, vector: Array) -> Array:
-    return np.einsum("nij,nj->ni", matrix, vector)
+    return np.asarray(np.einsum("nij,nj->ni", matrix, vector), dtype=np.float64)
 
 
 def _quadratic(matrix: Array, vector: Array) -> Array:
-    return np.einsum("ni,nij,nj->n", vector, matrix, vector)
+    return np.asarray(np.einsum("ni,nij,nj->n", vector, matrix, vector), dtype=np.float64)
 
 
 def _gram_gap(inverse: Array, b: Array, v: Array, bb: Array, vv: Array) -> Array:

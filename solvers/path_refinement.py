@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 NOT_CONVERGED = 1
 _COARSE_DEGREE, _DEGREE, _CHECK_DEGREE = 4, 6, 8
 _LEVELS = 10
+# On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
+# the mesh that the answer is taken from converges by its Newton decrement.
+_PASSING = 30
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,20 @@ def refine_path(
     total = 0
     best: RefinedPath | None = None
 
-    def minimized(start: ElementPath, rtol: float) -> Minimization:
+    def minimized(start: ElementPath, rtol: float, limit: int = max_iterations) -> Minimization:
         nonlocal total
         outcome = minimize_action(
             lagrangian,
             start,
             quadrature=start.degree + 3,
             tolerance=rtol,
-            max_iterations=max_iterations,
+            max_iterations=min(limit, max_iterations),
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
         total += outcome.iterations
         return outcome
 
-    coarse = minimized(path, 1e-5)
+    coarse = minimized(path, 1e-5, _PASSING)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
     path = coarse.path
@@ -85,7 +88,7 @@ def refine_path(
         energy = _energy(lagrangian, path)
         path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
-        solved = minimized(path, 0.01 * tolerance)
+        solved = minimized(path, 0.01 * tolerance, _PASSING)
         checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), 0.01 * tolerance)
         rate = _tail_rate(slow_start, slow_end)
         tail = abs(_energy(lagrangian, checked.path)) / rate if rate > 0 else 0.0
@@ -103,17 +106,22 @@ def refine_path(
 
 
 def _report(
-    lagrangian: Lagrangian, solved: Minimization, checked: Minimization, tail: float, iterations: int, status: int
+    lagrangian: Lagrangian,
+    solved: Minimization,
+    checked: Minimization,
+    tail: float,
+    iterations: int,
+    status: int,
 ) -> RefinedPath:
     q = checked.path.degree + 3
     fine = geometric_action_value(lagrangian, checked.path, 2 * q)
     quadrature = abs(fine - geometric_action_value(lagrangian, checked.path, q))
     resolution = abs(geometric_action_value(lagrangian, solved.path, 2 * q) - fine)
-    # S_T - V is about H / rate; what the geometric value has already removed of it need not be counted again
-    slack = action_value(lagrangian, checked.path, 2 * q) - fine
-    late = max(tail - slack, 0.1 * tail, 0.0)
+    # the finite time costs S_T - V of about H / rate, of which the geometric value has removed a part already
+    slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
+    late = max(3.0 * tail, slack)
     rounding = 1e-14 * max(abs(fine), 0.0)
-    error = resolution + quadrature + late + checked.decrement + rounding
+    error = 2.0 * resolution + quadrature + late + 2.0 * checked.decrement + rounding
     x, v, _ = checked.path.at_quadrature(q)
     d = x.shape[-1]
     flat_x, flat_v = x.reshape(-1, d), v.reshape(-1, d)
@@ -194,3 +202,38 @@ def _remeshed(
 
 def _total(path: ElementPath, lagrangian: Lagrangian) -> float:
     return abs(action_value(lagrangian, path, path.degree + 3))
+
+
+def coarse_path(
+    lagrangian: Lagrangian,
+    guess: ElementPath,
+    *,
+    max_iterations: int,
+    on_iteration: Callable[[int, float], None] | None = None,
+) -> Minimization:
+    """A minimiser on the guess's own mesh, good to a few digits: enough to tell distinct paths apart."""
+    return minimize_action(
+        lagrangian,
+        guess,
+        quadrature=guess.degree + 3,
+        tolerance=1e-4,
+        max_iterations=max_iterations,
+        on_iteration=on_iteration,
+    )
+
+
+def curve_distance(first: ElementPath, second: ElementPath) -> float:
+    """Largest distance between points of equal relative arc length, as a fraction of the longer curve."""
+    a, length_a = _by_arc_length(first)
+    b, length_b = _by_arc_length(second)
+    return float(np.linalg.norm(a - b, axis=1).max() / max(length_a, length_b, 1e-300))
+
+
+def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
+    times = np.unique(
+        np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)])
+    )
+    points, _ = path.at(times)
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    u = np.linspace(0.0, s[-1], 101)
+    return np.stack([np.interp(u, s, points[:, i]) for i in range(points.shape[1])], axis=1), float(s[-1])

@@ -1,4 +1,4 @@
-"""Compiled gradients of one sample's loss, by name; `qpot.finite_sums` has the same formulas in NumPy.
+"""Compiled gradients of one sample's loss, by name; `qpot.sample_losses` has the same formulas in NumPy.
 
 A kernel is a name and its arrays. `pack` turns them into one table with a row for each sample (one memory
 line per draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients
@@ -63,9 +63,7 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
     d = _FIXED_DIMENSION.get(name, dimension)
     N = 6 if name == "embedded_double_well" else n_samples
     if (d, N) != (dimension, n_samples):
-        raise ValueError(
-            f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}"
-        )
+        raise ValueError(f"kernel {name!r} has dimension {d} and {N} samples, not {dimension} and {n_samples}")
     columns, constants = [np.empty((N, 0))], []
     for position, (letters, array) in enumerate(zip(shapes, arrays, strict=True)):
         values = np.asarray(array, dtype=np.float64)
@@ -139,11 +137,53 @@ def _add_embedded_double_well(s, i, x, y, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def all_sample_gradients(kind, table, constants, points, n_samples):  # type: ignore[no-untyped-def]
-    """Gradients of every sample at every point, ``(n, N, d)``, to be held against the NumPy formulas."""
+def _summed_gradients(kind, table, constants, points, n_samples, group):  # type: ignore[no-untyped-def]
+    """Gradients summed over ``group`` consecutive samples at every point, ``(n, N / group, d)``."""
     n, d = points.shape
-    out = np.zeros((n, n_samples, d))
+    out = np.zeros((n, n_samples // group, d))
     for r in range(n):
         for i in range(n_samples):
-            add_sample_gradient(kind, table, constants, i, points, r, out[r, i])
+            add_sample_gradient(kind, table, constants, i, points, r, out[r, i // group])
     return out
+
+
+# One kernel compiled for both: the loop body holds every formula.
+def all_sample_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
+    """Gradients of every sample at every point, ``(n, N, d)``, to be held against the NumPy formulas."""
+    return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, 1))
+
+
+def mean_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
+    """Gradient of the mean loss at every point, ``(n, d)``."""
+    return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, n_samples)[:, 0] / n_samples)
+
+
+@njit(cache=True, nogil=True)
+def _gradient_moments(kind, table, constants, points, n_samples, mean, covariance):  # type: ignore[no-untyped-def]
+    n, d = points.shape
+    gradients = np.empty((n_samples, d))
+    for r in range(n):
+        gradients[:] = 0.0
+        for i in range(n_samples):
+            add_sample_gradient(kind, table, constants, i, points, r, gradients[i])
+        for j in range(d):
+            total = 0.0
+            for i in range(n_samples):
+                total += gradients[i, j]
+            mean[r, j] = total / n_samples
+            for i in range(n_samples):
+                gradients[i, j] -= mean[r, j]
+        for j in range(d):
+            for k in range(j + 1):
+                total = 0.0
+                for i in range(n_samples):
+                    total += gradients[i, j] * gradients[i, k]
+                covariance[r, j, k] = covariance[r, k, j] = total / n_samples
+
+
+def gradient_moments(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> tuple[Array, Array]:
+    """Mean ``(n, d)`` and covariance ``(n, d, d)``, divided by N, of the samples' gradients at every point."""
+    n, d = points.shape
+    mean, covariance = np.empty((n, d)), np.empty((n, d, d))
+    _gradient_moments(kind, table, constants, points, n_samples, mean, covariance)
+    return mean, covariance

@@ -6,7 +6,6 @@ without changing a number: the generator is consumed in the same order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,8 @@ Integers = NDArray[np.int64]
 
 # How a minibatch is drawn.
 INDEPENDENT, WITHOUT_REPLACEMENT, RESHUFFLED = range(3)
+# A coordinate beyond this has run away; most functions still evaluate there, so it can be told.
+RUNAWAY = 1e50
 RUNNING = -1  # exit_step of a replica that has hit no target yet
 
 
@@ -52,7 +53,7 @@ def sgd_steps(  # type: ignore[no-untyped-def]
     Returns
     -------
     failed_step, failed_replica : int
-        The first step after which a replica is not finite, -1 when there is none.
+        The first step after which a replica is not finite or beyond RUNAWAY, -1 when there is none.
     """
     R, d = x.shape
     N = order.shape[1]
@@ -86,7 +87,7 @@ def sgd_steps(  # type: ignore[no-untyped-def]
                 velocity[r, j] = momentum * velocity[r, j] - rates[k] * scale * g[j]
                 x[r, j] += velocity[r, j]
                 total += abs(x[r, j])
-            if not total < math.inf:
+            if not total < RUNAWAY:
                 return first_step + k + 1, r
             for target in range(targets.shape[0]):
                 distance = 0.0
@@ -130,8 +131,9 @@ def vectorised_steps(
             break
         velocity[:] = momentum * velocity + increment(x, float(rate), rng, scratch)
         x[running] += velocity[running]
-        if not np.isfinite(x).all():
-            return first_step + k + 1, int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+        bounded = np.abs(x).sum(axis=1) < RUNAWAY
+        if not bounded.all():
+            return first_step + k + 1, int(np.flatnonzero(~bounded)[0])
         if targets.shape[0]:
             distance = ((x[:, None, :] - targets) ** 2).sum(axis=2)
             inside = distance <= squared_radii
@@ -145,9 +147,7 @@ def vectorised_steps(
     return -1, -1
 
 
-def draw_batches(
-    rng: np.random.Generator, n_samples: int, replicas: int, batch_size: int, sampling: int
-) -> Integers:
+def draw_batches(rng: np.random.Generator, n_samples: int, replicas: int, batch_size: int, sampling: int) -> Integers:
     """Sample indices ``(replicas, batch_size)``, independent or without replacement inside each row."""
     if sampling == INDEPENDENT:
         return rng.integers(0, n_samples, size=(replicas, batch_size))
@@ -180,10 +180,9 @@ def next_in_epoch(rng: np.random.Generator, order: Integers, cursor: Integers, b
 
 
 def lower_factor(a: Array) -> tuple[Array, int]:
-    """Lower triangular ``L``, ``L L^T = a`` for semidefinite ``a`` ``(n, d, d)``; the first row that is not.
+    """Lower triangular ``L`` with ``L L^T = a``, and the index of a matrix that is not semidefinite.
 
-    Cholesky with zero columns where the pivot vanishes; the second value is -1 when every matrix is
-    semidefinite.
+    Cholesky of ``a`` ``(n, d, d)`` with zero columns where a pivot vanishes; index -1 when all are fine.
     """
     d = a.shape[1]
     L = np.zeros_like(a)

@@ -60,7 +60,5 @@ def transport(H_xx, H_px, a, velocity, momentum_rate, K, step, Q, impose):  # ty
         integral += step / 6.0 * (K[j] + 0.5 * (a[j] * Q1).sum())
         integral += step / 6.0 * (4.0 * K[j + 1] + (a[j + 1] * (Q2 + Q3)).sum())
         integral += step / 6.0 * (K[j + 2] + 0.5 * (a[j + 2] * Q4).sum())
-        Q = _imposed(
-            Q1 + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4), velocity[j + 2], momentum_rate[j + 2], impose
-        )
+        Q = _imposed(Q1 + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4), velocity[j + 2], momentum_rate[j + 2], impose)
     return Q, integral

@@ -24,9 +24,7 @@ def exact_edges(costs: Array) -> Edges:
     }
 
 
-def forests(
-    edges: Edges, free: Sequence[int], roots: Iterable[int]
-) -> Iterable[tuple[dict[int, int], Fraction]]:
+def forests(edges: Edges, free: Sequence[int], roots: Iterable[int]) -> Iterable[tuple[dict[int, int], Fraction]]:
     """All graphs with one arrow out of each free node, without loops among them, with their costs."""
     ends = set(roots)
     for choice in itertools.product(*(edges[i] for i in free)):

@@ -147,9 +147,7 @@ def test_sparse_and_dense_and_object_agree() -> None:
         sparse.coo_matrix(stored),
     ):
         assert qpot.stationary_costs(costs).tolist() == expected
-    assert (
-        qpot.stationary_costs(SimpleNamespace(values=dense, errors=np.zeros_like(dense))).tolist() == expected
-    )
+    assert qpot.stationary_costs(SimpleNamespace(values=dense, errors=np.zeros_like(dense))).tolist() == expected
 
 
 def test_stored_zero_is_a_free_route_and_missing_entry_none() -> None:

@@ -56,9 +56,7 @@ def test_disconnectivity_hangs_minima_at_their_height(ax: Any) -> None:
 
 
 def test_landscapes_side_by_side() -> None:
-    axes = plot_landscapes(
-        E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"]
-    )
+    axes = plot_landscapes(E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"])
     assert [a.get_title() for a in axes] == ["loss", "what SGD sees"]
     axes[0].figure.canvas.draw()
     plt.close(axes[0].figure)

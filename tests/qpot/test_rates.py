@@ -26,9 +26,7 @@ def test_kramers_in_one_dimension() -> None:
     """2 pi / sqrt(f''_0 |f''_s|) = 2 pi / sqrt 2; at epsilon = 0.1 times e^5."""
     rate = eyring_kramers(2.0, -1.0)
     assert 1 / rate * math.exp(0.5 / 0.1) == pytest.approx(659.3822923750206, rel=1e-12)
-    assert expected_steps(0.5, rate, epsilon=0.1, learning_rate=0.1) == pytest.approx(
-        6593.822923750206, rel=1e-12
-    )
+    assert expected_steps(0.5, rate, epsilon=0.1, learning_rate=0.1) == pytest.approx(6593.822923750206, rel=1e-12)
 
 
 def exact_passage_time(epsilon: float) -> float:
@@ -118,9 +116,7 @@ class Swirl:
             g = self.gradient(z)
             return np.asarray(-(g + self.strength(z) * (self.rotation @ g)))
 
-        return solve_ivp(
-            backward, (0, 24), self.saddle + 1e-5 * direction, rtol=1e-11, atol=1e-13, dense_output=True
-        )
+        return solve_ivp(backward, (0, 24), self.saddle + 1e-5 * direction, rtol=1e-11, atol=1e-13, dense_output=True)
 
 
 def test_non_reversible_prefactor_against_its_closed_form() -> None:
@@ -133,9 +129,7 @@ def test_non_reversible_prefactor_against_its_closed_form() -> None:
     determinants = np.linalg.det(swirl.hessian(swirl.minimum)) / -np.linalg.det(swirl.hessian(swirl.saddle))
     exact = unstable / (2 * math.pi) * math.sqrt(determinants) * math.exp(-integral)
     points = run.sol(np.linspace(24, 0, 400)).T
-    found = bouchet_reygner(
-        system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle
-    )
+    found = bouchet_reygner(system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle)
     assert found == pytest.approx(exact, rel=1e-4)
 
 
@@ -145,9 +139,7 @@ def test_non_reversible_rate_against_simulated_exit_times() -> None:
     swirl = Swirl()
     points = swirl.instanton().sol(np.linspace(24, 0, 400)).T
     system = qpot.System(drift=swirl.drift, covariance=1.0, dimension=2)
-    rate = bouchet_reygner(
-        system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle
-    )
+    rate = bouchet_reygner(system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle)
     ratios, errors = [], []
     for epsilon in (0.12, 0.18):
         times = simulated_exit_times(swirl.drift, swirl.minimum, epsilon, replicas=1500, time_step=0.01)
@@ -158,9 +150,7 @@ def test_non_reversible_rate_against_simulated_exit_times() -> None:
     assert abs(limit - 1) < 3 * math.hypot(3 * errors[0], 2 * errors[1]) + 0.1
 
 
-def simulated_exit_times(
-    drift: Any, start: Array, epsilon: float, *, replicas: int, time_step: float
-) -> Array:
+def simulated_exit_times(drift: Any, start: Array, epsilon: float, *, replicas: int, time_step: float) -> Array:
     """Times until x_0 > 0.8, Euler-Maruyama."""
     rng = np.random.default_rng(1)
     x = np.tile(start, (replicas, 1))
@@ -169,9 +159,7 @@ def simulated_exit_times(
     step = 0
     while alive.size:
         step += 1
-        x[alive] += time_step * drift(x[alive]) + math.sqrt(epsilon * time_step) * rng.normal(
-            size=(alive.size, 2)
-        )
+        x[alive] += time_step * drift(x[alive]) + math.sqrt(epsilon * time_step) * rng.normal(size=(alive.size, 2))
         out = x[alive, 0] > 0.8
         times[alive[out]] = step * time_step
         alive = alive[~out]
@@ -224,9 +212,7 @@ def test_path_formula_refuses_what_it_cannot_do() -> None:
         bouchet_reygner(interpolating, x, p, minimum=[-1.0], saddle=[0.0])
     with pytest.raises(ValueError, match=r"the saddle .* is not a fixed point"):
         bouchet_reygner(system, x, p, minimum=[-1.0], saddle=[0.1])
-    flat = qpot.System.from_loss(
-        lambda z: z[:, 0] ** 4 - z[:, 0] ** 6, lambda z: 4 * z**3 - 6 * z**5, 1.0, dimension=1
-    )
+    flat = qpot.System.from_loss(lambda z: z[:, 0] ** 4 - z[:, 0] ** 6, lambda z: 4 * z**3 - 6 * z**5, 1.0, dimension=1)
     with pytest.raises(ValueError, match=r"the minimum .* is degenerate"):
         bouchet_reygner(flat, x, p, minimum=[0.0], saddle=[math.sqrt(2 / 3)])
 
@@ -236,9 +222,7 @@ def test_path_that_misses_the_saddle_is_an_error() -> None:
     system = qpot.System(drift=swirl.drift, covariance=1.0, dimension=2)
     points = swirl.instanton().sol(np.linspace(24, 9.5, 200)).T
     with pytest.raises(qpot.SolveError, match="does not arrive at that of the saddle") as caught:
-        bouchet_reygner(
-            system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle
-        )
+        bouchet_reygner(system, points, 2 * swirl.gradient(points), minimum=swirl.minimum, saddle=swirl.saddle)
     assert caught.value.status is qpot.Status.NOT_CONVERGED
 
 

@@ -85,9 +85,7 @@ def test_relaxation_times_against_mpmath(epsilon: float) -> None:
     costs = rng.random((5, 5))
     np.fill_diagonal(costs, 0)
     with mp.workdps(1500 if epsilon < 0.01 else 50):
-        values = sorted(
-            mp.eig(generator(costs, epsilon), left=False, right=False), key=lambda x: abs(mp.re(x))
-        )
+        values = sorted(mp.eig(generator(costs, epsilon), left=False, right=False), key=lambda x: abs(mp.re(x)))
         reference = [float(-mp.log(-mp.re(value))) for value in values[1:]]
     np.testing.assert_allclose(log_relaxation_times(costs, epsilon, 4), reference, rtol=1e-13, atol=1e-12)
 

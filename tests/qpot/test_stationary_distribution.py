@@ -26,10 +26,7 @@ def relative_error(costs: Any, epsilon: float, prefactors: Any = None, digits: i
     with mp.workdps(digits):
         reference = stationary_law(generator(np.asarray(costs, dtype=float), epsilon, prefactors))
         return float(
-            max(
-                abs(mp.ldexp(mp.mpf(a), int(b)) / c - 1)
-                for a, b, c in zip(m.tolist(), e, reference, strict=True)
-            )
+            max(abs(mp.ldexp(mp.mpf(a), int(b)) / c - 1) for a, b, c in zip(m.tolist(), e, reference, strict=True))
         )
 
 
@@ -100,9 +97,7 @@ def test_sparse_grid_against_dense_and_detailed_balance() -> None:
     )
     saddle = energy[pairs].max(axis=1) + rng.random(len(pairs))
     rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
-    costs = sparse.coo_array(
-        (np.concatenate([saddle, saddle]) - energy[rows], (rows, columns)), shape=(n * n, n * n)
-    )
+    costs = sparse.coo_array((np.concatenate([saddle, saddle]) - energy[rows], (rows, columns)), shape=(n * n, n * n))
     for epsilon in (1.0, 0.01):
         law = qpot.stationary_distribution(costs, epsilon)
         boltzmann = np.exp(-(energy - energy.min()) / epsilon)

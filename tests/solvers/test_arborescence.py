@@ -17,9 +17,7 @@ from qpot.solvers.exact_sums import to_integer, to_limbs
 def test_two_nodes_by_hand() -> None:
     """0 -> 1 costs 3, 1 -> 0 costs 5: one set of both, left by nothing, deepest member 1."""
     limbs, exponent = to_limbs(np.array([3.0, 5.0]), 4)
-    n, parent, leave, deepest, closed, first, following = contract(
-        np.array([0, 1, 2]), np.array([1, 0]), limbs, 0.0
-    )
+    n, parent, leave, deepest, closed, first, following = contract(np.array([0, 1, 2]), np.array([1, 0]), limbs, 0.0)
     assert (n, exponent) == (3, 0)
     assert parent[:3].tolist() == [2, 2, -1]
     assert [to_integer(row) for row in leave[:2]] == [3, 5]

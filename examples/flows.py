@@ -1,0 +1,238 @@
+# %% [markdown]
+# # Which minimum do optimisers stop at, and which one does noise select?
+#
+# One loss with two minima, L(x) = x (x - 1) (x - 3)^2 + 1.62276: a bad one at x = 3 (loss 1.62) and a good
+# one at x = 0.407 (loss 5.5e-7). All runs start at x = 4, on the side of the bad one.
+#
+# 1. Without noise every optimiser is a flow with its own law for dL/dt. Gradient, normalised and RMSprop flow
+# stop    at 3; the sign method never rests; Polyak's step, bounded, leaves the trap by its own chattering.
+# 2. With constant noise the quasi-potential says where SGD is in the long run and how long the escape from 3
+# takes. 3. With state-dependent noise the preconditioner decides: plain SGD prefers 3, sign- and RMSprop-like
+# SGD 0.407.
+
+# %%
+from pathlib import Path
+
+import matplotlib
+
+if "get_ipython" not in globals():
+    matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+import qpot
+from qpot.companion_plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION, plot_flow_loss
+from qpot.gallery_companions import QuarticWells
+
+output = Path(__file__).parent / "output" if "__file__" in globals() else Path("output")
+output.mkdir(exist_ok=True)
+
+# %% [markdown]
+# ## 1. Flows
+# `EventDriven` follows the exact flow (and stops at rest), `FixedStep` is the optimiser with that learning
+# rate.
+
+# %%
+wells = QuarticWells()
+good, bad = wells.minima
+flows = {
+    "gradient": qpot.GradientFlow(),
+    "sign": qpot.SignFlow(),
+    "RMSprop": qpot.RMSpropFlow(averaging_time=0.1),
+    "Polyak, M = 1000": qpot.PolyakFlow(bound=1000.0),
+}
+accurate = qpot.EventDriven(rtol=1e-12, atol=1e-13)
+exact = {
+    name: qpot.integrate_flow(wells.system, [4.0], flow=flow, duration=3.0, method=accurate)
+    for name, flow in flows.items()
+}
+steps = {
+    name: qpot.integrate_flow(
+        wells.system, [4.0], flow=flow, duration=25.0, method=qpot.FixedStep(step=0.01)
+    )  # 2500 steps
+    for name, flow in flows.items()
+}
+print(f"{'':18s}{'exact flow ends':>18s}{'law residual':>14s}{'2500 steps end':>18s}{'last step':>12s}")
+for name in flows:
+    e, s = exact[name], steps[name]
+    last = abs(s.points[-1, 0] - s.points[-2, 0])
+    residual = np.abs(e.law_residuals).max()
+    print(f"{name:18s}{e.end[0]:18.6f}{residual:14.1e}{s.end[0]:18.6f}{last:12.1e}")
+
+assert all(np.abs(e.law_residuals).max() < 1e-6 for e in exact.values())
+assert all(abs(e.end[0] - 3.0) < 1e-6 for e in exact.values())  # exact flows cannot leave the basin of 3
+assert abs(steps["gradient"].end[0] - 3.0) < 1e-8
+assert abs(steps["Polyak, M = 1000"].end[0] - 0.41) < 0.005
+assert np.allclose(np.abs(np.diff(steps["sign"].points[-200:, 0])), 0.01)  # it never comes to rest
+
+# %% [markdown]
+# ## 2. Constant noise: the quasi-potential
+# V is the cost of the noise; for constant covariance D it is 2 (L(saddle) - L(minimum)) / D. SGD sits where
+# leaving is dearest, and the mean time to leave x = 3 grows like exp(V / epsilon) with Kramers' prefactor
+# 2 pi / sqrt(L''(3) |L''(saddle)|).
+
+# %%
+minima = qpot.find_minima(wells.system, [(-0.5, 4.5)])
+costs = qpot.transition_costs(wells.system, minima, bounds=[(-0.5, 4.5)])
+print(costs)
+assert np.allclose(costs.values, wells.costs(), atol=1e-6)  # the path solver against the closed form
+stationary = qpot.stationary_costs(costs)
+assert stationary.argmin() == 0  # the good minimum is selected
+
+curvature = -wells.system.jacobian([[bad], [wells.saddle]])[:, 0, 0]
+prefactor = 2.0 * np.pi / np.sqrt(abs(curvature[0] * curvature[1]))
+
+
+def exact_mean_time(epsilon: float) -> float:
+    """Mean first passage from 3 down to 0.407: int exp(phi/eps) int 2/eps exp(-phi/eps), phi = 2 L for D =
+    1."""
+    x = np.linspace(good, 7.0, 20_001)
+    phi = wells.potential(x) - wells.potential([bad])[0]
+    inner = np.exp(-phi / epsilon) * 2.0 / epsilon
+    beyond = np.append(np.cumsum((0.5 * (inner[1:] + inner[:-1]) * np.diff(x))[::-1])[::-1], 0.0)
+    way = x <= bad
+    outer = np.exp(phi[way] / epsilon) * beyond[way]
+    return float(np.sum(0.5 * (outer[1:] + outer[:-1]) * np.diff(x[way])))
+
+
+epsilons = np.array([1.1, 1.4, 1.8, 2.4])
+measured, intervals, exact_times = [], [], []
+for epsilon in epsilons:
+    exact_times.append(exact_mean_time(epsilon))
+    times = qpot.exit_times(
+        wells.system,
+        start=[bad],
+        minima=minima,
+        epsilon=float(epsilon),
+        time_step=0.005,
+        steps=int(3 * exact_times[-1] / 0.005),
+        replicas=400,
+        radius=0.05,
+        rng=1,
+    )
+    measured.append(times.mean_time)
+    intervals.append([times.time_step * end for end in times.interval()])
+    print(
+        f"epsilon {epsilon:.2f}: {times.events} of 400 left; mean time {times.mean_time:7.2f}, "
+        f"95% {intervals[-1][0]:.2f} to {intervals[-1][1]:.2f}; exact {exact_times[-1]:7.2f}, "
+        f"Kramers {prefactor * np.exp(costs.values[1, 0] / epsilon):7.2f}"
+    )
+assert np.allclose(measured, exact_times, rtol=0.2)  # 400 exits: 5% sampling error, and the time step's bias
+assert abs(prefactor * np.exp(costs.values[1, 0] / 0.1) / exact_mean_time(0.1) - 1.0) < 0.1  # Kramers as eps -> 0
+
+# %% [markdown]
+# ## 3. The preconditioner changes the selected minimum
+# Covariance D(x) = 1 + (x - 3)^2 / 2: less noise near 3. The costs of plain SGD are int 2 L'/D. With P =
+# 1/sqrt(D) (sign-like) they are int 2 L'/sqrt(D), with P = 1/sqrt(D + L'^2) (RMSprop-like) int 2 L' sqrt(D +
+# L'^2)/D.
+
+# %%
+varied = QuarticWells(floor=1.0, curvature=0.5)
+systems = {
+    "plain SGD": (varied.system, 1.2),
+    "sign-like": (qpot.sign_like(varied.system), 1.6),
+    "RMSprop-like": (qpot.rmsprop_like(varied.system), 3.5),
+}
+grid = np.linspace(-1.5, 5.0, 6501)
+results = {}
+for name, (system, epsilon) in systems.items():
+    here = qpot.find_minima(system, [(-0.5, 4.5)])
+    V = qpot.transition_costs(system, here, bounds=[(-0.5, 4.5)])
+    selected = here[int(qpot.stationary_costs(V).argmin())].point[0]
+    # exact stationary density of a one-dimensional diffusion: exp(-phi/eps)/a with phi' = -2 b/a
+    a = system.covariance(grid[:, None])[:, 0, 0]
+    slope = -2.0 * system.drift(grid[:, None])[:, 0] / a
+    phi = np.append(0.0, np.cumsum(0.5 * (slope[1:] + slope[:-1]) * np.diff(grid)))
+    density = np.exp(-(phi - phi.min()) / epsilon) / a
+    density /= density.sum() * (grid[1] - grid[0])
+    chance = density[grid < varied.saddle].sum() * (grid[1] - grid[0])
+    ensemble = qpot.simulate_diffusion(
+        system,
+        epsilon=epsilon,
+        time_step=0.005,
+        steps=7_000,
+        start=np.repeat([[good], [bad]], 150, axis=0),
+        replicas=300,
+        record=50,
+        rng=2,
+    )
+    late = ensemble.points[ensemble.steps >= 3_000, :, 0]
+    shares = (late < varied.saddle).mean(axis=0)
+    error = shares.std(ddof=1) / np.sqrt(shares.size)
+    results[name] = (V.values, selected, density, late.ravel(), chance, shares.mean(), error)
+    print(
+        f"{name:13s} V(good to bad) {V.values[0, 1]:.4f}, V(bad to good) {V.values[1, 0]:.4f}: selects "
+        f"{selected:.3f}; "
+        f"share at 0.407, eps = {epsilon}: exact {chance:.3f}, simulated {shares.mean():.3f} +- {error:.3f}"
+    )
+    assert abs(shares.mean() - chance) < 4 * error + 0.02
+assert np.allclose(results["plain SGD"][0], varied.costs(), atol=1e-6)
+assert np.allclose(results["sign-like"][0], varied.costs(preconditioner="sign"), atol=1e-6)
+assert abs(results["plain SGD"][1] - bad) < 1e-6
+assert abs(results["sign-like"][1] - good) < 1e-6
+assert abs(results["RMSprop-like"][1] - good) < 1e-6
+
+# %%
+fig, axes = plt.subplots(2, 2, figsize=(13, 9), layout="constrained")
+colours = dict(zip(flows, [BLUE, VERMILION, GREEN, ORANGE], strict=True))
+ax = axes[0, 0]
+for name, s in steps.items():
+    ax.plot(np.arange(1, s.times.size), s.points[1:, 0], color=colours[name], lw=1.6, label=name)
+for x, text in ((bad, "bad minimum, L = 1.62"), (good, "good minimum, L = 0")):
+    ax.axhline(x, color="0.6", lw=0.8, ls="--", zorder=0)
+    ax.text(1.2, x - 0.16, text, color="0.3", fontsize="small")
+ax.set(
+    xscale="log",
+    xlabel="step (size 0.01)",
+    ylabel="x",
+    title="Only the bounded Polyak step leaves the trap",
+    ylim=(0, 4.2),
+)
+ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 0.2), fontsize="small")
+inset = ax.inset_axes((0.40, 0.28, 0.28, 0.22))
+inset.plot(np.arange(-30, 0), 1e3 * (steps["sign"].points[-30:, 0] - 3.0), ".-", color=VERMILION, lw=0.8)
+inset.set_title("sign: last 30 steps, 1000 (x - 3)", fontsize="x-small")
+inset.tick_params(labelsize="x-small")
+
+ax = plot_flow_loss(exact, ax=axes[0, 1])
+ax.axhline(1.62276, color="0.6", lw=0.8, ls="--", zorder=0)
+ax.set(title="Exact flows stop at x = 3, each by its own law", xlim=(0, 2.4))
+
+ax = axes[1, 0]
+fine = np.linspace(0.4, 1.05, 60)
+ax.plot(fine, [exact_mean_time(1 / b) for b in fine], color="black", lw=1.4, label="exact mean time")
+ax.plot(
+    fine,
+    prefactor * np.exp(costs.values[1, 0] * fine),
+    "--",
+    color=PURPLE,
+    lw=1.8,
+    label=f"Kramers, V = {costs.values[1, 0]:.3f}",
+)
+below = np.array(measured) - np.array(intervals)[:, 0]
+above = np.array(intervals)[:, 1] - np.array(measured)
+ax.errorbar(1 / epsilons, measured, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="simulated, 95%")
+ax.set(
+    yscale="log",
+    xlabel=r"$1/\varepsilon$",
+    ylabel="mean time from 3 to 0.407",
+    title="How long the escape from the bad minimum takes",
+)
+ax.legend(frameon=False)
+
+ax = axes[1, 1]
+for (name, (_, x, density, samples, *_)), colour in zip(list(results.items())[:2], [BLUE, VERMILION], strict=True):
+    counts, edges = np.histogram(samples, bins=60, range=(-1.0, 4.5), density=True)
+    ax.plot(0.5 * (edges[1:] + edges[:-1]), counts, ".", color=colour, ms=5)
+    ax.plot(grid, density, color=colour, lw=1.8, label=f"{name}: selects x = {x:.2f}")
+for x in (good, bad):
+    ax.axvline(x, color="0.6", lw=0.8, ls="--", zorder=0)
+ax.set(
+    xlim=(-1.2, 4.6),
+    xlabel="x",
+    ylabel="stationary density",
+    title="The preconditioner decides (dots: simulated)",
+)
+ax.legend(frameon=False, loc="upper center")
+fig.savefig(output / "flows.png", dpi=130)
+print(f"figure: {output / 'flows.png'}")

@@ -1,0 +1,313 @@
+"""Transition costs between all minima: V(i, j) with an error for every entry, and the paths behind them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import shortest_path
+
+from qpot._arrays import Array
+from qpot.basins import attractor_points
+from qpot.critical_points import Minimum, Saddle
+from qpot.legs import downhill_leg, joined, lagrangian_of, uphill_leg
+from qpot.methods import GeometricAction
+from qpot.parallel import check_executor, check_sendable, run_in_order
+from qpot.progress import ProgressLike, reporting
+from qpot.saddles import find_saddles
+from qpot.solution import PathSolution, SolveError, Status
+from qpot.system import System
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TransitionCosts:
+    """Costs V(i, j) of the noise from minimum i to minimum j.
+
+    Attributes
+    ----------
+    values : array (k, k)
+        Zero on the diagonal, inf where there is no route over the known saddles. A route through another minimum
+        costs the sum of its legs.
+    errors : array (k, k)
+        Error estimates of the entries, summed along routes; 0 on the diagonal and where there is no route.
+    direct : array (k, k)
+        Cost of the cheapest single leg over one saddle, zero diagonal; inf where no saddle connects the two minima.
+    paths : mapping (i, j) -> PathSolution
+        The cheapest single leg of every connected pair: uphill to the saddle, then the free descent.
+    minima : tuple of Minimum
+    saddles : tuple of Saddle
+    parallel : mapping (i, j) -> tuple of PathSolution
+        All uphill legs of a pair that several saddles connect, cheapest first.
+    """
+
+    values: Array
+    errors: Array
+    direct: Array
+    paths: Mapping[tuple[int, int], PathSolution]
+    minima: tuple[Minimum, ...]
+    saddles: tuple[Saddle, ...] = ()
+    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = field(default_factory=dict)
+
+    def route(self, i: int, j: int) -> tuple[int, ...]:
+        """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
+        k = len(self.minima)
+        for name, value in (("i", i), ("j", j)):
+            if not 0 <= value < k:
+                raise ValueError(f"{name}={value} is not a minimum; ids run from 0 to {k - 1}")
+        if not np.isfinite(self.values[i, j]):
+            return ()
+        _, before = shortest_path(_sparse_ready(self.direct), method="D", return_predecessors=True, indices=i)
+        nodes = [j]
+        while nodes[-1] != i:
+            nodes.append(int(before[nodes[-1]]))
+        return tuple(reversed(nodes))
+
+    def path(self, i: int, j: int) -> PathSolution:
+        """The cheapest path from minimum i to minimum j, all legs joined."""
+        nodes = self.route(i, j)
+        if len(nodes) < 2:
+            raise ValueError(f"there is no path from minimum {i} to {j}" if i != j else "i and j are the same minimum")
+        return joined([self.paths[a, b] for a, b in itertools.pairwise(nodes)])
+
+    def __repr__(self) -> str:
+        return f"TransitionCosts({len(self.minima)} minima, {len(self.paths)} direct routes)\n{self.table()}"
+
+    def table(self) -> str:
+        """The costs as text, one row for each starting minimum."""
+        k = len(self.minima)
+        rows = ["from \\ to " + "".join(f"{j:>24d}" for j in range(k))]
+        for i in range(k):
+            cells = []
+            for j in range(k):
+                if i == j:
+                    cells.append("0")
+                elif np.isfinite(self.values[i, j]):
+                    cells.append(f"{self.values[i, j]:.8g} +- {self.errors[i, j]:.1g}")
+                else:
+                    cells.append("no route")
+            rows.append(f"{i:>9d} " + "".join(f"{cell:>24s}" for cell in cells))
+        return "\n".join(rows)
+
+
+def transition_costs(
+    system: System,
+    minima: Sequence[Minimum],
+    *,
+    saddles: Sequence[Saddle] | None = None,
+    bounds: Any = None,
+    method: GeometricAction | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = None,
+) -> TransitionCosts:
+    """Costs of all transitions between minima, over their saddles.
+
+    Parameters
+    ----------
+    system : System
+    minima : sequence of Minimum
+        At least two, for example from `find_minima`.
+    saddles : sequence of Saddle, optional
+        With ``connects`` referring to ``minima``; searched for otherwise, within ``bounds``.
+    bounds : (low, high) pair for each coordinate, optional
+        Box of that search; by default that of the minima, widened on each side by its longest edge.
+    method : GeometricAction, optional
+    executor : concurrent.futures.Executor, optional
+        Runs the legs side by side; the result does not depend on it.
+    progress : callable, True, "auto" or None
+
+    Returns
+    -------
+    TransitionCosts
+
+    Raises
+    ------
+    ValueError
+        Fewer than two minima, repeated or not attracting ones, saddles that name unknown minima, singular covariance.
+    SolveError
+        If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished,
+        NaN where an answer is missing.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> case = qpot.gallery.separable_double_well(noise=(0.5, 2.0))
+    >>> minima = qpot.find_minima(case.system, case.bounds)
+    >>> qpot.transition_costs(case.system, minima).values.round(8)
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    if isinstance(minima, Minimum):
+        minima = (minima,)
+    points = attractor_points(minima, dimension=system.dimension)
+    k = points.shape[0]
+    if k < 2:
+        raise ValueError(
+            "minima holds one minimum only; transitions need at least two: widen the bounds of find_minima"
+        )
+    if not all(isinstance(m, Minimum) for m in minima):
+        raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+    for n, minimum in enumerate(minima):
+        if minimum.degenerate:
+            raise ValueError(
+                f"minima[{n}] = {minimum!r} has a flat direction: it is not isolated, or not quadratic; remove the "
+                "redundant parameter or add weight decay"
+            )
+    chosen = GeometricAction() if method is None else method
+    if not isinstance(chosen, GeometricAction):
+        raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
+    check_executor(executor)
+    lagrangian_of(system)  # refuses a covariance that is singular everywhere before any work is done
+    if saddles is None:
+        saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
+    sides = _sides(saddles, k)
+    tasks = [_Leg(system, points[home], saddles[n], sign, points[away], chosen) for home, away, n, sign in sides]
+    if executor is not None and tasks:
+        check_sendable(tasks[0], executor, what="the system")
+    finished: dict[int, PathSolution] = {}
+    failures: dict[int, SolveError] = {}
+    with reporting(progress, "transition costs") as report:
+        try:
+            for n, outcome in enumerate(run_in_order(_solve_leg, tasks, executor)):
+                if isinstance(outcome, SolveError):
+                    failures[n] = outcome
+                else:
+                    finished[n] = outcome
+                home, away, _, _ = sides[n]
+                report(n + 1, len(tasks), f"minimum {home} to {away}")
+        except KeyboardInterrupt as error:
+            partial = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
+            raise SolveError(
+                f"transition_costs was interrupted after {len(finished)} of {len(tasks)} legs",
+                status=Status.INTERRUPTED,
+                partial=partial,
+            ) from error
+    costs = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
+    if failures:
+        n, first = next(iter(failures.items()))
+        home, away, s, _ = sides[n]
+        raise SolveError(
+            f"{len(failures)} of {len(tasks)} legs failed, first from minimum {home} to {away} over the saddle "
+            f"{saddles[s]!r}: {first}; the others are in .partial",
+            status=first.status,
+            partial=costs,
+        ) from first
+    return costs
+
+
+@dataclass(frozen=True, eq=False)
+class _Leg:
+    """One side of one saddle; a value, so that it can be sent to another process."""
+
+    system: System
+    start: Array
+    saddle: Saddle
+    sign: float
+    end: Array
+    method: GeometricAction
+
+
+def _solve_leg(task: _Leg) -> PathSolution | SolveError:
+    """Uphill from the minimum to the saddle, then down its other side."""
+    direction = task.saddle.direction
+    try:
+        up = uphill_leg(
+            task.system,
+            task.start,
+            task.saddle.point,
+            method=task.method,
+            directions=direction[None],
+            end_is_fixed=True,
+            report=_quiet,
+        )
+        assert up is not None  # no limit was set
+        if not up.status.ok:
+            return SolveError(
+                f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up
+            )
+        down = downhill_leg(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
+    except SolveError as error:
+        return error
+    return joined([up, down])
+
+
+def _quiet(done: int, total: int, message: str) -> None:
+    del done, total, message
+
+
+def _around(points: Array) -> list[tuple[float, float]]:
+    lower, upper = points.min(axis=0), points.max(axis=0)
+    margin = float((upper - lower).max())
+    return list(zip((lower - margin).tolist(), (upper + margin).tolist(), strict=True))
+
+
+def _sides(saddles: Sequence[Saddle], k: int) -> list[tuple[int, int, int, float]]:
+    """(home, away, saddle, sign of the direction towards away) for both sides of every saddle between two minima."""
+    sides = []
+    for n, saddle in enumerate(saddles):
+        i, j = saddle.connects
+        for minimum in (i, j):
+            if minimum is not None and not 0 <= minimum < k:
+                raise ValueError(f"saddles[{n}] connects minimum {minimum}, but there are only {k} minima")
+        if i is None or j is None or i == j:
+            continue
+        sides += [(i, j, n, -1.0), (j, i, n, 1.0)]
+    return sides
+
+
+def _assembled(
+    k: int,
+    sides: Sequence[tuple[int, int, int, float]],
+    finished: Mapping[int, PathSolution],
+    minima: tuple[Minimum, ...],
+    saddles: tuple[Saddle, ...],
+) -> TransitionCosts:
+    direct = np.full((k, k), np.inf)
+    leg_errors = np.zeros((k, k))
+    groups: dict[tuple[int, int], list[PathSolution]] = {}
+    missing = []
+    for n, (home, away, _, _) in enumerate(sides):
+        if n in finished:
+            groups.setdefault((home, away), []).append(finished[n])
+        else:
+            missing.append((home, away))
+    paths = {}
+    for pair, solutions in groups.items():
+        solutions.sort(key=lambda s: s.action)
+        paths[pair] = solutions[0]
+        direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
+    values, errors = _routes(direct, leg_errors)
+    np.fill_diagonal(direct, 0.0)
+    for pair in missing:
+        values[pair] = errors[pair] = np.nan
+    return TransitionCosts(
+        values=values,
+        errors=errors,
+        direct=direct,
+        paths=paths,
+        minima=minima,
+        saddles=saddles,
+        parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
+    )
+
+
+def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
+    """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
+    k = direct.shape[0]
+    values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)
+    errors = np.zeros((k, k))
+    for i in range(k):
+        for j in np.argsort(values[i], kind="stable"):
+            if j != i and np.isfinite(values[i, j]):
+                errors[i, j] = errors[i, before[i, j]] + leg_errors[before[i, j], j]
+    return values, errors
+
+
+def _sparse_ready(direct: Array) -> Any:
+    """As a sparse matrix, in which a cost of zero is an edge and only inf is none."""
+    rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
+    return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)

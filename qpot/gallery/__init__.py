@@ -1,0 +1,52 @@
+"""Named systems whose answer is known: for tests, examples, and a first look at a new method.
+
+Every entry is a function that returns a `GalleryCase`. Quasi-potentials are in the library's convention: 1/2 in the
+action, a = sigma sigma^T, no epsilon, so that a = I and b = -grad L give 2 (L(x) - L(minimum)).
+"""
+
+from qpot.gallery.case import GalleryCase
+from qpot.gallery.double_wells import (
+    curved_valley,
+    embedded_double_well,
+    high_dimensional_well,
+    piecewise_minima,
+    rotated_well,
+    separable_double_well,
+    symmetric_minima,
+)
+from qpot.gallery.landscapes import egg_crate, four_wells, mueller_brown
+from qpot.gallery.non_gradient import consumer_resource, maier_stein, ornstein_uhlenbeck
+from qpot.gallery.one_dimensional import double_well, loss_noise_well, tilted_noise_well, two_depths
+
+__all__ = [
+    "GalleryCase",
+    "consumer_resource",
+    "curved_valley",
+    "double_well",
+    "egg_crate",
+    "embedded_double_well",
+    "four_wells",
+    "high_dimensional_well",
+    "loss_noise_well",
+    "maier_stein",
+    "mueller_brown",
+    "names",
+    "ornstein_uhlenbeck",
+    "piecewise_minima",
+    "rotated_well",
+    "separable_double_well",
+    "symmetric_minima",
+    "tilted_noise_well",
+    "two_depths",
+]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all cases.
+
+    Examples
+    --------
+    >>> "maier_stein" in names()
+    True
+    """
+    return tuple(name for name in __all__ if name not in ("GalleryCase", "names"))

@@ -1,0 +1,210 @@
+"""Two minima in two and more dimensions: what the covariance does to their balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.integrate import quad
+
+from qpot._arrays import Array, as_count, as_positive
+from qpot.covariance import rotated
+from qpot.finite_sums import embedded_double_well_sum
+from qpot.gallery.case import HU_ZHU_XIONG_HUAN, GalleryCase, diagonal, two_costs
+from qpot.system import System
+
+
+def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: float = 1.0) -> GalleryCase:
+    """L = (x^2 - 1)^2/4 + stiffness y^2/2 with covariance diag(noise): V = 1/(2 noise[0])."""
+    ax, ay = (as_positive(value, name="noise") for value in noise)
+    k = as_positive(stiffness, name="stiffness")
+
+    def quasipotential(x: Array) -> Array:
+        left = (x[:, 0] ** 2 - 1) ** 2 / 2
+        along = np.where(x[:, 0] < 0, left, 0.5 + np.where(x[:, 0] <= 1, 0.0, left))
+        return along / ax + k * x[:, 1] ** 2 / ay
+
+    return GalleryCase(
+        name="separable_double_well",
+        system=System.from_loss(
+            lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4 + k * x[:, 1] ** 2 / 2,
+            lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], k * x[:, 1]], axis=1),
+            np.diag([ax, ay]),
+            dimension=2,
+            hessian=lambda x: diagonal(np.stack([3 * x[:, 0] ** 2 - 1, np.full(len(x), k)], axis=1)),
+        ),
+        bounds=((-2.0, 2.0), (-1.5, 1.5)),
+        minima=np.array([[-1.0, 0.0], [1.0, 0.0]]),
+        saddles=np.array([[0.0, 0.0]]),
+        costs=two_costs(0.5 / ax, 0.5 / ax),
+        quasipotential=quasipotential,
+        parameters={"noise": noise, "stiffness": stiffness},
+    )
+
+
+def rotated_well(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1.8, 0.2)) -> GalleryCase:
+    """The separable double well with a rotated constant covariance: V = 1/(2 a_xx) exactly, by projection on x."""
+    a = rotated(angle, eigenvalues)
+    case = separable_double_well()
+    base = case.system
+    assert base.loss is not None
+    return GalleryCase(
+        name="rotated_well",
+        system=System.from_loss(base.loss, base.gradient, a, dimension=2, hessian=lambda x: -base.jacobian(x)),
+        bounds=case.bounds,
+        minima=case.minima,
+        saddles=case.saddles,
+        costs=two_costs(0.5 / a[0, 0], 0.5 / a[0, 0]),
+        parameters={"angle": angle, "eigenvalues": eigenvalues},
+    )
+
+
+def symmetric_minima(s: float = 0.5) -> GalleryCase:
+    """Two symmetric global minima; the noise is isotropic at the left and diag(1 + s, 1 - s) at the right one.
+
+    L = (x^2 - 1)^2/4 + y^2/2, covariance diag(1 + s h, 1 - s h) with h = (1 + tanh 2x)/2. x moves on its own, so
+    V = int 2 (x^3 - x)/(1 + s h) dx exactly: for s > 0 SGD selects the isotropic minimum, for s < 0 the anisotropic one.
+    """
+    if not -1.0 < s < 1.0:
+        raise ValueError(f"s must lie strictly between -1 and 1 (covariance diag(1 + s, 1 - s)), got {s!r}")
+
+    def covariance(x: Array) -> Array:
+        h = 0.5 * (1.0 + np.tanh(2.0 * x[:, 0]))
+        return diagonal(np.stack([1.0 + s * h, 1.0 - s * h], axis=1))
+
+    return _symmetric("symmetric_minima", covariance, _symmetric_costs(s), {"s": s})
+
+
+def embedded_double_well(s: float = 0.5) -> GalleryCase:
+    """`symmetric_minima` as a real finite sum of six samples whose gradient covariance is exactly the wanted one.
+
+    The samples are L +- sqrt(3) h_k with h an isometric embedding of the metric a(x) into three dimensions.
+    """
+    case = symmetric_minima(s)
+    return GalleryCase(
+        name="embedded_double_well",
+        system=System.from_finite_sum(embedded_double_well_sum(s)),
+        bounds=case.bounds,
+        minima=case.minima,
+        saddles=case.saddles,
+        costs=case.costs,
+        accuracy=1e-10,
+        reference=HU_ZHU_XIONG_HUAN,
+        parameters={"s": s},
+    )
+
+
+def piecewise_minima(s: float = 0.5) -> GalleryCase:
+    """`symmetric_minima` with a jump: covariance I for x < 0 and diag(1 + s, 1 - s) beyond; V = 1/2 and 1/(2 (1 + s))."""
+    if not -1.0 < s < 1.0:
+        raise ValueError(f"s must lie strictly between -1 and 1, got {s!r}")
+
+    def covariance(x: Array) -> Array:
+        right = (x[:, 0] > 0).astype(float)
+        return diagonal(np.stack([1.0 + s * right, 1.0 - s * right], axis=1))
+
+    return _symmetric("piecewise_minima", covariance, two_costs(0.5, 0.5 / (1.0 + s)), {"s": s})
+
+
+def curved_valley(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1.6, 0.4)) -> GalleryCase:
+    """Two symmetric minima in a curved valley under one constant covariance: still one side is selected.
+
+    L = (x^2 - 1)^2/4 + (y - 0.3 (1 - x^2))^2. No closed form; the costs are left open.
+    """
+
+    def gradient(x: Array) -> Array:
+        bend = x[:, 1] - 0.3 * (1 - x[:, 0] ** 2)
+        return np.stack([x[:, 0] ** 3 - x[:, 0] + 1.2 * x[:, 0] * bend, 2 * bend], axis=1)
+
+    return GalleryCase(
+        name="curved_valley",
+        system=System.from_loss(
+            lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4 + (x[:, 1] - 0.3 * (1 - x[:, 0] ** 2)) ** 2,
+            gradient,
+            rotated(angle, eigenvalues),
+            dimension=2,
+        ),
+        bounds=((-2.0, 2.0), (-1.0, 1.0)),
+        minima=np.array([[-1.0, 0.0], [1.0, 0.0]]),
+        saddles=np.array([[0.0, 0.3]]),
+        costs=None,
+        parameters={"angle": angle, "eigenvalues": eigenvalues},
+    )
+
+
+def high_dimensional_well(dimension: int = 10) -> GalleryCase:
+    """A double well in one of many turned coordinates, anisotropic constant noise: V = 1/2 at any dimension.
+
+    In turned coordinates u: L = (u_0^2 - 1)^2/4 + sum_i a_i u_i^2/2, a_i = 1 + (i mod 7)/3, covariance
+    diag(1 + (i mod 5)/4); the rotation is the Householder reflection with v_i = i + 1.
+    """
+    d = as_count(dimension, name="dimension", minimum=2)
+    v = np.arange(1.0, d + 1)
+    v /= np.linalg.norm(v)
+    index = np.arange(d)
+    stiff, noise = 1 + (index % 7) / 3, 1 + (index % 5) / 4
+    Q = np.eye(d) - 2 * np.outer(v, v)
+
+    def turned(x: Array) -> Array:
+        return np.asarray(x - 2 * (x @ v)[:, None] * v)
+
+    def loss(x: Array) -> Array:
+        u = turned(x)
+        return np.asarray((u[:, 0] ** 2 - 1) ** 2 / 4 + 0.5 * (u[:, 1:] ** 2 @ stiff[1:]))
+
+    def gradient(x: Array) -> Array:
+        u = turned(x)
+        g = u * stiff
+        g[:, 0] = u[:, 0] ** 3 - u[:, 0]
+        return turned(g)
+
+    def hessian(x: Array) -> Array:
+        diagonal = np.tile(stiff, (len(x), 1))
+        diagonal[:, 0] = 3 * turned(x)[:, 0] ** 2 - 1
+        return np.asarray((Q * diagonal[:, None, :]) @ Q, dtype=np.float64)
+
+    ends = np.stack([-Q[0], Q[0]])
+    order = np.lexsort(tuple(ends.T[::-1]))
+    return GalleryCase(
+        name="high_dimensional_well",
+        system=System.from_loss(loss, gradient, Q @ np.diag(noise) @ Q, dimension=d, hessian=hessian),
+        bounds=((-1.5, 1.5),) * d,
+        minima=ends[order],
+        saddles=np.zeros((1, d)),
+        costs=two_costs(0.5, 0.5),
+        quasipotential=None,
+        parameters={"dimension": dimension},
+    )
+
+
+def _symmetric(
+    name: str, covariance: Callable[[Array], Array], costs: Array, parameters: dict[str, Any]
+) -> GalleryCase:
+    base = separable_double_well()
+    assert base.system.loss is not None
+    system = System.from_loss(
+        base.system.loss,
+        base.system.gradient,
+        covariance,
+        dimension=2,
+        hessian=lambda x: -base.system.jacobian(x),
+    )
+    return GalleryCase(
+        name=name,
+        system=system,
+        bounds=base.bounds,
+        minima=base.minima,
+        saddles=base.saddles,
+        costs=costs,
+        accuracy=1e-10,
+        reference=HU_ZHU_XIONG_HUAN,
+        parameters=parameters,
+    )
+
+
+def _symmetric_costs(s: float) -> Array:
+    def slope(x: float) -> float:
+        return float(2 * (x**3 - x) / (1 + s * 0.5 * (1 + np.tanh(2 * x))))
+
+    return two_costs(quad(slope, -1, 0, epsabs=1e-13)[0], -quad(slope, 0, 1, epsabs=1e-13)[0])

@@ -1,0 +1,48 @@
+"""Method options: frozen values that check themselves, one class for each method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qpot._arrays import as_count, as_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometricAction:
+    """Minimum action over all speeds: spectral elements in time, Newton's method, adaptive mesh and time span.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative error asked of an action; between 1e-12 and 0.01.
+    max_iterations : int
+        Newton iterations on one mesh.
+    max_elements : int
+        Elements of degree 6 and 8 on one leg.
+    starts : int
+        Initial curves for one leg, besides those given: the straight line, the reversed relaxation from the end, and
+        curves bowed to different sides. All distinct minimisers are kept in ``PathSolution.alternatives``.
+
+    Notes
+    -----
+    The action functional and its geometric form are those of Heymann and Vanden-Eijnden, Comm. Pure Appl. Math. 61
+    (2008) 1052; minimising in time over a span that is lengthened until H = 0 holds avoids the singular
+    parametrisation at fixed points and handles foci. ``ARCHITECTURE.md`` and ``docs/paths.md`` tell how.
+
+    Examples
+    --------
+    >>> GeometricAction(tolerance=1e-7).starts
+    8
+    """
+
+    tolerance: float = 1e-9
+    max_iterations: int = 400
+    max_elements: int = 400
+    starts: int = 8
+
+    def __post_init__(self) -> None:
+        if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
+            raise ValueError(f"tolerance must lie between 1e-12 and 0.01, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.starts, name="starts")

@@ -1,0 +1,72 @@
+"""Rate prefactors of all transitions, from the paths behind their costs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot._arrays import Array
+from qpot.costs import TransitionCosts
+from qpot.rates import bouchet_reygner
+from qpot.solution import PathSolution, SolveError
+from qpot.system import System
+
+# Share of a leg's length that is left out next to its ends, where differences of nearly equal numbers would decide:
+# the formula continues the path linearly there. Two cuts must agree, or the prefactor is not trusted.
+_CUTS = (1e-3, 1e-2, 1e-4)
+_AGREEMENT = 0.03
+
+
+def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
+    """Prefactors A(i, j) of the rates A exp(-V / epsilon) between minima, (k, k).
+
+    Parameters
+    ----------
+    system : System
+    costs : TransitionCosts
+
+    Returns
+    -------
+    array (k, k)
+        Transitions per unit of SDE time, zero where no saddle connects the two minima. Paths that tie (several saddles
+        or several minimisers over one saddle) add up. NaN where the formula does not hold or its integration does not
+        come out the same for two cuts of the path, for example at a caustic or a degenerate saddle.
+
+    Notes
+    -----
+    F. Bouchet, J. Reygner, Ann. Henri Poincare 17 (2016) 3499; see `qpot.rates.bouchet_reygner`.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> case = qpot.gallery.double_well()
+    >>> costs = qpot.transition_costs(case.system, qpot.find_minima(case.system, case.bounds))
+    >>> np.allclose(rate_prefactors(case.system, costs)[0, 1], np.sqrt(2) / (2 * np.pi), rtol=1e-3)
+    True
+    """
+    k = len(costs.minima)
+    result = np.zeros((k, k))
+    for (i, j), path in costs.paths.items():
+        for leg in costs.parallel.get((i, j), (path,)):
+            if leg.action - path.action > leg.error + path.error:
+                continue
+            for tied in (leg, *leg.alternatives):
+                if tied.action - leg.action <= tied.error + leg.error:
+                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[0])
+    return result
+
+
+def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:
+    """The prefactor of one leg, or NaN where it cannot be trusted."""
+    x, p = leg.points[leg.uphill], leg.momenta[leg.uphill]
+    size = float(np.linalg.norm(saddle - minimum))
+    values: list[float] = []
+    for cut in _CUTS:
+        inner = (np.linalg.norm(x - minimum, axis=1) > cut * size) & (np.linalg.norm(x - saddle, axis=1) > cut * size)
+        try:
+            value = bouchet_reygner(system, x[inner], p[inner], minimum=minimum, saddle=saddle)
+        except (ValueError, SolveError):
+            continue
+        if any(abs(value - other) <= _AGREEMENT * other for other in values):
+            return values[0]
+        values.append(value)
+    return float("nan")

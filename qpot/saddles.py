@@ -1,0 +1,181 @@
+"""Saddles between minima: two searches, classification, and the minima that each connects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qpot._arrays import Array, as_bounds, as_count, as_rng
+from qpot.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.critical_points import (
+    FLAT,
+    SAME,
+    Minimum,
+    Saddle,
+    as_minimum,
+    hessian_at,
+    rest_points,
+    scattered,
+    tidy,
+)
+from qpot.progress import ProgressLike, reporting
+from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.system import System
+
+
+def find_saddles(
+    system: System,
+    minima: Sequence[Minimum],
+    bounds: Any,
+    *,
+    rng: np.random.Generator | int | None = None,
+    starts: int | None = None,
+    progress: ProgressLike = None,
+) -> tuple[Saddle, ...]:
+    """All saddles with one unstable direction that are found within a box, and which minima they connect.
+
+    Parameters
+    ----------
+    system : System
+    minima : sequence of Minimum
+        At least one, for example from `find_minima`.
+    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
+    rng : numpy.random.Generator or seed, optional
+    starts : int, optional
+        Number of starts of the Newton search for fixed points; as for `find_minima`.
+    progress : callable, True, "auto" or None
+
+    Returns
+    -------
+    tuple of Saddle
+        Sorted by the minima connected, then by coordinates. A saddle that connects a minimum with itself, or leads out
+        of the given minima, is kept and labelled.
+
+    Raises
+    ------
+    ValueError
+        For bad bounds, or minima that are empty, repeated or do not attract.
+
+    Notes
+    -----
+    Two searches: damped Newton iterations from scattered points and from the middles between minima; and trajectories
+    along the border between two basins (found by bisection between their minima), which run into the saddles on it and
+    so find them for any drift in any dimension. The two sides of the unstable direction are followed by the flow.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> well = qpot.gallery.separable_double_well().system
+    >>> minima = qpot.find_minima(well, [(-2, 2), (-1, 1)])
+    >>> qpot.find_saddles(well, minima, [(-2, 2), (-1, 1)])
+    (Saddle((0, 0), loss 0.25, connects minima 0 and 1),)
+    """
+    d = system.dimension
+    lower, upper = as_bounds(bounds, dimension=d)
+    attractors = attractor_points(minima, dimension=d)
+    generator = as_rng(rng)
+    n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+    with reporting(progress, "saddles") as report:
+        report(0, 3, "fixed points")
+        near = attracting_neighbourhoods(system, minima)
+        guesses = [scattered(lower, upper, n, generator), _middles(attractors)]
+        report(1, 3, "basin borders")
+        guesses.append(_border_states(system, attractors, near))
+        report(2, 3, "connections")
+        tolerant = NaNDrift(system)
+        roots, found = find_roots(tolerant, system.jacobian, np.concatenate(guesses), lower=lower, upper=upper)
+        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        candidates = roots[inside]
+        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
+        report(3, 3, "done")
+    saddles.sort(
+        key=lambda s: (
+            tuple(-1 if i is None else i for i in s.connects),
+            tuple(np.round((s.point - lower) / (upper - lower), 6)),
+        )
+    )
+    return tuple(saddles)
+
+
+def new_minima_beyond(
+    system: System, saddles: Sequence[Saddle], minima: Sequence[Minimum], lower: Array, upper: Array
+) -> list[Minimum]:
+    """Minima within the box that a side of a saddle leads to and that are not in the list yet."""
+    size = upper - lower
+    shift = 1e-4 * float(np.linalg.norm(size))
+    starts = [s.point + sign * shift * s.direction for s in saddles if None in s.connects for sign in (1.0, -1.0)]
+    if not starts:
+        return []
+    ends = rest_points(system, np.array(starts), lower, upper)
+    roots, found = find_roots(NaNDrift(system), system.jacobian, ends, lower=lower, upper=upper)
+    inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+    new: list[Minimum] = []
+    for root in roots[inside]:
+        known = [m.point for m in (*minima, *new)]
+        if min(np.linalg.norm((root - p) / size) for p in known) > 10 * SAME:
+            minimum = as_minimum(system, root)
+            if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
+                new.append(minimum)
+    return new
+
+
+def _middles(attractors: Array) -> Array:
+    i, j = np.triu_indices(attractors.shape[0], 1)
+    return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
+
+
+def _border_states(system: System, attractors: Array, near: Any) -> Array:
+    """Slowest points of trajectories that start on the border between two basins."""
+    i, j = np.triu_indices(attractors.shape[0], 1)
+    if i.size == 0:
+        return np.zeros((0, system.dimension))
+    pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
+    i, j = i[pairs], j[pairs]
+    weights = np.linspace(0.0, 1.0, 17)[:, None, None]
+    segments = (1 - weights) * attractors[i] + weights * attractors[j]  # (17, pairs, d)
+
+    def label(points: Array) -> Any:
+        return basin_of(system, points, attractors, neighbourhoods=near)
+
+    labels = label(segments.reshape(-1, system.dimension)).reshape(17, -1)
+    row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
+    if row.size == 0:
+        return np.zeros((0, system.dimension))
+    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
+    slowest = np.abs(np.linalg.eigvals(system.jacobian(attractors)).real).min()
+    drift = NaNDrift(system)
+    return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
+
+
+def _classified(system: System, points: Array, attractors: Array, near: Any, size: float) -> list[Saddle]:
+    saddles = []
+    for point in (tidy(p) for p in points):
+        hessian = hessian_at(system, point)
+        rates, vectors = np.linalg.eig(hessian)
+        flat = FLAT * np.abs(rates).max()
+        unstable = np.flatnonzero(rates.real < -flat)
+        if unstable.size != 1 or (np.abs(rates.real) <= flat).any():
+            continue
+        direction = vectors[:, unstable[0]].real
+        direction /= np.linalg.norm(direction)
+        shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction
+        sides = basin_of(system, np.array([point + shift, point - shift]), attractors, neighbourhoods=near)
+        ids: list[int | None] = [None if s < 0 else int(s) for s in sides]
+        first, second = ids
+        if first is None or (second is not None and second < first):
+            first, second, direction = second, first, -direction
+        saddles.append(
+            Saddle(
+                point=point,
+                connects=(first, second),
+                loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+                hessian=hessian,
+                rates=rates[np.lexsort((rates.imag, rates.real))],
+                direction=direction,
+                residual=float(np.linalg.norm(system.drift(point[None])[0])),
+            )
+        )
+    return saddles

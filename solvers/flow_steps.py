@@ -1,0 +1,44 @@
+"""One explicit Runge-Kutta step of order 1, 2 or 4 that keeps its stage points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Explicit tableaus (a, b): Euler, midpoint, classical Runge-Kutta. All weights b are >= 0: a sum over stages
+# of positive semidefinite matrices, weighted with b, stays positive semidefinite.
+_TABLEAUS: dict[int, tuple[Array, Array]] = {
+    1: (np.zeros((1, 1)), np.array([1.0])),
+    2: (np.array([[0.0, 0.0], [0.5, 0.0]]), np.array([0.0, 1.0])),
+    4: (
+        np.array([[0.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]),
+        np.array([1.0, 2.0, 2.0, 1.0]) / 6.0,
+    ),
+}
+
+ORDERS = tuple(_TABLEAUS)
+
+
+def stage_weights(order: int) -> Array:
+    """Weights ``(stages,)`` of the stages of a step, summing to 1."""
+    return _TABLEAUS[order][1].copy()
+
+
+def runge_kutta_step(velocity: Callable[[Array], Array], state: Array, step: float, order: int) -> tuple[Array, Array]:
+    """Advance ``state`` ``(m,)`` by ``step``; returns the new state and the stage points ``(stages, m)``.
+
+    A quantity q(t) = q(0) + int r(state) dt summed as ``step * sum_s weight_s r(stage_s)`` has the order of
+    the step.
+    """
+    a, b = _TABLEAUS[order]
+    n = b.size
+    stages = np.empty((n, state.size))
+    slopes = np.empty((n, state.size))
+    for s in range(n):
+        stages[s] = state + step * (a[s, :s] @ slopes[:s])
+        slopes[s] = velocity(stages[s])
+    return state + step * (b @ slopes), stages

@@ -1,0 +1,59 @@
+"""Options of the path solver and the statuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+
+import qpot
+from qpot import GeometricAction, SolveError, Status
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tolerance", 0.0),
+        ("tolerance", 1e-13),
+        ("tolerance", 0.1),
+        ("tolerance", float("nan")),
+        ("tolerance", "1e-6"),
+        ("max_iterations", 0),
+        ("max_elements", 8),
+        ("starts", 0),
+        ("starts", 2.5),
+    ],
+)
+def test_options_check_themselves(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        GeometricAction(**{name: value})
+
+
+def test_options_are_frozen_values_with_keywords_only() -> None:
+    assert GeometricAction(tolerance=1e-7) == GeometricAction(tolerance=1e-7)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GeometricAction().tolerance = 1.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        GeometricAction(1e-7)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_statuses_are_sentences(status: Status) -> None:
+    assert len(str(status)) > 20
+    assert status.ok == (status is Status.CONVERGED)
+
+
+def test_failures_travel_between_processes() -> None:
+    error = SolveError("no route", status=Status.NO_ROUTE, partial=(1, 2))
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, SolveError)
+    assert (str(again), again.status, again.partial) == ("no route", Status.NO_ROUTE, (1, 2))
+
+
+def test_a_solution_prints_what_matters() -> None:
+    case = qpot.gallery.maier_stein()
+    text = repr(qpot.minimum_action_path(case.system, (-1, 0), (1, 0)))
+    for piece in ("(-1, 0) to (1, 0)", "over", "action 0.34004140", "+-", "converged"):
+        assert piece in text

@@ -1,0 +1,48 @@
+"""Every example runs in a fresh process, keeps its own assertions, and draws its figure."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+
+# More than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example, counts for them.
+SLOW: set[str] = set()
+
+
+def _scripts() -> list[object]:
+    scripts = sorted(EXAMPLES.glob("*.py"))
+    return [
+        pytest.param(script, id=script.stem, marks=pytest.mark.slow if script.stem in SLOW else ())
+        for script in scripts
+    ]
+
+
+@pytest.mark.parametrize("script", _scripts())
+def test_example(script: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    figure = EXAMPLES / "output" / f"{script.stem}.png"
+    start = time.time()
+    # run from elsewhere: an example must not depend on the folder it is started in
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, f"{script.name} failed\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}"
+    assert run.stdout.strip(), f"{script.name} printed nothing"
+    assert figure.is_file(), f"{script.name} drew no {figure.relative_to(EXAMPLES)}"
+    assert figure.stat().st_mtime >= start - 2, f"{figure.relative_to(EXAMPLES)} is an old one"
+    assert not list(tmp_path.iterdir()), f"{script.name} wrote into the folder it was started in"
+
+
+def test_slow_examples_exist() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} >= SLOW

@@ -1,0 +1,68 @@
+"""Build a notebook from every example and run it.
+
+``python tools/notebooks.py [--output FOLDER] [--jobs N] [NAME ...]`` converts ``examples/NAME.py`` (all by default),
+executes the notebooks in ``examples/`` and writes them, with their output, to FOLDER (``build/notebooks``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import jupytext
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def build(script: Path, output: Path) -> tuple[float, str]:
+    """Convert and execute one script; returns seconds and, for a failed cell, its traceback (else "")."""
+    start = time.perf_counter()
+    notebook = jupytext.read(script)
+    # the interpreter that runs this tool, whatever kernels are registered on the machine
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(EXAMPLES)}}
+    )
+    failure = ""
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        failure = str(error)
+    finally:
+        jupytext.write(notebook, output / f"{script.stem}.ipynb")  # a failed one is kept to be looked at
+    return time.perf_counter() - start, failure
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Build and run the examples as notebooks.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="examples to build; all by default")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "notebooks")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks run side by side")
+    options = parser.parse_args(arguments)
+    scripts = [EXAMPLES / f"{name}.py" for name in options.names] or sorted(EXAMPLES.glob("*.py"))
+    for script in scripts:
+        if not script.is_file():
+            parser.error(f"{script} does not exist")
+    options.output.mkdir(parents=True, exist_ok=True)
+    failed = []
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = {pool.submit(build, script, options.output): script for script in scripts}
+        for job in as_completed(jobs):
+            seconds, failure = job.result()
+            print(f"{seconds:7.1f} s  {jobs[job].name}{'  FAILED' if failure else ''}", flush=True)
+            if failure:
+                failed.append(jobs[job].name)
+                print(failure, file=sys.stderr, flush=True)
+    print(f"{len(scripts) - len(failed)} of {len(scripts)} notebooks ran")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
