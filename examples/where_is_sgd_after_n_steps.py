@@ -142,9 +142,7 @@ ensemble = qpot.simulate_sgd(
 labels = np.searchsorted(saddles, ensemble.points[:, :, 0])
 simulated = np.array([np.bincount(row, minlength=k) / replicas for row in labels])
 
-print(
-    f"\nlearning rate {learning_rate}, mean steps: {steps_to_c:.0f} from A to C, {steps_to_e:.0f} from C to E"
-)
+print(f"\nlearning rate {learning_rate}, mean steps: {steps_to_c:.0f} from A to C, {steps_to_e:.0f} from C to E")
 for n, law, counted in zip(budgets, predicted, simulated, strict=True):
     print(f"{n:8d} steps  predicted {law.round(2)}  simulated {counted.round(2)}  -> {NAMES[law.argmax()]}")
 
@@ -173,18 +171,12 @@ landscape.plot(x, height, color="black", linewidth=2)
 width = 0.028 * np.sqrt(noise(x))
 landscape.fill_between(x, height - width, height + width, color="0.8", label="width: gradient noise (std)")
 for i in range(k):
-    landscape.plot(
-        minima[i], loss_at_minima[i], "o", color=colours[i], markersize=15, markeredgecolor="black"
-    )
-    landscape.annotate(
-        NAMES[i], (minima[i], loss_at_minima[i]), ha="center", va="center", color="white", weight="bold"
-    )
+    landscape.plot(minima[i], loss_at_minima[i], "o", color=colours[i], markersize=15, markeredgecolor="black")
+    landscape.annotate(NAMES[i], (minima[i], loss_at_minima[i]), ha="center", va="center", color="white", weight="bold")
 landscape.annotate("start", (0, loss_at_minima[0]), xytext=(0, -34), textcoords="offset points", ha="center",
                    arrowprops={"arrowstyle": "-"})  # fmt: skip
 landscape.annotate("lowest loss", (4, 0), xytext=(0, -32), textcoords="offset points", ha="center")
-landscape.annotate(
-    "least noise", (8, loss_at_minima[4]), xytext=(0, -32), textcoords="offset points", ha="center"
-)
+landscape.annotate("least noise", (8, loss_at_minima[4]), xytext=(0, -32), textcoords="offset points", ha="center")
 landscape.set(xlabel="parameter", ylabel="loss", ylim=(-0.12, 0.62), title="five minima")
 landscape.legend(loc="upper right", frameon=False)
 
@@ -198,9 +190,7 @@ diagram = training_time_diagram(
 plot_training_time(diagram, labels=NAMES, ax=diagram_ax)
 diagram_ax.plot([learning_rate] * 3, budgets, "o", color="black", markerfacecolor="white", markersize=9)
 for number, n in enumerate(budgets, 1):
-    diagram_ax.annotate(
-        f"{number}", (learning_rate, n), xytext=(9, -4), textcoords="offset points", weight="bold"
-    )
+    diagram_ax.annotate(f"{number}", (learning_rate, n), xytext=(9, -4), textcoords="offset points", weight="bold")
 diagram_ax.set_title("where SGD is (pale: not decided)")
 
 plot_disconnectivity(
