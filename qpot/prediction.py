@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
+from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
@@ -24,9 +25,6 @@ from qpot.solution import SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 
-# Two W that agree to this fraction of the largest cost are equal to rounding, whatever the error estimates say.
-_ROUNDING = 1e-12
-
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Prediction:
@@ -39,7 +37,7 @@ class Prediction:
     margin : float
         Gap of W between the best minimum and the runner-up; no epsilon in it.
     margin_error : float
-        Error of that gap, summed from the costs it depends on. A margin below it is a tie.
+        How much of that gap the errors of the costs can take away (`qpot.selection`). A margin below it is a tie.
     stationary_costs : array (k,)
         W(i) - min W, that is -epsilon log of the stationary weight of minimum i.
     stationary_errors : array (k,)
@@ -313,17 +311,12 @@ def prediction_from_costs(
     errors = np.zeros(k)
     for i in np.flatnonzero(np.isfinite(W)):
         errors[i] = sum(costs.errors[edge] for edge in w_graph(costs.values, int(i)).edges)
-    order = np.argsort(W, kind="stable")
-    best, second = order[0], order[1]
-    finite = costs.values[np.isfinite(costs.values)]
-    rounding = _ROUNDING * float(finite.max())
-    tied = W - W[best] <= errors + errors[best] + rounding
-    tied[best] = True
+    decision = selection(costs)
     return Prediction(
-        selected=tuple(int(i) for i in np.flatnonzero(tied)),
-        margin=float(W[second] - W[best]),
-        margin_error=float(errors[best] + errors[second] + rounding),
-        stationary_costs=W - W[best],
+        selected=decision.possible,
+        margin=decision.margin,
+        margin_error=decision.margin - decision.certain_margin,
+        stationary_costs=W,
         stationary_errors=errors,
         costs=costs,
         minima=costs.minima,
