@@ -207,3 +207,25 @@ def test_the_table_shows_values_with_errors() -> None:
     text = repr(qpot.transition_costs(CHAIN, minima))
     assert text.startswith("TransitionCosts(2 minima, 2 direct routes)")
     assert "4 +- " in text
+
+
+def test_paths_through_other_attractors_are_sums_of_legs() -> None:
+    # to a saddle of another basin, to a point of the third cell, to a point on the far slope of the next well
+    for end, expected in ((3 * np.pi, 8.0), (2.5 * np.pi, 6.0)):
+        path = qpot.minimum_action_path(CHAIN, [0.0], [end])
+        assert abs(path.action - expected) <= path.error
+        assert path.error < 1e-8
+        np.testing.assert_allclose(np.concatenate(path.via), [np.pi, 2 * np.pi], atol=1e-9)
+    well = qpot.gallery.separable_double_well()
+    path = qpot.minimum_action_path(well.system, (-1, 0), (1.5, 0.4))
+    assert abs(path.action - (0.5 + 1.25**2 / 2 + 0.16)) <= path.error
+    assert len(path.via) == 2
+
+
+def test_a_saddle_of_another_basin_in_two_dimensions() -> None:
+    case = qpot.gallery.four_wells()
+    assert case.costs is not None
+    # saddles[1] and [2] lie between the other three minima: the cost is that of the far corner
+    for k in (1, 2):
+        path = qpot.minimum_action_path(case.system, case.minima[0], case.saddles[k])
+        assert path.action == pytest.approx(case.costs[0, 3], rel=1e-9)
