@@ -26,7 +26,7 @@ def ring_loss(x: Array) -> Array:
 
 
 def ring_gradient(x: Array) -> Array:
-    g = 2 * ((x**2).sum(axis=1) - 1)[:, None] * x
+    g: Array = 2 * ((x**2).sum(axis=1) - 1)[:, None] * x
     g[:, 0] += 0.2 * x[:, 0] + 0.03
     g[:, 1] -= 0.2 * x[:, 1]
     return g
@@ -43,7 +43,7 @@ NOISY_RING = qpot.System.from_loss(ring_loss, ring_gradient, ring_covariance, di
 
 
 def chain_gradient(x: Array) -> Array:
-    return np.sin(x)
+    return np.asarray(np.sin(x), dtype=np.float64)
 
 
 CHAIN = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), chain_gradient, 1.0, dimension=1)
@@ -123,7 +123,7 @@ def test_serial_threads_and_processes_agree_bit_for_bit() -> None:
 
 def test_functions_that_cannot_be_sent_are_refused_with_the_way_out() -> None:
     minima = qpot.find_minima(CHAIN, [(-1.0, 7.0)])
-    with process_executor(1) as executor, pytest.raises(ValueError, match="top level of a module.*ThreadPoolExecutor"):
+    with process_executor(1) as executor, pytest.raises(ValueError, match=r"top level of a module.*ThreadPoolExecutor"):
         qpot.transition_costs(CHAIN, minima, executor=executor)
 
 
@@ -134,7 +134,7 @@ def test_a_failed_leg_keeps_the_finished_ones() -> None:
 
     # noise that jumps in the middle of one leg: that leg has no smooth minimiser, the others have
     def jumping(x: Array) -> Array:
-        return (1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1)))[:, None, None]
+        return np.asarray(1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1)), dtype=np.float64)[:, None, None]
 
     system = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), chain_gradient, jumping, dimension=1)
     with pytest.raises(SolveError, match=r"legs failed, first from minimum 1 to 2.*in \.partial") as caught:
@@ -189,8 +189,8 @@ def test_a_user_function_that_is_interrupted() -> None:
         qpot.transition_costs(system, minima, saddles=saddles, progress=arm)
     assert caught.value.status is Status.INTERRUPTED
     assert len(caught.value.partial.paths) == 1
+    armed[0] = False
     with pytest.raises(SolveError, match="minimum_action_path was interrupted") as caught:
-        armed[0] = False
         qpot.minimum_action_path(system, [0.0], [np.pi], progress=arm_at_once(armed))
     assert caught.value.status is Status.INTERRUPTED
 
