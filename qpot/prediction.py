@@ -233,8 +233,8 @@ def predict(
     ValueError
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
     SolveError
-        If fewer than two minima are found, if they are not connected, or if a path fails; ``.partial`` holds the minima
-        or costs that were finished.
+        If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
+        ``.partial`` holds the minima or costs that were finished.
 
     Examples
     --------
@@ -247,41 +247,49 @@ def predict(
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))
     lagrangian_of(system)  # a covariance that is singular everywhere is refused before any work
+    found: list[Minimum] = []
     with reporting(progress, "predict") as report:
-        if minima is None:
-            report(0, 4, "minima")
-            found = list(find_minima(system, box, rng=rng, starts=starts))
-        else:
-            found = list(minima)
-        if not all(isinstance(m, Minimum) for m in found):
-            raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-        if len(found) < 2 and minima is not None:
-            raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
-        report(1, 4, "saddles")
-        if saddles is None:
-            crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+        try:
             if minima is None:
-                # a saddle may lead to a minimum that the multi-start missed
-                for _ in range(5):
-                    missed = new_minima_beyond(system, crossings, found, lower, upper)
-                    if not missed:
-                        break
-                    found += missed
-                    crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
-        else:
-            crossings = list(saddles)
-        if len(found) < 2:
+                report(0, 4, "minima")
+                found = list(find_minima(system, box, rng=rng, starts=starts))
+            else:
+                found = list(minima)
+            if not all(isinstance(m, Minimum) for m in found):
+                raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+            if len(found) < 2 and minima is not None:
+                raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            report(1, 4, "saddles")
+            if saddles is None:
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                if minima is None:
+                    # a saddle may lead to a minimum that the multi-start missed
+                    for _ in range(5):
+                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        if not missed:
+                            break
+                        found += missed
+                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+            else:
+                crossings = list(saddles)
+            if len(found) < 2:
+                raise SolveError(
+                    f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
+                    "starts",
+                    status=Status.NO_ROUTE,
+                    partial=tuple(found),
+                )
+            report(2, 4, "paths")
+            costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
+            report(3, 4, "prefactors")
+            prefactors = rate_prefactors(system, costs)
+            report(4, 4, "done")
+        except KeyboardInterrupt as error:
             raise SolveError(
-                f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                "starts",
-                status=Status.NO_ROUTE,
+                f"predict was interrupted with {len(found)} minima found",
+                status=Status.INTERRUPTED,
                 partial=tuple(found),
-            )
-        report(2, 4, "paths")
-        costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-        report(3, 4, "prefactors")
-        prefactors = rate_prefactors(system, costs)
-        report(4, 4, "done")
+            ) from error
     population = None
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples

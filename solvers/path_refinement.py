@@ -80,6 +80,9 @@ def refine_path(
         total += outcome.iterations
         return outcome
 
+    # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
+    # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
+    inner = min(0.01 * tolerance, 1e-10)
     coarse = minimized(path, 1e-5, _PASSING)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
@@ -88,8 +91,8 @@ def refine_path(
         energy = _energy(lagrangian, path)
         path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
-        solved = minimized(path, 0.01 * tolerance, _PASSING)
-        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), 0.01 * tolerance)
+        solved = minimized(path, inner, _PASSING)
+        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
         rate = _tail_rate(slow_start, slow_end)
         tail = abs(_energy(lagrangian, checked.path)) / rate if rate > 0 else 0.0
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status

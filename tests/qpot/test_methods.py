@@ -36,7 +36,7 @@ def test_options_are_frozen_values_with_keywords_only() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         GeometricAction().tolerance = 1.0  # type: ignore[misc]
     with pytest.raises(TypeError):
-        GeometricAction(1e-7)  # type: ignore[misc]
+        GeometricAction(1e-7)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("status", list(Status))
