@@ -93,7 +93,8 @@ def from_graph(graph: Any, weight: str = "cost") -> tuple[Any, tuple[Any, ...]]:
     for i, j, cost in graph.edges(data=weight):
         if not is_number(cost) or not cost >= 0:
             raise ValueError(
-                f"the edge {i!r} -> {j!r} has {weight}={cost!r}, expected a number >= 0; pass weight= the name of the edge "
+                f"the edge {i!r} -> {j!r} has {weight}={cost!r}, expected a number >= 0; pass weight= the "
+                "name of the edge "
                 "attribute that holds the cost"
             )
         if i == j:
@@ -203,7 +204,8 @@ def loss_costs(losses: Any, saddles: Iterable[Any]) -> Any:
         i, j = as_state(i, L.size, name="saddles"), as_state(j, L.size, name="saddles")
         if not is_number(height) or not max(L[i], L[j]) <= height < math.inf:
             raise ValueError(
-                f"the saddle between {i} and {j} has loss {height!r}, expected a number not below those of the minima, "
+                f"the saddle between {i} and {j} has loss {height!r}, expected a number not below those of "
+                "the minima, "
                 f"{L[i]:g} and {L[j]:g}"
             )
         if i != j:

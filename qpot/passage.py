@@ -151,8 +151,9 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     >>> from qpot.passage import reactive_flux
     >>> costs = np.array([[0, 1, 1.2], [0.4, 0, 0.7], [0.8, 0.9, 0]])
     >>> flux = reactive_flux(costs, 0.1, source=0, target=2)
-    >>> {tuple(edge): share for edge, share in zip(flux.edges.tolist(), flux.share.round(3).tolist()) if share
-    > 0} {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
+    >>> shares = zip(flux.edges.tolist(), flux.share.round(3).tolist())
+    >>> {tuple(edge): share for edge, share in shares if share > 0}
+    {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
     """
     rates = Rates.of(costs, epsilon, prefactors)
     routes = rates.routes
@@ -178,7 +179,8 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     backward = _committor(reversed_rates, B, A)
     flux = product(product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads]))
     out_of_source = np.isin(tails, A)
-    rate_m, rate_e = add_at(np.zeros(out_of_source.sum(), dtype=np.int64), *(x[out_of_source] for x in flux), 1)
+    none = np.zeros(int(out_of_source.sum()), dtype=np.int64)
+    rate_m, rate_e = add_at(none, flux[0][out_of_source], flux[1][out_of_source], 1)
     share = to_floats(flux[0] / rate_m[0], flux[1] - rate_e[0])
     log_flux = logarithms(*flux)
     return ReactiveFlux(
@@ -289,7 +291,8 @@ def _leaving(rates: Rates, free: Integers, into: Any = None) -> Scaled:
     place[free] = np.arange(free.size)
     inside = place[routes.heads] >= 0
     out = (place[routes.tails] >= 0) & (~inside if into is None else into[routes.heads])
-    return add_at(place[routes.tails[out]], rates.mantissas[out], rates.exponents[out], free.size)
+    m, e = add_at(place[routes.tails[out]], rates.mantissas[out], rates.exponents[out], free.size)
+    return m, e
 
 
 def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> Any:
@@ -310,7 +313,8 @@ def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> An
 
 
 def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
-    """Minima off the targets from which these are reached with certainty, and those from which they are not."""
+    """Minima off the targets from which these are reached with certainty, and those from which they are "
+    "not."""
     blocked = np.zeros(routes.k, dtype=bool)
     blocked[list(T)] = True
     hopeless = np.flatnonzero(~_reaching(routes, T))
@@ -329,4 +333,4 @@ def _net(routes: Routes, share: Array) -> Array:
     returning = np.where(pairs[opposite] == back, total[opposite], 0.0)
     forward = total[place]
     positive = np.maximum(forward - returning, 0.0)
-    return np.divide(share * positive, forward, out=np.zeros_like(share), where=forward > 0)
+    return np.asarray(np.divide(share * positive, forward, out=np.zeros_like(share), where=forward > 0))

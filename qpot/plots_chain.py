@@ -1,4 +1,4 @@
-"""Pictures of the chain: graph, hierarchy of cycles, disconnectivity graphs, learning rate against training steps."""
+"""Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qpot.stationary_law import log_stationary_distribution
 from qpot.training_time import TrainingTimeDiagram
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999")
 
 
 def state_colours(k: int) -> list[Any]:
@@ -56,6 +56,7 @@ def plot_chain(
     matplotlib axes
     """
     import networkx as nx
+    from matplotlib.colors import to_rgb
 
     ax = _axes(ax)
     routes = as_routes(costs)
@@ -79,8 +80,9 @@ def plot_chain(
         connectionstyle="arc3,rad=0.14",
     )  # fmt: skip
     names = {i: str(i) if labels is None else labels[i] for i in range(routes.k)}
-    nx.draw_networkx_labels(graph, where, names, ax=ax, font_color="white", font_weight="bold")
     for i, (x, y) in where.items():
+        dark = np.dot(to_rgb(colours[i]), (0.3, 0.6, 0.1)) < 0.6
+        ax.text(x, y, names[i], color="white" if dark else "black", ha="center", va="center", weight="bold")
         ax.annotate(
             f"{math.exp(log_law[i]):.2g}",
             (x, y),
@@ -88,6 +90,7 @@ def plot_chain(
             textcoords="offset points",
             ha="center",
             fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
         )
     ax.set_title(
         rf"$\epsilon$ = {level:g}: area and number = stationary weight,"

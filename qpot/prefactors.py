@@ -6,7 +6,7 @@ import numpy as np
 
 from qpot._arrays import Array
 from qpot.costs import TransitionCosts
-from qpot.rates import bouchet_reygner
+from qpot.path_prefactor import bouchet_reygner
 from qpot.solution import PathSolution, SolveError
 from qpot.system import System
 

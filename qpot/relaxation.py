@@ -179,7 +179,8 @@ def _small(costs: Any, epsilon: float, prefactors: Any) -> Rates:
     rates = Rates.of(costs, epsilon, prefactors)
     if rates.routes.k > LARGEST:
         raise ValueError(
-            f"costs has {rates.routes.k} minima, more than the {LARGEST} for which a dense transition matrix is made; "
+            f"costs has {rates.routes.k} minima, more than the {LARGEST} for which a dense transition matrix "
+            "is made; "
             "metastable_state gives the answer for small epsilon, stationary_distribution that for long times"
         )
     return rates
@@ -188,7 +189,8 @@ def _small(costs: Any, epsilon: float, prefactors: Any) -> Rates:
 def _checked_time(log_time: Any) -> float:
     if not is_number(log_time) or math.isnan(log_time) or log_time == math.inf:
         raise ValueError(
-            f"log_time must be a number below infinity (epsilon times the logarithm of the time), got {log_time!r}; "
+            "log_time must be a number below infinity (epsilon times the logarithm of the time), got "
+            f"{log_time!r}; "
             "stationary_distribution is the law at infinite time"
         )
     return float(log_time)
@@ -200,12 +202,11 @@ def _resolvent(rates: Rates, step: Scaled) -> Array:
     m, e = product((rates.mantissas, rates.exponents), step)
     scaled = Rates(routes=rates.routes, epsilon=rates.epsilon, mantissas=m, exponents=e)
     solved = Elimination.of(scaled, np.arange(k), kill=from_floats(np.ones(k)))
-    return np.asarray(
-        resolvent_columns(
-            solved.states, solved.row_start, solved.columns, solved.column_start, solved.rows, solved.positions,
-            solved.m, solved.e, solved.total_m, solved.total_e,
-        )
+    R = resolvent_columns(
+        solved.states, solved.row_start, solved.columns, solved.column_start, solved.rows,
+        solved.positions, solved.m, solved.e, solved.total_m, solved.total_e,
     )  # fmt: skip
+    return np.asarray(R)
 
 
 def _at_time(rates: Rates, log_time: float, squarings: int) -> Array:

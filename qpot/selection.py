@@ -164,7 +164,8 @@ def _with_errors(routes: Routes, errors: Any) -> Routes:
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"errors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number >= 0, since there is a "
+            f"errors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number >= 0, since "
+            "there is a "
             "route; set the cost to infinity if the route is not known to exist"
         )
     return replace(routes, errors=np.ascontiguousarray(picked, dtype=float))
@@ -201,7 +202,8 @@ def _against(routes: Routes, i: int, contraction: Contraction | None = None, tre
 def _decisive(
     routes: Routes, best: int, rivals: list[int], contraction: Contraction
 ) -> tuple[tuple[int, int] | None, bool]:
-    """The cost to refine: one that decides if there is one, else the largest error on the two W-graphs in question."""
+    """The cost to refine: one that decides if there is one, else the largest error on the two W-graphs in "
+    "question."""
     errors = _errors(routes)
     own = set(contraction.in_tree(best))
     candidates: set[int] = set()

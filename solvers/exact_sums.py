@@ -114,8 +114,8 @@ def at_most(a, tolerance, b):  # type: ignore[no-untyped-def]
     left = 0.0
     right = 0.0
     unit = 1.0
-    for limb in range(first, min(b.size, first + 4)):
+    for limb in range(first, b.size):
         left += a[limb] * unit
         right += b[limb] * unit
         unit *= 2.3283064365386963e-10
-    return left <= tolerance * right and left > 0.0
+    return left <= tolerance * right

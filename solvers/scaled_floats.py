@@ -69,7 +69,7 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Sum."""
     if m1 == 0.0:
@@ -93,7 +93,7 @@ def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     return m, e
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Product."""
     m = m1 * m2
@@ -104,7 +104,7 @@ def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     return m, e
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Quotient; the divisor is not zero."""
     m = m1 / m2

@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def _imposed(Q, v, w, impose):  # type: ignore[no-untyped-def]
-    """Q with Q v = w imposed (symmetric), the rest unchanged; Q itself where v vanishes or without ``impose``."""
+    """Q with Q v = w imposed and the rest unchanged; Q itself if v = 0 or without ``impose``."""
     square = (v * v).sum()
     if square == 0.0 or not impose:
         return Q
