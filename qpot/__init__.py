@@ -2,7 +2,9 @@
 
 from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
+from qpot.certainty import selection
 from qpot.chain import WGraph, stationary_costs, w_graph
+from qpot.chain_graphs import as_graph, from_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -22,6 +24,7 @@ from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
+from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
 from qpot.prediction import Prediction, predict, prediction_from_costs
@@ -35,6 +38,7 @@ from qpot.prediction_models import (
     training_sum,
 )
 from qpot.progress import reporting
+from qpot.relaxation import occupation_after
 from qpot.saddles import find_saddles
 from qpot.separation import KKT, HardMargin, separate
 from qpot.sgd import FiniteSum
@@ -42,6 +46,7 @@ from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
+from qpot.training_time import training_time_diagram
 
 __version__ = "0.1.0"
 
@@ -84,31 +89,39 @@ __all__ = [
     "TrainingPath",
     "TransitionCosts",
     "WGraph",
+    "as_graph",
     "basin_of",
+    "committor",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
     "exit_times",
     "find_minima",
     "find_saddles",
+    "from_graph",
     "gallery",
     "gallery_companions",
+    "hitting_exponents",
     "integrate_flow",
     "least_squares_sum",
     "linear_model",
     "logistic_sum",
     "margin_flow",
     "margin_sum",
+    "mean_first_passage_times",
     "metastable_state",
     "minimum_action_path",
+    "occupation_after",
     "phase_retrieval_sum",
     "preconditioned",
     "predict",
     "prediction_from_costs",
     "quadratic_sum",
+    "reactive_flux",
     "reporting",
     "rmsprop_like",
     "second_moment",
+    "selection",
     "separate",
     "sign_like",
     "simulate_diffusion",
@@ -120,6 +133,7 @@ __all__ = [
     "tangent_kernel",
     "train_flow",
     "training_sum",
+    "training_time_diagram",
     "transition_costs",
     "w_graph",
 ]
