@@ -3,6 +3,7 @@
 from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
 from qpot.chain import WGraph, stationary_costs, w_graph
+from qpot.controllability import Controllability, controllability
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "Controllability",
     "CrossEntropy",
     "Cycle",
     "Ensemble",
@@ -85,6 +87,7 @@ __all__ = [
     "TransitionCosts",
     "WGraph",
     "basin_of",
+    "controllability",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
