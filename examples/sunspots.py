@@ -70,7 +70,8 @@ print(f"\nprediction: {time.perf_counter() - clock:.0f} s")
 names = [f"{period(m.point[0]):.2f} years" for m in prediction.minima]
 print("periods:", ", ".join(names))
 best = min(range(len(names)), key=lambda i: prediction.minima[i].loss)
-assert len(names) == 4 and abs(period(prediction.minima[best].point[0]) - 11.0) < 0.05
+assert len(names) == 4
+assert abs(period(prediction.minima[best].point[0]) - 11.0) < 0.05
 
 # %% [markdown]
 # ## What the box leaves out

@@ -15,7 +15,7 @@ from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
-from qpot.legs import lagrangian_of
+from qpot.legs import check_noise
 from qpot.methods import GeometricAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
@@ -246,7 +246,6 @@ def predict(
     """
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))
-    lagrangian_of(system)  # a covariance that is singular everywhere is refused before any work
     found: list[Minimum] = []
     with reporting(progress, "predict") as report:
         try:
@@ -259,6 +258,7 @@ def predict(
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
             report(1, 4, "saddles")
             if saddles is None:
                 crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
