@@ -5,6 +5,7 @@ from qpot.basins import basin_of
 from qpot.certainty import selection
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.chain_graphs import as_graph, from_graph
+from qpot.controllability import Controllability, controllability
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -52,6 +53,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "Controllability",
     "CrossEntropy",
     "Cycle",
     "Ensemble",
@@ -92,6 +94,7 @@ __all__ = [
     "as_graph",
     "basin_of",
     "committor",
+    "controllability",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.controllability import controllability, unreachable_reason
+from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.methods import GeometricAction
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
@@ -47,6 +49,17 @@ def lagrangian_of(system: System) -> DiffusionLagrangian:
         )
     except SingularCovarianceError as error:
         raise singular_covariance(error, anywhere=True) from error
+
+
+def check_noise(system: System, points: Array) -> None:
+    """Refuse a constant covariance that is singular and whose noise the drift does not carry everywhere."""
+    if system.constant_covariance is not None and singular_at(system, points[0]):
+        for point in points:
+            found = controllability(system, point)
+            if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
+                raise uncontrollable(found, point, everywhere=True)
+    elif system.constant_covariance is not None:
+        lagrangian_of(system)
 
 
 def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
@@ -147,11 +160,24 @@ def uphill_leg(
     ValueError
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
-    lagrangian = lagrangian_of(system)
+    degenerate = singular_at(system, start)
+    lagrangian = None if degenerate else lagrangian_of(system)
     slow_start = slow_rate(system, start, name="start")
     slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
     no_directions = np.zeros((0, start.size))
     own = initial_curves(system, start, end, no_directions if directions is None else directions, method.starts)
+    if lagrangian is None:
+        return hypoelliptic_leg(
+            system,
+            start,
+            end,
+            [*curves, *own],
+            slow_start=slow_start,
+            slow_end=slow_end,
+            method=method,
+            report=report,
+            below=below,
+        )
     iterations = 0
     coarse: list[action_minimization.Minimization] = []
     failure: Exception | None = None

@@ -10,6 +10,7 @@ import numpy as np
 from qpot._arrays import Array, as_point, as_points, format_point
 from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
+from qpot.hypoelliptic import certainly_no_path
 from qpot.methods import GeometricAction
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import PathSolution, SolveError, Status
@@ -57,7 +58,9 @@ def minimum_action_path(
     Raises
     ------
     ValueError
-        If ``start`` does not attract, the covariance is singular on the way, or a user function returns NaN.
+        If ``start`` does not attract, a user function returns NaN, or the covariance is singular and the drift does
+        not carry the noise into every direction. A singular covariance whose noise is carried everywhere (momentum,
+        for example) is solved exactly; where certainly no path exists the action is inf and ``.reason`` tells why.
     SolveError
         If the tolerance was not met (with the best path in ``.partial``), or there is no route.
 
@@ -82,6 +85,9 @@ def minimum_action_path(
     source = _attractor(system, source, distance)
     if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
         return _resting(source, method)
+    nothing = certainly_no_path(system, source, target, method)
+    if nothing is not None:
+        return nothing
     curves = [] if initial is None else [_initial_curve(initial, source, target)]
     with reporting(progress, "minimum action path") as report:
         partial: PathSolution | None = None

@@ -27,6 +27,7 @@ class Status(Enum):
     )
     NON_FINITE = "a user function returned NaN or infinity on the way; restrict the bounds or repair the function"
     SINGULAR = "the covariance is singular on the way; use an exact degenerate method or add an explicit floor"
+    UNREACHABLE = "no path leads there: the noise cannot push that way, so the cost is infinite; .reason tells why"
     INTERRUPTED = "interrupted; what was finished is in .partial"
 
     def __str__(self) -> str:
@@ -35,7 +36,7 @@ class Status(Enum):
     @property
     def ok(self) -> bool:
         """Whether the result can be used as it is."""
-        return self is Status.CONVERGED
+        return self in (Status.CONVERGED, Status.UNREACHABLE)
 
 
 class SolveError(RuntimeError):
@@ -95,6 +96,8 @@ class PathSolution:
         Fixed points on the way: saddles, and attractors between two of them.
     alternatives : tuple of PathSolution
         Other local minimisers found for the same end points, dearer ones, for a single leg.
+    reason : str
+        Why the action is infinite, where it is; empty otherwise.
     """
 
     points: Array
@@ -109,6 +112,7 @@ class PathSolution:
     uphill: NDArray[np.bool_]
     via: tuple[Array, ...] = ()
     alternatives: tuple[PathSolution, ...] = field(default=())
+    reason: str = ""
 
     @property
     def start(self) -> Array:
@@ -125,5 +129,5 @@ class PathSolution:
         other = f", {len(self.alternatives)} dearer" if self.alternatives else ""
         return (
             f"PathSolution({format_point(self.start)} to {format_point(self.end)}{over}: action {self.action:.10g} "
-            f"+- {self.error:.1g}, {self.status.name.lower()}{other})"
+            f"+- {self.error:.1g}, {self.status.name.lower()}{other}{': ' if self.reason else ''}{self.reason})"
         )
