@@ -38,9 +38,8 @@ def minimum_action_path(
         An attracting fixed point; polished by Newton's method if it is one to about three digits.
     end : array (d,), Minimum or Saddle
         A saddle: one uphill leg, reached in infinite time, after others if it borders another basin only. Another
-        attractor: uphill legs to saddles, each followed by
-        the free descent; through a third attractor the legs' costs add. Any other point: an uphill leg of its own, or
-        over a saddle if that is cheaper.
+        attractor: uphill legs to saddles, each followed by the free descent; through a third attractor the legs' costs
+        add. Any other point: an uphill leg of its own, or over a saddle or through an attractor if that is cheaper.
     method : GeometricAction, optional
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
