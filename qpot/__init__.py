@@ -5,7 +5,6 @@ from qpot.basins import basin_of
 from qpot.certainty import selection
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.chain_graphs import as_graph, from_graph
-from qpot.controllability import Controllability, controllability
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -39,6 +38,7 @@ from qpot.prediction_models import (
     training_sum,
 )
 from qpot.progress import reporting
+from qpot.reachable_directions import Controllability, controllability
 from qpot.relaxation import occupation_after
 from qpot.saddles import find_saddles
 from qpot.separation import KKT, HardMargin, separate

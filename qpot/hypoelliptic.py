@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.controllability import Controllability, controllability, unreachable_reason
 from qpot.covariance import RANK_TOLERANCE, check_semidefinite
 from qpot.methods import GeometricAction
+from qpot.reachable_directions import Controllability, controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, hamiltonian_path, path_refinement
 from qpot.solvers.elements import ElementPath

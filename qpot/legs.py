@@ -9,9 +9,9 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.controllability import controllability, unreachable_reason
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.methods import GeometricAction
+from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
 from qpot.solvers.elements import ElementPath
