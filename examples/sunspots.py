@@ -201,7 +201,7 @@ ax.plot(*path.via[0][1:], "X", color="white", markeredgecolor="black", markersiz
 ax.set_xlabel("a (cosine amplitude)")
 ax.set_ylabel("b (sine amplitude)")
 ax.legend(loc="lower right", fontsize=9)
-ax.set_title(f"The route from {names[1]} to {names[2]}: the wave dies down, turns, and grows again", fontsize=12)
+ax.set_title(f"Route from {names[1]} to {names[2]}: the wave shrinks,\nturns its phase, and grows again", fontsize=12)
 
 ax = axes[1, 1]
 for k, rate in enumerate(RATES):
@@ -218,7 +218,9 @@ ax.set_yscale("log")
 ax.set_xticks(range(len(names)), [f"{i}: {name}" for i, name in enumerate(names)])
 ax.set_ylabel("steps until another period is reached")
 ax.legend(fontsize=9)
-ax.set_title("How long SGD stays: the order of the three strong periods is predicted", fontsize=12)
+ax.set_title(
+    "How long SGD stays: the order of the three strong\nperiods is predicted, and for 1 and 2 the number", fontsize=12
+)
 output = HERE / "output"
 output.mkdir(exist_ok=True)
 figure.savefig(output / "sunspots.png", dpi=110)
