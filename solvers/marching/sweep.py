@@ -36,8 +36,14 @@ COUNTS = 8
 SPARSE = 0.7
 # A ray that was of no use over this many radii runs in the wake of others and is dropped.
 IDLE_LENGTH = 2.5
+# The way upstream may lead this far away from the neighbour, in radii; beyond, its linear map means nothing.
+DETOUR = 20.0
+# A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
+TRIES = 4
+# A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
+REST = 0.1
 # A new ray starts where it was this close to its neighbour, in radii.
-UPSTREAM = 0.25
+UPSTREAM = 0.03
 # Sheets closer than this fraction of the change of V over the patch are one sheet ...
 SAME_SHEET = 1e-4
 # ... and a ray that lies higher by more than this fraction on most of its nodes is not the cheapest path.
@@ -284,6 +290,7 @@ def sweep(
     value,
     distance,
     owner,
+    tries,
     records,
     parents,
     idle,
@@ -333,8 +340,9 @@ def sweep(
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if distance[node] <= near:
+            if distance[node] <= near or tries[node] >= TRIES:
                 continue
+            tries[node] += 1
             source = records[owner[node]]
             j2 = node % n2
             j1 = (node // n2) % n1
@@ -346,7 +354,7 @@ def sweep(
                     period = shape[i] * spacing[i]
                     dx[i] -= period * np.round(dx[i] / period)
             best = upstream(
-                records, parents, owner[node], dx, UPSTREAM * near, 3.0 * far, 100000, shift, medium, work, velocity, d
+                records, parents, owner[node], dx, UPSTREAM * near, DETOUR * near, 100000, shift, medium, work, velocity, d
             )
             if parents[best] < 0:
                 # the way of the linear flow back into the core of the source's patch
@@ -378,6 +386,8 @@ def sweep(
                 new, new[d], record, G, half, medium, spacing, near, far, value, distance, owner, keys, items, counts, exits, d
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
+            p, q, t = curvature_norms(source, d)
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
             continue
         y[:] = records[item]
         reset_propagator(y, d)
@@ -388,9 +398,14 @@ def sweep(
                 continue
         speed = metric_norm(G, k1, d)
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
-        # rays that come to rest at an equilibrium have said all they know
-        if not speed * dt > 0.02 * near:
-            continue
+        if not speed > REST * near * rate:
+            # so close to an equilibrium; rays that are still slowing down come to rest there
+            turn = 0.0
+            for i in range(d):
+                for j in range(d):
+                    turn += k1[i] * work[9][i, j] * k1[j]
+            if not turn > 0.0:
+                continue
         runge_kutta_step(y, k1, dt, new, stages, medium, work)
         finite = True
         for i in range(n):
