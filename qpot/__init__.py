@@ -8,6 +8,9 @@ from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
+from qpot.field import quasipotential
+from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
+from qpot.field_solution import FieldSolution
 from qpot.finite_sums import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -16,6 +19,7 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.grid import Grid
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
 from qpot.prediction import Prediction, predict, prediction_from_costs
@@ -30,13 +34,17 @@ from qpot.system import System
 __version__ = "0.1.0"
 
 __all__ = [
+    "CharacteristicJets",
     "Cycle",
     "Ensemble",
     "ExitTimes",
+    "FieldSolution",
     "FiniteSum",
     "GeometricAction",
+    "Grid",
     "Minimum",
     "Occupation",
+    "OrderedLineIntegral",
     "PathSolution",
     "Prediction",
     "Saddle",
@@ -60,6 +68,7 @@ __all__ = [
     "predict",
     "prediction_from_costs",
     "quadratic_sum",
+    "quasipotential",
     "reporting",
     "simulate_diffusion",
     "simulate_sgd",

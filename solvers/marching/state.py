@@ -19,7 +19,7 @@ from qpot.solvers.marching.sweep import FINISHED, HEAP_FULL, RECORDS_FULL, sweep
 Array = NDArray[np.float64]
 
 # Radius of a patch in cells (geometric mean of the spacings).
-NEAR_CELLS = 4.0
+NEAR_CELLS = 3.0
 # Nodes out to this many radii get provisional values, from which new rays are aimed.
 FAR_RATIO = 1.5
 # Longest step of a ray in radii.
