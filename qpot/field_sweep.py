@@ -21,6 +21,7 @@ from qpot.field_source import (
 from qpot.grid import Grid
 from qpot.progress import ProgressCallback
 from qpot.solution import Status
+from qpot.solvers.marching.bridge import bridge
 from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.gradients import node_gradients
 from qpot.solvers.marching.state import (
@@ -42,6 +43,8 @@ _SLICE = 20000
 _PATCH, _CORE = 2.0 / 3.0, 1.0 / 3.0
 # Longest straight pieces, in cells, when the few nodes that rays left open are filled in.
 _FILL_RADIUS = 4
+# Gaps of up to this many nodes to either side are bridged, if the provisional value agrees within this fraction.
+_SPAN, _AGREEMENT = 6, 0.03
 # Orders of the method and of the halved grid in the error estimate: (2^4 - 1), with a safety factor of two.
 _RICHARDSON = 7.5
 
@@ -163,8 +166,26 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     if interrupted:
         level = min(float(state.exits[0]), float(state.keys[0]) if state.counts[0] else np.inf)
         return _Result(value, gradient, near, level, True), source
-    result = _marched(run, medium, value, gradient, near, _FILL_RADIUS, float(state.exits[0]))
+    closed = bridge(
+        value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
+    )
+    result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, float(state.exits[0]))
+    _prefer_polynomials(state, result)
     return result, source
+
+
+def _prefer_polynomials(state: SweepState, result: _Result) -> None:
+    """Where a line integral and the polynomial of a distant head agree, the polynomial is of higher order."""
+    filled = np.flatnonzero(~result.near & np.isfinite(result.value) & (state.owner >= 0))
+    if filled.size == 0:
+        return
+    change = state.near * np.linalg.norm(result.gradient[filled], axis=1)
+    agree = np.abs(state.value[filled] - result.value[filled]) <= _AGREEMENT * change
+    nodes = filled[agree]
+    result.value[nodes] = state.value[nodes]
+    wanted = np.zeros(result.value.size, dtype=bool)
+    wanted[nodes] = True
+    node_gradients(state.records, state.owner, wanted, state.medium, result.gradient)
 
 
 def _advance(run: FieldRun, state: SweepState) -> None:

@@ -290,3 +290,75 @@ def project_momentum(y, medium, work, velocity, d):
         for i in range(d):
             p[i] -= H * velocity[i] / square
     return True
+
+
+@njit(cache=True, nogil=True)
+def project_jets(y, dy, direction, d):
+    """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
+
+    ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down towards a saddle magnify errors of Q and T along themselves by the
+    square and the cube of the slowdown; the part along the ray is not free but follows from p' and Q'.
+    """
+    oq = 2 * d + 1
+    ot = oq + d * d
+    speed = 0.0
+    for i in range(d):
+        speed += dy[i] * dy[i]
+    speed = np.sqrt(speed)
+    if speed == 0.0:
+        return
+    m = direction
+    for i in range(d):
+        m[i] = dy[i] / speed
+    # Q: replace the row and column along m by w = p' / |x'|
+    mw = mqm = 0.0
+    for i in range(d):
+        mw += m[i] * dy[d + 1 + i] / speed
+        for j in range(d):
+            mqm += m[i] * y[oq + i * d + j] * m[j]
+    for i in range(d):
+        for j in range(i, d):
+            qi = qj = 0.0
+            for k in range(d):
+                qi += y[oq + i * d + k] * m[k]
+                qj += y[oq + j * d + k] * m[k]
+            wi, wj = dy[d + 1 + i] / speed - qi, dy[d + 1 + j] / speed - qj
+            # all changes come from the old Q: collect them where dy holds Y', which is not needed any more
+            dy[oq + d * d + d * d * d + i * d + j] = wi * m[j] + wj * m[i] - (mw - mqm) * m[i] * m[j]
+    for i in range(d):
+        for j in range(i, d):
+            change = dy[oq + d * d + d * d * d + i * d + j]
+            y[oq + i * d + j] += change
+            if i != j:
+                y[oq + j * d + i] += change
+    # T: the same in three indices, with W = Q' / |x'| - T[., ., m]
+    mmm = 0.0
+    for i in range(d):
+        for j in range(d):
+            s = dy[oq + i * d + j] / speed
+            for k in range(d):
+                s -= y[ot + (i * d + j) * d + k] * m[k]
+            dy[ot + i * d + j] = s
+            mmm += m[i] * s * m[j]
+    for i in range(d):
+        s = 0.0
+        for j in range(d):
+            s += dy[ot + i * d + j] * m[j]
+        dy[ot + d * d + i] = s
+    for i in range(d):
+        for j in range(i, d):
+            for k in range(j, d):
+                change = (
+                    m[i] * dy[ot + j * d + k] + m[j] * dy[ot + i * d + k] + m[k] * dy[ot + i * d + j]
+                    - m[i] * m[j] * dy[ot + d * d + k]
+                    - m[i] * m[k] * dy[ot + d * d + j]
+                    - m[j] * m[k] * dy[ot + d * d + i]
+                    + m[i] * m[j] * m[k] * mmm
+                )  # fmt: skip
+                value = y[ot + (i * d + j) * d + k] + change
+                y[ot + (i * d + j) * d + k] = value
+                y[ot + (i * d + k) * d + j] = value
+                y[ot + (j * d + i) * d + k] = value
+                y[ot + (j * d + k) * d + i] = value
+                y[ot + (k * d + i) * d + j] = value
+                y[ot + (k * d + j) * d + i] = value

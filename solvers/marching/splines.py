@@ -13,30 +13,71 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MINIMUM_NODES = 5  # a not-a-knot condition looks at five coefficients
+MINIMUM_NODES = 7  # both not-a-knot conditions and a tridiagonal system between them
 
 
-def _axis_operator(n: int, periodic: bool) -> Array:
-    """Matrix from ``n`` samples at equally spaced nodes to ``n + 2`` (periodic: ``n + 3``) B-spline coefficients."""
-    if periodic:
-        collocation = np.zeros((n, n))
-        index = np.arange(n)
-        collocation[index, index] = 4.0 / 6.0
-        collocation[index, (index - 1) % n] += 1.0 / 6.0
-        collocation[index, (index + 1) % n] += 1.0 / 6.0
-        inverse = np.linalg.inv(collocation)
-        return inverse[(np.arange(n + 3) - 1) % n]
-    system = np.zeros((n + 2, n + 2))
-    index = np.arange(n)
-    system[index + 1, index] = 1.0 / 6.0
-    system[index + 1, index + 1] = 4.0 / 6.0
-    system[index + 1, index + 2] = 1.0 / 6.0
-    # not-a-knot: the third derivative is continuous across the first and the last inner node
-    system[0, :5] = [1.0, -4.0, 6.0, -4.0, 1.0]
-    system[-1, -5:] = [1.0, -4.0, 6.0, -4.0, 1.0]
-    right = np.zeros((n + 2, n))
-    right[index + 1, index] = 1.0
-    return np.linalg.solve(system, right)
+# Pole of the B-spline recursion; its 60th power is below rounding, so a periodic sum may stop there.
+_POLE = np.sqrt(3.0) - 2.0
+_PERIODIC_TERMS = 60
+
+
+@njit(cache=True, nogil=True)
+def _solve_axis(f, c, factors):
+    """Coefficients ``c`` (lead, n + 2, trail) from samples ``f`` (lead, n, trail), not-a-knot at both ends.
+
+    Eliminating the outer coefficients from the not-a-knot condition leaves c_1 = (8 f_1 - f_0 - f_2) / 6, and a
+    tridiagonal system with known ends for the rest.
+    """
+    lead, n, trail = f.shape
+    for a in range(lead):
+        for t in range(trail):
+            c[a, 2, t] = (8.0 * f[a, 1, t] - f[a, 0, t] - f[a, 2, t]) / 6.0
+            c[a, n - 1, t] = (8.0 * f[a, n - 2, t] - f[a, n - 1, t] - f[a, n - 3, t]) / 6.0
+        # forward elimination for c_2 .. c_{n-3}, stored one place further
+        for i in range(2, n - 2):
+            w = factors[i]
+            for t in range(trail):
+                right = 6.0 * f[a, i, t] - c[a, i, t]
+                if i == n - 3:
+                    right -= c[a, n - 1, t]
+                c[a, i + 1, t] = right * w
+        for i in range(n - 4, 1, -1):
+            w = factors[i]
+            for t in range(trail):
+                c[a, i + 1, t] -= w * c[a, i + 2, t]
+        for t in range(trail):
+            c[a, 1, t] = 6.0 * f[a, 1, t] - 4.0 * c[a, 2, t] - c[a, 3, t]
+            c[a, 0, t] = 6.0 * f[a, 0, t] - 4.0 * c[a, 1, t] - c[a, 2, t]
+            c[a, n, t] = 6.0 * f[a, n - 2, t] - 4.0 * c[a, n - 1, t] - c[a, n - 2, t]
+            c[a, n + 1, t] = 6.0 * f[a, n - 1, t] - 4.0 * c[a, n, t] - c[a, n - 1, t]
+
+
+def _elimination_factors(n: int) -> Array:
+    """Inverse pivots of the tridiagonal system (1, 4, 1)."""
+    factors = np.zeros(n)
+    pivot = 4.0
+    for i in range(2, n - 2):
+        factors[i] = 1.0 / pivot
+        pivot = 4.0 - factors[i]
+    return factors
+
+
+def _periodic_axis(f: Array) -> Array:
+    """Coefficients (lead, n + 3, trail) from samples (lead, n, trail) on a periodic axis, by the two-sided recursion."""
+    n = f.shape[1]
+    forward = np.empty_like(f)
+    last = np.zeros_like(f[:, 0])
+    for i in range(-_PERIODIC_TERMS, n):
+        last = 6.0 * f[:, i % n] + _POLE * last
+        if i >= 0:
+            forward[:, i] = last
+    c = np.empty_like(f)
+    last = np.zeros_like(f[:, 0])
+    for i in range(n + _PERIODIC_TERMS, -1, -1):
+        last = _POLE * (last - forward[:, i % n])
+        if i < n:
+            c[:, i] = last
+    return c[:, (np.arange(n + 3) - 1) % n]
 
 
 def spline_coefficients(samples: Array, periodic: tuple[bool, ...]) -> Array:
@@ -56,12 +97,14 @@ def spline_coefficients(samples: Array, periodic: tuple[bool, ...]) -> Array:
     """
     coefficients = np.ascontiguousarray(samples, dtype=np.float64)
     for axis, wraps in enumerate(periodic):
-        n = coefficients.shape[axis]
-        operator = _axis_operator(n, wraps)
-        lead = int(np.prod(coefficients.shape[:axis]))
-        flat = coefficients.reshape(lead, n, -1)
-        new = np.matmul(operator, flat)
-        coefficients = new.reshape(*coefficients.shape[:axis], new.shape[1], *coefficients.shape[axis + 1 :])
+        before, n, after = coefficients.shape[:axis], coefficients.shape[axis], coefficients.shape[axis + 1 :]
+        flat = coefficients.reshape(int(np.prod(before)), n, int(np.prod(after)))
+        if wraps:
+            new = _periodic_axis(flat)
+        else:
+            new = np.empty((flat.shape[0], n + 2, flat.shape[2]))
+            _solve_axis(flat, new, _elimination_factors(n))
+        coefficients = new.reshape(*before, new.shape[1], *after)
     return np.ascontiguousarray(coefficients)
 
 

@@ -15,6 +15,7 @@ from numba import njit
 from qpot.solvers.marching.characteristics import (
     covariance_at,
     make_workspace,
+    project_jets,
     project_momentum,
     reset_propagator,
     rhs,
@@ -40,7 +41,7 @@ FINISHED, SLICE_DONE, RECORDS_FULL, HEAP_FULL = 0, 1, 2, 3
 # A ray that was of no use over this many radii runs in the wake of others and is dropped.
 IDLE_LENGTH = 2.5
 # A new ray starts where it was this close to its neighbour, in radii.
-UPSTREAM = 0.03
+UPSTREAM = 0.1
 # The way upstream may lead this far away from the neighbour, in radii; beyond, its linear map means nothing.
 DETOUR = 20.0
 # A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
@@ -195,12 +196,20 @@ def sweep(
                 outside = outside or excess > near
         if outside:
             continue
+        rhs(new, k1, medium, work)
+        project_jets(new, k1, velocity, d)
         record = counts[RECORDS]
         records[record] = new
         parents[record] = item
+        wake[record] = wake[item]
         counts[RECORDS] += 1
+        p, q, t = curvature_norms(new, d)
+        if new[d] + 2.0 * (p + q * near) * near < wake[item]:
+            # still where others have been before
+            idle[record] = 0.0
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
+            continue
         if medium[6]:
-            sample(new[:d], medium, work)
             covariance_at(medium, work, A, d)
             if not noise_metric(A, G, half, d):
                 continue
@@ -209,10 +218,8 @@ def sweep(
         )
         if 2 * lost > seen and seen > 0:
             continue
-        p, q, t = curvature_norms(new, d)
         if trust_radius(p, q, t, near) < 0.5 * near:
             continue
-        wake[record] = wake[item]
         idle[record] = 0.0 if gained > 0 or new[d] < wake[item] else idle[item] + speed * dt
         if idle[record] < IDLE_LENGTH * near:
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
