@@ -41,7 +41,7 @@ FINISHED, SLICE_DONE, RECORDS_FULL, HEAP_FULL = 0, 1, 2, 3
 # A ray that was of no use over this many radii runs in the wake of others and is dropped.
 IDLE_LENGTH = 2.5
 # A new ray starts where it was this close to its neighbour, in radii.
-UPSTREAM = 0.1
+UPSTREAM = 0.06
 # The way upstream may lead this far away from the neighbour, in radii; beyond, its linear map means nothing.
 DETOUR = 20.0
 # A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
@@ -171,7 +171,7 @@ def sweep(
                 continue
         speed = metric_norm(G, k1, d)
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
-        if not speed > REST * near * rate:
+        if y[d] > wake[item] and not speed > REST * near * rate:
             # so close to an equilibrium; rays that are still slowing down come to rest there
             turn = 0.0
             for i in range(d):
