@@ -19,6 +19,7 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.global_field import GlobalField, global_quasipotential
 from qpot.grid import Grid
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
@@ -41,6 +42,7 @@ __all__ = [
     "FieldSolution",
     "FiniteSum",
     "GeometricAction",
+    "GlobalField",
     "Grid",
     "Minimum",
     "Occupation",
@@ -60,6 +62,7 @@ __all__ = [
     "find_minima",
     "find_saddles",
     "gallery",
+    "global_quasipotential",
     "least_squares_sum",
     "logistic_sum",
     "metastable_state",

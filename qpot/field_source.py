@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 from qpot._arrays import Array, as_point, as_points, format_point
 from qpot.grid import Grid
@@ -196,26 +197,21 @@ def _settled_on_cycle(system: System, curve: Array) -> tuple[Array, float]:
         raise ValueError("source: the drift vanishes on the closed curve; pass its equilibrium as one point instead")
     guess = length / speed
     x = np.array(curve[0])
-    period = guess
-    for _ in range(60):
+    for _ in range(20):
+        settled = solve_ivp(flow, (0.0, 10.0 * guess), x, rtol=1e-11, atol=1e-13)
+        x = np.asarray(settled.y[:, -1], dtype=np.float64)
         b = flow(0.0, x)
-
-        def section(t: float, z: Array, origin: Array = x, direction: Array = b) -> float:
-            # the start itself is no return
-            return float(direction @ (z - origin)) if t > 0.3 * guess else -1.0
-
-        section.terminal = True  # type: ignore[attr-defined]
-        section.direction = 1.0  # type: ignore[attr-defined]
-        found = solve_ivp(flow, (0.0, 4.0 * guess), x, events=section, rtol=1e-11, atol=1e-13, max_step=0.1 * guess)
-        if found.t_events is None or len(found.t_events[0]) == 0:
+        orbit = solve_ivp(flow, (0.0, 4.0 * guess), x, rtol=1e-11, atol=1e-13, dense_output=True)
+        times = np.linspace(0.0, 4.0 * guess, 4001)
+        ahead = (orbit.sol(times) - x[:, None]).T @ b
+        close = np.linalg.norm(orbit.sol(times) - x[:, None], axis=0) < 0.1 * length
+        hits = np.flatnonzero((ahead[:-1] < 0) & (ahead[1:] >= 0) & close[1:])
+        if hits.size == 0:
             break
-        new = np.asarray(found.y_events[0][0], dtype=np.float64)
-        moved = float(np.linalg.norm(new - x))
-        period = float(found.t_events[0][0])
-        x = new
-        if moved < 1e-11 * length:
-            off = np.linalg.norm(curve - x, axis=1).min()
-            if off > 0.25 * length:
+        first = int(hits[0])
+        period = float(brentq(lambda t, o=orbit, z=x, v=b: v @ (o.sol(t) - z), times[first], times[first + 1], xtol=1e-14))
+        if np.linalg.norm(orbit.sol(period) - x) < 1e-9 * length:
+            if np.linalg.norm(curve - x, axis=1).min() > 0.25 * length:
                 break
             return x, period
     raise ValueError(

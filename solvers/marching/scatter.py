@@ -45,12 +45,12 @@ def trust_radius(p, q, t, radius):
 
 
 @njit(cache=True, nogil=True)
-def scatter(y, level, record, G, half, medium, spacing, near, far, value, distance, owner, keys, items, counts, exits, d):
+def scatter(y, level, record, G, half, medium, spacing, near, far, width, value, distance, owner, keys, items, counts, exits, d):
     """Write the polynomial of head ``y`` onto the nodes within ``far``; returns (newly near, nodes lost to lower sheets, nodes seen)."""
     lower, shape, periodic = medium[1], medium[3], medium[4]
     p, q, t = curvature_norms(y, d)
     trusted = trust_radius(p, q, t, far)
-    reach = min(far, trusted)
+    reach = min(far, trusted, width)
     first = np.zeros(3, np.int64)
     last = np.zeros(3, np.int64)
     for i in range(d):

@@ -27,6 +27,8 @@ STRIDE_RATIO = 0.75
 # Longest step times fastest rate, per square root of the radius over half the box: the error per e-folding then
 # falls as the square of the radius and the error of V near the source, itself O(radius^2), as its fourth power.
 PHASE = 0.8
+# The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
+OVERRUN = 3.0
 
 
 @dataclass
@@ -50,6 +52,7 @@ class SweepState:
     far: float
     stride: float
     phase: float
+    overrun: float
     value: Array
     distance: NDArray[np.float32]
     owner: NDArray[np.int32]
@@ -58,6 +61,7 @@ class SweepState:
     parents: NDArray[np.int32]
     idle: Array
     wake: Array
+    width: Array
     keys: Array
     items: NDArray[np.int64]
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(COUNTS, np.int64))
@@ -113,6 +117,7 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
         far=FAR_RATIO * near,
         stride=STRIDE_RATIO * near,
         phase=PHASE * float(np.sqrt(near / half_box)),
+        overrun=OVERRUN * near / half_box,
         value=np.full(nodes, np.inf),
         distance=np.full(nodes, np.inf, np.float32),
         owner=np.full(nodes, -1, np.int32),
@@ -121,6 +126,7 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
         parents=np.full(capacity, -1, np.int32),
         idle=np.zeros(capacity),
         wake=np.zeros(capacity),
+        width=np.ones(capacity),
         keys=np.zeros(capacity + 4096),
         items=np.zeros(capacity + 4096, np.int64),
     )
@@ -132,6 +138,7 @@ def _grow_records(state: SweepState) -> None:
     state.parents = np.concatenate([state.parents, np.full(more, -1, np.int32)])
     state.idle = np.concatenate([state.idle, np.zeros(more)])
     state.wake = np.concatenate([state.wake, np.zeros(more)])
+    state.width = np.concatenate([state.width, np.ones(more)])
 
 
 def _grow_heap(state: SweepState) -> None:
@@ -163,7 +170,7 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     y = state.records[record]
     before = state.owner == record
     scatter(
-        y, y[d], record, G, half, state.medium, state.spacing, radius, FAR_RATIO * radius,
+        y, y[d], record, G, half, state.medium, state.spacing, radius, FAR_RATIO * radius, FAR_RATIO * radius,
         state.value, state.distance, state.owner, state.keys, state.items, state.counts, state.exits, d,
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before
@@ -181,9 +188,9 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
     """Run the sweep for at most ``max_steps`` labels; True when it is finished."""
     while True:
         status = sweep(
-            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop,
+            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
-            state.wake, state.keys, state.items, state.counts, state.exits, max_steps, state.dimension,
+            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps, state.dimension,
         )  # fmt: skip
         if status == RECORDS_FULL:
             _grow_records(state)

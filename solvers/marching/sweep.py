@@ -33,7 +33,7 @@ from qpot.solvers.marching.scatter import (
     scatter,
     trust_radius,
 )
-from qpot.solvers.marching.stencil import metric_norm, noise_metric
+from qpot.solvers.marching.stencil import determinant, metric_norm, noise_metric
 from qpot.solvers.marching.upstream import pull_back, upstream
 
 # Why `sweep` returned.
@@ -46,10 +46,35 @@ UPSTREAM = 0.06
 DETOUR = 20.0
 # A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
 TRIES = 4
+# Where rays have drawn together by some factor a polynomial is good over a width smaller by it, times this slack.
+SLACK = 4.0
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
-REST = 0.1
+REST = 0.4
 # A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
 WALK = 100000
+
+
+@njit(cache=True, nogil=True)
+def speed_of(dy, d):
+    """Length of the first ``d`` entries."""
+    s = 0.0
+    for i in range(d):
+        s += dy[i] * dy[i]
+    return np.sqrt(s)
+
+
+@njit(cache=True, nogil=True)
+def side_stretch(new, before, after, d):
+    """How much wider the bundle of rays across the ray has become over a step, (d-1)-th root of its section's ratio.
+
+    The volume of a bundle changes by det Y, its length by the ratio of the speeds.
+    """
+    o = 2 * d + 1 + d * d + d * d * d
+    Y = new[o : o + d * d].reshape((d, d))
+    if not before > 0.0:
+        return 1.0
+    ratio = abs(determinant(Y, d)) * before / max(after, 1e-300)
+    return ratio if d == 2 else np.sqrt(ratio)
 
 
 @njit(cache=True, nogil=True)
@@ -61,6 +86,7 @@ def sweep(
     stride,
     phase,
     stop,
+    overrun,
     value,
     distance,
     owner,
@@ -69,6 +95,7 @@ def sweep(
     parents,
     idle,
     wake,
+    width,
     keys,
     items,
     counts,
@@ -107,7 +134,8 @@ def sweep(
             return RECORDS_FULL
         if counts[HEAP_SIZE] + room + 2 >= keys.shape[0]:
             return HEAP_FULL
-        if keys[0] > min(exits[0], stop):
+        # a little further than the exit: the last nodes below it need rays on their far side
+        if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
         key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
         counts[STEPS] += 1
@@ -149,6 +177,7 @@ def sweep(
             # it cannot find anything before it comes up to this level
             idle[record] = 0.0
             wake[record] = key
+            width[record] = 1.0
             counts[RECORDS] += 1
             if medium[6]:
                 sample(new[:d], medium, work)
@@ -156,7 +185,7 @@ def sweep(
                 if not noise_metric(A, G, half, d):
                     continue
             scatter(
-                new, new[d], record, G, half, medium, spacing, near, far, value, distance, owner, keys, items, counts, exits, d
+                new, new[d], record, G, half, medium, spacing, near, far, far, value, distance, owner, keys, items, counts, exits, d
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
             p, q, t = curvature_norms(source, d)
@@ -179,6 +208,7 @@ def sweep(
                     turn += k1[i] * work[9][i, j] * k1[j]
             if not turn > 0.0:
                 continue
+        before = speed_of(k1, d)
         runge_kutta_step(y, k1, dt, new, stages, medium, work)
         finite = True
         for i in range(n):
@@ -202,6 +232,7 @@ def sweep(
         records[record] = new
         parents[record] = item
         wake[record] = wake[item]
+        width[record] = min(1.0, width[item] * side_stretch(new, before, speed_of(k1, d), d))
         counts[RECORDS] += 1
         p, q, t = curvature_norms(new, d)
         if new[d] + 2.0 * (p + q * near) * near < wake[item]:
@@ -213,8 +244,9 @@ def sweep(
             covariance_at(medium, work, A, d)
             if not noise_metric(A, G, half, d):
                 continue
+        reach = min(far, SLACK * width[record] * near)
         gained, lost, seen = scatter(
-            new, y[d], record, G, half, medium, spacing, near, far, value, distance, owner, keys, items, counts, exits, d
+            new, y[d], record, G, half, medium, spacing, near, far, reach, value, distance, owner, keys, items, counts, exits, d
         )
         if 2 * lost > seen and seen > 0:
             continue
