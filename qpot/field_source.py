@@ -15,6 +15,7 @@ from qpot.solvers.local_quadratic import cubic_at_equilibrium, quadratic_at_attr
 from qpot.solvers.marching.characteristics import (
     component,
     make_workspace,
+    project_jets,
     reset_propagator,
     rhs,
     runge_kutta_step,
@@ -154,7 +155,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     dt = period / steps
     n = state_size(2)
     work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
-    y, new = np.zeros(n), np.zeros(n)
+    y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
     y[:2] = start
     b = system.drift(start[None])[0]
     normal = np.array([-b[1], b[0]]) / np.linalg.norm(b)
@@ -169,12 +170,17 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
             runge_kutta_step(y, k1, dt, new, stages, medium, work)
             # on the cycle V and p stay zero; rounding must not grow there
             new[2:5] = 0.0
+            rhs(new, k1, medium, work)
+            k1[3:5] = 0.0
+            project_jets(new, k1, direction, 2)
             y[:] = new
+        # the last head of the round is the first again, up to the integrator's error in the phase
+        y[:2] = start
         change = np.abs(y[5:17] - before).max() / max(1e-300, float(np.abs(y[5:17]).max()))
         before = y[5:17].copy()
         if not np.isfinite(y).all() or float(np.abs(y[5:9]).max()) > 1e12:
             break
-        if change < 1e-10:
+        if change < 1e-9:
             # the head before the first is the last one of the round, so its propagator belongs to that step
             heads[0, 17:] = y[17:]
             parents = np.roll(np.arange(steps, dtype=np.int32), 1)

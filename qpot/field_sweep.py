@@ -43,6 +43,8 @@ _SLICE = 20000
 _PATCH, _CORE = 2.0 / 3.0, 1.0 / 3.0
 # Longest straight pieces, in cells, when the few nodes that rays left open are filled in.
 _FILL_RADIUS = 4
+# Values this many radii around a saddle are looked at when the sweep goes over it.
+_CLEAR = 4.0
 # Gaps of up to this many nodes to either side are bridged, if the provisional value agrees within this fraction.
 _SPAN, _AGREEMENT = 6, 0.03
 # Orders of the method and of the halved grid in the error estimate: (2^4 - 1), with a safety factor of two.
@@ -284,23 +286,58 @@ def _other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poi
             # nothing starts from a repeller that does not go over a saddle cheaper; degenerate points are left to the march
             continue
         Q, T, a = local_jets(medium, x, saddle=bool((rates > 0).any()))
+        if (rates > 0).any():
+            _clear_beyond(run, state, x)
+        # provisional values from before say nothing about what starts here
+        void = (state.distance > state.near) & (state.value >= level)
+        state.value[void], state.distance[void], state.owner[void], state.tries[void] = np.inf, np.inf, -1, 0
         head = equilibrium_head(x, level, Q, T)
         first = add_records(state, head[None], np.array([-1], np.int32), np.array([_CORE * state.near]))
         write_patch(state, first, _PATCH * state.near, a)
         _advance(run, state)
 
 
+def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
+    """Forget values close to a saddle on its far side.
+
+    Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
+    below the saddle's level; no path gets there for less than that level.
+    """
+    grid = run.grid
+    rates, left = np.linalg.eig(run.system.jacobian(saddle[None])[0].T)
+    across = np.real(left[:, int(np.argmax(rates.real))])
+    node = int(np.ravel_multi_index(tuple(_nearest(grid, saddle)), grid.shape))
+    side = float(across @ _offset(grid, state.records[state.owner[node]][None, : grid.dimension], saddle)[0])
+    offset = _offset(grid, grid.points(), saddle)
+    far = (np.linalg.norm(offset, axis=1) < _CLEAR * state.near) & (np.sign(side) * (offset @ across) < 0.0)
+    state.value[far] = np.inf
+    state.distance[far] = np.inf
+    state.owner[far] = -1
+    state.tries[far] = 0
+
+
+def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    index = np.rint((x - grid.lower) / grid.spacing).astype(np.int64)
+    return np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
+
+
+def _offset(grid: Grid, points: Array, origin: Array) -> Array:
+    """``points - origin``, the short way round on periodic axes."""
+    offset = points - origin
+    for i, wraps in enumerate(grid.periodic):
+        if wraps:
+            period = float(grid.upper[i] - grid.lower[i])
+            offset[:, i] -= period * np.round(offset[:, i] / period)
+    return offset
+
+
 def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
     """V at a point from the head that the nearest node belongs to; inf where no ray has come near."""
-    index = np.rint((x - grid.lower) / grid.spacing).astype(np.int64)
-    index = np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
-    node = int(np.ravel_multi_index(tuple(index), grid.shape))
+    node = int(np.ravel_multi_index(tuple(_nearest(grid, x)), grid.shape))
     if state.owner[node] < 0 or not state.distance[node] <= state.near:
         return float("inf")
     head = state.records[state.owner[node]]
-    dx = x - head[: grid.dimension]
-    period = np.where(grid.periodic, grid.upper - grid.lower, np.inf)
-    dx = dx - np.where(np.isfinite(period), np.round(dx / period) * np.where(np.isfinite(period), period, 1.0), 0.0)
+    dx = _offset(grid, x[None], head[: grid.dimension])[0]
     return float(taylor_value(head, dx, grid.dimension)[0])
 
 

@@ -45,7 +45,7 @@ def trust_radius(p, q, t, radius):
 
 
 @njit(cache=True, nogil=True)
-def scatter(y, level, record, G, half, medium, spacing, near, far, width, value, distance, owner, keys, items, counts, exits, d):
+def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, width, value, distance, owner, keys, items, counts, exits, d):
     """Write the polynomial of head ``y`` onto the nodes within ``far``; returns (newly near, nodes lost to lower sheets, nodes seen)."""
     lower, shape, periodic = medium[1], medium[3], medium[4]
     p, q, t = curvature_norms(y, d)
@@ -78,6 +78,14 @@ def scatter(y, level, record, G, half, medium, spacing, near, far, width, value,
                 r = metric_norm(G, dx, d)
                 if r > reach:
                     continue
+                # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
+                ahead = turned = 0.0
+                for i in range(d):
+                    ahead += velocity[i] * dx[i]
+                    for j in range(d):
+                        turned += dx[i] * R[i, j] * dx[j]
+                if ahead > 0.0 and ahead + turned < 0.0:
+                    continue
                 j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
                 node = (j0 * n1 + j1) * n2 + j2
                 old_r = distance[node]
@@ -87,7 +95,8 @@ def scatter(y, level, record, G, half, medium, spacing, near, far, width, value,
                     continue
                 if r <= near:
                     seen += 1
-                if not fresh:
+                # a good value replaces a provisional one, whichever is lower
+                if not fresh and (r > near or old_r <= near):
                     wide = max(r, old_r)
                     tolerance = scale + 0.1 * t * wide * wide * wide / 6.0
                     if V > value[node] + tolerance:

@@ -46,10 +46,14 @@ UPSTREAM = 0.06
 DETOUR = 20.0
 # A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
 TRIES = 4
+# A ray is dropped where more than this part of its nodes has cheaper paths; beside a saddle up to a half has.
+LOST = 0.8
 # Where rays have drawn together by some factor a polynomial is good over a width smaller by it, times this slack.
 SLACK = 4.0
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
 REST = 0.4
+# The same for a ray that has not yet come up to its level; it turned about a focus if it was not much closer.
+DEEP_REST = 0.02
 # A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
 WALK = 100000
 
@@ -184,8 +188,9 @@ def sweep(
                 covariance_at(medium, work, A, d)
                 if not noise_metric(A, G, half, d):
                     continue
+            rhs(new, k1, medium, work)
             scatter(
-                new, new[d], record, G, half, medium, spacing, near, far, far, value, distance, owner, keys, items, counts, exits, d
+                new, new[d], record, k1, work[9], G, half, medium, spacing, near, far, far, value, distance, owner, keys, items, counts, exits, d
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
             p, q, t = curvature_norms(source, d)
@@ -200,7 +205,8 @@ def sweep(
                 continue
         speed = metric_norm(G, k1, d)
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
-        if y[d] > wake[item] and not speed > REST * near * rate:
+        awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
+        if not speed > (REST if awake else DEEP_REST) * near * rate:
             # so close to an equilibrium; rays that are still slowing down come to rest there
             turn = 0.0
             for i in range(d):
@@ -246,9 +252,9 @@ def sweep(
                 continue
         reach = min(far, SLACK * width[record] * near)
         gained, lost, seen = scatter(
-            new, y[d], record, G, half, medium, spacing, near, far, reach, value, distance, owner, keys, items, counts, exits, d
+            new, y[d], record, k1, work[9], G, half, medium, spacing, near, far, reach, value, distance, owner, keys, items, counts, exits, d
         )
-        if 2 * lost > seen and seen > 0:
+        if lost > LOST * seen:
             continue
         if trust_radius(p, q, t, near) < 0.5 * near:
             continue

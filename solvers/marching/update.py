@@ -75,14 +75,15 @@ def edge_update(V, slope, dx, b, M, db, mid, Ms, d):
         f1 = edge_value(s1, V, slope, dx, b, M, db, mid, Ms, d)
         if f1 >= min(f0, f2):
             return np.inf, 0.0
-    for _ in range(8):
+    for trial in range(30):
+        if s2 - s0 < 1e-7:
+            break
         a = (s1 - s0) * (f1 - f2)
         c = (s1 - s2) * (f1 - f0)
-        if a == c:
-            break
-        s = s1 - 0.5 * ((s1 - s0) * a - (s1 - s2) * c) / (a - c)
-        if not (s0 < s < s2) or abs(s - s1) < 1e-9:
-            break
+        s = s1 - 0.5 * ((s1 - s0) * a - (s1 - s2) * c) / (a - c) if a != c else s1
+        if trial % 3 == 2 or not (s0 < s < s2) or abs(s - s1) < 1e-3 * (s2 - s0):
+            # parabolas creep in from one side: cut the larger part by the golden ratio
+            s = s1 + 0.381966 * (s2 - s1) if s2 - s1 > s1 - s0 else s1 - 0.381966 * (s1 - s0)
         f = edge_value(s, V, slope, dx, b, M, db, mid, Ms, d)
         if f < f1:
             if s < s1:
