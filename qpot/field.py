@@ -167,7 +167,8 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     """V in one dimension, by quadrature."""
     if grid.periodic[0]:
         raise ValueError(
-            "a periodic axis is not available in 1-D, where V is a quadrature to both sides; unroll the period into a longer axis"
+            "a periodic axis is not available in 1-D, where V is a quadrature to both sides; "
+            "unroll the period into a longer axis"
         )
     nodes = grid.axes[0]
     a = system.covariance(nodes[:, None])

@@ -70,7 +70,9 @@ class FieldSolution:
         outside = ~self.grid.contains(x)
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
-            raise ValueError(f"points: row {row}, {format_point(x[row])}, lies outside the {self.grid}; enlarge the grid")
+            raise ValueError(
+                f"points: row {row}, {format_point(x[row])}, lies outside the {self.grid}; enlarge the grid"
+            )
         return interpolate(
             self.values, self.gradient, self.grid.wrap(x), self.grid.lower, self.grid.spacing, self.grid.periodic
         )

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from qpot._arrays import Array, as_point, as_points, format_point
+from qpot._arrays import Array, as_points, format_point
 from qpot.grid import Grid
 from qpot.solvers.local_quadratic import cubic_at_equilibrium, quadratic_at_attractor, quadratic_at_saddle
 from qpot.solvers.marching.characteristics import (
@@ -78,7 +78,8 @@ def refined_equilibrium(system: System, point: Array, reach: float, *, name: str
             step = np.linalg.solve(J, b)
         except np.linalg.LinAlgError as error:
             raise ValueError(
-                f"{name} {format_point(point)}: the drift's Jacobian is singular there; a field needs an isolated equilibrium"
+                f"{name} {format_point(point)}: the drift's Jacobian is singular there; "
+                "a field needs an isolated equilibrium"
             ) from error
         x = x - step
         if np.linalg.norm(x - point) > reach:
@@ -96,18 +97,18 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
     if not grid.contains(point[None])[0]:
         raise ValueError(f"source {format_point(point)} lies outside the {grid}; enlarge the grid")
     x = refined_equilibrium(system, point, 2.0 * float(grid.spacing.max()))
-    inner = [
-        (x[i] - grid.lower[i], grid.upper[i] - x[i]) for i in range(grid.dimension) if not grid.periodic[i]
-    ]
+    inner = [(x[i] - grid.lower[i], grid.upper[i] - x[i]) for i in range(grid.dimension) if not grid.periodic[i]]
     room = min((min(pair) / h for pair, h in zip(inner, grid.spacing, strict=False)), default=np.inf)
     if room < 4.0:
         raise ValueError(
-            f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; move the boundary away"
+            f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; "
+            "move the boundary away"
         )
     rates = np.linalg.eigvals(system.jacobian(x[None])[0]).real
     if rates.max() >= -1e-9 * np.abs(rates).max():
         raise ValueError(
-            f"source {format_point(x)} is not attracting: an eigenvalue of the drift's Jacobian has real part {rates.max():.3g}; "
+            f"source {format_point(x)} is not attracting: an eigenvalue of the drift's Jacobian has "
+            f"real part {rates.max():.3g}; "
             "pass a minimum (find_minima) or a stable limit cycle"
         )
     return x
@@ -215,7 +216,9 @@ def _settled_on_cycle(system: System, curve: Array) -> tuple[Array, float]:
         if hits.size == 0:
             break
         first = int(hits[0])
-        period = float(brentq(lambda t, o=orbit, z=x, v=b: v @ (o.sol(t) - z), times[first], times[first + 1], xtol=1e-14))
+        period = float(
+            brentq(lambda t, o=orbit, z=x, v=b: v @ (o.sol(t) - z), times[first], times[first + 1], xtol=1e-14)
+        )
         if np.linalg.norm(orbit.sol(period) - x) < 1e-9 * length:
             if np.linalg.norm(curve - x, axis=1).min() > 0.25 * length:
                 break

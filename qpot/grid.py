@@ -49,9 +49,7 @@ class Grid:
         low = np.atleast_1d(as_float_array(lower, name="lower"))
         high = np.atleast_1d(as_float_array(upper, name="upper"))
         if low.ndim != 1 or low.shape != high.shape:
-            raise ValueError(
-                f"lower and upper must be points of one dimension, got shapes {low.shape}, {high.shape}"
-            )
+            raise ValueError(f"lower and upper must be points of one dimension, got shapes {low.shape}, {high.shape}")
         d = low.size
         if d > 3:
             raise ValueError(
@@ -92,9 +90,7 @@ class Grid:
     @property
     def axes(self) -> tuple[Array, ...]:
         """Node coordinates on each axis."""
-        return tuple(
-            low + h * np.arange(n) for low, h, n in zip(self.lower, self.spacing, self.shape, strict=True)
-        )
+        return tuple(low + h * np.arange(n) for low, h, n in zip(self.lower, self.spacing, self.shape, strict=True))
 
     def points(self, start: int = 0, stop: int | None = None) -> Array:
         """Nodes ``start`` to ``stop`` in C order (last axis fastest), ``(n, d)``; all of them by default."""

@@ -26,7 +26,9 @@ def _basis(t: Array, h: float) -> tuple[Array, Array]:
     return weights, slopes
 
 
-def _shifted(index: list[NDArray[np.int64]], axis: int, step: int, shape: tuple[int, ...], wraps: bool) -> list[NDArray[np.int64]]:
+def _shifted(
+    index: list[NDArray[np.int64]], axis: int, step: int, shape: tuple[int, ...], wraps: bool
+) -> list[NDArray[np.int64]]:
     moved = list(index)
     j = index[axis] + step
     moved[axis] = j % shape[axis] if wraps else np.clip(j, 0, shape[axis] - 1)
@@ -94,9 +96,7 @@ def interpolate(
     best = np.full(n, np.inf)
     linear, linear_slope = np.full(n, np.nan), np.full((n, d), np.nan)
     for corner in itertools.product((0, 1), repeat=d):
-        index = [
-            (base[i] + corner[i]) % shape[i] if periodic[i] else base[i] + corner[i] for i in range(d)
-        ]
+        index = [(base[i] + corner[i]) % shape[i] if periodic[i] else base[i] + corner[i] for i in range(d)]
         at_corner = values[tuple(index)]
         slopes_here = gradient[tuple(index)]
         good = np.isfinite(at_corner) & np.isfinite(slopes_here).all(axis=1)

@@ -46,9 +46,7 @@ def double_well(d: int = 2) -> Problem:
 
     system = qpot.System(drift=drift, covariance=np.eye(d), dimension=d)
     lower, upper, source = (-2.0, *(-1.0,) * (d - 1)), (0.0, *(1.0,) * (d - 1)), (-1.0, *(0.0,) * (d - 1))
-    return Problem(
-        system, lower, upper, source, lambda x: (x[:, 0] ** 2 - 1) ** 2 + (x[:, 1:] ** 2).sum(axis=1)
-    )
+    return Problem(system, lower, upper, source, lambda x: (x[:, 0] ** 2 - 1) ** 2 + (x[:, 1:] ** 2).sum(axis=1))
 
 
 def maier_stein() -> Problem:
@@ -74,9 +72,7 @@ def constant_anisotropy() -> Problem:
     J = np.array([[-2.0, -F], [2 * F, -1.0]])
     Q = np.linalg.inv(solve_continuous_lyapunov(J, -a))
     system = qpot.System(drift=lambda x: x @ J.T, covariance=a, dimension=2)
-    return Problem(
-        system, (-1.0, -1.0), (1.0, 1.0), (0.0, 0.0), lambda x: 0.5 * np.einsum("ni,ij,nj->n", x, Q, x)
-    )
+    return Problem(system, (-1.0, -1.0), (1.0, 1.0), (0.0, 0.0), lambda x: 0.5 * np.einsum("ni,ij,nj->n", x, Q, x))
 
 
 def polar() -> Problem:
@@ -116,9 +112,7 @@ def rotating_anisotropy(ratio: float = 10.0) -> Problem:
         return np.asarray(-0.5 * np.einsum("nij,nj->ni", covariance(x), g) + F / 2 * turned)
 
     system = qpot.System(drift=drift, covariance=covariance, dimension=2)
-    return Problem(
-        system, (-2.0, -1.0), (0.0, 1.0), (-1.0, 0.0), lambda x: (x[:, 0] ** 2 - 1) ** 2 + x[:, 1] ** 2
-    )
+    return Problem(system, (-2.0, -1.0), (0.0, 1.0), (-1.0, 0.0), lambda x: (x[:, 0] ** 2 - 1) ** 2 + x[:, 1] ** 2)
 
 
 def unstable_cycle() -> Problem:

@@ -5,6 +5,9 @@ cubic through their values and slopes is of the same order as the rays. The prov
 agree, or the gap hides a meeting of two sheets and is left to the line integrals.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np

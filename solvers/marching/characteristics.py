@@ -12,6 +12,9 @@ the three choices of the index standing alone. Neighbouring rays part as Y' = R 
 is one flat array: x (d), V (1), p (d), Q (d d), T (d d d), Y (d d), where Y is counted from the head before.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np
@@ -55,9 +58,7 @@ def component(i, j, d):
 def sample(x, medium, work):
     """Evaluate drift and covariance at ``x`` into ``work`` and return nothing."""
     coefficients, lower, inverse_spacing, shape, periodic, _, _ = medium
-    evaluate(
-        coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4]
-    )
+    evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4])
 
 
 @njit(cache=True, nogil=True)

@@ -1,5 +1,8 @@
 """Gradients at nodes from the heads they belong to."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np

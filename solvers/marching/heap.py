@@ -1,5 +1,8 @@
 """A binary min-heap of (key, item) pairs in plain arrays, for kernels."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 from numba import njit

@@ -4,6 +4,9 @@ Nodes whose value is known are never changed; the others are accepted in the ord
 offers one-point, edge and (3-D) triangle updates to every open node within ``radius`` cells.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,9 +14,9 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import component
 from qpot.solvers.marching.heap import heap_pop, heap_push
-from qpot.solvers.marching.sweep import FINISHED, HEAP_FULL, SLICE_DONE
 from qpot.solvers.marching.splines import basis, locate
 from qpot.solvers.marching.stencil import determinant
+from qpot.solvers.marching.sweep import FINISHED, HEAP_FULL, SLICE_DONE
 from qpot.solvers.marching.update import edge_update, momentum, segment_cost, triangle_update
 
 # Values of `state`.

@@ -1,5 +1,8 @@
 """Writing a head's Taylor polynomial onto the nodes around it, and deciding between polynomials that meet."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np
@@ -45,8 +48,32 @@ def trust_radius(p, q, t, radius):
 
 
 @njit(cache=True, nogil=True)
-def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, width, value, distance, owner, keys, items, counts, exits, d):
-    """Write the polynomial of head ``y`` onto the nodes within ``far``; returns (newly near, nodes lost to lower sheets, nodes seen)."""
+def scatter(
+    y,
+    level,
+    record,
+    velocity,
+    R,
+    G,
+    half,
+    medium,
+    spacing,
+    near,
+    far,
+    width,
+    value,
+    distance,
+    owner,
+    keys,
+    items,
+    counts,
+    exits,
+    d,
+):
+    """Write the polynomial of head ``y`` onto the nodes within ``far``.
+
+    Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
+    """
     lower, shape, periodic = medium[1], medium[3], medium[4]
     p, q, t = curvature_norms(y, d)
     trusted = trust_radius(p, q, t, far)
@@ -91,7 +118,7 @@ def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, 
                 old_r = distance[node]
                 fresh = owner[node] < 0
                 V, _ = taylor_value(y, dx, d)
-                if not V == V:
+                if np.isnan(V):
                     continue
                 if r <= near:
                     seen += 1
@@ -99,11 +126,11 @@ def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, 
                 if not fresh and (r > near or old_r <= near):
                     wide = max(r, old_r)
                     tolerance = scale + 0.1 * t * wide * wide * wide / 6.0
-                    if V > value[node] + tolerance:
-                        if r <= near and old_r <= near and V > value[node] + tolerance + worse:
+                    if value[node] + tolerance < V:
+                        if r <= near and old_r <= near and value[node] + tolerance + worse < V:
                             lost += 1
                         continue
-                    if V > value[node] - tolerance:
+                    if value[node] - tolerance < V:
                         if r >= old_r:
                             continue
                     elif old_r <= near:
@@ -111,10 +138,10 @@ def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, 
                         if r > near:
                             continue
                         if value[node] < level:
-                            if V < value[node] - worse:
+                            if value[node] - worse > V:
                                 lost += 1
                             continue
-                push = r > near and (fresh or V < value[node] - 0.1 * p * near)
+                push = r > near and (fresh or value[node] - 0.1 * p * near > V)
                 if r <= near and (fresh or (old_r > SPARSE * near and r < SPARSE * old_r)):
                     gained += 1
                 value[node] = V
@@ -124,7 +151,7 @@ def scatter(y, level, record, velocity, R, G, half, medium, spacing, near, far, 
                     counts[HEAP_SIZE] = heap_push(
                         keys, items, counts[HEAP_SIZE], max(V, head_value) + 0.3 * p * near, -node - 1
                     )
-                if r <= near and V < exits[0]:
+                if r <= near and exits[0] > V:
                     on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
                         not periodic[1] and (i1 == 0 or i1 == n1 - 1)
                     )

@@ -5,6 +5,9 @@ A cubic spline with the not-a-knot condition has error O(h^4) in the value and l
 which is exactly what a Taylor patch of radius O(h) can use.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np
@@ -281,8 +284,6 @@ def evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, weights, 
     In 2-D the third axis of ``coefficients`` has length 1, so that one compiled kernel serves both dimensions.
     """
     if x.shape[0] == 2:
-        evaluate_2d(
-            coefficients[:, :, 0, :], x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3
-        )
+        evaluate_2d(coefficients[:, :, 0, :], x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3)
     else:
         evaluate_3d(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3)

@@ -1,5 +1,8 @@
 """The arrays of a sweep and the plain-Python loop that feeds them to the kernels in slices."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

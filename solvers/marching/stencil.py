@@ -5,6 +5,9 @@ one direction into the other: patches that are round in the metric of the noise 
 that a patch never gets thinner than the spacing.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np

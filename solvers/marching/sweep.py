@@ -7,6 +7,9 @@ rays follows from the grid and no front is ever stored. A node keeps the polynom
 lower one where sheets of V cross. Every ray is an admissible path with its true action, so the lower sheet wins.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np
@@ -159,7 +162,18 @@ def sweep(
                     period = shape[i] * spacing[i]
                     dx[i] -= period * np.round(dx[i] / period)
             best = upstream(
-                records, parents, owner[node], dx, UPSTREAM * near, DETOUR * near, WALK, shift, medium, work, velocity, d
+                records,
+                parents,
+                owner[node],
+                dx,
+                UPSTREAM * near,
+                DETOUR * near,
+                WALK,
+                shift,
+                medium,
+                work,
+                velocity,
+                d,
             )
             if parents[best] < 0:
                 # the way of the linear flow back into the core of the source's patch
@@ -190,7 +204,26 @@ def sweep(
                     continue
             rhs(new, k1, medium, work)
             scatter(
-                new, new[d], record, k1, work[9], G, half, medium, spacing, near, far, far, value, distance, owner, keys, items, counts, exits, d
+                new,
+                new[d],
+                record,
+                k1,
+                work[9],
+                G,
+                half,
+                medium,
+                spacing,
+                near,
+                far,
+                far,
+                value,
+                distance,
+                owner,
+                keys,
+                items,
+                counts,
+                exits,
+                d,
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
             p, q, t = curvature_norms(source, d)
@@ -252,7 +285,26 @@ def sweep(
                 continue
         reach = min(far, SLACK * width[record] * near)
         gained, lost, seen = scatter(
-            new, y[d], record, k1, work[9], G, half, medium, spacing, near, far, reach, value, distance, owner, keys, items, counts, exits, d
+            new,
+            y[d],
+            record,
+            k1,
+            work[9],
+            G,
+            half,
+            medium,
+            spacing,
+            near,
+            far,
+            reach,
+            value,
+            distance,
+            owner,
+            keys,
+            items,
+            counts,
+            exits,
+            d,
         )
         if lost > LOST * seen:
             continue

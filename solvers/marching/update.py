@@ -6,6 +6,9 @@ at an accepted node, an edge update on the edge between two, a triangle update (
 V is a cubic Hermite polynomial along an edge (its gradient is known at accepted nodes) and linear on a triangle.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,8 @@
 """Where a new ray begins: upstream, where it was still close to a ray that is known."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
 from __future__ import annotations
 
 import numpy as np

@@ -63,9 +63,7 @@ def test_hermite_order_four(d: int) -> None:
         phase = 2 * mesh.sum(axis=-1) + mesh[..., 0] ** 2
         gradient = np.stack([2 * np.cos(phase)] * d, axis=-1)
         gradient[..., 0] *= 1 + mesh[..., 0]
-        value, slope = interpolate(
-            np.sin(phase), gradient, x, np.zeros(d), np.full(d, 1 / (n - 1)), (False,) * d
-        )
+        value, slope = interpolate(np.sin(phase), gradient, x, np.zeros(d), np.full(d, 1 / (n - 1)), (False,) * d)
         at = 2 * x.sum(axis=1) + x[:, 0] ** 2
         errors.append((np.abs(value - np.sin(at)).max(), np.abs(slope[:, -1] - 2 * np.cos(at)).max()))
     (v0, s0), (v1, s1) = errors

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
+import qpot
 from qpot.solvers.marching.characteristics import make_workspace, rhs
 from qpot.solvers.marching.heap import heap_pop, heap_push
 from qpot.solvers.marching.splines import basis, locate, spline_coefficients
@@ -82,8 +83,8 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
         e = np.zeros(d)
         e[i] = h
         return lambda z: (
-            45 * (f(z + e) - f(z - e)) - 9 * (f(z + 2 * e) - f(z - 2 * e)) + f(z + 3 * e) - f(z - 3 * e)
-        ) / (60 * h)
+            (45 * (f(z + e) - f(z - e)) - 9 * (f(z + 2 * e) - f(z - 2 * e)) + f(z + 3 * e) - f(z - 3 * e)) / (60 * h)
+        )
 
     out = np.zeros((d,) * order)
     for index in np.ndindex(*out.shape):
@@ -100,7 +101,7 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
 def test_jets_move_with_the_exact_field(problem: Problem, x: tuple[float, float]) -> None:
     """Along x' the exact gradient, Hessian and third derivative change by the next derivative times x'."""
     point, n = np.array(x), 257
-    grid = __import__("qpot").Grid(problem.lower, problem.upper, n)
+    grid = qpot.Grid(problem.lower, problem.upper, n)
     samples = problem.system.drift(grid.points())
     constant = problem.system.constant_covariance
     if constant is None:
@@ -156,10 +157,10 @@ def test_triangle_update_finds_the_minimum_of_a_dense_search() -> None:
     checked = 0
     for _ in range(12):
         M = np.stack([np.eye(3) * rng.uniform(0.5, 2.0)] * 3)
-        b = np.tile(rng.normal(size=3), (3, 1))
+        b = np.tile((1.0, 0.0, 0.0) + 0.1 * rng.normal(size=3), (3, 1))
         corners = np.array([[1.0, 0.5, 0.0], [1.0, -0.4, 0.4], [1.0, -0.3, -0.5]])
         dx = corners + 0.1 * rng.normal(size=(3, 3))
-        V = 0.1 * rng.normal(size=3)
+        V = 0.01 * rng.normal(size=3)
         grid = np.linspace(0, 1, 61)
         values = [
             (
