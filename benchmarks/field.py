@@ -16,10 +16,11 @@ import tracemalloc
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import qpot
-from tests.field_problems import PROBLEMS, relative_error
+from field_problems import PROBLEMS, relative_error  # noqa: E402
+
+import qpot  # noqa: E402
 
 # (seconds, error) of other codes on one core of a machine of the same kind, nodes per side 129, 257, 513, ...
 PEERS: dict[str, dict[str, list[tuple[float, float]]]] = {
@@ -77,7 +78,12 @@ def main() -> None:
         measure(name, sizes[0], memory=False)  # compile
         for n in sizes:
             rows.append(measure(name, n, memory=True))
-            print("{problem:34s} {nodes:5d} {seconds:8.2f} s {error:9.1e} {bytes_per_node:6.0f} B/node {filled:6d} filled".format(**rows[-1]), flush=True)  # fmt: skip
+            row = rows[-1]
+            print(
+                f"{name:34s} {n:5d} {row['seconds']:8.2f} s {row['error']:9.1e} "
+                f"{row['bytes_per_node']:6.0f} B/node {row['filled']:6d} filled",
+                flush=True,
+            )
         mine = [r for r in rows if r["problem"] == name]
         x, y = np.log([float(r["nodes"]) for r in mine]), np.log([float(r["error"]) for r in mine])
         print(f"{'':34s} order {-np.polyfit(x, y, 1)[0]:.2f}")

@@ -85,7 +85,8 @@ def refined_equilibrium(system: System, point: Array, reach: float, *, name: str
         if np.linalg.norm(x - point) > reach:
             raise ValueError(
                 f"{name} {format_point(point)} is not at rest: |drift| = {np.linalg.norm(system.drift(point[None])):.3g} "
-                "and no equilibrium lies close by; pass one of find_minima(system, bounds), or a limit cycle as a closed curve"
+                "and no equilibrium lies close by; pass one of find_minima(system, bounds), "
+                "or a limit cycle as a closed curve"
             )
         if np.linalg.norm(step) <= 1e-14 * (1.0 + np.linalg.norm(x)):
             break

@@ -84,10 +84,9 @@ def interpolate(
     local: list[Array] = []
     for i in range(d):
         t = (points[:, i] - lower[i]) / spacing[i]
-        if periodic[i]:
-            cell = np.floor(t).astype(np.int64)
-        else:
-            cell = np.clip(np.floor(t).astype(np.int64), 0, shape[i] - 2)
+        cell = np.floor(t).astype(np.int64)
+        if not periodic[i]:
+            cell = np.clip(cell, 0, shape[i] - 2)
         base.append(cell)
         local.append(t - cell)
     weights = [_basis(local[i], float(spacing[i])) for i in range(d)]

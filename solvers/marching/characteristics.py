@@ -297,8 +297,9 @@ def project_momentum(y, medium, work, velocity, d):
 def project_jets(y, dy, direction, d):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 
-    ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down towards a saddle magnify errors of Q and T along themselves by the
-    square and the cube of the slowdown; the part along the ray is not free but follows from p' and Q'.
+    ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down
+    towards a saddle magnify errors of Q and T along themselves by the square and the cube of the slowdown; the part
+    along the ray is not free but follows from p' and Q'.
     """
     oq = 2 * d + 1
     ot = oq + d * d

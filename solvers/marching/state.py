@@ -173,7 +173,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     y = state.records[record]
     before = state.owner == record
     scatter(
-        y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing, radius, FAR_RATIO * radius, FAR_RATIO * radius,
+        y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing,
+        radius, FAR_RATIO * radius, FAR_RATIO * radius,
         state.value, state.distance, state.owner, state.keys, state.items, state.counts, state.exits, d,
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before

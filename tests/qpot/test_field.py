@@ -6,11 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-import qpot
-from tests.field_problems import (
+from field_problems import (
     Problem,
     constant_anisotropy,
     double_well,
@@ -21,6 +17,10 @@ from tests.field_problems import (
     rotating_anisotropy,
     unstable_cycle,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qpot
 
 FAST = qpot.CharacteristicJets(estimate_error=False)
 
@@ -74,7 +74,7 @@ def test_over_a_saddle_v_is_flat_on_the_way_down() -> None:
     down = np.stack([np.linspace(0.1, 0.9, 9), np.zeros(9)], axis=1)
     np.testing.assert_allclose(field.at(down), 0.5, atol=1e-4)
     # from the way down the second coordinate alone has to be pushed
-    np.testing.assert_allclose(field.at(down + (0.0, 0.3)), 0.5 + 0.09, atol=1e-3)
+    np.testing.assert_allclose(field.at(down + np.array([0.0, 0.3])), 0.5 + 0.09, atol=1e-3)
 
 
 def test_limit_cycle_as_a_source() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from field_problems import Problem, double_well, polar, rotating_anisotropy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
@@ -15,7 +16,6 @@ from qpot.solvers.marching.splines import basis, locate, spline_coefficients
 from qpot.solvers.marching.state import make_medium
 from qpot.solvers.marching.stencil import extreme_eigenvalues, noise_metric
 from qpot.solvers.marching.update import edge_update, segment_cost, triangle_update
-from tests.field_problems import Problem, double_well, polar, rotating_anisotropy
 
 
 @pytest.mark.parametrize("n", [7, 9, 33])
