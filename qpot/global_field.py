@@ -112,12 +112,9 @@ def global_quasipotential(
     with reporting(progress, "fields") as report:
         tasks = [(system, p if len(p) > 1 else p[0], grid, method) for p in points]
         fields = []
-        if executor is None:
-            for i, task in enumerate(tasks):
-                fields.append(_field(task))
-                report(i + 1, len(tasks), "fields")
-        else:
-            fields = list(run_in_order(_field, tasks, executor, report))
+        for field in run_in_order(_field, tasks, executor):
+            fields.append(field)
+            report(len(fields), len(tasks), "fields")
     if stationary is not None:
         W = as_float_array(stationary, name="stationary")
         if W.shape != (len(points),):

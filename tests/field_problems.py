@@ -58,7 +58,7 @@ def maier_stein() -> Problem:
 
     def exact(x: Array) -> Array:
         u, v = x.T
-        return 2 * (-u * u / 2 + u**4 / 4 + v * v * (1 + u * u) / 2 + 0.25)
+        return np.asarray(2 * (-u * u / 2 + u**4 / 4 + v * v * (1 + u * u) / 2 + 0.25))
 
     system = qpot.System(drift=drift, covariance=np.eye(2), dimension=2)
     return Problem(system, (-2.0, -1.0), (0.0, 1.0), (-1.0, 0.0), exact)

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from qpot.solvers.marching.characteristics import taylor_gradient
 from qpot.solvers.marching.march import unravel
+
+Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
@@ -30,6 +35,12 @@ def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gra
         taylor_gradient(y, dx, d, gradient[node])
 
 
-def node_gradients(records, owner, wanted, medium, gradient):  # type: ignore[no-untyped-def]
+def node_gradients(
+    records: Array,
+    owner: NDArray[np.int32],
+    wanted: NDArray[np.bool_],
+    medium: tuple[Any, ...],
+    gradient: Array,
+) -> None:
     """Fill ``gradient`` ``(n, d)`` at the ``wanted`` nodes with the gradient of their heads' polynomials."""
     _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient)

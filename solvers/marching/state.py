@@ -219,7 +219,9 @@ class MarchState:
     counts: NDArray[np.int64]
 
 
-def make_march(medium: tuple[Any, ...], value: Array, gradient: Array, known: Array, radius: int) -> MarchState:
+def make_march(
+    medium: tuple[Any, ...], value: Array, gradient: Array, known: NDArray[np.bool_], radius: int
+) -> MarchState:
     """A march that leaves the ``known`` nodes as they are and starts from those beside an open node.
 
     ``value`` (n,) must be inf at the other nodes; ``gradient`` is ``(n, d)``. Both are filled in place.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from field_problems import Problem, double_well, polar, rotating_anisotropy
@@ -79,7 +81,7 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
     """Derivatives of the exact V by nested sixth-order differences."""
     h, d = 0.02, x.size
 
-    def along(f, i):  # type: ignore[no-untyped-def]
+    def along(f: Any, i: int) -> Any:
         e = np.zeros(d)
         e[i] = h
         return lambda z: (
@@ -88,7 +90,7 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
 
     out = np.zeros((d,) * order)
     for index in np.ndindex(*out.shape):
-        f = lambda z: problem.exact(z[None])[0]  # noqa: E731
+        f: Any = lambda z: problem.exact(z[None])[0]  # noqa: E731
         for i in index:
             f = along(f, i)
         out[index] = f(x)
