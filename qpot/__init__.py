@@ -10,6 +10,9 @@ from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
+from qpot.field import quasipotential
+from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
+from qpot.field_solution import FieldSolution
 from qpot.finite_sums import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -20,6 +23,8 @@ from qpot.finite_sums import (
 )
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.global_field import GlobalField, global_quasipotential
+from qpot.grid import Grid
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import GeometricAction
@@ -53,6 +58,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "CharacteristicJets",
     "Controllability",
     "CrossEntropy",
     "Cycle",
@@ -61,11 +67,14 @@ __all__ = [
     "ExitTimes",
     "Explanation",
     "Exponential",
+    "FieldSolution",
     "FiniteSum",
     "FixedStep",
     "FlowTrajectory",
     "GeometricAction",
+    "GlobalField",
     "GradientFlow",
+    "Grid",
     "HardMargin",
     "Hinge",
     "HuberisedHinge",
@@ -76,6 +85,7 @@ __all__ = [
     "Minimum",
     "NormalisedFlow",
     "Occupation",
+    "OrderedLineIntegral",
     "PathSolution",
     "PolyakFlow",
     "Prediction",
@@ -104,6 +114,7 @@ __all__ = [
     "from_graph",
     "gallery",
     "gallery_companions",
+    "global_quasipotential",
     "hitting_exponents",
     "integrate_flow",
     "least_squares_sum",
@@ -120,6 +131,7 @@ __all__ = [
     "predict",
     "prediction_from_costs",
     "quadratic_sum",
+    "quasipotential",
     "reactive_flux",
     "reporting",
     "rmsprop_like",
