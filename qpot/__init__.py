@@ -8,6 +8,7 @@ from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
+from qpot.exact_noise import random_steps
 from qpot.finite_sums import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -106,6 +107,7 @@ __all__ = [
     "predict",
     "prediction_from_costs",
     "quadratic_sum",
+    "random_steps",
     "reporting",
     "rmsprop_like",
     "second_moment",

@@ -9,9 +9,12 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.infinite_costs import blocked_interval, infinite_leg, no_feasible_path
 from qpot.methods import GeometricAction
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
+from qpot.solvers.action import Lagrangian
+from qpot.solvers.cumulant import CumulantLagrangian
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
@@ -30,13 +33,16 @@ _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
     action_minimization.UNSTABLE: Status.UNSTABLE,
+    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
 }
 
 Report = Callable[[int, int, str], None]
 
 
-def lagrangian_of(system: System) -> DiffusionLagrangian:
+def lagrangian_of(system: System) -> Lagrangian:
     """The Lagrangian of a system; a singular constant covariance is refused here."""
+    if system.exact_noise is not None:
+        return CumulantLagrangian(system.exact_noise.steps, system.exact_noise.scale)
     try:
         return DiffusionLagrangian(
             system.drift,
@@ -148,6 +154,9 @@ def uphill_leg(
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
     lagrangian = lagrangian_of(system)
+    blocked = blocked_interval(system, start, end)
+    if blocked is not None:
+        return infinite_leg(start, end, blocked, method)
     slow_start = slow_rate(system, start, name="start")
     slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
     no_directions = np.zeros((0, start.size))
@@ -163,7 +172,7 @@ def uphill_leg(
         try:
             guess = timed_path(
                 curve,
-                lambda x: np.linalg.norm(system.drift(x), axis=1),
+                lagrangian.speed,
                 slow_start=slow_start,
                 slow_end=slow_end,
                 n_elements=elements,
@@ -181,9 +190,11 @@ def uphill_leg(
         except (NonFiniteError, SingularCovarianceError) as error:
             failure = error
             continue
-        coarse.append(found)
+        if found.status != action_minimization.INFEASIBLE:
+            coarse.append(found)
     if not coarse:
-        assert failure is not None
+        if failure is None:
+            return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
@@ -240,11 +251,12 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         uphill.append(leg.uphill[skip:])
         clock = float(times[-1][-1])
     statuses = [leg.status for leg in legs if not leg.status.ok]
+    reasons = [leg.reason for leg in legs if leg.reason]
     return PathSolution(
         points=np.concatenate(points),
         action=float(sum(leg.action for leg in legs)),
         error=float(sum(leg.error for leg in legs)),
-        status=statuses[0] if statuses else Status.CONVERGED,
+        status=statuses[0] if statuses else Status.INFINITE if reasons else Status.CONVERGED,
         residual=max(leg.residual for leg in legs),
         iterations=sum(leg.iterations for leg in legs),
         method=legs[0].method,
@@ -255,6 +267,7 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
             x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
         ),
         alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
+        reason="; ".join(reasons),
     )
 
 
@@ -277,7 +290,7 @@ def _alike(first: action_minimization.Minimization, second: action_minimization.
 
 def _refined(
     system: System,
-    lagrangian: DiffusionLagrangian,
+    lagrangian: Lagrangian,
     path: ElementPath,
     slow_start: float,
     slow_end: float,

@@ -16,6 +16,7 @@ class Status(Enum):
     """Outcome of a computation; ``str(status)`` is a sentence with a remedy."""
 
     CONVERGED = "converged to the requested tolerance"
+    INFINITE = "the cost is infinite: the noise cannot push there; see .reason"
     NOT_CONVERGED = "stopped before the tolerance was met; raise max_iterations or elements, or loosen tolerance"
     UNSTABLE = (
         "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
@@ -34,8 +35,8 @@ class Status(Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the result can be used as it is."""
-        return self is Status.CONVERGED
+        """Whether the result can be used as it is; an infinite cost is an answer."""
+        return self in (Status.CONVERGED, Status.INFINITE)
 
 
 class SolveError(RuntimeError):
@@ -95,6 +96,8 @@ class PathSolution:
         Fixed points on the way: saddles, and attractors between two of them.
     alternatives : tuple of PathSolution
         Other local minimisers found for the same end points, dearer ones, for a single leg.
+    reason : str
+        Why the action is infinite, where it is.
     """
 
     points: Array
@@ -109,6 +112,7 @@ class PathSolution:
     uphill: NDArray[np.bool_]
     via: tuple[Array, ...] = ()
     alternatives: tuple[PathSolution, ...] = field(default=())
+    reason: str = ""
 
     @property
     def start(self) -> Array:
