@@ -89,7 +89,8 @@ class _GivenSteps:
 
     def drift(self, x: Array) -> Array:
         g, w = self(x)
-        return -np.einsum("nk,nki->ni", w, g)
+        mean: Array = np.einsum("nk,nki->ni", w, g)
+        return -mean
 
     def covariance(self, x: Array) -> Array:
         g, w = self(x)

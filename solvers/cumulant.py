@@ -71,7 +71,8 @@ class CumulantLagrangian:
 
     def hamiltonian(self, x: Array, p: Array) -> Array:
         """H at n points."""
-        return self._cumulants(x, p)[:, 0]
+        values: Array = self._cumulants(x, p)[:, 0]
+        return values
 
     def geometric(self, x: Array, v: Array) -> Array:
         """sup of <p, v> over H(x, p) <= 0, the integrand of the geometric action; inf where no speed is feasible."""
@@ -93,7 +94,7 @@ class CumulantLagrangian:
 
         derivative = central_jacobian(at_fixed_momentum, x)  # (n, 1 + d, d)
         H_x, H_px = derivative[:, 0], derivative[:, 1:]
-        vv = np.linalg.inv(H_pp)
+        vv: Array = np.asarray(np.linalg.inv(H_pp), dtype=np.float64)
         whitened = vv @ H_px
         return Expansion(
             value=L,

@@ -19,21 +19,21 @@ _STRETCHES = (1.01, 1.1, 1.5, 3.0, 10.0, 30.0)
 _HELPED_STRETCH = 3.0
 
 
-def feasible_path(lagrangian: Lagrangian, path: ElementPath) -> ElementPath | None:
+def feasible_path(lagrangian: Lagrangian, path: ElementPath, *, same_time: bool = False) -> ElementPath | None:
     """The path if its action is finite; else a nearby one of finite action on the same mesh, or None if none was found.
 
-    Slower paths are tried first. With Gaussian noise added every path has a finite action. Minimising it while the
-    addition shrinks drives the path to where the noise itself suffices, if such paths exist; otherwise the action grows
-    like 1 / addition.
+    Slower paths are tried first, unless the duration is to stay the same. With Gaussian noise added every path has a
+    finite action. Minimising it while the addition shrinks drives the path to where the noise itself suffices, if such
+    paths exist; otherwise the action grows like 1 / addition.
     """
     quadrature = path.degree + 3
     if not isinstance(lagrangian, CumulantLagrangian) or np.isfinite(action_value(lagrangian, path, quadrature)):
         return path
-    for stretch in _STRETCHES:
+    for stretch in () if same_time else _STRETCHES:
         slower = _slower(path, stretch)
         if np.isfinite(action_value(lagrangian, slower, quadrature)):
             return slower
-    path = _slower(path, _HELPED_STRETCH)
+    path = path if same_time else _slower(path, _HELPED_STRETCH)
     added = _FIRST
     while added >= _LAST:
         helped = lagrangian.with_added(added)
