@@ -10,6 +10,7 @@ from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
+from qpot.exact_noise import random_steps
 from qpot.field import quasipotential
 from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
 from qpot.field_solution import FieldSolution
@@ -27,7 +28,7 @@ from qpot.global_field import GlobalField, global_quasipotential
 from qpot.grid import Grid
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.methods import GeometricAction
+from qpot.methods import FixedTimeAction, GeometricAction
 from qpot.minimum_action import minimum_action_path
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
@@ -70,6 +71,7 @@ __all__ = [
     "FieldSolution",
     "FiniteSum",
     "FixedStep",
+    "FixedTimeAction",
     "FlowTrajectory",
     "GeometricAction",
     "GlobalField",
@@ -132,6 +134,7 @@ __all__ = [
     "prediction_from_costs",
     "quadratic_sum",
     "quasipotential",
+    "random_steps",
     "reactive_flux",
     "reporting",
     "rmsprop_like",

@@ -185,7 +185,7 @@ def _floored_minimiser(
     )
     guess = timed_path(
         curve,
-        lambda x: np.linalg.norm(system.drift(x), axis=1),
+        lagrangian.speed,
         slow_start=slow_start,
         slow_end=slow_end,
         n_elements=_ELEMENTS,
@@ -209,7 +209,7 @@ def _no_path(start: Array, end: Array, method: GeometricAction, reason: str) -> 
         points=points,
         action=float("inf"),
         error=0.0,
-        status=Status.UNREACHABLE,
+        status=Status.INFINITE,
         residual=0.0,
         iterations=0,
         method=method,

@@ -10,10 +10,13 @@ from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
+from qpot.infinite_costs import blocked_interval, infinite_leg, no_feasible_path
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
+from qpot.solvers.action import Lagrangian
+from qpot.solvers.cumulant import CumulantLagrangian
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
@@ -32,13 +35,16 @@ _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
     action_minimization.UNSTABLE: Status.UNSTABLE,
+    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
 }
 
 Report = Callable[[int, int, str], None]
 
 
-def lagrangian_of(system: System) -> DiffusionLagrangian:
+def lagrangian_of(system: System) -> Lagrangian:
     """The Lagrangian of a system; a singular constant covariance is refused here."""
+    if system.exact_noise is not None:
+        return CumulantLagrangian(system.exact_noise.steps, system.exact_noise.scale)
     try:
         return DiffusionLagrangian(
             system.drift,
@@ -160,6 +166,9 @@ def uphill_leg(
     ValueError
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
+    blocked = blocked_interval(system, start, end)
+    if blocked is not None:
+        return infinite_leg(start, end, blocked, method)
     degenerate = singular_at(system, start)
     lagrangian = None if degenerate else lagrangian_of(system)
     slow_start = slow_rate(system, start, name="start")
@@ -189,7 +198,7 @@ def uphill_leg(
         try:
             guess = timed_path(
                 curve,
-                lambda x: np.linalg.norm(system.drift(x), axis=1),
+                lagrangian.speed,
                 slow_start=slow_start,
                 slow_end=slow_end,
                 n_elements=elements,
@@ -207,9 +216,11 @@ def uphill_leg(
         except (NonFiniteError, SingularCovarianceError) as error:
             failure = error
             continue
-        coarse.append(found)
+        if found.status != action_minimization.INFEASIBLE:
+            coarse.append(found)
     if not coarse:
-        assert failure is not None
+        if failure is None:
+            return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
@@ -266,11 +277,12 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         uphill.append(leg.uphill[skip:])
         clock = float(times[-1][-1])
     statuses = [leg.status for leg in legs if not leg.status.ok]
+    reasons = [leg.reason for leg in legs if leg.reason]
     return PathSolution(
         points=np.concatenate(points),
         action=float(sum(leg.action for leg in legs)),
         error=float(sum(leg.error for leg in legs)),
-        status=statuses[0] if statuses else Status.CONVERGED,
+        status=statuses[0] if statuses else Status.INFINITE if reasons else Status.CONVERGED,
         residual=max(leg.residual for leg in legs),
         iterations=sum(leg.iterations for leg in legs),
         method=legs[0].method,
@@ -281,6 +293,7 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
             x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
         ),
         alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
+        reason="; ".join(reasons),
     )
 
 
@@ -303,7 +316,7 @@ def _alike(first: action_minimization.Minimization, second: action_minimization.
 
 def _refined(
     system: System,
-    lagrangian: DiffusionLagrangian,
+    lagrangian: Lagrangian,
     path: ElementPath,
     slow_start: float,
     slow_end: float,

@@ -46,3 +46,47 @@ class GeometricAction:
         as_count(self.max_iterations, name="max_iterations")
         as_count(self.max_elements, name="max_elements", minimum=16)
         as_count(self.starts, name="starts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedTimeAction:
+    """Minimum action over paths of a given duration, both ends fixed.
+
+    The cost of being at ``end`` after the time T: the probability that SGD started at ``start`` is there after
+    T / learning rate steps is exp(-S_T / epsilon) to leading order. Its infimum over T is the cost of `GeometricAction`;
+    towards a fixed point of the drift S_T falls with T.
+
+    Parameters
+    ----------
+    time : float
+        T, in units of the flow: learning rate times number of steps.
+    tolerance : float
+        Relative error asked of an action; between 1e-12 and 0.01.
+    max_iterations : int
+        Newton iterations on one mesh.
+    max_elements : int
+    starts : int
+        Initial curves besides those given; each is tried at constant speed and at the pace of the free motion.
+
+    Examples
+    --------
+    >>> import math, qpot
+    >>> bowl = qpot.System(drift=lambda x: -x, covariance=1.0, dimension=1)
+    >>> path = qpot.minimum_action_path(bowl, [0.0], [1.0], method=FixedTimeAction(time=2.0))
+    >>> round(path.action * (1 - math.exp(-4.0)), 9)  # S_T = 1 / (1 - exp(-2 T)) exactly
+    1.0
+    """
+
+    time: float
+    tolerance: float = 1e-9
+    max_iterations: int = 400
+    max_elements: int = 400
+    starts: int = 3
+
+    def __post_init__(self) -> None:
+        as_positive(self.time, name="time")
+        if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
+            raise ValueError(f"tolerance must lie between 1e-12 and 0.01, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.starts, name="starts")

@@ -10,8 +10,9 @@ import numpy as np
 from qpot._arrays import Array, as_point, as_points, format_point
 from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
+from qpot.fixed_time import fixed_time_path
 from qpot.hypoelliptic import certainly_no_path
-from qpot.methods import GeometricAction
+from qpot.methods import FixedTimeAction, GeometricAction
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
@@ -22,7 +23,7 @@ def minimum_action_path(
     start: Any,
     end: Any,
     *,
-    method: GeometricAction | None = None,
+    method: GeometricAction | FixedTimeAction | None = None,
     initial: Any = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
@@ -40,7 +41,9 @@ def minimum_action_path(
         A saddle: one uphill leg, reached in infinite time, after others if it borders another basin only. Another
         attractor: uphill legs to saddles, each followed by the free descent; through a third attractor the legs' costs
         add. Any other point: an uphill leg of its own, or over a saddle or through an attractor if that is cheaper.
-    method : GeometricAction, optional
+    method : GeometricAction or FixedTimeAction, optional
+        With `FixedTimeAction` both ends are taken as they are (``start`` need not attract), and ``residual`` is the
+        largest deviation of H from its mean.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
     saddles : sequence of Saddle, optional
@@ -78,9 +81,11 @@ def minimum_action_path(
     >>> round(path.action, 9), path.error < 1e-9
     (0.340041403, True)
     """
-    method = _as_method(method)
     d = system.dimension
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
+    if isinstance(method, FixedTimeAction):
+        return _in_fixed_time(system, source, target, method, initial, progress, throw)
+    method = _as_method(method)
     distance = float(np.linalg.norm(target - source))
     source = _attractor(system, source, distance)
     if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
@@ -109,6 +114,33 @@ def minimum_action_path(
             raise SolveError(
                 "minimum_action_path was interrupted", status=Status.INTERRUPTED, partial=partial
             ) from error
+    return _checked(solution, source, target, throw)
+
+
+def _in_fixed_time(
+    system: System,
+    source: Array,
+    target: Array,
+    method: FixedTimeAction,
+    initial: Any,
+    progress: ProgressLike,
+    throw: bool,
+) -> PathSolution:
+    if np.array_equal(source, target):
+        raise ValueError(
+            f"start and end are both {format_point(source)}; resting there costs T times L(x, 0), closed paths have no "
+            "initial curve: pass ends that differ"
+        )
+    curves = [] if initial is None else [_initial_curve(initial, source, target)]
+    with reporting(progress, "minimum action path") as report:
+        try:
+            solution = fixed_time_path(system, source, target, method=method, curves=curves, report=report)
+        except KeyboardInterrupt as error:
+            raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+    return _checked(solution, source, target, throw)
+
+
+def _checked(solution: PathSolution, source: Array, target: Array, throw: bool) -> PathSolution:
     if throw and not solution.status.ok:
         raise SolveError(
             f"the path from {format_point(source)} to {format_point(target)}: {solution.status} (action "
@@ -123,7 +155,7 @@ def _as_method(method: Any) -> GeometricAction:
     if method is None:
         return GeometricAction()
     if not isinstance(method, GeometricAction):
-        raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
+        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.FixedTimeAction, got {method!r}")
     return method
 
 

@@ -310,6 +310,13 @@ def prediction_from_costs(
     try:
         W = np.asarray(stationary_costs(costs.values), dtype=np.float64)
     except ValueError as error:
+        reasons = sorted({path.reason for path in costs.paths.values() if path.reason})
+        if reasons:
+            raise SolveError(
+                f"costs between the {k} minima are infinite, so that nothing is selected: {'; '.join(reasons)}",
+                status=Status.INFINITE,
+                partial=costs,
+            ) from error
         raise SolveError(
             f"the {k} minima are not connected by the {len(costs.saddles)} saddles known, so nothing is selected "
             f"({error}); widen bounds, raise starts or pass saddles",

@@ -30,7 +30,8 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     array (k, k)
         Transitions per unit of SDE time, zero where no saddle connects the two minima. Paths that tie (several saddles
         or several minimisers over one saddle) add up. NaN where the formula does not hold or its integration does not
-        come out the same for two cuts of the path, for example at a caustic or a degenerate saddle.
+        come out the same for two cuts of the path, for example at a caustic or a degenerate saddle, and for the exact
+        noise of discrete SGD, which has other prefactors.
 
     Notes
     -----
@@ -46,6 +47,11 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     """
     k = len(costs.minima)
     result = np.zeros((k, k))
+    if system.exact_noise is not None:
+        # the formula is for diffusions; that of discrete steps is another one
+        for pair, path in costs.paths.items():
+            result[pair] = np.nan if np.isfinite(path.action) else 0.0
+        return result
     for (i, j), path in costs.paths.items():
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:

@@ -16,6 +16,7 @@ class Status(Enum):
     """Outcome of a computation; ``str(status)`` is a sentence with a remedy."""
 
     CONVERGED = "converged to the requested tolerance"
+    INFINITE = "the cost is infinite: the noise cannot push there; see .reason"
     NOT_CONVERGED = "stopped before the tolerance was met; raise max_iterations or elements, or loosen tolerance"
     UNSTABLE = (
         "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
@@ -27,7 +28,6 @@ class Status(Enum):
     )
     NON_FINITE = "a user function returned NaN or infinity on the way; restrict the bounds or repair the function"
     SINGULAR = "the covariance is singular on the way; use an exact degenerate method or add an explicit floor"
-    UNREACHABLE = "no path leads there: the noise cannot push that way, so the cost is infinite; .reason tells why"
     INTERRUPTED = "interrupted; what was finished is in .partial"
 
     def __str__(self) -> str:
@@ -35,8 +35,8 @@ class Status(Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the result can be used as it is."""
-        return self in (Status.CONVERGED, Status.UNREACHABLE)
+        """Whether the result can be used as it is; an infinite cost is an answer."""
+        return self in (Status.CONVERGED, Status.INFINITE)
 
 
 class SolveError(RuntimeError):

@@ -14,6 +14,7 @@ from qpot.covariance import check_semidefinite, check_symmetric
 from qpot.solvers.differences import central_jacobian
 
 if TYPE_CHECKING:
+    from qpot.exact_noise import ExactNoise
     from qpot.sgd import FiniteSum
 
 
@@ -64,6 +65,7 @@ class System:
     gradient_drift: bool = field(init=False, default=False)
     replacement: bool = field(init=False, default=True)
     finite_sum: FiniteSum | None = field(init=False, default=None)
+    exact_noise: ExactNoise | None = field(init=False, default=None)
 
     def __init__(
         self,
@@ -93,6 +95,7 @@ class System:
         set_field(self, "gradient_drift", False)
         set_field(self, "replacement", True)
         set_field(self, "finite_sum", None)
+        set_field(self, "exact_noise", None)
 
     @classmethod
     def from_loss(
@@ -133,7 +136,14 @@ class System:
         return system
 
     @classmethod
-    def from_finite_sum(cls, finite_sum: FiniteSum, *, replacement: bool = True, noise: str = "gaussian") -> System:
+    def from_finite_sum(
+        cls,
+        finite_sum: FiniteSum,
+        *,
+        replacement: bool = True,
+        noise: str = "gaussian",
+        batch_size: int | None = None,
+    ) -> System:
         """SGD on a finite sum: drift = -mean gradient, covariance of one sample's gradient.
 
         Parameters
@@ -141,8 +151,12 @@ class System:
         finite_sum : FiniteSum
         replacement : bool
             Whether the samples of a minibatch are drawn with replacement; it enters `epsilon` only.
-        noise : {"gaussian"}
-            The diffusion approximation of the minibatch noise.
+        noise : {"gaussian", "exact"}
+            "gaussian": the diffusion approximation of the minibatch noise. "exact": costs from the Hamiltonian of the
+            discrete steps, log mean_i exp(-<p, g_i(x)>); `covariance` stays that of the samples. Bounded noise then has
+            infinite costs where the drift cannot be overcome.
+        batch_size : int, optional
+            For ``noise="exact"`` without replacement only, where costs depend on it beyond epsilon.
 
         Notes
         -----
@@ -157,18 +171,30 @@ class System:
         >>> system.epsilon(learning_rate=0.1, batch_size=2)
         0.05
         """
+        from qpot.exact_noise import exact_noise
         from qpot.sgd import FiniteSum, system_parts
 
         if not isinstance(finite_sum, FiniteSum):
             raise ValueError(f"finite_sum must be a qpot.FiniteSum, got {type(finite_sum).__name__}")
-        if noise != "gaussian":
-            raise ValueError(f"noise={noise!r} is not available; use noise='gaussian' (the diffusion approximation)")
+        if noise not in ("gaussian", "exact"):
+            raise ValueError(
+                f"noise={noise!r} is not available; use noise='gaussian' (the diffusion approximation) or noise='exact' "
+                "(the discrete steps)"
+            )
+        if noise == "gaussian" and batch_size is not None:
+            raise ValueError(
+                f"batch_size={batch_size!r} belongs to noise='exact' without replacement; with noise='gaussian' it enters "
+                "epsilon only: system.epsilon(learning_rate=..., batch_size=...)"
+            )
         if not isinstance(replacement, (bool, np.bool_)):
             raise ValueError(f"replacement must be True or False, got {replacement!r}")
         loss, gradient, covariance = system_parts(finite_sum)
         system = cls.from_loss(loss, gradient, covariance, dimension=finite_sum.dimension)
         object.__setattr__(system, "replacement", bool(replacement))
         object.__setattr__(system, "finite_sum", finite_sum)
+        if noise == "exact":
+            chosen = exact_noise(finite_sum, replacement=bool(replacement), batch_size=batch_size)
+            object.__setattr__(system, "exact_noise", chosen)
         return system
 
     def epsilon(self, *, learning_rate: float, batch_size: int = 1) -> float:
@@ -183,6 +209,11 @@ class System:
         """
         rate = as_positive(learning_rate, name="learning_rate")
         B = as_count(batch_size, name="batch_size")
+        if self.exact_noise is not None and self.exact_noise.batch_size not in (None, B):
+            raise ValueError(
+                f"batch_size={B}, but this system's exact costs are those of batches of {self.exact_noise.batch_size} "
+                "without replacement; build it with that batch_size"
+            )
         factor = 1.0
         if self.finite_sum is not None and not self.replacement:
             N = self.finite_sum.n_samples
@@ -207,7 +238,8 @@ class System:
     def __repr__(self) -> str:
         kind = "finite sum" if self.finite_sum is not None else "loss" if self.gradient_drift else "drift"
         noise = "constant" if self.constant_covariance is not None else "state-dependent"
-        return f"System({kind}, dimension={self.dimension}, {noise} covariance)"
+        exact = "" if self.exact_noise is None else ", exact discrete noise"
+        return f"System({kind}, dimension={self.dimension}, {noise} covariance{exact})"
 
 
 class _Checked:

@@ -14,7 +14,7 @@ from qpot.solvers.elements import ElementPath
 
 Array = NDArray[np.float64]
 
-CONVERGED, MAX_ITERATIONS, UNSTABLE = 0, 1, 2
+CONVERGED, MAX_ITERATIONS, UNSTABLE, INFEASIBLE = 0, 1, 2, 3
 
 # A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
 _FLOOR = 1e-9
@@ -60,6 +60,8 @@ def minimize_action(
     mu, escapes = _FLOOR, 0
     action, gradient, band = action_expansion(lagrangian, path, quadrature)
     decrement = np.inf
+    if not np.isfinite(action):  # bounded noise cannot follow the path, see `qpot.solvers.feasible_path`
+        return Minimization(path, action, decrement, 0, INFEASIBLE)
     for iteration in range(1, max_iterations + 1):
         scale = np.maximum(np.abs(band[0]), 1e-300)
         target = tolerance * abs(action)

@@ -18,20 +18,20 @@ _NEAR = 0.25
 
 def timed_path(
     polyline: Array,
-    speed: Callable[[Array], Array],
+    speed: Callable[[Array, Array], Array],
     *,
     slow_start: float,
     slow_end: float,
     n_elements: int,
     degree: int,
 ) -> ElementPath:
-    """Give a polyline the speed ``|b|`` and put it on a mesh of ``n_elements`` elements.
+    """Give a polyline the speed of an optimal path and put it on a mesh of ``n_elements`` elements.
 
     Parameters
     ----------
     polyline : array (n, d)
-    speed : callable (n, d) -> (n,)
-        |b(x)|, the speed of an optimal path in either direction.
+    speed : callable (n, d), (n, d) -> (n,)
+        Of an optimal path at points along directions: |b(x)| for isotropic Gaussian noise.
     slow_start, slow_end : float
         Slowest relaxation rate at the ends; 0 where the end is not a fixed point.
     """
@@ -43,7 +43,7 @@ def timed_path(
         np.concatenate([[0.0], tail if slow_start > 0 else [], inner, 1.0 - tail if slow_end > 0 else [], [1.0]])
     )
     points = np.stack([np.interp(s * total, lengths, polyline[:, i]) for i in range(polyline.shape[1])], axis=1)
-    middle = speed(0.5 * (points[1:] + points[:-1]))
+    middle = speed(0.5 * (points[1:] + points[:-1]), np.diff(points, axis=0))
     ds = np.diff(s) * total
     rates = np.array([r for r in (slow_start, slow_end) if r > 0.0] or [np.median(middle) / total])
     floor = 0.05 * np.median(middle) + 1e-3 * rates.min() * total

@@ -95,6 +95,14 @@ class DiffusionLagrangian:
         b, inverse = self.fields(x)
         return _times(inverse, v - b)
 
+    def metric(self, x: Array, v: Array) -> Array:
+        """L_vv = a^{-1}, whatever the velocity."""
+        return self.inverse_covariance(x)
+
+    def speed(self, x: Array, direction: Array) -> Array:
+        """|b|, the speed of an optimal path in the metric of a; here as good a guess in the plain one."""
+        return np.asarray(np.linalg.norm(self.drift(x), axis=1), dtype=np.float64)
+
     def hamiltonian(self, x: Array, p: Array) -> Array:
         """H(x, p) = b.p + p.a p / 2."""
         if self.constant is not None:
@@ -129,7 +137,7 @@ class DiffusionLagrangian:
             H_x += 0.5 * np.einsum("nik,ni->nk", a_x_p, p)
             H_px += a_x_p
         whitened = inverse @ H_px  # (n, p, x)
-        L_xx = np.swapaxes(H_px, 1, 2) @ whitened - self._second_differences(x, p)
+        L_xx = np.swapaxes(H_px, 1, 2) @ whitened - second_differences(self.hamiltonian, x, p)
         return Expansion(
             value=0.5 * np.einsum("ni,ni->n", r, p),
             x=-H_x,
@@ -154,28 +162,29 @@ class DiffusionLagrangian:
         derivative = central_jacobian(stacked, x)
         return derivative[:, 0], derivative[:, 1:]
 
-    def _second_differences(self, x: Array, p: Array) -> Array:
-        """H_xx at fixed p, one vectorised call for all shifted points: 1 + 2 d + d (d - 1) of them for each point."""
-        n, d = x.shape
-        h = _SECOND_STEP * (1.0 + np.abs(x))
-        pairs = [(i, j) for i in range(d) for j in range(i)]
-        shifts = np.zeros((1 + 2 * d + 2 * len(pairs), n, d))
-        for i in range(d):
-            shifts[1 + 2 * i, :, i] = h[:, i]
-        for k, (i, j) in enumerate(pairs):
-            shifts[1 + 2 * d + 2 * k, :, i] = h[:, i]
-            shifts[1 + 2 * d + 2 * k, :, j] = h[:, j]
-        shifts[2::2] = -shifts[1::2]
-        points = (x + shifts).reshape(-1, d)
-        H = self.hamiltonian(points, np.tile(p, (shifts.shape[0], 1))).reshape(-1, n)
-        both = H[1::2] + H[2::2] - 2.0 * H[0]  # h.H_xx.h for every shift h
-        result = np.empty((n, d, d))
-        for i in range(d):
-            result[:, i, i] = both[i] / h[:, i] ** 2
-        for k, (i, j) in enumerate(pairs):
-            mixed = (both[d + k] - both[i] - both[j]) / (2.0 * h[:, i] * h[:, j])
-            result[:, i, j] = result[:, j, i] = mixed
-        return result
+
+def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p: Array) -> Array:
+    """H_xx at fixed p, one vectorised call for all shifted points: 1 + 2 d + d (d - 1) of them for each point."""
+    n, d = x.shape
+    h = _SECOND_STEP * (1.0 + np.abs(x))
+    pairs = [(i, j) for i in range(d) for j in range(i)]
+    shifts = np.zeros((1 + 2 * d + 2 * len(pairs), n, d))
+    for i in range(d):
+        shifts[1 + 2 * i, :, i] = h[:, i]
+    for k, (i, j) in enumerate(pairs):
+        shifts[1 + 2 * d + 2 * k, :, i] = h[:, i]
+        shifts[1 + 2 * d + 2 * k, :, j] = h[:, j]
+    shifts[2::2] = -shifts[1::2]
+    points = (x + shifts).reshape(-1, d)
+    H = hamiltonian(points, np.tile(p, (shifts.shape[0], 1))).reshape(-1, n)
+    both = H[1::2] + H[2::2] - 2.0 * H[0]  # h.H_xx.h for every shift h
+    result = np.empty((n, d, d))
+    for i in range(d):
+        result[:, i, i] = both[i] / h[:, i] ** 2
+    for k, (i, j) in enumerate(pairs):
+        mixed = (both[d + k] - both[i] - both[j]) / (2.0 * h[:, i] * h[:, j])
+        result[:, i, j] = result[:, j, i] = mixed
+    return result
 
 
 def _inverse(a: Array, x: Array) -> Array:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
-from qpot.solvers.action_minimization import CONVERGED, UNSTABLE, Minimization, minimize_action
+from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, UNSTABLE, Minimization, minimize_action
 from qpot.solvers.elements import ElementPath
+from qpot.solvers.feasible_path import feasible_path
 
 Array = NDArray[np.float64]
 
@@ -69,6 +70,7 @@ def refine_path(
 
     def minimized(start: ElementPath, rtol: float, limit: int = max_iterations) -> Minimization:
         nonlocal total
+        start = feasible_path(lagrangian, start) or start
         outcome = minimize_action(
             lagrangian,
             start,
@@ -84,6 +86,8 @@ def refine_path(
     # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
     inner = min(0.01 * tolerance, 1e-10)
     coarse = minimized(path, 1e-5, _PASSING)
+    if coarse.status == INFEASIBLE:
+        return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
     path = coarse.path
@@ -92,7 +96,11 @@ def refine_path(
         path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
         solved = minimized(path, inner, _PASSING)
+        if solved.status == INFEASIBLE:
+            break
         checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
+        if checked.status == INFEASIBLE:
+            break
         rate = _tail_rate(slow_start, slow_end)
         tail = abs(_energy(lagrangian, checked.path)) / rate if rate > 0 else 0.0
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
@@ -104,7 +112,8 @@ def refine_path(
         if result.status == UNSTABLE:
             return result
         path, coarse = checked.path, checked
-    assert best is not None
+    if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
+        return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
     return RefinedPath(best.path, best.action, best.error, best.residual, total, NOT_CONVERGED)
 
 
@@ -178,13 +187,11 @@ def _remeshed(
     h = np.diff(path.breaks)
     m = path.degree
     top = path.top_coefficients()
-    middle, _ = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
-    still = np.zeros_like(middle)
-    # the action of the highest two modes' velocities alone, in the metric of the element's middle
+    middle, velocity = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
+    # the action of the highest two modes' velocities alone, in the metric L_vv of the element's middle
     weight = np.array([(m - 1) * m, m * (m + 1)], dtype=float)
     speed = np.sqrt((top**2 * weight[None, :, None]).sum(axis=1))
-    drift = lagrangian.value(middle, still)
-    shifted = lagrangian.value(middle, speed) + lagrangian.value(middle, -speed) - 2.0 * drift
+    shifted = np.einsum("ni,nij,nj->n", speed, lagrangian.metric(middle, velocity), speed)
     error = np.maximum(shifted / h, 0.0) + 1e-3 * tolerance * _total(path, lagrangian) / h.size
     exponent = 1.0 / (2 * m + 1)
     density = error**exponent
@@ -217,7 +224,7 @@ def coarse_path(
     """A minimiser on the guess's own mesh, good to a few digits: enough to tell distinct paths apart."""
     return minimize_action(
         lagrangian,
-        guess,
+        feasible_path(lagrangian, guess) or guess,
         quadrature=guess.degree + 3,
         tolerance=1e-4,
         max_iterations=max_iterations,

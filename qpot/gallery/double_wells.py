@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from qpot._arrays import Array, as_count, as_positive
 from qpot.covariance import rotated
@@ -76,23 +77,43 @@ def symmetric_minima(s: float = 0.5) -> GalleryCase:
     return _symmetric("symmetric_minima", covariance, _symmetric_costs(s), {"s": s})
 
 
-def embedded_double_well(s: float = 0.5) -> GalleryCase:
+def embedded_double_well(s: float = 0.5, *, noise: str = "gaussian") -> GalleryCase:
     """`symmetric_minima` as a real finite sum of six samples whose gradient covariance is exactly the wanted one.
 
-    The samples are L +- sqrt(3) h_k with h an isometric embedding of the metric a(x) into three dimensions.
+    The samples are L +- sqrt(3) h_k with h an isometric embedding of the metric a(x) into three dimensions. With
+    ``noise="exact"`` the costs are those of the discrete steps: V = int p* dx, where p* is the root of H(x, (p, 0)) = 0.
     """
     case = symmetric_minima(s)
+    exact = two_costs(*(_discrete_cost(s, x) for x in (-1.0, 1.0))) if noise == "exact" else case.costs
     return GalleryCase(
         name="embedded_double_well",
-        system=System.from_finite_sum(embedded_double_well_sum(s)),
+        system=System.from_finite_sum(embedded_double_well_sum(s), noise=noise),
         bounds=case.bounds,
         minima=case.minima,
         saddles=case.saddles,
-        costs=case.costs,
+        costs=exact,
         accuracy=1e-10,
         reference=HU_ZHU_XIONG_HUAN,
-        parameters={"s": s},
+        parameters={"s": s, "noise": noise},
     )
+
+
+def _discrete_cost(s: float, minimum: float) -> float:
+    """int of the root of log((cosh(k p) + cosh(l p) + 1) / 3) = L' p on y = 0, where y does not enter by symmetry."""
+
+    def root(x: float) -> float:
+        q = (1.0 + np.tanh(2.0 * x)) / 2.0
+        slope = -0.5 * s / np.cosh(2.0 * x) ** 2 / np.sqrt(1.0 - s * q)  # r' of r = sqrt(1 - s q)
+        k, l = np.sqrt(3.0 * (1.0 + s * q - slope**2)), np.sqrt(3.0) * abs(slope)
+        force = abs(x**3 - x)
+
+        def balance(p: float) -> float:
+            return float(np.logaddexp.reduce([k * p, -k * p, l * p, -l * p, 0.0, 0.0]) - np.log(6)) / p - force
+
+        gaussian = 6.0 * force / (k * k + l * l)
+        return float(brentq(balance, 0.3 * gaussian, 10.0 * gaussian, xtol=1e-14)) if force > 1e-4 else gaussian
+
+    return float(quad(root, min(minimum, 0.0), max(minimum, 0.0), epsabs=1e-13, epsrel=1e-12)[0])
 
 
 def piecewise_minima(s: float = 0.5) -> GalleryCase:

@@ -149,7 +149,7 @@ def decoupled(noise: Any) -> qpot.System:
 def test_an_infinite_cost_says_why() -> None:
     path = qpot.minimum_action_path(decoupled(np.diag([1.0, 0.0])), (-1, 0), (0.0, 0.5))
     assert path.action == np.inf
-    assert path.status is qpot.Status.UNREACHABLE
+    assert path.status is qpot.Status.INFINITE
     assert "(0, 1) moves by itself" in path.reason or "(0, -1) moves by itself" in path.reason
     assert path.reason in repr(path)
 

@@ -24,9 +24,7 @@ def lagrangian_of(system: qpot.System) -> DiffusionLagrangian:
 def bowed(system: qpot.System, height: float = 0.2) -> ElementPath:
     s = np.linspace(0, 1, 81)[:, None]
     curve = np.array([-1.0, 0.0]) + s * np.array([1.0, 0.0]) + height * np.sin(np.pi * s) * np.array([0.0, 1.0])
-    return timed_path(
-        curve, lambda x: np.linalg.norm(system.drift(x), axis=1), slow_start=2.0, slow_end=1.0, n_elements=16, degree=4
-    )
+    return timed_path(curve, lagrangian_of(system).speed, slow_start=2.0, slow_end=1.0, n_elements=16, degree=4)
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
