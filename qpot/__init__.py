@@ -2,6 +2,7 @@
 
 from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
+from qpot.boundaries import Ball, Box, LossLevel
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
@@ -9,6 +10,7 @@ from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
 from qpot.exact_noise import random_steps
+from qpot.exits import ExitSolution, exit_cost
 from qpot.finite_sums import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -48,10 +50,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "Ball",
+    "Box",
     "CrossEntropy",
     "Cycle",
     "Ensemble",
     "EventDriven",
+    "ExitSolution",
     "ExitTimes",
     "Explanation",
     "Exponential",
@@ -65,6 +70,7 @@ __all__ = [
     "Hinge",
     "HuberisedHinge",
     "Logistic",
+    "LossLevel",
     "MarginError",
     "MarginFlow",
     "MarginLaws",
@@ -90,6 +96,7 @@ __all__ = [
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "exit_cost",
     "exit_times",
     "find_minima",
     "find_saddles",
