@@ -2,6 +2,7 @@
 
 from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
+from qpot.boundaries import Ball, Box, LossLevel
 from qpot.certainty import selection
 from qpot.chain import WGraph, stationary_costs, w_graph
 from qpot.chain_graphs import as_graph, from_graph
@@ -11,6 +12,7 @@ from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
 from qpot.exact_noise import random_steps
+from qpot.exits import ExitSolution, exit_cost
 from qpot.field import quasipotential
 from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
 from qpot.field_solution import FieldSolution
@@ -59,12 +61,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "Ball",
+    "Box",
     "CharacteristicJets",
     "Controllability",
     "CrossEntropy",
     "Cycle",
     "Ensemble",
     "EventDriven",
+    "ExitSolution",
     "ExitTimes",
     "Explanation",
     "Exponential",
@@ -81,6 +86,7 @@ __all__ = [
     "Hinge",
     "HuberisedHinge",
     "Logistic",
+    "LossLevel",
     "MarginError",
     "MarginFlow",
     "MarginLaws",
@@ -110,6 +116,7 @@ __all__ = [
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "exit_cost",
     "exit_times",
     "find_minima",
     "find_saddles",
