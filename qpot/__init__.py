@@ -21,7 +21,7 @@ from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integra
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
@@ -64,6 +64,7 @@ __all__ = [
     "HardMargin",
     "Hinge",
     "HuberisedHinge",
+    "LargeScaleAction",
     "Logistic",
     "MarginError",
     "MarginFlow",

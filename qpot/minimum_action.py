@@ -14,8 +14,9 @@ from qpot._arrays import Array, as_bounds, as_point, as_points, format_point
 from qpot.basins import basin_of
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point
 from qpot.hypoelliptic import certainly_no_path
+from qpot.large_scale import AUTOMATIC, large_leg, products_suffice
 from qpot.legs import downhill_leg, joined, uphill_leg
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
@@ -30,7 +31,7 @@ def minimum_action_path(
     start: Any,
     end: Any,
     *,
-    method: GeometricAction | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
     initial: Any = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
@@ -48,7 +49,9 @@ def minimum_action_path(
         A saddle: one uphill leg, reached in infinite time. Another attractor: uphill legs to saddles, each followed by
         the free descent; through a third attractor the legs' costs add. Any other point: an uphill leg of its own, or
         over a saddle if that is cheaper.
-    method : GeometricAction, optional
+    method : GeometricAction or LargeScaleAction, optional
+        By default the second above 30 dimensions where the covariance is constant or in factors: one leg from ``start``
+        to a given saddle or point, from one initial curve.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
     saddles : sequence of Saddle, optional
@@ -86,9 +89,11 @@ def minimum_action_path(
     >>> round(path.action, 9), path.error < 1e-9
     (0.340041403, True)
     """
-    method = _as_method(method)
     d = system.dimension
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
+    if isinstance(method, LargeScaleAction) or (method is None and d > AUTOMATIC and products_suffice(system)):
+        return _in_many_dimensions(system, source, target, method or LargeScaleAction(), initial, progress, throw)
+    method = _as_method(method)
     distance = float(np.linalg.norm(target - source))
     source = _attractor(system, source, distance)
     if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
@@ -127,14 +132,38 @@ def minimum_action_path(
             raise SolveError(
                 "minimum_action_path was interrupted", status=Status.INTERRUPTED, partial=partial
             ) from error
+    return _checked(solution, throw)
+
+
+def _checked(solution: PathSolution, throw: bool) -> PathSolution:
     if throw and not solution.status.ok:
         raise SolveError(
-            f"the path from {format_point(source)} to {format_point(target)}: {solution.status} (action "
+            f"the path from {format_point(solution.start)} to {format_point(solution.end)}: {solution.status} (action "
             f"{solution.action:.6g}, error {solution.error:.2g})",
             status=solution.status,
             partial=solution,
         )
     return solution
+
+
+def _in_many_dimensions(
+    system: System,
+    source: Array,
+    target: Array,
+    method: LargeScaleAction,
+    initial: Any,
+    progress: ProgressLike,
+    throw: bool,
+) -> PathSolution:
+    if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
+        return _resting(source, method)
+    curve = None if initial is None else _initial_curve(initial, source, target)
+    with reporting(progress, "minimum action path") as report:
+        try:
+            solution = large_leg(system, source, target, method=method, curve=curve, report=report)
+        except KeyboardInterrupt as error:
+            raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+    return _checked(solution, throw)
 
 
 def _as_method(method: Any) -> GeometricAction:
@@ -176,7 +205,7 @@ def _attractor(system: System, point: Array, distance: float) -> Array:
     return fixed
 
 
-def _resting(point: Array, method: GeometricAction) -> PathSolution:
+def _resting(point: Array, method: GeometricAction | LargeScaleAction) -> PathSolution:
     points = np.stack([point, point])
     return PathSolution(
         points=points,
