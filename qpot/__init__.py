@@ -30,7 +30,7 @@ from qpot.global_field import GlobalField, global_quasipotential
 from qpot.grid import Grid
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.methods import FixedTimeAction, GeometricAction
+from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
@@ -85,6 +85,7 @@ __all__ = [
     "HardMargin",
     "Hinge",
     "HuberisedHinge",
+    "LargeScaleAction",
     "Logistic",
     "LossLevel",
     "MarginError",

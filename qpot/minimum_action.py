@@ -12,7 +12,8 @@ from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
 from qpot.fixed_time import fixed_time_path
 from qpot.hypoelliptic import certainly_no_path
-from qpot.methods import FixedTimeAction, GeometricAction
+from qpot.large_scale import AUTOMATIC, large_leg, products_suffice
+from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
@@ -23,7 +24,7 @@ def minimum_action_path(
     start: Any,
     end: Any,
     *,
-    method: GeometricAction | FixedTimeAction | None = None,
+    method: GeometricAction | FixedTimeAction | LargeScaleAction | None = None,
     initial: Any = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
@@ -41,9 +42,11 @@ def minimum_action_path(
         A saddle: one uphill leg, reached in infinite time, after others if it borders another basin only. Another
         attractor: uphill legs to saddles, each followed by the free descent; through a third attractor the legs' costs
         add. Any other point: an uphill leg of its own, or over a saddle or through an attractor if that is cheaper.
-    method : GeometricAction or FixedTimeAction, optional
+    method : GeometricAction, FixedTimeAction or LargeScaleAction, optional
         With `FixedTimeAction` both ends are taken as they are (``start`` need not attract), and ``residual`` is the
         largest deviation of H from its mean.
+        By default `LargeScaleAction` above 30 dimensions where the covariance is constant or in factors: one leg from
+        ``start`` to a given saddle or point, from one initial curve.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
     saddles : sequence of Saddle, optional
@@ -85,6 +88,8 @@ def minimum_action_path(
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
     if isinstance(method, FixedTimeAction):
         return _in_fixed_time(system, source, target, method, initial, progress, throw)
+    if isinstance(method, LargeScaleAction) or (method is None and d > AUTOMATIC and products_suffice(system)):
+        return _in_many_dimensions(system, source, target, method or LargeScaleAction(), initial, progress, throw)
     method = _as_method(method)
     distance = float(np.linalg.norm(target - source))
     source = _attractor(system, source, distance)
@@ -143,12 +148,32 @@ def _in_fixed_time(
 def _checked(solution: PathSolution, source: Array, target: Array, throw: bool) -> PathSolution:
     if throw and not solution.status.ok:
         raise SolveError(
-            f"the path from {format_point(source)} to {format_point(target)}: {solution.status} (action "
+            f"the path from {format_point(solution.start)} to {format_point(solution.end)}: {solution.status} (action "
             f"{solution.action:.6g}, error {solution.error:.2g})",
             status=solution.status,
             partial=solution,
         )
     return solution
+
+
+def _in_many_dimensions(
+    system: System,
+    source: Array,
+    target: Array,
+    method: LargeScaleAction,
+    initial: Any,
+    progress: ProgressLike,
+    throw: bool,
+) -> PathSolution:
+    if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
+        return _resting(source, method)
+    curve = None if initial is None else _initial_curve(initial, source, target)
+    with reporting(progress, "minimum action path") as report:
+        try:
+            solution = large_leg(system, source, target, method=method, curve=curve, report=report)
+        except KeyboardInterrupt as error:
+            raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+    return _checked(solution, source, target, throw)
 
 
 def _as_method(method: Any) -> GeometricAction:
@@ -190,7 +215,7 @@ def _attractor(system: System, point: Array, distance: float) -> Array:
     return fixed
 
 
-def _resting(point: Array, method: GeometricAction) -> PathSolution:
+def _resting(point: Array, method: GeometricAction | LargeScaleAction) -> PathSolution:
     points = np.stack([point, point])
     return PathSolution(
         points=points,
