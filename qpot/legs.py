@@ -9,7 +9,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.infinite_costs import blocked_interval, infinite_leg, no_feasible_path
+from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.methods import GeometricAction
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
@@ -154,7 +154,7 @@ def uphill_leg(
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
     lagrangian = lagrangian_of(system)
-    blocked = blocked_interval(system, start, end)
+    blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
     slow_start = slow_rate(system, start, name="start")
