@@ -41,7 +41,7 @@ class LossLevel:
     level: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.level, bool) or not np.isscalar(self.level) or not np.isfinite(self.level):  # type: ignore[arg-type]
+        if isinstance(self.level, bool) or not np.isscalar(self.level) or not np.isfinite(self.level):
             raise ValueError(f"level must be a finite number, got {self.level!r}")
 
 

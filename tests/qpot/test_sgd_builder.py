@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import qpot
 from qpot import SGD, Status, System
+
+Array = NDArray[np.float64]
 
 BERNOULLI = 0.2748473684301693
 
@@ -67,8 +70,12 @@ def test_nothing_leaves_an_interpolating_minimum() -> None:
 
 def test_noise_proportional_to_the_loss_of_a_minimum_that_is_not_fitted_is_logarithmic() -> None:
     # a = 2 h L: V = log(L_saddle / L_minimum) / h
-    loss = lambda x: x[:, 0] * (x[:, 0] - 1) * (x[:, 0] - 3) ** 2 + 2  # noqa: E731
-    slope = lambda x: 4 * x**3 - 21 * x**2 + 30 * x - 9  # noqa: E731
+    def loss(x: Array) -> Array:
+        return x[:, 0] * (x[:, 0] - 1) * (x[:, 0] - 3) ** 2 + 2
+
+    def slope(x: Array) -> Array:
+        return 4 * x**3 - 21 * x**2 + 30 * x - 9
+
     system = System.from_loss(loss, slope, lambda x: (1.4 * loss(x))[:, None, None], dimension=1)
     left = qpot.minimum_action_path(system, [0.4069296691827464], [1.8430703308172536]).action
     right = qpot.minimum_action_path(system, [3.0], [1.8430703308172536]).action
