@@ -3,7 +3,9 @@
 from qpot import gallery, gallery_companions
 from qpot.basins import basin_of
 from qpot.boundaries import Ball, Box, LossLevel
+from qpot.certainty import selection
 from qpot.chain import WGraph, stationary_costs, w_graph
+from qpot.chain_graphs import as_graph, from_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -11,6 +13,9 @@ from qpot.ensemble import Ensemble, Occupation
 from qpot.escapes import ExitTimes, exit_times
 from qpot.exact_noise import random_steps
 from qpot.exits import ExitSolution, exit_cost
+from qpot.field import quasipotential
+from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
+from qpot.field_solution import FieldSolution
 from qpot.finite_sums import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -21,10 +26,13 @@ from qpot.finite_sums import (
 )
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.global_field import GlobalField, global_quasipotential
+from qpot.grid import Grid
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.methods import FixedTimeAction, GeometricAction
+from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
+from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
 from qpot.prediction import Prediction, predict, prediction_from_costs
@@ -38,6 +46,8 @@ from qpot.prediction_models import (
     training_sum,
 )
 from qpot.progress import reporting
+from qpot.reachable_directions import Controllability, controllability
+from qpot.relaxation import occupation_after
 from qpot.saddles import find_saddles
 from qpot.separation import KKT, HardMargin, separate
 from qpot.sgd import FiniteSum
@@ -46,6 +56,7 @@ from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
+from qpot.training_time import training_time_diagram
 
 __version__ = "0.1.0"
 
@@ -54,6 +65,8 @@ __all__ = [
     "SGD",
     "Ball",
     "Box",
+    "CharacteristicJets",
+    "Controllability",
     "CrossEntropy",
     "Cycle",
     "Ensemble",
@@ -62,15 +75,19 @@ __all__ = [
     "ExitTimes",
     "Explanation",
     "Exponential",
+    "FieldSolution",
     "FiniteSum",
     "FixedStep",
     "FixedTimeAction",
     "FlowTrajectory",
     "GeometricAction",
+    "GlobalField",
     "GradientFlow",
+    "Grid",
     "HardMargin",
     "Hinge",
     "HuberisedHinge",
+    "LargeScaleAction",
     "Logistic",
     "LossLevel",
     "MarginError",
@@ -79,6 +96,7 @@ __all__ = [
     "Minimum",
     "NormalisedFlow",
     "Occupation",
+    "OrderedLineIntegral",
     "PathSolution",
     "PolyakFlow",
     "Prediction",
@@ -94,7 +112,10 @@ __all__ = [
     "TrainingPath",
     "TransitionCosts",
     "WGraph",
+    "as_graph",
     "basin_of",
+    "committor",
+    "controllability",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
@@ -102,25 +123,33 @@ __all__ = [
     "exit_times",
     "find_minima",
     "find_saddles",
+    "from_graph",
     "gallery",
     "gallery_companions",
+    "global_quasipotential",
+    "hitting_exponents",
     "integrate_flow",
     "least_squares_sum",
     "linear_model",
     "logistic_sum",
     "margin_flow",
     "margin_sum",
+    "mean_first_passage_times",
     "metastable_state",
     "minimum_action_path",
+    "occupation_after",
     "phase_retrieval_sum",
     "preconditioned",
     "predict",
     "prediction_from_costs",
     "quadratic_sum",
+    "quasipotential",
     "random_steps",
+    "reactive_flux",
     "reporting",
     "rmsprop_like",
     "second_moment",
+    "selection",
     "separate",
     "sign_like",
     "simulate_diffusion",
@@ -132,6 +161,7 @@ __all__ = [
     "tangent_kernel",
     "train_flow",
     "training_sum",
+    "training_time_diagram",
     "transition_costs",
     "w_graph",
 ]

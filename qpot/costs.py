@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
-from qpot.legs import downhill_leg, joined, lagrangian_of, uphill_leg
+from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
@@ -127,7 +127,8 @@ def transition_costs(
     Raises
     ------
     ValueError
-        Fewer than two minima, repeated or not attracting ones, saddles that name unknown minima, singular covariance.
+        Fewer than two minima, repeated or not attracting ones, saddles that name unknown minima, a singular covariance
+        whose noise the drift does not carry into every direction.
     SolveError
         If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished,
         NaN where an answer is missing.
@@ -161,7 +162,7 @@ def transition_costs(
     if not isinstance(chosen, GeometricAction):
         raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
     check_executor(executor)
-    lagrangian_of(system)  # refuses a covariance that is singular everywhere before any work is done
+    check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:
         saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
@@ -229,6 +230,8 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
             return SolveError(
                 f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up
             )
+        if up.reason:  # an infinite cost
+            return up
         down = downhill_leg(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
     except SolveError as error:
         return error

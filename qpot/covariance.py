@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array, BatchFunction, as_float_array, as_positive, format_point
+from qpot.structured_covariance import FactoredCovariance
 
 # Relative asymmetry that rounding in a user's formula can produce; above it the matrix is taken as wrong.
 _SYMMETRY_TOLERANCE = 1e-8
@@ -66,6 +67,41 @@ def with_floor(covariance: BatchFunction, floor: float) -> BatchFunction:
         return a + delta * np.eye(a.shape[-1])
 
     return floored
+
+
+def factored(factor: Any, floor: Any = 0.0, *, gradient: Any = None) -> FactoredCovariance:
+    """The covariance ``factor @ factor.T + diag(floor)``, kept in factors: for many dimensions.
+
+    Parameters
+    ----------
+    factor : array (d, r) or callable ``(n, d) -> (n, d, r)``
+        For SGD, for example, the centred per-sample gradients divided by sqrt(N).
+    floor : number or array (d,)
+        Variance >= 0 of the noise beside the factor. Path solvers need it above zero, since otherwise the noise cannot
+        push in most directions.
+    gradient : callable ``((n, d), (n, d)) -> (n, d)``, optional
+        Gradient in x of p.a(x) p, 2 sum_r (F_r.p) grad(F_r.p); needed for a factor that depends on the state.
+
+    Returns
+    -------
+    FactoredCovariance
+        To be passed to `System` as ``covariance``.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, NaN, or a negative floor.
+
+    Examples
+    --------
+    >>> noise = factored(np.array([[1.0], [2.0]]), 0.5)
+    >>> noise(np.zeros((1, 2)))[0]
+    array([[1.5, 2. ],
+           [2. , 4.5]])
+    """
+    if gradient is not None and not callable(gradient):
+        raise ValueError(f"gradient must be a function of points and momenta, got {gradient!r}")
+    return FactoredCovariance(factor, floor, gradient)
 
 
 def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:

@@ -9,8 +9,10 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.methods import GeometricAction
+from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
 from qpot.solvers.action import Lagrangian
@@ -53,6 +55,17 @@ def lagrangian_of(system: System) -> Lagrangian:
         )
     except SingularCovarianceError as error:
         raise singular_covariance(error, anywhere=True) from error
+
+
+def check_noise(system: System, points: Array) -> None:
+    """Refuse a constant covariance that is singular and whose noise the drift does not carry everywhere."""
+    if system.constant_covariance is not None and singular_at(system, points[0]):
+        for point in points:
+            found = controllability(system, point)
+            if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
+                raise uncontrollable(found, point, everywhere=True)
+    elif system.constant_covariance is not None:
+        lagrangian_of(system)
 
 
 def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
@@ -153,14 +166,27 @@ def uphill_leg(
     ValueError
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
-    lagrangian = lagrangian_of(system)
     blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
+    degenerate = singular_at(system, start)
+    lagrangian = None if degenerate else lagrangian_of(system)
     slow_start = slow_rate(system, start, name="start")
     slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
     no_directions = np.zeros((0, start.size))
     own = initial_curves(system, start, end, no_directions if directions is None else directions, method.starts)
+    if lagrangian is None:
+        return hypoelliptic_leg(
+            system,
+            start,
+            end,
+            [*curves, *own],
+            slow_start=slow_start,
+            slow_end=slow_end,
+            method=method,
+            report=report,
+            below=below,
+        )
     iterations = 0
     coarse: list[action_minimization.Minimization] = []
     failure: Exception | None = None

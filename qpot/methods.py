@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from qpot._arrays import as_count, as_positive
 
@@ -90,3 +91,46 @@ class FixedTimeAction:
         as_count(self.max_iterations, name="max_iterations")
         as_count(self.max_elements, name="max_elements", minimum=16)
         as_count(self.starts, name="starts")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LargeScaleAction:
+    """Minimum action in many dimensions by products only: Newton's method with conjugate gradients in a trust region.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative error asked of the action; between 1e-9 and 0.1.
+    max_iterations : int
+        Newton steps on one mesh.
+    max_products : int
+        Hessian products (one gradient of the action each) in all; ``PathSolution.iterations`` counts them.
+    max_elements : int
+        Elements of degree 4 and 6 in time.
+    linear_part : sparse (d, d) or array (d,), optional
+        A symmetric stiff operator in the drift, for example a discretised Laplacian: the preconditioner then inverts
+        -d^2/dt^2 + A^2 exactly and the number of products does not depend on the stiffness.
+
+    Notes
+    -----
+    A leg from a minimum to a given saddle or point. `minimum_action_path` takes it by itself above 30 dimensions where
+    the covariance is constant or factored.
+
+    Examples
+    --------
+    >>> LargeScaleAction(tolerance=1e-5).max_elements
+    80
+    """
+
+    tolerance: float = 1e-6
+    max_iterations: int = 60
+    max_products: int = 3000
+    max_elements: int = 80
+    linear_part: Any = None
+
+    def __post_init__(self) -> None:
+        if not 1e-9 <= as_positive(self.tolerance, name="tolerance") <= 0.1:
+            raise ValueError(f"tolerance must lie between 1e-9 and 0.1, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_products, name="max_products")
+        as_count(self.max_elements, name="max_elements", minimum=16)

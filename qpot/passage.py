@@ -51,8 +51,7 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
 
 
 def log_mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
-    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the "
-    "targets."""
+    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
     m, e = _passage_times(Rates.of(costs, epsilon, prefactors), targets)
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 

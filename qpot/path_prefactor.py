@@ -112,7 +112,7 @@ def bouchet_reygner(
     for begin, end, position, impose in (
         (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
     ):  # fmt: skip
-        steps = max(8, math.ceil((end - begin) * fastest * 40))
+        steps = max(8, math.ceil((end - begin) * fastest * 16))
         y, q = position(np.linspace(begin, end, 2 * steps + 1))
         H_xx, H_px, a, velocity, force, K = _coefficients(system, y, q)
         Q, piece = transport(H_xx, H_px, a, velocity, force, K, (end - begin) / steps, Q, impose)

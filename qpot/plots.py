@@ -83,11 +83,12 @@ def plot_loss(
         values, name = np.log10(np.linalg.norm(system.drift(points), axis=1) + 1e-12), "log10 |drift|"
     values = values.reshape(resolution, resolution)
     if isinstance(levels, int):
-        top = float(np.quantile(values, 0.8))
-        levels = np.linspace(float(values.min()), top, levels).tolist()
-    ticks = np.linspace(levels[0], levels[-1], 5)
-    filled = ax.contourf(x, y, values, levels=levels, cmap="cividis", extend="max", alpha=0.9)
-    ax.contour(x, y, values, levels=levels[::2], colors="white", linewidths=0.4, alpha=0.6)
+        shown = np.linspace(float(values.min()), float(np.quantile(values, 0.8)), levels)
+    else:
+        shown = np.asarray(levels, dtype=float)
+    ticks = np.linspace(shown[0], shown[-1], 5)
+    filled = ax.contourf(x, y, values, levels=shown, cmap="cividis", extend="max", alpha=0.9)
+    ax.contour(x, y, values, levels=shown[::2], colors="white", linewidths=0.4, alpha=0.6)
     ax.figure.colorbar(filled, ax=ax, label=name, pad=0.02, format="%.2g", ticks=ticks)
     ax.set_xlabel(f"$x_{i + 1}$")
     ax.set_ylabel(f"$x_{j + 1}$")
@@ -131,7 +132,7 @@ def plot_noise(
                 linewidth=1.6,
                 label=label if n == 0 else None,
                 zorder=3,
-            )  # fmt: skip
+            )
         )
     return ax
 
@@ -155,9 +156,14 @@ def plot_path(path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: boo
         text = "noise climbs" if up else "free descent"
         colour, style = (UPHILL, "-") if up else (DOWNHILL, "--")
         ax.plot(
-            xy[rows, 0], xy[rows, 1], style, color=colour, linewidth=2.2, zorder=4 if up else 3.5,
+            xy[rows, 0],
+            xy[rows, 1],
+            style,
+            color=colour,
+            linewidth=2.2,
+            zorder=4 if up else 3.5,
             label=text if labels and up not in seen else None,
-        )  # fmt: skip
+        )
         seen.add(up)
         if up:
             _arrow(ax, xy[rows], colour)
@@ -223,7 +229,7 @@ def plot_occupation(
     matplotlib axes
     """
     ax = _axes(ax)
-    runs = list(simulated) if isinstance(simulated, (list, tuple)) else [simulated]
+    runs = [simulated] if isinstance(simulated, (Ensemble, Occupation)) else list(simulated)
     if learning_rates is not None and len(learning_rates) != len(runs):
         raise ValueError(f"learning_rates has {len(learning_rates)} entries for {len(runs)} simulated runs")
     rates, occupations, batches = [], [], []

@@ -11,10 +11,11 @@ import networkx as nx
 import numpy as np
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
+from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
-from qpot.legs import lagrangian_of
+from qpot.legs import check_noise
 from qpot.methods import GeometricAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
@@ -23,9 +24,6 @@ from qpot.saddles import find_saddles, new_minima_beyond
 from qpot.solution import SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
-
-# Two W that agree to this fraction of the largest cost are equal to rounding, whatever the error estimates say.
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -39,7 +37,7 @@ class Prediction:
     margin : float
         Gap of W between the best minimum and the runner-up; no epsilon in it.
     margin_error : float
-        Error of that gap, summed from the costs it depends on. A margin below it is a tie.
+        How much of that gap the errors of the costs can take away (`qpot.selection`). A margin below it is a tie.
     stationary_costs : array (k,)
         W(i) - min W, that is -epsilon log of the stationary weight of minimum i.
     stationary_errors : array (k,)
@@ -235,8 +233,8 @@ def predict(
     ValueError
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
     SolveError
-        If fewer than two minima are found, if they are not connected, or if a path fails; ``.partial`` holds the minima
-        or costs that were finished.
+        If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
+        ``.partial`` holds the minima or costs that were finished.
 
     Examples
     --------
@@ -248,42 +246,50 @@ def predict(
     """
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))
-    lagrangian_of(system)  # a covariance that is singular everywhere is refused before any work
+    found: list[Minimum] = []
     with reporting(progress, "predict") as report:
-        if minima is None:
-            report(0, 4, "minima")
-            found = list(find_minima(system, box, rng=rng, starts=starts))
-        else:
-            found = list(minima)
-        if not all(isinstance(m, Minimum) for m in found):
-            raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-        if len(found) < 2 and minima is not None:
-            raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
-        report(1, 4, "saddles")
-        if saddles is None:
-            crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+        try:
             if minima is None:
-                # a saddle may lead to a minimum that the multi-start missed
-                for _ in range(5):
-                    missed = new_minima_beyond(system, crossings, found, lower, upper)
-                    if not missed:
-                        break
-                    found += missed
-                    crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
-        else:
-            crossings = list(saddles)
-        if len(found) < 2:
+                report(0, 4, "minima")
+                found = list(find_minima(system, box, rng=rng, starts=starts))
+            else:
+                found = list(minima)
+            if not all(isinstance(m, Minimum) for m in found):
+                raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+            if len(found) < 2 and minima is not None:
+                raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
+            report(1, 4, "saddles")
+            if saddles is None:
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                if minima is None:
+                    # a saddle may lead to a minimum that the multi-start missed
+                    for _ in range(5):
+                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        if not missed:
+                            break
+                        found += missed
+                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+            else:
+                crossings = list(saddles)
+            if len(found) < 2:
+                raise SolveError(
+                    f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
+                    "starts",
+                    status=Status.NO_ROUTE,
+                    partial=tuple(found),
+                )
+            report(2, 4, "paths")
+            costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
+            report(3, 4, "prefactors")
+            prefactors = rate_prefactors(system, costs)
+            report(4, 4, "done")
+        except KeyboardInterrupt as error:
             raise SolveError(
-                f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                "starts",
-                status=Status.NO_ROUTE,
+                f"predict was interrupted with {len(found)} minima found",
+                status=Status.INTERRUPTED,
                 partial=tuple(found),
-            )
-        report(2, 4, "paths")
-        costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-        report(3, 4, "prefactors")
-        prefactors = rate_prefactors(system, costs)
-        report(4, 4, "done")
+            ) from error
     population = None
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
@@ -320,17 +326,12 @@ def prediction_from_costs(
     errors = np.zeros(k)
     for i in np.flatnonzero(np.isfinite(W)):
         errors[i] = sum(costs.errors[edge] for edge in w_graph(costs.values, int(i)).edges)
-    order = np.argsort(W, kind="stable")
-    best, second = order[0], order[1]
-    finite = costs.values[np.isfinite(costs.values)]
-    rounding = _ROUNDING * float(finite.max())
-    tied = W - W[best] <= errors + errors[best] + rounding
-    tied[best] = True
+    decision = selection(costs)
     return Prediction(
-        selected=tuple(int(i) for i in np.flatnonzero(tied)),
-        margin=float(W[second] - W[best]),
-        margin_error=float(errors[best] + errors[second] + rounding),
-        stationary_costs=W - W[best],
+        selected=decision.possible,
+        margin=decision.margin,
+        margin_error=decision.margin - decision.certain_margin,
+        stationary_costs=W,
         stationary_errors=errors,
         costs=costs,
         minima=costs.minima,

@@ -6,6 +6,7 @@ import numpy as np
 
 from qpot._arrays import Array
 from qpot.costs import TransitionCosts
+from qpot.hypoelliptic import singular_at
 from qpot.path_prefactor import bouchet_reygner
 from qpot.solution import PathSolution, SolveError
 from qpot.system import System
@@ -63,6 +64,8 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:
     """The prefactor of one leg, or NaN where it cannot be trusted."""
+    if singular_at(system, minimum):
+        return float("nan")  # the formula assumes noise in every direction
     x, p = leg.points[leg.uphill], leg.momenta[leg.uphill]
     size = float(np.linalg.norm(saddle - minimum))
     values: list[float] = []

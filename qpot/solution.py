@@ -97,7 +97,7 @@ class PathSolution:
     alternatives : tuple of PathSolution
         Other local minimisers found for the same end points, dearer ones, for a single leg.
     reason : str
-        Why the action is infinite, where it is.
+        Why the action is infinite, where it is; empty otherwise.
     """
 
     points: Array
@@ -129,5 +129,5 @@ class PathSolution:
         other = f", {len(self.alternatives)} dearer" if self.alternatives else ""
         return (
             f"PathSolution({format_point(self.start)} to {format_point(self.end)}{over}: action {self.action:.10g} "
-            f"+- {self.error:.1g}, {self.status.name.lower()}{other})"
+            f"+- {self.error:.1g}, {self.status.name.lower()}{other}{': ' if self.reason else ''}{self.reason})"
         )

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse.linalg import LinearOperator
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
 from qpot.solvers.differences import central_jacobian
+from qpot.structured_covariance import CheckedStructured, FactoredCovariance, OperatorCovariance, Structured
 
 if TYPE_CHECKING:
     from qpot.exact_noise import ExactNoise
     from qpot.sgd import FiniteSum
+
+# Up to this dimension a constant covariance in factors is also kept as a matrix, for the solvers of few dimensions;
+# above the other one a number is not turned into a multiple of an identity matrix.
+_SMALL, _IDENTITY = 64, 2000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,14 +35,18 @@ class System:
     ----------
     drift : callable ``(n, d) -> (n, d)``
         The deterministic velocity b.
-    covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)`` or number
-        a = sigma sigma^T per unit epsilon; never normalised. A number c means c times the identity.
+    covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)``, number, `qpot.covariance.factored` or LinearOperator
+        a = sigma sigma^T per unit epsilon; never normalised. A number c means c times the identity. In factored form, or
+        as products (`scipy.sparse.linalg.LinearOperator`), no d x d matrix is formed in many dimensions.
     dimension : int
         d.
     loss : callable ``(n, d) -> (n,)``, optional
         Kept for reports and plots; `from_loss` also declares that drift = -grad loss.
     jacobian : callable ``(n, d) -> (n, d, d)``, optional
         ``J[n, i, j] = d b_i / d x_j``. Without it: central differences, step ``6e-6 (1 + |x_j|)``, vectorised.
+    jacobian_transpose_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
+        J(x)^T p; only for many dimensions. For a gradient system: the Hessian-vector product with a minus. Without it
+        gradient systems use one directional difference of the drift, since their J is symmetric.
 
     Raises
     ------
@@ -66,6 +76,8 @@ class System:
     replacement: bool = field(init=False, default=True)
     finite_sum: FiniteSum | None = field(init=False, default=None)
     exact_noise: ExactNoise | None = field(init=False, default=None)
+    structured_covariance: Structured | None = field(init=False, default=None)
+    jacobian_transpose_product: Callable[[Any, Any], Array] | None = None
 
     def __init__(
         self,
@@ -75,17 +87,33 @@ class System:
         dimension: int,
         loss: BatchFunction | None = None,
         jacobian: BatchFunction | None = None,
+        jacobian_transpose_product: Callable[[Array, Array], Array] | None = None,
     ) -> None:
         d = as_count(dimension, name="dimension")
-        for name, function in (("drift", drift), ("loss", loss), ("jacobian", jacobian)):
+        for name, function in (
+            ("drift", drift),
+            ("loss", loss),
+            ("jacobian", jacobian),
+            ("jacobian_transpose_product", jacobian_transpose_product),
+        ):
             if function is not None and not callable(function):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
-        constant, covariance_function = _covariance_field(covariance, d)
+        structured = _structured(covariance, d)
+        if structured is None:
+            constant, covariance_function = _covariance_field(covariance, d)
+        else:
+            covariance_function = CheckedStructured(structured, d)
+            small = structured.constant and d <= _SMALL
+            constant, covariance_function = (
+                _covariance_field(structured(np.zeros((1, d)))[0], d) if small else (None, covariance_function)
+            )
         set_field = object.__setattr__
         set_field(self, "dimension", d)
         set_field(self, "drift", _Checked(drift, d, (d,), "drift"))
         set_field(self, "constant_covariance", constant)
         set_field(self, "covariance", covariance_function)
+        set_field(self, "structured_covariance", structured)
+        set_field(self, "jacobian_transpose_product", jacobian_transpose_product)
         set_field(self, "loss", None if loss is None else _Checked(loss, d, (), "loss"))
         set_field(
             self,
@@ -106,6 +134,7 @@ class System:
         *,
         dimension: int,
         hessian: BatchFunction | None = None,
+        hessian_product: Callable[[Array, Array], Array] | None = None,
     ) -> System:
         """A gradient system: drift = -gradient of ``loss``.
 
@@ -117,6 +146,8 @@ class System:
         dimension : int
         hessian : callable ``(n, d) -> (n, d, d)``, optional
             Without it: central differences of ``gradient``.
+        hessian_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
+            Hessian times a vector at every point; for many dimensions, where it is faster than differences.
 
         Examples
         --------
@@ -126,12 +157,20 @@ class System:
         array([[-6.]])
         """
         d = as_count(dimension, name="dimension")
-        for name, function in (("loss", loss), ("gradient", gradient), ("hessian", hessian)):
-            if not callable(function) and not (name == "hessian" and function is None):
+        optional = (("hessian", hessian), ("hessian_product", hessian_product))
+        for name, function in (("loss", loss), ("gradient", gradient), *optional):
+            if not callable(function) and not (name.startswith("hessian") and function is None):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
         negative_gradient = _Negated(_Checked(gradient, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
-        system = cls(drift=negative_gradient, covariance=covariance, dimension=d, loss=loss, jacobian=negative_hessian)
+        system = cls(
+            drift=negative_gradient,
+            covariance=covariance,
+            dimension=d,
+            loss=loss,
+            jacobian=negative_hessian,
+            jacobian_transpose_product=None if hessian_product is None else _NegatedProduct(hessian_product),
+        )
         object.__setattr__(system, "gradient_drift", True)
         return system
 
@@ -237,7 +276,10 @@ class System:
 
     def __repr__(self) -> str:
         kind = "finite sum" if self.finite_sum is not None else "loss" if self.gradient_drift else "drift"
-        noise = "constant" if self.constant_covariance is not None else "state-dependent"
+        constant = self.constant_covariance is not None or (
+            self.structured_covariance is not None and self.structured_covariance.constant
+        )
+        noise = "constant" if constant else "state-dependent"
         exact = "" if self.exact_noise is None else ", exact discrete noise"
         return f"System({kind}, dimension={self.dimension}, {noise} covariance{exact})"
 
@@ -259,6 +301,14 @@ class _Negated:
 
     def __call__(self, points: Any) -> Array:
         return -self.function(points)
+
+
+class _NegatedProduct:
+    def __init__(self, function: Callable[[Array, Array], Array]) -> None:
+        self.function = function
+
+    def __call__(self, points: Array, vectors: Array) -> Array:
+        return -self.function(points, vectors)
 
 
 class _CheckedCovariance(_Checked):
@@ -284,6 +334,19 @@ class _DifferencedJacobian:
     def __call__(self, points: Any) -> Array:
         x = as_points(points, dimension=self.dimension, name="the argument of jacobian")
         return central_jacobian(self.function, x)
+
+
+def _structured(covariance: Any, d: int) -> Structured | None:
+    """A covariance that is not to be formed as a matrix, or None."""
+    if isinstance(covariance, LinearOperator):
+        covariance = OperatorCovariance(covariance)
+    elif np.isscalar(covariance) and d > _IDENTITY:
+        covariance = FactoredCovariance(np.zeros((d, 0)), as_positive(covariance, name="covariance"), None)
+    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance)):
+        return None
+    if covariance.dimension not in (None, d):
+        raise ValueError(f"covariance has dimension {covariance.dimension}, but the system has dimension {d}")
+    return covariance
 
 
 def _covariance_field(covariance: Any, d: int) -> tuple[Array | None, Callable[[Any], Array]]:

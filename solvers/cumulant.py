@@ -80,8 +80,7 @@ class CumulantLagrangian:
 
     def speed(self, x: Array, direction: Array) -> Array:
         """|v| of the cheapest motion along a direction, 0 where the noise cannot push that way at any speed."""
-        multiples = self._geometric(x, direction)[1]
-        return np.asarray(multiples * np.linalg.norm(direction, axis=1), dtype=np.float64)
+        return np.asarray(self._geometric(x, direction)[1] * np.linalg.norm(direction, axis=1), dtype=np.float64)
 
     def expand(self, x: Array, v: Array) -> Expansion:
         """L with all first and second derivatives; they mean nothing where the value is inf."""

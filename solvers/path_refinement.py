@@ -82,6 +82,9 @@ def refine_path(
         total += outcome.iterations
         return outcome
 
+    # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
+    # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
+    inner = min(0.01 * tolerance, 1e-10)
     coarse = minimized(path, 1e-5, _PASSING)
     if coarse.status == INFEASIBLE:
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
@@ -92,10 +95,10 @@ def refine_path(
         energy = _energy(lagrangian, path)
         path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
-        solved = minimized(path, 0.01 * tolerance, _PASSING)
+        solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
-        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), 0.01 * tolerance)
+        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
         if checked.status == INFEASIBLE:
             break
         rate = _tail_rate(slow_start, slow_end)

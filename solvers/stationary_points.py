@@ -39,7 +39,7 @@ def find_roots(
     low, high = lower / size - 0.5, upper / size + 0.5
     n, d = x.shape
     f = function(starts) / size
-    norm = np.linalg.norm(f, axis=1)
+    norm = _norms(f)
     mu = np.full(n, 1e-3)
     found = np.zeros(n, dtype=bool)
     active = np.flatnonzero(np.isfinite(norm))
@@ -56,7 +56,7 @@ def find_roots(
         step = -np.linalg.solve(damped, JT @ fa[:, :, None])[..., 0]
         trial = xa + step
         ft = function(trial * size) / size
-        new = np.linalg.norm(ft, axis=1)
+        new = _norms(ft)
         reach = 1.0 + np.abs(xa).max(axis=1)
         small = np.abs(step).max(axis=1) <= 1e-11 * reach
         better = np.isfinite(new) & (new < norm[active])
@@ -74,6 +74,12 @@ def find_roots(
         mu[active] = np.maximum(mu[active], 1e-14)
     exact = norm == 0.0
     return x * size, found | exact
+
+
+def _norms(f: Array) -> Array:
+    """Row norms; a field that explodes far out (a trial step may land there) has norm inf, which no step accepts."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.linalg.norm(f, axis=1), dtype=np.float64)
 
 
 def distinct(points: Array, *, tolerance: float) -> NDArray[np.int64]:

@@ -46,6 +46,7 @@ class PolynomialWell(NamedTuple):
     system: qpot.System
     start: Array
     end: Array
+    saddle: Array
     forth: float  # L(saddle) - L(start)
     back: float  # L(saddle) - L(end)
     rotation: Array
@@ -81,6 +82,7 @@ def polynomial_wells(draw: st.DrawFn) -> PolynomialWell:
         system=qpot.System.from_loss(loss, gradient, 1.0, dimension=2),
         start=ends[0],
         end=ends[1],
+        saddle=top[0],
         forth=float(levels[2] - levels[0]),
         back=float(levels[2] - levels[1]),
         rotation=R,

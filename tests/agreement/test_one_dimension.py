@@ -48,10 +48,10 @@ def test_adaptive_preconditioning() -> None:
 
 def test_radial_noise_in_three_dimensions() -> None:
     def drift(x: Array) -> Array:
-        return -x * (1 + (x**2).sum(axis=1))[:, None]
+        return np.asarray(-x * (1 + (x**2).sum(axis=1))[:, None], dtype=np.float64)
 
     def covariance(x: Array) -> Array:
-        return (1 + (x**2).sum(axis=1))[:, None, None] * np.eye(3)
+        return np.asarray((1 + (x**2).sum(axis=1))[:, None, None] * np.eye(3), dtype=np.float64)
 
     system = qpot.System(drift=drift, covariance=covariance, dimension=3)
     end = 2 * np.array([2.0, -1.0, 2.0]) / 3

@@ -29,7 +29,7 @@ def test_one_point_is_a_batch_of_one() -> None:
     converted = as_points(strided, dimension=2, name="x")
     assert converted.flags.c_contiguous
     assert converted.dtype == np.float64
-    assert as_points(np.float32([[1, 2]]), dimension=2, name="x").dtype == np.float64
+    assert as_points(np.array([[1, 2]], dtype=np.float32), dimension=2, name="x").dtype == np.float64
 
 
 def test_objects_with_a_point_are_points() -> None:

@@ -34,7 +34,7 @@ def with_covariance(covariance: Any) -> System:
 
 def refused(call: Callable[[], Any], *pieces: str) -> None:
     """The call raises ValueError, and the message holds all pieces."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         call()
     for piece in pieces:
         assert piece in str(caught.value), f"{piece!r} is not in {caught.value!s}"
@@ -290,7 +290,7 @@ def test_one_minimum_only() -> None:
     refused(lambda: qpot.transition_costs(well(), minima[:1]), "minima", "one minimum only", "widen the bounds")
     refused(lambda: qpot.transition_costs(well(), minima[0]), "minima", "one minimum only")  # type: ignore[arg-type]
     refused(lambda: qpot.predict(well(), BOX, minima=minima[:1]), "minima holds 1", "at least two")
-    with pytest.raises(SolveError, match="only one minimum was found within the bounds.*widen bounds") as caught:
+    with pytest.raises(SolveError, match=r"only one minimum was found within the bounds.*widen bounds") as caught:
         qpot.predict(well(), [(-2, -0.2), (-1, 1)])
     assert caught.value.status is Status.NO_ROUTE
     assert len(caught.value.partial) == 1
@@ -298,7 +298,7 @@ def test_one_minimum_only() -> None:
 
 def test_no_minimum_at_all() -> None:
     with pytest.raises(
-        SolveError, match="no attracting fixed point within the bounds .*widen bounds or raise"
+        SolveError, match=r"no attracting fixed point within the bounds .*widen bounds or raise"
     ) as caught:
         qpot.find_minima(well(), [(0.2, 0.5), (0.1, 1)])
     assert caught.value.status is Status.NO_MINIMUM
@@ -355,7 +355,7 @@ def test_no_route() -> None:
     assert "no route" in repr(costs)
     with pytest.raises(ValueError, match="there is no path from minimum 0 to 1"):
         costs.path(0, 1)
-    with pytest.raises(SolveError, match="not connected by the 0 saddles known.*widen bounds") as caught:
+    with pytest.raises(SolveError, match=r"not connected by the 0 saddles known.*widen bounds") as caught:
         qpot.predict(well(), BOX, minima=minima, saddles=())
     assert caught.value.status is Status.NO_ROUTE
     assert isinstance(caught.value.partial, qpot.TransitionCosts)

@@ -26,7 +26,7 @@ def ring_loss(x: Array) -> Array:
 
 
 def ring_gradient(x: Array) -> Array:
-    g = 2 * ((x**2).sum(axis=1) - 1)[:, None] * x
+    g: Array = 2 * ((x**2).sum(axis=1) - 1)[:, None] * x
     g[:, 0] += 0.2 * x[:, 0] + 0.03
     g[:, 1] -= 0.2 * x[:, 1]
     return g
@@ -43,7 +43,7 @@ NOISY_RING = qpot.System.from_loss(ring_loss, ring_gradient, ring_covariance, di
 
 
 def chain_gradient(x: Array) -> Array:
-    return np.sin(x)
+    return np.asarray(np.sin(x), dtype=np.float64)
 
 
 CHAIN = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), chain_gradient, 1.0, dimension=1)
@@ -112,18 +112,19 @@ def fields(costs: qpot.TransitionCosts) -> list[Any]:
 def test_serial_threads_and_processes_agree_bit_for_bit() -> None:
     minima = qpot.find_minima(NOISY_RING, BOX)
     saddles = qpot.find_saddles(NOISY_RING, minima, BOX)
-    serial = qpot.transition_costs(NOISY_RING, minima, saddles=saddles)
+    method = qpot.GeometricAction(tolerance=1e-6, starts=2)
+    serial = qpot.transition_costs(NOISY_RING, minima, saddles=saddles, method=method)
     executors: list[Executor] = [ThreadPoolExecutor(2), process_executor(2)]
     for executor in executors:
         with executor:
-            other = qpot.transition_costs(NOISY_RING, minima, saddles=saddles, executor=executor)
+            other = qpot.transition_costs(NOISY_RING, minima, saddles=saddles, method=method, executor=executor)
         for mine, theirs in zip(fields(serial), fields(other), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
 
 def test_functions_that_cannot_be_sent_are_refused_with_the_way_out() -> None:
     minima = qpot.find_minima(CHAIN, [(-1.0, 7.0)])
-    with process_executor(1) as executor, pytest.raises(ValueError, match="top level of a module.*ThreadPoolExecutor"):
+    with process_executor(1) as executor, pytest.raises(ValueError, match=r"top level of a module.*ThreadPoolExecutor"):
         qpot.transition_costs(CHAIN, minima, executor=executor)
 
 
@@ -134,7 +135,7 @@ def test_a_failed_leg_keeps_the_finished_ones() -> None:
 
     # noise that jumps in the middle of one leg: that leg has no smooth minimiser, the others have
     def jumping(x: Array) -> Array:
-        return (1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1)))[:, None, None]
+        return np.asarray(1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1)), dtype=np.float64)[:, None, None]
 
     system = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), chain_gradient, jumping, dimension=1)
     with pytest.raises(SolveError, match=r"legs failed, first from minimum 1 to 2.*in \.partial") as caught:
@@ -189,8 +190,8 @@ def test_a_user_function_that_is_interrupted() -> None:
         qpot.transition_costs(system, minima, saddles=saddles, progress=arm)
     assert caught.value.status is Status.INTERRUPTED
     assert len(caught.value.partial.paths) == 1
+    armed[0] = False
     with pytest.raises(SolveError, match="minimum_action_path was interrupted") as caught:
-        armed[0] = False
         qpot.minimum_action_path(system, [0.0], [np.pi], progress=arm_at_once(armed))
     assert caught.value.status is Status.INTERRUPTED
 
@@ -207,3 +208,25 @@ def test_the_table_shows_values_with_errors() -> None:
     text = repr(qpot.transition_costs(CHAIN, minima))
     assert text.startswith("TransitionCosts(2 minima, 2 direct routes)")
     assert "4 +- " in text
+
+
+def test_paths_through_other_attractors_are_sums_of_legs() -> None:
+    # to a saddle of another basin, to a point of the third cell, to a point on the far slope of the next well
+    for end, expected in ((3 * np.pi, 8.0), (2.5 * np.pi, 6.0)):
+        path = qpot.minimum_action_path(CHAIN, [0.0], [end])
+        assert abs(path.action - expected) <= path.error
+        assert path.error < 1e-8
+        np.testing.assert_allclose(np.concatenate(path.via), [np.pi, 2 * np.pi], atol=1e-9)
+    well = qpot.gallery.separable_double_well()
+    path = qpot.minimum_action_path(well.system, (-1, 0), (1.5, 0.4))
+    assert abs(path.action - (0.5 + 1.25**2 / 2 + 0.16)) <= path.error
+    assert len(path.via) == 2
+
+
+def test_a_saddle_of_another_basin_in_two_dimensions() -> None:
+    case = qpot.gallery.four_wells()
+    assert case.costs is not None
+    # saddles[1] lies between the other three minima: the cost is that of the far corner
+    path = qpot.minimum_action_path(case.system, case.minima[0], case.saddles[1])
+    assert path.action == pytest.approx(case.costs[0, 3], rel=1e-9)
+    assert len(path.via) == 2

@@ -24,7 +24,7 @@ def test_isotropic_is_a_multiple_of_the_identity() -> None:
 @settings(max_examples=30, deadline=None)
 def test_rotated_has_the_eigenvalues_and_the_axis(angle: float, first: float, second: float) -> None:
     a = rotated(angle, (first, second))
-    np.testing.assert_allclose(np.linalg.eigvalsh(a), sorted((first, second)), atol=1e-13)
+    np.testing.assert_allclose(np.linalg.eigvalsh(a), np.sort([first, second]), atol=1e-13)
     axis = np.array([np.cos(angle), np.sin(angle)])
     np.testing.assert_allclose(a @ axis, first * axis, atol=1e-13)
 
@@ -40,7 +40,7 @@ def test_a_floor_is_added_and_nothing_else() -> None:
         return np.asarray(x[:, :, None] * x[:, None, :])
 
     x = np.array([[1.0, 2.0], [0.0, 0.0]])
-    np.testing.assert_allclose(with_floor(rank_one, 0.1)(x), rank_one(x) + 0.1 * np.eye(2))
+    np.testing.assert_allclose(np.asarray(with_floor(rank_one, 0.1)(x)), rank_one(x) + 0.1 * np.eye(2))
     with pytest.raises(ValueError, match="floor must be a finite number > 0, got 0"):
         with_floor(rank_one, 0)
 

@@ -94,7 +94,8 @@ def test_there_are_at_least_ten_and_all_are_tested() -> None:
 def test_the_critical_points_and_derivatives_are_what_they_say(name: str) -> None:
     case = CASES[name]()
     system = case.system
-    x = np.random.default_rng(0).uniform(*np.array(case.bounds).T, size=(20, system.dimension)) * 0.7
+    lower, upper = np.array(case.bounds).T
+    x = np.random.default_rng(0).uniform(lower, upper, size=(20, system.dimension)) * 0.7
     points = np.concatenate([case.minima, case.saddles])
     scale = np.abs(system.drift(x)).max()
     assert np.abs(system.drift(points)).max() < 1e-9 * scale

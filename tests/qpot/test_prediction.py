@@ -197,17 +197,18 @@ def test_the_same_seed_gives_the_same_prediction() -> None:
     assert first.selected == other.selected
 
 
-def test_interrupted_predictions_keep_the_costs() -> None:
+@pytest.mark.parametrize("message", ["saddles", "paths"])
+def test_interrupted_predictions_keep_what_was_found(message: str) -> None:
     case = qpot.gallery.double_well()
 
-    def stop(done: int, total: int, message: str) -> None:
-        if message == "paths":
+    def stop(done: int, total: int, now: str) -> None:
+        if now == message:
             raise KeyboardInterrupt
 
-    with pytest.raises((SolveError, KeyboardInterrupt)) as caught:
+    with pytest.raises(SolveError, match="interrupted with 2 minima found") as caught:
         qpot.predict(case.system, case.bounds, progress=stop)
-    assert isinstance(caught.value, SolveError), "Ctrl-C loses the minima and saddles that were found"
     assert caught.value.status is Status.INTERRUPTED
+    np.testing.assert_allclose([m.point[0] for m in caught.value.partial], [-1, 1])
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_one_dimension_and_single_points() -> None:
 
 def test_a_general_drift_has_no_gradient() -> None:
     system = qpot.System(drift=lambda x: -x, covariance=1.0, dimension=2)
-    with pytest.raises(ValueError, match="System.from_loss"):
+    with pytest.raises(ValueError, match=r"System\.from_loss"):
         system.gradient(X)
 
 

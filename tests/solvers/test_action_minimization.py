@@ -88,7 +88,7 @@ def test_result_is_stationary_and_the_ends_stay() -> None:
     assert found.action == pytest.approx(action_value(lagrangian, found.path, 7), rel=1e-13)
     np.testing.assert_array_equal(found.path.nodes[[0, -1]], path.nodes[[0, -1]])
     np.testing.assert_array_equal(found.path.breaks, path.breaks)
-    _, gradient, band = action_expansion(lagrangian, found.path, 7)
+    _, _, band = action_expansion(lagrangian, found.path, 7)
     hessian = from_lower_band(band)
     assert np.linalg.eigvalsh(hessian)[0] > -1e-6 * np.abs(hessian).max()
     assert 0.0 <= found.decrement <= 1e-9 * found.action

@@ -24,7 +24,7 @@ def test_any_value_shape(shape: tuple[int, ...]) -> None:
     x = np.array([[0.5], [1.5], [-2.0]])
 
     def cube(z: np.ndarray) -> np.ndarray:
-        return np.multiply.outer(z[:, 0] ** 3, weights)
+        return np.asarray(np.multiply.outer(z[:, 0] ** 3, weights))
 
     result = central_jacobian(cube, x)
     assert result.shape == (3, *shape, 1)

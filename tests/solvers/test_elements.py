@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 breaks = np.array([0.0, 0.3, 1.1, 1.5, 4.0])
 
 
-def sampled(degree: int, function: "np.ufunc | None" = None) -> ElementPath:
+def sampled(degree: int, function: np.ufunc | None = None) -> ElementPath:
     path = ElementPath(breaks, np.zeros((4 * degree + 1, 2)), degree)
     t = path.node_times()
     f = np.sin if function is None else function

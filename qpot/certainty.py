@@ -118,7 +118,7 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     Examples
     --------
     >>> import numpy as np
-    >>> from qpot.selection import selection
+    >>> from qpot.certainty import selection
     >>> costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
     >>> selection(costs, errors=0.1)
     Selection(1: selected with certainty, margin 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies_chain import cost_matrices
 
 import qpot
-from qpot.selection import selection
+from qpot.certainty import selection
 
 inf = np.inf
 E1 = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])

@@ -1,0 +1,267 @@
+"""Routes of several legs: uphill to saddles, down for free, and through the attractors between them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from qpot._arrays import Array, as_bounds, format_point
+from qpot.basins import basin_of
+from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
+from qpot.legs import downhill_leg, joined, uphill_leg
+from qpot.methods import GeometricAction
+from qpot.saddles import find_saddles
+from qpot.solution import PathSolution, SolveError, Status
+from qpot.system import System
+
+# A given fixed point may be off by this much of the distance between the ends and is polished; farther off it is none.
+REACH = 1e-3
+
+
+def _unstable_directions(system: System, point: Array) -> Array:
+    """Real unit vectors that span the unstable directions of a fixed point."""
+    rates, vectors = np.linalg.eig(system.jacobian(point[None])[0])
+    spanning = vectors[:, rates.real > 0]
+    real = np.concatenate([spanning.real, spanning.imag], axis=1).T
+    norms = np.linalg.norm(real, axis=1)
+    kept: Array = real[norms > 1e-8] / norms[norms > 1e-8, None]
+    return kept
+
+
+def _surroundings(system: System, source: Array, target: Array, bounds: Any) -> list[tuple[float, float]]:
+    if bounds is not None:
+        lower, upper = as_bounds(bounds, dimension=system.dimension)
+    else:
+        margin = float(np.abs(target - source).max())
+        lower, upper = np.minimum(source, target) - margin, np.maximum(source, target) + margin
+    return list(zip(lower.tolist(), upper.tolist(), strict=True))
+
+
+def _landscape(
+    system: System, source: Array, target: Array, saddles: Sequence[Saddle] | None, bounds: Any, report: Any
+) -> tuple[list[Array], list[Saddle]]:
+    """The attractors (source first, then target if it is one) and the saddles between them."""
+    box = _surroundings(system, source, target, bounds)
+    report(0, 3, "minima around the path")
+    points = [source]
+    for minimum in find_minima(system, box):
+        if min(np.linalg.norm(minimum.point - p) for p in points) > 1e-6 * np.linalg.norm(target - source):
+            points.append(minimum.point)
+    report(1, 3, "saddles around the path")
+    if saddles is None:
+        return points, list(find_saddles(system, [_bare(p) for p in points], box))
+    # ids of given saddles refer to the caller's minima: find out anew which attractors they connect
+    relabelled = []
+    for saddle in saddles:
+        shift = 1e-4 * np.linalg.norm(target - source) * saddle.direction
+        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), np.array(points))
+        ids = [None if s < 0 else int(s) for s in sides]
+        relabelled.append(replace(saddle, connects=(ids[0], ids[1])))
+    return points, relabelled
+
+
+def _bare(point: Array) -> Minimum:
+    d = point.size
+    return Minimum(point=point, loss=float("nan"), hessian=np.full((d, d), np.nan), rates=np.ones(d), residual=0.0)
+
+
+def to_attractor(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction,
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """Shortest route over saddles and attractors; legs are solved as the search reaches them."""
+    points, found = _landscape(system, source, target, saddles, bounds, report)
+    goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))
+    if np.linalg.norm(points[goal] - target) > 1e-5 * np.linalg.norm(target - source):
+        points.append(target)
+        goal = len(points) - 1
+    graph = nx.MultiDiGraph()
+    graph.add_nodes_from(range(len(points)))
+    for saddle in found:
+        i, j = saddle.connects
+        if i is None or j is None or i == j:
+            continue
+        for home, away, sign in ((i, j, -1.0), (j, i, 1.0)):
+            graph.add_edge(home, away, saddle=saddle, side=sign)
+    reachable = nx.has_path(graph, 0, goal)
+    if not reachable:
+        raise SolveError(
+            f"no route over saddles from {format_point(source)} to {format_point(target)}: {len(points)} attractors and "
+            f"{len(found)} saddles are known; widen bounds or pass saddles=",
+            status=Status.NO_ROUTE,
+        )
+    relevant = nx.descendants(graph, 0) | {0}
+    for n, (home, away, key, data) in enumerate(graph.edges(keys=True, data=True)):
+        if home not in relevant or home == goal:
+            graph.edges[home, away, key]["weight"] = float("inf")
+            continue
+        report(n, graph.number_of_edges(), "uphill legs")
+        leg = uphill_leg(
+            system,
+            points[home],
+            data["saddle"].point,
+            method=method,
+            directions=data["saddle"].direction[None],
+            end_is_fixed=True,
+            report=lambda *_: None,
+        )
+        assert leg is not None  # no limit was set
+        graph.edges[home, away, key].update(weight=leg.action, leg=leg)
+    nodes = nx.shortest_path(graph, 0, goal, weight="weight")
+    legs = []
+    for home, away in itertools.pairwise(nodes):
+        data = min(graph[home][away].values(), key=lambda e: e["weight"])
+        legs.append(data["leg"])
+        legs.append(
+            downhill_leg(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away], method)
+        )
+    return joined(legs)
+
+
+def to_saddle(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction,
+    curves: list[Array],
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """A leg to a saddle on the border of the source's basin; to any other saddle also through the attractors below it."""
+    directions = _unstable_directions(system, target)
+    shift = 1e-4 * float(np.linalg.norm(target - source))
+    sides = np.concatenate([target + shift * directions, target - shift * directions])
+    best: PathSolution | None = None
+    if not (basin_of(system, sides, source[None]) == 0).any():
+        best = _through(system, source, target, sides, method, saddles, bounds, report, directions=directions)
+    straight = uphill_leg(
+        system,
+        source,
+        target,
+        method=method,
+        curves=curves,
+        directions=directions,
+        end_is_fixed=True,
+        report=report,
+        below=np.inf if best is None else best.action,
+    )
+    candidates = [s for s in (best, straight) if s is not None]
+    return min(candidates, key=lambda s: (not s.status.ok, s.action))
+
+
+def _through(
+    system: System,
+    source: Array,
+    target: Array,
+    beginnings: Array,
+    method: GeometricAction,
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+    *,
+    directions: Array | None = None,
+) -> PathSolution | None:
+    """To the attractors that ``beginnings`` next to the target flow to, and on from there: a sum of legs.
+
+    An optimal path through an attractor stays there forever; as one leg it could only be approached.
+    """
+    lower, upper = as_bounds(_surroundings(system, source, target, bounds), dimension=system.dimension)
+    best: PathSolution | None = None
+    known = [source]
+    for end in rest_points(system, beginnings, lower, upper):
+        attractor = polish_fixed_point(system, end, reach=REACH * float(np.linalg.norm(target - source)))
+        if attractor is None or (np.linalg.eigvals(system.jacobian(attractor[None])[0]).real >= 0).any():
+            continue
+        if min(np.linalg.norm(attractor - p) for p in known) <= 1e-6 * np.linalg.norm(target - source):
+            continue
+        known.append(attractor)
+        try:
+            way = to_attractor(system, source, attractor, method, saddles, bounds, report)
+        except SolveError as error:
+            if error.status is Status.NO_ROUTE:
+                continue
+            raise
+        below = np.inf if best is None else best.action
+        on = uphill_leg(
+            system,
+            attractor,
+            target,
+            method=method,
+            directions=directions,
+            end_is_fixed=directions is not None,
+            report=report,
+            below=below - way.action,
+        )
+        if on is not None and way.action + on.action < below:
+            best = joined([way, on])
+    return best
+
+
+def to_point(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction,
+    curves: list[Array],
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """A leg straight to an ordinary point, or over a saddle into its basin, whichever is cheaper."""
+
+    def direct(below: float) -> PathSolution | None:
+        return uphill_leg(
+            system,
+            source,
+            target,
+            method=method,
+            curves=curves,
+            end_is_fixed=False,
+            report=report,
+            below=below,
+        )
+
+    best: PathSolution | None = None
+    if basin_of(system, target[None], source[None])[0] != 0:
+        best = _through(system, source, target, target[None], method, saddles, bounds, report)
+        for saddle in _landscape(system, source, target, saddles, bounds, report)[1]:
+            if 0 not in saddle.connects or saddle.connects == (0, 0):
+                continue
+            below = np.inf if best is None else best.action
+            up = uphill_leg(
+                system,
+                source,
+                saddle.point,
+                method=method,
+                directions=saddle.direction[None],
+                end_is_fixed=True,
+                report=report,
+                below=below,
+            )
+            if up is None or up.action >= below:
+                continue
+            on = uphill_leg(
+                system,
+                saddle.point,
+                target,
+                method=method,
+                end_is_fixed=False,
+                report=report,
+                below=below - up.action,
+            )
+            if on is not None and up.action + on.action < below:
+                best = joined([up, on])
+    straight = direct(np.inf if best is None else best.action)
+    candidates = [s for s in (best, straight) if s is not None]
+    return min(candidates, key=lambda s: (not s.status.ok, s.action))

@@ -1,0 +1,208 @@
+"""quasipotential: V(source, x) on a whole grid, in one to three dimensions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from qpot._arrays import Array, NonFiniteError, as_points, format_point
+from qpot.covariance import RANK_TOLERANCE
+from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
+from qpot.field_solution import FieldSolution
+from qpot.field_source import as_source_points, attracting_equilibrium, refined_equilibrium
+from qpot.field_sweep import FieldRun, march_field, sweep_field
+from qpot.grid import Grid
+from qpot.progress import ProgressLike, reporting
+from qpot.solution import SolveError, Status
+from qpot.solvers.line import line_quasipotential
+from qpot.solvers.marching.splines import MINIMUM_NODES
+from qpot.system import System
+
+# Points in one call of a user function: bounds its temporary arrays.
+_BATCH = 65536
+# Upper bounds of the solver's memory per node, measured with tracemalloc on the benchmark problems.
+_BYTES_PER_NODE = {1: 100, 2: 350, 3: 380}
+
+
+def quasipotential(
+    system: System,
+    source: Any,
+    grid: Grid,
+    *,
+    method: FieldMethod | None = None,
+    targets: Any = None,
+    progress: ProgressLike = None,
+    throw: bool = True,
+) -> FieldSolution:
+    """The quasi-potential of an attractor at every node of a grid.
+
+    Parameters
+    ----------
+    system : System
+        Of dimension 1, 2 or 3, with non-singular covariance on the grid.
+    source : array (d,), Minimum, or array (n, 2)
+        An attracting equilibrium, or in 2-D an attracting limit cycle as at least eight points along it.
+    grid : Grid
+    method : CharacteristicJets or OrderedLineIntegral, optional
+        Not used in 1-D, where V is a quadrature.
+    targets : array (n, d), optional
+        Points where V is wanted: the status tells if one lies beyond the level at which V leaves the grid.
+    progress : callable, True, "auto" or None
+    throw : bool
+        Raise `SolveError` on failure; otherwise return the solution with its status.
+
+    Returns
+    -------
+    FieldSolution
+        V is known up to the level at which its sublevel set first touches the boundary of the grid, and nan beyond,
+        since cheaper paths may run outside.
+
+    Raises
+    ------
+    ValueError
+        For a source outside the grid, on its boundary or not attracting, a singular covariance, functions that are
+        not finite on the grid, a grid too coarse for the source or too large for the memory.
+    SolveError
+        LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on Ctrl-C, with what is finished in ``.partial``.
+
+    Notes
+    -----
+    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, theorem 5.4.3) is solved along its
+    characteristics, which carry V with three derivatives; ``docs/field.md`` tells how and what else was tried.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> system = qpot.System(drift=lambda x: -x, covariance=np.eye(2), dimension=2)
+    >>> field = qpot.quasipotential(system, (0.0, 0.0), qpot.Grid((-1, -1), (1, 1), 33))
+    >>> field.at((0.3, 0.4)).round(3)
+    array([0.25])
+    """
+    if not isinstance(system, System):
+        raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a qpot.Grid, got {type(grid).__name__}")
+    if grid.dimension != system.dimension:
+        raise ValueError(f"grid has {grid.dimension} axes, the system has dimension {system.dimension}")
+    options: FieldMethod = CharacteristicJets() if method is None else method
+    if not isinstance(options, (CharacteristicJets, OrderedLineIntegral)):
+        raise ValueError(f"method must be a CharacteristicJets or an OrderedLineIntegral, got {method!r}")
+    points = as_source_points(source, grid.dimension)
+    wanted = None if targets is None else as_points(targets, dimension=grid.dimension, name="targets")
+    if wanted is not None and not grid.contains(wanted).all():
+        row = int(np.flatnonzero(~grid.contains(wanted))[0])
+        raise ValueError(f"targets: row {row}, {format_point(wanted[row])}, lies outside the {grid}; enlarge the grid")
+    _check_memory(grid)
+    if len(points) == 1:
+        points = attracting_equilibrium(system, points[0], grid)[None]
+    elif not grid.contains(points).all():
+        raise ValueError(f"source: the limit cycle leaves the {grid}; enlarge the grid")
+    if grid.dimension == 1:
+        field = _on_a_line(system, float(points[0, 0]), grid)
+    else:
+        with reporting(progress, "quasipotential") as report:
+            samples, constant = sampled(system, grid)
+            run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=report)
+            if isinstance(options, CharacteristicJets):
+                field = sweep_field(run, points, options)
+            else:
+                field = march_field(run, points, options)
+    return _checked(field, wanted, throw)
+
+
+def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
+    """Drift and, unless it is constant, the upper triangle of the covariance at the nodes, ``(*shape, m)``.
+
+    The user's functions see batches of bounded size. The covariance is checked to be positive definite.
+    """
+    d = grid.dimension
+    if min(grid.shape) < MINIMUM_NODES:
+        raise ValueError(f"grid has {min(grid.shape)} nodes on an axis; the splines need {MINIMUM_NODES}")
+    constant = system.constant_covariance
+    rows, columns = np.triu_indices(d)
+    m = d if constant is not None else d + rows.size
+    samples = np.empty((grid.size, m))
+    if constant is not None:
+        _check_regular(constant[None], grid.points(0, 1))
+    for start in range(0, grid.size, _BATCH):
+        stop = min(start + _BATCH, grid.size)
+        x = grid.points(start, stop)
+        try:
+            samples[start:stop, :d] = system.drift(x)
+            if constant is None:
+                a = system.covariance(x)
+                _check_regular(a, x)
+                samples[start:stop, d:] = a[:, rows, columns]
+        except NonFiniteError as error:
+            raise ValueError(f"{error} (a node of the {grid})") from error
+    return samples.reshape(*grid.shape, m), constant
+
+
+def _check_regular(a: Array, x: Array) -> None:
+    values = np.linalg.eigvalsh(a)
+    bad = values[:, 0] <= RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"covariance is singular or indefinite at the node {format_point(x[row])}: the noise cannot push in every "
+            "direction and V may be infinite; restrict the grid, or add an explicit floor (qpot.covariance.with_floor)"
+        )
+
+
+def _check_memory(grid: Grid) -> None:
+    need = grid.size * _BYTES_PER_NODE[grid.dimension]
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if 0 < free < need:
+        raise ValueError(
+            f"the {grid} needs about {need / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are free; use fewer nodes"
+        )
+
+
+def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
+    """V in one dimension, by quadrature."""
+    if grid.periodic[0]:
+        raise ValueError(
+            "a periodic axis is not available in 1-D, where V is a quadrature to both sides; "
+            "unroll the period into a longer axis"
+        )
+    nodes = grid.axes[0]
+    a = system.covariance(nodes[:, None])
+    _check_regular(a, nodes[:, None])
+    values, gradient, error = line_quasipotential(
+        lambda x: system.drift(x[:, None])[:, 0], lambda x: system.covariance(x[:, None])[:, 0, 0], source, nodes
+    )
+    # beyond an end of the interval nothing can come back cheaper, so every node is known
+    return FieldSolution(
+        values=values,
+        gradient=gradient[:, None],
+        grid=grid,
+        source=np.array([source]),
+        status=Status.CONVERGED,
+        error=error,
+        level=float(values.max()),
+        method=None,
+        exact_order=np.ones(grid.shape, dtype=bool),
+        system=system,
+    )
+
+
+def _checked(field: FieldSolution, targets: Array | None, throw: bool) -> FieldSolution:
+    status, message = field.status, str(field.status)
+    if status is Status.CONVERGED and targets is not None:
+        beyond = ~np.isfinite(field.at(targets))
+        if beyond.any():
+            row = int(np.flatnonzero(beyond)[0])
+            status = Status.LEFT_DOMAIN
+            message = f"target {format_point(targets[row])}: {status} (level {field.level:.6g})"
+            field = FieldSolution(**{**field.__dict__, "status": status})
+    if throw and status is not Status.CONVERGED:
+        raise SolveError(message, status=status, partial=field)
+    return field
+
+
+__all__ = ["quasipotential", "refined_equilibrium", "sampled"]

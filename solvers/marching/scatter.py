@@ -1,0 +1,162 @@
+"""Writing a head's Taylor polynomial onto the nodes around it, and deciding between polynomials that meet."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from qpot.solvers.marching.characteristics import taylor_value
+from qpot.solvers.marching.heap import heap_push
+from qpot.solvers.marching.stencil import metric_norm
+
+# Positions in `counts`, the integer part of the sweep's state.
+HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
+COUNTS = 8
+# A ray is of use where the nodes so far were this far from a ray, in radii, and it comes closer by this factor.
+SPARSE = 0.7
+# Sheets closer than this fraction of the change of V over the patch are one sheet ...
+SAME_SHEET = 1e-4
+# ... and a ray that lies higher by more than this fraction on most of its nodes is not the cheapest path.
+WORSE_SHEET = 0.03
+
+
+@njit(cache=True, nogil=True)
+def curvature_norms(y, d):
+    """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
+    p = q = t = 0.0
+    for i in range(d):
+        p += y[d + 1 + i] ** 2
+    for i in range(2 * d + 1, 2 * d + 1 + d * d):
+        q += y[i] ** 2
+    for i in range(2 * d + 1 + d * d, 2 * d + 1 + d * d + d * d * d):
+        t += y[i] ** 2
+    return np.sqrt(p), np.sqrt(q), np.sqrt(t)
+
+
+@njit(cache=True, nogil=True)
+def trust_radius(p, q, t, radius):
+    """Radius within which the cubic term stays a correction: a patch beyond it is not believed."""
+    r = radius
+    for _ in range(40):
+        if t * r * r / 6.0 <= 0.5 * (p + 0.5 * q * r):
+            break
+        r *= 0.9
+    return r
+
+
+@njit(cache=True, nogil=True)
+def scatter(
+    y,
+    level,
+    record,
+    velocity,
+    R,
+    G,
+    half,
+    medium,
+    spacing,
+    near,
+    far,
+    width,
+    value,
+    distance,
+    owner,
+    keys,
+    items,
+    counts,
+    exits,
+    d,
+):
+    """Write the polynomial of head ``y`` onto the nodes within ``far``.
+
+    Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
+    """
+    lower, shape, periodic = medium[1], medium[3], medium[4]
+    p, q, t = curvature_norms(y, d)
+    trusted = trust_radius(p, q, t, far)
+    reach = min(far, trusted, width)
+    first = np.zeros(3, np.int64)
+    last = np.zeros(3, np.int64)
+    for i in range(d):
+        a = int(np.ceil((y[i] - reach * half[i] - lower[i]) / spacing[i]))
+        b = int(np.floor((y[i] + reach * half[i] - lower[i]) / spacing[i]))
+        if not periodic[i]:
+            a = max(a, 0)
+            b = min(b, shape[i] - 1)
+        first[i] = a
+        last[i] = b
+    n1 = shape[1]
+    n2 = shape[2] if d == 3 else 1
+    dx = np.zeros(d)
+    gained = lost = seen = 0
+    scale = SAME_SHEET * (p * near + 0.5 * q * near * near)
+    worse = WORSE_SHEET * (p * near + 0.5 * q * near * near)
+    head_value = y[d]
+    for i0 in range(first[0], last[0] + 1):
+        dx[0] = lower[0] + i0 * spacing[0] - y[0]
+        for i1 in range(first[1], last[1] + 1):
+            dx[1] = lower[1] + i1 * spacing[1] - y[1]
+            for i2 in range(first[2], last[2] + 1):
+                if d == 3:
+                    dx[2] = lower[2] + i2 * spacing[2] - y[2]
+                r = metric_norm(G, dx, d)
+                if r > reach:
+                    continue
+                # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
+                ahead = turned = 0.0
+                for i in range(d):
+                    ahead += velocity[i] * dx[i]
+                    for j in range(d):
+                        turned += dx[i] * R[i, j] * dx[j]
+                if ahead > 0.0 and ahead + turned < 0.0:
+                    continue
+                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
+                node = (j0 * n1 + j1) * n2 + j2
+                old_r = distance[node]
+                fresh = owner[node] < 0
+                V, _ = taylor_value(y, dx, d)
+                if np.isnan(V):
+                    continue
+                if r <= near:
+                    seen += 1
+                # a good value replaces a provisional one, whichever is lower
+                if not fresh and (r > near or old_r <= near):
+                    wide = max(r, old_r)
+                    tolerance = scale + 0.1 * t * wide * wide * wide / 6.0
+                    if value[node] + tolerance < V:
+                        if r <= near and old_r <= near and value[node] + tolerance + worse < V:
+                            lost += 1
+                        continue
+                    if value[node] - tolerance < V:
+                        if r >= old_r:
+                            continue
+                    elif old_r <= near:
+                        # another sheet, and lower: not from afar, and not below what is settled
+                        if r > near:
+                            continue
+                        if value[node] < level:
+                            if value[node] - worse > V:
+                                lost += 1
+                            continue
+                push = r > near and (fresh or value[node] - 0.1 * p * near > V)
+                if r <= near and (fresh or (old_r > SPARSE * near and r < SPARSE * old_r)):
+                    gained += 1
+                value[node] = V
+                distance[node] = r
+                owner[node] = record
+                if push:
+                    counts[HEAP_SIZE] = heap_push(
+                        keys, items, counts[HEAP_SIZE], max(V, head_value) + 0.3 * p * near, -node - 1
+                    )
+                if r <= near and exits[0] > V:
+                    on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
+                        not periodic[1] and (i1 == 0 or i1 == n1 - 1)
+                    )
+                    if d == 3:
+                        on_edge = on_edge or (not periodic[2] and (i2 == 0 or i2 == n2 - 1))
+                    if on_edge:
+                        exits[0] = V
+    return gained, lost, seen

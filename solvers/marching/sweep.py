@@ -1,0 +1,316 @@
+"""Label-setting sweep: rays carry Taylor polynomials of V over the grid in the order of V.
+
+One heap holds two kinds of labels with their V as key. A ray label is advanced one step along its characteristic and
+writes its polynomial onto the nodes around its head. A node label belongs to a node that only distant heads have
+reached: if no closer head has come by when the sweep arrives at its level, a new ray starts there, so the density of
+rays follows from the grid and no front is ever stored. A node keeps the polynomial of the closest head, or of the
+lower one where sheets of V cross. Every ray is an admissible path with its true action, so the lower sheet wins.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from qpot.solvers.marching.characteristics import (
+    covariance_at,
+    make_workspace,
+    project_jets,
+    project_momentum,
+    reset_propagator,
+    rhs,
+    runge_kutta_step,
+    sample,
+    shift_state,
+)
+from qpot.solvers.marching.heap import heap_pop, heap_push
+from qpot.solvers.marching.scatter import (
+    HEAP_SIZE,
+    LAUNCHES,
+    RECORDS,
+    STEPS,
+    curvature_norms,
+    scatter,
+    trust_radius,
+)
+from qpot.solvers.marching.stencil import determinant, metric_norm, noise_metric
+from qpot.solvers.marching.upstream import pull_back, upstream
+
+# Why `sweep` returned.
+FINISHED, SLICE_DONE, RECORDS_FULL, HEAP_FULL = 0, 1, 2, 3
+# A ray that was of no use over this many radii runs in the wake of others and is dropped.
+IDLE_LENGTH = 2.5
+# A new ray starts where it was this close to its neighbour, in radii.
+UPSTREAM = 0.06
+# The way upstream may lead this far away from the neighbour, in radii; beyond, its linear map means nothing.
+DETOUR = 20.0
+# A new ray may pass by the node it was meant for, but closer than those before: then the next one is aimed from it.
+TRIES = 4
+# A ray is dropped where more than this part of its nodes has cheaper paths; beside a saddle up to a half has.
+LOST = 0.8
+# Where rays have drawn together by some factor a polynomial is good over a width smaller by it, times this slack.
+SLACK = 4.0
+# A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
+REST = 0.4
+# The same for a ray that has not yet come up to its level; it turned about a focus if it was not much closer.
+DEEP_REST = 0.02
+# A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
+WALK = 100000
+
+
+@njit(cache=True, nogil=True)
+def speed_of(dy, d):
+    """Length of the first ``d`` entries."""
+    s = 0.0
+    for i in range(d):
+        s += dy[i] * dy[i]
+    return np.sqrt(s)
+
+
+@njit(cache=True, nogil=True)
+def side_stretch(new, before, after, d):
+    """How much wider the bundle of rays across the ray has become over a step, (d-1)-th root of its section's ratio.
+
+    The volume of a bundle changes by det Y, its length by the ratio of the speeds.
+    """
+    o = 2 * d + 1 + d * d + d * d * d
+    Y = new[o : o + d * d].reshape((d, d))
+    if not before > 0.0:
+        return 1.0
+    ratio = abs(determinant(Y, d)) * before / max(after, 1e-300)
+    return ratio if d == 2 else np.sqrt(ratio)
+
+
+@njit(cache=True, nogil=True)
+def sweep(
+    medium,
+    spacing,
+    near,
+    far,
+    stride,
+    phase,
+    stop,
+    overrun,
+    value,
+    distance,
+    owner,
+    tries,
+    records,
+    parents,
+    idle,
+    wake,
+    width,
+    keys,
+    items,
+    counts,
+    exits,
+    max_steps,
+    d,
+):
+    """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
+
+    ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
+    step times the fastest rate. The caller grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
+    """
+    lower, shape, periodic = medium[1], medium[3], medium[4]
+    n = records.shape[1]
+    work = make_workspace(d)
+    stages = np.zeros((4, n))
+    k1 = np.zeros(n)
+    new = np.zeros(n)
+    y = np.zeros(n)
+    dx = np.zeros(d)
+    shift = np.zeros(d)
+    velocity = np.zeros(d)
+    A, G, half = np.zeros((d, d)), np.eye(d), np.ones(d)
+    if not medium[6]:
+        noise_metric(medium[5], G, half, d)
+    n1 = shape[1]
+    n2 = shape[2] if d == 3 else 1
+    # the most labels one scatter can push
+    room = 1
+    for i in range(d):
+        room *= int(4.0 * far / spacing[i]) + 2
+    for _ in range(max_steps):
+        if counts[HEAP_SIZE] == 0:
+            return FINISHED
+        if counts[RECORDS] + 1 >= records.shape[0]:
+            return RECORDS_FULL
+        if counts[HEAP_SIZE] + room + 2 >= keys.shape[0]:
+            return HEAP_FULL
+        # a little further than the exit: the last nodes below it need rays on their far side
+        if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
+            return FINISHED
+        key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
+        counts[STEPS] += 1
+        if item < 0:
+            node = -item - 1
+            if distance[node] <= near or tries[node] >= TRIES:
+                continue
+            tries[node] += 1
+            source = records[owner[node]]
+            j2 = node % n2
+            j1 = (node // n2) % n1
+            j0 = node // (n1 * n2)
+            for i in range(d):
+                j = j0 if i == 0 else (j1 if i == 1 else j2)
+                dx[i] = lower[i] + j * spacing[i] - source[i]
+                if periodic[i]:
+                    period = shape[i] * spacing[i]
+                    dx[i] -= period * np.round(dx[i] / period)
+            best = upstream(
+                records,
+                parents,
+                owner[node],
+                dx,
+                UPSTREAM * near,
+                DETOUR * near,
+                WALK,
+                shift,
+                medium,
+                work,
+                velocity,
+                d,
+            )
+            if parents[best] < 0:
+                # the way of the linear flow back into the core of the source's patch
+                origin = records[best]
+                rhs(origin, k1, medium, work)
+                size = 0.0
+                for i in range(d):
+                    size += shift[i] * shift[i]
+                size = np.sqrt(size)
+                if size > 0.0:
+                    pull_back(work[9], shift, idle[best], d)
+            shift_state(records[best], shift, new, d)
+            if not project_momentum(new, medium, work, velocity, d):
+                continue
+            counts[LAUNCHES] += 1
+            record = counts[RECORDS]
+            records[record] = new
+            parents[record] = best
+            # it cannot find anything before it comes up to this level
+            idle[record] = 0.0
+            wake[record] = key
+            width[record] = 1.0
+            counts[RECORDS] += 1
+            if medium[6]:
+                sample(new[:d], medium, work)
+                covariance_at(medium, work, A, d)
+                if not noise_metric(A, G, half, d):
+                    continue
+            rhs(new, k1, medium, work)
+            scatter(
+                new,
+                new[d],
+                record,
+                k1,
+                work[9],
+                G,
+                half,
+                medium,
+                spacing,
+                near,
+                far,
+                far,
+                value,
+                distance,
+                owner,
+                keys,
+                items,
+                counts,
+                exits,
+                d,
+            )
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
+            p, q, t = curvature_norms(source, d)
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
+            continue
+        y[:] = records[item]
+        reset_propagator(y, d)
+        rate = rhs(y, k1, medium, work)
+        if medium[6]:
+            covariance_at(medium, work, A, d)
+            if not noise_metric(A, G, half, d):
+                continue
+        speed = metric_norm(G, k1, d)
+        dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
+        awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
+        if not speed > (REST if awake else DEEP_REST) * near * rate:
+            # so close to an equilibrium; rays that are still slowing down come to rest there
+            turn = 0.0
+            for i in range(d):
+                for j in range(d):
+                    turn += k1[i] * work[9][i, j] * k1[j]
+            if not turn > 0.0:
+                continue
+        before = speed_of(k1, d)
+        runge_kutta_step(y, k1, dt, new, stages, medium, work)
+        finite = True
+        for i in range(n):
+            if not abs(new[i]) < 1e300:
+                finite = False
+        if not finite:
+            continue
+        outside = False
+        for i in range(d):
+            if periodic[i]:
+                period = shape[i] * spacing[i]
+                new[i] -= period * np.floor((new[i] - lower[i]) / period)
+            else:
+                excess = max(lower[i] - new[i], new[i] - (lower[i] + (shape[i] - 1) * spacing[i]))
+                outside = outside or excess > near
+        if outside:
+            continue
+        rhs(new, k1, medium, work)
+        project_jets(new, k1, velocity, d)
+        record = counts[RECORDS]
+        records[record] = new
+        parents[record] = item
+        wake[record] = wake[item]
+        width[record] = min(1.0, width[item] * side_stretch(new, before, speed_of(k1, d), d))
+        counts[RECORDS] += 1
+        p, q, t = curvature_norms(new, d)
+        if new[d] + 2.0 * (p + q * near) * near < wake[item]:
+            # still where others have been before
+            idle[record] = 0.0
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
+            continue
+        if medium[6]:
+            covariance_at(medium, work, A, d)
+            if not noise_metric(A, G, half, d):
+                continue
+        reach = min(far, SLACK * width[record] * near)
+        gained, lost, seen = scatter(
+            new,
+            y[d],
+            record,
+            k1,
+            work[9],
+            G,
+            half,
+            medium,
+            spacing,
+            near,
+            far,
+            reach,
+            value,
+            distance,
+            owner,
+            keys,
+            items,
+            counts,
+            exits,
+            d,
+        )
+        if lost > LOST * seen:
+            continue
+        if trust_radius(p, q, t, near) < 0.5 * near:
+            continue
+        idle[record] = 0.0 if gained > 0 or new[d] < wake[item] else idle[item] + speed * dt
+        if idle[record] < IDLE_LENGTH * near:
+            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
+    return SLICE_DONE
