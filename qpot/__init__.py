@@ -51,6 +51,7 @@ from qpot.relaxation import occupation_after
 from qpot.saddles import find_saddles
 from qpot.separation import KKT, HardMargin, separate
 from qpot.sgd import FiniteSum
+from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
@@ -61,6 +62,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KKT",
+    "SGD",
     "Ball",
     "Box",
     "CharacteristicJets",

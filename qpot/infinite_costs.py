@@ -73,3 +73,23 @@ def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Ar
     with np.errstate(divide="ignore"):
         steps = np.abs(np.diff(x[:, 0])) / np.maximum(speed, 0.0)
     return np.append(0.0, np.cumsum(steps)), x
+
+
+def interpolating_minimum(system: System, start: Array, end: Array) -> str | None:
+    """Why nothing leaves a minimum where the covariance vanishes like the squared distance, or None where it does not.
+
+    With drift of order r and covariance of order r^2 the cost int 2 |b| / a dr diverges logarithmically at the minimum.
+    """
+    if system.constant_covariance is not None:
+        return None
+    shares = np.array([0.0, 1e-4, 1e-3, 0.3, 1.0])
+    a = np.abs(system.covariance(start + shares[:, None] * (end - start))).max(axis=(1, 2))
+    if a[0] > 1e-14 * a[3:].max() or a[1] <= 0.0:
+        return None
+    order = np.log(a[2] / a[1]) / np.log(shares[2] / shares[1])
+    if order < 1.9:
+        return None
+    return (
+        f"the covariance vanishes at the minimum {format_point(start)} (every sample is fitted there): SGD that is there "
+        "stays, and the cost of leaving grows like the logarithm of the loss ratio"
+    )

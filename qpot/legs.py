@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
-from qpot.infinite_costs import blocked_interval, infinite_leg, no_feasible_path
+from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
@@ -166,7 +166,7 @@ def uphill_leg(
     ValueError
         Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
     """
-    blocked = blocked_interval(system, start, end)
+    blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
     degenerate = singular_at(system, start)
