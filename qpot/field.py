@@ -69,7 +69,7 @@ def quasipotential(
 
     Notes
     -----
-    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, theorem 5.4.3) is solved along its
+    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, ch. 4) is solved along its
     characteristics, which carry V with three derivatives; ``docs/field.md`` tells how and what else was tried.
 
     Examples
