@@ -79,7 +79,7 @@ ensembles = {
             cases[s].system,
             learning_rate=rate,
             batch_size=1,
-            steps=60_000 if s > 0 else 100_000,
+            steps=30_000 if s > 0 else 70_000,
             start=np.repeat(cases[s].minima, 100, axis=0),
             replicas=200,
             rng=1,

@@ -261,7 +261,7 @@ def plot_occupation(
     ax.set_xticks(range(len(runs)), [f"{prediction.epsilon(r, B):.3g}" for r, B in zip(rates, batches, strict=True)])
     ax.set_xlabel("epsilon = learning rate / batch size")
     ax.set_ylabel("share of time")
-    ax.set_ylim(0, 1.12)
+    ax.set_ylim(0, 1.25)
     ax.legend(fontsize=8, ncols=2, loc="upper center", frameon=False)
     return ax
 
