@@ -29,7 +29,7 @@ from qpot.relaxation import occupation_after
 from qpot.training_time import training_time_diagram
 
 NAMES = ["A", "B", "C", "D", "E"]
-OUTPUT = pathlib.Path("examples/output") if pathlib.Path("examples").is_dir() else pathlib.Path("output")
+OUTPUT = (pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()) / "output"
 OUTPUT.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
