@@ -330,6 +330,10 @@ def _refined(
         tolerance=method.tolerance,
         max_iterations=method.max_iterations,
         max_elements=method.max_elements,
+        spreads=(
+            _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
+            _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
+        ),
     )
     times = leg.path.node_times()
     points = leg.path.nodes
@@ -346,6 +350,11 @@ def _refined(
         times=times,
         uphill=np.ones(times.size, dtype=bool),
     )
+
+
+def _spread(system: System, point: Array) -> Array:
+    drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
+    return path_refinement.spread(drift, covariance)
 
 
 def _best(solutions: list[PathSolution], iterations: int) -> PathSolution:

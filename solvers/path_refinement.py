@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_continuous_lyapunov
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
 from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, UNSTABLE, Minimization, minimize_action
@@ -15,6 +16,8 @@ from qpot.solvers.feasible_path import feasible_path
 
 Array = NDArray[np.float64]
 
+# Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
+Spreads = tuple[Array | None, Array | None]
 NOT_CONVERGED = 1
 _COARSE_DEGREE, _DEGREE, _CHECK_DEGREE = 4, 6, 8
 _LEVELS = 10
@@ -48,6 +51,7 @@ def refine_path(
     tolerance: float,
     max_iterations: int,
     max_elements: int,
+    spreads: Spreads = (None, None),
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> RefinedPath:
     """Minimise the action from a guess, adapting mesh and time span until the relative error is met.
@@ -63,6 +67,8 @@ def refine_path(
         Relative error of the action that is asked for.
     max_iterations : int
         Newton iterations for one mesh.
+    spreads : pair of arrays (d, d) or None
+        `spread` at the ends that are fixed points, for the cost of the finite time.
     """
     path = guess
     total = 0
@@ -92,8 +98,8 @@ def refine_path(
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
     path = coarse.path
     for _ in range(_LEVELS):
-        energy = _energy(lagrangian, path)
-        path = _lengthened(path, energy, abs(coarse.action), slow_start, slow_end, tolerance)
+        tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
+        path = _lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
@@ -101,8 +107,7 @@ def refine_path(
         checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
         if checked.status == INFEASIBLE:
             break
-        rate = _tail_rate(slow_start, slow_end)
-        tail = abs(_energy(lagrangian, checked.path)) / rate if rate > 0 else 0.0
+        tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
         result = _report(lagrangian, solved, checked, tail, total, status)
         if best is None or result.error <= best.error:
@@ -141,6 +146,42 @@ def _report(
     return RefinedPath(checked.path, fine, error, float(np.abs(H).max()), iterations, status)
 
 
+def _tail(lagrangian: Lagrangian, path: ElementPath, slow_start: float, slow_end: float, spreads: Spreads) -> float:
+    """What the finite time costs: two estimates, the larger counts.
+
+    H / rate, from dS/dT = -H; and p.S p / 2 at an end that is a fixed point, with S the stationary spread of the linear
+    system there (see `spread`). The second is exact to leading order for linear drifts of any kind; the first can be
+    several times too small at a focus, where H swings with T.
+    """
+    rate = _tail_rate(slow_start, slow_end)
+    if rate == 0.0:
+        return 0.0
+    ends = np.array([path.breaks[0], path.breaks[-1]])
+    momenta = lagrangian.momentum(*path.at(ends))
+    excess = sum(0.5 * float(p @ S @ p) for p, S in zip(momenta, spreads, strict=True) if S is not None)
+    return max(abs(_energy(lagrangian, path)) / rate, excess)
+
+
+def spread(jacobian: Array, covariance: Array) -> Array:
+    """Integral of exp(Js) a exp(J's) over s, unstable directions taken backwards in time.
+
+    At a minimum the solution S of J S + S J' + a = 0. The momentum of a path that leaves the fixed point in a finite
+    time T, instead of an infinite one, has at its end there the value p, and the difference of their actions is
+    p.S p / 2 to leading order. Directions of different stability are taken one by one and their cross terms bounded.
+    """
+    rates, vectors = np.linalg.eig(jacobian)
+    if (rates.real < 0).all():
+        return np.asarray(solve_continuous_lyapunov(jacobian, -covariance), dtype=np.float64)
+    inverse = np.linalg.pinv(vectors)
+    noise = inverse @ covariance @ inverse.conj().T
+    stable = rates.real < 0
+    turned = np.where(stable, -rates, rates)
+    alike = stable[:, None] == stable[None, :]
+    S = np.where(alike, noise / (turned[:, None] + turned[None, :].conj()), 0.0)
+    result = (vectors @ S @ vectors.conj().T).real
+    return np.asarray(2.0 * result, dtype=np.float64)
+
+
 def _tail_rate(slow_start: float, slow_end: float) -> float:
     """Decay rate of the energy H with the time span: the two tails share the time so that both cost the same."""
     inverse = sum(1.0 / r for r in (slow_start, slow_end) if r > 0.0)
@@ -157,13 +198,13 @@ def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
 
 
 def _lengthened(
-    path: ElementPath, energy: float, action: float, slow_start: float, slow_end: float, tolerance: float
+    path: ElementPath, tail: float, action: float, slow_start: float, slow_end: float, tolerance: float
 ) -> ElementPath:
     """Add resting elements at the fixed ends until the finite-time error should be a tenth of the tolerance."""
     rate = _tail_rate(slow_start, slow_end)
     if rate == 0.0:
         return path
-    excess = abs(energy) / rate / (0.1 * tolerance * max(action, 1e-300))
+    excess = tail / (0.1 * tolerance * max(action, 1e-300))
     if excess <= 1.0:
         return path
     folds = min(0.5 * np.log(excess) + 0.3, 8.0)  # amplitude e-folds, at each fixed end
