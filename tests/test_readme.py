@@ -47,7 +47,7 @@ def test_two_commands_of_one_line() -> None:
         assert "export" not in command
         assert not re.search(r"\b[A-Z_]+=", command)  # no environment variable
     assert commands["run"].endswith(".venv/bin/python examples/symmetric_minima.py")
-    assert commands["test"].endswith(".venv/bin/python -m pytest")
+    assert commands["test"].endswith(".venv/bin/python -m pytest -n 2")
 
 
 def test_command_blocks_of_another_shape_are_refused(tmp_path: pathlib.Path) -> None:
