@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,16 +46,16 @@ class LossLevel:
             raise ValueError(f"level must be a finite number, got {self.level!r}")
 
 
-class Surface:
+class Surface(ABC):
     """One smooth piece of a boundary: a function that is negative on the minimum's side and zero on it."""
 
+    @abstractmethod
     def value(self, x: Array) -> Array:
         """(n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def normal(self, x: Array) -> Array:
         """Gradient of `value` at one point (d,)."""
-        raise NotImplementedError
 
     def crossing(self, origin: Array, direction: Array, reach: float) -> Array | None:
         """The first point of the surface on a ray, or None."""

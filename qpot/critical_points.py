@@ -185,6 +185,7 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
 
 
 def as_minimum(system: System, point: Array) -> Minimum:
+    """A fixed point with its loss, rates and residual, dust next to zero removed."""
     point = tidy(point)
     hessian = hessian_at(system, point)
     rates = np.linalg.eigvals(hessian).astype(complex)
@@ -198,6 +199,7 @@ def as_minimum(system: System, point: Array) -> Minimum:
 
 
 def hessian_at(system: System, point: Array) -> Array:
+    """Minus the drift's Jacobian (d, d); exactly symmetric for a gradient system."""
     hessian = -system.jacobian(point[None])[0]
     return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
 
@@ -208,6 +210,7 @@ def tidy(point: Array) -> Array:
 
 
 def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
+    """Scrambled Sobol points in a box, (n, d)."""
     sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
     points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
     return points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.polynomial import Chebyshev
 from numpy.typing import NDArray
@@ -12,16 +14,16 @@ from qpot._arrays import Array
 Integers = NDArray[np.int64]
 
 
-class SampleFunctions:
+class SampleFunctions(ABC):
     """Gradients of drawn samples; subclasses give losses for all samples."""
 
     n_samples: int
 
-    def losses(self, x: Array) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def losses(self, x: Array) -> Array: ...
 
-    def drawn(self, x: Array, index: Integers) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def drawn(self, x: Array, index: Integers) -> Array: ...
 
     def gradients(self, x: Array) -> Array:
         every = np.broadcast_to(np.arange(self.n_samples), (x.shape[0], self.n_samples))
@@ -29,6 +31,8 @@ class SampleFunctions:
 
 
 class Quadratic(SampleFunctions):
+    """Sum over coordinates of a_ij (x_j - c_ij)^2 / 2."""
+
     def __init__(self, a: Array, c: Array) -> None:
         self.a, self.c, self.n_samples = a, c, c.shape[0]
 
@@ -41,17 +45,17 @@ class Quadratic(SampleFunctions):
         return result
 
 
-class LinearModel(SampleFunctions):
+class LinearModel(SampleFunctions, ABC):
     """Losses of the product z_i = <X_i, x>, plus weight decay."""
 
     def __init__(self, X: Array, y: Array, weight_decay: float) -> None:
         self.X, self.y, self.weight_decay, self.n_samples = X, y, weight_decay, X.shape[0]
 
-    def loss_of(self, z: Array, y: Array) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def loss_of(self, z: Array, y: Array) -> Array: ...
 
-    def slope_of(self, z: Array, y: Array) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def slope_of(self, z: Array, y: Array) -> Array: ...
 
     def losses(self, x: Array) -> Array:
         decay = 0.5 * self.weight_decay * (x**2).sum(axis=1)
@@ -68,6 +72,8 @@ class LinearModel(SampleFunctions):
 
 
 class LeastSquares(LinearModel):
+    """(z_i - y_i)^2 / 2."""
+
     def loss_of(self, z: Array, y: Array) -> Array:
         return 0.5 * (z - y) ** 2
 
@@ -76,6 +82,8 @@ class LeastSquares(LinearModel):
 
 
 class Logistic(LinearModel):
+    """log(1 + exp(-y_i z_i)), y_i = +-1."""
+
     def loss_of(self, z: Array, y: Array) -> Array:
         result: Array = np.logaddexp(0.0, -y * z)
         return result
@@ -86,6 +94,8 @@ class Logistic(LinearModel):
 
 
 class PhaseRetrieval(LinearModel):
+    """(z_i^2 - y_i)^2 / 4."""
+
     def __init__(self, A: Array, y: Array) -> None:
         super().__init__(A, y, 0.0)
 
@@ -97,6 +107,8 @@ class PhaseRetrieval(LinearModel):
 
 
 class Sinusoid(SampleFunctions):
+    """(a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2 at x = (w, a, b)."""
+
     def __init__(self, t: Array, y: Array) -> None:
         self.t, self.y, self.n_samples = t, y, t.size
 
@@ -113,6 +125,8 @@ class Sinusoid(SampleFunctions):
 
 
 class EmbeddedDoubleWell(SampleFunctions):
+    """The double well plus and minus sqrt(3) times an isometric embedding of its covariance."""
+
     n_samples = 6
 
     def __init__(self, s: float) -> None:

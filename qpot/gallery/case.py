@@ -57,6 +57,7 @@ class GalleryCase:
 
 
 def two_costs(forth: float, back: float) -> Array:
+    """The cost matrix of two minima."""
     return np.array([[0.0, forth], [back, 0.0]])
 
 
