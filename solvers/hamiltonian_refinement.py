@@ -152,7 +152,9 @@ def _rested(
     path: PhasePath, energy: float, scale: float, slow_start: float, slow_end: float, tolerance: float
 ) -> PhasePath:
     """Resting elements at the fixed ends, with the momentum at rest there too."""
-    longer: ElementPath = _lengthened(path.positions, energy, scale, slow_start, slow_end, tolerance)
+    rate = _tail_rate(slow_start, slow_end)
+    tail = abs(energy) / rate if rate > 0.0 else 0.0
+    longer: ElementPath = _lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
     added = longer.n_elements - path.positions.n_elements
     if added == 0:
         return path

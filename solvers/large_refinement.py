@@ -73,7 +73,9 @@ def refine_large(
     path = coarse.path
     for _ in range(_LEVELS):
         energy, _ = action.energy(path, path.degree + 2)
-        path = _lengthened(path, energy, coarse.action, slow_start, slow_end, tolerance)
+        path = _lengthened(
+            path, abs(energy) / rate if rate > 0.0 else 0.0, coarse.action, slow_start, slow_end, tolerance
+        )
         path = path.on(_mesh(action, path, coarse.action, tolerance, max_elements), _DEGREE)
         low = solved(path, 0.03 * tolerance)
         high = solved(low.path.on(low.path.breaks, _CHECK_DEGREE), 0.03 * tolerance)
