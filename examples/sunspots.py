@@ -64,7 +64,7 @@ bounds = [(44.9, 57.8), (-1.0, 1.0), (-1.0, 1.0)]  # periods from 9.7 to 12.5 ye
 
 # %%
 clock = time.perf_counter()
-prediction = qpot.predict(system, bounds, method=qpot.GeometricAction(tolerance=1e-5, starts=6))
+prediction = qpot.predict(system, bounds, method=qpot.GeometricAction(tolerance=1e-6))
 print(prediction)
 print(f"\nprediction: {time.perf_counter() - clock:.0f} s")
 names = [f"{period(m.point[0]):.2f} years" for m in prediction.minima]

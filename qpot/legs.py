@@ -352,8 +352,11 @@ def _refined(
     )
 
 
-def _spread(system: System, point: Array) -> Array:
+def _spread(system: System, point: Array) -> Array | None:
+    """The stationary spread at a focus, where the energy alone misjudges the cost of the finite time."""
     drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
+    if np.isrealobj(np.linalg.eigvals(drift)):
+        return None
     return path_refinement.spread(drift, covariance)
 
 
