@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -252,6 +253,11 @@ def downhill_leg(
     points = np.concatenate([saddle[None], points, minimum[None]])
     rate = slow_rate(system, saddle, name="saddle")
     times = np.concatenate([[0.0], times + 1.0 / rate, [times[-1] + 2.0 / rate]])
+    return free_path(points, times, method)
+
+
+def free_path(points: Array, times: Array, method: Any) -> PathSolution:
+    """A path along the drift, or at rest: it costs nothing."""
     return PathSolution(
         points=points,
         action=0.0,

@@ -13,6 +13,7 @@ from qpot.crossings import REACH, to_attractor, to_point, to_saddle
 from qpot.fixed_time import fixed_time_path
 from qpot.hypoelliptic import certainly_no_path
 from qpot.large_scale import AUTOMATIC, large_leg, products_suffice
+from qpot.legs import free_path
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import PathSolution, SolveError, Status
@@ -216,16 +217,4 @@ def _attractor(system: System, point: Array, distance: float) -> Array:
 
 
 def _resting(point: Array, method: GeometricAction | LargeScaleAction) -> PathSolution:
-    points = np.stack([point, point])
-    return PathSolution(
-        points=points,
-        action=0.0,
-        error=0.0,
-        status=Status.CONVERGED,
-        residual=0.0,
-        iterations=0,
-        method=method,
-        momenta=np.zeros_like(points),
-        times=np.array([0.0, 1.0]),
-        uphill=np.zeros(2, dtype=bool),
-    )
+    return free_path(np.stack([point, point]), np.array([0.0, 1.0]), method)
