@@ -144,11 +144,12 @@ def sweep(
         # a little further than the exit: the last nodes below it need rays on their far side
         if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
+        launch_to = exits[0]
         key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if distance[node] <= near or tries[node] >= TRIES:
+            if distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
                 continue
             tries[node] += 1
             source = records[owner[node]]
