@@ -118,7 +118,7 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
 def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
     """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
     d = x.shape[0]
-    work = make_workspace(d)
+    work = make_workspace(medium[7])
     sample(x, medium, work)
     J = work[2][:d].copy()
     curvature = work[3][:d].copy()
@@ -156,7 +156,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     steps = max(64, int(np.ceil(length / (0.5 * spacing))))
     dt = period / steps
     n = state_size(2)
-    work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
+    work, stages, k1 = make_workspace(medium[7]), np.zeros((4, n)), np.zeros(n)
     y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
     y[:2] = start
     b = system.drift(start[None])[0]
@@ -167,14 +167,14 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     for _ in range(_ROUNDS):
         for i in range(steps):
             heads[i] = y
-            reset_propagator(y, 2)
+            reset_propagator(y, medium[7])
             rhs(y, k1, medium, work)
             runge_kutta_step(y, k1, dt, new, stages, medium, work)
             # on the cycle V and p stay zero; rounding must not grow there
             new[2:5] = 0.0
             rhs(new, k1, medium, work)
             k1[3:5] = 0.0
-            project_jets(new, k1, direction, 2)
+            project_jets(new, k1, direction, medium[7])
             y[:] = new
         # the last head of the round is the first again, up to the integrator's error in the phase
         y[:2] = start

@@ -334,7 +334,7 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
         return float("inf")
     head = state.records[state.owner[node]]
     dx = _offset(grid, x[None], head[: grid.dimension])[0]
-    return float(taylor_value(head, dx, grid.dimension)[0])
+    return float(taylor_value(head, dx, state.medium[7])[0])
 
 
 def equilibria(run: FieldRun) -> list[Array]:

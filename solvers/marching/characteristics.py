@@ -29,8 +29,9 @@ def state_size(d: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def make_workspace(d):
+def make_workspace(dims):
     """Work arrays for `rhs`: spline weights, the sampled fields with derivatives, and contractions."""
+    d = len(dims)
     m = d + d * (d + 1) // 2
     return (
         np.zeros((d, 4, 4)),
@@ -57,14 +58,16 @@ def component(i, j, d):
 @njit(cache=True, nogil=True)
 def sample(x, medium, work):
     """Evaluate drift and covariance at ``x`` into ``work`` and return nothing."""
-    coefficients, lower, inverse_spacing, shape, periodic, _, _ = medium
-    evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4])
+    coefficients, lower, inverse_spacing, shape, periodic, _, _, dims = medium
+    evaluate(
+        coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4], dims
+    )
 
 
 @njit(cache=True, nogil=True)
 def hamiltonian(x, p, medium, work, velocity):
     """H(x, p), with dH/dp written to ``velocity``."""
-    d = x.shape[0]
+    d = len(medium[7])
     constant, variable = medium[5], medium[6]
     sample(x, medium, work)
     value = work[1]
@@ -79,8 +82,9 @@ def hamiltonian(x, p, medium, work, velocity):
 
 
 @njit(cache=True, nogil=True)
-def covariance_at(medium, work, A, d):
+def covariance_at(medium, work, A, dims):
     """The covariance at the point of the last `sample`, into ``A``."""
+    d = len(dims)
     constant, variable = medium[5], medium[6]
     for i in range(d):
         for j in range(d):
@@ -93,7 +97,7 @@ def rhs(y, dy, medium, work):
     constant, variable = medium[5], medium[6]
     value, d1, d2, d3 = work[1], work[2], work[3], work[4]
     A, A1, M1, M2, R = work[5], work[6], work[7], work[8], work[9]
-    d = M1.shape[0]
+    d = len(medium[7])
     x, p = y[:d], y[d + 1 : 2 * d + 1]
     oq = 2 * d + 1
     ot = oq + d * d
@@ -212,8 +216,9 @@ def runge_kutta_step(y, k1, dt, out, stages, medium, work):
 
 
 @njit(cache=True, nogil=True)
-def taylor_value(y, dx, d):
+def taylor_value(y, dx, dims):
     """V at ``x + dx`` from the state ``y``; also the size of the cubic term."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     V = y[d]
@@ -231,8 +236,9 @@ def taylor_value(y, dx, d):
 
 
 @njit(cache=True, nogil=True)
-def taylor_gradient(y, dx, d, out):
+def taylor_gradient(y, dx, dims, out):
     """Gradient of V at ``x + dx`` from the state ``y``, into ``out``."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     for i in range(d):
@@ -245,8 +251,9 @@ def taylor_gradient(y, dx, d, out):
 
 
 @njit(cache=True, nogil=True)
-def reset_propagator(y, d):
+def reset_propagator(y, dims):
     """Count Y from here: set it to the identity."""
+    d = len(dims)
     o = 2 * d + 1 + d * d + d * d * d
     for i in range(d):
         for j in range(d):
@@ -254,15 +261,16 @@ def reset_propagator(y, d):
 
 
 @njit(cache=True, nogil=True)
-def shift_state(y, dx, out, d):
+def shift_state(y, dx, out, dims):
     """The Taylor polynomial of ``y`` re-expanded about ``x + dx``."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
-    V, _ = taylor_value(y, dx, d)
+    V, _ = taylor_value(y, dx, dims)
     for i in range(d):
         out[i] = y[i] + dx[i]
     out[d] = V
-    taylor_gradient(y, dx, d, out[d + 1 : 2 * d + 1])
+    taylor_gradient(y, dx, dims, out[d + 1 : 2 * d + 1])
     for i in range(d):
         for j in range(d):
             s = y[oq + i * d + j]
@@ -271,12 +279,13 @@ def shift_state(y, dx, out, d):
             out[oq + i * d + j] = s
     for i in range(d * d * d):
         out[ot + i] = y[ot + i]
-    reset_propagator(out, d)
+    reset_propagator(out, dims)
 
 
 @njit(cache=True, nogil=True)
-def project_momentum(y, medium, work, velocity, d):
+def project_momentum(y, medium, work, velocity, dims):
     """Move p by the shortest vector that restores H(x, p) = 0 (two Newton steps); False where dH/dp vanishes."""
+    d = len(dims)
     p = y[d + 1 : 2 * d + 1]
     for _ in range(2):
         H = hamiltonian(y[:d], p, medium, work, velocity)
@@ -294,13 +303,14 @@ def project_momentum(y, medium, work, velocity, d):
 
 
 @njit(cache=True, nogil=True)
-def project_jets(y, dy, direction, d):
+def project_jets(y, dy, direction, dims):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 
     ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down
     towards a saddle magnify errors of Q and T along themselves by the square and the cube of the slowdown; the part
     along the ray is not free but follows from p' and Q'.
     """
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     speed = 0.0

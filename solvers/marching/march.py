@@ -58,7 +58,7 @@ def drift_and_inverse(x, medium, weights, value, b, M, A, d):
         b[i] = value[i]
         for j in range(d):
             A[i, j] = value[component(i, j, d)] if medium[6] else medium[5][i, j]
-    det = determinant(A, d)
+    det = determinant(A, medium[7])
     if not det > 0.0:
         return False
     if d == 2:

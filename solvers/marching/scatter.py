@@ -24,8 +24,9 @@ WORSE_SHEET = 0.03
 
 
 @njit(cache=True, nogil=True)
-def curvature_norms(y, d):
+def curvature_norms(y, dims):
     """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
+    d = len(dims)
     p = q = t = 0.0
     for i in range(d):
         p += y[d + 1 + i] ** 2
@@ -68,14 +69,15 @@ def scatter(
     items,
     counts,
     exits,
-    d,
+    dims,
 ):
     """Write the polynomial of head ``y`` onto the nodes within ``far``.
 
     Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
     """
+    d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
-    p, q, t = curvature_norms(y, d)
+    p, q, t = curvature_norms(y, dims)
     trusted = trust_radius(p, q, t, far)
     reach = min(far, trusted, width)
     first = np.zeros(3, np.int64)
@@ -102,7 +104,7 @@ def scatter(
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
                     dx[2] = lower[2] + i2 * spacing[2] - y[2]
-                r = metric_norm(G, dx, d)
+                r = metric_norm(G, dx, dims)
                 if r > reach:
                     continue
                 # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
@@ -117,7 +119,7 @@ def scatter(
                 node = (j0 * n1 + j1) * n2 + j2
                 old_r = distance[node]
                 fresh = owner[node] < 0
-                V, _ = taylor_value(y, dx, d)
+                V, _ = taylor_value(y, dx, dims)
                 if np.isnan(V):
                     continue
                 if r <= near:

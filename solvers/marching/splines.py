@@ -278,12 +278,12 @@ def evaluate_3d(coefficients, x, lower, inverse_spacing, shape, periodic, weight
 
 
 @njit(cache=True, nogil=True)
-def evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3):
+def evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3, dims):
     """Fields and derivatives at one point in 2-D or 3-D; see `evaluate_2d`. ``coefficients`` is ``(N0, N1, N2, m)``.
 
-    In 2-D the third axis of ``coefficients`` has length 1, so that one compiled kernel serves both dimensions.
+    In 2-D the third axis of ``coefficients`` has length 1. ``dims`` holds d entries.
     """
-    if x.shape[0] == 2:
+    if len(dims) == 2:
         evaluate_2d(coefficients[:, :, 0, :], x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3)
     else:
         evaluate_3d(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3)
