@@ -118,7 +118,7 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
 def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
     """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
     d = x.shape[0]
-    work = make_workspace(medium[7])
+    work = make_workspace(d)
     sample(x, medium, work)
     J = work[2][:d].copy()
     curvature = work[3][:d].copy()
@@ -156,7 +156,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     steps = max(64, int(np.ceil(length / (0.5 * spacing))))
     dt = period / steps
     n = state_size(2)
-    work, stages, k1 = make_workspace(medium[7]), np.zeros((4, n)), np.zeros(n)
+    work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
     y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
     y[:2] = start
     b = system.drift(start[None])[0]

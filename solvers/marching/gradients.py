@@ -17,7 +17,7 @@ from qpot.solvers.marching.march import unravel
 Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gradient, dims):
     d = len(dims)
     index = np.zeros(d, np.int64)
@@ -31,7 +31,7 @@ def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gra
             dx[i] = lower[i] + index[i] * spacing[i] - y[i]
             if periodic[i]:
                 period = shape[i] * spacing[i]
-                dx[i] -= period * np.round(dx[i] / period)
+                dx[i] -= period * np.floor(dx[i] / period + 0.5)
         taylor_gradient(y, dx, dims, gradient[node])
 
 

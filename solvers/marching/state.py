@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.marching.characteristics import state_size
+from qpot.solvers.marching.characteristics import make_workspace, state_size
 from qpot.solvers.marching.heap import heap_push
 from qpot.solvers.marching.march import KNOWN, march, push_known
 from qpot.solvers.marching.scatter import COUNTS, HEAP_SIZE, RECORDS, scatter
@@ -105,6 +105,16 @@ def make_medium(
     )
 
 
+def make_scratch(d: int) -> tuple[Array | NDArray[np.int64], ...]:
+    """Work arrays of a sweep: velocity, covariance, metric, half widths, offsets, and states."""
+    n = state_size(d)
+    return (
+        np.zeros(d), np.zeros((d, d)), np.zeros((d, d)), np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d),
+        np.zeros(d), np.zeros(3, np.int64), np.zeros(3, np.int64),
+        np.zeros(d), np.zeros(d), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((4, n)),
+    )  # fmt: skip
+
+
 def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> SweepState:
     """An empty sweep over the grid of ``medium``."""
     spacing = 1.0 / medium[2]
@@ -168,7 +178,7 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     d = state.dimension
     G, half = np.eye(d), np.ones(d)
     dims = state.medium[7]
-    noise_metric(np.ascontiguousarray(covariance), G, half, dims)
+    noise_metric(np.array(covariance), G, half, dims)
     room = int(np.prod(4.0 * FAR_RATIO * radius / state.spacing + 3.0))
     while state.counts[HEAP_SIZE] + room >= state.keys.shape[0]:
         _grow_heap(state)
@@ -177,7 +187,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     scatter(
         y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing,
         radius, FAR_RATIO * radius, FAR_RATIO * radius,
-        state.value, state.distance, state.owner, state.keys, state.items, state.counts, state.exits, dims,
+        state.value, state.distance, state.owner, state.records, state.keys, state.items, state.counts, state.exits,
+        make_workspace(d), make_scratch(d), dims,
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
@@ -196,7 +207,8 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
         status = sweep(
             state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
-            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps, state.medium[7],
+            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps,
+            make_workspace(state.dimension), make_scratch(state.dimension), state.medium[7],
         )  # fmt: skip
         if status == RECORDS_FULL:
             _grow_records(state)

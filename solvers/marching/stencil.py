@@ -17,7 +17,7 @@ from numba import njit
 METRIC_RATIO = 16.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def extreme_eigenvalues(A, dims):
     """Smallest and largest eigenvalue of the symmetric matrix ``A`` in 2-D or 3-D, in closed form."""
     d = len(dims)
@@ -41,7 +41,7 @@ def extreme_eigenvalues(A, dims):
     return mean + 2.0 * s * np.cos(angle + 2.0 * np.pi / 3.0), mean + 2.0 * s * np.cos(angle)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def determinant(A, dims):
     """Determinant of a matrix in 2-D or 3-D."""
     d = len(dims)
@@ -54,18 +54,18 @@ def determinant(A, dims):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def noise_metric(A, G, half, dims):
     """The metric ``G`` of unit determinant of the covariance ``A``, and the half widths of its unit ball.
 
-    False if ``A`` is not positive definite; then nothing is filled.
+    False if ``A`` is not positive definite; then nothing is filled. ``A`` is changed where the aspect is limited.
     """
     d = len(dims)
     low, high = extreme_eigenvalues(A, dims)
     if not low > 0.0:
         return False
     lift = max(0.0, (high - METRIC_RATIO * low) / (METRIC_RATIO - 1.0))
-    B = A.copy()
+    B = A
     for i in range(d):
         B[i, i] += lift
     det = determinant(B, dims)
@@ -86,7 +86,7 @@ def noise_metric(A, G, half, dims):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def metric_norm(G, v, dims):
     """Length of ``v`` in the metric ``G``."""
     d = len(dims)

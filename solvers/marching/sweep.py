@@ -17,7 +17,6 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import (
     covariance_at,
-    make_workspace,
     project_jets,
     project_momentum,
     reset_propagator,
@@ -61,7 +60,7 @@ DEEP_REST = 0.02
 WALK = 100000
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def speed_of(dy, dims):
     """Length of the first ``d`` entries."""
     d = len(dims)
@@ -71,7 +70,7 @@ def speed_of(dy, dims):
     return np.sqrt(s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def side_stretch(new, before, after, dims):
     """How much wider the bundle of rays across the ray has become over a step, (d-1)-th root of its section's ratio.
 
@@ -86,7 +85,7 @@ def side_stretch(new, before, after, dims):
     return ratio if d == 2 else np.sqrt(ratio)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sweep(
     medium,
     spacing,
@@ -110,6 +109,8 @@ def sweep(
     counts,
     exits,
     max_steps,
+    work,
+    scratch,
     dims,
 ):
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
@@ -120,17 +121,11 @@ def sweep(
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
     n = records.shape[1]
-    work = make_workspace(dims)
-    stages = np.zeros((4, n))
-    k1 = np.zeros(n)
-    new = np.zeros(n)
-    y = np.zeros(n)
-    dx = np.zeros(d)
-    shift = np.zeros(d)
-    velocity = np.zeros(d)
-    A, G, half = np.zeros((d, d)), np.eye(d), np.ones(d)
+    velocity, A, G, half = scratch[0], scratch[1], scratch[2], scratch[3]
+    dx, shift, k1, new, y, stages = scratch[10], scratch[11], scratch[12], scratch[13], scratch[14], scratch[15]
     if not medium[6]:
-        noise_metric(medium[5], G, half, dims)
+        covariance_at(medium, work, A, dims)
+        noise_metric(A, G, half, dims)
     n1 = shape[1]
     n2 = shape[2] if d == 3 else 1
     # the most labels one scatter can push
@@ -164,7 +159,7 @@ def sweep(
                 dx[i] = lower[i] + j * spacing[i] - source[i]
                 if periodic[i]:
                     period = shape[i] * spacing[i]
-                    dx[i] -= period * np.round(dx[i] / period)
+                    dx[i] -= period * np.floor(dx[i] / period + 0.5)
             best = upstream(
                 records,
                 parents,
@@ -176,7 +171,7 @@ def sweep(
                 shift,
                 medium,
                 work,
-                velocity,
+                scratch,
                 dims,
             )
             if parents[best] < 0:
@@ -188,7 +183,7 @@ def sweep(
                     size += shift[i] * shift[i]
                 size = np.sqrt(size)
                 if size > 0.0:
-                    pull_back(work[9], shift, idle[best], dims)
+                    pull_back(work[9], shift, idle[best], dx, dims)
             shift_state(records[best], shift, new, dims)
             if not project_momentum(new, medium, work, velocity, dims):
                 continue
@@ -223,10 +218,13 @@ def sweep(
                 value,
                 distance,
                 owner,
+                records,
                 keys,
                 items,
                 counts,
                 exits,
+                work,
+                scratch,
                 dims,
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
@@ -304,10 +302,13 @@ def sweep(
             value,
             distance,
             owner,
+            records,
             keys,
             items,
             counts,
             exits,
+            work,
+            scratch,
             dims,
         )
         if lost > LOST * seen:

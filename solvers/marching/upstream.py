@@ -12,7 +12,7 @@ from qpot.solvers.marching.characteristics import covariance_at, hamiltonian
 from qpot.solvers.marching.stencil import metric_norm, noise_metric
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_small(Y, offset, rhs_vector, out, dims):
     """Solve the ``d x d`` system stored row by row at ``Y[offset:]`` by Cramer's rule; False if it is singular."""
     d = len(dims)
@@ -39,7 +39,7 @@ def solve_small(Y, offset, rhs_vector, out, dims):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def head_gap(y, z, medium, gap, dims):
     """From head ``z`` to head ``y``, the short way round on periodic axes, into ``gap``."""
     d = len(dims)
@@ -48,12 +48,15 @@ def head_gap(y, z, medium, gap, dims):
         gap[i] = y[i] - z[i]
         if periodic[i]:
             period = shape[i] / inverse_spacing[i]
-            gap[i] -= period * np.round(gap[i] / period)
+            gap[i] -= period * np.floor(gap[i] / period + 0.5)
 
 
-@njit(cache=True, nogil=True)
-def pull_back(R, w, radius, dims):
-    """Follow w' = -R w, the linear flow back into an equilibrium, until |w| <= radius; ``w`` is changed in place."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_back(R, w, radius, half, dims):
+    """Follow w' = -R w, the linear flow back into an equilibrium, until |w| <= radius; ``w`` is changed in place.
+
+    ``half`` (d,) is work space.
+    """
     d = len(dims)
     rate = 0.0
     for i in range(d):
@@ -64,7 +67,6 @@ def pull_back(R, w, radius, dims):
     if rate == 0.0:
         return
     dt = 0.02 / rate
-    half = np.zeros(d)
     for _ in range(100000):
         size = 0.0
         for i in range(d):
@@ -83,23 +85,18 @@ def pull_back(R, w, radius, dims):
             w[i] -= dt * s
 
 
-@njit(cache=True, nogil=True)
-def upstream(records, parents, record, dx, small, far, limit, best_dx, medium, work, velocity, dims):
-    """Follow the ray of ``record`` back to where the ray through its head + ``dx`` was closest to it.
+@njit(cache=True, nogil=True, error_model="numpy")
+def upstream(records, parents, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
+    """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
     Rays part as they go, so an offset that is large here was small upstream, and the Taylor polynomial shifted by a
     small offset there is far more accurate than one shifted by a large offset here. Only the part of the offset
     across the ray counts. Returns the record and fills ``best_dx`` with the offset across the ray there.
+    ``offset`` is changed; with a constant covariance the metric in ``scratch`` must be its metric.
     """
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
-    offset = dx.copy()
-    previous = np.zeros(d)
-    previous_gap = np.zeros(d)
-    across = np.zeros(d)
-    A, G, half = np.zeros((d, d)), np.eye(d), np.ones(d)
-    if not medium[6]:
-        noise_metric(medium[5], G, half, dims)
+    velocity, A, G, half, previous, previous_gap, across = scratch[:7]
     best = record
     best_size = 1e300
     current = record

@@ -113,7 +113,7 @@ def test_jets_move_with_the_exact_field(problem: Problem, x: tuple[float, float]
     p, Q, T, U4 = (_derivative(problem, point, k) for k in (1, 2, 3, 4))
     y = np.concatenate([point, [problem.exact(point[None])[0]], p, Q.ravel(), T.ravel(), np.eye(2).ravel()])
     dy = np.zeros_like(y)
-    rhs(y, dy, medium, make_workspace(medium[7]))
+    rhs(y, dy, medium, make_workspace(2))
     v = dy[:2]
     assert dy[2] == pytest.approx(p @ v, rel=1e-6)
     np.testing.assert_allclose(dy[3:5], Q @ v, atol=1e-5 * np.abs(Q @ v).max() + 1e-6)
