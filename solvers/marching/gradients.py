@@ -43,6 +43,4 @@ def node_gradients(
     gradient: Array,
 ) -> None:
     """Fill ``gradient`` ``(n, d)`` at the ``wanted`` nodes with the gradient of their heads' polynomials."""
-    _node_gradients(
-        records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient, medium[7]
-    )
+    _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient, medium[7])

@@ -32,6 +32,8 @@ STRIDE_RATIO = 0.75
 PHASE = 0.8
 # The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
 OVERRUN = 3.0
+# Arrays that are full grow by this many halves.
+_MORE = 3
 
 
 @dataclass
@@ -147,17 +149,18 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
 
 
 def _grow_records(state: SweepState) -> None:
-    more = state.records.shape[0]
-    state.records = np.concatenate([state.records, np.zeros_like(state.records)])
-    state.parents = np.concatenate([state.parents, np.full(more, -1, np.int32)])
-    state.idle = np.concatenate([state.idle, np.zeros(more)])
-    state.wake = np.concatenate([state.wake, np.zeros(more)])
-    state.width = np.concatenate([state.width, np.ones(more)])
+    # resized in place: a copy beside the old array would be the peak of the memory
+    rows = _MORE * state.records.shape[0] // 2
+    state.records.resize((rows, state.records.shape[1]), refcheck=False)
+    state.parents.resize(rows, refcheck=False)
+    for name in ("idle", "wake", "width"):
+        getattr(state, name).resize(rows, refcheck=False)
 
 
 def _grow_heap(state: SweepState) -> None:
-    state.keys = np.concatenate([state.keys, np.zeros_like(state.keys)])
-    state.items = np.concatenate([state.items, np.zeros_like(state.items)])
+    size = _MORE * state.keys.size // 2
+    state.keys.resize(size, refcheck=False)
+    state.items.resize(size, refcheck=False)
 
 
 def add_records(state: SweepState, records: Array, parents: Array, cores: Array) -> int:
