@@ -172,6 +172,7 @@ def add_records(state: SweepState, records: Array, parents: Array, cores: Array)
     state.records[first:last] = records
     state.parents[first:last] = parents
     state.idle[first:last] = cores
+    state.width[first:last] = 1.0
     state.counts[RECORDS] = last
     return first
 
