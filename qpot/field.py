@@ -154,12 +154,10 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
         source,
         unrolled[within],
     )
-    images = np.full((2, unrolled.size), np.inf)
-    images[0, within], images[1, within] = V, slope
-    images = images.reshape(2, turns.size, nodes.size)
-    cheaper = np.argmin(images[0], axis=0)[None]
-    values = np.take_along_axis(images[0], cheaper, axis=0)[0]
-    gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]
+    ways, slopes = np.full(unrolled.size, np.inf), np.zeros(unrolled.size)
+    ways[within], slopes[within] = V, slope
+    cheaper = np.argmin(ways.reshape(turns.size, nodes.size), axis=0) * nodes.size + np.arange(nodes.size)
+    values, gradient = ways[cheaper], slopes[cheaper]
     # beyond an end of the interval nothing can come back cheaper, so every node is known
     return FieldSolution(
         values=values,

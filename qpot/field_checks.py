@@ -12,7 +12,7 @@ from qpot.covariance import RANK_TOLERANCE
 from qpot.grid import Grid
 
 # Upper bounds of the solver's memory per node, measured with tracemalloc on the benchmark problems.
-_BYTES_PER_NODE = {1: 100, 2: 350, 3: 380}
+_BYTES_PER_NODE = {1: 100, 2: 380, 3: 400}
 # Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
 _LINES = 64
 # Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.

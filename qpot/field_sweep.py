@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,8 @@ _SPAN, _AGREEMENT = 6, 0.03
 _RICHARDSON = 5.0
 # Unless a few outliers of the halved grid decide: then this quantile counts, and the roughness, with this factor.
 _TYPICAL, _ROUGH = 0.99, 3.0
-# Rays that disagree by more than this part of the level, or leave more than this part of the nodes open, are refused.
-_DISAGREE, _FILLED = 3e-2, 0.5
+# Rays that disagree by this part of the level at this part of the nodes, or leave this part of them open, are refused.
+_DISAGREE, _MANY, _FILLED = 1e-2, 0.05, 0.5
 
 
 @dataclass
@@ -70,8 +71,13 @@ def _trusted(run: FieldRun, result: _Result) -> bool:
     """Whether neighbouring rays agree, and have reached most of the nodes."""
     settled = result.value <= result.level
     filled = int(np.count_nonzero(settled & ~result.near))
-    rough = roughness(result.value, result.gradient, result.near, run.grid, result.level)
-    return rough <= _DISAGREE * result.level and filled <= _FILLED * int(np.count_nonzero(settled))
+    nodes = int(np.count_nonzero(settled))
+    # where sheets meet V has a kink and a misfit of its own: only many of them speak against the rays
+    rough = max(
+        int(np.count_nonzero(gap > _DISAGREE * result.level))
+        for gap in misfits(result.value, result.gradient, result.near, run.grid, result.level)
+    )
+    return rough <= _MANY * nodes and filled <= _FILLED * nodes
 
 
 def march_field(run: FieldRun, points: Array, options: OrderedLineIntegral) -> FieldSolution:
@@ -289,18 +295,22 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     return error
 
 
+def misfits(
+    value: Array, gradient: Array, near: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, level: float
+) -> Iterator[Array]:
+    """For each axis the differences between V at a node and the cubic through its two neighbours, below ``level``."""
+    V = np.where(near & (value <= level), value, np.nan).reshape(grid.shape)
+    slopes = gradient.reshape(*grid.shape, grid.dimension)
+    for axis, h in enumerate(grid.spacing):
+        v, g = np.moveaxis(V, axis, 0), np.moveaxis(slopes[..., axis], axis, 0)
+        yield np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
+
+
 def roughness(
     value: Array, gradient: Array, near: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, level: float
 ) -> float:
-    """Largest difference between V at a node and the cubic through its two neighbours on an axis, below ``level``."""
-    V = np.where(near & (value <= level), value, np.nan).reshape(grid.shape)
-    slopes = gradient.reshape(*grid.shape, grid.dimension)
-    largest = 0.0
-    for axis, h in enumerate(grid.spacing):
-        v, g = np.moveaxis(V, axis, 0), np.moveaxis(slopes[..., axis], axis, 0)
-        gap = np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
-        largest = max(largest, float(np.nanmax(gap, initial=0.0)))
-    return largest
+    """The largest of the `misfits`."""
+    return max(float(np.nanmax(gap, initial=0.0)) for gap in misfits(value, gradient, near, grid, level))
 
 
 __all__ = ["FieldRun", "equilibria", "march_field", "sweep_field"]

@@ -178,9 +178,10 @@ def _slice(field: Field, axes: tuple[int, int], at: Any) -> tuple[int, int, Arra
     """Coordinates i, j, their nodes, and the values ``(nodes of j, nodes of i)``."""
     d = field.grid.dimension
     i, j = axes
+    # above its level a global field lacks the wells that have left the grid already
+    values = np.where(field.values <= field.level, field.values, np.nan)
     if not (0 <= i < d and 0 <= j < d and i != j):
         raise ValueError(f"axes={axes!r} must be two different coordinates below {d}")
-    values = field.values
     if d == 3:
         k = 3 - i - j
         where = _fixed(field, at)[k]
@@ -192,7 +193,7 @@ def _slice(field: Field, axes: tuple[int, int], at: Any) -> tuple[int, int, Arra
 def _fixed(field: Field, at: Any) -> Array:
     if at is not None:
         return as_point(at, dimension=field.grid.dimension, name="at")
-    return np.atleast_2d(_first(field).source)[0]
+    return np.asarray(np.atleast_2d(_first(field).source)[0], dtype=np.float64)
 
 
 def _first(field: Field) -> FieldSolution:
