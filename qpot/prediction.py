@@ -82,7 +82,7 @@ class Prediction:
             )
         for (i, j), path in self.costs.paths.items():
             for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[0])
+                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
     def epsilon(self, learning_rate: float, batch_size: int = 1) -> float:
