@@ -26,15 +26,27 @@ from qpot.finite_sums import (
 )
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.gaussianity import Gaussianity, check_gaussianity
 from qpot.global_field import GlobalField, global_quasipotential
 from qpot.gradient_checks import check_gradients
+from qpot.gradient_covariance import (
+    CovarianceEstimate,
+    DiagonalCovariance,
+    ExactCovariance,
+    LowRankCovariance,
+    SubsampledCovariance,
+    estimate_covariance,
+    low_rank_covariance,
+)
 from qpot.grid import Grid
 from qpot.jax_models import from_jax
+from qpot.label_noise import label_noise_covariance, label_noise_sum
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
 from qpot.model_sums import ModelSum
+from qpot.noise_statistics import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.parameter_layout import ParameterLayout
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
@@ -72,10 +84,14 @@ __all__ = [
     "Box",
     "CharacteristicJets",
     "Controllability",
+    "CovarianceEstimate",
     "CrossEntropy",
     "Cycle",
+    "DiagonalCovariance",
+    "DirectionalNoise",
     "Ensemble",
     "EventDriven",
+    "ExactCovariance",
     "ExitSolution",
     "ExitTimes",
     "Explanation",
@@ -85,6 +101,7 @@ __all__ = [
     "FixedStep",
     "FixedTimeAction",
     "FlowTrajectory",
+    "Gaussianity",
     "GeometricAction",
     "GlobalField",
     "GradientFlow",
@@ -95,11 +112,13 @@ __all__ = [
     "LargeScaleAction",
     "Logistic",
     "LossLevel",
+    "LowRankCovariance",
     "MarginError",
     "MarginFlow",
     "MarginLaws",
     "Minimum",
     "ModelSum",
+    "NoiseStatistics",
     "NormalisedFlow",
     "Occupation",
     "OrderedLineIntegral",
@@ -115,18 +134,21 @@ __all__ = [
     "SquaredError",
     "SquaredHinge",
     "Status",
+    "SubsampledCovariance",
     "System",
     "TrainingPath",
     "TransitionCosts",
     "WGraph",
     "as_graph",
     "basin_of",
+    "check_gaussianity",
     "check_gradients",
     "committor",
     "controllability",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "estimate_covariance",
     "exit_cost",
     "exit_times",
     "find_minima",
@@ -139,12 +161,16 @@ __all__ = [
     "global_quasipotential",
     "hitting_exponents",
     "integrate_flow",
+    "label_noise_covariance",
+    "label_noise_sum",
     "least_squares_sum",
     "linear_model",
     "logistic_sum",
+    "low_rank_covariance",
     "margin_flow",
     "margin_sum",
     "mean_first_passage_times",
+    "measure_noise",
     "metastable_state",
     "minimum_action_path",
     "occupation_after",
