@@ -27,12 +27,28 @@ from qpot.finite_sums import (
 )
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.gaussianity import Gaussianity, check_gaussianity
 from qpot.global_field import GlobalField, global_quasipotential
+from qpot.gradient_checks import check_gradients
+from qpot.gradient_covariance import (
+    CovarianceEstimate,
+    DiagonalCovariance,
+    ExactCovariance,
+    LowRankCovariance,
+    SubsampledCovariance,
+    estimate_covariance,
+    low_rank_covariance,
+)
 from qpot.grid import Grid
+from qpot.jax_models import from_jax
+from qpot.label_noise import label_noise_covariance, label_noise_sum
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
+from qpot.model_sums import ModelSum
+from qpot.noise_statistics import DirectionalNoise, NoiseStatistics, measure_noise
+from qpot.parameter_layout import ParameterLayout
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
@@ -57,6 +73,7 @@ from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
+from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
 
 __version__ = "0.1.0"
@@ -68,10 +85,14 @@ __all__ = [
     "Box",
     "CharacteristicJets",
     "Controllability",
+    "CovarianceEstimate",
     "CrossEntropy",
     "Cycle",
+    "DiagonalCovariance",
+    "DirectionalNoise",
     "Ensemble",
     "EventDriven",
+    "ExactCovariance",
     "ExitSolution",
     "ExitTimes",
     "Explanation",
@@ -82,6 +103,7 @@ __all__ = [
     "FixedStep",
     "FixedTimeAction",
     "FlowTrajectory",
+    "Gaussianity",
     "GeometricAction",
     "GlobalField",
     "GradientFlow",
@@ -92,13 +114,17 @@ __all__ = [
     "LargeScaleAction",
     "Logistic",
     "LossLevel",
+    "LowRankCovariance",
     "MarginError",
     "MarginFlow",
     "MarginLaws",
     "Minimum",
+    "ModelSum",
+    "NoiseStatistics",
     "NormalisedFlow",
     "Occupation",
     "OrderedLineIntegral",
+    "ParameterLayout",
     "PathSolution",
     "PolyakFlow",
     "Prediction",
@@ -110,33 +136,43 @@ __all__ = [
     "SquaredError",
     "SquaredHinge",
     "Status",
+    "SubsampledCovariance",
     "System",
     "TrainingPath",
     "TransitionCosts",
     "WGraph",
     "as_graph",
     "basin_of",
+    "check_gaussianity",
+    "check_gradients",
     "committor",
     "controllability",
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "estimate_covariance",
     "exit_cost",
     "exit_times",
     "find_minima",
     "find_saddles",
     "from_graph",
+    "from_jax",
+    "from_torch",
     "gallery",
     "gallery_companions",
     "global_quasipotential",
     "hitting_exponents",
     "integrate_flow",
+    "label_noise_covariance",
+    "label_noise_sum",
     "least_squares_sum",
     "linear_model",
     "logistic_sum",
+    "low_rank_covariance",
     "margin_flow",
     "margin_sum",
     "mean_first_passage_times",
+    "measure_noise",
     "metastable_state",
     "minimum_action_path",
     "occupation_after",
