@@ -57,6 +57,7 @@ from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 from qpot.training_time import training_time_diagram
+from qpot.verdict import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = [
     "Ball",
     "Box",
     "CharacteristicJets",
+    "Comparison",
     "Controllability",
     "CrossEntropy",
     "Cycle",
@@ -115,6 +117,7 @@ __all__ = [
     "as_graph",
     "basin_of",
     "committor",
+    "compare",
     "controllability",
     "cycle_hierarchy",
     "dense_network",
