@@ -54,6 +54,8 @@ from qpot.sgd import FiniteSum
 from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
+from qpot.splitting import splitting_times
+from qpot.splitting_times import SplittingTimes
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 from qpot.training_time import training_time_diagram
@@ -107,6 +109,7 @@ __all__ = [
     "Saddle",
     "SignFlow",
     "SolveError",
+    "SplittingTimes",
     "SquaredError",
     "SquaredHinge",
     "Status",
@@ -158,6 +161,7 @@ __all__ = [
     "simulate_diffusion",
     "simulate_sgd",
     "sinusoid_sum",
+    "splitting_times",
     "stationary_costs",
     "stationary_distribution",
     "svc_separation",
