@@ -71,10 +71,13 @@ from qpot.sgd import FiniteSum
 from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
+from qpot.splitting import splitting_times
+from qpot.splitting_times import SplittingTimes
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
+from qpot.verdict import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -84,6 +87,7 @@ __all__ = [
     "Ball",
     "Box",
     "CharacteristicJets",
+    "Comparison",
     "Controllability",
     "CovarianceEstimate",
     "CrossEntropy",
@@ -133,6 +137,7 @@ __all__ = [
     "Saddle",
     "SignFlow",
     "SolveError",
+    "SplittingTimes",
     "SquaredError",
     "SquaredHinge",
     "Status",
@@ -146,6 +151,7 @@ __all__ = [
     "check_gaussianity",
     "check_gradients",
     "committor",
+    "compare",
     "controllability",
     "cycle_hierarchy",
     "dense_network",
@@ -193,6 +199,7 @@ __all__ = [
     "simulate_diffusion",
     "simulate_sgd",
     "sinusoid_sum",
+    "splitting_times",
     "stationary_costs",
     "stationary_distribution",
     "svc_separation",
