@@ -28,6 +28,7 @@ from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integra
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.global_field import GlobalField, global_quasipotential
 from qpot.grid import Grid
+from qpot.level_costs import EscapeSolution, escape_cost
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
@@ -70,6 +71,7 @@ __all__ = [
     "CrossEntropy",
     "Cycle",
     "Ensemble",
+    "EscapeSolution",
     "EventDriven",
     "ExitSolution",
     "ExitTimes",
@@ -119,6 +121,7 @@ __all__ = [
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "escape_cost",
     "exit_cost",
     "exit_times",
     "find_minima",

@@ -261,6 +261,9 @@ def to_point(
                 below=below - up.action,
             )
             if on is not None and up.action + on.action < below:
+                # down an unstable direction it is free: what is left is to be small against the whole, not against itself
+                if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
+                    on = replace(on, status=Status.CONVERGED)
                 best = joined([up, on])
     straight = direct(np.inf if best is None else best.action)
     candidates = [s for s in (best, straight) if s is not None]

@@ -19,8 +19,10 @@ from qpot.solvers import action_minimization, path_refinement
 from qpot.solvers.action import Lagrangian
 from qpot.solvers.cumulant import CumulantLagrangian
 from qpot.solvers.elements import ElementPath
+from qpot.solvers.free_ends import FreeEnds
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
+from qpot.solvers.tails import spread
 from qpot.system import System
 
 # Elements of a coarse path; a focus makes it wind, which takes more.
@@ -226,16 +228,16 @@ def uphill_leg(
             raise singular_covariance(failure) from failure
         raise failure
     solutions = []
-    distinct = [m for m in _distinct(coarse) if m.action < below]
-    if not distinct:
+    candidates = [m for m in distinct(coarse) if m.action < below]
+    if not candidates:
         return None
-    for k, candidate in enumerate(distinct):
-        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(distinct)}")
+    for k, candidate in enumerate(candidates):
+        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(candidates)}")
         try:
-            solutions.append(_refined(system, lagrangian, candidate.path, slow_start, slow_end, method))
+            solutions.append(refined(system, lagrangian, candidate.path, slow_start, slow_end, method))
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
-    return _best(solutions, iterations)
+    return cheapest(solutions, iterations)
 
 
 def downhill_leg(
@@ -303,7 +305,7 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
     )
 
 
-def _distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
+def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
     """The lowest of every group of like curves, unstable ones last, cut to the few that are worth refining."""
     ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
     kept: list[action_minimization.Minimization] = []
@@ -320,14 +322,16 @@ def _alike(first: action_minimization.Minimization, second: action_minimization.
     )
 
 
-def _refined(
+def refined(
     system: System,
     lagrangian: Lagrangian,
     path: ElementPath,
     slow_start: float,
     slow_end: float,
     method: GeometricAction,
+    ends: FreeEnds | None = None,
 ) -> PathSolution:
+    """A coarse path on its own mesh, taken to the tolerance."""
     leg = path_refinement.refine_path(
         lagrangian,
         path,
@@ -340,6 +344,7 @@ def _refined(
             _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
             _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
         ),
+        ends=ends,
     )
     times = leg.path.node_times()
     points = leg.path.nodes
@@ -363,10 +368,10 @@ def _spread(system: System, point: Array) -> Array | None:
     drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
     if np.isrealobj(np.linalg.eigvals(drift)):
         return None
-    return path_refinement.spread(drift, covariance)
+    return spread(drift, covariance)
 
 
-def _best(solutions: list[PathSolution], iterations: int) -> PathSolution:
+def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
     """The cheapest converged path, with the other distinct ones as alternatives."""
     ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
     best = ordered[0]
