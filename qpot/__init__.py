@@ -15,6 +15,7 @@ from qpot.exact_noise import random_steps
 from qpot.exits import ExitSolution, exit_cost
 from qpot.field import quasipotential
 from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
+from qpot.field_opinion import FieldOpinion, with_field_opinion
 from qpot.field_solution import FieldSolution
 from qpot.finite_sums import (
     embedded_double_well_sum,
@@ -77,6 +78,7 @@ __all__ = [
     "ExitTimes",
     "Explanation",
     "Exponential",
+    "FieldOpinion",
     "FieldSolution",
     "FiniteSum",
     "FixedStep",
@@ -167,4 +169,5 @@ __all__ = [
     "training_time_diagram",
     "transition_costs",
     "w_graph",
+    "with_field_opinion",
 ]
