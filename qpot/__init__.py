@@ -42,6 +42,7 @@ from qpot.gradient_covariance import (
 from qpot.grid import Grid
 from qpot.jax_models import from_jax
 from qpot.label_noise import label_noise_covariance, label_noise_sum
+from qpot.level_costs import EscapeSolution, escape_cost
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
@@ -95,6 +96,7 @@ __all__ = [
     "DiagonalCovariance",
     "DirectionalNoise",
     "Ensemble",
+    "EscapeSolution",
     "EventDriven",
     "ExactCovariance",
     "ExitSolution",
@@ -156,6 +158,7 @@ __all__ = [
     "cycle_hierarchy",
     "dense_network",
     "embedded_double_well_sum",
+    "escape_cost",
     "estimate_covariance",
     "exit_cost",
     "exit_times",

@@ -16,8 +16,10 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
+from qpot.descents import downhill_leg
 from qpot.field_opinion import FieldOpinion, disagreements
-from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
+from qpot.joined_paths import joined
+from qpot.legs import check_noise, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting

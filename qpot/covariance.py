@@ -125,5 +125,5 @@ def check_semidefinite(a: Array, points: Array | None, *, name: str) -> None:
         where = "" if points is None else f" at the point {format_point(points[row])}"
         raise ValueError(
             f"{name} is not positive semidefinite{where}: smallest eigenvalue {values[row, 0]:.6g}; "
-            "a covariance is sigma @ sigma.T"
+            "a covariance is sigma @ sigma.T, without which the Hamiltonian is not convex in p"
         )

@@ -13,7 +13,9 @@ import numpy as np
 from qpot._arrays import Array, as_bounds, format_point
 from qpot.basins import basin_of
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
-from qpot.legs import downhill_leg, joined, uphill_leg
+from qpot.descents import downhill_leg
+from qpot.joined_paths import joined
+from qpot.legs import uphill_leg
 from qpot.methods import GeometricAction
 from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
@@ -261,6 +263,9 @@ def to_point(
                 below=below - up.action,
             )
             if on is not None and up.action + on.action < below:
+                # down an unstable direction it is free: what is left is to be small against the whole, not against itself
+                if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
+                    on = replace(on, status=Status.CONVERGED)
                 best = joined([up, on])
     straight = direct(np.inf if best is None else best.action)
     candidates = [s for s in (best, straight) if s is not None]

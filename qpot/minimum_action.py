@@ -12,8 +12,8 @@ from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
 from qpot.fixed_time import fixed_time_path
 from qpot.hypoelliptic import certainly_no_path
+from qpot.joined_paths import free_path
 from qpot.large_scale import AUTOMATIC, large_leg, products_suffice
-from qpot.legs import free_path
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import PathSolution, SolveError, Status

@@ -22,6 +22,7 @@ from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles, new_minima_beyond
+from qpot.sgd_builder import SGD
 from qpot.solution import SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
@@ -85,9 +86,12 @@ class Prediction:
                 graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
-    def epsilon(self, learning_rate: float, batch_size: int = 1) -> float:
-        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement."""
-        rate = as_positive(learning_rate, name="learning_rate")
+    def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
+        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement.
+
+        Heavy-ball momentum beta, fixed as the learning rate gets small, divides the learning rate by 1 - beta (`qpot.SGD`).
+        """
+        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         B = as_count(batch_size, name="batch_size")
         if self.population is None:
             return rate / B
@@ -98,7 +102,15 @@ class Prediction:
             )
         return rate / B * (self.population - B) / (self.population - 1)
 
-    def after(self, steps: float, learning_rate: float, batch_size: int, start: int | Minimum) -> tuple[int, ...]:
+    def after(
+        self,
+        steps: float,
+        learning_rate: float,
+        batch_size: int,
+        start: int | Minimum,
+        *,
+        momentum: float = 0.0,
+    ) -> tuple[int, ...]:
         """The minimum that SGD sits in after so many steps, on the exponential time scale.
 
         Parameters
@@ -108,6 +120,8 @@ class Prediction:
         batch_size : int
         start : int or Minimum
             Where it starts: the id of a minimum, or one of `minima`.
+        momentum : float
+            Of heavy-ball SGD: it moves like plain SGD at learning_rate / (1 - momentum).
 
         Returns
         -------
@@ -120,18 +134,22 @@ class Prediction:
         exponent c (Freidlin and Wentzell, ch. 6). Sub-exponential factors are not in it: an escape is put at
         exp(V / epsilon) / learning_rate steps.
         """
-        eta = as_positive(learning_rate, name="learning_rate")
+        eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         time = as_positive(steps, name="steps") * eta
         exponent = self.epsilon(eta, batch_size) * float(np.log(time))
         return metastable_state(self.costs, max(exponent, 0.0), self._id(start))
 
-    def escape_steps(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
+    def escape_steps(
+        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
+    ) -> Array:
         """Expected steps until SGD has left each minimum for another, (k,).
 
         1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)) over the direct routes, with the prefactors A where
         they are known and, for ``prefactor=False``, with A = 1. NaN where a prefactor is missing, inf beyond floats.
+        With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
         """
-        eps = self.epsilon(learning_rate, batch_size)
+        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
+        eps = self.epsilon(rate, batch_size)
         factors = self._factors(prefactor)
         off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
         steps = np.empty(len(self.minima))
@@ -139,16 +157,18 @@ class Prediction:
             lowest = self.costs.direct[i, off[i]].min(initial=np.inf)
             weights = factors[i, off[i]] * np.exp(-(self.costs.direct[i, off[i]] - lowest) / eps)
             with np.errstate(over="ignore", divide="ignore"):
-                steps[i] = np.exp(lowest / eps) / (learning_rate * weights.sum())
+                steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
         return steps
 
-    def occupation(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
+    def occupation(
+        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
+    ) -> Array:
         """Fraction of time near each minimum at this noise level, (k,): the stationary law of the chain.
 
         With the prefactors of the rates if all are known; with ``prefactor=False`` all are taken as equal, which is
         right to leading order only. NaN where a prefactor is missing.
         """
-        eps = self.epsilon(learning_rate, batch_size)
+        eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
         factors = self._factors(prefactor)
         if np.isnan(factors).any():
             return np.full(len(self.minima), np.nan)

@@ -60,9 +60,7 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
                 if tied.action - leg.action <= tied.error + leg.error:
                     # the formula knows nothing of a path that rests at a second saddle on its way
                     known = len(tied.via) <= (1 if tied is leg else 0)
-                    result[i, j] += (
-                        leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
-                    )
+                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
     return result
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.large_action import LargeAction
 from qpot.solvers.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, minimize_large
-from qpot.solvers.path_refinement import _lengthened, _tail_rate
+from qpot.solvers.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
 Preconditioner = Callable[[ElementPath], Callable[[Array], Array]]
@@ -50,7 +50,7 @@ def refine_large(
     """Minimise from a guess until the relative ``tolerance`` is met, on a mesh that is refined between the rounds."""
     path, steps, products = guess, 0, 0
     best: LargePath | None = None
-    rate = _tail_rate(slow_start, slow_end)
+    rate = tail_rate(slow_start, slow_end)
 
     def solved(start: ElementPath, rtol: float) -> LargeMinimization:
         nonlocal steps, products
@@ -73,7 +73,7 @@ def refine_large(
     path = coarse.path
     for _ in range(_LEVELS):
         energy, _ = action.energy(path, path.degree + 2)
-        path = _lengthened(
+        path = lengthened(
             path, abs(energy) / rate if rate > 0.0 else 0.0, coarse.action, slow_start, slow_end, tolerance
         )
         path = path.on(_mesh(action, path, coarse.action, tolerance, max_elements), _DEGREE)

@@ -5,11 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-
-import qpot
-from qpot.broken_paths import pieces, resting_points
-from qpot.solvers.elements import ElementPath
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
