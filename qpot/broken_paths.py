@@ -17,7 +17,7 @@ from qpot.solvers.elements import ElementPath
 from qpot.system import System
 
 # A path that comes this close to a fixed point, in parts of its length, may rest there; a fixed point this close to an
-# end is that end. The search looks where the drift is slow against its median along the path.
+# end is that end. The search looks where the drift is slow against its mean along the path.
 _TOUCH, _APART, _SLOW = 0.02, 0.05, 0.25
 
 
@@ -34,17 +34,18 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         speed = np.linalg.norm(system.drift(x), axis=1)
     except NonFiniteError:
         return []
-    moving = np.concatenate([steps[:1], steps]) > 1e-3 * length / len(x)
+    typical = float(np.sum(0.5 * (speed[1:] + speed[:-1]) * steps)) / length  # nodes crowd where the path is slow
     slow = np.where(inner, speed, np.inf)
     padded = np.pad(slow, 1, constant_values=np.inf)
-    dips = np.flatnonzero((slow <= padded[:-2]) & (slow <= padded[2:]) & (slow < _SLOW * np.median(speed[moving])))
+    dips = np.flatnonzero((slow <= padded[:-2]) & (slow <= padded[2:]) & (slow < _SLOW * typical))
     found: list[tuple[int, Array]] = []
     for k in dips:
         rest = polish_fixed_point(system, x[k], reach=_APART * length)
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        if away.min() < _TOUCH * length:
+        attracts = (np.linalg.eigvals(system.jacobian(rest[None])[0]).real < 0.0).all()
+        if away.min() < _TOUCH * length and not attracts:  # a way through another minimum is the chain's business
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])
 

@@ -308,9 +308,16 @@ def _spread(system: System, point: Array) -> Array | None:
 
 
 def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
-    """The cheapest converged path, with the other distinct ones as alternatives."""
-    ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
-    best = ordered[0]
+    """The cheapest path, with the other distinct ones as alternatives.
+
+    A path that did not converge is a path nevertheless: where it is cheaper by more than both errors, the converged ones
+    are no minimum, and the failure is the answer.
+    """
+    ordered = sorted(solutions, key=lambda s: s.action)
+    best = next((s for s in ordered if s.status.ok), ordered[0])
+    if ordered[0].action + ordered[0].error < best.action - best.error:
+        best = ordered[0]
+    ordered = [best, *(s for s in ordered if s is not best)]
     others: list[PathSolution] = []
     for other in ordered[1:]:
         known = [best, *others]
