@@ -27,11 +27,15 @@ from qpot.finite_sums import (
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.global_field import GlobalField, global_quasipotential
+from qpot.gradient_checks import check_gradients
 from qpot.grid import Grid
+from qpot.jax_models import from_jax
 from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
+from qpot.model_sums import ModelSum
+from qpot.parameter_layout import ParameterLayout
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
 from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
@@ -56,6 +60,7 @@ from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
+from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
 
 __version__ = "0.1.0"
@@ -94,9 +99,11 @@ __all__ = [
     "MarginFlow",
     "MarginLaws",
     "Minimum",
+    "ModelSum",
     "NormalisedFlow",
     "Occupation",
     "OrderedLineIntegral",
+    "ParameterLayout",
     "PathSolution",
     "PolyakFlow",
     "Prediction",
@@ -114,6 +121,7 @@ __all__ = [
     "WGraph",
     "as_graph",
     "basin_of",
+    "check_gradients",
     "committor",
     "controllability",
     "cycle_hierarchy",
@@ -124,6 +132,8 @@ __all__ = [
     "find_minima",
     "find_saddles",
     "from_graph",
+    "from_jax",
+    "from_torch",
     "gallery",
     "gallery_companions",
     "global_quasipotential",
