@@ -62,6 +62,7 @@ from qpot.stationary_law import stationary_distribution
 from qpot.system import System
 from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
+from qpot.verdict import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ __all__ = [
     "Ball",
     "Box",
     "CharacteristicJets",
+    "Comparison",
     "Controllability",
     "CrossEntropy",
     "Cycle",
@@ -123,6 +125,7 @@ __all__ = [
     "basin_of",
     "check_gradients",
     "committor",
+    "compare",
     "controllability",
     "cycle_hierarchy",
     "dense_network",

@@ -283,7 +283,7 @@ def _assembled(
         solutions.sort(key=lambda s: s.action)
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
-    values, errors = _routes(direct, leg_errors)
+    values, errors = sums_of_legs(direct, leg_errors)
     np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan
@@ -298,7 +298,7 @@ def _assembled(
     )
 
 
-def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
+def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
     """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
     k = direct.shape[0]
     values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)

@@ -154,6 +154,12 @@ class Prediction:
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
+    def at_learning_rate(self, learning_rate: float) -> Prediction:
+        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        from qpot.finite_rate import corrected_prediction
+
+        return corrected_prediction(self, learning_rate)
+
     def _factors(self, wanted: bool) -> Array:
         k = len(self.minima)
         if not wanted:
