@@ -225,8 +225,9 @@ def uphill_leg(
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
+    seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
     solutions = []
-    distinct = [m for m in _distinct(coarse) if m.action < below]
+    distinct = [m for m in _distinct(seen or coarse) if m.action < below]
     if not distinct:
         return None
     for k, candidate in enumerate(distinct):
