@@ -172,7 +172,11 @@ def find_minima(
 
 def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:
     """The fixed point within ``reach`` of a point, or None."""
-    box = np.full(point.size, max(reach, 1e-9 * (1.0 + float(np.abs(point).max()))))
+    scale = 1.0 + float(np.abs(point).max())
+    near = max(reach, 1e-9 * scale)
+    # The box is the unit of length in which a root counts as found. A box of size ``reach`` would ask for less than the
+    # rounding of a mean of large per-sample gradients.
+    box = np.full(point.size, max(near, 1e-2 * scale))
     roots, found = find_roots(
         NaNDrift(system),
         system.jacobian,
@@ -181,7 +185,7 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
         upper=point + box,
         max_iterations=30,
     )
-    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= box).all() else None
+    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= near).all() else None
 
 
 def as_minimum(system: System, point: Array) -> Minimum:

@@ -191,8 +191,9 @@ def uphill_leg(
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
+    seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
     solutions: list[PathSolution] = []
-    candidates = [m for m in distinct(coarse) if m.action < below]
+    candidates = [m for m in distinct(seen or coarse) if m.action < below]
     if not candidates:
         return None
     for k, candidate in enumerate(candidates):
