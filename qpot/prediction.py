@@ -9,6 +9,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
 from qpot.certainty import selection
@@ -16,7 +17,7 @@ from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.legs import check_noise
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
@@ -196,8 +197,8 @@ def predict(
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
-    method: GeometricAction | None = None,
-    starts: int | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
+    starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
@@ -213,10 +214,10 @@ def predict(
         Where minima and saddles are searched for.
     minima, saddles : sequences, optional
         Known critical points; what is given is not searched for.
-    method : GeometricAction, optional
-        Tolerances of the path solver.
-    starts : int, optional
-        Starting points of the searches.
+    method : GeometricAction or LargeScaleAction, optional
+        The path solver and its tolerances; by the dimension and the noise if left out.
+    starts : int or array (n, d), optional
+        Starting points of the searches, or how many; the points themselves above 200 dimensions.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
     executor : concurrent.futures.Executor, optional
