@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array, BatchFunction, as_float_array, as_positive, format_point
-from qpot.structured_covariance import FactoredCovariance, ProductCovariance
+from qpot.product_covariance import ProductCovariance
+from qpot.structured_covariance import FactoredCovariance
 
 # Relative asymmetry that rounding in a user's formula can produce; above it the matrix is taken as wrong.
 _SYMMETRY_TOLERANCE = 1e-8

@@ -11,6 +11,7 @@ from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.large_flow import initial_curves, stiff_part
 from qpot.large_rates import CHUNK, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.methods import GeometricAction, LargeScaleAction
+from qpot.product_covariance import differenced_gradient
 from qpot.solution import PathSolution, Status
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
@@ -18,7 +19,6 @@ from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
 from qpot.solvers.newton_krylov import CONVERGED
 from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner
-from qpot.structured_covariance import differenced_gradient
 from qpot.system import System
 
 # Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
@@ -161,7 +161,7 @@ def large_leg(
     leg = refine_large(
         LargeAction(system.drift, product, solve, gradient),
         guesses,
-        _preconditioner(system, method, times, product, gradient is None),
+        _preconditioner(system, method, times, product),
         slow_start=slow_start,
         slow_end=slow_end,
         tolerance=method.tolerance,
@@ -212,7 +212,6 @@ def _preconditioner(
     method: LargeScaleAction,
     times: Callable[[Array, Array], Array],
     product: Callable[[Array, Array], Array],
-    constant: bool,
 ) -> Callable[[ElementPath], Callable[[Array], Array]]:
     """The preconditioner of every path: scalar rates, or those of the stiff part."""
     stiff = None if method.linear_part is None else stiff_part(method.linear_part, system.dimension)
@@ -228,10 +227,9 @@ def _preconditioner(
         for k in range(0, squares.size, rows):
             x = path.nodes[k : k + rows]
             squares[k : k + rows] = (product(x, np.broadcast_to(probe, x.shape)) ** 2).sum(axis=1)
-        middle = path.nodes[path.nodes.shape[0] // 2 : path.nodes.shape[0] // 2 + 1]
-        return scalar_preconditioner(
-            path, squares, lambda r: times(middle if constant else np.broadcast_to(middle, r.shape), r)
-        )
+        structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
+        frozen = (lambda r: times(middle[None], r)) if structured is None else structured.frozen(middle)
+        return scalar_preconditioner(path, squares, frozen)
 
     return preconditioner
 

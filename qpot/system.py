@@ -12,14 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
+from qpot.product_covariance import OperatorCovariance, ProductCovariance
 from qpot.solvers.differences import central_jacobian
-from qpot.structured_covariance import (
-    CheckedStructured,
-    FactoredCovariance,
-    OperatorCovariance,
-    ProductCovariance,
-    Structured,
-)
+from qpot.structured_covariance import CheckedStructured, FactoredCovariance, Structured
 
 if TYPE_CHECKING:
     from qpot.exact_noise import ExactNoise

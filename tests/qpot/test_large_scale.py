@@ -8,63 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, eye_array, lil_array
+from large_problems import allen_cahn, turned_well
+from scipy.sparse import eye_array
 from scipy.sparse.linalg import LinearOperator
 
 import qpot
 from qpot.covariance import factored
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def turned_well(
-    d: int, *, rank: int = 8, products: bool = False, operator: bool = False
-) -> tuple[qpot.System, Array, float]:
-    """A double well in one of many turned coordinates under noise that mixes all of them: V = 1/(2 a_00) exactly.
-
-    The double-well coordinate moves by itself with noise a_00, whatever the others do, and at the saddle they come to
-    rest for free.
-    """
-    rng = np.random.default_rng(d)
-    w = np.arange(1.0, d + 1)
-    w /= np.linalg.norm(w)
-    stiff = 1 + (np.arange(d) % 7) / 3
-
-    def turn(x: Array) -> Array:
-        return np.asarray(x - 2 * (x @ w)[..., None] * w)
-
-    def loss(x: Array) -> Array:
-        u = turn(x)
-        return np.asarray((u[:, 0] ** 2 - 1) ** 2 / 4 + u[:, 1:] ** 2 @ stiff[1:] / 2)
-
-    def gradient(x: Array) -> Array:
-        u = turn(x)
-        g = u * stiff
-        g[:, 0] = u[:, 0] ** 3 - u[:, 0]
-        return turn(g)
-
-    def hessian_product(x: Array, p: Array) -> Array:
-        q = turn(p)
-        g = q * stiff
-        g[:, 0] = (3 * turn(x)[:, 0] ** 2 - 1) * q[:, 0]
-        return turn(g)
-
-    G = rng.normal(size=(d, rank)) / np.sqrt(d)
-    G[0] += rng.normal(size=rank) / np.sqrt(rank)
-    F = np.linalg.qr(G)[0] * np.linspace(0.5, 2.0, rank)
-    a_00 = 0.3 + float(F[0] @ F[0])
-    F = turn(F.T).T
-    noise: Any = factored(F, 0.3)
-    if operator:
-        noise = LinearOperator(
-            (d, d), matvec=lambda p: F @ (F.T @ p) + 0.3 * p, matmat=lambda p: F @ (F.T @ p) + 0.3 * p, dtype=float
-        )
-    system = qpot.System.from_loss(
-        loss, gradient, noise, dimension=d, hessian_product=hessian_product if products else None
-    )
-    start = np.zeros(d)
-    start[0] = -1.0
-    return system, turn(start), 0.5 / a_00
 
 
 @pytest.mark.parametrize("d", [40, 300])
@@ -155,28 +106,6 @@ def test_a_factor_that_depends_on_the_state() -> None:
     assert abs(path.action - end @ end) <= path.error <= 1e-6 * (end @ end)
 
 
-def allen_cahn(n: int, noise: Any = 1.0) -> tuple[qpot.System, csr_array, float]:
-    """u_t = u_xx + u - u^3 + noise on a ring of length pi, n points."""
-    h = np.pi / n
-    ring = lil_array((n, n))
-    for i in range(n):
-        ring[i, i] = -2 / h**2
-        ring[i, (i + 1) % n] = ring[i, (i - 1) % n] = 1 / h**2
-    laplacian = csr_array(ring)
-
-    def apply(u: Array) -> Array:
-        return np.asarray((laplacian @ u.T).T)
-
-    system = qpot.System.from_loss(
-        lambda u: ((1 - u**2) ** 2).sum(axis=1) / 4 - np.einsum("ni,ni->n", u, apply(u)) / 2,
-        lambda u: u**3 - u - apply(u),
-        noise,
-        dimension=n,
-        hessian_product=lambda u, p: (3 * u**2 - 1) * p - apply(p),
-    )
-    return system, csr_array(laplacian - 2 * eye_array(n)), h
-
-
 @pytest.mark.parametrize("n", [64, 256])
 def test_stiff_allen_cahn(n: int) -> None:
     """From +1 to the saddle 0: grid spacing times action is pi / 2."""
@@ -225,153 +154,6 @@ def test_small_systems_in_factors_use_the_dense_methods() -> None:
     rebuilt = qpot.System.from_loss(loss, gradient, noise, dimension=2)
     assert rebuilt.constant_covariance == pytest.approx(np.diag([0.5, 2.0]))
     assert qpot.minimum_action_path(rebuilt, (-1, 0), (0, 0)).action == pytest.approx(1.0, rel=1e-8)
-
-
-def tilted_well(d: int, tilt: float = 0.2) -> tuple[qpot.System, Array, list[float]]:
-    """Two minima +-e of unequal depth and the saddle -tilt e; costs 2 (L(saddle) - L(minimum)) / a_00 exactly."""
-    even, start, half = turned_well(d, products=True)
-    e, a_00 = -start, 0.5 / half
-    loss, gradient, noise = even.loss, even.gradient, even.structured_covariance
-    assert loss is not None
-    product = even.jacobian_transpose_product
-    assert product is not None
-
-    def rest(u: Any) -> Any:
-        return u**3 / 3 - u
-
-    system = qpot.System.from_loss(
-        lambda x: loss(x) + tilt * rest(x @ e),
-        lambda x: gradient(x) + tilt * ((x @ e) ** 2 - 1)[:, None] * e,
-        noise,  # type: ignore[arg-type]
-        dimension=d,
-        hessian_product=lambda x, p: -product(x, p) + 2 * tilt * ((x @ e) * (p @ e))[:, None] * e,
-    )
-
-    def barrier(u: float) -> float:
-        return 2 * float(((tilt**2 - 1) ** 2 - (u**2 - 1) ** 2) / 4 + tilt * (rest(-tilt) - rest(u))) / a_00
-
-    return system, e, [barrier(-1.0), barrier(1.0)]
-
-
-def test_costs_and_prediction_take_products() -> None:
-    system, e, exact = tilted_well(64)
-    box = [(-2.0, 2.0)] * 64
-    minima = qpot.find_minima(system, box, starts=16)
-    saddles = qpot.find_saddles(system, minima, box, starts=8)
-    costs = qpot.transition_costs(system, minima, saddles=saddles)
-    assert all(isinstance(path.method, qpot.LargeScaleAction) for path in costs.paths.values())
-    order = 1 if minima[0].point @ e < 0 else -1
-    for pair, value in zip([(0, 1), (1, 0)], exact[::order], strict=True):
-        assert abs(costs.values[pair] - value) <= costs.errors[pair] <= 1e-6 * value
-        path = costs.paths[pair]
-        assert path.uphill.any()
-        assert not path.uphill.all()
-        assert np.linalg.norm(path.points[-1] - minima[pair[1]].point) < 1e-6
-    prediction = qpot.predict(system, box, minima=minima, saddles=costs.saddles)
-    assert prediction.minima[prediction.selected[0]].point @ e == pytest.approx(1.0, abs=1e-6)
-    assert abs(prediction.margin - (exact[1] - exact[0])) <= prediction.margin_error + 1e-9
-    # noise that does not commute with the Hessian: no closed form, and the path formula is left out here
-    assert prediction.prefactors is not None
-    assert np.isnan(prediction.prefactors[0, 1])
-
-
-def test_given_starts_replace_the_search_of_a_box(tmp_path: Any) -> None:
-    system, e, exact = tilted_well(400)
-    box = [(-2.0, 2.0)] * 400
-    prediction = qpot.predict(system, box, starts=np.stack([-0.9 * e, 0.8 * e]))
-    assert len(prediction.minima) == 2
-    assert prediction.saddles[0].connects == (0, 1)
-    assert prediction.saddles[0].point @ e == pytest.approx(-0.2, abs=1e-6)
-    assert prediction.margin == pytest.approx(exact[1] - exact[0], rel=1e-6)
-    prediction.save(tmp_path / "large.npz")
-    again = qpot.Prediction.load(tmp_path / "large.npz")
-    assert isinstance(again.costs.paths[0, 1].method, qpot.LargeScaleAction)
-    assert again.margin == prediction.margin
-
-
-def test_route_to_another_minimum_over_given_saddles() -> None:
-    system, start, exact = turned_well(300, products=True)
-    saddle = qpot.find_saddles(
-        system, qpot.find_minima(system, [(-2, 2)] * 300, starts=[start, -start]), [(-2, 2)] * 300, starts=[0.1 * start]
-    )
-    path = qpot.minimum_action_path(system, start, -start, saddles=saddle)
-    assert abs(path.action - exact) <= path.error
-    assert np.abs(path.via[0]).max() < 1e-9
-
-
-def test_isotropic_noise_has_the_closed_prefactor() -> None:
-    """Eyring and Kramers: |lambda_-| / 2 pi times the root of the ratio of determinants, 2 for the double well."""
-    case = qpot.gallery.high_dimensional_well(20)
-    minima = qpot.find_minima(case.system, case.bounds, starts=np.array(case.minima))
-    saddles = qpot.find_saddles(case.system, minima, case.bounds, starts=np.array(case.saddles))
-    prediction = qpot.predict(case.system, case.bounds, minima=minima, saddles=saddles)
-    assert prediction.prefactors is not None
-    assert prediction.prefactors[0, 1] == pytest.approx(np.sqrt(2) / (2 * np.pi), rel=1e-5)
-
-
-def test_a_trap_among_many_directions_is_left_by_more_starts() -> None:
-    """Maier-Stein, beta = 10, noise R(0.4) diag(0.5, 2) R(0.4)^T, beside 38 plain directions: 0.19054, a trap at 0.311."""
-    d = 40
-    a = np.eye(d)
-    a[:2, :2] = qpot.covariance.rotated(0.4, (0.5, 2.0))
-
-    def drift(z: Array) -> Array:
-        x, y = z[:, 0], z[:, 1]
-        b = -z.copy()
-        b[:, 0], b[:, 1] = x - x**3 - 10 * x * y**2, -(1 + x**2) * y
-        return b
-
-    start = np.zeros(d)
-    start[0] = -1.0
-    system = qpot.System(drift=drift, covariance=a, dimension=d)
-    path = qpot.minimum_action_path(system, start, np.zeros(d), method=qpot.LargeScaleAction(starts=6))
-    assert abs(path.action - 0.1905412494) <= path.error + 1e-10
-    assert path.points[:, 1].min() < -0.1
-
-
-class Interrupting:
-    """A function that raises KeyboardInterrupt at one of its calls; calls with single points are not counted."""
-
-    def __init__(self, function: Any, call: int) -> None:
-        self.function, self.left = function, call
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.left -= len(np.atleast_1d(arguments[0])) > 1 or len(arguments) > 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return self.function(*arguments)
-
-
-@pytest.mark.parametrize("throw", [True, False])
-@pytest.mark.parametrize("where", ["progress", "drift"])
-def test_an_interrupt_leaves_the_best_path(where: str, throw: bool) -> None:
-    system, start, exact = turned_well(60, products=True)
-    progress: Any = None
-    if where == "drift":
-        object.__setattr__(system, "drift", Interrupting(system.drift, 20))
-    else:
-        progress = Interrupting(lambda done, total, message: None, 5)
-    with pytest.raises(qpot.SolveError, match="best path so far") as caught:
-        qpot.minimum_action_path(system, start, np.zeros(60), progress=progress, throw=throw)
-    partial = caught.value.partial
-    assert partial.status is caught.value.status is qpot.Status.INTERRUPTED
-    assert exact < partial.action < 2.5 * exact  # the true value is an infimum
-    assert partial.error == np.inf
-    assert np.array_equal(partial.points[[0, -1]], np.stack([start, np.zeros(60)]))
-    assert partial.times.shape == partial.points.shape[:1]
-
-
-def test_an_interrupt_among_legs_keeps_the_finished_ones() -> None:
-    system, e, exact = tilted_well(40)
-    box = [(-2.0, 2.0)] * 40
-    minima = qpot.find_minima(system, box, starts=[-e, e])
-    saddles = qpot.find_saddles(system, minima, box, starts=[-0.1 * e])
-    with pytest.raises(qpot.SolveError, match="after 1 of 2 legs") as caught:
-        qpot.transition_costs(
-            system, minima, saddles=saddles, progress=Interrupting(lambda done, total, message: None, 1)
-        )
-    assert np.isfinite(caught.value.partial.values).sum() == 3
-    assert np.nanmin(np.abs(caught.value.partial.values - np.array(exact)[:, None, None])) < 1e-6
 
 
 def test_bad_input_is_named() -> None:
