@@ -254,7 +254,9 @@ d.predicted = [expit(difference / rate) for rate in d.rates]  # by symmetry the 
 design = np.stack([1 / np.array(d.rates), np.ones(len(d.rates))], axis=1) / sigma[:, None]
 slope_error = np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
 slope = np.linalg.lstsq(design, log_odds / sigma, rcond=None)[0][0]
-print(f"skewed noise: costs differ by {difference:.4f} (exact), 0 (covariance); from SGD {slope:.4f} +- {slope_error:.4f}")
+print(
+    f"skewed noise: costs differ by {difference:.4f} (exact), 0 (covariance); from SGD {slope:.4f} +- {slope_error:.4f}"
+)
 assert abs(slope - difference) < 3.5 * slope_error
 assert slope > 3.5 * slope_error, "not a tie"
 assert all(low < p < high for p, (low, high) in zip(d.predicted, d.interval, strict=True))
@@ -352,7 +354,9 @@ ball = {
 print(f"\n{'leaving':12}{'noise':22}{'cost':>8}{'predicted steps':>17}{'SGD':>10}{'interval':>20}")
 for domain, exits in {"a level set": level_set, "a ball": ball}.items():
     for name, e in exits.items():
-        print(f"{domain:12}{name:22}{e.cost:8.4f}{e.predicted:17,.0f}{e.mean:10,.0f}{e.interval[0]:11,.0f}{e.interval[1]:9,.0f}")
+        print(
+            f"{domain:12}{name:22}{e.cost:8.4f}{e.predicted:17,.0f}{e.mean:10,.0f}{e.interval[0]:11,.0f}{e.interval[1]:9,.0f}"
+        )
         slack = np.exp(0.5 * 0.0025 / e.cost)
         assert e.interval[0] / slack < e.predicted < e.interval[1] * slack, (domain, name)
 for name, a in shapes.items():
@@ -482,7 +486,12 @@ for (ax, bar), name, verdict, reason in zip(
     upper,
     ("noise along", "noise across", "other total", "only across"),
     ("TRUE", "FALSE", "FALSE", "TIE"),
-    ("as it has less along the exit", "as it has more along the exit", "as it has more in total", "they differ across only"),
+    (
+        "as it has less along the exit",
+        "as it has more along the exit",
+        "as it has more in total",
+        "they differ across only",
+    ),
     strict=True,
 ):
     draw_wells(ax, duels[name])

@@ -16,11 +16,12 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
-from qpot.descents import downhill_leg
 from qpot.field_opinion import FieldOpinion, disagreements
 from qpot.joined_paths import joined
-from qpot.legs import check_noise, uphill_leg
-from qpot.methods import GeometricAction
+from qpot.large_scale import chosen_method
+from qpot.leg_methods import down, up
+from qpot.legs import check_noise
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles
@@ -112,7 +113,7 @@ def transition_costs(
     *,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
-    method: GeometricAction | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
@@ -127,7 +128,8 @@ def transition_costs(
         With ``connects`` referring to ``minima``; searched for otherwise, within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         Box of that search; by default that of the minima, widened on each side by its longest edge.
-    method : GeometricAction, optional
+    method : GeometricAction or LargeScaleAction, optional
+        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors.
     executor : concurrent.futures.Executor, optional
         Runs the legs side by side; the result does not depend on it.
     progress : callable, True, "auto" or None
@@ -170,9 +172,7 @@ def transition_costs(
                 f"minima[{n}] = {minimum!r} has a flat direction: it is not isolated, or not quadratic; remove the "
                 "redundant parameter or add weight decay"
             )
-    chosen = GeometricAction() if method is None else method
-    if not isinstance(chosen, GeometricAction):
-        raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
+    chosen = chosen_method(system, method)
     check_executor(executor)
     check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:
@@ -221,37 +221,24 @@ class _Leg:
     saddle: Saddle
     sign: float
     end: Array
-    method: GeometricAction
+    method: GeometricAction | LargeScaleAction
 
 
 def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     """Uphill from the minimum to the saddle, then down its other side."""
     direction = task.saddle.direction
     try:
-        up = uphill_leg(
-            task.system,
-            task.start,
-            task.saddle.point,
-            method=task.method,
-            directions=direction[None],
-            end_is_fixed=True,
-            report=_quiet,
-        )
-        assert up is not None  # no limit was set
-        if not up.status.ok:
+        leg = up(task.system, task.start, task.saddle.point, direction, task.method)
+        if not leg.status.ok:
             return SolveError(
-                f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up
+                f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
             )
-        if up.reason:  # an infinite cost
-            return up
-        down = downhill_leg(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
+        if leg.reason:  # an infinite cost
+            return leg
+        descent = down(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
     except SolveError as error:
         return error
-    return joined([up, down])
-
-
-def _quiet(done: int, total: int, message: str) -> None:
-    del done, total, message
+    return joined([leg, descent])
 
 
 def _around(points: Array) -> list[tuple[float, float]]:

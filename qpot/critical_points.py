@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_rng, format_point
+from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
 from qpot.basins import NaNDrift
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
@@ -33,9 +34,11 @@ class Minimum:
     loss : float
         NaN where the system has no loss.
     hessian : array (d, d)
-        Minus the drift's Jacobian; for a gradient system the Hessian of the loss.
+        Minus the drift's Jacobian; for a gradient system the Hessian of the loss. Not formed, (0, 0), above 2000
+        dimensions.
     rates : array (d,), complex
-        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus.
+        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus. The three
+        slowest only in very many dimensions.
     residual : float
         |drift(point)|.
     """
@@ -103,7 +106,7 @@ def find_minima(
     bounds: Any,
     *,
     rng: np.random.Generator | int | None = None,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
     progress: ProgressLike = None,
 ) -> tuple[Minimum, ...]:
     """All minima (attracting fixed points) that a multi-start finds within a box.
@@ -114,9 +117,10 @@ def find_minima(
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
         For the scrambled Sobol starts; the result is the same for the same generator state. None is seed 0.
-    starts : int, optional
+    starts : int or array (n, d), optional
         Number of starting points; by default ``64 d``, at least 128 and at most 1024. There is no certificate that a
-        multi-start has found all minima: raise it where the landscape is rough.
+        multi-start has found all minima: raise it where the landscape is rough. An array is the starting points
+        themselves, the way in many dimensions (rough minima of training runs): no other ones are tried.
     progress : callable, True, "auto" or None
 
     Returns
@@ -146,19 +150,26 @@ def find_minima(
     """
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
-    n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
-    points = scattered(lower, upper, n, as_rng(rng))
-    with reporting(progress, "minima") as report:
-        ends = _descend(system, points, lower, upper, report)
-        tolerant = NaNDrift(system)
-        roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
-    inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
-    candidates = roots[inside]
-    minima = []
-    for k in distinct(candidates / (upper - lower), tolerance=SAME):
-        minimum = as_minimum(system, candidates[k])
-        if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
-            minima.append(minimum)
+    given = as_starts(starts, dimension=d)
+    minima: list[Minimum]
+    if given is not None:
+        from qpot.large_critical_points import minima_from  # it needs this module
+
+        n = given.shape[0]
+        minima = minima_from(system, given, lower, upper)
+    else:
+        n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+        with reporting(progress, "minima") as report:
+            ends = _descend(system, scattered(lower, upper, n, as_rng(rng)), lower, upper, report)
+            tolerant = NaNDrift(system)
+            roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
+        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        candidates = roots[inside]
+        minima = []
+        for k in distinct(candidates / (upper - lower), tolerance=SAME):
+            minimum = as_minimum(system, candidates[k])
+            if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
+                minima.append(minimum)
     if not minima:
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
@@ -168,6 +179,13 @@ def find_minima(
         )
     minima.sort(key=lambda m: tuple(np.round((m.point - lower) / (upper - lower), 6)))
     return tuple(minima)
+
+
+def as_starts(starts: Any, *, dimension: int) -> Array | None:
+    """Starting points (n, d), or None where ``starts`` is a number of them or is left out."""
+    if starts is None or np.ndim(starts) == 0:
+        return None
+    return as_points(starts, dimension=dimension, name="starts")
 
 
 def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:

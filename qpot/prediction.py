@@ -9,6 +9,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
 from qpot.certainty import selection
@@ -17,7 +18,7 @@ from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.field_opinion import with_field_opinion
 from qpot.legs import check_noise
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
@@ -223,9 +224,9 @@ def predict(
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
-    method: GeometricAction | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
     second_opinion: bool = True,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
@@ -241,13 +242,13 @@ def predict(
         Where minima and saddles are searched for.
     minima, saddles : sequences, optional
         Known critical points; what is given is not searched for.
-    method : GeometricAction, optional
-        Tolerances of the path solver.
+    method : GeometricAction or LargeScaleAction, optional
+        The path solver and its tolerances; by the dimension and the noise if left out.
     second_opinion : bool
         In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
         (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
-    starts : int, optional
-        Starting points of the searches.
+    starts : int or array (n, d), optional
+        Starting points of the searches, or how many; the points themselves above 200 dimensions.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
     executor : concurrent.futures.Executor, optional

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_rng
 from qpot.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
@@ -15,6 +16,7 @@ from qpot.critical_points import (
     Minimum,
     Saddle,
     as_minimum,
+    as_starts,
     hessian_at,
     rest_points,
     scattered,
@@ -24,6 +26,9 @@ from qpot.progress import ProgressLike, reporting
 from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
 from qpot.system import System
 
+# Above this dimension basins are not marked out by Lyapunov functions and scattered starts.
+SEARCHED = 200
+
 
 def find_saddles(
     system: System,
@@ -31,7 +36,7 @@ def find_saddles(
     bounds: Any,
     *,
     rng: np.random.Generator | int | None = None,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
     progress: ProgressLike = None,
 ) -> tuple[Saddle, ...]:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
@@ -43,8 +48,9 @@ def find_saddles(
         At least one, for example from `find_minima`.
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
-    starts : int, optional
-        Number of starts of the Newton search for fixed points; as for `find_minima`.
+    starts : int or array (n, d), optional
+        Number of starts of the Newton search for fixed points; as for `find_minima`. From an array, Newton's method starts
+        from these points and from the middles between minima only: the way in many dimensions.
     progress : callable, True, "auto" or None
 
     Returns
@@ -56,7 +62,8 @@ def find_saddles(
     Raises
     ------
     ValueError
-        For bad bounds, or minima that are empty, repeated or do not attract.
+        For bad bounds, minima that are empty, repeated or do not attract, or more than 200 dimensions without starting
+        points.
 
     Notes
     -----
@@ -76,6 +83,16 @@ def find_saddles(
     lower, upper = as_bounds(bounds, dimension=d)
     attractors = attractor_points(minima, dimension=d)
     generator = as_rng(rng)
+    given = as_starts(starts, dimension=d)
+    if given is None and d > SEARCHED:
+        raise ValueError(
+            f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
+            "them, for example the highest points between minima"
+        )
+    if given is not None:
+        from qpot.large_critical_points import saddles_from  # it needs this module's neighbours
+
+        return _sorted(saddles_from(system, attractors, given, lower, upper), lower, upper)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
     with reporting(progress, "saddles") as report:
         report(0, 3, "fixed points")
@@ -91,6 +108,10 @@ def find_saddles(
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
         saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
         report(3, 3, "done")
+    return _sorted(saddles, lower, upper)
+
+
+def _sorted(saddles: list[Saddle], lower: Array, upper: Array) -> tuple[Saddle, ...]:
     saddles.sort(
         key=lambda s: (
             tuple(-1 if i is None else i for i in s.connects),

@@ -12,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
+from qpot.product_covariance import OperatorCovariance, ProductCovariance
 from qpot.solvers.differences import central_jacobian
-from qpot.structured_covariance import CheckedStructured, FactoredCovariance, OperatorCovariance, Structured
+from qpot.structured_covariance import CheckedStructured, FactoredCovariance, Structured
 
 if TYPE_CHECKING:
     from qpot.exact_noise import ExactNoise
@@ -360,7 +361,7 @@ def _structured(covariance: Any, d: int) -> Structured | None:
         covariance = OperatorCovariance(covariance)
     elif np.isscalar(covariance) and d > _IDENTITY:
         covariance = FactoredCovariance(np.zeros((d, 0)), as_positive(covariance, name="covariance"), None)
-    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance)):
+    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance, ProductCovariance)):
         return None
     if covariance.dimension not in (None, d):
         raise ValueError(f"covariance has dimension {covariance.dimension}, but the system has dimension {d}")

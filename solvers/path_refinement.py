@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
-from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, MAX_ITERATIONS, UNSTABLE, Minimization, minimize_action
+from qpot.solvers.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    minimize_action,
+)
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.feasible_path import feasible_path
 from qpot.solvers.free_ends import FreeEnds, minimize_with_free_ends
