@@ -251,7 +251,7 @@ def _lowest(field: FieldSolution, doors: Array) -> float:
     """The least V over the saddles, from the rays that reached them where there are any; inf if none was reached."""
     values = [np.inf]
     for x in doors:
-        known = [V for y, V in field.equilibria if np.linalg.norm(x - y) < 0.1 * field.grid.spacing.min()]
+        known = [at.level for at in field.passages if np.linalg.norm(x - at.point) < 0.1 * field.grid.spacing.min()]
         V = known[0] if known else float(field.at(x)[0])
         if np.isfinite(V):
             values.append(V)
