@@ -24,6 +24,7 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.flat_directions import FlatDirections, flat_directions
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.gaussianity import Gaussianity, check_gaussianity
@@ -71,6 +72,7 @@ from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.stationary_law import stationary_distribution
+from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.system import System
 from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
@@ -87,6 +89,7 @@ __all__ = [
     "CovarianceEstimate",
     "CrossEntropy",
     "Cycle",
+    "DenseLayerSymmetries",
     "DiagonalCovariance",
     "DirectionalNoise",
     "Ensemble",
@@ -100,6 +103,7 @@ __all__ = [
     "FiniteSum",
     "FixedStep",
     "FixedTimeAction",
+    "FlatDirections",
     "FlowTrajectory",
     "Gaussianity",
     "GeometricAction",
@@ -130,6 +134,7 @@ __all__ = [
     "RMSpropFlow",
     "Saddle",
     "SignFlow",
+    "SignedPermutations",
     "SolveError",
     "SquaredError",
     "SquaredHinge",
@@ -146,6 +151,7 @@ __all__ = [
     "committor",
     "controllability",
     "cycle_hierarchy",
+    "dense_layer_symmetries",
     "dense_network",
     "embedded_double_well_sum",
     "estimate_covariance",
@@ -153,6 +159,7 @@ __all__ = [
     "exit_times",
     "find_minima",
     "find_saddles",
+    "flat_directions",
     "from_graph",
     "from_jax",
     "from_torch",
