@@ -15,6 +15,7 @@ from qpot.exact_noise import random_steps
 from qpot.exits import ExitSolution, exit_cost
 from qpot.field import quasipotential
 from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
+from qpot.field_opinion import FieldOpinion, with_field_opinion
 from qpot.field_solution import FieldSolution
 from qpot.finite_sums import (
     embedded_double_well_sum,
@@ -71,11 +72,14 @@ from qpot.sgd import FiniteSum
 from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
+from qpot.splitting import splitting_times
+from qpot.splitting_times import SplittingTimes
 from qpot.stationary_law import stationary_distribution
 from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.system import System
 from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
+from qpot.verdict import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -85,6 +89,7 @@ __all__ = [
     "Ball",
     "Box",
     "CharacteristicJets",
+    "Comparison",
     "Controllability",
     "CovarianceEstimate",
     "CrossEntropy",
@@ -99,6 +104,7 @@ __all__ = [
     "ExitTimes",
     "Explanation",
     "Exponential",
+    "FieldOpinion",
     "FieldSolution",
     "FiniteSum",
     "FixedStep",
@@ -136,6 +142,7 @@ __all__ = [
     "SignFlow",
     "SignedPermutations",
     "SolveError",
+    "SplittingTimes",
     "SquaredError",
     "SquaredHinge",
     "Status",
@@ -149,6 +156,7 @@ __all__ = [
     "check_gaussianity",
     "check_gradients",
     "committor",
+    "compare",
     "controllability",
     "cycle_hierarchy",
     "dense_layer_symmetries",
@@ -198,6 +206,7 @@ __all__ = [
     "simulate_diffusion",
     "simulate_sgd",
     "sinusoid_sum",
+    "splitting_times",
     "stationary_costs",
     "stationary_distribution",
     "svc_separation",
@@ -207,4 +216,5 @@ __all__ = [
     "training_time_diagram",
     "transition_costs",
     "w_graph",
+    "with_field_opinion",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
+from qpot.field_opinion import FieldOpinion, disagreements
 from qpot.flat_directions import refuse_flat
 from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
 from qpot.methods import GeometricAction
@@ -44,6 +46,8 @@ class TransitionCosts:
     saddles : tuple of Saddle
     parallel : mapping (i, j) -> tuple of PathSolution
         All uphill legs of a pair that several saddles connect, cheapest first.
+    field : FieldOpinion or None
+        The same costs from quasi-potential fields, an independent second opinion; see `with_field_opinion`.
     """
 
     values: Array
@@ -52,7 +56,13 @@ class TransitionCosts:
     paths: Mapping[tuple[int, int], PathSolution]
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...] = ()
-    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = field(default_factory=dict)
+    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
+    field: FieldOpinion | None = None
+
+    @property
+    def disagreements(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j) where paths and fields differ by more than both errors; empty without a second opinion."""
+        return disagreements(self)
 
     def route(self, i: int, j: int) -> tuple[int, ...]:
         """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
@@ -290,7 +300,7 @@ def _assembled(
         solutions.sort(key=lambda s: s.action)
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
-    values, errors = _routes(direct, leg_errors)
+    values, errors = sums_of_legs(direct, leg_errors)
     np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan
@@ -305,7 +315,7 @@ def _assembled(
     )
 
 
-def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
+def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
     """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
     k = direct.shape[0]
     values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)

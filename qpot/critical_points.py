@@ -104,6 +104,11 @@ class Saddle:
     residual: float
     views: tuple[SaddleView | None, SaddleView | None] | None = None
 
+    def seen_from(self, minimum: int) -> Array:
+        """The saddle, or with symmetries its image, that the minimum with this id climbs to, (d,)."""
+        view = None if self.views is None else self.views[self.connects.index(minimum)]
+        return self.point if view is None else view.point
+
     @property
     def label(self) -> str:
         """What it does, in words."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
 from qpot._arrays import Array, as_count, as_float_array, format_point
@@ -35,6 +36,14 @@ class ExitTimes:
         Noise level of the run.
     learning_rate : float or None
     batch_size : int or None
+    momentum : float
+    sampling : str or None
+        How minibatches were drawn; None without a finite sum.
+    minima : ``(k, d)`` or None
+        The minima that ``home`` and ``destination`` count.
+    exit_points : ``(replicas, d)`` or None
+        Where each replica crossed from its home basin into another one; NaN for those still out.
+    system : System or None
     """
 
     steps: NDArray[np.int64]
@@ -44,6 +53,11 @@ class ExitTimes:
     epsilon: float
     learning_rate: float | None = None
     batch_size: int | None = None
+    momentum: float = 0.0
+    sampling: str | None = None
+    minima: Array | None = None
+    exit_points: Array | None = None
+    system: System | None = None
 
     @property
     def exited(self) -> NDArray[np.bool_]:
@@ -64,6 +78,24 @@ class ExitTimes:
     def mean_time(self) -> float:
         """`mean_steps` in SDE time."""
         return self.mean_steps * self.time_step
+
+    @property
+    def log_mean_time(self) -> tuple[float, float]:
+        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without exits.
+
+        For k exits of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
+        trigamma(k).
+        """
+        if not self.events:
+            return np.inf, np.inf
+        bias = float(digamma(self.events)) - np.log(self.events)
+        return float(np.log(self.mean_time)) - bias, float(np.sqrt(polygamma(1, self.events)))
+
+    @property
+    def arrivals(self) -> dict[int, float]:
+        """How many replicas reached each minimum."""
+        reached, counts = np.unique(self.destination[self.exited], return_counts=True)
+        return {int(j): float(n) for j, n in zip(reached, counts, strict=True)}
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of `mean_steps`, from the chi-square law of exits of a Poisson process.
@@ -175,8 +207,8 @@ def exit_times(
     k = near.points.shape[0]
     if k < 2:
         raise ValueError(f"minima holds {k} minimum; an exit needs another one to go to")
-    home = _home(system, setting.start, near, minima)
-    radii = near.radii if radius is None else _radii(radius, k)
+    home = home_of(system, setting.start, near, minima)
+    radii = near.radii if radius is None else radii_of(radius, k)
     others = np.delete(np.arange(k), home)
     distance = np.linalg.norm(setting.start[:, None] - near.points[others], axis=2)
     if (distance <= radii[others]).any():
@@ -205,19 +237,23 @@ def exit_times(
         epsilon=setting.epsilon,
         learning_rate=setting.learning_rate,
         batch_size=setting.batch_size,
+        momentum=setting.momentum,
+        sampling=setting.sampling_name,
+        minima=near.points,
+        system=system,
     )
     raise_unless_finished(outcome, setting, result)
     return result
 
 
-def _radii(radius: float | Array, k: int) -> Array:
+def radii_of(radius: float | Array, k: int) -> Array:
     radii = as_float_array(radius, name="radius")
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
         raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
     return np.broadcast_to(radii, (k,))
 
 
-def _home(system: System, start: Array, near: Any, minima: Any) -> int:
+def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
     rows = np.unique(start, axis=0)
     labels = basin_of(system, rows, minima, neighbourhoods=near)
     if (labels < 0).any():

@@ -15,6 +15,7 @@ from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
+from qpot.field_opinion import with_field_opinion
 from qpot.flat_directions import refuse_flat
 from qpot.legs import check_noise
 from qpot.methods import GeometricAction
@@ -82,7 +83,7 @@ class Prediction:
             )
         for (i, j), path in self.costs.paths.items():
             for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[0])
+                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
     def epsilon(self, learning_rate: float, batch_size: int = 1) -> float:
@@ -155,6 +156,12 @@ class Prediction:
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
+    def at_learning_rate(self, learning_rate: float) -> Prediction:
+        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        from qpot.finite_rate import corrected_prediction
+
+        return corrected_prediction(self, learning_rate)
+
     def _factors(self, wanted: bool) -> Array:
         k = len(self.minima)
         if not wanted:
@@ -198,6 +205,7 @@ def predict(
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
     method: GeometricAction | None = None,
+    second_opinion: bool = True,
     starts: int | None = None,
     rng: np.random.Generator | int | None = None,
     symmetries: Any = None,
@@ -217,6 +225,9 @@ def predict(
         Known critical points; what is given is not searched for.
     method : GeometricAction, optional
         Tolerances of the path solver.
+    second_opinion : bool
+        In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
+        (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
     starts : int, optional
         Starting points of the searches.
     rng : numpy.random.Generator or seed, optional
@@ -257,7 +268,7 @@ def predict(
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
-                report(0, 4, "minima")
+                report(0, 5, "minima")
                 found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
             else:
                 found = list(minima)
@@ -267,7 +278,7 @@ def predict(
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
             refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
-            report(1, 4, "saddles")
+            report(1, 5, "saddles")
             if saddles is None:
                 crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
@@ -289,11 +300,14 @@ def predict(
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )
-            report(2, 4, "paths")
+            report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-            report(3, 4, "prefactors")
+            report(3, 5, "prefactors")
             prefactors = rate_prefactors(system, costs)
-            report(4, 4, "done")
+            report(4, 5, "second opinion")
+            if second_opinion and system.dimension <= 3:
+                costs = with_field_opinion(system, costs, bounds=box, executor=executor)
+            report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
                 f"predict was interrupted with {len(found)} minima found",
