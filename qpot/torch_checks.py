@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def refuse_training_mode(torch: Any, model: Any) -> None:
     """Modules whose output in training mode is random, or depends on the other samples or on earlier calls."""
