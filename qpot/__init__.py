@@ -25,6 +25,7 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
+from qpot.flat_directions import FlatDirections, flat_directions
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.gaussianity import Gaussianity, check_gaussianity
@@ -75,6 +76,7 @@ from qpot.solution import PathSolution, SolveError, Status
 from qpot.splitting import splitting_times
 from qpot.splitting_times import SplittingTimes
 from qpot.stationary_law import stationary_distribution
+from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.system import System
 from qpot.torch_models import from_torch
 from qpot.training_time import training_time_diagram
@@ -93,6 +95,7 @@ __all__ = [
     "CovarianceEstimate",
     "CrossEntropy",
     "Cycle",
+    "DenseLayerSymmetries",
     "DiagonalCovariance",
     "DirectionalNoise",
     "Ensemble",
@@ -108,6 +111,7 @@ __all__ = [
     "FiniteSum",
     "FixedStep",
     "FixedTimeAction",
+    "FlatDirections",
     "FlowTrajectory",
     "Gaussianity",
     "GeometricAction",
@@ -138,6 +142,7 @@ __all__ = [
     "RMSpropFlow",
     "Saddle",
     "SignFlow",
+    "SignedPermutations",
     "SolveError",
     "SplittingTimes",
     "SquaredError",
@@ -156,6 +161,7 @@ __all__ = [
     "compare",
     "controllability",
     "cycle_hierarchy",
+    "dense_layer_symmetries",
     "dense_network",
     "embedded_double_well_sum",
     "escape_cost",
@@ -164,6 +170,7 @@ __all__ = [
     "exit_times",
     "find_minima",
     "find_saddles",
+    "flat_directions",
     "from_graph",
     "from_jax",
     "from_torch",

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
 from qpot.field_opinion import FieldOpinion, disagreements
+from qpot.flat_directions import refuse_flat
 from qpot.joined_paths import joined
 from qpot.large_scale import chosen_method
 from qpot.leg_methods import down, up
@@ -166,19 +167,14 @@ def transition_costs(
         )
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    for n, minimum in enumerate(minima):
-        if minimum.degenerate:
-            raise ValueError(
-                f"minima[{n}] = {minimum!r} has a flat direction: it is not isolated, or not quadratic; remove the "
-                "redundant parameter or add weight decay"
-            )
+    refuse_flat(system, minima)
     chosen = chosen_method(system, method)
     check_executor(executor)
     check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:
         saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
-    tasks = [_Leg(system, points[home], saddles[n], sign, points[away], chosen) for home, away, n, sign in sides]
+    tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
@@ -222,6 +218,23 @@ class _Leg:
     sign: float
     end: Array
     method: GeometricAction | LargeScaleAction
+
+
+def _leg(
+    system: System,
+    points: Array,
+    saddle: Saddle,
+    home: int,
+    away: int,
+    sign: float,
+    method: GeometricAction | LargeScaleAction,
+) -> _Leg:
+    view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
+    if view is None:
+        return _Leg(system, points[home], saddle, sign, points[away], method)
+    # modulo symmetries the saddle near this minimum, and the copy on its other side
+    seen = replace(saddle, point=view.point, direction=view.direction)
+    return _Leg(system, points[home], seen, -1.0, view.away, method)
 
 
 def _solve_leg(task: _Leg) -> PathSolution | SolveError:

@@ -193,7 +193,7 @@ class _Task:
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
     source = costs.minima[i].point
     legs = {pair: path for pair, path in costs.paths.items() if pair[0] == i and np.isfinite(path.action)}
-    doors = {j: np.array([s.point for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
+    doors = {j: np.array([s.seen_from(i) for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
     highest = _BEYOND * max(path.action for path in legs.values())
     points = [_ellipse(system, source, highest)]
     for (_, j), path in legs.items():

@@ -17,6 +17,7 @@ from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.field_opinion import with_field_opinion
+from qpot.flat_directions import refuse_flat
 from qpot.legs import check_noise
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text
@@ -228,6 +229,7 @@ def predict(
     second_opinion: bool = True,
     starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
+    symmetries: Any = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -251,6 +253,10 @@ def predict(
         Starting points of the searches, or how many; the points themselves above 200 dimensions.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima and saddles that are images of one another count as one, and costs run between classes: from a minimum to
+        the cheapest copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own
+        image.
     executor : concurrent.futures.Executor, optional
         Solves the paths side by side.
     progress : callable, True, "auto" or None
@@ -263,7 +269,8 @@ def predict(
     Raises
     ------
     ValueError
-        For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
+        For bad bounds, a singular covariance, NaN from a user function, repeated minima, one given minimum only, minima with
+        flat directions (which are named), or symmetries that loss or noise do not have.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
         ``.partial`` holds the minima or costs that were finished.
@@ -283,25 +290,28 @@ def predict(
         try:
             if minima is None:
                 report(0, 5, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts))
+                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
             report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
                     # a saddle may lead to a minimum that the multi-start missed
                     for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
                         if not missed:
                             break
                         found += missed
-                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                        crossings = list(
+                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+                        )
             else:
                 crossings = list(saddles)
             if len(found) < 2:

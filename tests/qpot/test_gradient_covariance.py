@@ -229,3 +229,20 @@ def test_label_noise_without_bias(perturbations: Any, message: str) -> None:
         qpot.label_noise_covariance(label_sum(0.1), 3)
     with pytest.raises(ValueError, match="build must return a FiniteSum"):
         qpot.label_noise_sum(lambda X, y: five(), np.ones((2, 1)), np.ones(2), [-1, 1])
+
+
+def test_a_path_with_a_low_rank_covariance_agrees_with_the_matrices() -> None:
+    """Products and factors of the state-dependent covariance against the dense method for the same covariance."""
+    total = wide(12, 3)
+    system = qpot.System.from_finite_sum(total)
+    (minimum,) = qpot.find_minima(system, [(-10, 10)] * 3, starts=4)
+    end = minimum.point + np.array([0.6, -0.4, 0.5])
+    factors = qpot.low_rank_covariance(total, minimum, rank=3, floor=0.05, state_dependent=True)
+    # rank 3 of 11 combinations is not all of the covariance away from the minimum: both take the same approximation
+    dense = qpot.System.from_loss(total.loss, total.gradient, lambda x: factors(x), dimension=3)
+    products = qpot.System.from_finite_sum(total, covariance=factors)
+    expected = qpot.minimum_action_path(dense, minimum, end)
+    path = qpot.minimum_action_path(products, minimum, end, method=qpot.LargeScaleAction())
+    assert path.action == pytest.approx(expected.action, abs=3 * (path.error + expected.error) + 1e-6 * expected.action)
+    bare = qpot.minimum_action_path(system, minimum, end).action
+    assert expected.action < bare  # the floor is noise on top
