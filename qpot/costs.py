@@ -17,7 +17,7 @@ from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
 from qpot.field_opinion import FieldOpinion, disagreements
-from qpot.flat_directions import refuse_flat
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
