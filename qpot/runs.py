@@ -129,6 +129,8 @@ def run_setting(
     description: str,
     targets: Array | None = None,
     radii: Array | None = None,
+    trace: int = 0,
+    stride: int = 1,
 ) -> Outcome:
     """Run a checked simulation."""
     return run_replicas(
@@ -145,6 +147,8 @@ def run_setting(
         sampling=setting.sampling,
         targets=targets,
         radii=radii,
+        trace=trace,
+        stride=stride,
     )
 
 
