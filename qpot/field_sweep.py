@@ -9,7 +9,8 @@ import numpy as np
 
 from qpot._arrays import Array, format_point
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
-from qpot.field_solution import FieldSolution
+from qpot.field_path import free_descent
+from qpot.field_solution import FieldSolution, Passage
 from qpot.field_source import (
     Source,
     cycle_source,
@@ -24,6 +25,7 @@ from qpot.solution import Status
 from qpot.solvers.marching.bridge import bridge
 from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.gradients import node_gradients
+from qpot.solvers.marching.scatter import NEWEST
 from qpot.solvers.marching.state import (
     NEAR_CELLS,
     SweepState,
@@ -60,6 +62,7 @@ class FieldRun:
     samples: Array
     constant: Array | None
     report: ProgressCallback
+    highest: float = float("inf")
 
 
 @dataclass
@@ -69,6 +72,7 @@ class _Result:
     near: np.ndarray[Any, np.dtype[np.bool_]]
     level: float
     interrupted: bool
+    passages: tuple[Passage, ...] = ()
 
 
 def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> FieldSolution:
@@ -113,6 +117,7 @@ def _solution(run: FieldRun, result: _Result, source: Array, error: float, optio
         method=options,
         exact_order=result.near.reshape(grid.shape),
         system=run.system,
+        passages=result.passages,
     )
 
 
@@ -157,10 +162,12 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     grid = run.grid
     medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
     state, source = _started(run, medium, points, radius)
+    state.exits[0] = min(float(state.exits[0]), run.highest)
     interrupted = False
+    passages: tuple[Passage, ...] = ()
     try:
         _advance(run, state)
-        _other_basins(run, state, medium, points)
+        passages = _other_basins(run, state, medium, points)
     except KeyboardInterrupt:
         interrupted = True
     near = (state.distance <= state.near) & np.isfinite(state.value)
@@ -170,12 +177,34 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     if interrupted:
         level = min(float(state.exits[0]), float(state.keys[0]) if state.counts[0] else np.inf)
         return _Result(value, gradient, near, level, True), source
+    level = float(state.exits[0])
+    if not _has_gaps(grid, value, near, level):
+        level = min(level, float(value[_edge(grid) & near].min(initial=np.inf)))
+        level = level if np.isfinite(level) else float(value[near].max())
+        return _Result(value, gradient, near, level, False, passages), source
     closed = bridge(
         value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
     )
-    result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, float(state.exits[0]))
+    result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
+    result.passages = passages
     _prefer_polynomials(state, result)
     return result, source
+
+
+def _has_gaps(grid: Grid, value: Array, near: np.ndarray[Any, np.dtype[np.bool_]], level: float) -> bool:
+    """Whether a node below the level has a neighbour that no ray came near."""
+    inside = (near & (value <= level)).reshape(grid.shape)
+    unreached = ~near.reshape(grid.shape)
+    for axis, wraps in enumerate(grid.periodic):
+        for step in (1, -1):
+            beside = np.roll(unreached, step, axis)
+            if not wraps:
+                index: list[Any] = [slice(None)] * grid.dimension
+                index[axis] = 0 if step == 1 else -1
+                beside[tuple(index)] = False
+            if (inside & beside).any():
+                return True
+    return False
 
 
 def _prefer_polynomials(state: SweepState, result: _Result) -> None:
@@ -249,7 +278,9 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
         return float("nan")
     upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
     half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic)
-    coarse_run = FieldRun(system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report)
+    coarse_run = FieldRun(
+        system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report, highest=run.highest
+    )
     try:
         coarse, _ = _solve(coarse_run, points, radius)
     except ValueError:
@@ -263,34 +294,59 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     return float(np.abs(coarse.value[both] - reference[both]).max()) / _RICHARDSON
 
 
-def _other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> None:
+def _other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
     """Continue over every saddle and from every attractor that the sweep reaches, lowest first.
 
     Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
     """
     grid = run.grid
+    passages: list[Passage] = []
     waiting = [x for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * float(grid.spacing.max())]
+    reached: list[tuple[Array, float, int]] = []
     while waiting:
         levels = [_value_at(state, grid, x) for x in waiting]
+        before = [-1] * len(waiting)
+        for i, x in enumerate(waiting):
+            for end, flat, number in reached:
+                if np.linalg.norm(end - x) < 1e-9 * (1.0 + np.linalg.norm(x)) and before[i] < 0:
+                    levels[i], before[i] = flat, number
         order = int(np.argmin(levels))
         level = levels[order]
         if not level < float(state.exits[0]):
-            return
+            break
         x = waiting.pop(order)
         rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
         if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
             # nothing starts from a repeller that does not go over a saddle cheaper; degenerate points are left to the march
             continue
         Q, T, a = local_jets(medium, x, saddle=bool((rates > 0).any()))
-        if (rates > 0).any():
+        attracts = not bool((rates > 0).any())
+        passages.append(Passage(point=x, level=level, attracts=attracts, before=before[order]))
+        if not attracts:
             _clear_beyond(run, state, x)
+            # V does not rise on the free way down: what attracts there lies at the saddle's level exactly
+            reached += [(end, level, len(passages) - 1) for end in free_ends(run, x, waiting)]
         # provisional values from before say nothing about what starts here
         void = (state.distance > state.near) & (state.value >= level)
         state.value[void], state.distance[void], state.owner[void], state.tries[void] = np.inf, np.inf, -1, 0
         head = equilibrium_head(x, level, Q, T)
         first = add_records(state, head[None], np.array([-1], np.int32), np.array([_CORE * state.near]))
+        # at a saddle both sheets run along the ridge and the test for it says nothing
+        state.counts[NEWEST] = first if attracts else 0
         write_patch(state, first, _PATCH * state.near, a)
         _advance(run, state)
+    return tuple(passages)
+
+
+def free_ends(run: FieldRun, saddle: Array, ends: list[Array]) -> list[Array]:
+    """Those of the equilibria ``ends`` that the drift carries a saddle's surroundings to, on either side."""
+    found = []
+    for side in (1.0, -1.0):
+        curve = free_descent(run.system, run.grid, saddle, side)
+        for end in ends:
+            if np.linalg.norm(curve[-1] - end) <= float(run.grid.spacing.max()):
+                found.append(end)
+    return found
 
 
 def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
@@ -334,7 +390,7 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
         return float("inf")
     head = state.records[state.owner[node]]
     dx = _offset(grid, x[None], head[: grid.dimension])[0]
-    return float(taylor_value(head, dx, grid.dimension)[0])
+    return float(taylor_value(head, dx, state.medium[7])[0])
 
 
 def equilibria(run: FieldRun) -> list[Array]:

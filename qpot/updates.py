@@ -172,6 +172,19 @@ class MinibatchIncrement:
             index = next_in_epoch(rng, block.order, block.cursor, B)
         else:
             index = draw_batches(rng, total.n_samples, R, B, self.sampling)
+        if total.batch_gradient is not None:
+            mean = np.asarray(total.batch_gradient(x, index), dtype=np.float64)
+            if mean.shape != x.shape:
+                raise ValueError(f"batch_gradient gave an array of shape {mean.shape}, expected {x.shape}")
+            bad = np.flatnonzero(~np.isfinite(mean).all(axis=1))
+            if bad.size:
+                raise NonFiniteError(
+                    f"batch_gradient returned NaN or infinity for the samples {index[bad[0]][:8].tolist()} at the point "
+                    f"{format_point(x[bad[0]])}; lower the learning rate or make the function finite there",
+                    x[bad[0]].copy(),
+                )
+            step: Array = -rate * mean
+            return step
         if total.drawn_gradients is not None:
             g = np.asarray(total.drawn_gradients(x, index), dtype=np.float64)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.marching.characteristics import state_size
+from qpot.solvers.marching.characteristics import make_workspace, state_size
 from qpot.solvers.marching.heap import heap_push
 from qpot.solvers.marching.march import KNOWN, march, push_known
 from qpot.solvers.marching.scatter import COUNTS, HEAP_SIZE, RECORDS, scatter
@@ -42,7 +42,7 @@ class SweepState:
     ----------
     medium : tuple
         Spline coefficients, lower corner, inverse spacing, shape, periodic flags, constant covariance, and whether
-        the covariance is among the splines.
+        the covariance is among the splines, and d zeros (kernels learn d when they are compiled: loops unroll).
     value, distance, owner : arrays over the flat nodes
         V, distance to the head it comes from (inf: none), and that head's record (-1: none).
     records, parents : arrays
@@ -101,7 +101,18 @@ def make_medium(
         np.array(periodic, dtype=np.bool_),
         np.ascontiguousarray(a),
         constant is None,
+        (0,) * d,
     )
+
+
+def make_scratch(d: int) -> tuple[Array | NDArray[np.int64], ...]:
+    """Work arrays of a sweep: velocity, covariance, metric, half widths, offsets, and states."""
+    n = state_size(d)
+    return (
+        np.zeros(d), np.zeros((d, d)), np.zeros((d, d)), np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d),
+        np.zeros(d), np.zeros(3, np.int64), np.zeros(3, np.int64),
+        np.zeros(d), np.zeros(d), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((4, n)),
+    )  # fmt: skip
 
 
 def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> SweepState:
@@ -166,7 +177,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     """Write the polynomial of a source's head onto the nodes within ``radius``; those a little beyond launch rays."""
     d = state.dimension
     G, half = np.eye(d), np.ones(d)
-    noise_metric(np.ascontiguousarray(covariance), G, half, d)
+    dims = state.medium[7]
+    noise_metric(np.array(covariance), G, half, dims)
     room = int(np.prod(4.0 * FAR_RATIO * radius / state.spacing + 3.0))
     while state.counts[HEAP_SIZE] + room >= state.keys.shape[0]:
         _grow_heap(state)
@@ -175,7 +187,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     scatter(
         y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing,
         radius, FAR_RATIO * radius, FAR_RATIO * radius,
-        state.value, state.distance, state.owner, state.keys, state.items, state.counts, state.exits, d,
+        state.value, state.distance, state.owner, state.records, state.keys, state.items, state.counts, state.exits,
+        make_workspace(d), make_scratch(d), dims,
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
@@ -194,7 +207,8 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
         status = sweep(
             state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
-            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps, state.dimension,
+            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps,
+            make_workspace(state.dimension), make_scratch(state.dimension), state.medium[7],
         )  # fmt: skip
         if status == RECORDS_FULL:
             _grow_records(state)
