@@ -38,19 +38,22 @@ def test_sgd_on_the_embedded_double_well(home: int) -> None:
     assert comparison.exits[0].share_near_saddles > 0.85
 
 
+@pytest.mark.slow
 def test_sgd_on_phase_retrieval() -> None:
-    # one unknown, twelve noisy measurements of its square: minima +x and -x, a saddle at 0
-    rng = np.random.default_rng(4)
-    A = rng.normal(size=(12, 1)) + 1.5
-    total = qpot.phase_retrieval_sum(A, A[:, 0] ** 2 + rng.normal(size=12))
+    # two unknowns, 24 noisy squares: minima +x and -x, two saddles between them, exact costs of the discrete steps
+    rng = np.random.default_rng(3)
+    A = rng.normal(size=(24, 2))
+    total = qpot.phase_retrieval_sum(A, A[:, 0] ** 2 + rng.normal(size=24))
     system = qpot.System.from_finite_sum(total, noise="exact")
-    prediction = qpot.predict(system, ((-2.0, 2.0),))
+    prediction = qpot.predict(system, ((-1.6, 1.6), (-1.6, 1.6)))
     assert len(prediction.minima) == 2
     V = prediction.costs.direct[0, 1]
-    times = escapes(system, prediction, 0, V / np.array([7.0, 9.0, 11.0, 13.0]), clones=400, repetitions=8)
+    times = escapes(
+        system, prediction, 0, V / np.array([6.0, 7.5, 9.0, 10.5]), clones=500, repetitions=8, coordinate="loss"
+    )
     law = qpot.compare(prediction, times).arrhenius[0]
     assert abs(law.slope_deviation) < 3, law
-    assert law.slope_error < 0.06 * law.cost
+    assert law.slope_error < 0.08 * law.cost
 
 
 @pytest.mark.slow
@@ -102,4 +105,4 @@ def test_plain_exits_shares_and_exit_points() -> None:
         assert check.share_near_saddles > 0.95
         # along the boundary y obeys dy = -y dt + sqrt(eps a_yy) dW
         spread = np.sqrt(check.epsilon * 0.75 / 2)  # a_yy = 0.75 at the saddle, 1 and 0.5 at the minima
-        assert 0.85 < check.points[:, 1].std() / spread < 1.45
+        assert 0.65 < check.points[:, 1].std() / spread < 1.3
