@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
+from qpot.field_opinion import FieldOpinion, disagreements
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
@@ -43,6 +46,8 @@ class TransitionCosts:
     saddles : tuple of Saddle
     parallel : mapping (i, j) -> tuple of PathSolution
         All uphill legs of a pair that several saddles connect, cheapest first.
+    field : FieldOpinion or None
+        The same costs from quasi-potential fields, an independent second opinion; see `with_field_opinion`.
     """
 
     values: Array
@@ -51,7 +56,13 @@ class TransitionCosts:
     paths: Mapping[tuple[int, int], PathSolution]
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...] = ()
-    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = field(default_factory=dict)
+    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
+    field: FieldOpinion | None = None
+
+    @property
+    def disagreements(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j) where paths and fields differ by more than both errors; empty without a second opinion."""
+        return disagreements(self)
 
     def route(self, i: int, j: int) -> tuple[int, ...]:
         """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
@@ -152,12 +163,7 @@ def transition_costs(
         )
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    for n, minimum in enumerate(minima):
-        if minimum.degenerate:
-            raise ValueError(
-                f"minima[{n}] = {minimum!r} has a flat direction: it is not isolated, or not quadratic; remove the "
-                "redundant parameter or add weight decay"
-            )
+    refuse_flat(system, minima)
     chosen = GeometricAction() if method is None else method
     if not isinstance(chosen, GeometricAction):
         raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
@@ -166,7 +172,7 @@ def transition_costs(
     if saddles is None:
         saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
-    tasks = [_Leg(system, points[home], saddles[n], sign, points[away], chosen) for home, away, n, sign in sides]
+    tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
@@ -210,6 +216,17 @@ class _Leg:
     sign: float
     end: Array
     method: GeometricAction
+
+
+def _leg(
+    system: System, points: Array, saddle: Saddle, home: int, away: int, sign: float, method: GeometricAction
+) -> _Leg:
+    view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
+    if view is None:
+        return _Leg(system, points[home], saddle, sign, points[away], method)
+    # modulo symmetries the saddle near this minimum, and the copy on its other side
+    seen = replace(saddle, point=view.point, direction=view.direction)
+    return _Leg(system, points[home], seen, -1.0, view.away, method)
 
 
 def _solve_leg(task: _Leg) -> PathSolution | SolveError:

@@ -15,6 +15,7 @@ from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
 from qpot.solvers.flow import AT_REST, relax
 from qpot.solvers.stationary_points import distinct, find_roots
+from qpot.symmetry import as_symmetry, distinct_modulo
 from qpot.system import System
 
 # Two critical points closer than this fraction of the box are one.
@@ -57,6 +58,23 @@ class Minimum:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SaddleView:
+    """A saddle, by a symmetry, as the minimum on one of its sides sees it.
+
+    Attributes
+    ----------
+    point, direction : array (d,)
+        The saddle's image and its unstable direction, towards that minimum.
+    away : array (d,)
+        The minimum, or the copy of one, that the other side flows to.
+    """
+
+    point: Array
+    direction: Array
+    away: Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Saddle:
     """A hyperbolic fixed point with one unstable direction.
 
@@ -73,6 +91,8 @@ class Saddle:
     direction : array (d,)
         Unit vector of the unstable direction, towards ``connects[0]``.
     residual : float
+    views : (SaddleView or None, SaddleView or None) or None
+        Modulo symmetries: the saddle as seen from each of the minima in ``connects``.
     """
 
     point: Array
@@ -82,6 +102,12 @@ class Saddle:
     rates: Any
     direction: Array
     residual: float
+    views: tuple[SaddleView | None, SaddleView | None] | None = None
+
+    def seen_from(self, minimum: int) -> Array:
+        """The saddle, or with symmetries its image, that the minimum with this id climbs to, (d,)."""
+        view = None if self.views is None else self.views[self.connects.index(minimum)]
+        return self.point if view is None else view.point
 
     @property
     def label(self) -> str:
@@ -104,6 +130,7 @@ def find_minima(
     *,
     rng: np.random.Generator | int | None = None,
     starts: int | None = None,
+    symmetries: Any = None,
     progress: ProgressLike = None,
 ) -> tuple[Minimum, ...]:
     """All minima (attracting fixed points) that a multi-start finds within a box.
@@ -117,6 +144,9 @@ def find_minima(
     starts : int, optional
         Number of starting points; by default ``64 d``, at least 128 and at most 1024. There is no certificate that a
         multi-start has found all minima: raise it where the landscape is rough.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima that are images of one another count as one; the first found is kept. Loss and noise must both have the
+        symmetries, which is checked at random points.
     progress : callable, True, "auto" or None
 
     Returns
@@ -147,6 +177,7 @@ def find_minima(
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+    group = as_symmetry(symmetries, system, lower, upper)
     points = scattered(lower, upper, n, as_rng(rng))
     with reporting(progress, "minima") as report:
         ends = _descend(system, points, lower, upper, report)
@@ -155,8 +186,11 @@ def find_minima(
     inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
     candidates = roots[inside]
     minima = []
-    for k in distinct(candidates / (upper - lower), tolerance=SAME):
-        minimum = as_minimum(system, candidates[k])
+    candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+    if group is not None:
+        candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
+    for candidate in candidates:
+        minimum = as_minimum(system, candidate)
         if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
             minima.append(minimum)
     if not minima:

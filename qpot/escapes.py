@@ -207,8 +207,8 @@ def exit_times(
     k = near.points.shape[0]
     if k < 2:
         raise ValueError(f"minima holds {k} minimum; an exit needs another one to go to")
-    home = _home(system, setting.start, near, minima)
-    radii = near.radii if radius is None else _radii(radius, k)
+    home = home_of(system, setting.start, near, minima)
+    radii = near.radii if radius is None else radii_of(radius, k)
     others = np.delete(np.arange(k), home)
     distance = np.linalg.norm(setting.start[:, None] - near.points[others], axis=2)
     if (distance <= radii[others]).any():
@@ -246,14 +246,14 @@ def exit_times(
     return result
 
 
-def _radii(radius: float | Array, k: int) -> Array:
+def radii_of(radius: float | Array, k: int) -> Array:
     radii = as_float_array(radius, name="radius")
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
         raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
     return np.broadcast_to(radii, (k,))
 
 
-def _home(system: System, start: Array, near: Any, minima: Any) -> int:
+def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
     rows = np.unique(start, axis=0)
     labels = basin_of(system, rows, minima, neighbourhoods=near)
     if (labels < 0).any():

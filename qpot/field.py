@@ -104,7 +104,15 @@ def quasipotential(
     else:
         with reporting(progress, "quasipotential") as report:
             samples, constant = sampled(system, grid)
-            run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=report)
+            highest = getattr(options, "highest", None)
+            run = FieldRun(
+                system=system,
+                grid=grid,
+                samples=samples,
+                constant=constant,
+                report=report,
+                highest=np.inf if highest is None else highest,
+            )
             if isinstance(options, CharacteristicJets):
                 field = sweep_field(run, points, options)
             else:

@@ -38,6 +38,9 @@ class FieldSolution:
     exact_order : array of bool, the shape of the grid
         Where the value comes from a characteristic; elsewhere it was filled in to lower order.
     system : System
+    equilibria : tuple of (point, V)
+        Saddles and other attractors that were reached, with V there from the rays: the second derivatives of V jump
+        at a saddle, so that interpolation between nodes is of second order only around it.
     """
 
     values: Array
@@ -50,6 +53,7 @@ class FieldSolution:
     method: FieldMethod | None
     exact_order: np.ndarray[Any, np.dtype[np.bool_]]
     system: System
+    equilibria: tuple[tuple[Array, float], ...] = ()
 
     def at(self, points: Any) -> Array:
         """V at points ``(n, d)`` or ``(d,)``, by cubic Hermite interpolation; ``(n,)``, nan beyond the level.

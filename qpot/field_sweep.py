@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,7 @@ class FieldRun:
     samples: Array
     constant: Array | None
     report: ProgressCallback
+    highest: float = float("inf")
 
 
 @dataclass
@@ -69,6 +71,7 @@ class _Result:
     near: np.ndarray[Any, np.dtype[np.bool_]]
     level: float
     interrupted: bool
+    equilibria: Sequence[tuple[Array, float]] = ()
 
 
 def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> FieldSolution:
@@ -112,6 +115,7 @@ def _solution(run: FieldRun, result: _Result, source: Array, error: float, optio
         level=result.level,
         method=options,
         exact_order=result.near.reshape(grid.shape),
+        equilibria=tuple((x, level) for x, level in result.equilibria if level <= result.level),
         system=run.system,
     )
 
@@ -157,10 +161,12 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     grid = run.grid
     medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
     state, source = _started(run, medium, points, radius)
+    state.exits[0] = min(float(state.exits[0]), run.highest)
     interrupted = False
+    reached: list[tuple[Array, float]] = []
     try:
         _advance(run, state)
-        _other_basins(run, state, medium, points)
+        _other_basins(run, state, medium, points, reached)
     except KeyboardInterrupt:
         interrupted = True
     near = (state.distance <= state.near) & np.isfinite(state.value)
@@ -174,6 +180,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
         value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
     )
     result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, float(state.exits[0]))
+    result.equilibria = reached
     _prefer_polynomials(state, result)
     return result, source
 
@@ -249,7 +256,9 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
         return float("nan")
     upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
     half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic)
-    coarse_run = FieldRun(system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report)
+    coarse_run = FieldRun(
+        system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report, highest=run.highest
+    )
     try:
         coarse, _ = _solve(coarse_run, points, radius)
     except ValueError:
@@ -263,7 +272,13 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     return float(np.abs(coarse.value[both] - reference[both]).max()) / _RICHARDSON
 
 
-def _other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> None:
+def _other_basins(
+    run: FieldRun,
+    state: SweepState,
+    medium: tuple[Any, ...],
+    points: Array,
+    reached: list[tuple[Array, float]],
+) -> None:
     """Continue over every saddle and from every attractor that the sweep reaches, lowest first.
 
     Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
@@ -277,6 +292,7 @@ def _other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poi
         if not level < float(state.exits[0]):
             return
         x = waiting.pop(order)
+        reached.append((x, level))
         rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
         if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
             # nothing starts from a repeller that does not go over a saddle cheaper; degenerate points are left to the march

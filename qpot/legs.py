@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.broken_paths import pieces, resting_points
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.methods import GeometricAction
@@ -30,8 +32,10 @@ _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
 _FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
-# Distinct coarse minimisers that are worth a refinement.
+# Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
+# have no minimum in a finite time.
 _KEPT = 4
+_DEARER, _FAIR_TRY = 0.01, 150
 _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -94,7 +98,9 @@ def slow_rate(system: System, point: Array, *, name: str) -> float:
 def descent(system: System, start: Array, *, towards: Array, tolerance: float = 1e-4) -> tuple[Array, Array] | None:
     """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
     size = float(np.linalg.norm(start - towards))
-    rate = float(np.abs(np.linalg.eigvals(system.jacobian(towards[None])[0]).real).min())
+    # a shallow saddle is left as slowly as its unstable rate says
+    rates = np.abs(np.linalg.eigvals(system.jacobian(np.stack([start, towards]))).real).min(axis=1)
+    patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
 
     def arrived(_: float, x: Array) -> float:
         return float(np.linalg.norm(x - towards)) - tolerance * size
@@ -106,7 +112,7 @@ def descent(system: System, start: Array, *, towards: Array, tolerance: float = 
     try:
         solution = solve_ivp(
             lambda _, x: system.drift(x[None])[0],
-            (0.0, 200.0 / rate),
+            (0.0, patience),
             start,
             method="LSODA",
             events=(arrived, gone),
@@ -232,8 +238,14 @@ def uphill_leg(
         return None
     for k, candidate in enumerate(distinct):
         report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(distinct)}")
+        # an alternative that is clearly dearer is worth a fair try, not any price
+        dearer = any(s.status.ok and candidate.action > (1.0 + _DEARER) * s.action for s in solutions)
         try:
-            solutions.append(_refined(system, lagrangian, candidate.path, slow_start, slow_end, method))
+            solutions.append(
+                _finished(
+                    system, lagrangian, candidate.path, slow_start, slow_end, method, _FAIR_TRY if dearer else None
+                )
+            )
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
     return _best(solutions, iterations)
@@ -321,6 +333,38 @@ def _alike(first: action_minimization.Minimization, second: action_minimization.
     )
 
 
+def _finished(
+    system: System,
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+    most: int | None,
+) -> PathSolution:
+    """A coarse path refined; in pieces where it rests at another fixed point on its way and that is no dearer."""
+    rests = resting_points(system, path) if slow_start > 0.0 else []
+    whole = _refined(system, lagrangian, path, slow_start, slow_end, method, _FAIR_TRY)
+    if slow_start > 0.0 and not rests and not whole.status.ok:
+        path = ElementPath(np.asarray(whole.times), whole.points, 1)  # it may have begun to linger
+        rests = resting_points(system, path)
+    if rests:
+        rates = [slow_start, *(slow_rate(system, x, name="fixed point on the path") for _, x in rests), slow_end]
+        legs = []
+        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
+            guess = timed_path(
+                piece, lagrangian.speed, slow_start=first, slow_end=last, n_elements=_ELEMENTS_FOCUS, degree=_DEGREE
+            )
+            legs.append(_refined(system, lagrangian, guess, first, last, method, most))
+        broken = joined(legs)
+        # both are true paths, so that the lower one is nearer to the minimum
+        if broken.status.ok and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
+            return broken
+    if whole.status.ok or most is not None:
+        return whole
+    return _refined(system, lagrangian, path, slow_start, slow_end, method)
+
+
 def _refined(
     system: System,
     lagrangian: Lagrangian,
@@ -328,6 +372,7 @@ def _refined(
     slow_start: float,
     slow_end: float,
     method: GeometricAction,
+    most: int | None = None,
 ) -> PathSolution:
     leg = path_refinement.refine_path(
         lagrangian,
@@ -337,6 +382,7 @@ def _refined(
         tolerance=method.tolerance,
         max_iterations=method.max_iterations,
         max_elements=method.max_elements,
+        most_iterations=most,
         spreads=(
             _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
             _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,

@@ -15,6 +15,8 @@ from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
+from qpot.field_opinion import with_field_opinion
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise
 from qpot.methods import GeometricAction
 from qpot.prediction_report import prediction_html, prediction_text
@@ -81,7 +83,7 @@ class Prediction:
             )
         for (i, j), path in self.costs.paths.items():
             for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[0])
+                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
     def epsilon(self, learning_rate: float, batch_size: int = 1) -> float:
@@ -203,8 +205,10 @@ def predict(
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
     method: GeometricAction | None = None,
+    second_opinion: bool = True,
     starts: int | None = None,
     rng: np.random.Generator | int | None = None,
+    symmetries: Any = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -221,10 +225,17 @@ def predict(
         Known critical points; what is given is not searched for.
     method : GeometricAction, optional
         Tolerances of the path solver.
+    second_opinion : bool
+        In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
+        (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
     starts : int, optional
         Starting points of the searches.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima and saddles that are images of one another count as one, and costs run between classes: from a minimum to
+        the cheapest copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own
+        image.
     executor : concurrent.futures.Executor, optional
         Solves the paths side by side.
     progress : callable, True, "auto" or None
@@ -237,7 +248,8 @@ def predict(
     Raises
     ------
     ValueError
-        For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
+        For bad bounds, a singular covariance, NaN from a user function, repeated minima, one given minimum only, minima with
+        flat directions (which are named), or symmetries that loss or noise do not have.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
         ``.partial`` holds the minima or costs that were finished.
@@ -256,26 +268,29 @@ def predict(
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
-                report(0, 4, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts))
+                report(0, 5, "minima")
+                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
-            report(1, 4, "saddles")
+            report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
                     # a saddle may lead to a minimum that the multi-start missed
                     for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
                         if not missed:
                             break
                         found += missed
-                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                        crossings = list(
+                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+                        )
             else:
                 crossings = list(saddles)
             if len(found) < 2:
@@ -285,11 +300,14 @@ def predict(
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )
-            report(2, 4, "paths")
+            report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-            report(3, 4, "prefactors")
+            report(3, 5, "prefactors")
             prefactors = rate_prefactors(system, costs)
-            report(4, 4, "done")
+            report(4, 5, "second opinion")
+            if second_opinion and system.dimension <= 3:
+                costs = with_field_opinion(system, costs, bounds=box, executor=executor)
+            report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
                 f"predict was interrupted with {len(found)} minima found",

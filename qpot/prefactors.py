@@ -58,7 +58,9 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
-                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[0])
+                    # the formula knows nothing of a path that rests at a second saddle on its way
+                    known = len(tied.via) <= (1 if tied is leg else 0)
+                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
     return result
 
 

@@ -22,6 +22,8 @@ from qpot.critical_points import (
 )
 from qpot.progress import ProgressLike, reporting
 from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.symmetric_saddles import representatives_and_copies, saddles_modulo
+from qpot.symmetry import apply, as_symmetry, distinct_modulo
 from qpot.system import System
 
 
@@ -32,6 +34,7 @@ def find_saddles(
     *,
     rng: np.random.Generator | int | None = None,
     starts: int | None = None,
+    symmetries: Any = None,
     progress: ProgressLike = None,
 ) -> tuple[Saddle, ...]:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
@@ -45,6 +48,9 @@ def find_saddles(
     rng : numpy.random.Generator or seed, optional
     starts : int, optional
         Number of starts of the Newton search for fixed points; as for `find_minima`.
+    symmetries : optional
+        As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
+        show it from the given minima on both sides.
     progress : callable, True, "auto" or None
 
     Returns
@@ -75,11 +81,14 @@ def find_saddles(
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
     attractors = attractor_points(minima, dimension=d)
+    group = as_symmetry(symmetries, system, lower, upper)
+    if group is not None:
+        attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
     with reporting(progress, "saddles") as report:
         report(0, 3, "fixed points")
-        near = attracting_neighbourhoods(system, minima)
+        near = attracting_neighbourhoods(system, minima if group is None else attractors)
         guesses = [scattered(lower, upper, n, generator), _middles(attractors)]
         report(1, 3, "basin borders")
         guesses.append(_border_states(system, attractors, near))
@@ -89,7 +98,11 @@ def find_saddles(
         inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
         candidates = roots[inside]
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        if group is not None:
+            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
         saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
+        if group is not None:
+            saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
     saddles.sort(
         key=lambda s: (
@@ -101,10 +114,16 @@ def find_saddles(
 
 
 def new_minima_beyond(
-    system: System, saddles: Sequence[Saddle], minima: Sequence[Minimum], lower: Array, upper: Array
+    system: System,
+    saddles: Sequence[Saddle],
+    minima: Sequence[Minimum],
+    lower: Array,
+    upper: Array,
+    symmetries: Any = None,
 ) -> list[Minimum]:
     """Minima within the box that a side of a saddle leads to and that are not in the list yet."""
     size = upper - lower
+    group = as_symmetry(symmetries, system, lower, upper)
     shift = 1e-4 * float(np.linalg.norm(size))
     starts = [s.point + sign * shift * s.direction for s in saddles if None in s.connects for sign in (1.0, -1.0)]
     if not starts:
@@ -115,7 +134,8 @@ def new_minima_beyond(
     new: list[Minimum] = []
     for root in roots[inside]:
         known = [m.point for m in (*minima, *new)]
-        if min(np.linalg.norm((root - p) / size) for p in known) > 10 * SAME:
+        images = [root if group is None else apply(group.align(root, p), root) for p in known]
+        if min(np.linalg.norm((image - p) / size) for image, p in zip(images, known, strict=True)) > 10 * SAME:
             minimum = as_minimum(system, root)
             if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
                 new.append(minimum)

@@ -11,6 +11,7 @@ import numpy as np
 from qpot._arrays import Array
 from qpot.costs import TransitionCosts
 from qpot.critical_points import Minimum, Saddle
+from qpot.field_opinion import FieldOpinion
 from qpot.methods import GeometricAction
 from qpot.solution import PathSolution, Status
 
@@ -32,6 +33,9 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
     }
     if prediction.prefactors is not None:
         arrays["prefactors"] = prediction.prefactors
+    opinion = prediction.costs.field
+    if opinion is not None:
+        arrays["field_values"], arrays["field_errors"] = opinion.values, opinion.errors
     about: dict[str, Any] = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -39,6 +43,7 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
         "margin": prediction.margin,
         "margin_error": prediction.margin_error,
         "population": prediction.population,
+        "field_reasons": [] if opinion is None else [[list(pair), text] for pair, text in opinion.reasons.items()],
         "minima": [_point_out(m, f"minimum{i}", arrays) for i, m in enumerate(prediction.minima)],
         "saddles": [
             {
@@ -85,6 +90,13 @@ def load_prediction(file: Any) -> Prediction:
             Saddle(**_point_in(item, stored), connects=tuple(item["connects"]), direction=stored[item["direction"]])
             for item in about["saddles"]
         )
+        opinion = None
+        if "field_values" in stored:
+            opinion = FieldOpinion(
+                values=stored["field_values"],
+                errors=stored["field_errors"],
+                reasons={(int(i), int(j)): text for (i, j), text in about["field_reasons"]},
+            )
         costs = TransitionCosts(
             values=stored["values"],
             errors=stored["errors"],
@@ -93,6 +105,7 @@ def load_prediction(file: Any) -> Prediction:
             minima=minima,
             saddles=saddles,
             parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
+            field=opinion,
         )
         return Prediction(
             selected=tuple(about["selected"]),

@@ -56,6 +56,7 @@ def refine_path(
     tolerance: float,
     max_iterations: int,
     max_elements: int,
+    most_iterations: int | None = None,
     spreads: Spreads = (None, None),
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> RefinedPath:
@@ -72,6 +73,8 @@ def refine_path(
         Relative error of the action that is asked for.
     max_iterations : int
         Newton iterations for one mesh.
+    most_iterations : int, optional
+        Newton iterations after which no other mesh is tried.
     spreads : pair of arrays (d, d) or None
         `spread` at the ends that are fixed points, for the cost of the finite time.
     """
@@ -87,7 +90,7 @@ def refine_path(
             start,
             quadrature=start.degree + 3,
             tolerance=rtol,
-            max_iterations=min(limit, max_iterations),
+            max_iterations=min(limit, max_iterations, most_iterations or limit),
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
         total += outcome.iterations
@@ -126,7 +129,7 @@ def refine_path(
         if result.status == UNSTABLE:
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
-        if hopeless == _HOPELESS:
+        if hopeless == _HOPELESS or (most_iterations is not None and total >= most_iterations):
             break
         path, coarse = checked.path, checked
     if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow

@@ -13,6 +13,7 @@ import pytest
 from sums_models import DIMENSION, SAMPLES, data, jax_sum, numpy_sum, points, torch_sum
 
 import qpot
+from qpot.parallel import process_executor
 
 BUILDERS: dict[str, Callable[..., qpot.FiniteSum]] = {"numpy": numpy_sum, "torch": torch_sum, "jax": jax_sum}
 
@@ -222,3 +223,20 @@ def test_a_large_covariance_is_not_formed() -> None:
     total = qpot.least_squares_sum(np.zeros((2, 5000)), np.zeros(2))
     with pytest.raises(ValueError, match="covariance_product"):
         total.covariance(np.zeros((1, 5000)))
+
+
+@pytest.mark.slow
+def test_processes_give_the_serial_run(model_sum: Any) -> None:
+    """Every process imports the library and builds its own functions: seconds each."""
+    system = qpot.System.from_finite_sum(model_sum)
+    options: dict[str, Any] = {
+        "learning_rate": 0.05,
+        "batch_size": 2,
+        "steps": 10,
+        "replicas": 2060,
+        "start": points(1),
+    }
+    serial = qpot.simulate_sgd(system, rng=1, **options)
+    with process_executor(2) as pool:
+        parallel = qpot.simulate_sgd(system, executor=pool, rng=1, **options)
+    assert np.array_equal(serial.points, parallel.points)
