@@ -236,7 +236,7 @@ for name in ("only across", "flat: same noise"):
 for low, high in duels["only across"].interval:
     assert low < 0.5 < high
 for low, high in duels["flat: same noise"].interval:
-    assert low > 0.5 and high < 0.75, "the flat minimum has its width in its favour, at every noise level, and no more"
+    assert 0.5 < low < high < 0.75, "the flat minimum has its width in its favour, at every noise level, and no more"
 
 # %% [markdown]
 # ### Skewed noise
@@ -254,7 +254,9 @@ d.predicted = [expit(difference / rate) for rate in d.rates]  # by symmetry the 
 design = np.stack([1 / np.array(d.rates), np.ones(len(d.rates))], axis=1) / sigma[:, None]
 slope_error = np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
 slope = np.linalg.lstsq(design, log_odds / sigma, rcond=None)[0][0]
-print(f"skewed noise: costs differ by {difference:.4f} (exact), 0 (covariance); from SGD {slope:.4f} +- {slope_error:.4f}")
+print(
+    f"skewed noise: costs differ by {difference:.4f} (exact), 0 (covariance); from SGD {slope:.4f} +- {slope_error:.4f}"
+)
 assert abs(slope - difference) < 3.5 * slope_error
 assert slope > 3.5 * slope_error, "not a tie"
 assert all(low < p < high for p, (low, high) in zip(d.predicted, d.interval, strict=True))
@@ -352,7 +354,9 @@ ball = {
 print(f"\n{'leaving':12}{'noise':22}{'cost':>8}{'predicted steps':>17}{'SGD':>10}{'interval':>20}")
 for domain, exits in {"a level set": level_set, "a ball": ball}.items():
     for name, e in exits.items():
-        print(f"{domain:12}{name:22}{e.cost:8.4f}{e.predicted:17,.0f}{e.mean:10,.0f}{e.interval[0]:11,.0f}{e.interval[1]:9,.0f}")
+        print(
+            f"{domain:12}{name:22}{e.cost:8.4f}{e.predicted:17,.0f}{e.mean:10,.0f}{e.interval[0]:11,.0f}{e.interval[1]:9,.0f}"
+        )
         slack = np.exp(0.5 * 0.0025 / e.cost)
         assert e.interval[0] / slack < e.predicted < e.interval[1] * slack, (domain, name)
 for name, a in shapes.items():
@@ -362,7 +366,8 @@ for name, a in shapes.items():
     if name != "isotropic":
         assert level_set[name].cost < level_set["isotropic"].cost, "the theorem"
         assert level_set[name].interval[1] < level_set["isotropic"].interval[0], "and SGD"
-assert abs(ball["isotropic"].cost - 2 / TRACE) < 1e-8 and abs(ball["like the Hessian"].cost - 4 / TRACE) < 1e-8
+assert abs(ball["isotropic"].cost - 2 / TRACE) < 1e-8
+assert abs(ball["like the Hessian"].cost - 4 / TRACE) < 1e-8
 assert ball["like the Hessian"].interval[0] > ball["isotropic"].interval[1], "out of a ball it is the other way round"
 
 # %% [markdown]
@@ -482,7 +487,12 @@ for (ax, bar), name, verdict, reason in zip(
     upper,
     ("noise along", "noise across", "other total", "only across"),
     ("TRUE", "FALSE", "FALSE", "TIE"),
-    ("as it has less along the exit", "as it has more along the exit", "as it has more in total", "they differ across only"),
+    (
+        "as it has less along the exit",
+        "as it has more along the exit",
+        "as it has more in total",
+        "they differ across only",
+    ),
     strict=True,
 ):
     draw_wells(ax, duels[name])
@@ -521,7 +531,7 @@ for (ax, bar), name, verdict, reason, noises in zip(
 
 parts[1].suptitle("All numbers", fontsize=20, weight="bold", x=0.2, ha="left")
 ax = parts[1].subplots()
-for name, d in duels.items():
+for d in duels.values():
     for share, interval, p in zip(d.share, d.interval, d.predicted, strict=True):
         low, middle, high = (q / (1 - q) for q in (interval[0], share, interval[1]))
         ax.errorbar(p / (1 - p), middle, yerr=[[middle - low], [high - middle]], fmt="o", color="black", capsize=4)
@@ -537,14 +547,15 @@ ax.plot([0.03, 150], [0.03, 150], color="0.6", zorder=0)
 key = rows[3].subplots()
 key.axis("off")
 handles = [
-    Line2D([], [], marker="o", linestyle="", markersize=20, color="0.5", label="strength of the gradient noise"),
+    Line2D([], [], marker="o", linestyle="", markersize=20, color="0.5", label="gradient noise"),
     Line2D([], [], color="black", linewidth=2, marker="X", markersize=12, markerfacecolor="white",
-           label="most probable way out, over the pass"),
-    Patch(color="0.5", label="share of time (or steps) of simulated SGD"),
+           label="way out, over the pass"),
+    Line2D([], [], color="0.5", marker=".", markersize=12, linestyle="", label="where SGD leaves"),
+    Patch(color="0.5", label="share of time (steps) of SGD"),
     Line2D([], [], color="black", linewidth=2.5, marker="|", markersize=14, label="its 99.9 % interval"),
     Line2D([], [], color="black", marker="v", linestyle="", markersize=12, label="predicted"),
 ]  # fmt: skip
-key.legend(handles=handles, loc="center", ncols=5, fontsize=16, frameon=False)
+key.legend(handles=handles, loc="center", ncols=6, fontsize=16, frameon=False)
 output = HERE / "output"
 output.mkdir(exist_ok=True)
 figure.savefig(output / "sharp_or_flat.png", dpi=90)

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
-from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, MAX_ITERATIONS, UNSTABLE, Minimization, minimize_action
+from qpot.solvers.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    minimize_action,
+)
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.feasible_path import feasible_path
 

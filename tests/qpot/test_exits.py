@@ -143,9 +143,7 @@ def test_the_unit_of_cost_does_not_change_the_work() -> None:
             count[0] += 1
             return x @ A
 
-        system = System.from_loss(
-            lambda x: np.einsum("ni,ij,nj->n", x, A, x) / 2, gradient, noise * A / 4, dimension=2
-        )
+        system = System.from_loss(lambda x: np.einsum("ni,ij,nj->n", x, A, x) / 2, gradient, noise * A / 4, dimension=2)
         cost = qpot.exit_cost(system, [0.0, 0.0], boundary=LossLevel(level=1.0)).cost
         calls.append(count[0])
         return cost
