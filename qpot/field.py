@@ -62,7 +62,8 @@ def quasipotential(
         For a source outside the grid, on its boundary or not attracting, a singular covariance, functions that are
         not finite on the grid, a grid too coarse for the source or too large for the memory.
     SolveError
-        LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on Ctrl-C, with what is finished in ``.partial``.
+        NOT_CONVERGED if neighbouring rays disagree; LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on
+        Ctrl-C, with what is finished in ``.partial``.
 
     Notes
     -----
@@ -184,6 +185,12 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
 
 def _checked(field: FieldSolution, targets: Array | None, throw: bool) -> FieldSolution:
     status, message = field.status, str(field.status)
+    if status is Status.NOT_CONVERGED:
+        message = (
+            f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
+            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
+            "or pass method=OrderedLineIntegral() for a first-order answer"
+        )
     if status is Status.CONVERGED and targets is not None:
         beyond = ~np.isfinite(field.at(targets))
         if beyond.any():

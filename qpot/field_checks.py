@@ -15,7 +15,7 @@ from qpot.grid import Grid
 _BYTES_PER_NODE = {1: 100, 2: 350, 3: 380}
 # Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
 _LINES = 64
-# Fourth differences above this part of the second ones around them are a kink, if these are not rounding.
+# Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.
 _KINK, _ROUNDING = 0.75, 1e-7
 
 
@@ -47,7 +47,8 @@ def check_memory(grid: Grid) -> None:
 def warn_of_kinks(samples: Array, grid: Grid) -> None:
     """Warn where drift or covariance, ``samples`` (*shape, m), are not smooth on the scale of the grid.
 
-    At a kink the fourth differences are as large as the second ones beside it, however fine the grid.
+    At a kink the fourth differences are as large as the second ones, however fine the grid; where the functions are
+    smooth they are smaller by the square of the spacing.
     """
     floor = _ROUNDING * float(np.abs(samples).max())
     for axis in range(grid.dimension):
@@ -56,8 +57,8 @@ def warn_of_kinks(samples: Array, grid: Grid) -> None:
         f = np.moveaxis(samples[tuple(index)], axis, 0)
         second = np.abs(f[2:] - 2.0 * f[1:-1] + f[:-2])
         fourth = np.abs(f[4:] - 4.0 * f[3:-1] + 6.0 * f[2:-2] - 4.0 * f[1:-3] + f[:-4])
-        around = np.maximum(np.maximum(second[:-2], second[2:]), second[1:-1])
-        kinks = (fourth > _KINK * around) & (around > floor)
+        largest = second.max(axis=0)
+        kinks = (fourth > _KINK * largest) & (largest > floor)
         if kinks.any():
             where = np.argwhere(kinks)[0]
             node = [int(w) * (part.step or 1) for w, part in zip(where[1:-1], _others(index, axis), strict=True)]

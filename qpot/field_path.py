@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 # A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
 _STEP_CELLS = 0.5
 _TURN = 0.2
-_MOST_STEPS = 6000
+_MOST_STEPS = 4000
 # V of the last point over V of the first: what is left is closed by a straight line.
 _REST = 1e-8
-# A walk this close to a saddle or attractor on its way, in cells, has come from there.
-_CAPTURE = 0.75
+# A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
+# there.
+_CAPTURE, _LEVEL = 0.75, 0.02
 # The way into a saddle is looked for on a sphere of this radius, in cells, at this many points.
 _SPHERE, _DIRECTIONS = 2.5, 400
 # Momenta below this fraction of the largest are a free descent.
@@ -133,7 +134,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
             return -1
         for i, passage in enumerate(passages):
             offset = x - passage.point
-            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= passage.level - 1e-9 * value:
+            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
                 walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
                 return i
         speed = float(np.linalg.norm(velocity))

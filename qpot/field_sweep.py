@@ -40,6 +40,8 @@ _SPAN, _AGREEMENT = 6, 0.03
 _RICHARDSON = 5.0
 # Unless a few outliers of the halved grid decide: then this quantile counts, and the roughness, with this factor.
 _TYPICAL, _ROUGH = 0.99, 3.0
+# Rays that disagree by more than this part of the level, or leave more than this part of the nodes open, are refused.
+_DISAGREE, _FILLED = 3e-2, 0.5
 
 
 @dataclass
@@ -50,16 +52,26 @@ class _Result:
     level: float
     interrupted: bool
     passages: tuple[Passage, ...] = ()
+    trusted: bool = True
 
 
 def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> FieldSolution:
     """Field by rays that carry Taylor polynomials."""
     radius = NEAR_CELLS if options.radius is None else options.radius
     result, source = _solve(run, points, radius)
+    result.trusted = result.interrupted or _trusted(run, result)
     error = float("nan")
     if options.estimate_error and not result.interrupted:
         error = _estimated_error(run, points, radius, result)
     return _solution(run, result, source.points if source.is_cycle else source.points[0], error, options)
+
+
+def _trusted(run: FieldRun, result: _Result) -> bool:
+    """Whether neighbouring rays agree, and have reached most of the nodes."""
+    settled = result.value <= result.level
+    filled = int(np.count_nonzero(settled & ~result.near))
+    rough = roughness(result.value, result.gradient, result.near, run.grid, result.level)
+    return rough <= _DISAGREE * result.level and filled <= _FILLED * int(np.count_nonzero(settled))
 
 
 def march_field(run: FieldRun, points: Array, options: OrderedLineIntegral) -> FieldSolution:
@@ -83,12 +95,15 @@ def _solution(run: FieldRun, result: _Result, source: Array, error: float, optio
     beyond = ~(result.value <= result.level)
     value = np.where(beyond, np.nan, result.value)
     gradient = np.where(beyond[:, None], np.nan, result.gradient)
+    status = Status.CONVERGED if result.trusted else Status.NOT_CONVERGED
+    if result.interrupted:
+        status = Status.INTERRUPTED
     return FieldSolution(
         values=value.reshape(grid.shape),
         gradient=gradient.reshape(*grid.shape, grid.dimension),
         grid=grid,
         source=source,
-        status=Status.INTERRUPTED if result.interrupted else Status.CONVERGED,
+        status=status,
         error=error,
         level=result.level,
         method=options,
@@ -261,7 +276,7 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     reference = fine.value.reshape(grid.shape)[keep].ravel()
     level = min(coarse.level, fine.level)
     known = (coarse.value <= coarse.level) & (reference <= level)
-    difference = np.abs(np.where(known, coarse.value - reference, 0.0))
+    difference = np.abs(np.subtract(coarse.value, reference, out=np.zeros_like(reference), where=known))
     both = known & coarse.near & fine_near
     if not both.any():
         return float("nan")
@@ -269,9 +284,12 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     # one bad ray on the coarse grid says nothing about the fine one, which then is smooth all the same
     typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
     error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
-    # what was filled in is of first order on both grids
-    filled = known & ~(coarse.near & fine_near)
-    return max(error, float(difference[filled & ~fine_near].max(initial=0.0)))
+    # what was filled in is of first order: it shows in the difference, or in a misfit with the nodes around
+    settled = fine.value <= fine.level
+    if (settled & ~fine.near).any():
+        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level)
+        error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
+    return error
 
 
 def roughness(

@@ -100,8 +100,10 @@ def test_limit_cycle_of_a_published_example() -> None:
     error = np.abs(field.values.ravel() - mu * (r2 - 1) ** 2 / 2)
     rays = field.exact_order.ravel() & np.isfinite(error)
     assert rays.mean() > 0.6
-    assert error[rays].max() < 1e-3 * field.level
-    np.testing.assert_allclose(field.at([(4, 5), (5.5, 5), (4, 6.5)]), [0.1, 0.15625, 0.15625], atol=2e-4)
+    assert error[rays].max() < 2e-5
+    np.testing.assert_allclose(field.at([(5.5, 5), (4, 6.5)]), [0.15625, 0.15625], atol=1e-6)
+    # the centre is a single node that rays wind about: filled in
+    assert field.at((4, 5))[0] == pytest.approx(0.1, abs=5e-4)
 
 
 def test_circle() -> None:
@@ -141,14 +143,36 @@ def test_strong_constant_anisotropy() -> None:
     assert np.abs(field.values - exact)[known].max() < 1e-4 * exact[known].max()
 
 
-@pytest.mark.parametrize("where", [0.2, -0.31])
+@pytest.mark.parametrize("ratio", [1e4, 1e6])
+def test_strong_anisotropy_that_turns_is_refused(ratio: float) -> None:
+    problem = rotating_anisotropy(ratio)
+    grid = qpot.Grid(problem.lower, problem.upper, 129)
+    with pytest.raises((qpot.SolveError, ValueError), match=r"disagree|too coarse"):
+        qpot.quasipotential(problem.system, problem.source, grid, method=FAST)
+
+
+def test_a_jump_of_the_covariance_is_told_and_refused() -> None:
+    def covariance(x: np.ndarray) -> np.ndarray:
+        right = x[:, 0] > 0
+        return np.stack([1 + 0.5 * right, 0 * right, 0 * right, 1 - 0.5 * right], axis=1).reshape(-1, 2, 2)
+
+    system = qpot.System(
+        drift=lambda x: np.stack([x[:, 0] - x[:, 0] ** 3, -x[:, 1]], axis=1), covariance=covariance, dimension=2
+    )
+    grid = qpot.Grid((-1.6, -1), (1.6, 1), 65)
+    with pytest.warns(UserWarning, match="kink"), pytest.raises(qpot.SolveError, match="disagree") as caught:
+        qpot.quasipotential(system, (1, 0), grid, method=FAST)
+    assert caught.value.status is qpot.Status.NOT_CONVERGED
+
+
+@pytest.mark.parametrize("where", [0.2, 0.431])
 def test_kinks_are_told(where: float) -> None:
     def drift(x: np.ndarray) -> np.ndarray:
         return np.stack([-x[:, 0] - 2 * np.maximum(x[:, 0] - where, 0), -x[:, 1]], axis=1)
 
     system = qpot.System(drift=drift, covariance=1.0, dimension=2)
     with pytest.warns(UserWarning, match="kink"):
-        qpot.quasipotential(system, (0, 0), qpot.Grid((-1, -1), (1, 1.1), 65), method=FAST)
+        qpot.quasipotential(system, (0, 0), qpot.Grid((-1, -1), (1, 1.1), 129), method=FAST)
 
 
 def test_smooth_functions_bring_no_warning() -> None:
@@ -156,7 +180,7 @@ def test_smooth_functions_bring_no_warning() -> None:
         warnings.simplefilter("error")
         for problem in (linear(), rotating_anisotropy()):
             qpot.quasipotential(
-                problem.system, problem.source, qpot.Grid(problem.lower, problem.upper, 33), method=FAST
+                problem.system, problem.source, qpot.Grid(problem.lower, problem.upper, 65), method=FAST
             )
 
 
