@@ -16,7 +16,8 @@ _BYTES_PER_NODE = {1: 100, 2: 350, 3: 380}
 # Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
 _LINES = 64
 # Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.
-_KINK, _ROUNDING = 0.75, 1e-7
+# Second differences below this part of the largest on their line are not looked at.
+_KINK, _ROUNDING, _LARGE = 0.75, 1e-7, 0.2
 
 
 def check_regular(a: Array, x: Array) -> None:
