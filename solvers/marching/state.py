@@ -34,7 +34,7 @@ PHASE = {2: 0.8, 3: 1.2}
 # The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
 OVERRUN = 3.0
 # New rays are aimed at nodes up to this far above the exit level, in the same measure: values from afar err.
-AIM = {2: 0.3, 3: 0.0}
+AIM = {2: 0.0, 3: 0.0}
 # Arrays that are full grow by this many halves.
 _MORE = 3
 
