@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, as_points, format_point
-from qpot.field_checks import check_memory, check_regular, warn_of_kinks
+from qpot.field_checks import check_memory, check_regular, kink_in
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
 from qpot.field_solution import FieldSolution
 from qpot.field_source import as_source_points, attracting_equilibrium, refined_equilibrium
@@ -102,7 +103,11 @@ def quasipotential(
     else:
         with reporting(progress, "quasipotential") as report:
             samples, constant = sampled(system, grid)
-            warn_of_kinks(samples, grid)
+            kink = kink_in(samples, grid)
+            if kink and getattr(options, "kinks", "warn") == "refuse":
+                raise ValueError(kink)
+            if kink:
+                warnings.warn(kink, UserWarning, stacklevel=2)
             highest = getattr(options, "highest", None)
             run = FieldRun(
                 system=system,
@@ -162,9 +167,9 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
         source,
         unrolled[within],
     )
-    images = np.full((2, unrolled.size), np.inf)
-    images[0, within], images[1, within] = V, slope
-    images = images.reshape(2, turns.size, nodes.size)
+    table = np.full((2, unrolled.size), np.inf)
+    table[0, within], table[1, within] = V, slope
+    images = table.reshape(2, turns.size, nodes.size)
     cheaper = np.argmin(images[0], axis=0)[None]
     values = np.take_along_axis(images[0], cheaper, axis=0)[0]
     gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]

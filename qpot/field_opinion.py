@@ -106,7 +106,7 @@ def with_field_opinion(
     >>> case = qpot.gallery.double_well()
     >>> costs = qpot.transition_costs(case.system, qpot.find_minima(case.system, case.bounds))
     >>> checked = qpot.with_field_opinion(case.system, costs)
-    >>> checked.field.values.round(8), checked.disagreements
+    >>> checked.field.values.round(3), checked.disagreements
     (array([[0. , 0.5],
            [0.5, 0. ]]), ())
     """
@@ -264,5 +264,5 @@ def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
     lower, upper = centre - half, centre + half
     if task.box is not None:
         lower, upper = np.maximum(lower, task.box[0]), np.minimum(upper, task.box[1])
-    method = CharacteristicJets(estimate_error=False, highest=task.highest)
+    method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
     return quasipotential(task.system, task.source, Grid(lower, upper, (nodes,) * len(lower)), method=method)

@@ -192,7 +192,7 @@ def _slice(field: Field, axes: tuple[int, int], at: Any) -> tuple[int, int, Arra
 def _fixed(field: Field, at: Any) -> Array:
     if at is not None:
         return as_point(at, dimension=field.grid.dimension, name="at")
-    return np.atleast_2d(_first(field).source)[0]
+    return np.asarray(np.atleast_2d(_first(field).source)[0], dtype=np.float64)
 
 
 def _first(field: Field) -> FieldSolution:
