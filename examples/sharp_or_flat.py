@@ -236,7 +236,7 @@ for name in ("only across", "flat: same noise"):
 for low, high in duels["only across"].interval:
     assert low < 0.5 < high
 for low, high in duels["flat: same noise"].interval:
-    assert low > 0.5 and high < 0.75, "the flat minimum has its width in its favour, at every noise level, and no more"
+    assert 0.5 < low < high < 0.75, "the flat minimum has its width in its favour, at every noise level, and no more"
 
 # %% [markdown]
 # ### Skewed noise
@@ -366,7 +366,8 @@ for name, a in shapes.items():
     if name != "isotropic":
         assert level_set[name].cost < level_set["isotropic"].cost, "the theorem"
         assert level_set[name].interval[1] < level_set["isotropic"].interval[0], "and SGD"
-assert abs(ball["isotropic"].cost - 2 / TRACE) < 1e-8 and abs(ball["like the Hessian"].cost - 4 / TRACE) < 1e-8
+assert abs(ball["isotropic"].cost - 2 / TRACE) < 1e-8
+assert abs(ball["like the Hessian"].cost - 4 / TRACE) < 1e-8
 assert ball["like the Hessian"].interval[0] > ball["isotropic"].interval[1], "out of a ball it is the other way round"
 
 # %% [markdown]
@@ -530,7 +531,7 @@ for (ax, bar), name, verdict, reason, noises in zip(
 
 parts[1].suptitle("All numbers", fontsize=20, weight="bold", x=0.2, ha="left")
 ax = parts[1].subplots()
-for name, d in duels.items():
+for d in duels.values():
     for share, interval, p in zip(d.share, d.interval, d.predicted, strict=True):
         low, middle, high = (q / (1 - q) for q in (interval[0], share, interval[1]))
         ax.errorbar(p / (1 - p), middle, yerr=[[middle - low], [high - middle]], fmt="o", color="black", capsize=4)
@@ -546,14 +547,15 @@ ax.plot([0.03, 150], [0.03, 150], color="0.6", zorder=0)
 key = rows[3].subplots()
 key.axis("off")
 handles = [
-    Line2D([], [], marker="o", linestyle="", markersize=20, color="0.5", label="strength of the gradient noise"),
+    Line2D([], [], marker="o", linestyle="", markersize=20, color="0.5", label="gradient noise"),
     Line2D([], [], color="black", linewidth=2, marker="X", markersize=12, markerfacecolor="white",
-           label="most probable way out, over the pass"),
-    Patch(color="0.5", label="share of time (or steps) of simulated SGD"),
+           label="way out, over the pass"),
+    Line2D([], [], color="0.5", marker=".", markersize=12, linestyle="", label="where SGD leaves"),
+    Patch(color="0.5", label="share of time (steps) of SGD"),
     Line2D([], [], color="black", linewidth=2.5, marker="|", markersize=14, label="its 99.9 % interval"),
     Line2D([], [], color="black", marker="v", linestyle="", markersize=12, label="predicted"),
 ]  # fmt: skip
-key.legend(handles=handles, loc="center", ncols=5, fontsize=16, frameon=False)
+key.legend(handles=handles, loc="center", ncols=6, fontsize=16, frameon=False)
 output = HERE / "output"
 output.mkdir(exist_ok=True)
 figure.savefig(output / "sharp_or_flat.png", dpi=90)

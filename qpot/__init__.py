@@ -25,7 +25,7 @@ from qpot.finite_sums import (
     quadratic_sum,
     sinusoid_sum,
 )
-from qpot.flat_directions import FlatDirections, flat_directions
+from qpot.flatness import FlatDirections, flat_directions
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.gaussianity import Gaussianity, check_gaussianity

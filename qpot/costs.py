@@ -17,7 +17,7 @@ from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
 from qpot.field_opinion import FieldOpinion, disagreements
-from qpot.flat_directions import refuse_flat
+from qpot.flatness import refuse_flat
 from qpot.joined_paths import joined
 from qpot.large_scale import chosen_method
 from qpot.leg_methods import down, up

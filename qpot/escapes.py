@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,14 @@ from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
 from qpot._arrays import Array, as_count, as_float_array, format_point
-from qpot.basins import attracting_neighbourhoods, basin_of
+from qpot.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
 from qpot.progress import ProgressLike
 from qpot.runs import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+from qpot.solution import SolveError, Status
 from qpot.system import System
+
+# Latest positions kept for the exit points, and how many relaxation times they cover.
+_TRACE, _TRACED = 256, 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +46,8 @@ class ExitTimes:
     minima : ``(k, d)`` or None
         The minima that ``home`` and ``destination`` count.
     exit_points : ``(replicas, d)`` or None
-        Where each replica crossed from its home basin into another one; NaN for those still out.
+        Where each replica crossed from its home basin into another one; NaN for one that is still out, or whose last
+        crossing lies further back than its latest positions.
     system : System or None
     """
 
@@ -141,6 +146,7 @@ def exit_times(
     momentum: float = 0.0,
     sampling: str | None = None,
     radius: float | Array | None = None,
+    exit_points: bool = False,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
@@ -167,6 +173,9 @@ def exit_times(
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball that the flow provably (on samples) stays near: see
         `qpot.basins.attracting_neighbourhoods`.
+    exit_points : bool
+        Also find where each replica crossed the boundary of its basin, for `qpot.compare`: by the flow from its latest
+        positions.
     rng, executor, progress
         As in `simulate_sgd`.
 
@@ -217,6 +226,8 @@ def exit_times(
             f"start {format_point(setting.start[row])} is within radius={radii[others[column]]:.3g} of "
             f"minima[{others[column]}], which it is to travel to; pass a smaller radius"
         )
+    slowest = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    stride = max(1, int(np.ceil(_TRACED / (_TRACE * setting.time_step * slowest))))
     outcome = run_setting(
         setting,
         steps=limit,
@@ -227,6 +238,8 @@ def exit_times(
         description="exit_times",
         targets=near.points[others],
         radii=radii[others],
+        trace=_TRACE if exit_points else 0,
+        stride=stride,
     )
     hit = outcome.exit_step >= 0
     result = ExitTimes(
@@ -243,7 +256,38 @@ def exit_times(
         system=system,
     )
     raise_unless_finished(outcome, setting, result)
-    return result
+    if not exit_points:
+        return result
+    assert outcome.trace is not None  # asked for above
+    try:
+        return replace(result, exit_points=_crossings(system, outcome.trace, result, near, stride))
+    except KeyboardInterrupt:
+        message = "interrupted while the exit points were told; the exit times are in .partial"
+        raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
+
+
+def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourhoods, stride: int) -> Array:
+    """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
+    R, K, d = trace.shape
+    points = np.full((R, d), np.nan)
+    # position n, after step n stride, is at n % K; the first one traced is n = 1
+    last = times.steps // stride
+    first = np.maximum(last - K + 1, 1)
+    rows = np.flatnonzero(times.exited & (last > first))
+    low, high = first[rows], last[rows]
+
+    def at_home(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(basin_of(system, trace[rows, n % K], near.points, neighbourhoods=near) == times.home)
+
+    if rows.size:
+        bracketed = at_home(low) & ~at_home(high)
+        rows, low, high = rows[bracketed], low[bracketed], high[bracketed]
+    while rows.size and (high - low > 1).any():
+        middle = (low + high) // 2
+        inside = at_home(middle)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    points[rows] = 0.5 * (trace[rows, low % K] + trace[rows, high % K])
+    return points
 
 
 def radii_of(radius: float | Array, k: int) -> Array:

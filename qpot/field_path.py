@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 # A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
 _STEP_CELLS = 0.5
-_TURN = 0.1
-_MOST_STEPS = 6000
+_TURN = 0.2
+_MOST_STEPS = 4000
 # V of the last point over V of the first: what is left is closed by a straight line.
 _REST = 1e-8
-# A walk this close to a saddle or attractor on its way, in cells, has come from there.
-_CAPTURE = 0.75
+# A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
+# there.
+_CAPTURE, _LEVEL = 0.75, 0.02
 # The way into a saddle is looked for on a sphere of this radius, in cells, at this many points.
 _SPHERE, _DIRECTIONS = 2.5, 400
 # Momenta below this fraction of the largest are a free descent.
@@ -55,6 +56,8 @@ def walk_back(field: FieldSolution, point: Array) -> PathSolution:
     """
     value = float(field.at(point[None])[0])
     walk = _Walk(field, point)
+    if field.grid.dimension == 1:
+        return _solution(_along_the_line(field, point), Status.CONVERGED, value)
     if not np.isfinite(value):
         return _solution(walk, Status.LEFT_DOMAIN, value)
     walk.momenta[0] = field.gradient_at(point[None])[0]
@@ -80,6 +83,39 @@ def walk_back(field: FieldSolution, point: Array) -> PathSolution:
     return _solution(walk, status, value)
 
 
+def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
+    """In one dimension the path is the interval, on a circle the cheaper of two; climbs cost -2 b / a, descents 0."""
+    source = float(field.source[0])
+    period = float(field.grid.upper[0] - field.grid.lower[0])
+    turns = (-period, 0.0, period) if field.grid.periodic[0] else (0.0,)
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    best: _Walk | None = None
+    for end in (float(point[0]) + turn for turn in turns):
+        if abs(end - source) > period:
+            continue
+        walk = _Walk(field, point)
+        knots = np.linspace(end, source, max(2, int(np.ceil(abs(end - source) / field.grid.spacing[0])) * 4 + 1))
+        half = 0.5 * np.diff(knots)
+        x = field.grid.wrap((0.5 * (knots[1:] + knots[:-1])[:, None] + half[:, None] * nodes).reshape(-1, 1))
+        b, a = field.system.drift(x)[:, 0], field.system.covariance(x)[:, 0, 0]
+        forward = np.sign(end - source)
+        slopes = np.maximum(0.0, -2.0 * b / a * forward).reshape(half.size, nodes.size)
+        for k in range(half.size):
+            there = field.grid.wrap(np.array([[knots[k + 1]]]))
+            momentum = max(
+                0.0, float(-2.0 * (field.system.drift(there) / field.system.covariance(there)[0])[0, 0]) * forward
+            )
+            pace = float(np.abs(b[k * nodes.size : (k + 1) * nodes.size]).mean())
+            walk.add(
+                there[0], np.array([momentum * forward]), 2.0 * abs(half[k]) / max(pace, 1e-12),
+                abs(half[k]) * float(slopes[k] @ weights),
+            )  # fmt: skip
+        if best is None or walk.action < best.action:
+            best = walk
+    assert best is not None
+    return best
+
+
 def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
     """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither."""
     field = walk.field
@@ -98,7 +134,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
             return -1
         for i, passage in enumerate(passages):
             offset = x - passage.point
-            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= passage.level - 1e-9 * value:
+            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
                 walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
                 return i
         speed = float(np.linalg.norm(velocity))
@@ -136,6 +172,11 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
     field = walk.field
     d = saddle.point.size
     radius = _SPHERE * float(np.min(field.grid.spacing))
+    # the walk came down on one side of the ridge; the way in lies on the other
+    rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
+    across = np.real(left[:, int(np.argmax(rates.real))])
+    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(d)
+    side = float(np.sign(across @ came)) if abs(across @ came) > 1e-6 * np.linalg.norm(across) * radius else 0.0
 
     def total(directions: Array) -> Array:
         x = saddle.point + radius * directions
@@ -143,7 +184,7 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
         V = np.full(len(x), np.inf)
         V[inside] = field.at(x[inside])
         # nothing above the saddle leads into it
-        V[~(saddle.level > V)] = np.inf
+        V[~(saddle.level > V) | (side * (directions @ across) > 0.0)] = np.inf
         return V + _segment_action(field.system, x, saddle.point)
 
     directions = _sphere(d)

@@ -18,6 +18,7 @@ from qpot.plots_chain import (
     plot_training_time,
     state_colours,
 )
+from qpot.plots_field import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.prediction import Prediction
 from qpot.solution import PathSolution
 from qpot.system import System
@@ -27,6 +28,9 @@ __all__ = [
     "plot_critical_points",
     "plot_cycles",
     "plot_disconnectivity",
+    "plot_field",
+    "plot_field_beside_loss",
+    "plot_field_surface",
     "plot_landscapes",
     "plot_loss",
     "plot_noise",

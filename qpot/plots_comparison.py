@@ -56,7 +56,7 @@ def plot_comparison(
 
 def plot_escape_times(comparison: Comparison, *, ax: Any) -> Any:
     """Mean escape times against 1 / epsilon: measured, fitted, predicted."""
-    colours = state_colours(len(comparison.prediction.minima))
+    colours, known = state_colours(len(comparison.prediction.minima)), True
     for law in comparison.arrhenius:
         colour, x, scale = colours[law.home], law.inverse_epsilon, np.log(10.0)
         ax.errorbar(
@@ -70,6 +70,7 @@ def plot_escape_times(comparison: Comparison, *, ax: Any) -> Any:
         )
         shift = 0.0
         if not np.isfinite(law.predicted_intercept):
+            known = False
             shift = float(np.mean(law.log_times - law.predicted_log_times))
         ax.plot(x, (law.predicted_log_times + shift) / scale, "--", color=colour, linewidth=1.8)
         ax.plot(x, (law.intercept + law.slope * x) / scale, "-", color=colour, linewidth=1.0, alpha=0.8)
@@ -79,8 +80,10 @@ def plot_escape_times(comparison: Comparison, *, ax: Any) -> Any:
     if not comparison.arrhenius:
         return _empty(ax, "no escape times given")
     ax.plot([], [], "-", color="grey", label="fit")
-    ax.plot([], [], "--", color="grey", label="predicted")
-    ax.legend(fontsize=8.5, frameon=False)
+    ax.plot([], [], "--", color="grey", label="predicted" if known else "predicted slope (prefactor not known)")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
+    ax.legend(fontsize=8.5, frameon=False, loc="upper left")
     return ax
 
 
@@ -169,16 +172,18 @@ def plot_exit_points(comparison: Comparison, *, axes: tuple[int, int] = (0, 1), 
         ax.set_ylabel(f"$x_{j + 1}$")
         if bounds is None:
             cloud = np.concatenate([minima, saddles, *(c.points for c in checks)])
-            margin = 0.25 * np.maximum(np.ptp(cloud, axis=0), 1e-3 + 0.3 * np.ptp(cloud, axis=0).max())
+            margin = 0.15 * np.ptp(cloud, axis=0) + 0.2 * np.ptp(cloud, axis=0).max()
             bounds = np.stack([cloud.min(axis=0) - margin, cloud.max(axis=0) + margin], axis=1)
         lower, upper = as_bounds(bounds, dimension=minima.shape[1])
         if system is not None and minima.shape[1] == 2:
             plot_loss(system, bounds, axes=axes, resolution=101, ax=ax)
+        named: set[int] = set()
         for c in sorted(checks, key=lambda c: -c.epsilon):
             ax.plot(
                 c.points[:, i], c.points[:, j], ".", color=colours[c.home], markersize=4, markeredgewidth=0.0,
-                label=f"from {c.home}, epsilon {c.epsilon:.3g}", alpha=0.9, zorder=4,
+                label=f"exits from {c.home}" if c.home not in named else None, alpha=0.9, zorder=4,
             )  # fmt: skip
+            named.add(c.home)
         for n, point in enumerate(minima):
             ax.plot(*point[[i, j]], "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
             ax.annotate(str(n), point[[i, j]], color="white", weight="bold", ha="center", va="center", zorder=7)

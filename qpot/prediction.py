@@ -17,7 +17,7 @@ from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.field_opinion import with_field_opinion
-from qpot.flat_directions import refuse_flat
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text

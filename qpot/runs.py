@@ -133,6 +133,8 @@ def run_setting(
     description: str,
     targets: Array | None = None,
     radii: Array | None = None,
+    trace: int = 0,
+    stride: int = 1,
 ) -> Outcome:
     """Run a checked simulation."""
     return run_replicas(
@@ -149,6 +151,8 @@ def run_setting(
         sampling=setting.sampling,
         targets=targets,
         radii=radii,
+        trace=trace,
+        stride=stride,
     )
 
 

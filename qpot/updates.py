@@ -38,7 +38,10 @@ class Update(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """State of the replicas of one block; ``order`` and ``cursor`` belong to sampling without replacement."""
+    """State of the replicas of one block.
+
+    ``order`` and ``cursor`` belong to sampling without replacement, ``trace`` ``(R, K, d)`` holds the latest positions.
+    """
 
     x: Array
     velocity: Array
@@ -46,6 +49,7 @@ class Block:
     cursor: Integers
     exit_step: Integers
     exit_target: Integers
+    trace: Array
     rng: np.random.Generator
 
 
@@ -59,6 +63,7 @@ class Job:
     record_at: Integers
     targets: Array
     squared_radii: Array
+    stride: int = 1
 
     @property
     def rates(self) -> Array:
@@ -116,6 +121,8 @@ class CompiledSum:
             job.first_step,
             block.exit_step,
             block.exit_target,
+            block.trace,
+            job.stride,
         )
         return int(step), int(replica)
 
@@ -146,6 +153,8 @@ class VectorisedSteps:
                 job.first_step,
                 block.exit_step,
                 block.exit_target,
+                block.trace,
+                job.stride,
             )
 
 

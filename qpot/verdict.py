@@ -152,6 +152,7 @@ def compare(
     -----
     Simulations with epoch reshuffling or a schedule of learning rates are outside the theory of quasi-potentials
     (the noise cancels within an epoch; there is no single epsilon). They are named as such instead of judged.
+    docs/verdict.md has the formulas.
 
     Examples
     --------

@@ -171,16 +171,17 @@ def vectorised_excursions(
     region: Region,
     paths: Excursions,
 ) -> int:
-    """`sgd_excursions` for any ``increment(x, rate, rng, None)``, all clones at once."""
-    capacity, used = paths.heights.shape[1], 0
+    """`sgd_excursions` for any ``increment(x, rate, rng, None)``, all clones at once, at most ``budget`` steps each."""
+    capacity, used, calls = paths.heights.shape[1], 0, 0
     best = paths.scores if capacity else np.empty(0)
     active = rows[paths.outcome[rows] == RUNNING]
-    while active.size and used < budget:
+    while active.size and calls < budget:
         velocity = momentum * paths.velocity[active] + increment(paths.x[active], rate, rng, None)
         x = paths.x[active] + velocity
         paths.x[active], paths.velocity[active] = x, velocity
         paths.elapsed[active] += 1
         used += active.size
+        calls += 1
         offset = x - region.centre
         form = np.einsum("ni,ij,nj->n", offset, region.metric, offset)
         outcome = np.full(active.size, RUNNING)

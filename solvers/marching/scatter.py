@@ -107,7 +107,8 @@ def scatter(
 ):
     """Write the polynomial of head ``y`` onto the nodes within ``far``.
 
-    ``work`` and ``scratch`` are work space. Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
+    ``work`` and ``scratch`` are work space. Returns the numbers of nodes newly near, of near nodes lost to lower
+    sheets, and of near nodes.
     """
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]

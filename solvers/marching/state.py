@@ -29,9 +29,14 @@ FAR_RATIO = 1.5
 STRIDE_RATIO = 0.75
 # Longest step times fastest rate, per square root of the radius over half the box: the error per e-folding then
 # falls as the square of the radius and the error of V near the source, itself O(radius^2), as its fourth power.
-PHASE = 0.8
+# A ray costs more in 3-D and the aim there is speed.
+PHASE = {2: 0.8, 3: 1.2}
 # The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
 OVERRUN = 3.0
+# New rays are aimed at nodes up to this far above the exit level, in the same measure: values from afar err.
+AIM = {2: 0.0, 3: 0.0}
+# Arrays that are full grow by this many halves.
+_MORE = 3
 
 
 @dataclass
@@ -56,6 +61,7 @@ class SweepState:
     stride: float
     phase: float
     overrun: float
+    aim: float
     value: Array
     distance: NDArray[np.float32]
     owner: NDArray[np.int32]
@@ -130,8 +136,9 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
         near=near,
         far=FAR_RATIO * near,
         stride=STRIDE_RATIO * near,
-        phase=PHASE * float(np.sqrt(near / half_box)),
+        phase=PHASE[d] * float(np.sqrt(near / half_box)),
         overrun=OVERRUN * near / half_box,
+        aim=AIM[d] * near / half_box,
         value=np.full(nodes, np.inf),
         distance=np.full(nodes, np.inf, np.float32),
         owner=np.full(nodes, -1, np.int32),
@@ -147,17 +154,18 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
 
 
 def _grow_records(state: SweepState) -> None:
-    more = state.records.shape[0]
-    state.records = np.concatenate([state.records, np.zeros_like(state.records)])
-    state.parents = np.concatenate([state.parents, np.full(more, -1, np.int32)])
-    state.idle = np.concatenate([state.idle, np.zeros(more)])
-    state.wake = np.concatenate([state.wake, np.zeros(more)])
-    state.width = np.concatenate([state.width, np.ones(more)])
+    # resized in place: a copy beside the old array would be the peak of the memory
+    rows = _MORE * state.records.shape[0] // 2
+    state.records.resize((rows, state.records.shape[1]), refcheck=False)
+    state.parents.resize(rows, refcheck=False)
+    for name in ("idle", "wake", "width"):
+        getattr(state, name).resize(rows, refcheck=False)
 
 
 def _grow_heap(state: SweepState) -> None:
-    state.keys = np.concatenate([state.keys, np.zeros_like(state.keys)])
-    state.items = np.concatenate([state.items, np.zeros_like(state.items)])
+    size = _MORE * state.keys.size // 2
+    state.keys.resize(size, refcheck=False)
+    state.items.resize(size, refcheck=False)
 
 
 def add_records(state: SweepState, records: Array, parents: Array, cores: Array) -> int:
@@ -169,6 +177,7 @@ def add_records(state: SweepState, records: Array, parents: Array, cores: Array)
     state.records[first:last] = records
     state.parents[first:last] = parents
     state.idle[first:last] = cores
+    state.width[first:last] = 1.0
     state.counts[RECORDS] = last
     return first
 
@@ -205,7 +214,7 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
     """Run the sweep for at most ``max_steps`` labels; True when it is finished."""
     while True:
         status = sweep(
-            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun,
+            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun, state.aim,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
             state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps,
             make_workspace(state.dimension), make_scratch(state.dimension), state.medium[7],

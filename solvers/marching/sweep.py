@@ -95,6 +95,7 @@ def sweep(
     phase,
     stop,
     overrun,
+    aim,
     value,
     distance,
     owner,
@@ -116,7 +117,8 @@ def sweep(
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
 
     ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
-    step times the fastest rate. The caller grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
+    step times the fastest rate; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
+    grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
     """
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
@@ -142,7 +144,7 @@ def sweep(
         # a little further than the exit: the last nodes below it need rays on their far side
         if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
-        launch_to = exits[0]
+        launch_to = exits[0] + aim * abs(exits[0])
         key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
         counts[STEPS] += 1
         if item < 0:

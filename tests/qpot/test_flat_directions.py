@@ -82,7 +82,8 @@ def test_weight_decay_is_a_way_out() -> None:
         1.0,
         dimension=2,
     )
-    assert qpot.predict(system, [(-2, 2), (-1, 1)], starts=8, progress=None).costs.values[0, 1] == pytest.approx(0.5)
+    prediction = qpot.predict(system, [(-2, 2), (-1, 1)], starts=8, second_opinion=False, progress=None)
+    assert prediction.costs.values[0, 1] == pytest.approx(0.5)
 
 
 def test_parameters_are_named_by_their_layout() -> None:

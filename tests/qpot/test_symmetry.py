@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qpot
+from qpot.field_opinion import disagreements
 from qpot.symmetry import apply, distinct_modulo
 
 
@@ -123,8 +124,8 @@ def four_wells(depth: float = 0.3) -> tuple[qpot.System, list[tuple[float, float
 
 def test_predictions_on_classes_are_those_on_all_minima() -> None:
     system, bounds = four_wells()
-    every = qpot.predict(system, bounds, progress=None)
-    classes = qpot.predict(system, bounds, symmetries=FLIP, progress=None)
+    every = qpot.predict(system, bounds, second_opinion=False, progress=None)
+    classes = qpot.predict(system, bounds, symmetries=FLIP, second_opinion=False, progress=None)
     assert (len(every.minima), len(classes.minima)) == (4, 2)
     assert 2 * len(classes.saddles) == len(every.saddles) == 4
     kind = [int(abs(m.point[1]) > abs(m.point[0])) for m in every.minima]
@@ -148,6 +149,16 @@ def test_predictions_on_classes_are_those_on_all_minima() -> None:
     known = every.prefactors[every.prefactors > 0]
     for value in classes.prefactors[classes.prefactors > 0]:
         assert np.isclose(known, value, rtol=1e-3).any()
+
+
+@pytest.mark.slow
+def test_fields_agree_with_the_costs_between_classes() -> None:
+    system, bounds = four_wells()
+    costs = qpot.predict(system, bounds, symmetries=FLIP, progress=None).costs
+    assert costs.field is not None
+    assert costs.field.known[0, 1]
+    assert costs.field.known[1, 0]
+    assert disagreements(costs) == ()
 
 
 def test_a_network_has_its_minima_modulo_units() -> None:
