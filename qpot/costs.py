@@ -168,7 +168,7 @@ def transition_costs(
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
     refuse_flat(system, minima)
-    chosen = chosen_method(system, method)
+    chosen = chosen_method(system, method, points)
     check_executor(executor)
     check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:

@@ -8,10 +8,12 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.infinite_costs import infinite_leg, interpolating_minimum
 from qpot.large_flow import initial_curves, stiff_part
 from qpot.large_rates import CHUNK, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.product_covariance import differenced_gradient
+from qpot.sgd import FiniteSum
 from qpot.solution import PathSolution, Status
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
@@ -19,6 +21,7 @@ from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
 from qpot.solvers.newton_krylov import CONVERGED
 from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner
+from qpot.sum_products import finite_sum_products
 from qpot.system import System
 
 # Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
@@ -33,17 +36,24 @@ _RANK_TOLERANCE = 1e-13
 
 
 def chosen_method(
-    system: System, method: GeometricAction | LargeScaleAction | None
+    system: System, method: GeometricAction | LargeScaleAction | None, points: Array
 ) -> GeometricAction | LargeScaleAction:
-    """The method that was asked for, or the one for the system's size and noise."""
+    """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
     if method is None:
-        return LargeScaleAction() if system.dimension > AUTOMATIC and products_suffice(system) else GeometricAction()
+        many = system.dimension > AUTOMATIC and products_suffice(system, points)
+        return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, (GeometricAction, LargeScaleAction)):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     return method
 
 
-def products_suffice(system: System) -> bool:
+def sampled(system: System) -> FiniteSum | None:
+    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
+    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
+    return system.finite_sum if own else None
+
+
+def products_suffice(system: System, points: Array) -> bool:
     """Whether products are enough: noise in every direction, and its dependence on x known by products."""
     if system.exact_noise is not None:
         return False
@@ -52,7 +62,10 @@ def products_suffice(system: System) -> bool:
         return structured.constant or structured.gradient is not None
     a = system.constant_covariance
     if a is None:
-        return False
+        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
+            return False
+        values = np.linalg.eigvalsh(system.covariance(points))
+        return bool((values[:, 0] > _RANK_TOLERANCE * values[:, -1]).all())
     diagonal = np.diagonal(a)
     values = diagonal if np.count_nonzero(a) == np.count_nonzero(diagonal) else np.linalg.eigvalsh(a)
     return bool(values.min() > _RANK_TOLERANCE * values.max())
@@ -73,6 +86,9 @@ def products_of_covariance(
             )
         return structured.times, structured.solve, differenced_gradient(structured.times)
     a = system.constant_covariance
+    total = sampled(system)
+    if total is not None:
+        return finite_sum_products(total)
     if a is None:
         raise ValueError(
             "covariance is a function that returns matrices; in many dimensions pass a constant one, "
@@ -137,6 +153,10 @@ def large_leg(
     ValueError
         If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
     """
+    if sampled(system) is not None and system.dimension <= _DENSE_DIFFERENCES:
+        vanishing = interpolating_minimum(system, start, end)
+        if vanishing is not None:
+            return infinite_leg(start, end, vanishing, method)
     times, solve, gradient = products_of_covariance(system)
     product = transpose_product(system)
     at_start, at_end = _ends(system, start, end)
@@ -228,8 +248,12 @@ def _preconditioner(
             x = path.nodes[k : k + rows]
             squares[k : k + rows] = (product(x, np.broadcast_to(probe, x.shape)) ** 2).sum(axis=1)
         structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
-        frozen = (lambda r: times(middle[None], r)) if structured is None else structured.frozen(middle)
-        return scalar_preconditioner(path, squares, frozen)
+        if structured is not None:
+            return scalar_preconditioner(path, squares, structured.frozen(middle))
+        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
+            return scalar_preconditioner(path, squares, lambda r: times(np.broadcast_to(middle, r.shape), r))
+        a = system.covariance(middle[None])[0]
+        return scalar_preconditioner(path, squares, lambda r: r @ a)
 
     return preconditioner
 

@@ -117,7 +117,8 @@ class LargeScaleAction:
     Notes
     -----
     A leg from a minimum to a given saddle or point. It is taken by itself above 12 dimensions, where the covariance is
-    constant or in factors and leaves no direction out; below, `GeometricAction` looks into more minimisers to nine digits.
+    constant, in factors or that of a finite sum's samples and leaves no direction out; below, `GeometricAction` looks into
+    more minimisers to nine digits.
 
     Examples
     --------

@@ -95,7 +95,7 @@ def minimum_action_path(
     if isinstance(method, FixedTimeAction):
         return _in_fixed_time(system, source, target, method, initial, progress, throw)
     automatic = method is None
-    method = chosen_method(system, method)
+    method = chosen_method(system, method, np.stack([source, target]))
     if automatic and d <= FEW and isinstance(method, LargeScaleAction) and not _at_rest(system, target, source):
         method = GeometricAction()  # to an ordinary point there are several ways, over saddles too
     if isinstance(method, LargeScaleAction):

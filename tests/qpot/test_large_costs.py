@@ -133,8 +133,8 @@ def test_an_interrupt_among_legs_keeps_the_finished_ones() -> None:
 
 
 def test_above_two_thousand_dimensions_no_matrix_is_formed() -> None:
-    system, e, exact = tilted_well(2500)
-    box = [(-2.0, 2.0)] * 2500
+    system, e, exact = tilted_well(2001)
+    box = [(-2.0, 2.0)] * 2001
     prediction = qpot.predict(system, box, starts=np.stack([-0.9 * e, 0.8 * e]))
     assert [m.hessian.shape for m in prediction.minima] == [(0, 0), (0, 0)]
     assert prediction.minima[0].rates.real.min() > 0
@@ -158,3 +158,56 @@ def test_minima_of_a_drift_without_a_loss() -> None:
     assert np.array([m.point for m in minima]) == pytest.approx(ends[:2], abs=1e-9)
     costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box, starts=ends[2:]))
     assert np.abs(costs.values - 0.5 * (1 - np.eye(2))).max() <= costs.errors.max() < 1e-6
+
+
+def spread_quadratics(d: int, n_samples: int) -> qpot.FiniteSum:
+    """Double wells (u - c_i)^4 / 4 - ... in the first coordinate, quadratics in the others, scattered centres."""
+    rng = np.random.default_rng(0)
+    centres = 0.5 * rng.normal(size=(n_samples, d))
+    rates = 1.0 + 0.3 * rng.uniform(size=(n_samples, d))
+
+    def shapes(x: Array) -> tuple[Array, Array]:
+        u = x[:, None, :] - centres
+        losses = 0.5 * (rates * u**2).sum(axis=2)
+        gradients = rates * u
+        first = x[:, None, 0]
+        losses += (first**2 - 1) ** 2 / 4 - 0.5 * rates[:, 0] * u[:, :, 0] ** 2 + 0.2 * first * centres[:, 0]
+        gradients[:, :, 0] = first**3 - first + 0.2 * centres[:, 0]
+        return losses, gradients
+
+    return qpot.FiniteSum(
+        sample_losses=lambda x: shapes(x)[0],
+        sample_gradients=lambda x: shapes(x)[1],
+        n_samples=n_samples,
+        dimension=d,
+    )
+
+
+def test_minibatch_noise_of_a_finite_sum_by_products() -> None:
+    """Its products against its matrices, and the large method against the dense one."""
+    from qpot.large_scale import products_of_covariance, products_suffice
+
+    total = spread_quadratics(4, 30)
+    system = qpot.System.from_finite_sum(total)
+    times, solve, gradient = products_of_covariance(system)
+    assert gradient is not None
+    x, p = np.random.default_rng(1).normal(size=(2, 5, 4))
+    a = system.covariance(x)
+    np.testing.assert_allclose(times(x, p), np.einsum("nij,nj->ni", a, p), rtol=1e-10)
+    np.testing.assert_allclose(solve(x, p), np.linalg.solve(a, p[:, :, None])[..., 0], rtol=1e-8)
+    h = 1e-5
+    for i, step in enumerate(h * np.eye(4)):
+        up, down = (np.einsum("ni,nij,nj->n", p, system.covariance(x + s), p) for s in (step, -step))
+        np.testing.assert_allclose(gradient(x, p)[:, i], (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
+    box = [(-2.0, 2.0)] * 4
+    minima = qpot.find_minima(system, box)
+    saddles = qpot.find_saddles(system, minima, box)
+    dense = qpot.transition_costs(
+        system, minima, saddles=saddles, method=qpot.GeometricAction(tolerance=1e-7, starts=2)
+    )
+    large = qpot.transition_costs(system, minima, saddles=saddles, method=qpot.LargeScaleAction())
+    assert (np.abs(dense.values - large.values) <= dense.errors + large.errors).all()
+    points = np.full((2, 15), [[0.3], [0.8]])
+    assert products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30)), points)
+    assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 12)), points)  # singular
+    assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30), noise="exact"), points)
