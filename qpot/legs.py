@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.distinct_paths import alike, cheapest, distinct
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.line_legs import hugs_the_hull, line_leg
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
@@ -30,10 +31,6 @@ _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
 # A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
 # and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
 _FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
-# Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
-_SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
-# Distinct coarse minimisers that are worth a refinement.
-_KEPT = 4
 _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -210,7 +207,7 @@ def uphill_leg(
             found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_FIRST_LOOK)
             iterations += found.iterations
             if found.status == action_minimization.MAX_ITERATIONS:
-                if any(_alike(found, other) for other in coarse):
+                if any(alike(found, other) for other in coarse):
                     continue
                 found = path_refinement.coarse_path(
                     lagrangian, found.path, max_iterations=_COARSE_ITERATIONS - _FIRST_LOOK
@@ -221,6 +218,9 @@ def uphill_leg(
             continue
         if found.status != action_minimization.INFEASIBLE:
             coarse.append(found)
+    if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
+        line = line_leg(lagrangian, start, end, method)
+        return line if line.action < below else None
     if not coarse:
         if failure is None:
             return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
@@ -305,23 +305,6 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
     )
 
 
-def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
-    """The lowest of every group of like curves, unstable ones last, cut to the few that are worth refining."""
-    ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
-    kept: list[action_minimization.Minimization] = []
-    for candidate in ordered:
-        if not any(_alike(candidate, other) for other in kept):
-            kept.append(candidate)
-    return kept[:_KEPT]
-
-
-def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
-    return bool(
-        abs(first.action - second.action) < _SAME_ACTION * abs(first.action)
-        and path_refinement.curve_distance(first.path, second.path) < _SAME_CURVE
-    )
-
-
 def refined(
     system: System,
     lagrangian: Lagrangian,
@@ -369,21 +352,3 @@ def _spread(system: System, point: Array) -> Array | None:
     if np.isrealobj(np.linalg.eigvals(drift)):
         return None
     return spread(drift, covariance)
-
-
-def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
-    """The cheapest converged path, with the other distinct ones as alternatives."""
-    ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
-    best = ordered[0]
-    others: list[PathSolution] = []
-    for other in ordered[1:]:
-        known = [best, *others]
-        if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):
-            others.append(other)
-    total = iterations + sum(s.iterations for s in solutions)
-    return replace(best, iterations=total, alternatives=tuple(others))
-
-
-def _apart(first: PathSolution, second: PathSolution) -> bool:
-    a, b = (ElementPath(np.asarray(s.times), s.points, 1) for s in (first, second))
-    return path_refinement.curve_distance(a, b) > _SAME_CURVE
