@@ -265,14 +265,15 @@ def _descended(
     path = solved(y)
     if np.isfinite(path.action) and system.dimension > 1:
         box = isinstance(boundary, Box)
+        scale = abs(path.action) or 1.0  # costs of any size: the optimiser's merit function knows numbers near one
         result = minimize(
-            lambda x: solved(x).action,
+            lambda x: solved(x).action / scale,
             y,
-            jac=lambda x: solved(x).momenta[-1],
+            jac=lambda x: solved(x).momenta[-1] / scale,
             method="SLSQP",
             bounds=_face_bounds(boundary, system.dimension) if box else None,
             constraints={"type": "eq", "fun": lambda x: piece.value(x[None])[0], "jac": piece.normal},
-            options={"ftol": 1e-13 * abs(path.action), "maxiter": 60},
+            options={"ftol": 1e-13, "maxiter": 60},
         )
         path = solved(piece.projected(np.asarray(result.x, dtype=np.float64)))
     p, n = path.momenta[-1], piece.normal(path.end)

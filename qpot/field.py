@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, as_points, format_point
-from qpot.covariance import RANK_TOLERANCE
+from qpot.field_checks import check_memory, check_regular, warn_of_kinks
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
 from qpot.field_solution import FieldSolution
 from qpot.field_source import as_source_points, attracting_equilibrium, refined_equilibrium
@@ -22,8 +21,6 @@ from qpot.system import System
 
 # Points in one call of a user function: bounds its temporary arrays.
 _BATCH = 65536
-# Upper bounds of the solver's memory per node, measured with tracemalloc on the benchmark problems.
-_BYTES_PER_NODE = {1: 100, 2: 350, 3: 380}
 
 
 def quasipotential(
@@ -65,7 +62,8 @@ def quasipotential(
         For a source outside the grid, on its boundary or not attracting, a singular covariance, functions that are
         not finite on the grid, a grid too coarse for the source or too large for the memory.
     SolveError
-        LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on Ctrl-C, with what is finished in ``.partial``.
+        NOT_CONVERGED if neighbouring rays disagree; LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on
+        Ctrl-C, with what is finished in ``.partial``.
 
     Notes
     -----
@@ -94,7 +92,7 @@ def quasipotential(
     if wanted is not None and not grid.contains(wanted).all():
         row = int(np.flatnonzero(~grid.contains(wanted))[0])
         raise ValueError(f"targets: row {row}, {format_point(wanted[row])}, lies outside the {grid}; enlarge the grid")
-    _check_memory(grid)
+    check_memory(grid)
     if len(points) == 1:
         points = attracting_equilibrium(system, points[0], grid)[None]
     elif not grid.contains(points).all():
@@ -104,6 +102,7 @@ def quasipotential(
     else:
         with reporting(progress, "quasipotential") as report:
             samples, constant = sampled(system, grid)
+            warn_of_kinks(samples, grid)
             highest = getattr(options, "highest", None)
             run = FieldRun(
                 system=system,
@@ -133,7 +132,7 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
     m = d if constant is not None else d + rows.size
     samples = np.empty((grid.size, m))
     if constant is not None:
-        _check_regular(constant[None], grid.points(0, 1))
+        check_regular(constant[None], grid.points(0, 1))
     for start in range(0, grid.size, _BATCH):
         stop = min(start + _BATCH, grid.size)
         x = grid.points(start, stop)
@@ -141,49 +140,34 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
             samples[start:stop, :d] = system.drift(x)
             if constant is None:
                 a = system.covariance(x)
-                _check_regular(a, x)
+                check_regular(a, x)
                 samples[start:stop, d:] = a[:, rows, columns]
         except NonFiniteError as error:
             raise ValueError(f"{error} (a node of the {grid})") from error
     return samples.reshape(*grid.shape, m), constant
 
 
-def _check_regular(a: Array, x: Array) -> None:
-    values = np.linalg.eigvalsh(a)
-    bad = values[:, 0] <= RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"covariance is singular or indefinite at the node {format_point(x[row])}: the noise cannot push in every "
-            "direction and V may be infinite; restrict the grid, or add an explicit floor (qpot.covariance.with_floor)"
-        )
-
-
-def _check_memory(grid: Grid) -> None:
-    need = grid.size * _BYTES_PER_NODE[grid.dimension]
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return
-    if 0 < free < need:
-        raise ValueError(
-            f"the {grid} needs about {need / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are free; use fewer nodes"
-        )
-
-
 def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     """V in one dimension, by quadrature."""
-    if grid.periodic[0]:
-        raise ValueError(
-            "a periodic axis is not available in 1-D, where V is a quadrature to both sides; "
-            "unroll the period into a longer axis"
-        )
     nodes = grid.axes[0]
-    a = system.covariance(nodes[:, None])
-    _check_regular(a, nodes[:, None])
-    values, gradient, error = line_quasipotential(
-        lambda x: system.drift(x[:, None])[:, 0], lambda x: system.covariance(x[:, None])[:, 0, 0], source, nodes
+    check_regular(system.covariance(nodes[:, None]), nodes[:, None])
+    period = float(grid.upper[0] - grid.lower[0])
+    turns = np.array([-period, 0.0, period]) if grid.periodic[0] else np.zeros(1)
+    # on a circle both ways round lead to a node: unroll it to a period on each side of the source
+    unrolled = (nodes + turns[:, None]).ravel()
+    within = np.abs(unrolled - source) <= period if grid.periodic[0] else np.ones(unrolled.size, dtype=bool)
+    V, slope, error = line_quasipotential(
+        lambda x: system.drift(grid.wrap(x[:, None]))[:, 0],
+        lambda x: system.covariance(grid.wrap(x[:, None]))[:, 0, 0],
+        source,
+        unrolled[within],
     )
+    images = np.full((2, unrolled.size), np.inf)
+    images[0, within], images[1, within] = V, slope
+    images = images.reshape(2, turns.size, nodes.size)
+    cheaper = np.argmin(images[0], axis=0)[None]
+    values = np.take_along_axis(images[0], cheaper, axis=0)[0]
+    gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]
     # beyond an end of the interval nothing can come back cheaper, so every node is known
     return FieldSolution(
         values=values,
@@ -201,6 +185,12 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
 
 def _checked(field: FieldSolution, targets: Array | None, throw: bool) -> FieldSolution:
     status, message = field.status, str(field.status)
+    if status is Status.NOT_CONVERGED:
+        message = (
+            f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
+            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
+            "or pass method=OrderedLineIntegral() for a first-order answer"
+        )
     if status is Status.CONVERGED and targets is not None:
         beyond = ~np.isfinite(field.at(targets))
         if beyond.any():

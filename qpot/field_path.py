@@ -1,116 +1,319 @@
-"""Walking back from a point to the source along the characteristic of a field."""
+"""Walking back from a point to the source along the characteristics of a field, over saddles where it must."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import minimize
 
 from qpot._arrays import Array
+from qpot.grid import Grid
 from qpot.solution import PathSolution, Status
+from qpot.system import System
 
 if TYPE_CHECKING:
-    from qpot.field_solution import FieldSolution
+    from qpot.field_solution import FieldSolution, Passage
 
-# A piece of the walk in cells, and the most pieces: a focus is wound round many times.
+# A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
 _STEP_CELLS = 0.5
-_MOST_STEPS = 20000
+_TURN = 0.2
+_MOST_STEPS = 4000
 # V of the last point over V of the first: what is left is closed by a straight line.
 _REST = 1e-8
+# A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
+# there.
+_CAPTURE, _LEVEL = 0.75, 0.02
+# The way into a saddle is looked for on a sphere of this radius, in cells, at this many points.
+_SPHERE, _DIRECTIONS = 2.5, 400
 # Momenta below this fraction of the largest are a free descent.
 _FREE = 1e-6
+
+
+class _Walk:
+    """The points, momenta and times gathered so far, from the end backwards, and their action."""
+
+    def __init__(self, field: FieldSolution, point: Array) -> None:
+        self.field = field
+        self.points: list[Array] = [point]
+        self.momenta: list[Array] = [np.zeros(point.size)]
+        self.times: list[float] = [0.0]
+        self.action = 0.0
+
+    def add(self, point: Array, momentum: Array, duration: float, cost: float) -> None:
+        self.points.append(point)
+        self.momenta.append(momentum)
+        self.times.append(self.times[-1] - max(duration, 1e-12))
+        self.action += cost
 
 
 def walk_back(field: FieldSolution, point: Array) -> PathSolution:
     """The minimum action path to ``point``: x' = b + a grad V followed backwards with RK4.
 
     The action is integrated along the same curve, so it is the action of a true path and agrees with V up to the
-    errors of the field's gradient.
+    errors of the field's gradient. Where the walk ends in a saddle, it goes on from the cheapest way into it; where it
+    ends in another attractor, from the saddle whose free descent leads there.
     """
     value = float(field.at(point[None])[0])
+    walk = _Walk(field, point)
+    if field.grid.dimension == 1:
+        return _solution(_along_the_line(field, point), Status.CONVERGED, value)
     if not np.isfinite(value):
-        return _solution(field, point[None], np.zeros((1, point.size)), np.zeros(1), np.nan, Status.LEFT_DOMAIN, np.inf)
+        return _solution(walk, Status.LEFT_DOMAIN, value)
+    walk.momenta[0] = field.gradient_at(point[None])[0]
+    ends = list(field.passages)
+    status = Status.NOT_CONVERGED
+    for _ in range(len(field.passages) + 1):
+        end = _to_rest(walk, ends, value)
+        if end is None:
+            break
+        if end < 0:
+            status = Status.CONVERGED
+            break
+        passage = ends[end]
+        if passage.attracts:
+            if passage.before < 0:
+                break
+            passage = field.passages[passage.before]
+            _descent_back(walk, passage, ends[end])
+        # nothing above this level can lie on the rest of the way
+        ends = [p for p in field.passages if p.level < passage.level]
+        if not _enter_saddle(walk, passage):
+            break
+    return _solution(walk, status, value)
+
+
+def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
+    """In one dimension the path is the interval, on a circle the cheaper of two; climbs cost -2 b / a, descents 0."""
+    source = float(field.source[0])
+    period = float(field.grid.upper[0] - field.grid.lower[0])
+    turns = (-period, 0.0, period) if field.grid.periodic[0] else (0.0,)
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    best: _Walk | None = None
+    for end in (float(point[0]) + turn for turn in turns):
+        if abs(end - source) > period:
+            continue
+        walk = _Walk(field, point)
+        knots = np.linspace(end, source, max(2, int(np.ceil(abs(end - source) / field.grid.spacing[0])) * 4 + 1))
+        half = 0.5 * np.diff(knots)
+        x = field.grid.wrap((0.5 * (knots[1:] + knots[:-1])[:, None] + half[:, None] * nodes).reshape(-1, 1))
+        b, a = field.system.drift(x)[:, 0], field.system.covariance(x)[:, 0, 0]
+        forward = np.sign(end - source)
+        slopes = np.maximum(0.0, -2.0 * b / a * forward).reshape(half.size, nodes.size)
+        for k in range(half.size):
+            there = field.grid.wrap(np.array([[knots[k + 1]]]))
+            momentum = max(
+                0.0, float(-2.0 * (field.system.drift(there) / field.system.covariance(there)[0])[0, 0]) * forward
+            )
+            pace = float(np.abs(b[k * nodes.size : (k + 1) * nodes.size]).mean())
+            walk.add(
+                there[0], np.array([momentum * forward]), 2.0 * abs(half[k]) / max(pace, 1e-12),
+                abs(half[k]) * float(slopes[k] @ weights),
+            )  # fmt: skip
+        if best is None or walk.action < best.action:
+            best = walk
+    assert best is not None
+    return best
+
+
+def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
+    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither."""
+    field = walk.field
     source = np.atleast_2d(field.source)
     step = _STEP_CELLS * float(np.min(field.grid.spacing))
-    points, momenta, times = [point], [field.gradient_at(point[None])[0]], [0.0]
-    x = point
-    action = 0.0
-    closest = float(np.linalg.norm(source - x, axis=1).min())
-    status = Status.NOT_CONVERGED
+    x = walk.points[-1]
+    rate = 0.0
+    before: tuple[Array, Array] | None = None
     for _ in range(_MOST_STEPS):
         nearest = source[int(np.argmin(np.linalg.norm(source - x, axis=1)))]
         gap = float(np.linalg.norm(x - nearest))
-        here = float(field.at(x[None])[0])
+        here, velocity, _ = _velocity(field, x)
         if gap <= 1e-12 or (here <= max(_REST * value, 0.0) and gap <= 4.0 * step) or gap <= 0.02 * step:
-            status = Status.CONVERGED
-            break
-        v, _ = _velocity(field, x)
-        speed = float(np.linalg.norm(v))
-        rate = float(np.linalg.norm(field.system.jacobian(x[None])[0]))
+            # the rest is the quadratic well of the source
+            walk.add(nearest, np.zeros(x.size), max(walk.times[0] - walk.times[-1], 1.0), max(here, 0.0))
+            return -1
+        for i, passage in enumerate(passages):
+            offset = x - passage.point
+            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
+                walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
+                return i
+        speed = float(np.linalg.norm(velocity))
         if not np.isfinite(speed) or speed == 0.0:
-            break
+            return None
+        if before is not None:
+            moved = float(np.linalg.norm(x - before[0]))
+            rate = float(np.linalg.norm(velocity - before[1])) / moved if moved > 0 else rate
+        before = (x, velocity)
         # close to rest the flow is linear and sets the pace, elsewhere the grid does
-        dt = min(step / speed, 0.1 / max(rate, 1e-300))
-        moved = _backward(field, x, dt)
-        if moved is None:
+        dt = min(step / speed, _TURN / max(rate, 1e-300))
+        piece = _backward(field, x, dt)
+        if piece is None:
+            return None
+        x, momentum, cost = piece
+        walk.add(x, momentum, dt, cost)
+    return None
+
+
+def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
+    """The free way from a saddle to an attractor, backwards."""
+    field = walk.field
+    curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
+    gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
+    curve = curves[int(np.argmin(gaps))]
+    speeds = np.linalg.norm(field.system.drift(curve), axis=1)
+    for k in range(len(curve) - 1, -1, -1):
+        last = walk.points[-1]
+        walk.add(curve[k], np.zeros(last.size), float(np.linalg.norm(curve[k] - last)) / max(speeds[k], 1e-12), 0.0)
+    walk.add(saddle.point, np.zeros(saddle.point.size), 1.0, 0.0)
+
+
+def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
+    """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
+    field = walk.field
+    d = saddle.point.size
+    radius = _SPHERE * float(np.min(field.grid.spacing))
+    # the walk came down on one side of the ridge; the way in lies on the other
+    rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
+    across = np.real(left[:, int(np.argmax(rates.real))])
+    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(d)
+    side = float(np.sign(across @ came)) if abs(across @ came) > 1e-6 * np.linalg.norm(across) * radius else 0.0
+
+    def total(directions: Array) -> Array:
+        x = saddle.point + radius * directions
+        inside = field.grid.contains(x)
+        V = np.full(len(x), np.inf)
+        V[inside] = field.at(x[inside])
+        # nothing above the saddle leads into it
+        V[~(saddle.level > V) | (side * (directions @ across) > 0.0)] = np.inf
+        return V + _segment_action(field.system, x, saddle.point)
+
+    directions = _sphere(d)
+    totals = total(directions)
+    best = int(np.argmin(totals))
+    if not np.isfinite(totals[best]):
+        return False
+    frame = np.linalg.svd(directions[best][None])[2][1:]
+
+    def tilted(angles: Array) -> Array:
+        direction = directions[best] + angles @ frame
+        return np.asarray(direction / np.linalg.norm(direction))
+
+    found = minimize(lambda angles: float(total(tilted(angles)[None])[0]), np.zeros(d - 1), method="Nelder-Mead")
+    x = saddle.point + radius * tilted(found.x)
+    cost = float(_segment_action(field.system, x[None], saddle.point)[0])
+    for fraction in (0.25, 0.5, 0.75, 1.0):
+        walk.add(
+            saddle.point + fraction * (x - saddle.point), fraction * field.gradient_at(x[None])[0], 1.0, 0.25 * cost
+        )
+    return True
+
+
+def _sphere(d: int) -> Array:
+    """Directions spread evenly over the unit sphere in 2-D or 3-D."""
+    k = np.arange(_DIRECTIONS)
+    if d == 2:
+        angle = 2.0 * np.pi * k / _DIRECTIONS
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    z = 1.0 - (2.0 * k + 1.0) / _DIRECTIONS
+    angle = np.pi * (3.0 - np.sqrt(5.0)) * k
+    ring = np.sqrt(1.0 - z * z)
+    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
+
+
+def _segment_action(system: System, starts: Array, end: Array) -> Array:
+    """Geometric action of the straight lines from ``starts`` (n, d) to ``end``, by five Gauss points."""
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    v = end - starts
+    action = np.zeros(len(starts))
+    for t, w in zip(0.5 * (nodes + 1.0), 0.5 * weights, strict=True):
+        x = starts + t * v
+        inverse = np.linalg.inv(system.covariance(x))
+        b = system.drift(x)
+        bb = np.einsum("ni,nij,nj->n", b, inverse, b)
+        vv = np.einsum("ni,nij,nj->n", v, inverse, v)
+        action += w * (np.sqrt(bb * vv) - np.einsum("ni,nij,nj->n", b, inverse, v))
+    return action
+
+
+def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
+    """Where the drift leads from beside a saddle, ``(n, d)``: to an equilibrium or out of the grid."""
+    rates, vectors = np.linalg.eig(system.jacobian(saddle[None])[0])
+    fastest = int(np.argmax(rates.real))
+    away = np.real(vectors[:, fastest])
+    cell = float(np.min(grid.spacing))
+    x = saddle + side * 0.1 * cell * away / np.linalg.norm(away)
+    points = [x]
+    dt = 0.1 / float(np.abs(rates).max())
+
+    def drift(z: Array) -> Array:
+        return np.asarray(system.drift(z[None])[0])
+
+    for _ in range(_MOST_STEPS):
+        k1 = drift(x)
+        speed = float(np.linalg.norm(k1))
+        h = min(dt, cell / speed) if speed > 0.0 else dt
+        k2 = drift(x + 0.5 * h * k1)
+        k3 = drift(x + 0.5 * h * k2)
+        moved = x + h / 6.0 * (k1 + 2.0 * (k2 + k3) + drift(x + h * k3))
+        if not grid.contains(moved[None])[0]:
             break
-        x, cost = moved
-        if not field.grid.contains(x[None])[0]:
-            break
-        x = field.grid.wrap(x[None])[0]
-        action += cost
+        x = grid.wrap(moved[None])[0]
         points.append(x)
-        momenta.append(field.gradient_at(x[None])[0])
-        times.append(times[-1] - dt)
-        closest = min(closest, gap)
-    if status is Status.CONVERGED:
-        # the rest is the quadratic well of the source
-        action += max(here, 0.0)
-        points.append(nearest)
-        momenta.append(np.zeros(point.size))
-        times.append(times[-1] - (times[0] - times[-1] if len(times) > 1 else 1.0))
-    return _solution(
-        field, np.array(points)[::-1], np.array(momenta)[::-1], np.array(times)[::-1], action, status, value
-    )
+        if h * speed < 1e-3 * cell and h == dt and np.linalg.norm(x - saddle) > cell:
+            break
+    return np.array(points)
 
 
-def _velocity(field: FieldSolution, x: Array) -> tuple[Array, float]:
-    p = field.gradient_at(x[None])[0]
-    ap = field.system.covariance(x[None])[0] @ p
-    return np.asarray(field.system.drift(x[None])[0] + ap), 0.5 * float(p @ ap)
+def _velocity(field: FieldSolution, x: Array) -> tuple[float, Array, Array]:
+    """V, the velocity b + a p, and p at a point of the grid."""
+    V, slope = field.jet_at(x[None])
+    p = slope[0]
+    return float(V[0]), np.asarray(field.system.drift(x[None])[0] + field.system.covariance(x[None])[0] @ p), p
 
 
-def _backward(field: FieldSolution, x: Array, dt: float) -> tuple[Array, float] | None:
-    """One RK4 step back in time; the cost of the piece with it."""
+def _backward(field: FieldSolution, x: Array, dt: float) -> tuple[Array, Array, float] | None:
+    """One RK4 step back in time: the new point, its momentum, and the cost of the piece; None outside the field."""
     velocities, costs = [], []
     z = x
     for fraction in (0.5, 0.5, 1.0, None):
         if not field.grid.contains(z[None])[0]:
             return None
-        v, cost = _velocity(field, z)
+        _, v, p = _velocity(field, z)
         if not np.isfinite(v).all():
             return None
         velocities.append(v)
-        costs.append(cost)
+        costs.append(0.5 * float(p @ (v - field.system.drift(z[None])[0])))
         if fraction is not None:
             z = x - fraction * dt * v
     weights = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
-    return x - dt * (weights @ np.array(velocities)), dt * float(weights @ np.array(costs))
+    moved = x - dt * (weights @ np.array(velocities))
+    if not field.grid.contains(moved[None])[0]:
+        return None
+    moved = field.grid.wrap(moved[None])[0]
+    return moved, field.gradient_at(moved[None])[0], dt * float(weights @ np.array(costs))
 
 
-def _solution(
-    field: FieldSolution, points: Array, momenta: Array, times: Array, action: float, status: Status, value: float
-) -> PathSolution:
+def _solution(walk: _Walk, status: Status, value: float) -> PathSolution:
+    field = walk.field
+    points = np.array(walk.points)[::-1]
+    momenta = np.array(walk.momenta)[::-1]
+    times = np.array(walk.times)[::-1]
+    if status is Status.LEFT_DOMAIN:
+        action, error, residual = np.nan, np.inf, np.nan
+    else:
+        action = walk.action
+        error = abs(action - value) + (field.error if np.isfinite(field.error) else 0.0)
+        b = field.system.drift(points)
+        a = field.system.covariance(points)
+        H = np.einsum("ni,ni->n", b, momenta) + 0.5 * np.einsum("ni,nij,nj->n", momenta, a, momenta)
+        residual = float(np.abs(H).max())
     sizes = np.linalg.norm(momenta, axis=1)
-    b = field.system.drift(points)
-    a = field.system.covariance(points)
-    H = np.einsum("ni,ni->n", b, momenta) + 0.5 * np.einsum("ni,nij,nj->n", momenta, a, momenta)
     return PathSolution(
         points=points,
         action=action,
-        error=abs(action - value) + (field.error if np.isfinite(field.error) else 0.0),
+        error=error,
         status=status,
-        residual=float(np.abs(H).max()),
+        residual=residual,
         iterations=len(points) - 1,
         method=field.method,
         momenta=momenta,

@@ -16,6 +16,27 @@ from qpot.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Passage:
+    """An equilibrium from which the field goes on: a saddle on the way to another basin, or the attractor there.
+
+    Attributes
+    ----------
+    point : array (d,)
+    level : float
+        V there.
+    attracts : bool
+        An attractor, not a saddle.
+    before : int
+        Position among the passages of the saddle from which the drift leads here; -1 if V was read off a ray.
+    """
+
+    point: Array
+    level: float
+    attracts: bool
+    before: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FieldSolution:
     """The quasi-potential V(source, x) on a grid.
 
@@ -38,9 +59,8 @@ class FieldSolution:
     exact_order : array of bool, the shape of the grid
         Where the value comes from a characteristic; elsewhere it was filled in to lower order.
     system : System
-    equilibria : tuple of (point, V)
-        Saddles and other attractors that were reached, with V there from the rays: the second derivatives of V jump
-        at a saddle, so that interpolation between nodes is of second order only around it.
+    passages : tuple of Passage
+        Saddles and attractors beyond the source that the field goes over, lowest first.
     """
 
     values: Array
@@ -53,7 +73,7 @@ class FieldSolution:
     method: FieldMethod | None
     exact_order: np.ndarray[Any, np.dtype[np.bool_]]
     system: System
-    equilibria: tuple[tuple[Array, float], ...] = ()
+    passages: tuple[Passage, ...] = ()
 
     def at(self, points: Any) -> Array:
         """V at points ``(n, d)`` or ``(d,)``, by cubic Hermite interpolation; ``(n,)``, nan beyond the level.
@@ -63,13 +83,14 @@ class FieldSolution:
         ValueError
             If a point lies outside the grid.
         """
-        return self._interpolated(points)[0]
+        return self.jet_at(points)[0]
 
     def gradient_at(self, points: Any) -> Array:
         """Gradient of V, the momentum of the minimum action path, at points ``(n, d)``; nan beyond the level."""
-        return self._interpolated(points)[1]
+        return self.jet_at(points)[1]
 
-    def _interpolated(self, points: Any) -> tuple[Array, Array]:
+    def jet_at(self, points: Any) -> tuple[Array, Array]:
+        """V and its gradient at points ``(n, d)`` at once, ``(n,)`` and ``(n, d)``."""
         x = as_points(points, dimension=self.grid.dimension, name="points")
         outside = ~self.grid.contains(x)
         if outside.any():

@@ -167,14 +167,14 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     for _ in range(_ROUNDS):
         for i in range(steps):
             heads[i] = y
-            reset_propagator(y, 2)
+            reset_propagator(y, medium[7])
             rhs(y, k1, medium, work)
             runge_kutta_step(y, k1, dt, new, stages, medium, work)
             # on the cycle V and p stay zero; rounding must not grow there
             new[2:5] = 0.0
             rhs(new, k1, medium, work)
             k1[3:5] = 0.0
-            project_jets(new, k1, direction, 2)
+            project_jets(new, k1, direction, medium[7])
             y[:] = new
         # the last head of the round is the first again, up to the integrator's error in the phase
         y[:2] = start

@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from qpot._arrays import Array, format_point
+from qpot.field_basins import equilibria, other_basins
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
-from qpot.field_solution import FieldSolution
+from qpot.field_run import CORE, PATCH, SLICE, FieldRun, run_rays
+from qpot.field_solution import FieldSolution, Passage
 from qpot.field_source import (
     Source,
     cycle_source,
-    equilibrium_head,
     equilibrium_source,
-    local_jets,
-    refined_equilibrium,
 )
 from qpot.grid import Grid
-from qpot.progress import ProgressCallback
 from qpot.solution import Status
 from qpot.solvers.marching.bridge import bridge
-from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.gradients import node_gradients
 from qpot.solvers.marching.state import (
     NEAR_CELLS,
     SweepState,
     add_records,
-    advance,
     advance_march,
     make_march,
     make_medium,
     make_state,
     write_patch,
 )
-from qpot.system import System
 
-# Labels handled between two reports of progress (and two chances for Ctrl-C).
-_SLICE = 20000
-# Radius of the patch around a source and of the core in which its polynomial starts rays, in parts of the radius.
-_PATCH, _CORE = 2.0 / 3.0, 1.0 / 3.0
 # Longest straight pieces, in cells, when the few nodes that rays left open are filled in.
 _FILL_RADIUS = 2
-# Values this many radii around a saddle are looked at when the sweep goes over it.
-_CLEAR = 4.0
 # Gaps of up to this many nodes to either side are bridged, if the provisional value agrees within this fraction.
 _SPAN, _AGREEMENT = 6, 0.03
 # The halved grid has 2^4 times the error; the estimate is three times what that alone would say.
 _RICHARDSON = 5.0
-
-
-@dataclass(frozen=True)
-class FieldRun:
-    """What every stage needs."""
-
-    system: System
-    grid: Grid
-    samples: Array
-    constant: Array | None
-    report: ProgressCallback
-    highest: float = float("inf")
+# Unless a few outliers of the halved grid decide: then this quantile counts, and the roughness, with this factor.
+_TYPICAL, _ROUGH = 0.99, 3.0
+# Rays that disagree by more than this part of the level, or leave more than this part of the nodes open, are refused.
+_DISAGREE, _FILLED = 3e-2, 0.5
 
 
 @dataclass
@@ -71,17 +51,27 @@ class _Result:
     near: np.ndarray[Any, np.dtype[np.bool_]]
     level: float
     interrupted: bool
-    equilibria: Sequence[tuple[Array, float]] = ()
+    passages: tuple[Passage, ...] = ()
+    trusted: bool = True
 
 
 def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> FieldSolution:
     """Field by rays that carry Taylor polynomials."""
     radius = NEAR_CELLS if options.radius is None else options.radius
     result, source = _solve(run, points, radius)
+    result.trusted = result.interrupted or _trusted(run, result)
     error = float("nan")
     if options.estimate_error and not result.interrupted:
         error = _estimated_error(run, points, radius, result)
     return _solution(run, result, source.points if source.is_cycle else source.points[0], error, options)
+
+
+def _trusted(run: FieldRun, result: _Result) -> bool:
+    """Whether neighbouring rays agree, and have reached most of the nodes."""
+    settled = result.value <= result.level
+    filled = int(np.count_nonzero(settled & ~result.near))
+    rough = roughness(result.value, result.gradient, result.near, run.grid, result.level)
+    return rough <= _DISAGREE * result.level and filled <= _FILLED * int(np.count_nonzero(settled))
 
 
 def march_field(run: FieldRun, points: Array, options: OrderedLineIntegral) -> FieldSolution:
@@ -90,7 +80,7 @@ def march_field(run: FieldRun, points: Array, options: OrderedLineIntegral) -> F
     d = grid.dimension
     medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
     state, source = _started(run, medium, points, 3.0)
-    known = np.isfinite(state.distance) & (state.distance <= _PATCH * state.near)
+    known = np.isfinite(state.distance) & (state.distance <= PATCH * state.near)
     value = np.where(known, state.value, np.inf)
     gradient = np.zeros((grid.size, d))
     node_gradients(state.records, state.owner, known, medium, gradient)
@@ -105,18 +95,21 @@ def _solution(run: FieldRun, result: _Result, source: Array, error: float, optio
     beyond = ~(result.value <= result.level)
     value = np.where(beyond, np.nan, result.value)
     gradient = np.where(beyond[:, None], np.nan, result.gradient)
+    status = Status.CONVERGED if result.trusted else Status.NOT_CONVERGED
+    if result.interrupted:
+        status = Status.INTERRUPTED
     return FieldSolution(
         values=value.reshape(grid.shape),
         gradient=gradient.reshape(*grid.shape, grid.dimension),
         grid=grid,
         source=source,
-        status=Status.INTERRUPTED if result.interrupted else Status.CONVERGED,
+        status=status,
         error=error,
         level=result.level,
         method=options,
         exact_order=result.near.reshape(grid.shape),
-        equilibria=tuple((x, level) for x, level in result.equilibria if level <= result.level),
         system=run.system,
+        passages=result.passages,
     )
 
 
@@ -131,12 +124,12 @@ def _started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: floa
         state,
         source.heads,
         np.where(source.parents < 0, -1, source.parents),
-        np.full(len(source.heads), _CORE * state.near),
+        np.full(len(source.heads), CORE * state.near),
     )
-    _check_patch(run, source, _PATCH * state.near)
+    _check_patch(run, source, PATCH * state.near)
     covariance = run.system.covariance(source.points)
     for i in range(len(source.heads)):
-        write_patch(state, first + i, _PATCH * state.near, covariance[i])
+        write_patch(state, first + i, PATCH * state.near, covariance[i])
     if int(np.isfinite(state.value).sum()) == 0:
         raise ValueError(f"grid is too coarse: no node lies close to the source; use more nodes than {run.grid.shape}")
     return state, source
@@ -163,10 +156,10 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     state, source = _started(run, medium, points, radius)
     state.exits[0] = min(float(state.exits[0]), run.highest)
     interrupted = False
-    reached: list[tuple[Array, float]] = []
+    passages: tuple[Passage, ...] = ()
     try:
-        _advance(run, state)
-        _other_basins(run, state, medium, points, reached)
+        run_rays(run, state)
+        passages = other_basins(run, state, medium, points)
     except KeyboardInterrupt:
         interrupted = True
     near = (state.distance <= state.near) & np.isfinite(state.value)
@@ -176,13 +169,34 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     if interrupted:
         level = min(float(state.exits[0]), float(state.keys[0]) if state.counts[0] else np.inf)
         return _Result(value, gradient, near, level, True), source
+    level = float(state.exits[0])
+    if not _has_gaps(grid, value, near, level):
+        level = min(level, float(value[_edge(grid) & near].min(initial=np.inf)))
+        level = level if np.isfinite(level) else float(value[near].max())
+        return _Result(value, gradient, near, level, False, passages), source
     closed = bridge(
         value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
     )
-    result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, float(state.exits[0]))
-    result.equilibria = reached
+    result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
+    result.passages = passages
     _prefer_polynomials(state, result)
     return result, source
+
+
+def _has_gaps(grid: Grid, value: Array, near: np.ndarray[Any, np.dtype[np.bool_]], level: float) -> bool:
+    """Whether a node below the level has a neighbour that no ray came near."""
+    inside = (near & (value <= level)).reshape(grid.shape)
+    unreached = ~near.reshape(grid.shape)
+    for axis, wraps in enumerate(grid.periodic):
+        for step in (1, -1):
+            beside = np.roll(unreached, step, axis)
+            if not wraps:
+                index: list[Any] = [slice(None)] * grid.dimension
+                index[axis] = 0 if step == 1 else -1
+                beside[tuple(index)] = False
+            if (inside & beside).any():
+                return True
+    return False
 
 
 def _prefer_polynomials(state: SweepState, result: _Result) -> None:
@@ -201,12 +215,6 @@ def _prefer_polynomials(state: SweepState, result: _Result) -> None:
     node_gradients(state.records, state.owner, wanted, state.medium, result.gradient)
 
 
-def _advance(run: FieldRun, state: SweepState) -> None:
-    total = state.value.size
-    while not advance(state, np.inf, _SLICE):
-        run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")
-
-
 def _marched(
     run: FieldRun,
     medium: tuple[Any, ...],
@@ -223,7 +231,7 @@ def _marched(
     march = make_march(medium, value, gradient, known, radius)
     level = min(stop, float(value[edge & known].min(initial=np.inf)))
     try:
-        while not advance_march(march, level, _SLICE):
+        while not advance_march(march, level, SLICE):
             level = min(level, float(value[edge & (march.state == 3)].min(initial=np.inf)))
             run.report(int(np.count_nonzero(march.state >= 2)), grid.size, "line integrals")
     except KeyboardInterrupt:
@@ -264,124 +272,38 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
     except ValueError:
         # the source's patch does not fit on the coarse grid
         return float("nan")
+    fine_near = fine.near.reshape(grid.shape)[keep].ravel()
     reference = fine.value.reshape(grid.shape)[keep].ravel()
-    both = coarse.near & fine.near.reshape(grid.shape)[keep].ravel()
-    both &= (coarse.value <= coarse.level) & (reference <= min(coarse.level, fine.level))
+    level = min(coarse.level, fine.level)
+    known = (coarse.value <= coarse.level) & (reference <= level)
+    difference = np.abs(np.subtract(coarse.value, reference, out=np.zeros_like(reference), where=known))
+    both = known & coarse.near & fine_near
     if not both.any():
         return float("nan")
-    return float(np.abs(coarse.value[both] - reference[both]).max()) / _RICHARDSON
+    halved = float(difference[both].max()) / _RICHARDSON
+    # one bad ray on the coarse grid says nothing about the fine one, which then is smooth all the same
+    typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
+    error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
+    # what was filled in is of first order: it shows in the difference, or in a misfit with the nodes around
+    settled = fine.value <= fine.level
+    if (settled & ~fine.near).any():
+        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level)
+        error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
+    return error
 
 
-def _other_basins(
-    run: FieldRun,
-    state: SweepState,
-    medium: tuple[Any, ...],
-    points: Array,
-    reached: list[tuple[Array, float]],
-) -> None:
-    """Continue over every saddle and from every attractor that the sweep reaches, lowest first.
-
-    Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
-    """
-    grid = run.grid
-    waiting = [x for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * float(grid.spacing.max())]
-    while waiting:
-        levels = [_value_at(state, grid, x) for x in waiting]
-        order = int(np.argmin(levels))
-        level = levels[order]
-        if not level < float(state.exits[0]):
-            return
-        x = waiting.pop(order)
-        reached.append((x, level))
-        rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
-        if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
-            # nothing starts from a repeller that does not go over a saddle cheaper; degenerate points are left to the march
-            continue
-        Q, T, a = local_jets(medium, x, saddle=bool((rates > 0).any()))
-        if (rates > 0).any():
-            _clear_beyond(run, state, x)
-        # provisional values from before say nothing about what starts here
-        void = (state.distance > state.near) & (state.value >= level)
-        state.value[void], state.distance[void], state.owner[void], state.tries[void] = np.inf, np.inf, -1, 0
-        head = equilibrium_head(x, level, Q, T)
-        first = add_records(state, head[None], np.array([-1], np.int32), np.array([_CORE * state.near]))
-        write_patch(state, first, _PATCH * state.near, a)
-        _advance(run, state)
-
-
-def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
-    """Forget values close to a saddle on its far side.
-
-    Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
-    below the saddle's level; no path gets there for less than that level.
-    """
-    grid = run.grid
-    rates, left = np.linalg.eig(run.system.jacobian(saddle[None])[0].T)
-    across = np.real(left[:, int(np.argmax(rates.real))])
-    node = int(np.ravel_multi_index(tuple(_nearest(grid, saddle)), grid.shape))
-    side = float(across @ _offset(grid, state.records[state.owner[node]][None, : grid.dimension], saddle)[0])
-    offset = _offset(grid, grid.points(), saddle)
-    far = (np.linalg.norm(offset, axis=1) < _CLEAR * state.near) & (np.sign(side) * (offset @ across) < 0.0)
-    state.value[far] = np.inf
-    state.distance[far] = np.inf
-    state.owner[far] = -1
-    state.tries[far] = 0
-
-
-def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    index = np.rint((x - grid.lower) / grid.spacing).astype(np.int64)
-    return np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
-
-
-def _offset(grid: Grid, points: Array, origin: Array) -> Array:
-    """``points - origin``, the short way round on periodic axes."""
-    offset = points - origin
-    for i, wraps in enumerate(grid.periodic):
-        if wraps:
-            period = float(grid.upper[i] - grid.lower[i])
-            offset[:, i] -= period * np.round(offset[:, i] / period)
-    return offset
-
-
-def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
-    """V at a point from the head that the nearest node belongs to; inf where no ray has come near."""
-    node = int(np.ravel_multi_index(tuple(_nearest(grid, x)), grid.shape))
-    if state.owner[node] < 0 or not state.distance[node] <= state.near:
-        return float("inf")
-    head = state.records[state.owner[node]]
-    dx = _offset(grid, x[None], head[: grid.dimension])[0]
-    return float(taylor_value(head, dx, grid.dimension)[0])
-
-
-def equilibria(run: FieldRun) -> list[Array]:
-    """Equilibria of the drift in the grid: Newton's method from the cells where every component changes sign."""
-    grid = run.grid
-    d = grid.dimension
-    cells = np.ones(tuple(n if p else n - 1 for n, p in zip(grid.shape, grid.periodic, strict=True)), dtype=bool)
-    for c in range(d):
-        low = high = run.samples[..., c]
-        for axis, wraps in enumerate(grid.periodic):
-            if wraps:
-                low = np.minimum(low, np.roll(low, -1, axis))
-                high = np.maximum(high, np.roll(high, -1, axis))
-            else:
-                n = low.shape[axis]
-                a, b = (np.take(low, np.arange(n - 1), axis), np.take(low, np.arange(1, n), axis))
-                low = np.minimum(a, b)
-                a, b = (np.take(high, np.arange(n - 1), axis), np.take(high, np.arange(1, n), axis))
-                high = np.maximum(a, b)
-        cells &= (low <= 0.0) & (high >= 0.0)
-    starts = grid.lower + (np.argwhere(cells) + 0.5) * grid.spacing
-    found: list[Array] = []
-    for start in starts[:1000]:
-        try:
-            x = refined_equilibrium(run.system, start, 2.0 * float(np.linalg.norm(grid.spacing)))
-        except ValueError:
-            continue
-        x = grid.wrap(x[None])[0]
-        if grid.contains(x[None])[0] and all(np.linalg.norm(x - y) > 1e-6 * grid.spacing.max() for y in found):
-            found.append(x)
-    return found
+def roughness(
+    value: Array, gradient: Array, near: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, level: float
+) -> float:
+    """Largest difference between V at a node and the cubic through its two neighbours on an axis, below ``level``."""
+    V = np.where(near & (value <= level), value, np.nan).reshape(grid.shape)
+    slopes = gradient.reshape(*grid.shape, grid.dimension)
+    largest = 0.0
+    for axis, h in enumerate(grid.spacing):
+        v, g = np.moveaxis(V, axis, 0), np.moveaxis(slopes[..., axis], axis, 0)
+        gap = np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
+        largest = max(largest, float(np.nanmax(gap, initial=0.0)))
+    return largest
 
 
 __all__ = ["FieldRun", "equilibria", "march_field", "sweep_field"]

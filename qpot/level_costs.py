@@ -11,10 +11,11 @@ import numpy as np
 from qpot._arrays import Array, NonFiniteError, as_point, as_rng, format_point
 from qpot.boundaries import LossLevel, Surface, surfaces
 from qpot.critical_points import Saddle
-from qpot.distinct_paths import cheapest, distinct
+from qpot.descents import descent, slow_rate
 from qpot.exits import attracting_point, check_basin, exit_cost
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
-from qpot.legs import descent, free_path, lagrangian_of, refined, singular_covariance, slow_rate
+from qpot.joined_paths import free_path
+from qpot.legs import cheapest, distinct, lagrangian_of, refined, singular_covariance
 from qpot.level_targets import Target, crossings, curves_to, rays, targets_of
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path

@@ -12,8 +12,8 @@ from qpot.basins import basin_of
 from qpot.boundaries import LossLevel, Surface, surfaces
 from qpot.critical_points import find_minima, polish_fixed_point
 from qpot.crossings import REACH
+from qpot.descents import descent
 from qpot.exits import leading_out
-from qpot.legs import descent
 from qpot.saddles import find_saddles
 from qpot.solution import SolveError, Status
 from qpot.solvers.action import Lagrangian

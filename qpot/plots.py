@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._arrays import Array, as_bounds, as_points
 from qpot.ensemble import Ensemble, Occupation
+from qpot.noise_plots import plot_noise_spectrum
 from qpot.plots_chain import (
     plot_chain,
     plot_cycles,
@@ -17,6 +18,7 @@ from qpot.plots_chain import (
     plot_training_time,
     state_colours,
 )
+from qpot.plots_field import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.prediction import Prediction
 from qpot.solution import PathSolution
 from qpot.system import System
@@ -26,9 +28,13 @@ __all__ = [
     "plot_critical_points",
     "plot_cycles",
     "plot_disconnectivity",
+    "plot_field",
+    "plot_field_beside_loss",
+    "plot_field_surface",
     "plot_landscapes",
     "plot_loss",
     "plot_noise",
+    "plot_noise_spectrum",
     "plot_occupation",
     "plot_path",
     "plot_prediction",

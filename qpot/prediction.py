@@ -9,6 +9,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
 from qpot.certainty import selection
@@ -16,8 +17,9 @@ from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
 from qpot.field_opinion import with_field_opinion
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
@@ -83,7 +85,7 @@ class Prediction:
             )
         for (i, j), path in self.costs.paths.items():
             for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[0])
+                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
     def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
@@ -175,6 +177,12 @@ class Prediction:
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
+    def at_learning_rate(self, learning_rate: float) -> Prediction:
+        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        from qpot.finite_rate import corrected_prediction
+
+        return corrected_prediction(self, learning_rate)
+
     def _factors(self, wanted: bool) -> Array:
         k = len(self.minima)
         if not wanted:
@@ -217,10 +225,11 @@ def predict(
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
-    method: GeometricAction | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
     second_opinion: bool = True,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
+    symmetries: Any = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -235,15 +244,19 @@ def predict(
         Where minima and saddles are searched for.
     minima, saddles : sequences, optional
         Known critical points; what is given is not searched for.
-    method : GeometricAction, optional
-        Tolerances of the path solver.
+    method : GeometricAction or LargeScaleAction, optional
+        The path solver and its tolerances; by the dimension and the noise if left out.
     second_opinion : bool
         In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
         (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
-    starts : int, optional
-        Starting points of the searches.
+    starts : int or array (n, d), optional
+        Starting points of the searches, or how many; the points themselves above 200 dimensions.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima and saddles that are images of one another count as one, and costs run between classes: from a minimum to
+        the cheapest copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own
+        image.
     executor : concurrent.futures.Executor, optional
         Solves the paths side by side.
     progress : callable, True, "auto" or None
@@ -256,7 +269,8 @@ def predict(
     Raises
     ------
     ValueError
-        For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
+        For bad bounds, a singular covariance, NaN from a user function, repeated minima, one given minimum only, minima with
+        flat directions (which are named), or symmetries that loss or noise do not have.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
         ``.partial`` holds the minima or costs that were finished.
@@ -276,25 +290,28 @@ def predict(
         try:
             if minima is None:
                 report(0, 5, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts))
+                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
             report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
                     # a saddle may lead to a minimum that the multi-start missed
                     for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
                         if not missed:
                             break
                         found += missed
-                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                        crossings = list(
+                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+                        )
             else:
                 crossings = list(saddles)
             if len(found) < 2:

@@ -12,7 +12,7 @@ from qpot._arrays import Array
 from qpot.costs import TransitionCosts
 from qpot.critical_points import Minimum, Saddle
 from qpot.field_opinion import FieldOpinion
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.solution import PathSolution, Status
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FORMAT = "qpot prediction"
 _VERSION = 1
+_METHODS: dict[str, Any] = {"GeometricAction": GeometricAction, "LargeScaleAction": LargeScaleAction}
 
 
 def save_prediction(prediction: Prediction, file: Any) -> None:
@@ -163,7 +164,9 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "status": path.status.name,
         "residual": path.residual,
         "iterations": path.iterations,
-        "method": asdict(path.method),
+        # a stiff part is a matrix of the system, not an option to be kept
+        "method": {key: value for key, value in asdict(path.method).items() if key != "linear_part"},
+        "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
     }
 
@@ -180,6 +183,6 @@ def _path_in(item: dict[str, Any], stored: Any) -> PathSolution:
         status=Status[item["status"]],
         residual=item["residual"],
         iterations=item["iterations"],
-        method=GeometricAction(**item["method"]),
+        method=_METHODS[item.get("method_name", "GeometricAction")](**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
     )

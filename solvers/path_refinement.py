@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
-from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, UNSTABLE, Minimization, minimize_action
+from qpot.solvers.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    minimize_action,
+)
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.feasible_path import feasible_path
 from qpot.solvers.free_ends import FreeEnds, minimize_with_free_ends
@@ -26,6 +33,11 @@ _LEVELS = 10
 # On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
 # the mesh that the answer is taken from converges by its Newton decrement.
 _PASSING = 30
+# A Newton decrement above this share of the action promises nothing yet; after so many meshes with an error above the
+# action itself and no convergence there is no minimiser near, as where a path does best by running off to infinity.
+_LOST, _HOPELESS = 1e-2, 3
+# An action smaller than that of its own curve by this factor is none: the mesh is blind to parts of the curve.
+_BELOW_ITS_CURVE = 1.5
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ def refine_path(
     tolerance: float,
     max_iterations: int,
     max_elements: int,
+    most_iterations: int | None = None,
     spreads: Spreads = (None, None),
     ends: FreeEnds | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
@@ -70,6 +83,8 @@ def refine_path(
         Relative error of the action that is asked for.
     max_iterations : int
         Newton iterations for one mesh.
+    most_iterations : int, optional
+        Newton iterations after which no other mesh is tried.
     spreads : pair of arrays (d, d) or None
         `qpot.solvers.tails.spread` at the ends that are fixed points, for the cost of the finite time.
     ends : FreeEnds, optional
@@ -88,7 +103,7 @@ def refine_path(
             start,
             ends,
             tolerance=rtol,
-            max_iterations=min(limit, max_iterations),
+            max_iterations=min(limit, max_iterations, most_iterations or limit),
             helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
@@ -103,7 +118,7 @@ def refine_path(
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
-    path = coarse.path
+    path, hopeless = coarse.path, 0
     for _ in range(_LEVELS):
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
         path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
@@ -111,7 +126,11 @@ def refine_path(
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
-        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
+        # from a mesh on which Newton's method got nowhere, the next one is a better place to go on than this one
+        lost = solved.status == MAX_ITERATIONS and solved.decrement > _LOST * abs(solved.action)
+        checked = minimized(
+            solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner, _PASSING if lost else max_iterations
+        )
         if checked.status == INFEASIBLE:
             break
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
@@ -127,6 +146,9 @@ def refine_path(
             return result
         if result.status == UNSTABLE:
             return result
+        hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
+        if hopeless == _HOPELESS or (most_iterations is not None and total >= most_iterations):
+            break
         path, coarse = checked.path, checked
     if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
@@ -241,6 +263,16 @@ def _minimized(
         max_iterations=max_iterations,
         on_iteration=on_iteration,
     )
+
+
+def resolved(lagrangian: Lagrangian, found: Minimization) -> bool:
+    """Whether the mesh sees what its curve costs.
+
+    No path over a curve costs less than the curve's geometric action. A minimiser that does on its own mesh has found a
+    gap between the quadrature points, as can happen where the covariance grows steeply, and not a cheap path.
+    """
+    fine = geometric_action_value(lagrangian, found.path, 4 * (found.path.degree + 3))
+    return bool(fine <= _BELOW_ITS_CURVE * found.action)
 
 
 def curve_distance(first: ElementPath, second: ElementPath) -> float:

@@ -17,7 +17,7 @@ from qpot.solvers.marching.march import neighbour, unravel
 from qpot.solvers.marching.update import hermite
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bridge(value, gradient, good, provisional, spacing, shape, periodic, span, tolerance, new_value, new_gradient):
     """Interpolate at nodes that are not ``good`` but have a ``provisional`` value; returns the flags of those closed.
 

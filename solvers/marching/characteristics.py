@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from qpot.solvers.marching.splines import evaluate
 
@@ -28,8 +29,7 @@ def state_size(d: int) -> int:
     return 2 * d + 1 + 2 * d * d + d * d * d
 
 
-@njit(cache=True, nogil=True)
-def make_workspace(d):
+def make_workspace(d: int) -> tuple[NDArray[np.float64], ...]:
     """Work arrays for `rhs`: spline weights, the sampled fields with derivatives, and contractions."""
     m = d + d * (d + 1) // 2
     return (
@@ -46,7 +46,7 @@ def make_workspace(d):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def component(i, j, d):
     """Position of a_ij among the sampled fields: after the d drifts come the rows of the upper triangle."""
     if i > j:
@@ -54,17 +54,19 @@ def component(i, j, d):
     return d + i * d - i * (i - 1) // 2 + (j - i)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sample(x, medium, work):
     """Evaluate drift and covariance at ``x`` into ``work`` and return nothing."""
-    coefficients, lower, inverse_spacing, shape, periodic, _, _ = medium
-    evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4])
+    coefficients, lower, inverse_spacing, shape, periodic, _, _, dims = medium
+    evaluate(
+        coefficients, x, lower, inverse_spacing, shape, periodic, work[0], work[1], work[2], work[3], work[4], dims
+    )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def hamiltonian(x, p, medium, work, velocity):
     """H(x, p), with dH/dp written to ``velocity``."""
-    d = x.shape[0]
+    d = len(medium[7])
     constant, variable = medium[5], medium[6]
     sample(x, medium, work)
     value = work[1]
@@ -78,22 +80,23 @@ def hamiltonian(x, p, medium, work, velocity):
     return H
 
 
-@njit(cache=True, nogil=True)
-def covariance_at(medium, work, A, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def covariance_at(medium, work, A, dims):
     """The covariance at the point of the last `sample`, into ``A``."""
+    d = len(dims)
     constant, variable = medium[5], medium[6]
     for i in range(d):
         for j in range(d):
             A[i, j] = work[1][component(i, j, d)] if variable else constant[i, j]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def rhs(y, dy, medium, work):
     """Time derivative of the state ``y``; returns the fastest rate of the flow on the Lagrangian manifold."""
     constant, variable = medium[5], medium[6]
     value, d1, d2, d3 = work[1], work[2], work[3], work[4]
     A, A1, M1, M2, R = work[5], work[6], work[7], work[8], work[9]
-    d = M1.shape[0]
+    d = len(medium[7])
     x, p = y[:d], y[d + 1 : 2 * d + 1]
     oq = 2 * d + 1
     ot = oq + d * d
@@ -193,7 +196,7 @@ def rhs(y, dy, medium, work):
     return rate
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def runge_kutta_step(y, k1, dt, out, stages, medium, work):
     """One classical fourth-order step from ``y`` with first stage ``k1`` given; ``stages`` is ``(4, len(y))``."""
     n = y.shape[0]
@@ -211,9 +214,10 @@ def runge_kutta_step(y, k1, dt, out, stages, medium, work):
         out[i] = y[i] + dt / 6.0 * (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i])
 
 
-@njit(cache=True, nogil=True)
-def taylor_value(y, dx, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def taylor_value(y, dx, dims):
     """V at ``x + dx`` from the state ``y``; also the size of the cubic term."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     V = y[d]
@@ -230,9 +234,10 @@ def taylor_value(y, dx, d):
     return V + cubic / 6.0, cubic / 6.0
 
 
-@njit(cache=True, nogil=True)
-def taylor_gradient(y, dx, d, out):
+@njit(cache=True, nogil=True, error_model="numpy")
+def taylor_gradient(y, dx, dims, out):
     """Gradient of V at ``x + dx`` from the state ``y``, into ``out``."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     for i in range(d):
@@ -244,25 +249,27 @@ def taylor_gradient(y, dx, d, out):
         out[i] = s
 
 
-@njit(cache=True, nogil=True)
-def reset_propagator(y, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def reset_propagator(y, dims):
     """Count Y from here: set it to the identity."""
+    d = len(dims)
     o = 2 * d + 1 + d * d + d * d * d
     for i in range(d):
         for j in range(d):
             y[o + i * d + j] = 1.0 if i == j else 0.0
 
 
-@njit(cache=True, nogil=True)
-def shift_state(y, dx, out, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def shift_state(y, dx, out, dims):
     """The Taylor polynomial of ``y`` re-expanded about ``x + dx``."""
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
-    V, _ = taylor_value(y, dx, d)
+    V, _ = taylor_value(y, dx, dims)
     for i in range(d):
         out[i] = y[i] + dx[i]
     out[d] = V
-    taylor_gradient(y, dx, d, out[d + 1 : 2 * d + 1])
+    taylor_gradient(y, dx, dims, out[d + 1 : 2 * d + 1])
     for i in range(d):
         for j in range(d):
             s = y[oq + i * d + j]
@@ -271,12 +278,13 @@ def shift_state(y, dx, out, d):
             out[oq + i * d + j] = s
     for i in range(d * d * d):
         out[ot + i] = y[ot + i]
-    reset_propagator(out, d)
+    reset_propagator(out, dims)
 
 
-@njit(cache=True, nogil=True)
-def project_momentum(y, medium, work, velocity, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def project_momentum(y, medium, work, velocity, dims):
     """Move p by the shortest vector that restores H(x, p) = 0 (two Newton steps); False where dH/dp vanishes."""
+    d = len(dims)
     p = y[d + 1 : 2 * d + 1]
     for _ in range(2):
         H = hamiltonian(y[:d], p, medium, work, velocity)
@@ -293,14 +301,15 @@ def project_momentum(y, medium, work, velocity, d):
     return True
 
 
-@njit(cache=True, nogil=True)
-def project_jets(y, dy, direction, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def project_jets(y, dy, direction, dims):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 
     ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down
     towards a saddle magnify errors of Q and T along themselves by the square and the cube of the slowdown; the part
     along the ray is not free but follows from p' and Q'.
     """
+    d = len(dims)
     oq = 2 * d + 1
     ot = oq + d * d
     speed = 0.0

@@ -17,9 +17,9 @@ from qpot.solvers.marching.march import unravel
 Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
-def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gradient):
-    d = spacing.shape[0]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gradient, dims):
+    d = len(dims)
     index = np.zeros(d, np.int64)
     dx = np.zeros(d)
     for node in range(owner.shape[0]):
@@ -31,8 +31,8 @@ def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gra
             dx[i] = lower[i] + index[i] * spacing[i] - y[i]
             if periodic[i]:
                 period = shape[i] * spacing[i]
-                dx[i] -= period * np.round(dx[i] / period)
-        taylor_gradient(y, dx, d, gradient[node])
+                dx[i] -= period * np.floor(dx[i] / period + 0.5)
+        taylor_gradient(y, dx, dims, gradient[node])
 
 
 def node_gradients(
@@ -43,4 +43,4 @@ def node_gradients(
     gradient: Array,
 ) -> None:
     """Fill ``gradient`` ``(n, d)`` at the ``wanted`` nodes with the gradient of their heads' polynomials."""
-    _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient)
+    _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient, medium[7])

@@ -23,7 +23,7 @@ from qpot.solvers.marching.update import edge_update, momentum, segment_cost, tr
 FAR, CONSIDERED, KNOWN, ACCEPTED = 0, 1, 2, 3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def field_values(x, medium, weights, value):
     """The sampled fields at ``x`` (values only), into ``value``; ``weights`` is work space ``(3, 4, 4)``."""
     coefficients, lower, inverse_spacing, shape, periodic = medium[0], medium[1], medium[2], medium[3], medium[4]
@@ -50,7 +50,7 @@ def field_values(x, medium, weights, value):
                     value[c] += w * coefficients[i0 + a, i1 + b, i2 + e, c]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def drift_and_inverse(x, medium, weights, value, b, M, A, d):
     """Drift ``b`` and inverse covariance ``M`` at ``x``; False if the covariance is not positive definite there."""
     field_values(x, medium, weights, value)
@@ -58,7 +58,7 @@ def drift_and_inverse(x, medium, weights, value, b, M, A, d):
         b[i] = value[i]
         for j in range(d):
             A[i, j] = value[component(i, j, d)] if medium[6] else medium[5][i, j]
-    det = determinant(A, d)
+    det = determinant(A, medium[7])
     if not det > 0.0:
         return False
     if d == 2:
@@ -74,7 +74,7 @@ def drift_and_inverse(x, medium, weights, value, b, M, A, d):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def unravel(node, shape, out, d):
     """Grid indices of a flat node number, into ``out``."""
     for i in range(d - 1, -1, -1):
@@ -82,7 +82,7 @@ def unravel(node, shape, out, d):
         node //= shape[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def neighbour(index, offset, shape, periodic, d):
     """Flat number of the node at ``index + offset``, -1 outside the grid."""
     node = 0
@@ -96,7 +96,7 @@ def neighbour(index, offset, shape, periodic, d):
     return node
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def push_known(value, state, shape, periodic, keys, items, size, d):
     """Put the known nodes that have an open neighbour on the heap; returns ``(heap size, nodes left out for room)``."""
     index = np.zeros(d, np.int64)
@@ -122,7 +122,7 @@ def push_known(value, state, shape, periodic, keys, items, size, d):
     return size, left_out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def march(medium, spacing, radius, stop, value, gradient, state, keys, items, counts, max_pops, d):
     """Accept nodes in the order of V until the heap is empty, ``stop`` is passed or ``max_pops`` are done.
 

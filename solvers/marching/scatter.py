@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from qpot.solvers.marching.characteristics import taylor_value
+from qpot.solvers.marching.characteristics import hamiltonian, taylor_gradient, taylor_value
 from qpot.solvers.marching.heap import heap_push
 from qpot.solvers.marching.stencil import metric_norm
 
 # Positions in `counts`, the integer part of the sweep's state.
 HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
+# First record of the latest attractor beyond a saddle: where its sheet meets older ones the ridge test applies.
+NEWEST = 4
 COUNTS = 8
 # A ray is of use where the nodes so far were this far from a ray, in radii, and it comes closer by this factor.
 SPARSE = 0.7
@@ -23,9 +25,10 @@ SAME_SHEET = 1e-4
 WORSE_SHEET = 0.03
 
 
-@njit(cache=True, nogil=True)
-def curvature_norms(y, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def curvature_norms(y, dims):
     """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
+    d = len(dims)
     p = q = t = 0.0
     for i in range(d):
         p += y[d + 1 + i] ** 2
@@ -36,7 +39,7 @@ def curvature_norms(y, d):
     return np.sqrt(p), np.sqrt(q), np.sqrt(t)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def trust_radius(p, q, t, radius):
     """Radius within which the cubic term stays a correction: a patch beyond it is not believed."""
     r = radius
@@ -47,7 +50,36 @@ def trust_radius(p, q, t, radius):
     return r
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
+    """Whether ``x`` lies across a separatrix from the head ``old`` whose polynomial reaches over to it.
+
+    Two sheets that touch along a separatrix have the same values and slopes there, and beyond it the old one runs on
+    smoothly, too low: no path gets there. Its rays come in towards the separatrix from both sides, so the velocity
+    that it gives at ``x``, in the direction n in which the sheets part, is opposite to that at its head.
+    """
+    d = len(dims)
+    velocity, normal, dx, p = scratch[0], scratch[4], scratch[5], scratch[6]
+    for i in range(d):
+        dx[i] = x[i] - old[i]
+        if medium[4][i]:
+            period = medium[3][i] / medium[2][i]
+            dx[i] -= period * np.floor(dx[i] / period + 0.5)
+    taylor_gradient(old, dx, dims, p)
+    for i in range(d):
+        normal[i] = p_new[i] - p[i]
+    hamiltonian(x, p, medium, work, velocity)
+    here = 0.0
+    for i in range(d):
+        here += normal[i] * velocity[i]
+    hamiltonian(old[:d], old[d + 1 : 2 * d + 1], medium, work, velocity)
+    there = 0.0
+    for i in range(d):
+        there += normal[i] * velocity[i]
+    return here * there < 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def scatter(
     y,
     level,
@@ -64,22 +96,27 @@ def scatter(
     value,
     distance,
     owner,
+    records,
     keys,
     items,
     counts,
     exits,
-    d,
+    work,
+    scratch,
+    dims,
 ):
     """Write the polynomial of head ``y`` onto the nodes within ``far``.
 
-    Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
+    ``work`` and ``scratch`` are work space. Returns the numbers of nodes newly near, of near nodes lost to lower
+    sheets, and of near nodes.
     """
+    d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
-    p, q, t = curvature_norms(y, d)
+    p, q, t = curvature_norms(y, dims)
     trusted = trust_radius(p, q, t, far)
     reach = min(far, trusted, width)
-    first = np.zeros(3, np.int64)
-    last = np.zeros(3, np.int64)
+    dx, first, last, slope, point = scratch[7], scratch[8], scratch[9], scratch[10], scratch[11]
+    first[2] = last[2] = 0
     for i in range(d):
         a = int(np.ceil((y[i] - reach * half[i] - lower[i]) / spacing[i]))
         b = int(np.floor((y[i] + reach * half[i] - lower[i]) / spacing[i]))
@@ -90,7 +127,6 @@ def scatter(
         last[i] = b
     n1 = shape[1]
     n2 = shape[2] if d == 3 else 1
-    dx = np.zeros(d)
     gained = lost = seen = 0
     scale = SAME_SHEET * (p * near + 0.5 * q * near * near)
     worse = WORSE_SHEET * (p * near + 0.5 * q * near * near)
@@ -102,7 +138,7 @@ def scatter(
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
                     dx[2] = lower[2] + i2 * spacing[2] - y[2]
-                r = metric_norm(G, dx, d)
+                r = metric_norm(G, dx, dims)
                 if r > reach:
                     continue
                 # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
@@ -117,7 +153,7 @@ def scatter(
                 node = (j0 * n1 + j1) * n2 + j2
                 old_r = distance[node]
                 fresh = owner[node] < 0
-                V, _ = taylor_value(y, dx, d)
+                V, _ = taylor_value(y, dx, dims)
                 if np.isnan(V):
                     continue
                 if r <= near:
@@ -127,6 +163,22 @@ def scatter(
                     wide = max(r, old_r)
                     tolerance = scale + 0.1 * t * wide * wide * wide / 6.0
                     if value[node] + tolerance < V:
+                        newest = counts[NEWEST]
+                        if record >= newest > owner[node] and V - value[node] < q * far * far:
+                            # the old sheet may have run on over a separatrix from which the new one starts
+                            for i in range(d):
+                                point[i] = y[i] + dx[i]
+                            taylor_gradient(y, dx, dims, slope)
+                            if beyond_ridge(records[owner[node]], point, slope, medium, work, scratch, dims):
+                                value[node] = V
+                                distance[node] = r
+                                owner[node] = record
+                                if r <= near:
+                                    gained += 1
+                                else:
+                                    late = max(V, head_value) + 0.3 * p * near
+                                    counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], late, -node - 1)
+                                continue
                         if r <= near and old_r <= near and value[node] + tolerance + worse < V:
                             lost += 1
                         continue

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.marching.characteristics import state_size
+from qpot.solvers.marching.characteristics import make_workspace, state_size
 from qpot.solvers.marching.heap import heap_push
 from qpot.solvers.marching.march import KNOWN, march, push_known
 from qpot.solvers.marching.scatter import COUNTS, HEAP_SIZE, RECORDS, scatter
@@ -29,9 +29,14 @@ FAR_RATIO = 1.5
 STRIDE_RATIO = 0.75
 # Longest step times fastest rate, per square root of the radius over half the box: the error per e-folding then
 # falls as the square of the radius and the error of V near the source, itself O(radius^2), as its fourth power.
-PHASE = 0.8
+# A ray costs more in 3-D and the aim there is speed.
+PHASE = {2: 0.8, 3: 1.2}
 # The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
 OVERRUN = 3.0
+# New rays are aimed at nodes up to this far above the exit level, in the same measure: values from afar err.
+AIM = {2: 0.3, 3: 0.0}
+# Arrays that are full grow by this many halves.
+_MORE = 3
 
 
 @dataclass
@@ -42,7 +47,7 @@ class SweepState:
     ----------
     medium : tuple
         Spline coefficients, lower corner, inverse spacing, shape, periodic flags, constant covariance, and whether
-        the covariance is among the splines.
+        the covariance is among the splines, and d zeros (kernels learn d when they are compiled: loops unroll).
     value, distance, owner : arrays over the flat nodes
         V, distance to the head it comes from (inf: none), and that head's record (-1: none).
     records, parents : arrays
@@ -56,6 +61,7 @@ class SweepState:
     stride: float
     phase: float
     overrun: float
+    aim: float
     value: Array
     distance: NDArray[np.float32]
     owner: NDArray[np.int32]
@@ -101,7 +107,18 @@ def make_medium(
         np.array(periodic, dtype=np.bool_),
         np.ascontiguousarray(a),
         constant is None,
+        (0,) * d,
     )
+
+
+def make_scratch(d: int) -> tuple[Array | NDArray[np.int64], ...]:
+    """Work arrays of a sweep: velocity, covariance, metric, half widths, offsets, and states."""
+    n = state_size(d)
+    return (
+        np.zeros(d), np.zeros((d, d)), np.zeros((d, d)), np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d),
+        np.zeros(d), np.zeros(3, np.int64), np.zeros(3, np.int64),
+        np.zeros(d), np.zeros(d), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((4, n)),
+    )  # fmt: skip
 
 
 def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> SweepState:
@@ -119,8 +136,9 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
         near=near,
         far=FAR_RATIO * near,
         stride=STRIDE_RATIO * near,
-        phase=PHASE * float(np.sqrt(near / half_box)),
+        phase=PHASE[d] * float(np.sqrt(near / half_box)),
         overrun=OVERRUN * near / half_box,
+        aim=AIM[d] * near / half_box,
         value=np.full(nodes, np.inf),
         distance=np.full(nodes, np.inf, np.float32),
         owner=np.full(nodes, -1, np.int32),
@@ -136,17 +154,18 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
 
 
 def _grow_records(state: SweepState) -> None:
-    more = state.records.shape[0]
-    state.records = np.concatenate([state.records, np.zeros_like(state.records)])
-    state.parents = np.concatenate([state.parents, np.full(more, -1, np.int32)])
-    state.idle = np.concatenate([state.idle, np.zeros(more)])
-    state.wake = np.concatenate([state.wake, np.zeros(more)])
-    state.width = np.concatenate([state.width, np.ones(more)])
+    # resized in place: a copy beside the old array would be the peak of the memory
+    rows = _MORE * state.records.shape[0] // 2
+    state.records.resize((rows, state.records.shape[1]), refcheck=False)
+    state.parents.resize(rows, refcheck=False)
+    for name in ("idle", "wake", "width"):
+        getattr(state, name).resize(rows, refcheck=False)
 
 
 def _grow_heap(state: SweepState) -> None:
-    state.keys = np.concatenate([state.keys, np.zeros_like(state.keys)])
-    state.items = np.concatenate([state.items, np.zeros_like(state.items)])
+    size = _MORE * state.keys.size // 2
+    state.keys.resize(size, refcheck=False)
+    state.items.resize(size, refcheck=False)
 
 
 def add_records(state: SweepState, records: Array, parents: Array, cores: Array) -> int:
@@ -158,6 +177,7 @@ def add_records(state: SweepState, records: Array, parents: Array, cores: Array)
     state.records[first:last] = records
     state.parents[first:last] = parents
     state.idle[first:last] = cores
+    state.width[first:last] = 1.0
     state.counts[RECORDS] = last
     return first
 
@@ -166,7 +186,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     """Write the polynomial of a source's head onto the nodes within ``radius``; those a little beyond launch rays."""
     d = state.dimension
     G, half = np.eye(d), np.ones(d)
-    noise_metric(np.ascontiguousarray(covariance), G, half, d)
+    dims = state.medium[7]
+    noise_metric(np.array(covariance), G, half, dims)
     room = int(np.prod(4.0 * FAR_RATIO * radius / state.spacing + 3.0))
     while state.counts[HEAP_SIZE] + room >= state.keys.shape[0]:
         _grow_heap(state)
@@ -175,7 +196,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     scatter(
         y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing,
         radius, FAR_RATIO * radius, FAR_RATIO * radius,
-        state.value, state.distance, state.owner, state.keys, state.items, state.counts, state.exits, d,
+        state.value, state.distance, state.owner, state.records, state.keys, state.items, state.counts, state.exits,
+        make_workspace(d), make_scratch(d), dims,
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
@@ -192,9 +214,10 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
     """Run the sweep for at most ``max_steps`` labels; True when it is finished."""
     while True:
         status = sweep(
-            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun,
+            state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun, state.aim,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
-            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps, state.dimension,
+            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps,
+            make_workspace(state.dimension), make_scratch(state.dimension), state.medium[7],
         )  # fmt: skip
         if status == RECORDS_FULL:
             _grow_records(state)

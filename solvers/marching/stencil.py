@@ -17,9 +17,10 @@ from numba import njit
 METRIC_RATIO = 16.0
 
 
-@njit(cache=True, nogil=True)
-def extreme_eigenvalues(A, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def extreme_eigenvalues(A, dims):
     """Smallest and largest eigenvalue of the symmetric matrix ``A`` in 2-D or 3-D, in closed form."""
+    d = len(dims)
     if d == 2:
         mean = 0.5 * (A[0, 0] + A[1, 1])
         radius = np.sqrt(0.25 * (A[0, 0] - A[1, 1]) ** 2 + A[0, 1] * A[0, 1])
@@ -40,9 +41,10 @@ def extreme_eigenvalues(A, d):
     return mean + 2.0 * s * np.cos(angle + 2.0 * np.pi / 3.0), mean + 2.0 * s * np.cos(angle)
 
 
-@njit(cache=True, nogil=True)
-def determinant(A, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def determinant(A, dims):
     """Determinant of a matrix in 2-D or 3-D."""
+    d = len(dims)
     if d == 2:
         return A[0, 0] * A[1, 1] - A[0, 1] * A[1, 0]
     return (
@@ -52,20 +54,21 @@ def determinant(A, d):
     )
 
 
-@njit(cache=True, nogil=True)
-def noise_metric(A, G, half, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def noise_metric(A, G, half, dims):
     """The metric ``G`` of unit determinant of the covariance ``A``, and the half widths of its unit ball.
 
-    False if ``A`` is not positive definite; then nothing is filled.
+    False if ``A`` is not positive definite; then nothing is filled. ``A`` is changed where the aspect is limited.
     """
-    low, high = extreme_eigenvalues(A, d)
+    d = len(dims)
+    low, high = extreme_eigenvalues(A, dims)
     if not low > 0.0:
         return False
     lift = max(0.0, (high - METRIC_RATIO * low) / (METRIC_RATIO - 1.0))
-    B = A.copy()
+    B = A
     for i in range(d):
         B[i, i] += lift
-    det = determinant(B, d)
+    det = determinant(B, dims)
     if d == 2:
         scale = np.sqrt(det)
         G[0, 0] = B[1, 1] / det * scale
@@ -83,9 +86,10 @@ def noise_metric(A, G, half, d):
     return True
 
 
-@njit(cache=True, nogil=True)
-def metric_norm(G, v, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def metric_norm(G, v, dims):
     """Length of ``v`` in the metric ``G``."""
+    d = len(dims)
     s = 0.0
     for i in range(d):
         for j in range(d):

@@ -17,7 +17,6 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import (
     covariance_at,
-    make_workspace,
     project_jets,
     project_momentum,
     reset_propagator,
@@ -61,30 +60,32 @@ DEEP_REST = 0.02
 WALK = 100000
 
 
-@njit(cache=True, nogil=True)
-def speed_of(dy, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def speed_of(dy, dims):
     """Length of the first ``d`` entries."""
+    d = len(dims)
     s = 0.0
     for i in range(d):
         s += dy[i] * dy[i]
     return np.sqrt(s)
 
 
-@njit(cache=True, nogil=True)
-def side_stretch(new, before, after, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def side_stretch(new, before, after, dims):
     """How much wider the bundle of rays across the ray has become over a step, (d-1)-th root of its section's ratio.
 
     The volume of a bundle changes by det Y, its length by the ratio of the speeds.
     """
+    d = len(dims)
     o = 2 * d + 1 + d * d + d * d * d
     Y = new[o : o + d * d].reshape((d, d))
     if not before > 0.0:
         return 1.0
-    ratio = abs(determinant(Y, d)) * before / max(after, 1e-300)
+    ratio = abs(determinant(Y, dims)) * before / max(after, 1e-300)
     return ratio if d == 2 else np.sqrt(ratio)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sweep(
     medium,
     spacing,
@@ -94,6 +95,7 @@ def sweep(
     phase,
     stop,
     overrun,
+    aim,
     value,
     distance,
     owner,
@@ -108,26 +110,24 @@ def sweep(
     counts,
     exits,
     max_steps,
-    d,
+    work,
+    scratch,
+    dims,
 ):
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
 
     ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
-    step times the fastest rate. The caller grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
+    step times the fastest rate; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
+    grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
     """
+    d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
     n = records.shape[1]
-    work = make_workspace(d)
-    stages = np.zeros((4, n))
-    k1 = np.zeros(n)
-    new = np.zeros(n)
-    y = np.zeros(n)
-    dx = np.zeros(d)
-    shift = np.zeros(d)
-    velocity = np.zeros(d)
-    A, G, half = np.zeros((d, d)), np.eye(d), np.ones(d)
+    velocity, A, G, half = scratch[0], scratch[1], scratch[2], scratch[3]
+    dx, shift, k1, new, y, stages = scratch[10], scratch[11], scratch[12], scratch[13], scratch[14], scratch[15]
     if not medium[6]:
-        noise_metric(medium[5], G, half, d)
+        covariance_at(medium, work, A, dims)
+        noise_metric(A, G, half, dims)
     n1 = shape[1]
     n2 = shape[2] if d == 3 else 1
     # the most labels one scatter can push
@@ -144,11 +144,12 @@ def sweep(
         # a little further than the exit: the last nodes below it need rays on their far side
         if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
+        launch_to = exits[0] + aim * abs(exits[0])
         key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if distance[node] <= near or tries[node] >= TRIES:
+            if distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
                 continue
             tries[node] += 1
             source = records[owner[node]]
@@ -160,7 +161,7 @@ def sweep(
                 dx[i] = lower[i] + j * spacing[i] - source[i]
                 if periodic[i]:
                     period = shape[i] * spacing[i]
-                    dx[i] -= period * np.round(dx[i] / period)
+                    dx[i] -= period * np.floor(dx[i] / period + 0.5)
             best = upstream(
                 records,
                 parents,
@@ -172,8 +173,8 @@ def sweep(
                 shift,
                 medium,
                 work,
-                velocity,
-                d,
+                scratch,
+                dims,
             )
             if parents[best] < 0:
                 # the way of the linear flow back into the core of the source's patch
@@ -184,9 +185,9 @@ def sweep(
                     size += shift[i] * shift[i]
                 size = np.sqrt(size)
                 if size > 0.0:
-                    pull_back(work[9], shift, idle[best], d)
-            shift_state(records[best], shift, new, d)
-            if not project_momentum(new, medium, work, velocity, d):
+                    pull_back(work[9], shift, idle[best], dx, dims)
+            shift_state(records[best], shift, new, dims)
+            if not project_momentum(new, medium, work, velocity, dims):
                 continue
             counts[LAUNCHES] += 1
             record = counts[RECORDS]
@@ -199,8 +200,8 @@ def sweep(
             counts[RECORDS] += 1
             if medium[6]:
                 sample(new[:d], medium, work)
-                covariance_at(medium, work, A, d)
-                if not noise_metric(A, G, half, d):
+                covariance_at(medium, work, A, dims)
+                if not noise_metric(A, G, half, dims):
                     continue
             rhs(new, k1, medium, work)
             scatter(
@@ -219,24 +220,27 @@ def sweep(
                 value,
                 distance,
                 owner,
+                records,
                 keys,
                 items,
                 counts,
                 exits,
-                d,
+                work,
+                scratch,
+                dims,
             )
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
-            p, q, t = curvature_norms(source, d)
+            p, q, t = curvature_norms(source, dims)
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
             continue
         y[:] = records[item]
-        reset_propagator(y, d)
+        reset_propagator(y, dims)
         rate = rhs(y, k1, medium, work)
         if medium[6]:
-            covariance_at(medium, work, A, d)
-            if not noise_metric(A, G, half, d):
+            covariance_at(medium, work, A, dims)
+            if not noise_metric(A, G, half, dims):
                 continue
-        speed = metric_norm(G, k1, d)
+        speed = metric_norm(G, k1, dims)
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
         awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
         if not speed > (REST if awake else DEEP_REST) * near * rate:
@@ -247,7 +251,7 @@ def sweep(
                     turn += k1[i] * work[9][i, j] * k1[j]
             if not turn > 0.0:
                 continue
-        before = speed_of(k1, d)
+        before = speed_of(k1, dims)
         runge_kutta_step(y, k1, dt, new, stages, medium, work)
         finite = True
         for i in range(n):
@@ -266,22 +270,22 @@ def sweep(
         if outside:
             continue
         rhs(new, k1, medium, work)
-        project_jets(new, k1, velocity, d)
+        project_jets(new, k1, velocity, dims)
         record = counts[RECORDS]
         records[record] = new
         parents[record] = item
         wake[record] = wake[item]
-        width[record] = min(1.0, width[item] * side_stretch(new, before, speed_of(k1, d), d))
+        width[record] = min(1.0, width[item] * side_stretch(new, before, speed_of(k1, dims), dims))
         counts[RECORDS] += 1
-        p, q, t = curvature_norms(new, d)
+        p, q, t = curvature_norms(new, dims)
         if new[d] + 2.0 * (p + q * near) * near < wake[item]:
             # still where others have been before
             idle[record] = 0.0
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
             continue
         if medium[6]:
-            covariance_at(medium, work, A, d)
-            if not noise_metric(A, G, half, d):
+            covariance_at(medium, work, A, dims)
+            if not noise_metric(A, G, half, dims):
                 continue
         reach = min(far, SLACK * width[record] * near)
         gained, lost, seen = scatter(
@@ -300,11 +304,14 @@ def sweep(
             value,
             distance,
             owner,
+            records,
             keys,
             items,
             counts,
             exits,
-            d,
+            work,
+            scratch,
+            dims,
         )
         if lost > LOST * seen:
             continue

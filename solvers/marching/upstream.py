@@ -12,9 +12,10 @@ from qpot.solvers.marching.characteristics import covariance_at, hamiltonian
 from qpot.solvers.marching.stencil import metric_norm, noise_metric
 
 
-@njit(cache=True, nogil=True)
-def solve_small(Y, offset, rhs_vector, out, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve_small(Y, offset, rhs_vector, out, dims):
     """Solve the ``d x d`` system stored row by row at ``Y[offset:]`` by Cramer's rule; False if it is singular."""
+    d = len(dims)
     if d == 2:
         a, b, c, e = Y[offset], Y[offset + 1], Y[offset + 2], Y[offset + 3]
         det = a * e - b * c
@@ -38,20 +39,25 @@ def solve_small(Y, offset, rhs_vector, out, d):
     return True
 
 
-@njit(cache=True, nogil=True)
-def head_gap(y, z, medium, gap, d):
+@njit(cache=True, nogil=True, error_model="numpy")
+def head_gap(y, z, medium, gap, dims):
     """From head ``z`` to head ``y``, the short way round on periodic axes, into ``gap``."""
+    d = len(dims)
     inverse_spacing, shape, periodic = medium[2], medium[3], medium[4]
     for i in range(d):
         gap[i] = y[i] - z[i]
         if periodic[i]:
             period = shape[i] / inverse_spacing[i]
-            gap[i] -= period * np.round(gap[i] / period)
+            gap[i] -= period * np.floor(gap[i] / period + 0.5)
 
 
-@njit(cache=True, nogil=True)
-def pull_back(R, w, radius, d):
-    """Follow w' = -R w, the linear flow back into an equilibrium, until |w| <= radius; ``w`` is changed in place."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_back(R, w, radius, half, dims):
+    """Follow w' = -R w, the linear flow back into an equilibrium, until |w| <= radius; ``w`` is changed in place.
+
+    ``half`` (d,) is work space.
+    """
+    d = len(dims)
     rate = 0.0
     for i in range(d):
         row = 0.0
@@ -61,7 +67,6 @@ def pull_back(R, w, radius, d):
     if rate == 0.0:
         return
     dt = 0.02 / rate
-    half = np.zeros(d)
     for _ in range(100000):
         size = 0.0
         for i in range(d):
@@ -80,22 +85,18 @@ def pull_back(R, w, radius, d):
             w[i] -= dt * s
 
 
-@njit(cache=True, nogil=True)
-def upstream(records, parents, record, dx, small, far, limit, best_dx, medium, work, velocity, d):
-    """Follow the ray of ``record`` back to where the ray through its head + ``dx`` was closest to it.
+@njit(cache=True, nogil=True, error_model="numpy")
+def upstream(records, parents, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
+    """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
     Rays part as they go, so an offset that is large here was small upstream, and the Taylor polynomial shifted by a
     small offset there is far more accurate than one shifted by a large offset here. Only the part of the offset
     across the ray counts. Returns the record and fills ``best_dx`` with the offset across the ray there.
+    ``offset`` is changed; with a constant covariance the metric in ``scratch`` must be its metric.
     """
+    d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
-    offset = dx.copy()
-    previous = np.zeros(d)
-    previous_gap = np.zeros(d)
-    across = np.zeros(d)
-    A, G, half = np.zeros((d, d)), np.eye(d), np.ones(d)
-    if not medium[6]:
-        noise_metric(medium[5], G, half, d)
+    velocity, A, G, half, previous, previous_gap, across = scratch[:7]
     best = record
     best_size = 1e300
     current = record
@@ -103,8 +104,8 @@ def upstream(records, parents, record, dx, small, far, limit, best_dx, medium, w
         y = records[current]
         hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, work, velocity)
         if medium[6]:
-            covariance_at(medium, work, A, d)
-            noise_metric(A, G, half, d)
+            covariance_at(medium, work, A, dims)
+            noise_metric(A, G, half, dims)
         root = parents[current] < 0
         square = along = 0.0
         for i in range(d):
@@ -113,7 +114,7 @@ def upstream(records, parents, record, dx, small, far, limit, best_dx, medium, w
                 along += velocity[i] * G[i, j] * offset[j]
         for i in range(d):
             across[i] = offset[i] if root or square == 0.0 else offset[i] - along / square * velocity[i]
-        size = metric_norm(G, across, d)
+        size = metric_norm(G, across, dims)
         if root or size < best_size:
             best_size = size
             best = current
@@ -121,10 +122,10 @@ def upstream(records, parents, record, dx, small, far, limit, best_dx, medium, w
                 best_dx[i] = across[i]
         if size <= small or root or size > far:
             break
-        if not solve_small(y, oy, offset, previous, d):
+        if not solve_small(y, oy, offset, previous, dims):
             break
         current = parents[current]
-        head_gap(y, records[current], medium, previous_gap, d)
+        head_gap(y, records[current], medium, previous_gap, dims)
         if y[oy] == 1.0 and y[oy + 1] == 0.0:
             # a ray began here, beside its neighbour and not on it
             for i in range(d):

@@ -29,7 +29,7 @@ def test_fields_and_paths_agree(name: str) -> None:
     gap = np.abs(costs.field.values - costs.direct)[routes]
     assert (gap <= costs.field.errors[routes]).all()
     assert (gap <= 1e-4 * costs.direct[routes]).all(), gap
-    assert (costs.field.errors[routes] <= 1e-2 * costs.direct[routes]).all()
+    assert (costs.field.errors[routes] <= 2e-2 * costs.direct[routes]).all()
 
 
 def test_three_dimensions() -> None:
@@ -66,7 +66,7 @@ def test_a_local_minimiser_is_caught() -> None:
     checked = qpot.with_field_opinion(system, wrong)
     assert (i, j) in checked.disagreements
     assert checked.field is not None
-    assert checked.field.values[i, j] == pytest.approx(best.action, rel=2e-3)
+    assert checked.field.values[i, j] == pytest.approx(best.action, rel=1e-2)
     report = repr(qpot.prediction.prediction_from_costs(checked))
     assert "DISAGREES" in report
     assert f"V({i}, {j})" in report
