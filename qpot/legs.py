@@ -14,6 +14,7 @@ from qpot.descents import descent, slow_rate
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.joined_paths import joined
+from qpot.line_legs import hugs_the_hull, line_leg
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
 from qpot.solution import PathSolution, Status
@@ -185,6 +186,9 @@ def uphill_leg(
             continue
         if found.status != action_minimization.INFEASIBLE:
             coarse.append(found)
+    if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
+        line = line_leg(lagrangian, start, end, method)
+        return line if line.action < below else None
     if not coarse:
         if failure is None:
             return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)

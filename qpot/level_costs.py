@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, as_point, as_rng, format_point
-from qpot.basins import basin_of
 from qpot.boundaries import LossLevel, Surface, surfaces
-from qpot.critical_points import Saddle, find_minima, polish_fixed_point
-from qpot.crossings import REACH
+from qpot.critical_points import Saddle
 from qpot.descents import descent, slow_rate
-from qpot.exits import attracting_point, check_basin, exit_cost, leading_out
+from qpot.exits import attracting_point, check_basin, exit_cost
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.joined_paths import free_path
 from qpot.legs import cheapest, distinct, lagrangian_of, refined, singular_covariance
+from qpot.level_targets import Target, crossings, curves_to, rays, targets_of
 from qpot.methods import GeometricAction
 from qpot.minimum_action import minimum_action_path
 from qpot.progress import ProgressLike, reporting
-from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers import action_minimization, path_refinement
 from qpot.solvers.action import Lagrangian
@@ -32,8 +30,6 @@ from qpot.system import System
 
 _ELEMENTS, _DEGREE = 16, 4
 _COARSE_ITERATIONS = 60
-# Rays from the minimum on which first guesses start, for each dimension beyond the plane.
-_RAYS, _RAYS_PER_DIMENSION = 16, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,20 +65,6 @@ class EscapeSolution:
             f"EscapeSolution(cost {self.cost:.10g} +- {self.error:.1g} from {format_point(self.start)} to "
             f"{format_point(self.end)}{more}{why})"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Target:
-    """Where to: a saddle (fixed, reached in infinite time), another fixed point in space, or a surface."""
-
-    point: Array | None
-    surface: Surface | None
-    directions: Array
-    fixed: bool
-
-    @property
-    def free_ends(self) -> tuple[Surface | None, bool]:
-        return self.surface, not self.fixed
 
 
 def escape_cost(
@@ -168,20 +150,20 @@ def escape_cost(
         return _from_the_minimum(system, start, high, end, chosen, saddles, bounds, rng, progress, throw)
     low = _level(from_loss, lowest, name="from_loss")
     inner = surfaces(system, LossLevel(level=low), start)[0]
-    directions = _rays(start.size, as_rng(rng))
+    directions = rays(start.size, as_rng(rng))
     with reporting(progress, "escape cost") as report:
         found: list[EscapeSolution] = []
         try:
             lagrangian = lagrangian_of(system)
-            inside = _crossings(inner, start, directions)
+            inside = crossings(inner, start, directions)
             if high is not None and high <= low:
                 return _downhill(system, start, inside, inner, high, chosen)
             for point in inside:
                 check_basin(system, start, point, LossLevel(level=low))
-            targets = _targets(system, start, low, high, end, saddles, bounds)
+            targets = targets_of(system, start, low, high, end, saddles, bounds)
             for k, target in enumerate(targets):
                 report(k, len(targets), "escapes")
-                outer = [] if target.surface is None else _crossings(target.surface, start, directions)
+                outer = [] if target.surface is None else crossings(target.surface, start, directions)
                 for point in outer:
                     check_basin(system, start, point, f"to_loss={high:g}")
                 found += _leg(system, lagrangian, start, inner, inside, target, outer, chosen)
@@ -230,7 +212,7 @@ def _from_the_minimum(
     if end is not None:
         aim = as_point(end, dimension=system.dimension, name="end")
     elif high is not None:
-        aim = _crossings(surfaces(system, LossLevel(level=high), start)[0], start, _rays(start.size, as_rng(rng)))[0]
+        aim = crossings(surfaces(system, LossLevel(level=high), start)[0], start, rays(start.size, as_rng(rng)))[0]
     elif saddles:
         aim = saddles[0].point
     else:
@@ -265,22 +247,6 @@ def _as_escape(path: PathSolution) -> EscapeSolution:
     )
 
 
-def _rays(d: int, rng: np.random.Generator) -> Array:
-    """Unit vectors from the minimum, both ways along each."""
-    if d == 1:
-        return np.array([[-1.0], [1.0]])
-    if d == 2:
-        angles = 2 * np.pi * np.arange(_RAYS) / _RAYS
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    random = rng.standard_normal((_RAYS_PER_DIMENSION * d, d))
-    return np.concatenate([np.eye(d), -np.eye(d), random / np.linalg.norm(random, axis=1, keepdims=True)])
-
-
-def _crossings(surface: Surface, start: Array, directions: Array) -> list[Array]:
-    points = [surface.crossing(start, ray, 1.0) for ray in directions]
-    return [p for p in points if p is not None]
-
-
 def _downhill(
     system: System, start: Array, inside: list[Array], inner: Surface, high: float, method: GeometricAction
 ) -> EscapeSolution:
@@ -301,68 +267,13 @@ def _downhill(
     )
 
 
-def _targets(
-    system: System, start: Array, low: float, high: float | None, end: Any, saddles: Any, bounds: Any
-) -> list[_Target]:
-    assert system.loss is not None
-    none = np.zeros((0, start.size))
-    if high is not None:
-        return [_Target(None, surfaces(system, LossLevel(level=high), start)[0], none, False)]
-    if end is not None:
-        point = as_point(end, dimension=system.dimension, name="end")
-        fixed = polish_fixed_point(system, point, reach=REACH * float(np.linalg.norm(point - start)))
-        if fixed is not None and (np.linalg.eigvals(system.jacobian(fixed[None])[0]).real < 0).all():
-            raise ValueError(
-                f"end={format_point(point)} attracts: the cost to it is that to the saddle on the way; pass the saddle"
-            )
-        point = point if fixed is None else fixed
-        _below(low, float(system.loss(point[None])[0]), f"end={format_point(point)}")
-        directions = none if fixed is None else _unstable(system, fixed)
-        sides = np.concatenate([point[None], point + 1e-4 * directions, point - 1e-4 * directions])
-        if not (basin_of(system, sides if fixed is None else sides[1:], start[None]) == 0).any():
-            raise ValueError(
-                f"end={format_point(point)} is outside the closure of the basin of {format_point(start)}; add the cost to "
-                "the saddle and that of qpot.minimum_action_path from the next minimum"
-            )
-        return [_Target(point, None, directions, fixed is not None)]
-    if saddles is None:
-        if bounds is None:
-            raise ValueError("where to? pass to_loss=, end=, saddles=, or bounds= to search for saddles in")
-        saddles = find_saddles(system, find_minima(system, bounds), bounds)
-    out = leading_out(system, start, saddles)
-    if not out:
-        raise SolveError(
-            f"none of the {len(saddles)} saddles leads out of the basin of {format_point(start)}; enlarge bounds or pass "
-            "saddles",
-            status=Status.NO_ROUTE,
-        )
-    for saddle in out:
-        _below(low, float(system.loss(saddle.point[None])[0]), f"the saddle {format_point(saddle.point)}")
-    return [_Target(s.point, None, s.direction[None], True) for s in out]
-
-
-def _below(low: float, top: float, what: str) -> None:
-    if not low < top:
-        raise ValueError(
-            f"from_loss={low:.6g} is not below the loss {top:.6g} of {what}: that level set does not separate it from the "
-            "minimum; lower from_loss"
-        )
-
-
-def _unstable(system: System, point: Array) -> Array:
-    rates, vectors = np.linalg.eig(system.jacobian(point[None])[0])
-    spanning = np.concatenate([vectors[:, rates.real > 0].real, vectors[:, rates.imag > 0].imag], axis=1).T
-    norms = np.linalg.norm(spanning, axis=1)
-    return np.asarray(spanning[norms > 1e-8] / norms[norms > 1e-8, None], dtype=np.float64)
-
-
 def _leg(
     system: System,
     lagrangian: Lagrangian,
     start: Array,
     inner: Surface,
     inside: list[Array],
-    target: _Target,
+    target: Target,
     outer: list[Array],
     method: GeometricAction,
 ) -> list[EscapeSolution]:
@@ -370,7 +281,7 @@ def _leg(
     surface, timed = target.free_ends
     ends = FreeEnds(inner, surface, timed)
     slow_end = 0.0 if target.point is None or not target.fixed else slow_rate(system, target.point, name="end")
-    curves = _curves(system, lagrangian, start, inner, inside, target, outer)
+    curves = curves_to(system, lagrangian, start, inner, inside, target, outer)
     reasons = [blocked_interval(system, curve[0], curve[-1]) for curve in curves]
     if all(reason is not None for reason in reasons):
         return [_as_escape(infinite_leg(curves[0][0], curves[0][-1], reasons[0] or "", method))]
@@ -396,48 +307,3 @@ def _leg(
     solutions = [refined(system, lagrangian, m.path, 0.0, slow_end, method, ends) for m in distinct(coarse)]
     best = cheapest(solutions, sum(m.iterations for m in coarse))
     return [_as_escape(path) for path in (replace(best, alternatives=()), *best.alternatives)]
-
-
-def _curves(
-    system: System,
-    lagrangian: Lagrangian,
-    start: Array,
-    inner: Surface,
-    inside: list[Array],
-    target: _Target,
-    outer: list[Array],
-) -> list[Array]:
-    """Polylines from the inner level to the target, the cheapest first: reversed descents and straight lines."""
-    assert system.loss is not None
-    lines: list[Array] = []
-    s = np.linspace(0.0, 1.0, 41)[:, None]
-    tops = outer if target.point is None else [target.point]
-    for top in tops:
-        nudges = 1e-3 * np.linalg.norm(top - start) * np.concatenate([target.directions, -target.directions])
-        for nudge in nudges if len(nudges) else [np.zeros_like(top)]:
-            down = descent(system, top + nudge, towards=start)
-            if down is None:
-                continue
-            levels = system.loss(down[1])
-            level = float(system.loss(inside[0][None])[0])
-            above = np.flatnonzero(levels <= level)
-            if above.size and above[0] > 0:
-                foot = inner.projected(down[1][above[0]])
-                lines.append(np.concatenate([foot[None], down[1][: above[0]][::-1], top[None]]))
-    for point in inside:
-        # to the nearest in direction; a line to the other side would run by the minimum
-        cosines = [_cosine(top - start, point - start) for top in tops]
-        if max(cosines) > 0.0:
-            lines.append(point + s * (tops[int(np.argmax(cosines))] - point))
-    scored = []
-    for line in lines:
-        try:
-            cost = lagrangian.geometric(0.5 * (line[1:] + line[:-1]), np.diff(line, axis=0)).sum()
-        except (NonFiniteError, SingularCovarianceError):
-            cost = np.inf
-        scored.append((float(cost), line))
-    return [line for _, line in sorted(scored, key=lambda pair: pair[0])]
-
-
-def _cosine(u: Array, v: Array) -> float:
-    return float(u @ v) / float(np.linalg.norm(u) * np.linalg.norm(v))

@@ -95,6 +95,10 @@ def minimum_action_path(
     if isinstance(method, FixedTimeAction):
         return _in_fixed_time(system, source, target, method, initial, progress, throw)
     automatic = method is None
+    if method is not None and not isinstance(method, (GeometricAction, LargeScaleAction)):
+        raise ValueError(
+            f"method must be a qpot.GeometricAction, qpot.LargeScaleAction or qpot.FixedTimeAction, got {method!r}"
+        )
     method = chosen_method(system, method, np.stack([source, target]))
     if automatic and d <= FEW and isinstance(method, LargeScaleAction) and not _at_rest(system, target, source):
         method = GeometricAction()  # to an ordinary point there are several ways, over saddles too

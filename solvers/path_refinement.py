@@ -94,7 +94,9 @@ def refine_path(
     total = 0
     best: RefinedPath | None = None
 
-    def minimized(start: ElementPath, rtol: float, limit: int = max_iterations) -> Minimization:
+    def minimized(
+        start: ElementPath, rtol: float, limit: int = max_iterations, *, helped: bool = False
+    ) -> Minimization:
         nonlocal total
         outcome = _minimized(
             lagrangian,
@@ -102,6 +104,7 @@ def refine_path(
             ends,
             tolerance=rtol,
             max_iterations=min(limit, max_iterations, most_iterations or limit),
+            helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
         total += outcome.iterations
@@ -110,7 +113,7 @@ def refine_path(
     # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
     # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
     inner = min(0.01 * tolerance, 1e-10)
-    coarse = minimized(path, 1e-5, _PASSING)
+    coarse = minimized(path, 1e-5, _PASSING, helped=True)
     if coarse.status == INFEASIBLE:
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
@@ -135,7 +138,11 @@ def refine_path(
         result = _report(lagrangian, solved, checked, tail, total, status)
         if best is None or result.error <= best.error:
             best = result
-        if result.status == CONVERGED and result.error <= tolerance * max(result.action, 1e-300):
+        if (
+            result.status == CONVERGED
+            and np.isfinite(result.error)
+            and result.error <= tolerance * max(result.action, 1e-300)
+        ):
             return result
         if result.status == UNSTABLE:
             return result
@@ -238,10 +245,11 @@ def _minimized(
     *,
     tolerance: float,
     max_iterations: int,
+    helped: bool = True,
     on_iteration: Callable[[int, float], None] | None,
 ) -> Minimization:
     """On the guess's own mesh, from a feasible path near it if there is one."""
-    start = feasible_path(lagrangian, guess) or guess
+    start = feasible_path(lagrangian, guess, helped=helped) or guess
     quadrature = start.degree + 3
     if ends is not None:
         return minimize_with_free_ends(
