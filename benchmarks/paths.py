@@ -1,24 +1,29 @@
-"""Minimum action paths: time, error and work; `python benchmarks/paths.py [largest dimension, default 10000]`.
+"""Minimum action paths: time, error and work; `python benchmarks/paths.py --help`.
 
-Prints the reference problems of few dimensions, then a double well in one of d turned coordinates under correlated noise
-of rank 64 (and the separable one), d = 2 ... the largest asked for, with the growth of time and Hessian products fitted
-as powers of d, and the stiff Allen-Cahn equation. Writes benchmarks/output/paths.csv and paths.png. Times are wall clock,
-after a first call that pays for imports and compilation; the peak memory is that of the process so far.
+Prints the reference problems of few dimensions, then a double well in one of d coordinates under correlated noise of
+rank 64 plus a floor, d = 2 ... the largest asked for: separable, turned by a reflection that mixes all coordinates,
+turned with a factor that depends on the state, and turned with the noise as a LinearOperator. Then the stiff Allen-Cahn
+equation on 64 ... 1024 points. The growth of time and Hessian products is fitted as a power of d. Writes paths.csv and
+paths.png into benchmarks/output. Times are wall clock, after a first call that pays for imports and compilation; every
+problem runs in a fresh process, so that the peak memory is its own (with 0.2 GiB of libraries).
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import pathlib
 import resource
-import sys
 import time
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+from scipy.integrate import quad
 from scipy.sparse import csr_array, eye_array, lil_array
+from scipy.sparse.linalg import LinearOperator
 
 import qpot
 from qpot.covariance import factored
@@ -47,8 +52,11 @@ def kinetic(k: float) -> qpot.System:
     return qpot.System(drift=drift, covariance=np.diag([0.0, 2.0]), dimension=2)
 
 
-def well(d: int, *, turned: bool, rank: int = 64) -> tuple[qpot.System, Any, float]:
-    """Double well in one coordinate, quadratic in the others, noise F F^T + 0.3; V = 1 / (2 a_00) exactly."""
+def well(d: int, *, turned: bool = True, noise: str = "factors", rank: int = 64) -> tuple[qpot.System, Any, float]:
+    """Double well in one coordinate u, quadratic in the others, noise s(u)^2 F F^T + 0.3, s = 1 or 1 + u^2 / 2.
+
+    V = int_{-1}^0 2 (u - u^3) / a_00(u) du exactly: u moves by itself, and the others come to rest for free.
+    """
     rng = np.random.default_rng(d)
     w = np.arange(1.0, d + 1)
     w /= np.linalg.norm(w)
@@ -77,13 +85,32 @@ def well(d: int, *, turned: bool, rank: int = 64) -> tuple[qpot.System, Any, flo
     G = rng.normal(size=(d, rank)) / np.sqrt(d)
     G[0] += rng.normal(size=rank) / np.sqrt(rank)
     F = np.linalg.qr(G)[0] * np.linspace(0.5, 2.0, rank)
-    exact = 0.5 / (0.3 + float(F[0] @ F[0]))
-    system = qpot.System.from_loss(
-        loss, gradient, factored(turn(F.T).T, 0.3), dimension=d, hessian_product=hessian_product
-    )
-    start = np.zeros(d)
-    start[0] = -1.0
-    return system, turn(start), exact
+    strength = float(F[0] @ F[0])
+    F = np.ascontiguousarray(turn(F.T).T)
+    first = np.zeros(d)
+    first[0] = 1.0
+    e = turn(first)
+    growth = 0.5 if noise == "state" else 0.0
+
+    def factor(x: Any) -> Any:
+        return (1 + growth * (x @ e) ** 2)[:, None, None] * F
+
+    def factor_gradient(x: Any, p: Any) -> Any:
+        u = x @ e
+        return (4 * growth * u * (1 + growth * u**2) * ((p @ F) ** 2).sum(axis=1))[:, None] * e
+
+    covariance: Any = factored(F, 0.3)
+    if noise == "state":
+        covariance = factored(factor, 0.3, gradient=factor_gradient)
+    elif noise == "operator":
+
+        def times(p: Any) -> Any:
+            return F @ (F.T @ p) + 0.3 * p
+
+        covariance = LinearOperator((d, d), matvec=times, matmat=times, dtype=float)
+    exact = quad(lambda u: 2 * (u - u**3) / (0.3 + (1 + growth * u**2) ** 2 * strength), 0, 1, epsabs=1e-14)[0]
+    system = qpot.System.from_loss(loss, gradient, covariance, dimension=d, hessian_product=hessian_product)
+    return system, -e, exact
 
 
 def allen_cahn(n: int) -> tuple[qpot.System, Any, float]:
@@ -104,55 +131,111 @@ def allen_cahn(n: int) -> tuple[qpot.System, Any, float]:
     return system, csr_array(laplacian - 2 * eye_array(n)), h
 
 
-def problems(largest: int) -> Iterator[tuple[str, qpot.System, Any, Any, Any, float, float]]:
-    """(name, system, start, end, method, reference, factor on the action)."""
-    fast = qpot.GeometricAction(starts=1)
-    for beta, mu, exact in ((1.0, 1.0, 0.5), (5.0, 1.0, 0.4830697092), (10.0, 1.0, 0.3400414033), (10.0, 2.0, 0.5)):
+FAST = qpot.GeometricAction(starts=1)
+DIMENSIONS = (2, 10, 30, 100, 1000, 3000, 10_000, 100_000)
+GROUPS = {
+    "few": "reference problems of few dimensions",
+    "separable": "well, separable",
+    "turned": "well, turned",
+    "operator": "well, LinearOperator",
+    "state": "well, noise of the state",
+    "stiff": "Allen-Cahn",
+}
+
+
+def few(index: int) -> tuple[str, qpot.System, Any, Any, float] | None:
+    """(name, system, start, end, reference) of a problem of few dimensions, or None beyond the last."""
+    if index < 4:
+        beta, mu, exact = ((1.0, 1.0, 0.5), (5.0, 1.0, 0.4830697092), (10.0, 1.0, 0.3400414033), (10.0, 2.0, 0.5))[
+            index
+        ]
         system = qpot.gallery.maier_stein(beta=beta, mu=mu).system
-        yield f"Maier-Stein beta={beta:g} mu={mu:g}", system, (-1, 0), (0, 0), fast, exact, 1.0
-    brown = qpot.gallery.mueller_brown()
-    for name, i, s in (("A-B", 0, 0), ("B-A", 1, 0), ("B-C", 1, 1), ("C-B", 2, 1)):
-        exact = {"A-B": 212.0693474, "B-A": 80.2059492, "B-C": 17.0377560, "C-B": 71.8355680}[name]
-        yield f"Mueller-Brown {name}", brown.system, brown.minima[i], brown.saddles[s], fast, exact, 1.0
-    yield "kinetic k=0", kinetic(0.0), (-1, 0), (0, 0), fast, 0.25, 1.0
-    yield "kinetic k=0.3", kinetic(0.3), (-1, 0), (0, 0), fast, 0.213980, 1.0
-    large = qpot.LargeScaleAction()
-    for turned in (False, True):
-        for d in (2, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000):
-            if d <= largest:
-                system, start, exact = well(d, turned=turned)
-                name = "well, turned" if turned else "well, separable"
-                yield name, system, start, np.zeros(d), large, exact, 1.0
-    for n in (64, 128, 256, 512, 1024):
-        if n <= largest:
-            system, linear, h = allen_cahn(n)
-            method = qpot.LargeScaleAction(linear_part=linear)
-            yield "Allen-Cahn", system, np.ones(n), np.zeros(n), method, np.pi / 2, h
+        return f"Maier-Stein beta={beta:g} mu={mu:g}", system, (-1, 0), (0, 0), exact
+    if index < 8:
+        name, i, j, exact = (
+            ("A-B", 0, 0, 212.0693474), ("B-A", 1, 0, 80.2059492), ("B-C", 1, 1, 17.0377560), ("C-B", 2, 1, 71.8355680)
+        )[index - 4]  # fmt: skip
+        brown = qpot.gallery.mueller_brown()
+        return f"Mueller-Brown {name}", brown.system, brown.minima[i], brown.saddles[j], exact
+    if index < 10:
+        k, exact = ((0.0, 0.25), (0.3, 0.213980))[index - 8]
+        return f"kinetic k={k:g}", kinetic(k), (-1, 0), (0, 0), exact
+    return None
 
 
-def measure(largest: int) -> list[dict[str, Any]]:
+def solve(group: str, size: int) -> dict[str, Any] | None:
+    """One row of the table; runs in a process of its own."""
     warm = qpot.gallery.maier_stein(beta=3.0).system
-    qpot.minimum_action_path(warm, (-1, 0), (0, 0))
-    rows = []
+    qpot.minimum_action_path(warm, (-1, 0), (0, 0), method=FAST)
+    qpot.minimum_action_path(warm, (-1, 0), (0, 0), method=qpot.LargeScaleAction())
+    factor, name, method = 1.0, GROUPS[group], qpot.LargeScaleAction()
+    if group == "few":
+        problem = few(size)
+        if problem is None:
+            return None
+        name, system, start, end, reference = problem
+        method = FAST
+    elif group == "stiff":
+        system, linear, factor = allen_cahn(size)
+        start, end, reference = np.ones(size), np.zeros(size), np.pi / 2
+        method = qpot.LargeScaleAction(linear_part=linear)
+    else:
+        noise = group if group in ("operator", "state") else "factors"
+        system, start, reference = well(size, turned=group != "separable", noise=noise)
+        end = np.zeros(size)
+    began = time.perf_counter()
+    path = qpot.minimum_action_path(system, start, end, method=method, throw=False)
+    seconds = time.perf_counter() - began
+    return {
+        "problem": name if path.status.ok else f"{name} ({path.status.name})",
+        "dimension": system.dimension,
+        "seconds": seconds,
+        "action": factor * path.action,
+        "reference": reference,
+        "true_error": abs(factor * path.action - reference),
+        "error_estimate": factor * path.error,
+        "iterations": path.iterations,
+        "peak_GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def earlier() -> list[dict[str, Any]]:
+    """The rows of the last run."""
+    if not (OUTPUT / "paths.csv").exists():
+        return []
+    with (OUTPUT / "paths.csv").open(newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    for row in rows:
+        row.update({name: float(row[name]) for name in FIELDS[2:]})
+        row.update(dimension=int(row["dimension"]), iterations=int(row["iterations"]))
+    return rows
+
+
+def measure(groups: list[str], smallest: int, largest: int, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows, printed and written as they come, after those that are ``kept``."""
+    cases = [("few", n) for n in range(10) if "few" in groups]
+    cases += [("stiff", n) for n in (64, 128, 256, 512, 1024) if smallest <= n <= largest and "stiff" in groups]
+    wells = [g for g in ("separable", "turned", "operator", "state") if g in groups]
+    cases += [(group, d) for d in DIMENSIONS if smallest <= d <= largest for group in wells]
+    rows = list(kept)
+    OUTPUT.mkdir(exist_ok=True)
     print(" ".join(f"{name:>14s}" for name in FIELDS))
-    for name, system, start, end, method, reference, factor in problems(largest):
-        began = time.perf_counter()
-        path = qpot.minimum_action_path(system, start, end, method=method, throw=False)
-        seconds = time.perf_counter() - began
-        row = {
-            "problem": name if path.status.ok else f"{name} ({path.status.name})",
-            "dimension": system.dimension,
-            "seconds": seconds,
-            "action": factor * path.action,
-            "reference": reference,
-            "true_error": abs(factor * path.action - reference),
-            "error_estimate": factor * path.error,
-            "iterations": path.iterations,
-            "peak_GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        }
-        rows.append(row)
-        cells = (f"{v:>14.6g}" if isinstance(v, float) else f"{v!s:>14s}" for v in row.values())
-        print(" ".join(cells), flush=True)
+    with (
+        (OUTPUT / "paths.csv").open("w", newline="") as file,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+        for group, size in cases:
+            row = pool.submit(solve, group, size).result()
+            if row is None:
+                continue
+            rows.append(row)
+            writer.writerow(row)
+            file.flush()
+            cells = (f"{v:>14.6g}" if isinstance(v, float) else f"{v!s:>14s}" for v in row.values())
+            print(" ".join(cells), flush=True)
     return rows
 
 
@@ -178,50 +261,56 @@ def draw(rows: list[dict[str, Any]], target: pathlib.Path) -> None:
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4), constrained_layout=True)
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), constrained_layout=True)
     styles = {
-        "well, separable": ("#0072B2", "o", "-"),
-        "well, turned": ("#D55E00", "s", "--"),
-        "Allen-Cahn": ("#009E73", "^", ":"),
+        "separable": ("#0072B2", "o", "-", "separable, factors"),
+        "turned": ("#D55E00", "s", "--", "turned, factors"),
+        "operator": ("#CC79A7", "D", "-.", "turned, LinearOperator"),
+        "state": ("#56B4E9", "v", (0, (1, 1)), "turned, noise of the state"),
+        "stiff": ("#009E73", "^", ":", "Allen-Cahn"),
     }
-    for ax, field, label in zip(
-        axes,
-        ("seconds", "iterations", "error_estimate"),
-        ("time [s]", "Hessian products", "error of the action"),
-        strict=True,
-    ):
-        for problem, (colour, marker, line) in styles.items():
-            chosen = [r for r in rows if r["problem"] == problem]
-            if chosen:
-                d = [r["dimension"] for r in chosen]
-                ax.loglog(d, [r[field] for r in chosen], marker=marker, ls=line, color=colour, label=problem)
-                if field == "error_estimate":
-                    true = [max(r["true_error"], 1e-13) for r in chosen]
-                    ax.loglog(d, true, marker=marker, ls="", mfc="none", color=colour)
-        ax.set_xlabel("dimension d")
-        ax.set_ylabel(label)
+    panels = (("seconds", "time [s]"), ("iterations", "Hessian products"), ("error_estimate", "error of the action"))
+    for ax, (field, label) in zip(axes, panels, strict=True):
+        for group, (colour, marker, line, text) in styles.items():
+            chosen = [r for r in rows if r["problem"] == GROUPS[group]]
+            if not chosen:
+                continue
+            d = [r["dimension"] for r in chosen]
+            ax.loglog(d, [r[field] for r in chosen], marker=marker, ms=5, ls=line, color=colour, label=text)
+            if field == "error_estimate":
+                true = [max(r["true_error"], 1e-13) for r in chosen]
+                ax.loglog(d, true, marker=marker, ms=5, ls="", mfc="none", color=colour)
+        ax.set_xlabel("dimension d", fontsize=12)
+        ax.set_ylabel(label, fontsize=12)
+        ax.tick_params(labelsize=11)
         ax.grid(True, which="major", alpha=0.3)
+    reach = np.array([1e3, 1e5])
+    axes[0].loglog(reach, 3e-4 * reach, color="black", lw=1)
+    axes[0].annotate("~ d", (1e4, 3.0), xytext=(1.5e4, 1.2), fontsize=12)
     axes[1].set_ylim(1, 1000)
-    axes[0].legend(frameon=False)
-    axes[2].set_title("filled: estimate, open: true error", fontsize=10)
-    figure.suptitle("One uphill leg in d dimensions: time grows like d, the number of products does not")
+    axes[0].legend(frameon=False, fontsize=10)
+    axes[2].set_title("lines: estimate, open: true error", fontsize=12)
+    figure.suptitle("One uphill leg in d dimensions: time grows like d, the number of products does not", fontsize=14)
     figure.savefig(target, dpi=120)
     plt.close(figure)
 
 
 def main() -> None:
-    largest = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    rows = measure(largest)
-    OUTPUT.mkdir(exist_ok=True)
-    with (OUTPUT / "paths.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-    for problem in ("well, separable", "well, turned", "Allen-Cahn"):
-        print(
-            f"{problem}: time ~ d^{growth(rows, problem, 'seconds'):.2f}, "
-            f"products ~ d^{growth(rows, problem, 'iterations'):.2f} (d >= 100)"
-        )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--largest", type=int, default=10_000, help="largest dimension (default 10000, at most 100000)")
+    parser.add_argument("--smallest", type=int, default=2, help="smallest dimension of wells and Allen-Cahn")
+    parser.add_argument("--add", action="store_true", help="keep the rows of the last run")
+    parser.add_argument("--groups", nargs="*", choices=list(GROUPS), default=list(GROUPS), help="problems to run")
+    chosen = parser.parse_args()
+    rows = measure(chosen.groups, chosen.smallest, chosen.largest, earlier() if chosen.add else [])
+    rows.sort(key=lambda row: row["dimension"])
+    for group in GROUPS:
+        name = GROUPS[group]
+        if sum(r["problem"] == name for r in rows) > 1:
+            print(
+                f"{name}: time ~ d^{growth(rows, name, 'seconds', above=1000 if group != 'stiff' else 64):.2f}, "
+                f"products ~ d^{growth(rows, name, 'iterations', above=10):.2f}"
+            )
     wrong = [r for r in rows if r["true_error"] > r["error_estimate"] + digits(r["problem"])]
     print(f"{len(wrong)} of {len(rows)} errors exceed their estimate by more than the digits of the reference")
     draw(rows, OUTPUT / "paths.png")

@@ -1,4 +1,4 @@
-"""Single-sample steps per second; `python benchmarks/simulation.py [seconds]` prints a line for each rule.
+"""Single-sample steps per second, and rare escapes; `python benchmarks/simulation.py [seconds]` prints a line for each.
 
 A single-sample step is one step of one replica with batch size 1. Compilation is left out, everything else
 counts; one core is measured in CPU time, so that a busy machine says the same, and threads in wall-clock
@@ -116,6 +116,32 @@ def main(seconds: float) -> None:
     begin = time.perf_counter()
     basin_of(system, points, minima)
     print(f"{'basins of 10 000 points of the double well':58s} {time.perf_counter() - begin:9.3f} s")
+    rare_escapes()
+
+
+def rare_escapes() -> None:
+    """Mean escape times by splitting: the diffusion in NumPy, SGD compiled."""
+    case = qpot.gallery.double_well()
+    wells = qpot.gallery.embedded_double_well(s=0.5)
+    path = qpot.predict(wells.system, wells.bounds).costs.path(0, 1)
+    runs: list[tuple[str, qpot.System, dict[str, Any]]] = [
+        (
+            "double well, diffusion, NumPy",
+            case.system,
+            {"epsilon": 0.0216, "time_step": 0.05, "coordinate": lambda x: x[:, 0]},
+        ),
+        ("embedded double well, SGD, compiled", wells.system, {"learning_rate": 0.0215, "coordinate": path}),
+    ]
+    for name, system, options in runs:
+        start = [-1.0] + [0.0] * (system.dimension - 1)
+        minima = np.array([start, [-x + 0.0 for x in start]])
+        qpot.splitting_times(system, start=start, minima=minima, clones=10, repetitions=2, **options)
+        begin = time.perf_counter()
+        times = qpot.splitting_times(system, start=start, minima=minima, clones=500, repetitions=12, **options)
+        taken = time.perf_counter() - begin
+        low, high = times.interval()
+        result = f"mean {times.mean_steps:.3g} steps, 95% {low:.3g} to {high:.3g}"
+        print(f"splitting, {name}: {result}, in {taken:.1f} s")
 
 
 if __name__ == "__main__":

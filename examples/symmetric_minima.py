@@ -24,6 +24,7 @@
 import os
 import pathlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 
@@ -73,22 +74,24 @@ assert predictions[-0.5].selected == (1,), "the anisotropic minimum is selected 
 # 200 independent replicas start half in each minimum and run for many escape times.
 
 # %%
-ensembles = {
-    s: [
-        qpot.simulate_sgd(
-            cases[s].system,
-            learning_rate=rate,
-            batch_size=1,
-            steps=30_000 if s > 0 else 70_000,
-            start=np.repeat(cases[s].minima, 100, axis=0),
-            replicas=200,
-            rng=1,
-            minima=predictions[s].minima,
-        )
-        for rate in LEARNING_RATES
-    ]
-    for s in SHAPES
-}
+with ThreadPoolExecutor(2) as executor:  # the result does not depend on it
+    ensembles = {
+        s: [
+            qpot.simulate_sgd(
+                cases[s].system,
+                learning_rate=rate,
+                batch_size=1,
+                steps=30_000 if s > 0 else 70_000,
+                start=np.repeat(cases[s].minima, 100, axis=0),
+                replicas=200,
+                rng=1,
+                minima=predictions[s].minima,
+                executor=executor,
+            )
+            for rate in LEARNING_RATES
+        ]
+        for s in SHAPES
+    }
 
 # %%
 print(f"{'s':>5} {'rate':>6} {'predicted at 0':>15} {'simulated at 0':>15} {'99.9 % interval':>20}")

@@ -99,8 +99,13 @@ def as_bounds(bounds: Any, *, dimension: int, name: str = "bounds") -> tuple[Arr
     )
 
 
-def call_batch(function: BatchFunction, points: Array, *, shape: tuple[int, ...], name: str) -> Array:
-    """Call a user's batch function and check shape ``(n, *shape)`` and finiteness, naming function and point."""
+def call_batch(
+    function: BatchFunction, points: Array, *, shape: tuple[int, ...], name: str, entries: str = ""
+) -> Array:
+    """Call a user's batch function and check shape ``(n, *shape)`` and finiteness, naming function and point.
+
+    ``entries`` says what the first axis of ``shape`` counts ("sample"), to name which of them is not finite.
+    """
     values = as_float_array(function(points), name=f"the value of {name}")
     expected = (points.shape[0], *shape)
     if values.shape != expected:
@@ -110,8 +115,12 @@ def call_batch(function: BatchFunction, points: Array, *, shape: tuple[int, ...]
         )
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values.reshape(points.shape[0], -1)).all(axis=1))[0])
+        which = ""
+        if entries:
+            bad = np.flatnonzero(~np.isfinite(values[row].reshape(shape[0], -1)).all(axis=1))
+            which = f" for {entries} {bad[0]}" + (f" and {bad.size - 1} more" if bad.size > 1 else "")
         raise NonFiniteError(
-            f"{name} returned NaN or infinity at the point {format_point(points[row])}; "
+            f"{name} returned NaN or infinity{which} at the point {format_point(points[row])}; "
             "restrict the bounds or make the function finite there",
             points[row].copy(),
         )

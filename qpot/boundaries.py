@@ -57,6 +57,10 @@ class Surface(ABC):
     def normal(self, x: Array) -> Array:
         """Gradient of `value` at one point (d,)."""
 
+    def curvature(self, x: Array) -> Array:
+        """Hessian of `value` at one point (d, d)."""
+        return np.asarray(central_jacobian(lambda points: np.stack([self.normal(y) for y in points]), x[None])[0])
+
     def crossing(self, origin: Array, direction: Array, reach: float) -> Array | None:
         """The first point of the surface on a ray, or None."""
         inside = 0.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,13 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._arrays import Array
 from qpot.basins import attractor_points
 from qpot.critical_points import Minimum, Saddle
-from qpot.legs import check_noise, downhill_leg, joined, uphill_leg
-from qpot.methods import GeometricAction
+from qpot.field_opinion import FieldOpinion, disagreements
+from qpot.flatness import refuse_flat
+from qpot.joined_paths import joined
+from qpot.large_scale import chosen_method
+from qpot.leg_methods import down, up
+from qpot.legs import check_noise
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles
@@ -43,6 +49,8 @@ class TransitionCosts:
     saddles : tuple of Saddle
     parallel : mapping (i, j) -> tuple of PathSolution
         All uphill legs of a pair that several saddles connect, cheapest first.
+    field : FieldOpinion or None
+        The same costs from quasi-potential fields, an independent second opinion; see `with_field_opinion`.
     """
 
     values: Array
@@ -51,7 +59,13 @@ class TransitionCosts:
     paths: Mapping[tuple[int, int], PathSolution]
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...] = ()
-    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = field(default_factory=dict)
+    parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
+    field: FieldOpinion | None = None
+
+    @property
+    def disagreements(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j) where paths and fields differ by more than both errors; empty without a second opinion."""
+        return disagreements(self)
 
     def route(self, i: int, j: int) -> tuple[int, ...]:
         """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
@@ -100,7 +114,7 @@ def transition_costs(
     *,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
-    method: GeometricAction | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
@@ -115,7 +129,8 @@ def transition_costs(
         With ``connects`` referring to ``minima``; searched for otherwise, within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         Box of that search; by default that of the minima, widened on each side by its longest edge.
-    method : GeometricAction, optional
+    method : GeometricAction or LargeScaleAction, optional
+        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors.
     executor : concurrent.futures.Executor, optional
         Runs the legs side by side; the result does not depend on it.
     progress : callable, True, "auto" or None
@@ -152,21 +167,14 @@ def transition_costs(
         )
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    for n, minimum in enumerate(minima):
-        if minimum.degenerate:
-            raise ValueError(
-                f"minima[{n}] = {minimum!r} has a flat direction: it is not isolated, or not quadratic; remove the "
-                "redundant parameter or add weight decay"
-            )
-    chosen = GeometricAction() if method is None else method
-    if not isinstance(chosen, GeometricAction):
-        raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
+    refuse_flat(system, minima)
+    chosen = chosen_method(system, method, points)
     check_executor(executor)
     check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:
         saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
-    tasks = [_Leg(system, points[home], saddles[n], sign, points[away], chosen) for home, away, n, sign in sides]
+    tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
@@ -209,37 +217,41 @@ class _Leg:
     saddle: Saddle
     sign: float
     end: Array
-    method: GeometricAction
+    method: GeometricAction | LargeScaleAction
+
+
+def _leg(
+    system: System,
+    points: Array,
+    saddle: Saddle,
+    home: int,
+    away: int,
+    sign: float,
+    method: GeometricAction | LargeScaleAction,
+) -> _Leg:
+    view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
+    if view is None:
+        return _Leg(system, points[home], saddle, sign, points[away], method)
+    # modulo symmetries the saddle near this minimum, and the copy on its other side
+    seen = replace(saddle, point=view.point, direction=view.direction)
+    return _Leg(system, points[home], seen, -1.0, view.away, method)
 
 
 def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     """Uphill from the minimum to the saddle, then down its other side."""
     direction = task.saddle.direction
     try:
-        up = uphill_leg(
-            task.system,
-            task.start,
-            task.saddle.point,
-            method=task.method,
-            directions=direction[None],
-            end_is_fixed=True,
-            report=_quiet,
-        )
-        assert up is not None  # no limit was set
-        if not up.status.ok:
+        leg = up(task.system, task.start, task.saddle.point, direction, task.method)
+        if not leg.status.ok:
             return SolveError(
-                f"{up.status} (action {up.action:.6g}, error {up.error:.2g})", status=up.status, partial=up
+                f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
             )
-        if up.reason:  # an infinite cost
-            return up
-        down = downhill_leg(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
+        if leg.reason:  # an infinite cost
+            return leg
+        descent = down(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
     except SolveError as error:
         return error
-    return joined([up, down])
-
-
-def _quiet(done: int, total: int, message: str) -> None:
-    del done, total, message
+    return joined([leg, descent])
 
 
 def _around(points: Array) -> list[tuple[float, float]]:
@@ -283,7 +295,7 @@ def _assembled(
         solutions.sort(key=lambda s: s.action)
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
-    values, errors = _routes(direct, leg_errors)
+    values, errors = sums_of_legs(direct, leg_errors)
     np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan
@@ -298,7 +310,7 @@ def _assembled(
     )
 
 
-def _routes(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
+def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
     """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
     k = direct.shape[0]
     values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array, BatchFunction, as_float_array, as_positive, format_point
+from qpot.product_covariance import ProductCovariance
 from qpot.structured_covariance import FactoredCovariance
 
 # Relative asymmetry that rounding in a user's formula can produce; above it the matrix is taken as wrong.
@@ -80,7 +81,8 @@ def factored(factor: Any, floor: Any = 0.0, *, gradient: Any = None) -> Factored
         Variance >= 0 of the noise beside the factor. Path solvers need it above zero, since otherwise the noise cannot
         push in most directions.
     gradient : callable ``((n, d), (n, d)) -> (n, d)``, optional
-        Gradient in x of p.a(x) p, 2 sum_r (F_r.p) grad(F_r.p); needed for a factor that depends on the state.
+        Gradient in x of p.a(x) p, 2 sum_r (F_r.p) grad(F_r.p), for a factor that depends on the state; needed above 200
+        dimensions, differenced below.
 
     Returns
     -------
@@ -104,6 +106,37 @@ def factored(factor: Any, floor: Any = 0.0, *, gradient: Any = None) -> Factored
     return FactoredCovariance(factor, floor, gradient)
 
 
+def products(times: Any, *, solve: Any = None, gradient: Any = None) -> ProductCovariance:
+    """A covariance a(x) given by what it does to vectors: for many dimensions, where its factors are too large.
+
+    Parameters
+    ----------
+    times : callable ``((n, d), (n, d)) -> (n, d)``
+        Points and vectors to a(x) p. A constant one may also be a `scipy.sparse.linalg.LinearOperator`.
+    solve : callable ``((n, d), (n, d)) -> (n, d)``, optional
+        a(x)^{-1} r; without it conjugate gradients.
+    gradient : callable ``((n, d), (n, d)) -> (n, d)``, optional
+        Gradient in x of p.a(x) p; needed above 200 dimensions, differenced below.
+
+    Returns
+    -------
+    ProductCovariance
+        To be passed to `System` as ``covariance``.
+
+    Examples
+    --------
+    >>> noise = products(
+    ...     lambda x, p: (1 + x**2) * p, solve=lambda x, r: r / (1 + x**2), gradient=lambda x, p: 2 * x * p**2
+    ... )
+    >>> noise.solve(np.ones((1, 2)), np.ones((1, 2)))
+    array([[0.5, 0.5]])
+    """
+    for name, function in (("times", times), ("solve", solve), ("gradient", gradient)):
+        if not callable(function) and not (function is None and name != "times"):
+            raise ValueError(f"{name} must be a function of points and vectors (n, d), got {function!r}")
+    return ProductCovariance(times, solve, gradient)
+
+
 def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
     """Return ``a`` ``(n, d, d)`` exactly symmetric, or raise naming the worst matrix."""
     gap = np.abs(a - np.swapaxes(a, -1, -2)).max(axis=(-1, -2))
@@ -125,5 +158,5 @@ def check_semidefinite(a: Array, points: Array | None, *, name: str) -> None:
         where = "" if points is None else f" at the point {format_point(points[row])}"
         raise ValueError(
             f"{name} is not positive semidefinite{where}: smallest eigenvalue {values[row, 0]:.6g}; "
-            "a covariance is sigma @ sigma.T"
+            "a covariance is sigma @ sigma.T, without which the Hamiltonian is not convex in p"
         )

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_rng, format_point
+from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
 from qpot.basins import NaNDrift
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
 from qpot.solvers.flow import AT_REST, relax
 from qpot.solvers.stationary_points import distinct, find_roots
+from qpot.symmetry import as_symmetry, distinct_modulo
 from qpot.system import System
 
 # Two critical points closer than this fraction of the box are one.
@@ -33,9 +35,11 @@ class Minimum:
     loss : float
         NaN where the system has no loss.
     hessian : array (d, d)
-        Minus the drift's Jacobian; for a gradient system the Hessian of the loss.
+        Minus the drift's Jacobian; for a gradient system the Hessian of the loss. Not formed, (0, 0), above 2000
+        dimensions.
     rates : array (d,), complex
-        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus.
+        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus. The three
+        slowest only in very many dimensions.
     residual : float
         |drift(point)|.
     """
@@ -57,6 +61,23 @@ class Minimum:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SaddleView:
+    """A saddle, by a symmetry, as the minimum on one of its sides sees it.
+
+    Attributes
+    ----------
+    point, direction : array (d,)
+        The saddle's image and its unstable direction, towards that minimum.
+    away : array (d,)
+        The minimum, or the copy of one, that the other side flows to.
+    """
+
+    point: Array
+    direction: Array
+    away: Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Saddle:
     """A hyperbolic fixed point with one unstable direction.
 
@@ -73,6 +94,8 @@ class Saddle:
     direction : array (d,)
         Unit vector of the unstable direction, towards ``connects[0]``.
     residual : float
+    views : (SaddleView or None, SaddleView or None) or None
+        Modulo symmetries: the saddle as seen from each of the minima in ``connects``.
     """
 
     point: Array
@@ -82,6 +105,12 @@ class Saddle:
     rates: Any
     direction: Array
     residual: float
+    views: tuple[SaddleView | None, SaddleView | None] | None = None
+
+    def seen_from(self, minimum: int) -> Array:
+        """The saddle, or with symmetries its image, that the minimum with this id climbs to, (d,)."""
+        view = None if self.views is None else self.views[self.connects.index(minimum)]
+        return self.point if view is None else view.point
 
     @property
     def label(self) -> str:
@@ -103,7 +132,8 @@ def find_minima(
     bounds: Any,
     *,
     rng: np.random.Generator | int | None = None,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
+    symmetries: Any = None,
     progress: ProgressLike = None,
 ) -> tuple[Minimum, ...]:
     """All minima (attracting fixed points) that a multi-start finds within a box.
@@ -114,9 +144,13 @@ def find_minima(
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
         For the scrambled Sobol starts; the result is the same for the same generator state. None is seed 0.
-    starts : int, optional
+    starts : int or array (n, d), optional
         Number of starting points; by default ``64 d``, at least 128 and at most 1024. There is no certificate that a
-        multi-start has found all minima: raise it where the landscape is rough.
+        multi-start has found all minima: raise it where the landscape is rough. An array is the starting points
+        themselves, the way in many dimensions (rough minima of training runs): no other ones are tried.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima that are images of one another count as one; the first found is kept. Loss and noise must both have the
+        symmetries, which is checked at random points.
     progress : callable, True, "auto" or None
 
     Returns
@@ -146,19 +180,33 @@ def find_minima(
     """
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
-    n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
-    points = scattered(lower, upper, n, as_rng(rng))
-    with reporting(progress, "minima") as report:
-        ends = _descend(system, points, lower, upper, report)
-        tolerant = NaNDrift(system)
-        roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
-    inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
-    candidates = roots[inside]
-    minima = []
-    for k in distinct(candidates / (upper - lower), tolerance=SAME):
-        minimum = as_minimum(system, candidates[k])
-        if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
-            minima.append(minimum)
+    given = as_starts(starts, dimension=d)
+    group = as_symmetry(symmetries, system, lower, upper)
+    minima: list[Minimum]
+    if given is not None:
+        from qpot.large_critical_points import minima_from  # it needs this module
+
+        n = given.shape[0]
+        minima = minima_from(system, given, lower, upper)
+        if group is not None:
+            points = np.array([m.point for m in minima])
+            minima = [minima[k] for k in distinct_modulo(points, group, upper - lower, tolerance=SAME)]
+    else:
+        n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+        with reporting(progress, "minima") as report:
+            ends = _descend(system, scattered(lower, upper, n, as_rng(rng)), lower, upper, report)
+            tolerant = NaNDrift(system)
+            roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
+        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        candidates = roots[inside]
+        minima = []
+        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        if group is not None:
+            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
+        for candidate in candidates:
+            minimum = as_minimum(system, candidate)
+            if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
+                minima.append(minimum)
     if not minima:
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
@@ -170,9 +218,20 @@ def find_minima(
     return tuple(minima)
 
 
+def as_starts(starts: Any, *, dimension: int) -> Array | None:
+    """Starting points (n, d), or None where ``starts`` is a number of them or is left out."""
+    if starts is None or np.ndim(starts) == 0:
+        return None
+    return as_points(starts, dimension=dimension, name="starts")
+
+
 def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:
     """The fixed point within ``reach`` of a point, or None."""
-    box = np.full(point.size, max(reach, 1e-9 * (1.0 + float(np.abs(point).max()))))
+    scale = 1.0 + float(np.abs(point).max())
+    near = max(reach, 1e-9 * scale)
+    # The box is the unit of length in which a root counts as found. A box of size ``reach`` would ask for less than the
+    # rounding of a mean of large per-sample gradients.
+    box = np.full(point.size, max(near, 1e-2 * scale))
     roots, found = find_roots(
         NaNDrift(system),
         system.jacobian,
@@ -181,7 +240,7 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
         upper=point + box,
         max_iterations=30,
     )
-    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= box).all() else None
+    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= near).all() else None
 
 
 def as_minimum(system: System, point: Array) -> Minimum:

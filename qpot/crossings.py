@@ -13,8 +13,12 @@ import numpy as np
 from qpot._arrays import Array, as_bounds, format_point
 from qpot.basins import basin_of
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
-from qpot.legs import downhill_leg, joined, uphill_leg
-from qpot.methods import GeometricAction
+from qpot.joined_paths import joined
+from qpot.large_flow import basins_of_sides
+from qpot.large_rates import fixed_point_rates
+from qpot.leg_methods import down, up
+from qpot.legs import uphill_leg
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
@@ -70,17 +74,34 @@ def _bare(point: Array) -> Minimum:
     return Minimum(point=point, loss=float("nan"), hessian=np.full((d, d), np.nan), rates=np.ones(d), residual=0.0)
 
 
+def _labelled(
+    system: System, source: Array, target: Array, saddles: Sequence[Saddle], method: LargeScaleAction
+) -> tuple[list[Array], list[Saddle]]:
+    """In many dimensions: the two ends as the only attractors, and which of them the sides of given saddles flow to."""
+    labelled = []
+    for saddle in saddles:
+        rates = fixed_point_rates(system, saddle.point, name="saddle")
+        rates = rates._replace(direction=saddle.direction)
+        ends = np.stack([source, target])
+        first, second = basins_of_sides(system, saddle.point, rates, ends, linear_part=method.linear_part)
+        labelled.append(replace(saddle, connects=(first, second)))
+    return [source, target], labelled
+
+
 def to_attractor(
     system: System,
     source: Array,
     target: Array,
-    method: GeometricAction,
+    method: GeometricAction | LargeScaleAction,
     saddles: Sequence[Saddle] | None,
     bounds: Any,
     report: Any,
 ) -> PathSolution:
     """Shortest route over saddles and attractors; legs are solved as the search reaches them."""
-    points, found = _landscape(system, source, target, saddles, bounds, report)
+    if isinstance(method, LargeScaleAction) and saddles is not None:
+        points, found = _labelled(system, source, target, saddles, method)
+    else:
+        points, found = _landscape(system, source, target, saddles, bounds, report)
     goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))
     if np.linalg.norm(points[goal] - target) > 1e-5 * np.linalg.norm(target - source):
         points.append(target)
@@ -106,25 +127,14 @@ def to_attractor(
             graph.edges[home, away, key]["weight"] = float("inf")
             continue
         report(n, graph.number_of_edges(), "uphill legs")
-        leg = uphill_leg(
-            system,
-            points[home],
-            data["saddle"].point,
-            method=method,
-            directions=data["saddle"].direction[None],
-            end_is_fixed=True,
-            report=lambda *_: None,
-        )
-        assert leg is not None  # no limit was set
+        leg = up(system, points[home], data["saddle"].point, data["saddle"].direction, method)
         graph.edges[home, away, key].update(weight=leg.action, leg=leg)
     nodes = nx.shortest_path(graph, 0, goal, weight="weight")
     legs = []
     for home, away in itertools.pairwise(nodes):
         data = min(graph[home][away].values(), key=lambda e: e["weight"])
         legs.append(data["leg"])
-        legs.append(
-            downhill_leg(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away], method)
-        )
+        legs.append(down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away], method))
     return joined(legs)
 
 
@@ -261,6 +271,9 @@ def to_point(
                 below=below - up.action,
             )
             if on is not None and up.action + on.action < below:
+                # down an unstable direction it is free: what is left is to be small against the whole, not against itself
+                if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
+                    on = replace(on, status=Status.CONVERGED)
                 best = joined([up, on])
     straight = direct(np.inf if best is None else best.action)
     candidates = [s for s in (best, straight) if s is not None]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
 from qpot._arrays import Array, as_count, as_float_array, format_point
-from qpot.basins import attracting_neighbourhoods, basin_of
+from qpot.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
 from qpot.progress import ProgressLike
 from qpot.runs import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+from qpot.solution import SolveError, Status
 from qpot.system import System
+
+# Latest positions kept for the exit points, and how many relaxation times they cover.
+_TRACE, _TRACED = 256, 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +40,15 @@ class ExitTimes:
         Noise level of the run.
     learning_rate : float or None
     batch_size : int or None
+    momentum : float
+    sampling : str or None
+        How minibatches were drawn; None without a finite sum.
+    minima : ``(k, d)`` or None
+        The minima that ``home`` and ``destination`` count.
+    exit_points : ``(replicas, d)`` or None
+        Where each replica crossed from its home basin into another one; NaN for one that is still out, or whose last
+        crossing lies further back than its latest positions.
+    system : System or None
     """
 
     steps: NDArray[np.int64]
@@ -44,6 +58,11 @@ class ExitTimes:
     epsilon: float
     learning_rate: float | None = None
     batch_size: int | None = None
+    momentum: float = 0.0
+    sampling: str | None = None
+    minima: Array | None = None
+    exit_points: Array | None = None
+    system: System | None = None
 
     @property
     def exited(self) -> NDArray[np.bool_]:
@@ -64,6 +83,24 @@ class ExitTimes:
     def mean_time(self) -> float:
         """`mean_steps` in SDE time."""
         return self.mean_steps * self.time_step
+
+    @property
+    def log_mean_time(self) -> tuple[float, float]:
+        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without exits.
+
+        For k exits of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
+        trigamma(k).
+        """
+        if not self.events:
+            return np.inf, np.inf
+        bias = float(digamma(self.events)) - np.log(self.events)
+        return float(np.log(self.mean_time)) - bias, float(np.sqrt(polygamma(1, self.events)))
+
+    @property
+    def arrivals(self) -> dict[int, float]:
+        """How many replicas reached each minimum."""
+        reached, counts = np.unique(self.destination[self.exited], return_counts=True)
+        return {int(j): float(n) for j, n in zip(reached, counts, strict=True)}
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of `mean_steps`, from the chi-square law of exits of a Poisson process.
@@ -109,6 +146,7 @@ def exit_times(
     momentum: float = 0.0,
     sampling: str | None = None,
     radius: float | Array | None = None,
+    exit_points: bool = False,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
@@ -135,6 +173,9 @@ def exit_times(
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball that the flow provably (on samples) stays near: see
         `qpot.basins.attracting_neighbourhoods`.
+    exit_points : bool
+        Also find where each replica crossed the boundary of its basin, for `qpot.compare`: by the flow from its latest
+        positions.
     rng, executor, progress
         As in `simulate_sgd`.
 
@@ -175,8 +216,8 @@ def exit_times(
     k = near.points.shape[0]
     if k < 2:
         raise ValueError(f"minima holds {k} minimum; an exit needs another one to go to")
-    home = _home(system, setting.start, near, minima)
-    radii = near.radii if radius is None else _radii(radius, k)
+    home = home_of(system, setting.start, near, minima)
+    radii = near.radii if radius is None else radii_of(radius, k)
     others = np.delete(np.arange(k), home)
     distance = np.linalg.norm(setting.start[:, None] - near.points[others], axis=2)
     if (distance <= radii[others]).any():
@@ -185,6 +226,8 @@ def exit_times(
             f"start {format_point(setting.start[row])} is within radius={radii[others[column]]:.3g} of "
             f"minima[{others[column]}], which it is to travel to; pass a smaller radius"
         )
+    slowest = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    stride = max(1, int(np.ceil(_TRACED / (_TRACE * setting.time_step * slowest))))
     outcome = run_setting(
         setting,
         steps=limit,
@@ -195,6 +238,8 @@ def exit_times(
         description="exit_times",
         targets=near.points[others],
         radii=radii[others],
+        trace=_TRACE if exit_points else 0,
+        stride=stride,
     )
     hit = outcome.exit_step >= 0
     result = ExitTimes(
@@ -205,19 +250,54 @@ def exit_times(
         epsilon=setting.epsilon,
         learning_rate=setting.learning_rate,
         batch_size=setting.batch_size,
+        momentum=setting.momentum,
+        sampling=setting.sampling_name,
+        minima=near.points,
+        system=system,
     )
     raise_unless_finished(outcome, setting, result)
-    return result
+    if not exit_points:
+        return result
+    assert outcome.trace is not None  # asked for above
+    try:
+        return replace(result, exit_points=_crossings(system, outcome.trace, result, near, stride))
+    except KeyboardInterrupt:
+        message = "interrupted while the exit points were told; the exit times are in .partial"
+        raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
 
 
-def _radii(radius: float | Array, k: int) -> Array:
+def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourhoods, stride: int) -> Array:
+    """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
+    R, K, d = trace.shape
+    points = np.full((R, d), np.nan)
+    # position n, after step n stride, is at n % K; the first one traced is n = 1
+    last = times.steps // stride
+    first = np.maximum(last - K + 1, 1)
+    rows = np.flatnonzero(times.exited & (last > first))
+    low, high = first[rows], last[rows]
+
+    def at_home(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(basin_of(system, trace[rows, n % K], near.points, neighbourhoods=near) == times.home)
+
+    if rows.size:
+        bracketed = at_home(low) & ~at_home(high)
+        rows, low, high = rows[bracketed], low[bracketed], high[bracketed]
+    while rows.size and (high - low > 1).any():
+        middle = (low + high) // 2
+        inside = at_home(middle)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    points[rows] = 0.5 * (trace[rows, low % K] + trace[rows, high % K])
+    return points
+
+
+def radii_of(radius: float | Array, k: int) -> Array:
     radii = as_float_array(radius, name="radius")
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
         raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
     return np.broadcast_to(radii, (k,))
 
 
-def _home(system: System, start: Array, near: Any, minima: Any) -> int:
+def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
     rows = np.unique(start, axis=0)
     labels = basin_of(system, rows, minima, neighbourhoods=near)
     if (labels < 0).any():

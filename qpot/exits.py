@@ -164,15 +164,11 @@ def _over_saddles(
     if saddles is None:
         if bounds is None:
             raise ValueError("boundary='basin' needs bounds= to search for saddles in, or saddles=")
-        minima = find_minima(system, bounds)
-        saddles = find_saddles(system, minima, bounds)
+        saddles = find_saddles(system, find_minima(system, bounds), bounds)
     found = []
-    for k, saddle in enumerate(saddles):
-        report(k, len(saddles), "saddles")
-        shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
-        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), start[None])
-        if (sides == 0).sum() != 1:
-            continue  # it does not lead out of this basin
+    out = leading_out(system, start, saddles)
+    for k, saddle in enumerate(out):
+        report(k, len(out), "saddles")
         path = uphill_leg(
             system,
             start,
@@ -187,6 +183,17 @@ def _over_saddles(
             ExitSolution(cost=path.action, error=path.error, point=saddle.point, path=path, status=path.status)
         )
     return found
+
+
+def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list[Saddle]:
+    """Those saddles that have the basin of ``start`` on one side only."""
+    kept = []
+    for saddle in saddles:
+        shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
+        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), start[None])
+        if (sides == 0).sum() == 1:
+            kept.append(saddle)
+    return kept
 
 
 def _over_surfaces(
@@ -204,7 +211,7 @@ def _over_surfaces(
     for piece in pieces:
         candidates += [(piece, y) for y in starting_points(piece, start, shape, rng)]
     for _, y in candidates:
-        _check_basin(system, start, y, boundary)  # beyond a saddle the path solver has nothing smooth to follow
+        check_basin(system, start, y, boundary)  # beyond a saddle the path solver has nothing smooth to follow
     found: list[ExitSolution] = []
     for k, (piece, y) in enumerate(candidates):
         report(k, len(candidates), "exit points")
@@ -214,11 +221,12 @@ def _over_surfaces(
             found.append(exit_)
     finite = [e for e in found if np.isfinite(e.cost)]
     if finite:
-        _check_basin(system, start, min(finite, key=lambda e: e.cost).point, boundary)
+        check_basin(system, start, min(finite, key=lambda e: e.cost).point, boundary)
     return found
 
 
-def _check_basin(system: System, start: Array, point: Array, boundary: Any) -> None:
+def check_basin(system: System, start: Array, point: Array, boundary: Any) -> None:
+    """Refuse a boundary point that lies in another basin."""
     inside = start + 0.999 * (point - start)
     if basin_of(system, inside[None], start[None])[0] != 0:
         raise ValueError(
@@ -257,14 +265,15 @@ def _descended(
     path = solved(y)
     if np.isfinite(path.action) and system.dimension > 1:
         box = isinstance(boundary, Box)
+        scale = abs(path.action) or 1.0  # costs of any size: the optimiser's merit function knows numbers near one
         result = minimize(
-            lambda x: solved(x).action,
+            lambda x: solved(x).action / scale,
             y,
-            jac=lambda x: solved(x).momenta[-1],
+            jac=lambda x: solved(x).momenta[-1] / scale,
             method="SLSQP",
             bounds=_face_bounds(boundary, system.dimension) if box else None,
             constraints={"type": "eq", "fun": lambda x: piece.value(x[None])[0], "jac": piece.normal},
-            options={"ftol": 1e-13 * abs(path.action), "maxiter": 60},
+            options={"ftol": 1e-13, "maxiter": 60},
         )
         path = solved(piece.projected(np.asarray(result.x, dtype=np.float64)))
     p, n = path.momenta[-1], piece.normal(path.end)

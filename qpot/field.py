@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, as_points, format_point
-from qpot.field_checks import check_memory, check_regular, warn_of_kinks
+from qpot.field_checks import check_memory, check_regular, kink_in
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
 from qpot.field_solution import FieldSolution
 from qpot.field_source import as_source_points, attracting_equilibrium, refined_equilibrium
@@ -102,8 +103,20 @@ def quasipotential(
     else:
         with reporting(progress, "quasipotential") as report:
             samples, constant = sampled(system, grid)
-            warn_of_kinks(samples, grid)
-            run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=report)
+            kink = kink_in(samples, grid)
+            if kink and getattr(options, "kinks", "warn") == "refuse":
+                raise ValueError(kink)
+            if kink:
+                warnings.warn(kink, UserWarning, stacklevel=2)
+            highest = getattr(options, "highest", None)
+            run = FieldRun(
+                system=system,
+                grid=grid,
+                samples=samples,
+                constant=constant,
+                report=report,
+                highest=np.inf if highest is None else highest,
+            )
             if isinstance(options, CharacteristicJets):
                 field = sweep_field(run, points, options)
             else:
@@ -154,10 +167,12 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
         source,
         unrolled[within],
     )
-    ways, slopes = np.full(unrolled.size, np.inf), np.zeros(unrolled.size)
-    ways[within], slopes[within] = V, slope
-    cheaper = np.argmin(ways.reshape(turns.size, nodes.size), axis=0) * nodes.size + np.arange(nodes.size)
-    values, gradient = ways[cheaper], slopes[cheaper]
+    table = np.full((2, unrolled.size), np.inf)
+    table[0, within], table[1, within] = V, slope
+    images = table.reshape(2, turns.size, nodes.size)
+    cheaper = np.argmin(images[0], axis=0)[None]
+    values = np.take_along_axis(images[0], cheaper, axis=0)[0]
+    gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]
     # beyond an end of the interval nothing can come back cheaper, so every node is known
     return FieldSolution(
         values=values,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import numpy as np
 
@@ -16,7 +15,8 @@ _BYTES_PER_NODE = {1: 100, 2: 380, 3: 400}
 # Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
 _LINES = 64
 # Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.
-_KINK, _ROUNDING = 0.75, 1e-7
+# Second differences below this part of the largest on their line are not looked at.
+_KINK, _ROUNDING, _LARGE = 0.75, 1e-7, 0.2
 
 
 def check_regular(a: Array, x: Array) -> None:
@@ -44,8 +44,8 @@ def check_memory(grid: Grid) -> None:
         )
 
 
-def warn_of_kinks(samples: Array, grid: Grid) -> None:
-    """Warn where drift or covariance, ``samples`` (*shape, m), are not smooth on the scale of the grid.
+def kink_in(samples: Array, grid: Grid) -> str:
+    """What is wrong where drift or covariance, ``samples`` (*shape, m), are not smooth on the scale of the grid.
 
     At a kink the fourth differences are as large as the second ones, however fine the grid; where the functions are
     smooth they are smaller by the square of the spacing.
@@ -64,14 +64,12 @@ def warn_of_kinks(samples: Array, grid: Grid) -> None:
             node = [int(w) * (part.step or 1) for w, part in zip(where[1:-1], _others(index, axis), strict=True)]
             node.insert(axis, int(where[0]) + 2)
             point = np.array([grid.axes[i][k] for i, k in enumerate(node)])
-            warnings.warn(
+            return (
                 f"drift or covariance has a kink, or is not resolved by the grid, around {format_point(point)}: "
                 "beyond it V is of first order only and the error estimate may be too small; "
-                "smooth the functions over a few cells, or use a finer grid",
-                UserWarning,
-                stacklevel=4,
+                "smooth the functions over a few cells, or use a finer grid"
             )
-            return
+    return ""
 
 
 def _others(index: list[slice], axis: int) -> list[slice]:

@@ -18,6 +18,10 @@ class CharacteristicJets:
         solver choose. The error grows as its fourth power and the time falls as its square.
     estimate_error : bool
         Solve once more with every second node and compare: a quarter (2-D) or an eighth (3-D) of the time.
+    highest : float or None
+        The highest V that is wanted; the sweep ends there and leaves nan beyond.
+    kinks : {"warn", "refuse"}
+        What happens where drift or covariance are not smooth on the scale of the grid: a warning, or a ValueError.
 
     Notes
     -----
@@ -27,15 +31,21 @@ class CharacteristicJets:
     Examples
     --------
     >>> CharacteristicJets(radius=4.0)
-    CharacteristicJets(radius=4.0, estimate_error=True)
+    CharacteristicJets(radius=4.0, estimate_error=True, highest=None, kinks='warn')
     """
 
     radius: float | None = None
     estimate_error: bool = True
+    highest: float | None = None
+    kinks: str = "warn"
 
     def __post_init__(self) -> None:
         if self.radius is not None and not 1.5 <= as_positive(self.radius, name="radius") <= 12.0:
             raise ValueError(f"radius must lie between 1.5 and 12 cells, or be None, got {self.radius!r}")
+        if self.highest is not None:
+            as_positive(self.highest, name="highest")
+        if self.kinks not in ("warn", "refuse"):
+            raise ValueError(f"kinks must be 'warn' or 'refuse', got {self.kinks!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ class FieldRun:
     samples: Array
     constant: Array | None
     report: ProgressCallback
+    highest: float = float("inf")
 
 
 def run_rays(run: FieldRun, state: SweepState) -> None:

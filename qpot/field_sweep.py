@@ -160,6 +160,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
     grid = run.grid
     medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
     state, source = _started(run, medium, points, radius)
+    state.exits[0] = min(float(state.exits[0]), run.highest)
     interrupted = False
     passages: tuple[Passage, ...] = ()
     try:
@@ -269,7 +270,9 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result)
         return float("nan")
     upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
     half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic)
-    coarse_run = FieldRun(system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report)
+    coarse_run = FieldRun(
+        system=run.system, grid=half, samples=samples, constant=run.constant, report=run.report, highest=run.highest
+    )
     try:
         coarse, _ = _solve(coarse_run, points, radius)
     except ValueError:

@@ -91,5 +91,6 @@ def interpolating_minimum(system: System, start: Array, end: Array) -> str | Non
         return None
     return (
         f"the covariance vanishes at the minimum {format_point(start)} (every sample is fitted there): SGD that is there "
-        "stays, and the cost of leaving grows like the logarithm of the loss ratio"
+        "stays, and the cost of leaving grows like the logarithm of the loss ratio; "
+        "qpot.escape_cost(system, minimum, from_loss=...) gives it from a level of the loss"
     )

@@ -6,66 +6,69 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.methods import LargeScaleAction
+from qpot.infinite_costs import infinite_leg, interpolating_minimum
+from qpot.large_flow import initial_curves, stiff_part
+from qpot.large_rates import CHUNK, FixedPointRates, fixed_point_rates, transpose_product
+from qpot.methods import GeometricAction, LargeScaleAction
+from qpot.product_covariance import differenced_gradient
+from qpot.sgd import FiniteSum
 from qpot.solution import PathSolution, Status
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
 from qpot.solvers.newton_krylov import CONVERGED
-from qpot.solvers.time_preconditioner import as_linear_part, scalar_preconditioner, stiff_preconditioner
+from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner
+from qpot.sum_products import finite_sum_products
 from qpot.system import System
 
-# minimum_action_path changes to products above this dimension.
-AUTOMATIC = 30
-# Up to these dimensions the Jacobian at the two ends is formed, column by column, for its eigenvalues.
-_DENSE_SYMMETRIC, _DENSE_GENERAL, _DENSE_DIFFERENCES = 2000, 600, 200
+# Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
+AUTOMATIC = 12
 _ELEMENTS, _DEGREE = 16, 4
-_CHUNK = 4_000_000
-# Directional differences: of the drift (cbrt of the rounding), of the action's gradient with exact products and without.
-_DRIFT_STEP, _EXACT_STEP, _DIFFERENCED_STEP = 6e-6, 1e-7, 1e-5
+# Directional differences of the action's gradient: with exact products and with differenced ones.
+_EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
+# Up to this dimension the gradient of p.a(x) p is differenced in all coordinates where it is not given.
+_DENSE_DIFFERENCES = 200
+# An eigenvalue of the covariance below this share of the largest is zero.
+_RANK_TOLERANCE = 1e-13
 
 
-def products_suffice(system: System) -> bool:
-    """Whether the large-scale method can take the system: the covariance's dependence on x must be known by products."""
+def chosen_method(
+    system: System, method: GeometricAction | LargeScaleAction | None, points: Array
+) -> GeometricAction | LargeScaleAction:
+    """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
+    if method is None:
+        many = system.dimension > AUTOMATIC and products_suffice(system, points)
+        return LargeScaleAction() if many else GeometricAction()
+    if not isinstance(method, (GeometricAction, LargeScaleAction)):
+        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
+    return method
+
+
+def sampled(system: System) -> FiniteSum | None:
+    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
+    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
+    return system.finite_sum if own else None
+
+
+def products_suffice(system: System, points: Array) -> bool:
+    """Whether products are enough: noise in every direction, and its dependence on x known by products."""
+    if system.exact_noise is not None:
+        return False
     structured = system.structured_covariance
-    if structured is not None:
+    if structured is not None and system.constant_covariance is None:
         return structured.constant or structured.gradient is not None
-    return system.constant_covariance is not None
-
-
-def transpose_product(system: System) -> Callable[[Array, Array], Array]:
-    """(x, p) -> J(x)^T p by the cheapest way that the system offers."""
-    if system.jacobian_transpose_product is not None:
-        return system.jacobian_transpose_product
-    if system.gradient_drift:
-
-        def along(x: Array, p: Array) -> Array:
-            # J is symmetric: its product is the derivative of the drift along p
-            norm = np.linalg.norm(p, axis=1, keepdims=True)
-            h = _DRIFT_STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
-            return np.asarray((system.drift(x + h * p) - system.drift(x - h * p)) / (2.0 * h), dtype=np.float64)
-
-        return along
-    d = system.dimension
-    if d > _DENSE_DIFFERENCES:
-        raise ValueError(
-            f"the drift is no gradient and has {d} dimensions: pass jacobian_transpose_product=(x, p) -> J(x)^T p to "
-            "System, for example by automatic differentiation"
-        )
-
-    def dense(x: Array, p: Array) -> Array:
-        size = max(1, _CHUNK // d**2)
-        parts = [
-            np.einsum("nij,ni->nj", system.jacobian(x[k : k + size]), p[k : k + size])
-            for k in range(0, x.shape[0], size)
-        ]
-        return np.concatenate(parts)
-
-    return dense
+    a = system.constant_covariance
+    if a is None:
+        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
+            return False
+        values = np.linalg.eigvalsh(system.covariance(points))
+        return bool((values[:, 0] > _RANK_TOLERANCE * values[:, -1]).all())
+    diagonal = np.diagonal(a)
+    values = diagonal if np.count_nonzero(a) == np.count_nonzero(diagonal) else np.linalg.eigvalsh(a)
+    return bool(values.min() > _RANK_TOLERANCE * values.max())
 
 
 def products_of_covariance(
@@ -74,12 +77,22 @@ def products_of_covariance(
     """(x, p) -> a p, (x, r) -> a^{-1} r, and the gradient of p.a p where a depends on x."""
     structured = system.structured_covariance
     if structured is not None:
-        return structured.times, structured.solve, structured.gradient
+        if structured.constant or structured.gradient is not None:
+            return structured.times, structured.solve, structured.gradient
+        if system.dimension > _DENSE_DIFFERENCES:
+            raise ValueError(
+                f"covariance depends on the state in {system.dimension} dimensions: pass its derivative, "
+                "gradient=(x, p) -> gradient in x of p.a(x) p, to qpot.covariance.factored or products"
+            )
+        return structured.times, structured.solve, differenced_gradient(structured.times)
     a = system.constant_covariance
+    total = sampled(system)
+    if total is not None:
+        return finite_sum_products(total)
     if a is None:
         raise ValueError(
-            "covariance is a function that returns matrices; in many dimensions pass a constant one or "
-            "qpot.covariance.factored(factor, floor, gradient=...)"
+            "covariance is a function that returns matrices; in many dimensions pass a constant one, "
+            "qpot.covariance.factored(factor, floor, gradient=...) or qpot.covariance.products(...)"
         )
     try:
         factor = cho_factor(a)
@@ -91,43 +104,36 @@ def products_of_covariance(
     return (lambda x, p: p @ a), (lambda x, r: cho_solve(factor, r.T, check_finite=False).T), None
 
 
-def rates_near_zero(system: System, point: Array, *, name: str) -> tuple[float, int]:
-    """Slowest linear rate at a fixed point and the number of unstable directions (counted up to two)."""
-    d = system.dimension
-    product = transpose_product(system)
+class LatestPath:
+    """The best path of a leg that is still being solved, for whoever is interrupted."""
 
-    def column(p: Array) -> Array:
-        return np.asarray(product(point[None], np.asarray(p, dtype=np.float64).reshape(1, d))[0], dtype=np.float64)
+    def __init__(self) -> None:
+        self.path: ElementPath | None = None
+        self.action, self.iterations = np.inf, 0
 
-    symmetric = system.gradient_drift
-    if d <= (_DENSE_SYMMETRIC if symmetric else _DENSE_GENERAL):
-        size = max(1, _CHUNK // d)
-        eye = np.eye(d)
-        rows = [product(np.tile(point, (len(part), 1)), part) for part in np.array_split(eye, -(-d // size))]
-        J = np.concatenate(rows)
-        values = np.linalg.eigvalsh(0.5 * (J + J.T)) if symmetric else np.linalg.eigvals(J).real
-    else:
-        operator = LinearOperator((d, d), matvec=column, dtype=np.float64)
-        start = np.random.default_rng(0).normal(size=d)
-        try:
-            if symmetric:
-                values = eigsh(operator, k=3, which="LA", tol=1e-3, v0=start, ncv=40, return_eigenvectors=False)
-            else:
-                values = eigs(operator, k=3, which="LR", tol=1e-3, v0=start, ncv=40, return_eigenvectors=False).real
-        except ArpackNoConvergence as error:
-            values = error.eigenvalues.real
-            if values.size == 0:
-                raise ValueError(
-                    f"{name}={format_point(point)}: the slowest rates of the drift were not found by Lanczos iterations; "
-                    "the drift is too stiff without linear_part, or not differentiable there"
-                ) from error
-    slowest = float(np.abs(values).min())
-    if slowest <= 1e-7 * float(np.abs(values).max()):
-        raise ValueError(
-            f"{name}={format_point(point)} has a flat direction (rate {slowest:.3g}): it is not an isolated "
-            "non-degenerate fixed point; remove the redundant parameter or add weight decay"
+    def update(self, iterations: int, action: float, path: ElementPath) -> None:
+        """Keep a path that is lower, or on a finer mesh."""
+        finer = self.path is None or path.nodes.shape[0] != self.path.nodes.shape[0]
+        if finer or action <= self.action:
+            self.path, self.action = path, action
+        self.iterations = iterations
+
+    def solution(self, method: LargeScaleAction) -> PathSolution | None:
+        """As an unfinished solution (error inf, momenta NaN: not computed), or None before there is a path."""
+        if self.path is None:
+            return None
+        return PathSolution(
+            points=self.path.nodes,
+            action=self.action,
+            error=np.inf,
+            status=Status.INTERRUPTED,
+            residual=np.nan,
+            iterations=self.iterations,
+            method=method,
+            momenta=np.full_like(self.path.nodes, np.nan),
+            times=self.path.node_times(),
+            uphill=np.ones(self.path.nodes.shape[0], dtype=bool),
         )
-    return slowest, int((values > 0).sum())
 
 
 def large_leg(
@@ -138,62 +144,44 @@ def large_leg(
     method: LargeScaleAction,
     curve: Array | None,
     report: Callable[[int, int, str], None],
+    latest: LatestPath | None = None,
 ) -> PathSolution:
-    """The minimiser near one initial curve, from the attracting fixed point ``start`` to ``end``.
+    """The cheapest minimiser over a few initial curves, from the attracting fixed point ``start`` to ``end``.
 
     Raises
     ------
     ValueError
         If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
     """
+    if sampled(system) is not None and system.dimension <= _DENSE_DIFFERENCES:
+        vanishing = interpolating_minimum(system, start, end)
+        if vanishing is not None:
+            return infinite_leg(start, end, vanishing, method)
     times, solve, gradient = products_of_covariance(system)
     product = transpose_product(system)
-    distance = float(np.linalg.norm(end - start))
-    speed = float(np.linalg.norm(system.drift(start[None])))
-    slow_start, unstable = rates_near_zero(system, start, name="start")
-    if speed > 1e-4 * slow_start * distance:
-        raise ValueError(
-            f"start={format_point(start)} is not a minimum: the drift there is {speed:.3g}, not zero; polish it first"
-        )
-    if unstable:
-        raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
-    slow_end = 0.0
-    if float(np.linalg.norm(system.drift(end[None]))) <= 1e-4 * slow_start * distance:
-        slow_end, unstable = rates_near_zero(system, end, name="end")
-        if not unstable:
-            raise ValueError(
-                f"end={format_point(end)} attracts: in many dimensions pass the saddle between as end; the way down from "
-                "it costs nothing"
-            )
-    action = LargeAction(system.drift, product, solve, gradient)
-    guess = _timed(system, start, end, curve, slow_start, slow_end)
-    stiff = None
-    if method.linear_part is not None:
+    at_start, at_end = _ends(system, start, end)
+    slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
+    kept = LatestPath() if latest is None else latest
+    report(0, 1, "initial paths")
+    guesses: list[ElementPath] = []
+    failure: NonFiniteError | None = None
+    for knots in initial_curves(system, start, end, at_start, at_end, curve, method):
         try:
-            stiff = as_linear_part(method.linear_part, system.dimension)
-        except ValueError as error:
-            raise ValueError(f"linear_part: {error}") from error
-    probe = np.random.default_rng(0).normal(size=system.dimension)
-    probe /= np.linalg.norm(probe)
+            guesses.append(_timed(system, start, end, knots, slow_start, slow_end))
+        except NonFiniteError as error:
+            failure = error
+    if not guesses:
+        assert failure is not None  # there is at least the straight line
+        raise failure
 
-    def preconditioner(path: ElementPath) -> Callable[[Array], Array]:
-        if stiff is not None:
-            size = float(probe @ times(path.nodes[:1], probe[None])[0])
-            return stiff_preconditioner(path, stiff, size)
-        squares = np.empty(path.nodes.shape[0])
-        rows = max(1, _CHUNK // system.dimension)
-        for k in range(0, squares.size, rows):
-            x = path.nodes[k : k + rows]
-            squares[k : k + rows] = (product(x, np.broadcast_to(probe, x.shape)) ** 2).sum(axis=1)
-        middle = path.nodes[path.nodes.shape[0] // 2 : path.nodes.shape[0] // 2 + 1]
-        return scalar_preconditioner(
-            path, squares, lambda r: times(middle if gradient is None else np.broadcast_to(middle, r.shape), r)
-        )
+    def on_iteration(iteration: int, action: float, path: ElementPath) -> None:
+        kept.update(iteration, action, path)
+        report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
 
     leg = refine_large(
-        action,
-        guess,
-        preconditioner,
+        LargeAction(system.drift, product, solve, gradient),
+        guesses,
+        _preconditioner(system, method, times, product),
         slow_start=slow_start,
         slow_end=slow_end,
         tolerance=method.tolerance,
@@ -201,7 +189,7 @@ def large_leg(
         max_products=method.max_products,
         max_elements=method.max_elements,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
-        on_iteration=lambda i, s: report(i, max(i + 1, method.max_iterations), f"Newton step {i}, action {s:.6g}"),
+        on_iteration=on_iteration,
     )
     return PathSolution(
         points=leg.path.nodes,
@@ -211,17 +199,67 @@ def large_leg(
         residual=leg.residual,
         iterations=leg.products,
         method=method,
-        momenta=action.momenta(leg.path),
+        momenta=LargeAction(system.drift, product, solve, gradient).momenta(leg.path),
         times=leg.path.node_times(),
         uphill=np.ones(leg.path.nodes.shape[0], dtype=bool),
     )
 
 
-def _timed(
-    system: System, start: Array, end: Array, curve: Array | None, slow_start: float, slow_end: float
-) -> ElementPath:
+def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
+    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
+    distance = float(np.linalg.norm(end - start))
+    speed = float(np.linalg.norm(system.drift(start[None])))
+    at_start = fixed_point_rates(system, start, name="start")
+    if speed > 1e-4 * at_start.slowest * distance:
+        raise ValueError(
+            f"start={format_point(start)} is not a minimum: the drift there is {speed:.3g}, not zero; polish it first"
+        )
+    if at_start.unstable:
+        raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
+    if float(np.linalg.norm(system.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
+        return at_start, None
+    at_end = fixed_point_rates(system, end, name="end")
+    if not at_end.unstable:
+        raise ValueError(
+            f"end={format_point(end)} attracts: in many dimensions pass the saddle between as end, or saddles=; the way "
+            "down from it costs nothing"
+        )
+    return at_start, at_end
+
+
+def _preconditioner(
+    system: System,
+    method: LargeScaleAction,
+    times: Callable[[Array, Array], Array],
+    product: Callable[[Array, Array], Array],
+) -> Callable[[ElementPath], Callable[[Array], Array]]:
+    """The preconditioner of every path: scalar rates, or those of the stiff part."""
+    stiff = None if method.linear_part is None else stiff_part(method.linear_part, system.dimension)
+    probe = np.random.default_rng(0).normal(size=system.dimension)
+    probe /= np.linalg.norm(probe)
+
+    def preconditioner(path: ElementPath) -> Callable[[Array], Array]:
+        if stiff is not None:
+            size = float(probe @ times(path.nodes[:1], probe[None])[0])
+            return stiff_preconditioner(path, stiff, size)
+        squares = np.empty(path.nodes.shape[0])
+        rows = max(1, CHUNK // system.dimension)
+        for k in range(0, squares.size, rows):
+            x = path.nodes[k : k + rows]
+            squares[k : k + rows] = (product(x, np.broadcast_to(probe, x.shape)) ** 2).sum(axis=1)
+        structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
+        if structured is not None:
+            return scalar_preconditioner(path, squares, structured.frozen(middle))
+        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
+            return scalar_preconditioner(path, squares, lambda r: times(np.broadcast_to(middle, r.shape), r))
+        a = system.covariance(middle[None])[0]
+        return scalar_preconditioner(path, squares, lambda r: r @ a)
+
+    return preconditioner
+
+
+def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
     """The initial curve with the drift's speed, through its arc length alone, so that few points are held."""
-    knots = np.stack([start, end]) if curve is None else curve
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
 
     def at(s: Array) -> Array:
@@ -230,7 +268,7 @@ def _timed(
         return np.asarray((1.0 - share) * knots[k] + share * knots[k + 1], dtype=np.float64)
 
     def speed(s: Array, _: Array) -> Array:
-        rows = max(1, _CHUNK // system.dimension)
+        rows = max(1, CHUNK // system.dimension)
         flat = s.ravel()
         return np.concatenate(
             [np.linalg.norm(system.drift(at(flat[k : k + rows])), axis=1) for k in range(0, flat.size, rows)]

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, format_point
+from qpot.broken_paths import pieces, resting_points
+from qpot.descents import descent, slow_rate
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.joined_paths import joined
+from qpot.line_legs import hugs_the_hull, line_leg
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
-from qpot.solution import PathSolution, SolveError, Status
+from qpot.solution import PathSolution, Status
 from qpot.solvers import action_minimization, path_refinement
 from qpot.solvers.action import Lagrangian
 from qpot.solvers.cumulant import CumulantLagrangian
 from qpot.solvers.elements import ElementPath
+from qpot.solvers.free_ends import FreeEnds
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.lagrangian import DiffusionLagrangian, SingularCovarianceError
+from qpot.solvers.tails import spread
 from qpot.system import System
 
 # Elements of a coarse path; a focus makes it wind, which takes more.
@@ -30,8 +35,10 @@ _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
 _FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
-# Distinct coarse minimisers that are worth a refinement.
+# Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
+# have no minimum in a finite time.
 _KEPT = 4
+_DEARER, _FAIR_TRY = 0.01, 150
 _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -78,46 +85,6 @@ def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = Fals
         "to the coordinates that carry noise, or add an explicit floor with qpot.covariance.with_floor (the costs are "
         "then those of the floored noise)"
     )
-
-
-def slow_rate(system: System, point: Array, *, name: str) -> float:
-    """Slowest linear rate at a hyperbolic fixed point; a flat direction is refused."""
-    rates = np.abs(np.linalg.eigvals(system.jacobian(point[None])[0]).real)
-    if rates.min() <= 1e-7 * rates.max():
-        raise ValueError(
-            f"{name}={format_point(point)} has a flat direction (rates {rates.min():.3g} to {rates.max():.3g}): it is "
-            "not an isolated non-degenerate fixed point; remove the redundant parameter or add weight decay"
-        )
-    return float(rates.min())
-
-
-def descent(system: System, start: Array, *, towards: Array, tolerance: float = 1e-4) -> tuple[Array, Array] | None:
-    """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
-    size = float(np.linalg.norm(start - towards))
-    rate = float(np.abs(np.linalg.eigvals(system.jacobian(towards[None])[0]).real).min())
-
-    def arrived(_: float, x: Array) -> float:
-        return float(np.linalg.norm(x - towards)) - tolerance * size
-
-    def gone(_: float, x: Array) -> float:
-        return 100.0 * size - float(np.linalg.norm(x - towards))
-
-    arrived.terminal = gone.terminal = True  # type: ignore[attr-defined]
-    try:
-        solution = solve_ivp(
-            lambda _, x: system.drift(x[None])[0],
-            (0.0, 200.0 / rate),
-            start,
-            method="LSODA",
-            events=(arrived, gone),
-            rtol=1e-7,
-            atol=1e-9 * size,
-        )
-    except NonFiniteError:
-        return None
-    if solution.t_events[0].size == 0:
-        return None
-    return np.asarray(solution.t), np.asarray(solution.y.T)
 
 
 def initial_curves(system: System, start: Array, end: Array, directions: Array, count: int) -> list[Array]:
@@ -219,91 +186,33 @@ def uphill_leg(
             continue
         if found.status != action_minimization.INFEASIBLE:
             coarse.append(found)
+    if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
+        line = line_leg(lagrangian, start, end, method)
+        return line if line.action < below else None
     if not coarse:
         if failure is None:
             return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
-    solutions = []
-    distinct = [m for m in _distinct(coarse) if m.action < below]
-    if not distinct:
+    seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
+    solutions: list[PathSolution] = []
+    candidates = [m for m in distinct(seen or coarse) if m.action < below]
+    if not candidates:
         return None
-    for k, candidate in enumerate(distinct):
-        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(distinct)}")
+    for k, candidate in enumerate(candidates):
+        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(candidates)}")
+        # an alternative that is clearly dearer is worth a fair try, not any price
+        dearer = any(s.status.ok and candidate.action > (1.0 + _DEARER) * s.action for s in solutions)
+        most = _FAIR_TRY if dearer else None
         try:
-            solutions.append(_refined(system, lagrangian, candidate.path, slow_start, slow_end, method))
+            solutions.append(_finished(system, lagrangian, candidate.path, slow_start, slow_end, method, most))
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
-    return _best(solutions, iterations)
+    return cheapest(solutions, iterations)
 
 
-def downhill_leg(
-    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
-) -> PathSolution:
-    """The free descent from a saddle along one side of its unstable direction to a minimum."""
-    shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
-    trajectory = descent(system, saddle + shift * direction, towards=minimum)
-    if trajectory is None:
-        raise SolveError(
-            f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",
-            status=Status.NO_ROUTE,
-        )
-    times, points = trajectory
-    points = np.concatenate([saddle[None], points, minimum[None]])
-    rate = slow_rate(system, saddle, name="saddle")
-    times = np.concatenate([[0.0], times + 1.0 / rate, [times[-1] + 2.0 / rate]])
-    return free_path(points, times, method)
-
-
-def free_path(points: Array, times: Array, method: Any) -> PathSolution:
-    """A path along the drift, or at rest: it costs nothing."""
-    return PathSolution(
-        points=points,
-        action=0.0,
-        error=0.0,
-        status=Status.CONVERGED,
-        residual=0.0,
-        iterations=0,
-        method=method,
-        momenta=np.zeros_like(points),
-        times=times,
-        uphill=np.zeros(times.size, dtype=bool),
-    )
-
-
-def joined(legs: Sequence[PathSolution]) -> PathSolution:
-    """Legs one after the other: costs and errors add."""
-    points, momenta, times, uphill, clock = [], [], [], [], 0.0
-    for k, leg in enumerate(legs):
-        skip = 1 if k else 0  # the joint is the last point of the leg before
-        points.append(leg.points[skip:])
-        momenta.append(leg.momenta[skip:])
-        times.append(leg.times[skip:] - leg.times[0] + clock)
-        uphill.append(leg.uphill[skip:])
-        clock = float(times[-1][-1])
-    statuses = [leg.status for leg in legs if not leg.status.ok]
-    reasons = [leg.reason for leg in legs if leg.reason]
-    return PathSolution(
-        points=np.concatenate(points),
-        action=float(sum(leg.action for leg in legs)),
-        error=float(sum(leg.error for leg in legs)),
-        status=statuses[0] if statuses else Status.INFINITE if reasons else Status.CONVERGED,
-        residual=max(leg.residual for leg in legs),
-        iterations=sum(leg.iterations for leg in legs),
-        method=legs[0].method,
-        momenta=np.concatenate(momenta),
-        times=np.concatenate(times),
-        uphill=np.concatenate(uphill),
-        via=tuple(
-            x for k, leg in enumerate(legs) for x in (*leg.via, *((leg.points[-1],) if k + 1 < len(legs) else ()))
-        ),
-        alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
-        reason="; ".join(reasons),
-    )
-
-
-def _distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
+def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
     """The lowest of every group of like curves, unstable ones last, cut to the few that are worth refining."""
     ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
     kept: list[action_minimization.Minimization] = []
@@ -320,14 +229,49 @@ def _alike(first: action_minimization.Minimization, second: action_minimization.
     )
 
 
-def _refined(
+def _finished(
     system: System,
     lagrangian: Lagrangian,
     path: ElementPath,
     slow_start: float,
     slow_end: float,
     method: GeometricAction,
+    most: int | None,
 ) -> PathSolution:
+    """A coarse path refined; in pieces where it rests at another fixed point on its way and that is no dearer."""
+    rests = resting_points(system, path) if slow_start > 0.0 else []
+    whole = refined(system, lagrangian, path, slow_start, slow_end, method, most=_FAIR_TRY)
+    if slow_start > 0.0 and not rests and not whole.status.ok:
+        path = ElementPath(np.asarray(whole.times), whole.points, 1)  # it may have begun to linger
+        rests = resting_points(system, path)
+    if rests:
+        rates = [slow_start, *(slow_rate(system, x, name="fixed point on the path") for _, x in rests), slow_end]
+        legs = []
+        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
+            guess = timed_path(
+                piece, lagrangian.speed, slow_start=first, slow_end=last, n_elements=_ELEMENTS_FOCUS, degree=_DEGREE
+            )
+            legs.append(refined(system, lagrangian, guess, first, last, method, most=most))
+        broken = joined(legs)
+        # both are true paths, so that the lower one is nearer to the minimum
+        if broken.status.ok and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
+            return broken
+    if whole.status.ok or most is not None:
+        return whole
+    return refined(system, lagrangian, path, slow_start, slow_end, method)
+
+
+def refined(
+    system: System,
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+    ends: FreeEnds | None = None,
+    most: int | None = None,
+) -> PathSolution:
+    """A coarse path on its own mesh, taken to the tolerance."""
     leg = path_refinement.refine_path(
         lagrangian,
         path,
@@ -336,10 +280,12 @@ def _refined(
         tolerance=method.tolerance,
         max_iterations=method.max_iterations,
         max_elements=method.max_elements,
+        most_iterations=most,
         spreads=(
             _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
             _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
         ),
+        ends=ends,
     )
     times = leg.path.node_times()
     points = leg.path.nodes
@@ -363,13 +309,20 @@ def _spread(system: System, point: Array) -> Array | None:
     drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
     if np.isrealobj(np.linalg.eigvals(drift)):
         return None
-    return path_refinement.spread(drift, covariance)
+    return spread(drift, covariance)
 
 
-def _best(solutions: list[PathSolution], iterations: int) -> PathSolution:
-    """The cheapest converged path, with the other distinct ones as alternatives."""
-    ordered = sorted(solutions, key=lambda s: (not s.status.ok, s.action))
-    best = ordered[0]
+def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
+    """The cheapest path, with the other distinct ones as alternatives.
+
+    A path that did not converge is a path nevertheless: where it is cheaper by more than both errors, the converged ones
+    are no minimum, and the failure is the answer.
+    """
+    ordered = sorted(solutions, key=lambda s: s.action)
+    best = next((s for s in ordered if s.status.ok), ordered[0])
+    if ordered[0].action + ordered[0].error < best.action - best.error:
+        best = ordered[0]
+    ordered = [best, *(s for s in ordered if s is not best)]
     others: list[PathSolution] = []
     for other in ordered[1:]:
         known = [best, *others]

@@ -107,14 +107,18 @@ class LargeScaleAction:
         Hessian products (one gradient of the action each) in all; ``PathSolution.iterations`` counts them.
     max_elements : int
         Elements of degree 4 and 6 in time.
+    starts : int
+        Initial curves for one leg, besides one given: the reversed relaxation from a saddle, the straight line, and
+        curves bowed to random sides. All are solved roughly, the cheapest to the end; like curves count once.
     linear_part : sparse (d, d) or array (d,), optional
         A symmetric stiff operator in the drift, for example a discretised Laplacian: the preconditioner then inverts
         -d^2/dt^2 + A^2 exactly and the number of products does not depend on the stiffness.
 
     Notes
     -----
-    A leg from a minimum to a given saddle or point. `minimum_action_path` takes it by itself above 30 dimensions where
-    the covariance is constant or factored.
+    A leg from a minimum to a given saddle or point. It is taken by itself above 12 dimensions, where the covariance is
+    constant, in factors or that of a finite sum's samples and leaves no direction out; below, `GeometricAction` looks into
+    more minimisers to nine digits.
 
     Examples
     --------
@@ -126,6 +130,7 @@ class LargeScaleAction:
     max_iterations: int = 60
     max_products: int = 3000
     max_elements: int = 80
+    starts: int = 2
     linear_part: Any = None
 
     def __post_init__(self) -> None:
@@ -134,3 +139,4 @@ class LargeScaleAction:
         as_count(self.max_iterations, name="max_iterations")
         as_count(self.max_products, name="max_products")
         as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.starts, name="starts")

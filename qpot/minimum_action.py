@@ -12,12 +12,17 @@ from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
 from qpot.fixed_time import fixed_time_path
 from qpot.hypoelliptic import certainly_no_path
-from qpot.large_scale import AUTOMATIC, large_leg, products_suffice
-from qpot.legs import free_path
+from qpot.joined_paths import free_path
+from qpot.large_rates import fixed_point_rates
+from qpot.large_scale import LatestPath, chosen_method, large_leg
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
+from qpot.saddles import SEARCHED
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
+
+# Up to this dimension an ordinary end is looked at over saddles and through attractors too.
+FEW = 30
 
 
 def minimum_action_path(
@@ -46,8 +51,8 @@ def minimum_action_path(
     method : GeometricAction, FixedTimeAction or LargeScaleAction, optional
         With `FixedTimeAction` both ends are taken as they are (``start`` need not attract), and ``residual`` is the
         largest deviation of H from its mean.
-        By default `LargeScaleAction` above 30 dimensions where the covariance is constant or in factors: one leg from
-        ``start`` to a given saddle or point, from one initial curve.
+        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors: one leg from
+        ``start`` to a given saddle or point, or over the cheapest of given ``saddles`` to another attractor.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
     saddles : sequence of Saddle, optional
@@ -89,9 +94,16 @@ def minimum_action_path(
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
     if isinstance(method, FixedTimeAction):
         return _in_fixed_time(system, source, target, method, initial, progress, throw)
-    if isinstance(method, LargeScaleAction) or (method is None and d > AUTOMATIC and products_suffice(system)):
-        return _in_many_dimensions(system, source, target, method or LargeScaleAction(), initial, progress, throw)
-    method = _as_method(method)
+    automatic = method is None
+    if method is not None and not isinstance(method, (GeometricAction, LargeScaleAction)):
+        raise ValueError(
+            f"method must be a qpot.GeometricAction, qpot.LargeScaleAction or qpot.FixedTimeAction, got {method!r}"
+        )
+    method = chosen_method(system, method, np.stack([source, target]))
+    if automatic and d <= FEW and isinstance(method, LargeScaleAction) and not _at_rest(system, target, source):
+        method = GeometricAction()  # to an ordinary point there are several ways, over saddles too
+    if isinstance(method, LargeScaleAction):
+        return _in_many_dimensions(system, source, target, method, initial, saddles, bounds, progress, throw)
     distance = float(np.linalg.norm(target - source))
     source = _attractor(system, source, distance)
     if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
@@ -163,26 +175,44 @@ def _in_many_dimensions(
     target: Array,
     method: LargeScaleAction,
     initial: Any,
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
     progress: ProgressLike,
     throw: bool,
 ) -> PathSolution:
     if np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())):
         return _resting(source, method)
     curve = None if initial is None else _initial_curve(initial, source, target)
+    latest = LatestPath()
     with reporting(progress, "minimum action path") as report:
         try:
-            solution = large_leg(system, source, target, method=method, curve=curve, report=report)
+            if curve is None and _attracts(system, target, source):
+                if saddles is None and system.dimension > SEARCHED:
+                    raise ValueError(
+                        f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "
+                        "end, or saddles="
+                    )
+                solution = to_attractor(system, source, target, method, saddles, bounds, report)
+            else:
+                solution = large_leg(system, source, target, method=method, curve=curve, report=report, latest=latest)
         except KeyboardInterrupt as error:
-            raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+            partial = latest.solution(method)
+            kept = "" if partial is None else f"; the best path so far, action {partial.action:.6g}, is in .partial"
+            raise SolveError(
+                f"minimum_action_path was interrupted{kept}", status=Status.INTERRUPTED, partial=partial
+            ) from error
     return _checked(solution, source, target, throw)
 
 
-def _as_method(method: Any) -> GeometricAction:
-    if method is None:
-        return GeometricAction()
-    if not isinstance(method, GeometricAction):
-        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.FixedTimeAction, got {method!r}")
-    return method
+def _at_rest(system: System, point: Array, source: Array) -> bool:
+    """Whether a point is close to a fixed point, by the speed there against that between it and the source."""
+    shares = np.array([1.0, 0.8, 0.6, 0.4, 0.2])[:, None]
+    speeds = np.linalg.norm(system.drift(shares * point + (1.0 - shares) * source), axis=1)
+    return bool(speeds[0] <= REACH * speeds.max())
+
+
+def _attracts(system: System, point: Array, source: Array) -> bool:
+    return _at_rest(system, point, source) and not fixed_point_rates(system, point, name="end").unstable
 
 
 def _initial_curve(initial: Any, source: Array, target: Array) -> Array:

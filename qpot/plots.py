@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._arrays import Array, as_bounds, as_points
 from qpot.ensemble import Ensemble, Occupation
+from qpot.noise_plots import plot_noise_spectrum
 from qpot.plots_chain import (
     plot_chain,
     plot_cycles,
@@ -33,6 +34,7 @@ __all__ = [
     "plot_landscapes",
     "plot_loss",
     "plot_noise",
+    "plot_noise_spectrum",
     "plot_occupation",
     "plot_path",
     "plot_prediction",

@@ -69,6 +69,7 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
     )
     if system.finite_sum is not None:
         object.__setattr__(result, "finite_sum", _preconditioned_sum(system.finite_sum, P))
+        object.__setattr__(result, "own_covariance", system.own_covariance)
         object.__setattr__(result, "replacement", system.replacement)
     return result
 

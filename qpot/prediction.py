@@ -9,18 +9,22 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_positive
 from qpot.certainty import selection
 from qpot.chain import metastable_state, stationary_costs, w_graph
 from qpot.costs import TransitionCosts, transition_costs
 from qpot.critical_points import Minimum, Saddle, find_minima
+from qpot.field_opinion import with_field_opinion
+from qpot.flatness import refuse_flat
 from qpot.legs import check_noise
-from qpot.methods import GeometricAction
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.prediction_report import prediction_html, prediction_text
 from qpot.prefactors import rate_prefactors
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import find_saddles, new_minima_beyond
+from qpot.sgd_builder import SGD
 from qpot.solution import SolveError, Status
 from qpot.stationary_law import stationary_distribution
 from qpot.system import System
@@ -81,12 +85,15 @@ class Prediction:
             )
         for (i, j), path in self.costs.paths.items():
             for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[0])
+                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
-    def epsilon(self, learning_rate: float, batch_size: int = 1) -> float:
-        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement."""
-        rate = as_positive(learning_rate, name="learning_rate")
+    def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
+        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement.
+
+        Heavy-ball momentum beta, fixed as the learning rate gets small, divides the learning rate by 1 - beta (`qpot.SGD`).
+        """
+        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         B = as_count(batch_size, name="batch_size")
         if self.population is None:
             return rate / B
@@ -97,7 +104,15 @@ class Prediction:
             )
         return rate / B * (self.population - B) / (self.population - 1)
 
-    def after(self, steps: float, learning_rate: float, batch_size: int, start: int | Minimum) -> tuple[int, ...]:
+    def after(
+        self,
+        steps: float,
+        learning_rate: float,
+        batch_size: int,
+        start: int | Minimum,
+        *,
+        momentum: float = 0.0,
+    ) -> tuple[int, ...]:
         """The minimum that SGD sits in after so many steps, on the exponential time scale.
 
         Parameters
@@ -107,6 +122,8 @@ class Prediction:
         batch_size : int
         start : int or Minimum
             Where it starts: the id of a minimum, or one of `minima`.
+        momentum : float
+            Of heavy-ball SGD: it moves like plain SGD at learning_rate / (1 - momentum).
 
         Returns
         -------
@@ -119,18 +136,22 @@ class Prediction:
         exponent c (Freidlin and Wentzell, ch. 6). Sub-exponential factors are not in it: an escape is put at
         exp(V / epsilon) / learning_rate steps.
         """
-        eta = as_positive(learning_rate, name="learning_rate")
+        eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         time = as_positive(steps, name="steps") * eta
         exponent = self.epsilon(eta, batch_size) * float(np.log(time))
         return metastable_state(self.costs, max(exponent, 0.0), self._id(start))
 
-    def escape_steps(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
+    def escape_steps(
+        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
+    ) -> Array:
         """Expected steps until SGD has left each minimum for another, (k,).
 
         1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)) over the direct routes, with the prefactors A where
         they are known and, for ``prefactor=False``, with A = 1. NaN where a prefactor is missing, inf beyond floats.
+        With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
         """
-        eps = self.epsilon(learning_rate, batch_size)
+        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
+        eps = self.epsilon(rate, batch_size)
         factors = self._factors(prefactor)
         off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
         steps = np.empty(len(self.minima))
@@ -138,21 +159,29 @@ class Prediction:
             lowest = self.costs.direct[i, off[i]].min(initial=np.inf)
             weights = factors[i, off[i]] * np.exp(-(self.costs.direct[i, off[i]] - lowest) / eps)
             with np.errstate(over="ignore", divide="ignore"):
-                steps[i] = np.exp(lowest / eps) / (learning_rate * weights.sum())
+                steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
         return steps
 
-    def occupation(self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True) -> Array:
+    def occupation(
+        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
+    ) -> Array:
         """Fraction of time near each minimum at this noise level, (k,): the stationary law of the chain.
 
         With the prefactors of the rates if all are known; with ``prefactor=False`` all are taken as equal, which is
         right to leading order only. NaN where a prefactor is missing.
         """
-        eps = self.epsilon(learning_rate, batch_size)
+        eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
         factors = self._factors(prefactor)
         if np.isnan(factors).any():
             return np.full(len(self.minima), np.nan)
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
+
+    def at_learning_rate(self, learning_rate: float) -> Prediction:
+        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        from qpot.finite_rate import corrected_prediction
+
+        return corrected_prediction(self, learning_rate)
 
     def _factors(self, wanted: bool) -> Array:
         k = len(self.minima)
@@ -196,9 +225,11 @@ def predict(
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
-    method: GeometricAction | None = None,
-    starts: int | None = None,
+    method: GeometricAction | LargeScaleAction | None = None,
+    second_opinion: bool = True,
+    starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
+    symmetries: Any = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -213,12 +244,19 @@ def predict(
         Where minima and saddles are searched for.
     minima, saddles : sequences, optional
         Known critical points; what is given is not searched for.
-    method : GeometricAction, optional
-        Tolerances of the path solver.
-    starts : int, optional
-        Starting points of the searches.
+    method : GeometricAction or LargeScaleAction, optional
+        The path solver and its tolerances; by the dimension and the noise if left out.
+    second_opinion : bool
+        In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
+        (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
+    starts : int or array (n, d), optional
+        Starting points of the searches, or how many; the points themselves above 200 dimensions.
     rng : numpy.random.Generator or seed, optional
         For the starting points; None is seed 0, so that results repeat.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima and saddles that are images of one another count as one, and costs run between classes: from a minimum to
+        the cheapest copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own
+        image.
     executor : concurrent.futures.Executor, optional
         Solves the paths side by side.
     progress : callable, True, "auto" or None
@@ -231,7 +269,8 @@ def predict(
     Raises
     ------
     ValueError
-        For bad bounds, a singular covariance, NaN from a user function, repeated minima, or one given minimum only.
+        For bad bounds, a singular covariance, NaN from a user function, repeated minima, one given minimum only, minima with
+        flat directions (which are named), or symmetries that loss or noise do not have.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
         ``.partial`` holds the minima or costs that were finished.
@@ -250,26 +289,29 @@ def predict(
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
-                report(0, 4, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts))
+                report(0, 5, "minima")
+                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+            refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
-            report(1, 4, "saddles")
+            report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
                     # a saddle may lead to a minimum that the multi-start missed
                     for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper)
+                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
                         if not missed:
                             break
                         found += missed
-                        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts))
+                        crossings = list(
+                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+                        )
             else:
                 crossings = list(saddles)
             if len(found) < 2:
@@ -279,11 +321,14 @@ def predict(
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )
-            report(2, 4, "paths")
+            report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
-            report(3, 4, "prefactors")
+            report(3, 5, "prefactors")
             prefactors = rate_prefactors(system, costs)
-            report(4, 4, "done")
+            report(4, 5, "second opinion")
+            if second_opinion and system.dimension <= 3:
+                costs = with_field_opinion(system, costs, bounds=box, executor=executor)
+            report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
                 f"predict was interrupted with {len(found)} minima found",

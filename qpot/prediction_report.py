@@ -29,9 +29,29 @@ def verdict(prediction: Prediction) -> str:
     return f"SGD selects minimum {ids[0]} at {where}: its W is least, by a margin of {gap}."
 
 
+def second_opinion(prediction: Prediction) -> str:
+    """What the fields say about the costs, in one sentence; empty where they were not asked."""
+    costs = prediction.costs
+    if costs.field is None:
+        return ""
+    routes = len(costs.paths)
+    known = int(sum(costs.field.known[pair] for pair in costs.paths))
+    if costs.disagreements:
+        pairs = "; ".join(
+            f"V({i}, {j}) = {costs.direct[i, j]:.6g} by paths, {costs.field.values[i, j]:.6g} +- "
+            f"{costs.field.errors[i, j]:.1g} by fields"
+            for i, j in costs.disagreements
+        )
+        return f"Second opinion: DISAGREES beyond the errors on {pairs}. Do not trust these costs before you know why."
+    if known == 0:
+        return f"Second opinion: none ({next(iter(costs.field.reasons.values()), 'no routes')})."
+    missing = "" if known == routes else f", and has no opinion on {routes - known}"
+    return f"Second opinion: quasi-potential fields agree with {known} of {routes} costs within the errors{missing}."
+
+
 def prediction_text(prediction: Prediction) -> str:
     """All of it as plain text."""
-    lines = [f"Prediction: {verdict(prediction)}", "", "minima"]
+    lines = [f"Prediction: {verdict(prediction)}", *filter(None, [second_opinion(prediction)]), "", "minima"]
     lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest exit':>22}")
     for row in _minimum_rows(prediction):
         lines.append("  {:>3} {:<34} {:>12} {:>14} {:>8} {:>22}".format(*row))
@@ -61,7 +81,7 @@ def prediction_html(prediction: Prediction) -> str:
         f"<li>{escape(format_point(s.point))}: {escape(s.label)}</li>" for s in prediction.saddles[:_ROWS]
     )
     return (
-        f"<p>{escape(verdict(prediction))}</p><table><thead><tr>{head}</tr></thead>"
+        f"<p>{escape(verdict(prediction))} {escape(second_opinion(prediction))}</p><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>"
     )
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qpot._arrays import Array
 from qpot.costs import TransitionCosts
 from qpot.hypoelliptic import singular_at
 from qpot.path_prefactor import bouchet_reygner
+from qpot.rates import eyring_kramers
 from qpot.solution import PathSolution, SolveError
+from qpot.structured_covariance import FactoredCovariance
 from qpot.system import System
 
 # Share of a leg's length that is left out next to its ends, where differences of nearly equal numbers would decide:
 # the formula continues the path linearly there. Two cuts must agree, or the prefactor is not trusted.
 _CUTS = (1e-3, 1e-2, 1e-4)
 _AGREEMENT = 0.03
+# Above this dimension the Hessian of the quasi-potential is not carried along paths (seconds, growing like d^4).
+_CARRIED = 16
 
 
 def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
@@ -31,7 +37,8 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
         Transitions per unit of SDE time, zero where no saddle connects the two minima. Paths that tie (several saddles
         or several minimisers over one saddle) add up. NaN where the formula does not hold or its integration does not
         come out the same for two cuts of the path, for example at a caustic or a degenerate saddle, and for the exact
-        noise of discrete SGD, which has other prefactors.
+        noise of discrete SGD, which has other prefactors. Above 16 dimensions only the closed form of Eyring and Kramers
+        is used, for gradient systems under constant noise that commutes with the Hessians; NaN for others.
 
     Notes
     -----
@@ -52,13 +59,38 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
         for pair, path in costs.paths.items():
             result[pair] = np.nan if np.isfinite(path.action) else 0.0
         return result
+    if system.dimension > _CARRIED:
+        return _closed_form(system, costs)
     for (i, j), path in costs.paths.items():
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
-                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[0])
+                    # the formula knows nothing of a path that rests at a second saddle on its way
+                    known = len(tied.via) <= (1 if tied is leg else 0)
+                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
+    return result
+
+
+def _closed_form(system: System, costs: TransitionCosts) -> Array:
+    """Eyring-Kramers prefactors of gradient systems under isotropic or commuting constant noise; NaN elsewhere."""
+    result = np.zeros((len(costs.minima),) * 2)
+    structured, covariance = system.structured_covariance, system.constant_covariance
+    noise: Any = covariance
+    if isinstance(structured, FactoredCovariance) and structured.constant and structured.factor.shape[1] == 0:
+        noise = float(structured.floor) if structured.floor.ndim == 0 else None
+    for (i, j), path in costs.paths.items():
+        for leg in costs.parallel.get((i, j), (path,)):
+            if leg.action - path.action > leg.error + path.error:
+                continue
+            saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
+            known = system.gradient_drift and noise is not None and saddle.hessian.size > 0
+            try:
+                rate = eyring_kramers(costs.minima[i].hessian, saddle.hessian, covariance=noise) if known else np.nan
+            except ValueError:  # degenerate, or without detailed balance
+                rate = np.nan
+            result[i, j] += rate
     return result
 
 

@@ -99,19 +99,23 @@ def controllability(system: System, point: object) -> Controllability:
 def unreachable_reason(system: System, found: Controllability, start: Array, end: Array) -> str:
     """Why no path exists from ``start`` to ``end``, or an empty string if that is not certain.
 
-    It is certain where the coordinates y = w.x along the missed directions w move by themselves: the noise, constant,
-    has no part in them, and the drift's part in them depends on y alone (checked at points all over the surroundings).
-    Then y rests at its start forever.
+    It is certain where the coordinates y = w.x along the missed directions w move by themselves: the noise has no part
+    in them, and the drift's part in them depends on y alone (checked at points all over the surroundings). Then y rests
+    at its start forever.
     """
     W = found.missed
-    if W.shape[1] == 0 or system.constant_covariance is None:
+    if W.shape[1] == 0 or not found.eigenvalues[-1] > 0.0:
         return ""
     size = float(np.linalg.norm(end - start))
     offset = W.T @ (end - start)
     if np.abs(offset).max() <= 1e-7 * size:
         return ""
     points = np.random.default_rng(0).uniform(-1.0, 1.0, size=(64, start.size)) * size + 0.5 * (start + end)
-    J = np.concatenate([system.jacobian(points), system.jacobian(np.stack([start, end]))])
+    points = np.concatenate([points, start + np.linspace(0.0, 1.0, 17)[:, None] * (end - start)])
+    a = system.covariance(points)
+    if np.abs(a @ W).max() > 1e-10 * np.abs(a).max():
+        return ""
+    J = system.jacobian(points)
     coupling = np.einsum("iw,nij,jr->nwr", W, J, found.reached)
     if np.abs(coupling).max() > 1e-7 * np.abs(J).max():
         return ""

@@ -31,7 +31,10 @@ _LONGEST_SLICE = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What was run: records ``(m, R, d)`` at ``steps`` ``(m,)``, and why the run ended."""
+    """What was run: records ``(m, R, d)`` at ``steps`` ``(m,)``, and why the run ended.
+
+    ``trace`` ``(R, K, d)``: the position after step ``n stride`` at index ``n % K``, for the latest K; NaN before.
+    """
 
     status: Status
     steps: Integers
@@ -42,6 +45,7 @@ class Outcome:
     failed_step: int = -1
     failed_replica: int = -1
     reason: str = ""
+    trace: Array | None = None
 
 
 def run_replicas(
@@ -59,6 +63,8 @@ def run_replicas(
     sampling: int = INDEPENDENT,
     targets: Array | None = None,
     radii: Array | None = None,
+    trace: int = 0,
+    stride: int = 1,
 ) -> Outcome:
     """Advance replicas from ``start`` ``(R, d)`` by ``steps`` steps, recording after ``record_steps``.
 
@@ -69,7 +75,7 @@ def run_replicas(
     balls = np.empty((0, start.shape[1])) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
     squared = np.empty(0) if radii is None else np.asarray(radii, dtype=np.float64) ** 2
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
-    run = _Run(_blocks(start, update.block_size, rng, n_samples, sampling), start, record_steps)
+    run = _Run(_blocks(start, update.block_size, rng, n_samples, sampling, trace), start, record_steps)
     length = 64
     with reporting(progress, description) as report:
         try:
@@ -82,6 +88,7 @@ def run_replicas(
                     record_at=run.due(length),
                     targets=balls,
                     squared_radii=squared,
+                    stride=stride,
                 )
                 clock = time.perf_counter()
                 tasks = [(update, block, job) for block in run.blocks]
@@ -155,10 +162,13 @@ class _Run:
             failed_step=step,
             failed_replica=replica,
             reason=reason,
+            trace=np.concatenate([block.trace for block in self.blocks]),
         )
 
 
-def _blocks(start: Array, size: int, rng: np.random.Generator, n_samples: int, sampling: int) -> list[Block]:
+def _blocks(
+    start: Array, size: int, rng: np.random.Generator, n_samples: int, sampling: int, trace: int
+) -> list[Block]:
     """Split the replicas; at most 256 blocks, so that a large ensemble is not all round trips."""
     R = start.shape[0]
     size = max(size, -(-R // 256))
@@ -172,6 +182,7 @@ def _blocks(start: Array, size: int, rng: np.random.Generator, n_samples: int, s
             cursor=np.zeros(part.shape[0], dtype=np.int64),
             exit_step=np.full(part.shape[0], RUNNING, dtype=np.int64),
             exit_target=np.full(part.shape[0], -1, dtype=np.int64),
+            trace=np.full((part.shape[0], trace, part.shape[1]), np.nan),
             rng=child,
         )
         for part, child in zip(parts, rng.spawn(len(parts)), strict=True)
@@ -182,7 +193,8 @@ def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, 
     """Advance a copy of the block; the one given stays, so that an interrupted slice leaves no trace."""
     update, block, job = task
     arrays: dict[str, NDArray[Any]] = {
-        name: getattr(block, name).copy() for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target")
+        name: getattr(block, name).copy()
+        for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target", "trace")
     }
     moved = replace(block, **arrays)  # type: ignore[arg-type]
     records = np.empty((job.record_at.size, *moved.x.shape))

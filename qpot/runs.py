@@ -26,6 +26,7 @@ from qpot.updates import (
     noise_factor,
 )
 
+_WIDE_BLOCK = 2048
 SAMPLINGS = {
     "independent": INDEPENDENT,
     "without replacement": WITHOUT_REPLACEMENT,
@@ -81,7 +82,10 @@ def sgd_setting(
         rows = np.unique(x, axis=0)[:4]
         update = CompiledSum.of(total, rows, batch_size=B, momentum=beta, sampling=code)
     else:
-        update = VectorisedSteps(increment=MinibatchIncrement(total=total, batch_size=B, sampling=code), momentum=beta)
+        increment = MinibatchIncrement(total=total, batch_size=B, sampling=code)
+        # a call of automatic differentiation has a high fixed price: more replicas share it
+        size = _WIDE_BLOCK if total.batch_gradient is not None else VectorisedSteps.block_size
+        update = VectorisedSteps(increment=increment, momentum=beta, block_size=size)
     return Setting(
         update=update,
         start=x,
@@ -129,6 +133,8 @@ def run_setting(
     description: str,
     targets: Array | None = None,
     radii: Array | None = None,
+    trace: int = 0,
+    stride: int = 1,
 ) -> Outcome:
     """Run a checked simulation."""
     return run_replicas(
@@ -145,6 +151,8 @@ def run_setting(
         sampling=setting.sampling,
         targets=targets,
         radii=radii,
+        trace=trace,
+        stride=stride,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._arrays import Array, as_bounds, as_count, as_rng
 from qpot.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
@@ -15,6 +16,7 @@ from qpot.critical_points import (
     Minimum,
     Saddle,
     as_minimum,
+    as_starts,
     hessian_at,
     rest_points,
     scattered,
@@ -22,7 +24,12 @@ from qpot.critical_points import (
 )
 from qpot.progress import ProgressLike, reporting
 from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.symmetric_saddles import representatives_and_copies, saddles_modulo
+from qpot.symmetry import apply, as_symmetry, distinct_modulo
 from qpot.system import System
+
+# Above this dimension basins are not marked out by Lyapunov functions and scattered starts.
+SEARCHED = 200
 
 
 def find_saddles(
@@ -31,7 +38,8 @@ def find_saddles(
     bounds: Any,
     *,
     rng: np.random.Generator | int | None = None,
-    starts: int | None = None,
+    starts: int | ArrayLike | None = None,
+    symmetries: Any = None,
     progress: ProgressLike = None,
 ) -> tuple[Saddle, ...]:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
@@ -43,8 +51,12 @@ def find_saddles(
         At least one, for example from `find_minima`.
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
-    starts : int, optional
-        Number of starts of the Newton search for fixed points; as for `find_minima`.
+    starts : int or array (n, d), optional
+        Number of starts of the Newton search for fixed points; as for `find_minima`. From an array, Newton's method starts
+        from these points and from the middles between minima only: the way in many dimensions.
+    symmetries : optional
+        As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
+        show it from the given minima on both sides.
     progress : callable, True, "auto" or None
 
     Returns
@@ -56,7 +68,8 @@ def find_saddles(
     Raises
     ------
     ValueError
-        For bad bounds, or minima that are empty, repeated or do not attract.
+        For bad bounds, minima that are empty, repeated or do not attract, or more than 200 dimensions without starting
+        points.
 
     Notes
     -----
@@ -75,11 +88,27 @@ def find_saddles(
     d = system.dimension
     lower, upper = as_bounds(bounds, dimension=d)
     attractors = attractor_points(minima, dimension=d)
+    group = as_symmetry(symmetries, system, lower, upper)
+    if group is not None:
+        attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
+    given = as_starts(starts, dimension=d)
+    if given is None and d > SEARCHED:
+        raise ValueError(
+            f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
+            "them, for example the highest points between minima"
+        )
+    if given is not None:
+        from qpot.large_critical_points import saddles_from  # it needs this module's neighbours
+
+        near_given = saddles_from(system, attractors, given, lower, upper)
+        if group is not None:
+            near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
+        return _sorted(near_given, lower, upper)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
     with reporting(progress, "saddles") as report:
         report(0, 3, "fixed points")
-        near = attracting_neighbourhoods(system, minima)
+        near = attracting_neighbourhoods(system, minima if group is None else attractors)
         guesses = [scattered(lower, upper, n, generator), _middles(attractors)]
         report(1, 3, "basin borders")
         guesses.append(_border_states(system, attractors, near))
@@ -89,8 +118,16 @@ def find_saddles(
         inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
         candidates = roots[inside]
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        if group is not None:
+            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
         saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
+        if group is not None:
+            saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
+    return _sorted(saddles, lower, upper)
+
+
+def _sorted(saddles: list[Saddle], lower: Array, upper: Array) -> tuple[Saddle, ...]:
     saddles.sort(
         key=lambda s: (
             tuple(-1 if i is None else i for i in s.connects),
@@ -101,10 +138,16 @@ def find_saddles(
 
 
 def new_minima_beyond(
-    system: System, saddles: Sequence[Saddle], minima: Sequence[Minimum], lower: Array, upper: Array
+    system: System,
+    saddles: Sequence[Saddle],
+    minima: Sequence[Minimum],
+    lower: Array,
+    upper: Array,
+    symmetries: Any = None,
 ) -> list[Minimum]:
     """Minima within the box that a side of a saddle leads to and that are not in the list yet."""
     size = upper - lower
+    group = as_symmetry(symmetries, system, lower, upper)
     shift = 1e-4 * float(np.linalg.norm(size))
     starts = [s.point + sign * shift * s.direction for s in saddles if None in s.connects for sign in (1.0, -1.0)]
     if not starts:
@@ -115,7 +158,8 @@ def new_minima_beyond(
     new: list[Minimum] = []
     for root in roots[inside]:
         known = [m.point for m in (*minima, *new)]
-        if min(np.linalg.norm((root - p) / size) for p in known) > 10 * SAME:
+        images = [root if group is None else apply(group.align(root, p), root) for p in known]
+        if min(np.linalg.norm((image - p) / size) for image, p in zip(images, known, strict=True)) > 10 * SAME:
             minimum = as_minimum(system, root)
             if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
                 new.append(minimum)

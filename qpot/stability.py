@@ -30,17 +30,32 @@ def check_stability(system: System, start: Array, rate: float, momentum: float, 
         return
     for row in rows:
         attractor, values = _attractor(system, row)
-        if values.size == 0 or _growth(values, rate, momentum) < 1.0:
-            continue
-        limit = _limit(values, rate, momentum)
-        reason = f"the Jacobian's eigenvalue {values[np.argmax(np.abs(values))]:.6g}"
-        if system.gradient_drift:
-            two = "2 (1 + momentum)" if momentum else "2"
-            reason = f"{two} / {-values.real.min():.6g}, the largest Hessian eigenvalue"
-        raise ValueError(
-            f"{name}={rate:g} is beyond stability at the minimum {format_point(attractor)}: deviations "
-            f"grow there from {limit:.6g} on ({reason}); pass a smaller {name}"
-        )
+        if values.size:
+            raise_if_unstable(attractor, values, rate, momentum, name=name, gradient=system.gradient_drift)
+
+
+def raise_if_unstable(
+    point: Array,
+    values: NDArray[Any],
+    rate: float,
+    momentum: float,
+    *,
+    name: str,
+    where: str = "the minimum",
+    gradient: bool | None = None,
+) -> None:
+    """ValueError with the limit when deviations from ``point``, with Jacobian eigenvalues ``values``, grow."""
+    if _growth(values, rate, momentum) < 1.0:
+        return
+    limit = _limit(values, rate, momentum)
+    reason = f"the Jacobian's eigenvalue {values[np.argmax(np.abs(values))]:.6g}"
+    if gradient or (gradient is None and not np.iscomplex(values).any()):
+        two = "2 (1 + momentum)" if momentum else "2"
+        reason = f"{two} / {-values.real.min():.6g}, the largest Hessian eigenvalue"
+    raise ValueError(
+        f"{name}={rate:g} is beyond stability at {where} {format_point(point)}: deviations "
+        f"grow there from {limit:.6g} on ({reason}); pass a smaller {name}"
+    )
 
 
 def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:

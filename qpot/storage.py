@@ -11,7 +11,8 @@ import numpy as np
 from qpot._arrays import Array
 from qpot.costs import TransitionCosts
 from qpot.critical_points import Minimum, Saddle
-from qpot.methods import GeometricAction
+from qpot.field_opinion import FieldOpinion
+from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.solution import PathSolution, Status
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _FORMAT = "qpot prediction"
 _VERSION = 1
+_METHODS: dict[str, Any] = {"GeometricAction": GeometricAction, "LargeScaleAction": LargeScaleAction}
 
 
 def save_prediction(prediction: Prediction, file: Any) -> None:
@@ -32,6 +34,9 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
     }
     if prediction.prefactors is not None:
         arrays["prefactors"] = prediction.prefactors
+    opinion = prediction.costs.field
+    if opinion is not None:
+        arrays["field_values"], arrays["field_errors"] = opinion.values, opinion.errors
     about: dict[str, Any] = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -39,6 +44,7 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
         "margin": prediction.margin,
         "margin_error": prediction.margin_error,
         "population": prediction.population,
+        "field_reasons": [] if opinion is None else [[list(pair), text] for pair, text in opinion.reasons.items()],
         "minima": [_point_out(m, f"minimum{i}", arrays) for i, m in enumerate(prediction.minima)],
         "saddles": [
             {
@@ -85,6 +91,13 @@ def load_prediction(file: Any) -> Prediction:
             Saddle(**_point_in(item, stored), connects=tuple(item["connects"]), direction=stored[item["direction"]])
             for item in about["saddles"]
         )
+        opinion = None
+        if "field_values" in stored:
+            opinion = FieldOpinion(
+                values=stored["field_values"],
+                errors=stored["field_errors"],
+                reasons={(int(i), int(j)): text for (i, j), text in about["field_reasons"]},
+            )
         costs = TransitionCosts(
             values=stored["values"],
             errors=stored["errors"],
@@ -93,6 +106,7 @@ def load_prediction(file: Any) -> Prediction:
             minima=minima,
             saddles=saddles,
             parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
+            field=opinion,
         )
         return Prediction(
             selected=tuple(about["selected"]),
@@ -150,7 +164,9 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "status": path.status.name,
         "residual": path.residual,
         "iterations": path.iterations,
-        "method": asdict(path.method),
+        # a stiff part is a matrix of the system, not an option to be kept
+        "method": {key: value for key, value in asdict(path.method).items() if key != "linear_part"},
+        "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
     }
 
@@ -167,6 +183,6 @@ def _path_in(item: dict[str, Any], stored: Any) -> PathSolution:
         status=Status[item["status"]],
         residual=item["residual"],
         iterations=item["iterations"],
-        method=GeometricAction(**item["method"]),
+        method=_METHODS[item.get("method_name", "GeometricAction")](**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
     )

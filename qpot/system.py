@@ -12,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
+from qpot.product_covariance import OperatorCovariance, ProductCovariance
 from qpot.solvers.differences import central_jacobian
-from qpot.structured_covariance import CheckedStructured, FactoredCovariance, OperatorCovariance, Structured
+from qpot.structured_covariance import CheckedStructured, FactoredCovariance, Structured
 
 if TYPE_CHECKING:
     from qpot.exact_noise import ExactNoise
@@ -75,6 +76,7 @@ class System:
     gradient_drift: bool = field(init=False, default=False)
     replacement: bool = field(init=False, default=True)
     finite_sum: FiniteSum | None = field(init=False, default=None)
+    own_covariance: bool = field(init=False, default=True)  # whether `covariance` is that of `finite_sum`
     exact_noise: ExactNoise | None = field(init=False, default=None)
     structured_covariance: Structured | None = field(init=False, default=None)
     jacobian_transpose_product: Callable[[Any, Any], Array] | None = None
@@ -123,6 +125,7 @@ class System:
         set_field(self, "gradient_drift", False)
         set_field(self, "replacement", True)
         set_field(self, "finite_sum", None)
+        set_field(self, "own_covariance", True)
         set_field(self, "exact_noise", None)
 
     @classmethod
@@ -182,6 +185,7 @@ class System:
         replacement: bool = True,
         noise: str = "gaussian",
         batch_size: int | None = None,
+        covariance: BatchFunction | ArrayLike | None = None,
     ) -> System:
         """SGD on a finite sum: drift = -mean gradient, covariance of one sample's gradient.
 
@@ -196,6 +200,9 @@ class System:
             infinite costs where the drift cannot be overcome.
         batch_size : int, optional
             For ``noise="exact"`` without replacement only, where costs depend on it beyond epsilon.
+        covariance : as for `System`, optional
+            An approximation of the covariance of one sample's gradient, used instead of it: in many dimensions
+            `qpot.low_rank_covariance`. Only for ``noise="gaussian"``.
 
         Notes
         -----
@@ -227,8 +234,20 @@ class System:
             )
         if not isinstance(replacement, (bool, np.bool_)):
             raise ValueError(f"replacement must be True or False, got {replacement!r}")
-        loss, gradient, covariance = system_parts(finite_sum)
-        system = cls.from_loss(loss, gradient, covariance, dimension=finite_sum.dimension)
+        if covariance is not None and noise == "exact":
+            raise ValueError(
+                "covariance is an approximation of Gaussian noise; noise='exact' takes the samples themselves"
+            )
+        loss, gradient, own_covariance = system_parts(finite_sum)
+        system = cls.from_loss(
+            loss,
+            gradient,
+            own_covariance if covariance is None else covariance,
+            dimension=finite_sum.dimension,
+            hessian=finite_sum.hessian,
+            hessian_product=finite_sum.hessian_vector_product,
+        )
+        object.__setattr__(system, "own_covariance", covariance is None)
         object.__setattr__(system, "replacement", bool(replacement))
         object.__setattr__(system, "finite_sum", finite_sum)
         if noise == "exact":
@@ -263,7 +282,7 @@ class System:
 
     def moments(self, points: Any) -> tuple[Array, Array]:
         """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
-        if self.finite_sum is None:
+        if self.finite_sum is None or not self.own_covariance:
             return self.drift(points), self.covariance(points)
         gradient, covariance = self.finite_sum.moments(points)
         return -gradient, covariance
@@ -342,7 +361,7 @@ def _structured(covariance: Any, d: int) -> Structured | None:
         covariance = OperatorCovariance(covariance)
     elif np.isscalar(covariance) and d > _IDENTITY:
         covariance = FactoredCovariance(np.zeros((d, 0)), as_positive(covariance, name="covariance"), None)
-    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance)):
+    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance, ProductCovariance)):
         return None
     if covariance.dimension not in (None, d):
         raise ValueError(f"covariance has dimension {covariance.dimension}, but the system has dimension {d}")

@@ -38,7 +38,10 @@ class Update(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """State of the replicas of one block; ``order`` and ``cursor`` belong to sampling without replacement."""
+    """State of the replicas of one block.
+
+    ``order`` and ``cursor`` belong to sampling without replacement, ``trace`` ``(R, K, d)`` holds the latest positions.
+    """
 
     x: Array
     velocity: Array
@@ -46,6 +49,7 @@ class Block:
     cursor: Integers
     exit_step: Integers
     exit_target: Integers
+    trace: Array
     rng: np.random.Generator
 
 
@@ -59,6 +63,7 @@ class Job:
     record_at: Integers
     targets: Array
     squared_radii: Array
+    stride: int = 1
 
     @property
     def rates(self) -> Array:
@@ -116,6 +121,8 @@ class CompiledSum:
             job.first_step,
             block.exit_step,
             block.exit_target,
+            block.trace,
+            job.stride,
         )
         return int(step), int(replica)
 
@@ -146,6 +153,8 @@ class VectorisedSteps:
                 job.first_step,
                 block.exit_step,
                 block.exit_target,
+                block.trace,
+                job.stride,
             )
 
 
@@ -163,6 +172,19 @@ class MinibatchIncrement:
             index = next_in_epoch(rng, block.order, block.cursor, B)
         else:
             index = draw_batches(rng, total.n_samples, R, B, self.sampling)
+        if total.batch_gradient is not None:
+            mean = np.asarray(total.batch_gradient(x, index), dtype=np.float64)
+            if mean.shape != x.shape:
+                raise ValueError(f"batch_gradient gave an array of shape {mean.shape}, expected {x.shape}")
+            bad = np.flatnonzero(~np.isfinite(mean).all(axis=1))
+            if bad.size:
+                raise NonFiniteError(
+                    f"batch_gradient returned NaN or infinity for the samples {index[bad[0]][:8].tolist()} at the point "
+                    f"{format_point(x[bad[0]])}; lower the learning rate or make the function finite there",
+                    x[bad[0]].copy(),
+                )
+            step: Array = -rate * mean
+            return step
         if total.drawn_gradients is not None:
             g = np.asarray(total.drawn_gradients(x, index), dtype=np.float64)
         else:

@@ -81,7 +81,7 @@ def minimize_action(
                 if flat is None and _solve(band, scale, _SOFT, gradient) is not None:
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 if flat is None:
-                    pushed = _push_off(lagrangian, path, action, band, quadrature) if escapes < _MAX_ESCAPES else None
+                    pushed = push_off(lagrangian, path, action, band, quadrature) if escapes < _MAX_ESCAPES else None
                     if pushed is None:
                         return Minimization(path, action, decrement, iteration, UNSTABLE)
                     path, mu = pushed, _MU_START
@@ -148,7 +148,7 @@ def _multiply(band: Array, vector: Array) -> Array:
     return np.asarray(result, dtype=np.float64)
 
 
-def _push_off(
+def push_off(
     lagrangian: Lagrangian, path: ElementPath, action: float, band: Array, quadrature: int
 ) -> ElementPath | None:
     """Step along the direction of most negative curvature, both ways, as far as the action falls."""

@@ -71,7 +71,7 @@ class CumulantLagrangian:
 
     def hamiltonian(self, x: Array, p: Array) -> Array:
         """H at n points."""
-        values: Array = self._cumulants(x, p)[:, 0]
+        values: Array = self.cumulants(x, p)[:, 0]
         return values
 
     def geometric(self, x: Array, v: Array) -> Array:
@@ -90,7 +90,7 @@ class CumulantLagrangian:
         H_pp[~np.isfinite(L)] = np.eye(d)
 
         def at_fixed_momentum(points: Array) -> Array:
-            return self._cumulants(points, np.tile(p, (points.shape[0] // n, 1)))
+            return self.cumulants(points, np.tile(p, (points.shape[0] // n, 1)))
 
         derivative = central_jacobian(at_fixed_momentum, x)  # (n, 1 + d, d)
         H_x, H_px = derivative[:, 0], derivative[:, 1:]
@@ -119,7 +119,7 @@ class CumulantLagrangian:
             count = max(1, _CHUNK // (g.shape[1] * g.shape[2]))
         return result
 
-    def _cumulants(self, x: Array, p: Array) -> Array:
+    def cumulants(self, x: Array, p: Array) -> Array:
         """H and H_p, (n, 1 + d)."""
         result = np.empty((x.shape[0], 1 + x.shape[1]))
         row = 0
@@ -130,6 +130,17 @@ class CumulantLagrangian:
             result[row : row + n, 0], result[row : row + n, 1:] = self.scale * K, K_p
             row += n
         return result
+
+    def hull_margin(self, x: Array, v: Array) -> float:
+        """Least eigenvalue of H_pp against the covariance of the steps, over n points; towards the hull's edge it vanishes.
+
+        Where it is near the rounding of velocities, the velocity says next to nothing about the momentum.
+        """
+        L, _, H_pp = self._dual(x, v)
+        if not np.isfinite(L).all():
+            return 0.0
+        C = np.concatenate([s.C for s in self._pieces(x)]) / self.scale
+        return float(np.linalg.eigvals(np.linalg.solve(C, H_pp)).real.min())
 
     def _dual(self, x: Array, v: Array) -> tuple[Array, Array, Array]:
         """L, dual momentum, H_pp."""

@@ -233,8 +233,10 @@ def geometric_values(g: Any, w: Any, C: Any, added: float, v: Any, guess: Any, v
             else:
                 low = s
             new = s - energy / rate if rate > 0.0 else s
-            if abs(new - s) <= 1e-8 * s or (high < np.inf and high - low <= 1e-13 * high):
+            short = abs(new - s) <= 1e-8 * s
+            if (short and abs(energy) <= 1e-6 * (1.0 + abs(value))) or (high < np.inf and high - low <= 1e-13 * high):
                 break
-            if not low < new < high:
+            # at the hull's edge H_pp vanishes and Newton's step with it, though the root is elsewhere
+            if short or not low < new < high:
                 new = 2.0 * low if high == np.inf else 0.5 * (low + high)
             s = new

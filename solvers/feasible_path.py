@@ -19,12 +19,14 @@ _STRETCHES = (1.01, 1.1, 1.5, 3.0, 10.0, 30.0)
 _HELPED_STRETCH = 3.0
 
 
-def feasible_path(lagrangian: Lagrangian, path: ElementPath, *, same_time: bool = False) -> ElementPath | None:
+def feasible_path(
+    lagrangian: Lagrangian, path: ElementPath, *, same_time: bool = False, helped: bool = True
+) -> ElementPath | None:
     """The path if its action is finite; else a nearby one of finite action on the same mesh, or None if none was found.
 
-    Slower paths are tried first, unless the duration is to stay the same. With Gaussian noise added every path has a
-    finite action. Minimising it while the addition shrinks drives the path to where the noise itself suffices, if such
-    paths exist; otherwise the action grows like 1 / addition.
+    Slower paths are tried first, unless the duration is to stay the same, and nothing else if not ``helped``. With
+    Gaussian noise added every path has a finite action. Minimising it while the addition shrinks drives the path to
+    where the noise itself suffices, if such paths exist; otherwise the action grows like 1 / addition.
     """
     quadrature = path.degree + 3
     if not isinstance(lagrangian, CumulantLagrangian) or np.isfinite(action_value(lagrangian, path, quadrature)):
@@ -35,9 +37,9 @@ def feasible_path(lagrangian: Lagrangian, path: ElementPath, *, same_time: bool 
             return slower
     path = path if same_time else _slower(path, _HELPED_STRETCH)
     added = _FIRST
-    while added >= _LAST:
-        helped = lagrangian.with_added(added)
-        path = minimize_action(helped, path, quadrature=quadrature, tolerance=1e-2, max_iterations=_STEPS).path
+    while helped and added >= _LAST:
+        noisier = lagrangian.with_added(added)
+        path = minimize_action(noisier, path, quadrature=quadrature, tolerance=1e-2, max_iterations=_STEPS).path
         if np.isfinite(action_value(lagrangian, path, quadrature)):
             return path
         added *= _FACTOR

@@ -20,7 +20,8 @@ from qpot.solvers.hamiltonian_path import (
     is_minimum,
     solve_extremal,
 )
-from qpot.solvers.path_refinement import _lengthened, _tail_rate
+from qpot.solvers.meshing import equidistributed
+from qpot.solvers.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
 
@@ -97,7 +98,7 @@ def refine_extremal(
     """
     total = 0
     best: RefinedExtremal | None = None
-    rate = _tail_rate(slow_start, slow_end)
+    rate = tail_rate(slow_start, slow_end)
     last = path
     scale = _action_scale(hamiltonian, path)
     # the signs of eigenvalues do not need the fine mesh
@@ -152,9 +153,9 @@ def _rested(
     path: PhasePath, energy: float, scale: float, slow_start: float, slow_end: float, tolerance: float
 ) -> PhasePath:
     """Resting elements at the fixed ends, with the momentum at rest there too."""
-    rate = _tail_rate(slow_start, slow_end)
+    rate = tail_rate(slow_start, slow_end)
     tail = abs(energy) / rate if rate > 0.0 else 0.0
-    longer: ElementPath = _lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
+    longer: ElementPath = lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
     added = longer.n_elements - path.positions.n_elements
     if added == 0:
         return path
@@ -173,14 +174,4 @@ def _mesh(path: PhasePath, scale: float, tolerance: float, max_elements: int) ->
     local = np.polynomial.legendre.legvander(np.polynomial.legendre.leggauss(m)[0], m - 1)
     top_p = np.abs(np.einsum("iq,kqd->kid", np.linalg.inv(local), path.momenta)[:, -2:]).max(axis=1)
     error = m**2 * (top_x * top_p).sum(axis=1) + 1e-3 * tolerance * scale / h.size
-    logs = np.log(error ** (1.0 / (2 * m)) / h)
-    for _ in range(3):  # neighbours differ by a factor of three at most
-        padded = np.pad(logs, 1, mode="edge")
-        logs = np.maximum(logs, np.maximum(padded[:-2], padded[2:]) - np.log(3.0))
-    density = np.exp(logs) * h
-    wanted = density.sum() * (density.sum() / (0.02 * tolerance * scale)) ** (1.0 / (2 * m - 1))
-    n = int(np.clip(np.ceil(wanted), max(8, h.size // 2), min(2 * h.size + 4, max_elements)))
-    cumulative = np.concatenate([[0.0], np.cumsum(density)])
-    mesh = np.interp(np.linspace(0.0, cumulative[-1], n + 1), cumulative, breaks)
-    mesh[0], mesh[-1] = breaks[0], breaks[-1]
-    return np.asarray(mesh, dtype=np.float64)
+    return equidistributed(breaks, error, order=2 * m - 1, target=0.02 * tolerance * scale, max_elements=max_elements)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.large_action import LargeAction
 from qpot.solvers.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, minimize_large
-from qpot.solvers.path_refinement import _lengthened, _tail_rate
+from qpot.solvers.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
 Preconditioner = Callable[[ElementPath], Callable[[Array], Array]]
@@ -35,7 +35,7 @@ class LargePath:
 
 def refine_large(
     action: LargeAction,
-    guess: ElementPath,
+    guesses: Sequence[ElementPath],
     preconditioner: Preconditioner,
     *,
     slow_start: float,
@@ -45,12 +45,16 @@ def refine_large(
     max_products: int,
     max_elements: int,
     difference: float,
-    on_iteration: Callable[[int, float], None] | None = None,
+    on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargePath:
-    """Minimise from a guess until the relative ``tolerance`` is met, on a mesh that is refined between the rounds."""
-    path, steps, products = guess, 0, 0
+    """Minimise until the relative ``tolerance`` is met, on a mesh that is refined between the rounds.
+
+    Every guess is solved roughly, the lowest one is refined. A guess on which a user function is not finite is left out;
+    its ValueError is raised if there is no other.
+    """
+    steps, products = 0, 0
     best: LargePath | None = None
-    rate = _tail_rate(slow_start, slow_end)
+    rate = tail_rate(slow_start, slow_end)
 
     def solved(start: ElementPath, rtol: float) -> LargeMinimization:
         nonlocal steps, products
@@ -63,17 +67,29 @@ def refine_large(
             max_iterations=max_iterations,
             max_products=max_products,
             difference=difference,
-            on_iteration=None if on_iteration is None else lambda i, s: on_iteration(steps + i, s),
+            on_iteration=None if on_iteration is None else lambda i, s, at: on_iteration(steps + i, s, at),
         )
         steps += found.iterations
         products += found.products
         return found
 
-    coarse = solved(path, 1e-3)
+    coarse: LargeMinimization | None = None
+    failure: ValueError | None = None
+    for guess in guesses:
+        try:
+            found = solved(guess, 1e-3)
+        except ValueError as caught:
+            failure = caught
+            continue
+        if coarse is None or found.action < coarse.action:
+            coarse = found
+    if coarse is None:
+        assert failure is not None  # there is at least one guess
+        raise failure
     path = coarse.path
     for _ in range(_LEVELS):
         energy, _ = action.energy(path, path.degree + 2)
-        path = _lengthened(
+        path = lengthened(
             path, abs(energy) / rate if rate > 0.0 else 0.0, coarse.action, slow_start, slow_end, tolerance
         )
         path = path.on(_mesh(action, path, coarse.action, tolerance, max_elements), _DEGREE)

@@ -18,6 +18,9 @@ CONVERGED, MAX_ITERATIONS = 0, 1
 _FORCING = 0.03
 # Without a radius a direction of negative curvature is followed this far, relative to the path.
 _REACH = 0.1
+# Conjugate gradients also stop where what is left to gain, taken as this many times the last gain, is below this share
+# of the tolerance: without it the step that confirms convergence costs as much as the one that brought it.
+_LEFT, _SHARE = 10.0, 0.1
 # A decrease below this fraction of the action is the rounding of differenced derivatives.
 _NOISE = 1e-11
 
@@ -44,7 +47,7 @@ def minimize_large(
     max_iterations: int,
     max_products: int,
     difference: float,
-    on_iteration: Callable[[int, float], None] | None = None,
+    on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargeMinimization:
     """Minimise over the inner nodes; ends and mesh fixed.
 
@@ -56,6 +59,8 @@ def minimize_large(
         Relative decrease of the action, promised by a model solved to convergence, that ends the search.
     difference : float
         Relative step of the directional difference of gradients that gives Hessian products.
+    on_iteration : callable, optional
+        ``(iteration, action, path)`` of the best path so far, before the first step and after each.
 
     Notes
     -----
@@ -64,6 +69,8 @@ def minimize_large(
     value, gradient = action.value_and_gradient(path, quadrature)
     products, decrement = 0, np.inf
     radius: float | None = None
+    if on_iteration is not None:
+        on_iteration(0, value, path)
     for iteration in range(1, max_iterations + 1):
         size = float(np.linalg.norm(path.nodes[1:-1])) + float(np.linalg.norm(path.nodes[-1] - path.nodes[0]))
 
@@ -71,7 +78,9 @@ def minimize_large(
             h = difference * extent / float(np.linalg.norm(s))
             return np.asarray((action.value_and_gradient(moved(at, h * s), quadrature)[1] - g) / h)
 
-        step, model, length, used, inside = _steihaug(product, gradient, precondition, radius, _FORCING, _REACH * size)
+        step, model, length, used, inside = _steihaug(
+            product, gradient, precondition, radius, _FORCING, _REACH * size, _SHARE * tolerance * value
+        )
         products += used
         decrement = -model
         trial = moved(path, step)
@@ -79,12 +88,12 @@ def minimize_large(
             new, new_gradient = action.value_and_gradient(trial, quadrature)
         except ValueError:  # a user function is not finite there: the step was too long
             new, new_gradient = np.inf, gradient
-        if on_iteration is not None:
-            on_iteration(iteration, value)
         flat = decrement <= tolerance * value and inside
         if flat or (inside and decrement <= _NOISE * value):
             if new < value:
                 path, value = trial, new
+            if on_iteration is not None:
+                on_iteration(iteration, value, path)
             return LargeMinimization(path, value, decrement, iteration, products, CONVERGED)
         ratio = (value - new) / max(decrement, 1e-300)
         if ratio > 1e-3 and new < value:
@@ -95,6 +104,8 @@ def minimize_large(
                 radius = 0.5 * length
         else:
             radius = 0.25 * length
+        if on_iteration is not None:
+            on_iteration(iteration, value, path)
         if products >= max_products:
             break
     return LargeMinimization(path, value, decrement, max_iterations, products, MAX_ITERATIONS)
@@ -107,8 +118,13 @@ def _steihaug(
     radius: float | None,
     forcing: float,
     reach: float,
+    goal: float,
 ) -> tuple[Array, float, float, int, bool]:
-    """Step, change of the quadratic model, length of the step in the preconditioner's norm, products, whether inside."""
+    """Step, change of the quadratic model, length of the step in the preconditioner's norm, products, whether inside.
+
+    The change includes an estimate of what a complete solution would still gain, which is below ``goal`` or follows
+    from ``forcing``.
+    """
     step = np.zeros_like(gradient)
     residual = gradient.copy()
     z = precondition(residual)
@@ -116,7 +132,7 @@ def _steihaug(
     direction = -z
     # norms in the metric of the preconditioner, by recurrence (Conn, Gould, Toint, Trust-Region Methods, 7.5.1)
     ss, sd, dd = 0.0, 0.0, rz
-    model = 0.0
+    model, small = 0.0, 0
     limit = np.inf if radius is None else radius**2
     for used in range(1, 201):
         Hd = product(direction)
@@ -133,11 +149,16 @@ def _steihaug(
             model += tau * slope + 0.5 * tau**2 * curvature
             return step, model, float(np.sqrt(limit)), used, False
         step += alpha * direction
-        model += alpha * slope + 0.5 * alpha**2 * curvature
+        gain = 0.5 * alpha * rz
+        model -= gain
+        small = small + 1 if _LEFT * gain <= goal else 0
         residual += alpha * Hd
         ss += 2.0 * alpha * sd + alpha**2 * dd
         z = precondition(residual)
         new = float(np.vdot(residual, z))
+        if small >= 2:
+            model -= _LEFT * gain
+            break
         if new <= forcing**2 * first:
             break
         beta = new / rz

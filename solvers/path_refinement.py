@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot.solvers.action import Lagrangian, action_value, geometric_action_value
-from qpot.solvers.action_minimization import CONVERGED, INFEASIBLE, UNSTABLE, Minimization, minimize_action
+from qpot.solvers.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    minimize_action,
+)
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.feasible_path import feasible_path
+from qpot.solvers.free_ends import FreeEnds, minimize_with_free_ends
+from qpot.solvers.meshing import equidistributed
+from qpot.solvers.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
 
@@ -24,6 +33,11 @@ _LEVELS = 10
 # On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
 # the mesh that the answer is taken from converges by its Newton decrement.
 _PASSING = 30
+# A Newton decrement above this share of the action promises nothing yet; after so many meshes with an error above the
+# action itself and no convergence there is no minimiser near, as where a path does best by running off to infinity.
+_LOST, _HOPELESS = 1e-2, 3
+# An action smaller than that of its own curve by this factor is none: the mesh is blind to parts of the curve.
+_BELOW_ITS_CURVE = 1.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,9 @@ def refine_path(
     tolerance: float,
     max_iterations: int,
     max_elements: int,
+    most_iterations: int | None = None,
     spreads: Spreads = (None, None),
+    ends: FreeEnds | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> RefinedPath:
     """Minimise the action from a guess, adapting mesh and time span until the relative error is met.
@@ -67,22 +83,28 @@ def refine_path(
         Relative error of the action that is asked for.
     max_iterations : int
         Newton iterations for one mesh.
+    most_iterations : int, optional
+        Newton iterations after which no other mesh is tried.
     spreads : pair of arrays (d, d) or None
-        `spread` at the ends that are fixed points, for the cost of the finite time.
+        `qpot.solvers.tails.spread` at the ends that are fixed points, for the cost of the finite time.
+    ends : FreeEnds, optional
+        Surfaces on which the ends may move, and whether the duration may change; both ends fixed by default.
     """
     path = guess
     total = 0
     best: RefinedPath | None = None
 
-    def minimized(start: ElementPath, rtol: float, limit: int = max_iterations) -> Minimization:
+    def minimized(
+        start: ElementPath, rtol: float, limit: int = max_iterations, *, helped: bool = False
+    ) -> Minimization:
         nonlocal total
-        start = feasible_path(lagrangian, start) or start
-        outcome = minimize_action(
+        outcome = _minimized(
             lagrangian,
             start,
-            quadrature=start.degree + 3,
+            ends,
             tolerance=rtol,
-            max_iterations=min(limit, max_iterations),
+            max_iterations=min(limit, max_iterations, most_iterations or limit),
+            helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
         total += outcome.iterations
@@ -91,20 +113,24 @@ def refine_path(
     # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
     # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
     inner = min(0.01 * tolerance, 1e-10)
-    coarse = minimized(path, 1e-5, _PASSING)
+    coarse = minimized(path, 1e-5, _PASSING, helped=True)
     if coarse.status == INFEASIBLE:
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
-    path = coarse.path
+    path, hopeless = coarse.path, 0
     for _ in range(_LEVELS):
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
-        path = _lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
+        path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
         path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
-        checked = minimized(solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner)
+        # from a mesh on which Newton's method got nowhere, the next one is a better place to go on than this one
+        lost = solved.status == MAX_ITERATIONS and solved.decrement > _LOST * abs(solved.action)
+        checked = minimized(
+            solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner, _PASSING if lost else max_iterations
+        )
         if checked.status == INFEASIBLE:
             break
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
@@ -112,10 +138,17 @@ def refine_path(
         result = _report(lagrangian, solved, checked, tail, total, status)
         if best is None or result.error <= best.error:
             best = result
-        if result.status == CONVERGED and result.error <= tolerance * max(result.action, 1e-300):
+        if (
+            result.status == CONVERGED
+            and np.isfinite(result.error)
+            and result.error <= tolerance * max(result.action, 1e-300)
+        ):
             return result
         if result.status == UNSTABLE:
             return result
+        hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
+        if hopeless == _HOPELESS or (most_iterations is not None and total >= most_iterations):
+            break
         path, coarse = checked.path, checked
     if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
@@ -153,39 +186,13 @@ def _tail(lagrangian: Lagrangian, path: ElementPath, slow_start: float, slow_end
     system there (see `spread`). The second is exact to leading order for linear drifts of any kind; the first can be
     several times too small at a focus, where H swings with T.
     """
-    rate = _tail_rate(slow_start, slow_end)
+    rate = tail_rate(slow_start, slow_end)
     if rate == 0.0:
         return 0.0
     ends = np.array([path.breaks[0], path.breaks[-1]])
     momenta = lagrangian.momentum(*path.at(ends))
     excess = sum(0.5 * float(p @ S @ p) for p, S in zip(momenta, spreads, strict=True) if S is not None)
     return max(abs(_energy(lagrangian, path)) / rate, excess)
-
-
-def spread(jacobian: Array, covariance: Array) -> Array:
-    """Integral of exp(Js) a exp(J's) over s, unstable directions taken backwards in time.
-
-    At a minimum the solution S of J S + S J' + a = 0. The momentum of a path that leaves the fixed point in a finite
-    time T, instead of an infinite one, has at its end there the value p, and the difference of their actions is
-    p.S p / 2 to leading order. Directions of different stability are taken one by one and their cross terms bounded.
-    """
-    rates, vectors = np.linalg.eig(jacobian)
-    if (rates.real < 0).all():
-        return np.asarray(solve_continuous_lyapunov(jacobian, -covariance), dtype=np.float64)
-    inverse = np.linalg.pinv(vectors)
-    noise = inverse @ covariance @ inverse.conj().T
-    stable = rates.real < 0
-    turned = np.where(stable, -rates, rates)
-    alike = stable[:, None] == stable[None, :]
-    S = np.where(alike, noise / (turned[:, None] + turned[None, :].conj()), 0.0)
-    result = (vectors @ S @ vectors.conj().T).real
-    return np.asarray(2.0 * result, dtype=np.float64)
-
-
-def _tail_rate(slow_start: float, slow_end: float) -> float:
-    """Decay rate of the energy H with the time span: the two tails share the time so that both cost the same."""
-    inverse = sum(1.0 / r for r in (slow_start, slow_end) if r > 0.0)
-    return 2.0 / inverse if inverse > 0.0 else 0.0
 
 
 def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
@@ -195,30 +202,6 @@ def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
     flat = x.reshape(-1, d)
     H = lagrangian.hamiltonian(flat, lagrangian.momentum(flat, v.reshape(-1, d)))
     return float((w.ravel() @ H) / w.sum())
-
-
-def _lengthened(
-    path: ElementPath, tail: float, action: float, slow_start: float, slow_end: float, tolerance: float
-) -> ElementPath:
-    """Add resting elements at the fixed ends until the finite-time error should be a tenth of the tolerance."""
-    rate = _tail_rate(slow_start, slow_end)
-    if rate == 0.0:
-        return path
-    excess = tail / (0.1 * tolerance * max(action, 1e-300))
-    if excess <= 1.0:
-        return path
-    folds = min(0.5 * np.log(excess) + 0.3, 8.0)  # amplitude e-folds, at each fixed end
-    breaks, nodes, m = path.breaks, path.nodes, path.degree
-    pieces = max(1, round(folds / 1.5))
-    if slow_start > 0.0:
-        extra = np.linspace(-folds / slow_start, 0.0, pieces + 1)[:-1]
-        breaks = np.concatenate([path.breaks[0] + extra, breaks])
-        nodes = np.concatenate([np.repeat(nodes[:1], pieces * m, axis=0), nodes])
-    if slow_end > 0.0:
-        extra = np.linspace(0.0, folds / slow_end, pieces + 1)[1:]
-        breaks = np.concatenate([breaks, breaks[-1] + extra])
-        nodes = np.concatenate([nodes, np.repeat(nodes[-1:], pieces * m, axis=0)])
-    return ElementPath(breaks, nodes, m)
 
 
 def _remeshed(
@@ -234,20 +217,8 @@ def _remeshed(
     speed = np.sqrt((top**2 * weight[None, :, None]).sum(axis=1))
     shifted = np.einsum("ni,nij,nj->n", speed, lagrangian.metric(middle, velocity), speed)
     error = np.maximum(shifted / h, 0.0) + 1e-3 * tolerance * _total(path, lagrangian) / h.size
-    exponent = 1.0 / (2 * m + 1)
-    density = error**exponent
-    # neighbours may differ by a factor of three at most, so that a kink at a joint does not empty its surroundings
-    logs = np.log(density / h)
-    for _ in range(3):
-        padded = np.pad(logs, 1, mode="edge")
-        logs = np.maximum(logs, np.maximum(padded[:-2], padded[2:]) - np.log(3.0))
-    density = np.exp(logs) * h
     target = 0.02 * tolerance * _total(path, lagrangian)
-    wanted = density.sum() * (density.sum() / target) ** (1.0 / (2 * m)) if target > 0 else 2 * h.size
-    n = int(np.clip(np.ceil(wanted), max(8, h.size // 2), min(2 * h.size + 4, max_elements)))
-    cumulative = np.concatenate([[0.0], np.cumsum(density)])
-    breaks = np.interp(np.linspace(0.0, cumulative[-1], n + 1), cumulative, path.breaks)
-    breaks[0], breaks[-1] = path.breaks[0], path.breaks[-1]
+    breaks = equidistributed(path.breaks, error, order=2 * m, target=target, max_elements=max_elements)
     return path.on(breaks, degree)
 
 
@@ -260,17 +231,48 @@ def coarse_path(
     guess: ElementPath,
     *,
     max_iterations: int,
+    ends: FreeEnds | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> Minimization:
     """A minimiser on the guess's own mesh, good to a few digits: enough to tell distinct paths apart."""
+    return _minimized(lagrangian, guess, ends, tolerance=1e-4, max_iterations=max_iterations, on_iteration=on_iteration)
+
+
+def _minimized(
+    lagrangian: Lagrangian,
+    guess: ElementPath,
+    ends: FreeEnds | None,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    helped: bool = True,
+    on_iteration: Callable[[int, float], None] | None,
+) -> Minimization:
+    """On the guess's own mesh, from a feasible path near it if there is one."""
+    start = feasible_path(lagrangian, guess, helped=helped) or guess
+    quadrature = start.degree + 3
+    if ends is not None:
+        return minimize_with_free_ends(
+            lagrangian, start, ends, quadrature=quadrature, tolerance=tolerance, max_iterations=max_iterations
+        )
     return minimize_action(
         lagrangian,
-        feasible_path(lagrangian, guess) or guess,
-        quadrature=guess.degree + 3,
-        tolerance=1e-4,
+        start,
+        quadrature=quadrature,
+        tolerance=tolerance,
         max_iterations=max_iterations,
         on_iteration=on_iteration,
     )
+
+
+def resolved(lagrangian: Lagrangian, found: Minimization) -> bool:
+    """Whether the mesh sees what its curve costs.
+
+    No path over a curve costs less than the curve's geometric action. A minimiser that does on its own mesh has found a
+    gap between the quadrature points, as can happen where the covariance grows steeply, and not a cheap path.
+    """
+    fine = geometric_action_value(lagrangian, found.path, 4 * (found.path.degree + 3))
+    return bool(fine <= _BELOW_ITS_CURVE * found.action)
 
 
 def curve_distance(first: ElementPath, second: ElementPath) -> float:

@@ -66,7 +66,9 @@ def find_roots(
         take = better | settled
         rows = active[take]
         x[rows], f[rows], norm[rows] = trial[take], ft[take], new[take]
-        mu[active] = np.where(better, mu[active] * 0.1, mu[active] * 4.0)
+        # A tiny step that gains nothing may have begun at rounding level: less damping tells whether Newton's is as tiny.
+        rounding = small & (norm[active] <= 1e-9 * np.sqrt(scale) * reach)
+        mu[active] = np.where(better | rounding, mu[active] * 0.1, mu[active] * 4.0)
         found[active[done]] = True
         outside = ((x[active] < low) | (x[active] > high)).any(axis=1)
         stuck = mu[active] > 1e8

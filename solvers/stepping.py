@@ -28,7 +28,7 @@ RUNNING = -1  # exit_step of a replica that has hit no target yet
 @njit(cache=True, nogil=True)
 def sgd_steps(  # type: ignore[no-untyped-def]
     kind, table, constants, x, velocity, rates, batch_size, momentum, sampling, order, cursor, rng,
-    record_at, records, targets, squared_radii, first_step, exit_step, exit_target,
+    record_at, records, targets, squared_radii, first_step, exit_step, exit_target, trace, stride,
 ):  # fmt: skip
     """Advance ``x`` and ``velocity`` ``(R, d)`` in place by ``len(rates)`` steps of minibatch SGD.
 
@@ -49,6 +49,9 @@ def sgd_steps(  # type: ignore[no-untyped-def]
     targets, squared_radii : ``(k, d)``, ``(k,)``
         A replica inside ball k stops: ``exit_step`` (counted from ``first_step``) and ``exit_target`` are
         set.
+    trace : ``(R, K, d)``
+        The latest positions of every replica while it runs: that after step ``n stride`` at ``trace[:, n % K]``; K = 0
+        for none.
 
     Returns
     -------
@@ -60,7 +63,11 @@ def sgd_steps(  # type: ignore[no-untyped-def]
     g = np.empty(d)
     scale = 1.0 / batch_size
     next_record = 0
+    slot = -1
     for k in range(rates.size):
+        if trace.shape[1] > 0:
+            step = first_step + k + 1
+            slot = (step // stride) % trace.shape[1] if step % stride == 0 else -1
         for r in range(R):
             if exit_step[r] >= 0:
                 continue
@@ -89,6 +96,9 @@ def sgd_steps(  # type: ignore[no-untyped-def]
                 total += abs(x[r, j])
             if not total < RUNAWAY:
                 return first_step + k + 1, r
+            if slot >= 0:
+                for j in range(d):
+                    trace[r, slot, j] = x[r, j]
             for target in range(targets.shape[0]):
                 distance = 0.0
                 for j in range(d):
@@ -118,6 +128,8 @@ def vectorised_steps(
     first_step: int,
     exit_step: Integers,
     exit_target: Integers,
+    trace: Array,
+    stride: int,
 ) -> tuple[int, int]:
     """`sgd_steps` for any ``increment(x, rate, rng, scratch) -> (R, d)``, one call for all replicas.
 
@@ -134,6 +146,9 @@ def vectorised_steps(
         bounded = np.abs(x).sum(axis=1) < RUNAWAY
         if not bounded.all():
             return first_step + k + 1, int(np.flatnonzero(~bounded)[0])
+        step = first_step + k + 1
+        if trace.shape[1] and step % stride == 0:
+            trace[running, (step // stride) % trace.shape[1]] = x[running]
         if targets.shape[0]:
             distance = ((x[:, None, :] - targets) ** 2).sum(axis=2)
             inside = distance <= squared_radii

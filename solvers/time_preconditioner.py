@@ -14,6 +14,9 @@ from qpot.solvers.elements import ElementPath, _tables
 
 Array = NDArray[np.float64]
 
+# Numbers in one block of a solve in time for many coordinates.
+_BLOCK = 100_000
+
 
 def time_matrices(path: ElementPath, rates: Array) -> tuple[Array, Array]:
     """int u' w' dt and int rates(t) u w dt on the inner nodes, dense (n, n); ``rates`` at the nodes."""
@@ -41,9 +44,14 @@ def scalar_preconditioner(
     for offset in range(m + 1):
         band[offset, : matrix.shape[0] - offset] = np.diag(matrix, -offset)
     factor = cholesky_banded(band, lower=True)
+    columns = max(1, _BLOCK // band.shape[1])
 
     def apply(residual: Array) -> Array:
-        solved: Array = cho_solve_banded((factor, True), residual, check_finite=False)
+        solved = np.empty_like(residual)
+        # LAPACK takes columns: blocks that stay in the cache are turned over, not the whole array
+        for first in range(0, residual.shape[1], columns):
+            part = slice(first, first + columns)
+            solved[:, part] = cho_solve_banded((factor, True), residual[:, part], check_finite=False)
         return covariance(solved)
 
     return apply

@@ -103,3 +103,21 @@ def test_v_is_not_negative_zero_at_home_and_falls_on_the_way_back(well: Polynomi
     assert gained.sum() == pytest.approx(path.action, rel=2e-2)
     assert np.abs(p[~path.uphill]).max() == 0.0
     assert (np.diff(path.times) > 0).all()
+
+
+@given(spd_matrices(2), st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 0.8))
+@settings(few, max_examples=5)
+def test_a_clock_that_depends_on_the_place_does_not_matter(a: Array, k: float, m: float, swing: float) -> None:
+    # drift and covariance times the same positive function: another parametrisation of the same curves
+    base = qpot.gallery.maier_stein(beta=3.0).system
+
+    def clock(x: Array) -> Array:
+        return np.asarray(1.0 + swing * np.sin(k * x[:, 0] + m * x[:, 1] + 0.3))
+
+    plain = qpot.System(drift=base.drift, covariance=a, dimension=2)
+    timed = qpot.System(
+        drift=lambda x: clock(x)[:, None] * base.drift(x), covariance=lambda x: clock(x)[:, None, None] * a, dimension=2
+    )
+    slow = qpot.minimum_action_path(plain, (-1, 0), (0, 0), method=qpot.GeometricAction(starts=4))
+    fast = qpot.minimum_action_path(timed, (-1, 0), (0, 0), method=qpot.GeometricAction(starts=4))
+    assert fast.action == pytest.approx(slow.action, abs=slow.error + fast.error + 1e-8 * slow.action)

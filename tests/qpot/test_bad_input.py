@@ -61,6 +61,19 @@ def test_a_start_on_a_saddle() -> None:
     )
 
 
+def test_an_end_beyond_every_basin_is_reached_over_the_saddle_and_then_for_free() -> None:
+    # L = x^2 / 2 - x^3 / 3 + y^2 / 2: beyond the saddle (1, 0) everything runs away
+    system = System.from_loss(
+        lambda x: x[:, 0] ** 2 / 2 - x[:, 0] ** 3 / 3 + x[:, 1] ** 2 / 2,
+        lambda x: np.stack([x[:, 0] - x[:, 0] ** 2, x[:, 1]], axis=1),
+        1.0,
+        dimension=2,
+    )
+    assert qpot.minimum_action_path(system, (0, 0), (3, 0)).action == pytest.approx(1 / 3, abs=1e-8)
+    # off the saddle's unstable direction y costs y^2 more, up to what the passage leaves over
+    assert qpot.minimum_action_path(system, (0, 0), (1.5, 0.2)).action == pytest.approx(1 / 3 + 0.04, abs=1e-6)
+
+
 def test_a_start_that_is_nearly_the_minimum_is_polished() -> None:
     exact = qpot.minimum_action_path(well(), (-1, 0), (0, 0))
     near = qpot.minimum_action_path(well(), (-1 + 1e-6, -1e-6), (1e-7, 1e-7))

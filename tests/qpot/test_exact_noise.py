@@ -141,6 +141,16 @@ def test_just_above_the_threshold_the_cost_is_finite_and_below_it_infinite() -> 
     assert qpot.minimum_action_path(below, [-1.0], [0.0]).action == np.inf
 
 
+@pytest.mark.parametrize("margin", [1.05, 1.013])
+def test_where_the_noise_can_barely_hold_the_drift(margin: float) -> None:
+    # the optimal velocity differs from the fastest possible one by exp(-2 p s), less than 1e-13 here
+    noise = two_point_well(margin * 2 / (3 * np.sqrt(3)))
+    path = qpot.minimum_action_path(System.from_finite_sum(noise, noise="exact"), [-1.0], [0.0])
+    exact = cost_by_quadrature(in_one_dimension(noise), -1.0, 0.0)
+    assert path.action == pytest.approx(exact, rel=1e-8)
+    assert abs(path.action - exact) <= path.error + 1e-9
+
+
 def test_more_noise_than_gradient_is_gaussian() -> None:
     gaps = []
     for push in (4.0, 8.0, 16.0):

@@ -118,3 +118,37 @@ def test_bad_input_is_refused_with_the_way_out() -> None:
     well = qpot.gallery.separable_double_well().system
     with pytest.raises(ValueError, match="beyond the basin"):
         qpot.exit_cost(well, [-1.0, 0.0], boundary=Box(lower=-np.inf, upper=[0.5, np.inf]))
+
+
+@pytest.mark.parametrize("noise", [10.0, 1e3])
+def test_large_samples_whose_mean_gradient_is_rounding(noise: float) -> None:
+    # the gradients of the samples cancel at the minimum up to rounding of their size, far above 1e-16
+    angles = np.pi / 6 * np.arange(12)
+    vectors = noise * np.sqrt(2.0) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    stiffness = np.array([1.0, 3.0])
+    total = qpot.quadratic_sum(np.tile(stiffness, (12, 1)), -vectors / stiffness)
+    assert total.gradient([[0.0, 0.0]]).any()  # not exactly zero
+    found = qpot.exit_cost(System.from_finite_sum(total), [0.0, 0.0], boundary=Ball(radius=1.0))
+    assert found.cost == pytest.approx(1.0 / noise**2, rel=1e-9)
+
+
+def test_the_unit_of_cost_does_not_change_the_work() -> None:
+    A = np.diag([1.0, 3.0])
+    calls = []
+
+    def solved(noise: float) -> float:
+        count = [0]
+
+        def gradient(x: Array) -> Array:
+            count[0] += 1
+            return x @ A
+
+        system = System.from_loss(lambda x: np.einsum("ni,ij,nj->n", x, A, x) / 2, gradient, noise * A / 4, dimension=2)
+        cost = qpot.exit_cost(system, [0.0, 0.0], boundary=LossLevel(level=1.0)).cost
+        calls.append(count[0])
+        return cost
+
+    # S = noise I / 8, so that V = level / largest eigenvalue of S A
+    assert solved(1.0) == pytest.approx(8.0 / 3.0, rel=1e-9)
+    assert solved(1e6) == pytest.approx(8.0 / 3.0 * 1e-6, rel=1e-9)
+    assert calls[1] < 2 * calls[0]

@@ -117,8 +117,13 @@ def test_circle() -> None:
         side = np.sign(end - source)
         turning = [source + side * np.pi - 2 * source, source + side * (2 * np.pi)]
         slope = lambda z: max(0.0, side * (np.sin(z) - 0.4))  # noqa: E731
-        low, high = sorted((source, end))
-        return float(quad(slope, low, high, points=[t for t in turning if low < t < high], limit=200)[0])
+        value, _ = quad(
+            slope,
+            *sorted((source, end)),
+            points=[t for t in turning if min(source, end) < t < max(source, end)],
+            limit=200,
+        )
+        return float(value)
 
     for x in (-3.0, -1.0, 0.5, 2.0, 2.9):
         ways = [cost(x + turn) for turn in (-2 * np.pi, 0.0, 2 * np.pi) if abs(x + turn - source) <= 2 * np.pi]

@@ -8,63 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, eye_array, lil_array
+from large_problems import allen_cahn, turned_well
+from scipy.sparse import eye_array
 from scipy.sparse.linalg import LinearOperator
 
 import qpot
 from qpot.covariance import factored
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def turned_well(
-    d: int, *, rank: int = 8, products: bool = False, operator: bool = False
-) -> tuple[qpot.System, Array, float]:
-    """A double well in one of many turned coordinates under noise that mixes all of them: V = 1/(2 a_00) exactly.
-
-    The double-well coordinate moves by itself with noise a_00, whatever the others do, and at the saddle they come to
-    rest for free.
-    """
-    rng = np.random.default_rng(d)
-    w = np.arange(1.0, d + 1)
-    w /= np.linalg.norm(w)
-    stiff = 1 + (np.arange(d) % 7) / 3
-
-    def turn(x: Array) -> Array:
-        return np.asarray(x - 2 * (x @ w)[..., None] * w)
-
-    def loss(x: Array) -> Array:
-        u = turn(x)
-        return np.asarray((u[:, 0] ** 2 - 1) ** 2 / 4 + u[:, 1:] ** 2 @ stiff[1:] / 2)
-
-    def gradient(x: Array) -> Array:
-        u = turn(x)
-        g = u * stiff
-        g[:, 0] = u[:, 0] ** 3 - u[:, 0]
-        return turn(g)
-
-    def hessian_product(x: Array, p: Array) -> Array:
-        q = turn(p)
-        g = q * stiff
-        g[:, 0] = (3 * turn(x)[:, 0] ** 2 - 1) * q[:, 0]
-        return turn(g)
-
-    G = rng.normal(size=(d, rank)) / np.sqrt(d)
-    G[0] += rng.normal(size=rank) / np.sqrt(rank)
-    F = np.linalg.qr(G)[0] * np.linspace(0.5, 2.0, rank)
-    a_00 = 0.3 + float(F[0] @ F[0])
-    F = turn(F.T).T
-    noise: Any = factored(F, 0.3)
-    if operator:
-        noise = LinearOperator(
-            (d, d), matvec=lambda p: F @ (F.T @ p) + 0.3 * p, matmat=lambda p: F @ (F.T @ p) + 0.3 * p, dtype=float
-        )
-    system = qpot.System.from_loss(
-        loss, gradient, noise, dimension=d, hessian_product=hessian_product if products else None
-    )
-    start = np.zeros(d)
-    start[0] = -1.0
-    return system, turn(start), 0.5 / a_00
 
 
 @pytest.mark.parametrize("d", [40, 300])
@@ -155,28 +106,6 @@ def test_a_factor_that_depends_on_the_state() -> None:
     assert abs(path.action - end @ end) <= path.error <= 1e-6 * (end @ end)
 
 
-def allen_cahn(n: int, noise: Any = 1.0) -> tuple[qpot.System, csr_array, float]:
-    """u_t = u_xx + u - u^3 + noise on a ring of length pi, n points."""
-    h = np.pi / n
-    ring = lil_array((n, n))
-    for i in range(n):
-        ring[i, i] = -2 / h**2
-        ring[i, (i + 1) % n] = ring[i, (i - 1) % n] = 1 / h**2
-    laplacian = csr_array(ring)
-
-    def apply(u: Array) -> Array:
-        return np.asarray((laplacian @ u.T).T)
-
-    system = qpot.System.from_loss(
-        lambda u: ((1 - u**2) ** 2).sum(axis=1) / 4 - np.einsum("ni,ni->n", u, apply(u)) / 2,
-        lambda u: u**3 - u - apply(u),
-        noise,
-        dimension=n,
-        hessian_product=lambda u, p: (3 * u**2 - 1) * p - apply(p),
-    )
-    return system, csr_array(laplacian - 2 * eye_array(n)), h
-
-
 @pytest.mark.parametrize("n", [64, 256])
 def test_stiff_allen_cahn(n: int) -> None:
     """From +1 to the saddle 0: grid spacing times action is pi / 2."""
@@ -236,8 +165,14 @@ def test_bad_input_is_named() -> None:
         qpot.minimum_action_path(system, origin, start)
     with pytest.raises(ValueError, match="is not a minimum"):
         qpot.minimum_action_path(system, 0.5 * start, origin)
-    with pytest.raises(ValueError, match="attracts: in many dimensions pass the saddle"):
-        qpot.minimum_action_path(system, start, -start)
+    many, far, _ = turned_well(300)
+    for method in (None, qpot.LargeScaleAction()):
+        with pytest.raises(ValueError, match="attracts: in 300 dimensions pass the saddle"):
+            qpot.minimum_action_path(many, far, -far, method=method)
+    with pytest.raises(ValueError, match="in 300 dimensions a box is not searched for saddles"):
+        qpot.find_saddles(many, qpot.find_minima(many, [(-2, 2)] * 300, starts=[far]), [(-2, 2)] * 300)
+    with pytest.raises(ValueError, match="method must be a"):
+        qpot.transition_costs(system, qpot.find_minima(system, [(-2, 2)] * 40, starts=[start, -start]), method="large")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="dimension 3, but the system has dimension 2"):
         qpot.System(drift=lambda x: -x, covariance=factored(np.ones((3, 1)), 1.0), dimension=2)
     with pytest.raises(ValueError, match="floor must be a number >= 0"):

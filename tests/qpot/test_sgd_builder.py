@@ -81,3 +81,79 @@ def test_noise_proportional_to_the_loss_of_a_minimum_that_is_not_fitted_is_logar
     right = qpot.minimum_action_path(system, [3.0], [1.8430703308172536]).action
     assert left == pytest.approx(3.4013112995640915, abs=1e-8)
     assert right == pytest.approx(1.0184264381381036, abs=1e-8)
+
+
+# --- kinetic momentum ----------------------------------------------------------------------------------------------
+
+
+def well(noise: float) -> System:
+    return System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, noise, dimension=1)
+
+
+@pytest.mark.parametrize(("beta", "eta", "noise"), [(0.9, 0.01, 2.0), (0.6, 0.04, 0.5), (0.95, 0.04, 1.0)])
+def test_kinetic_momentum_has_the_exponent_of_plain_sgd_at_the_effective_learning_rate(
+    beta: float, eta: float, noise: float
+) -> None:
+    heavy, plain = SGD(momentum=beta), well(noise)
+    kinetic = heavy.kinetic_system(plain, learning_rate=eta)
+    cost = qpot.minimum_action_path(kinetic, (-1.0, 0.0), (0.0, 0.0)).action
+    # phi = (2 gamma / c) (L + v^2 / 2), exactly
+    assert cost == pytest.approx(2 * heavy.friction(eta) * 0.25 / noise, abs=1e-8)
+    slow = qpot.minimum_action_path(heavy.system(plain), [-1.0], [0.0]).action
+    exponents = (
+        cost / heavy.kinetic_epsilon(plain, learning_rate=eta, batch_size=4),
+        slow / heavy.epsilon(plain, learning_rate=eta, batch_size=4),
+    )
+    assert exponents[0] == pytest.approx(exponents[1], rel=1e-8)
+
+
+def test_kinetic_momentum_in_two_dimensions_against_the_lyapunov_equation() -> None:
+    # linear gradient, crossed noise: x at rest at y and any velocity; the whole quadratic form from J S + S J' + a = 0
+    from scipy.linalg import solve_continuous_lyapunov
+
+    A, C = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.6], [0.6, 2.0]])
+    bowl = System.from_loss(lambda x: np.einsum("ni,ij,nj->n", x, A, x) / 2, lambda x: x @ A, C, dimension=2)
+    heavy = SGD(momentum=0.8)
+    kinetic = heavy.kinetic_system(bowl, learning_rate=0.04)
+    J = np.block([[np.zeros((2, 2)), np.eye(2)], [-A, -np.eye(2)]])  # friction (1 - 0.8) / 0.2 = 1
+    S = solve_continuous_lyapunov(J, -np.block([[np.zeros((2, 4))], [np.zeros((2, 2)), C]]))
+    end = np.array([0.5, -0.3, 0.0, 0.2])
+    np.testing.assert_allclose(kinetic.jacobian(np.zeros((1, 4)))[0], J, atol=1e-8)
+    assert qpot.minimum_action_path(kinetic, np.zeros(4), end).action == pytest.approx(
+        0.5 * end @ np.linalg.solve(S, end), rel=1e-7
+    )
+
+
+def test_kinetic_system_of_a_finite_sum_with_a_preconditioner() -> None:
+    total = qpot.quadratic_sum([1.0, 2.0, 4.0], [1.0, -1.0, 0.5])
+    kinetic = SGD(momentum=0.5, preconditioner=2.0).kinetic_system(total, learning_rate=0.25, replacement=False)
+    z = np.array([[0.3, -0.2]])
+    plain = System.from_finite_sum(total)
+    np.testing.assert_allclose(kinetic.drift(z), [[-0.2, 2.0 * plain.drift([[0.3]])[0, 0] + 0.2]])
+    np.testing.assert_allclose(kinetic.covariance(z)[0], [[0, 0], [0, 4.0 * plain.covariance([[0.3]])[0, 0, 0]]])
+    assert kinetic.loss is not None
+    assert plain.loss is not None
+    assert kinetic.loss(z) == plain.loss([[0.3]])
+    # (N - B) / (N - 1) sqrt(eta) / B
+    level = SGD().kinetic_epsilon(total, learning_rate=0.25, batch_size=2, replacement=False)
+    assert level == pytest.approx(0.5 / 2 * 0.5)
+
+
+def test_kinetic_momentum_refuses_exact_noise() -> None:
+    exact = System.from_finite_sum(qpot.quadratic_sum([1.0, 1.0], [1.0, -1.0]), noise="exact")
+    with pytest.raises(ValueError, match="exact noise"):
+        SGD(momentum=0.9).kinetic_system(exact, learning_rate=0.01)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        SGD(momentum=0.9).kinetic_system(well(1.0), learning_rate=0.0)
+
+
+def test_prediction_with_momentum_is_that_of_the_effective_learning_rate() -> None:
+    case = qpot.gallery.symmetric_minima(s=-0.5)
+    prediction = qpot.predict(case.system, case.bounds)
+    assert prediction.epsilon(0.01, 2, momentum=0.9) == pytest.approx(prediction.epsilon(0.1, 2))
+    for steps in (1e2, 1e4, 1e8):
+        assert prediction.after(steps, 0.01, 2, 0, momentum=0.9) == prediction.after(steps, 0.1, 2, 0)
+    np.testing.assert_allclose(prediction.escape_steps(0.01, 1, momentum=0.9), prediction.escape_steps(0.1, 1))
+    np.testing.assert_allclose(prediction.occupation(0.01, 1, momentum=0.9), prediction.occupation(0.1, 1))
+    with pytest.raises(ValueError, match="momentum must be"):
+        prediction.after(10, 0.1, 1, 0, momentum=1.0)

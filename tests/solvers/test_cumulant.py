@@ -218,3 +218,16 @@ def test_a_path_is_led_around_a_place_that_no_noise_crosses() -> None:
     found = feasible_path(lagrangian, ElementPath(np.linspace(0, 12.0, 13), nodes, 4))
     assert found is not None
     assert np.abs(found.nodes[:, 1]).max() > 0.2
+
+
+def test_the_geometric_integrand_where_the_first_speed_is_the_largest_there_is() -> None:
+    # steps -3x and x with equal odds: |b| = |x| is the hull's edge; H = log((exp(-3 q) + exp(q)) / 2) with q = p x
+    def steps(x: Array) -> tuple[Array, Array]:
+        return np.stack([3 * x, -x], axis=1), np.full((len(x), 2), 0.5)
+
+    lagrangian = CumulantLagrangian(steps)
+    x = np.linspace(1.0, 3.0, 5)[:, None]
+    q = 0.6093778634360  # the root of exp(q) + exp(-3 q) = 2
+    assert np.exp(q) + np.exp(-3 * q) == pytest.approx(2.0, abs=1e-12)
+    for speed in (0.2, 1.0, 7.0):
+        np.testing.assert_allclose(lagrangian.geometric(x, speed * x), speed * q, rtol=1e-10)

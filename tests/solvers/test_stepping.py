@@ -50,6 +50,7 @@ class Kernel:
         self.rule = (batch_size, momentum, sampling)
         self.balls = (np.empty((0, d)), np.empty(0)) if balls is None else balls
         self.exit_step, self.exit_target = np.full(R, -1), np.full(R, -1)
+        self.trace = np.full((R, 3, d), np.nan)
         self.done = 0
 
     def run(self, rates: Any, record_at: Any = ()) -> tuple[Array, tuple[int, int]]:
@@ -71,6 +72,8 @@ class Kernel:
             self.done,
             self.exit_step,
             self.exit_target,
+            self.trace,
+            2,
         )
         self.done += len(rates)
         return records, failure
@@ -124,6 +127,17 @@ def test_divergence_names_the_step_and_the_replica() -> None:
     assert 1 <= step < 20
 
 
+def test_the_trace_holds_the_latest_positions() -> None:
+    total = finite_sum("least_squares")
+    kernel = Kernel(total, np.zeros((2, 3)))
+    records, _ = kernel.run([0.05] * 7, range(1, 8))
+    # every second step: after steps 2, 4, 6 at indices 1, 2, 0
+    np.testing.assert_array_equal(kernel.trace, records[[5, 1, 3]].swapaxes(0, 1))
+    stopped = Kernel(total, np.zeros((2, 3)), balls=(records[3][:1], np.array([1e-20])))
+    stopped.run([0.05] * 7)
+    np.testing.assert_array_equal(stopped.trace[0], kernel.trace[0] * [[np.nan], [1.0], [1.0]])
+
+
 def test_vectorised_steps_record_stop_and_report_like_the_kernel() -> None:
     def decay(x: Array, rate: float, rng: Any, scratch: Any) -> Any:
         del rng, scratch
@@ -131,13 +145,17 @@ def test_vectorised_steps_record_stop_and_report_like_the_kernel() -> None:
 
     x = np.array([[1.0], [2.0]])
     at, records = np.array([1, 3]), np.empty((2, 2, 1))
-    state = [np.full(2, -1), np.full(2, -1)]
+    exit_step, exit_target = np.full(2, -1), np.full(2, -1)
     arguments = (0.0, None, np.random.default_rng(0), at, records, np.array([[0.5]]), np.array([0.1**2]))
-    failure = vectorised_steps(decay, x, np.zeros((2, 1)), np.full(5, 0.5), *arguments, 10, *state)
+    trace: Any = np.full((2, 3, 1), np.nan)
+    rates = np.full(5, 0.5)
+    failure = vectorised_steps(decay, x, np.zeros((2, 1)), rates, *arguments, 10, exit_step, exit_target, trace, 1)
     assert failure == (-1, -1)
     np.testing.assert_allclose(records[0], [[0.5], [1.0]])
-    assert state[0].tolist() == [11, 12]  # both pass 0.5 exactly, one step apart
+    assert exit_step.tolist() == [11, 12]  # both pass 0.5 exactly, one step apart
     np.testing.assert_allclose(x, [[0.5], [0.5]])
+    # after step 11 at index 2, after step 12 at index 0, then both have stopped
+    np.testing.assert_allclose(trace[:, :, 0], [[np.nan, np.nan, 0.5], [0.5, np.nan, 1.0]])
 
     def explode(x: Array, rate: float, rng: Any, scratch: Any) -> Any:
         del rate, rng, scratch
@@ -155,7 +173,10 @@ def test_vectorised_steps_record_stop_and_report_like_the_kernel() -> None:
         np.random.default_rng(0),
         *none,
         7,
-        *[np.full(2, -1)] * 2,
+        np.full(2, -1),
+        np.full(2, -1),
+        np.empty((2, 0, 1)),
+        1,
     )
     assert failure == (8, 1)
 

@@ -224,6 +224,30 @@ def test_state_dependent_noise_has_the_ito_density() -> None:
     assert share.intervals[0, 0] - h < 0.8758132666167968 < share.intervals[0, 1] + h, share
 
 
+def test_heavy_ball_selects_as_plain_sgd_at_the_effective_learning_rate() -> None:
+    # case A2 again, by momentum: eta / (1 - beta) = 0.02, and the covariance is ten times 1 + x / 2, so that epsilon is 0.2
+    system = qpot.System.from_loss(
+        lambda x: x[:, 0] ** 4 / 4 - x[:, 0] ** 2 / 2,
+        lambda x: x**3 - x,
+        lambda x: 10.0 * (1.0 + x[:, :, None] / 2),
+        dimension=1,
+    )
+    run = qpot.simulate_sgd(
+        system,
+        learning_rate=0.01,
+        momentum=0.5,
+        steps=8000,
+        start=[-1.0],
+        replicas=512,
+        minima=WELLS[:, :1],
+        record=50,
+    )
+    assert run.epsilon == pytest.approx(qpot.SGD(momentum=0.5).epsilon(system, learning_rate=0.01))
+    share = run.occupation(burn_in=0.25, confidence=0.999)
+    # errors of the order of the effective learning rate on top of the interval
+    assert share.intervals[0, 0] - 0.02 < 0.8758132666167968 < share.intervals[0, 1] + 0.02, share
+
+
 def test_mean_passage_time_of_the_diffusion() -> None:
     # the exact double integral (case A1's formula at a larger epsilon): from -1 to 1, f = x^4 / 4 - x^2 / 2
     epsilon = 0.25

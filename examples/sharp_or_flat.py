@@ -1,0 +1,562 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sharp or flat, isotropic or not: which minimum does SGD select?
+#
+# Two rules are often quoted: SGD prefers *flat* minima, and among symmetric minima it prefers the one whose gradient
+# noise is *closer to isotropic*. Here both are put to the test, together with the theorem that the second one comes
+# from and its six counter-examples, each as a real finite sum on which real SGD runs.
+#
+# The answer, in one sentence: SGD selects the minimum that is costliest to leave, and the cost is
+# $\int 2\,|\nabla L|\,(n^T a^{-1} n)\,$ along the way out to leading order: it counts how high the pass is and **how
+# strong the noise is along the way**. Isotropy, total noise and flatness matter only as far as they change that.
+
+# %%
+import os
+import pathlib
+import sys
+import time
+from dataclasses import dataclass
+
+import matplotlib
+
+if not (os.environ.get("DISPLAY") or "ipykernel" in sys.modules):
+    matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+from matplotlib.patches import Ellipse, Patch
+from scipy.interpolate import CubicSpline
+from scipy.linalg import solve_continuous_lyapunov
+from scipy.special import expit, ndtri
+from scipy.stats import chi2
+from scipy.stats import f as f_law
+
+import qpot
+
+HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
+CONFIDENCE = 0.999
+clock = time.perf_counter()
+
+# %% [markdown]
+# ## Finite sums with the noise we want
+# Every smooth covariance is that of a finite sum. For $a = \mathrm{diag}(a_1(x), a_2(x))$ the six samples are
+# $L \pm \sqrt3\,h_k$ with $h = (\int\!\sqrt{a_1 - r'^2},\; r\cos y,\; r\sin y)$ and $r = \sqrt{a_2}$: the covariance of
+# their gradients is exactly $a$.
+
+
+# %%
+def two_noises(left, right):
+    """Two equal wells at x = -1 and x = 1; covariance diag(left) at the left one and diag(right) at the right one."""
+    (l1, l2), (r1, r2) = left, right
+
+    def slopes(x):
+        q = expit(4 * x)
+        r = np.sqrt(l2 + (r2 - l2) * q)
+        dr = 2 * q * (1 - q) * (r2 - l2) / r
+        return np.sqrt(l1 + (r1 - l1) * q - dr**2), r, dr
+
+    grid = np.linspace(-6, 6, 4001)
+    first = CubicSpline(grid, slopes(grid)[0]).antiderivative()
+
+    def losses(z):
+        x, y = z.T
+        r = slopes(x)[1]
+        h = np.sqrt(3) * np.stack([first(x), r * np.cos(y), r * np.sin(y)], axis=1)
+        return wells(z)[:, None] + np.concatenate([h, -h], axis=1)
+
+    def drawn(z, index):
+        x, y = z.T[:, :, None]
+        g, r, dr = slopes(x)
+        c, s = np.cos(y), np.sin(y)
+        sign = np.where(index < 3, np.sqrt(3), -np.sqrt(3))
+        along = np.choose(index % 3, [g, dr * c, dr * s])
+        across = np.choose(index % 3, [0 * g, -r * s, r * c])
+        return np.stack([x**3 - x + sign * along, y + sign * across], axis=2)
+
+    return finite_sum(losses, drawn, 6, 2)
+
+
+def wells(z):
+    return (z[:, 0] ** 2 - 1) ** 2 / 4 + (z[:, 1:] ** 2).sum(axis=1) / 2
+
+
+def wells_slope(z):
+    return np.concatenate([z[:, :1] ** 3 - z[:, :1], z[:, 1:]], axis=1)
+
+
+def constant_noise(loss, gradient, vectors):
+    """Samples L + <v_i, x>: the same noise everywhere."""
+    return finite_sum(
+        lambda x: loss(x)[:, None] + x @ vectors.T, lambda x, i: gradient(x)[:, None] + vectors[i], *vectors.shape
+    )
+
+
+def sharp_and_flat(flat_noise, sharp_noise):
+    """L = (u^2 - 1)^2 / 4 with u' = 1 on the left and 2 on the right: equal depth, equal pass, curvatures 1 to 4.
+
+    Sixteen samples L + c_k h(x), c_k normal quantiles, h'^2 the wanted variance.
+    """
+    c = ndtri((np.arange(16) + 0.5) / 16)
+    c /= c.std()
+    deviation = lambda x: np.sqrt(flat_noise + (sharp_noise - flat_noise) * expit(8 * x))  # noqa: E731
+    grid = np.linspace(-6, 6, 4001)
+    h = CubicSpline(grid, deviation(grid)).antiderivative()
+
+    def slope(x):
+        u, du = stretched(x)
+        return (u**3 - u) * du
+
+    return finite_sum(
+        lambda x: (stretched(x)[0] ** 2 - 1) ** 2 / 4 + c * h(x),
+        lambda x, i: (slope(x) + c[i] * deviation(x))[..., None],
+        16,
+        1,
+    )
+
+
+def stretched(x):
+    return 1.5 * x + np.logaddexp(2 * x, -2 * x) / 4 - np.log(2) / 4, 1.5 + np.tanh(2 * x) / 2
+
+
+def finite_sum(losses, drawn, N, d):
+    return qpot.FiniteSum(
+        sample_losses=losses,
+        sample_gradients=lambda x: drawn(x, np.broadcast_to(np.arange(N), (len(x), N))),
+        drawn_gradients=drawn,
+        n_samples=N,
+        dimension=d,
+    )
+
+
+def noise_vectors(a):
+    """Twelve vectors, on an ellipse, whose mean is zero and whose covariance is the matrix a."""
+    angle = np.pi / 6 * np.arange(12)
+    size, axes = np.linalg.eigh(a)
+    return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.sqrt(size) @ axes.T
+
+
+curved = qpot.gallery.curved_valley()
+tilted = curved.system.covariance(np.zeros((1, 2)))[0]
+skewed = 2.0 * np.array([[2.0], [-0.5], [-0.5], [-0.5], [-0.5]])  # mean 0, variance 4, mostly small steps
+assert abs(skewed.mean()) < 1e-15
+
+# %% [markdown]
+# ## Two wells: who wins?
+# Escapes of SGD out of each well are timed: of two wells, the share of time spent in one is its exit time over the sum
+# of both. The interval is that of a ratio of exponential means.
+
+
+# %%
+@dataclass
+class Duel:
+    """Two minima, the prediction for them, and how long SGD stayed at each, for some learning rates."""
+
+    system: qpot.System
+    prediction: qpot.Prediction
+    rates: tuple
+    share: list  # of time at the left minimum, simulated
+    interval: list
+    predicted: list
+
+
+def duel(total, bounds, rates, replicas=500):
+    system = qpot.System.from_finite_sum(total)
+    prediction = qpot.predict(system, bounds)
+    assert len(prediction.minima) == 2
+    share, interval, predicted = [], [], []
+    for k, rate in enumerate(rates):
+        limit = 2 * prediction.escape_steps(rate)
+        exits = [
+            qpot.exit_times(
+                system, start=m, minima=prediction.minima, learning_rate=rate, steps=int(limit[i]), replicas=replicas,
+                rng=100 * k + i,
+            )
+            for i, m in enumerate(prediction.minima)
+        ]  # fmt: skip
+        stay, events = [e.mean_steps for e in exits], [e.events for e in exits]
+        odds = stay[0] / stay[1] / f_law.ppf([0.5, (1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], *(2 * np.array(events)))
+        odds[0] = stay[0] / stay[1]
+        share.append(odds[0] / (1 + odds[0]))
+        interval.append((odds / (1 + odds))[1:])
+        predicted.append(prediction.occupation(rate)[0])
+    return Duel(system, prediction, rates, share, interval, predicted)
+
+
+plane, line = [(-2, 2), (-1.5, 1.5)], [(-2, 2)]
+duels = {
+    "noise along": duel(qpot.embedded_double_well_sum(0.5), plane, (0.12,)),
+    "noise across": duel(qpot.embedded_double_well_sum(-0.5), plane, (0.14,)),
+    "other total": duel(two_noises((2, 2), (1, 0.1)), plane, (0.1,)),
+    "only across": duel(two_noises((1, 1), (1, 0.2)), plane, (0.13, 0.18)),
+    "curved": duel(constant_noise(curved.system.loss, curved.system.gradient, noise_vectors(tilted)), plane, (0.1,)),
+    "skewed": duel(constant_noise(wells, wells_slope, skewed), line, (0.032, 0.038, 0.046, 0.06)),
+    "flat: less noise": duel(sharp_and_flat(4.0, 16.0), line, (0.025,)),
+    "flat: same noise": duel(sharp_and_flat(8.0, 8.0), line, (0.016, 0.022)),
+    "flat: more noise": duel(sharp_and_flat(8.0, 4.0), line, (0.025,)),
+}
+
+# %% [markdown]
+# ### Every claim, asserted
+# The prediction is a limit of small learning rates, so corrections of relative order epsilon / cost remain: the odds
+# may be off by that much beyond the interval.
+
+# %%
+print(f"{'':18}{'costs to leave':>20}{'rate':>8}{'share of the left minimum: predicted':>40}{'SGD':>8}{'interval':>17}")
+for name, d in duels.items():
+    V = d.prediction.costs.values
+    for rate, share, (low, high), predicted in zip(d.rates, d.share, d.interval, d.predicted, strict=True):
+        print(f"{name:18}{V[0, 1]:10.4f}{V[1, 0]:10.4f}{rate:8}{predicted:40.3f}{share:8.3f}{low:10.3f}{high:7.3f}")
+        if name != "skewed":  # whose covariance predicts a tie: see below
+            slack = np.exp(0.5 * rate / min(V[0, 1], V[1, 0]))
+            low_odds, high_odds = low / (1 - low) / slack, high / (1 - high) * slack
+            assert low_odds < predicted / (1 - predicted) < high_odds, name
+
+LEFT, RIGHT = (0,), (1,)
+expected = {
+    "noise along": LEFT, "noise across": RIGHT, "other total": RIGHT, "curved": RIGHT, "flat: less noise": LEFT,
+    "flat: more noise": RIGHT,
+}  # fmt: skip
+for name, winner in expected.items():
+    assert duels[name].prediction.selected == winner, name
+    low, high = duels[name].interval[0]
+    assert high < 0.5 if winner == RIGHT else low > 0.5, name
+for name in ("only across", "flat: same noise"):
+    assert duels[name].prediction.selected == (0, 1), "equal costs: a tie"
+for low, high in duels["only across"].interval:
+    assert low < 0.5 < high
+for low, high in duels["flat: same noise"].interval:
+    assert 0.5 < low < high < 0.75, "the flat minimum has its width in its favour, at every noise level, and no more"
+
+# %% [markdown]
+# ### Skewed noise
+# The covariance is the same constant everywhere and the loss is symmetric, so that a theory of covariances says fifty to
+# fifty. The exact costs of the discrete steps (`noise="exact"`) differ, and the odds of SGD grow at the rate that they say.
+
+# %%
+d = duels["skewed"]
+exact = qpot.predict(qpot.System.from_finite_sum(d.system.finite_sum, noise="exact"), line)
+difference = exact.costs.values[0, 1] - exact.costs.values[1, 0]
+log_odds = np.log(np.array(d.share) / (1 - np.array(d.share)))
+half = np.array([np.diff(np.log(i / (1 - i)))[0] / 2 for i in d.interval])
+sigma = half / -ndtri((1 - CONFIDENCE) / 2)
+d.predicted = [expit(difference / rate) for rate in d.rates]  # by symmetry the prefactors are equal, to leading order
+design = np.stack([1 / np.array(d.rates), np.ones(len(d.rates))], axis=1) / sigma[:, None]
+slope_error = np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
+slope = np.linalg.lstsq(design, log_odds / sigma, rcond=None)[0][0]
+print(
+    f"skewed noise: costs differ by {difference:.4f} (exact), 0 (covariance); from SGD {slope:.4f} +- {slope_error:.4f}"
+)
+assert abs(slope - difference) < 3.5 * slope_error
+assert slope > 3.5 * slope_error, "not a tie"
+assert all(low < p < high for p, (low, high) in zip(d.predicted, d.interval, strict=True))
+
+# %% [markdown]
+# ## Leaving a domain
+# The theorem behind the claim: out of a *level set* of a quadratic, $V = \Delta/\lambda_{\max}(SA)$ with
+# $AS + SA = a$, and at equal trace no noise has a larger one than isotropic noise. Out of a *ball* the opposite can happen.
+#
+# To hold the numbers against SGD, the escape rate is needed with its prefactor: the flux
+# $\oint \rho\, n\!\cdot\!(b + a\nabla V)\,e^{-V/\epsilon}$ through the boundary. Since SGD is seen after steps only, the
+# boundary is effectively 0.583 standard deviations of one step farther out.
+
+# %%
+A = np.diag([1.0, 3.0])
+TRACE = 200.0
+turn = np.array([[np.cos(0.8), -np.sin(0.8)], [np.sin(0.8), np.cos(0.8)]])
+shapes = {
+    "isotropic": np.eye(2) / 2,
+    "along the flat axis": np.diag([0.9, 0.1]),
+    "along the steep axis": np.diag([0.1, 0.9]),
+    "tilted": turn @ np.diag([0.9, 0.1]) @ turn.T,
+    "like the Hessian": A / np.trace(A),
+}
+angle = 2 * np.pi * np.arange(720) / 720
+circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+@dataclass
+class Exit:
+    """Escapes of SGD from a domain, and what was predicted."""
+
+    cost: float
+    predicted: float
+    mean: float
+    interval: tuple
+    points: np.ndarray
+
+
+def predicted_steps(a, border, rate):
+    S = solve_continuous_lyapunov(A, a)
+    Q = np.linalg.inv(S)
+    tangent = (np.roll(border, -1, axis=0) - np.roll(border, 1, axis=0)) / 2
+    area = np.linalg.norm(tangent, axis=1)
+    n = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) / area[:, None]
+    y = border + 0.583 * rate * np.sqrt(np.einsum("ni,ij,nj->n", n, a, n))[:, None] * n
+    density = np.sqrt(np.linalg.det(Q)) / (2 * np.pi * rate) * np.exp(-np.einsum("ni,ij,nj->n", y, Q, y) / (2 * rate))
+    speed = np.einsum("ni,ni->n", n, y @ (Q @ a - A))
+    return 1 / (rate * (density * speed * area).sum())
+
+
+def leave(a, inside, border, boundary, rate, replicas=400, chunk=4000):
+    total = qpot.quadratic_sum(np.tile(np.diag(A), (12, 1)), -noise_vectors(a) / np.diag(A))
+    system = qpot.System.from_finite_sum(total)
+    generator = np.random.default_rng(1)
+    x, alive = np.zeros((replicas, 2)), np.arange(replicas)
+    steps, points = np.zeros(replicas), np.zeros((replicas, 2))
+    done = 0
+    while alive.size:
+        run = qpot.simulate_sgd(
+            system, learning_rate=rate, steps=chunk, start=x[alive], replicas=alive.size, rng=generator, record=1
+        )
+        out = ~inside(run.points)
+        gone = out.any(axis=0)
+        when = out.argmax(axis=0)[gone]
+        steps[alive[gone]] = done + when
+        points[alive[gone]] = run.points[when, np.flatnonzero(gone)]
+        x[alive], alive, done = run.points[-1], alive[~gone], done + chunk
+    q = chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], 2 * replicas)
+    return Exit(
+        cost=qpot.exit_cost(system, [0.0, 0.0], boundary=boundary(total)).cost,
+        predicted=predicted_steps(a, border, rate),
+        mean=steps.mean(),
+        interval=tuple(2 * steps.sum() / q),
+        points=points,
+    )
+
+
+level_set = {
+    name: leave(
+        TRACE * a,
+        lambda x: (x**2 @ np.diag(A)) < 2,
+        circle * np.sqrt(2 / np.diag(A)),
+        lambda total: qpot.LossLevel(level=1 + total.loss([[0.0, 0.0]])[0]),
+        0.0025,
+    )
+    for name, a in shapes.items()
+}
+ball = {
+    name: leave(TRACE * shapes[name], lambda x: (x**2).sum(axis=2) < 1, circle, lambda _: qpot.Ball(radius=1.0), 0.0025)
+    for name in ("isotropic", "like the Hessian")
+}
+
+# %%
+print(f"\n{'leaving':12}{'noise':22}{'cost':>8}{'predicted steps':>17}{'SGD':>10}{'interval':>20}")
+for domain, exits in {"a level set": level_set, "a ball": ball}.items():
+    for name, e in exits.items():
+        print(
+            f"{domain:12}{name:22}{e.cost:8.4f}{e.predicted:17,.0f}{e.mean:10,.0f}{e.interval[0]:11,.0f}{e.interval[1]:9,.0f}"
+        )
+        slack = np.exp(0.5 * 0.0025 / e.cost)
+        assert e.interval[0] / slack < e.predicted < e.interval[1] * slack, (domain, name)
+for name, a in shapes.items():
+    S = solve_continuous_lyapunov(A, TRACE * a)
+    closed_form = 1 / np.linalg.eigvals(S @ A).real.max()
+    assert abs(level_set[name].cost - closed_form) < 1e-8
+    if name != "isotropic":
+        assert level_set[name].cost < level_set["isotropic"].cost, "the theorem"
+        assert level_set[name].interval[1] < level_set["isotropic"].interval[0], "and SGD"
+assert abs(ball["isotropic"].cost - 2 / TRACE) < 1e-8
+assert abs(ball["like the Hessian"].cost - 4 / TRACE) < 1e-8
+assert ball["like the Hessian"].interval[0] > ball["isotropic"].interval[1], "out of a ball it is the other way round"
+
+# %% [markdown]
+# ## The picture
+
+# %%
+BLUE, ORANGE = "#0072B2", "#E69F00"
+VERDICT = {"TRUE": "#009E73", "FALSE": "#D55E00", "TIE": "#8a4f7d"}
+plt.rcParams.update({"font.size": 15})
+
+
+def title(ax, verdict, reason):
+    parts = [
+        TextArea(f"{verdict}:", textprops={"color": VERDICT[verdict], "weight": "bold", "size": 17}),
+        TextArea(reason, textprops={"size": 16}),
+    ]
+    packed = HPacker(children=parts, align="baseline", pad=0, sep=6)
+    ax.add_artist(
+        AnchoredOffsetbox("lower left", child=packed, pad=0, borderpad=0.3, frameon=False, bbox_to_anchor=(0, 1),
+                          bbox_transform=ax.transAxes)
+    )  # fmt: skip
+    ax.set_title(" ", fontsize=17)  # room for it
+
+
+def share_bar(ax, d, labels, k=0):
+    share, (low, high), predicted = d.share[k], d.interval[k], d.predicted[k]
+    ax.barh([0], [share], color=BLUE)
+    ax.barh([0], [1 - share], left=[share], color=ORANGE)
+    ax.errorbar([share], [0], xerr=[[share - low], [high - share]], color="black", capsize=7, linewidth=2.5)
+    ax.plot([predicted], [0.66], "v", color="black", markersize=13, clip_on=False)
+    for label, part, x, side in zip(labels, (share, 1 - share), (0.0, 1.0), ("left", "right"), strict=True):
+        ax.text(x, -0.55, f"{label} {100 * part:.0f} %", ha=side, va="top", fontsize=16)
+    ax.set(xlim=(0, 1), ylim=(-1.0, 0.9))
+    ax.axis("off")
+
+
+def steps_bar(ax, exits, labels):
+    longest = max(e.interval[1] for e in exits)
+    for row, (e, colour, label) in enumerate(zip(exits, (BLUE, ORANGE), labels, strict=True)):
+        y = -1.2 * row
+        low, mean, high = (value / longest for value in (e.interval[0], e.mean, e.interval[1]))
+        ax.barh([y], [mean], color=colour, height=0.75)
+        ax.errorbar([mean], [y], xerr=[[mean - low], [high - mean]], color="black", capsize=6, linewidth=2.5)
+        ax.plot([e.predicted / longest], [y + 0.55], "v", color="black", markersize=12)
+        inside = mean > 0.6
+        ax.text(
+            0.02 if inside else high + 0.03, y, f"{label}: {e.mean:,.0f} steps", va="center", fontsize=16,
+            color="white" if inside and colour == BLUE else "black",
+        )  # fmt: skip
+    ax.set(xlim=(0, 1.02), ylim=(-1.7, 0.9))
+    ax.axis("off")
+
+
+def noise_ellipse(ax, at, a, colour, scale=0.24, alpha=0.8):
+    size, axes = np.linalg.eigh(a)
+    tilt = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
+    width, height = 2 * scale * np.sqrt(size[::-1])
+    ax.add_patch(Ellipse(at, width, height, angle=tilt, facecolor=colour, alpha=alpha, zorder=4))
+    ax.plot(*at, "o", color="white", markeredgecolor="black", markersize=7, zorder=6)
+
+
+def draw_wells(ax, d):
+    x, y = np.meshgrid(np.linspace(-1.75, 1.75, 141), np.linspace(-0.8, 0.85, 71))
+    loss = d.system.loss(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
+    loss -= min(m.loss for m in d.prediction.minima)
+    ax.contourf(x, y, loss, levels=np.linspace(0, 0.8, 17), cmap="Greys", alpha=0.5, extend="max")
+    for m, colour in zip(d.prediction.minima, (BLUE, ORANGE), strict=True):
+        noise_ellipse(ax, m.point, d.system.covariance(m.point[None])[0], colour)
+    for path in d.prediction.costs.paths.values():
+        ax.plot(*path.points[path.uphill].T, color="black", linewidth=2, zorder=5)
+    ax.plot(*d.prediction.saddles[0].point, "X", color="white", markeredgecolor="black", markersize=13, zorder=6)
+    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-0.8, 0.85))
+
+
+def draw_line(ax, d, steps, notes=("", "")):
+    x = np.linspace(-1.75, 1.75, 400)
+    ax.plot(x, d.system.loss(x[:, None]) - d.prediction.minima[0].loss, color="black", linewidth=2)
+    for m, colour, arrows, note in zip(d.prediction.minima, (BLUE, ORANGE), steps, notes, strict=True):
+        at = m.point[0]
+        ax.plot(at, 0.0, "o", color=colour, markersize=14, zorder=5)
+        for k, step in enumerate(arrows):
+            y = -0.05 - (0.028 * k if len(arrows) > 2 else 0.0)
+            ax.annotate("", (at + step, y), (at, y), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 3})
+        ax.text(at, -0.125, note, ha="center", fontsize=15)
+    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-0.19 if len(steps[0]) > 2 else -0.15, 0.4))
+
+
+def draw_exit(ax, exits, border, names):
+    for name, colour, shift in zip(names, (BLUE, ORANGE), (-0.28, 0.28), strict=True):
+        ax.plot(*exits[name].points.T, ".", color=colour, markersize=8, alpha=0.8)
+        noise_ellipse(ax, (shift, 0.0), shapes[name], colour, scale=0.28)
+    ax.plot(*np.concatenate([border, border[:1]]).T, color="black", linewidth=2)
+    ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.axis("off")
+
+
+def panels(subfigure, n, heading):
+    subfigure.suptitle(heading, fontsize=20, style="italic", weight="bold", x=0.005, ha="left")
+    grid = subfigure.subplots(2, n, height_ratios=(3, 1), squeeze=False)
+    return list(zip(grid[0], grid[1], strict=True))
+
+
+figure = plt.figure(figsize=(20, 17), layout="constrained")
+figure.get_layout_engine().set(hspace=0.02, h_pad=0.03)
+figure.suptitle(
+    "Which minimum does SGD select?  Not the flat one and not the isotropic one as such, but the one\n"
+    "that is costliest to leave – and the noise along the way out decides what leaving costs",
+    fontsize=25, weight="bold",
+)  # fmt: skip
+rows = figure.subfigures(4, 1, height_ratios=(1, 1, 1, 0.14))
+halves = rows[1].subfigures(1, 2)
+parts = rows[2].subfigures(1, 2, width_ratios=(3, 1.05))
+kinds, sides = ("isotropic", "anisotropic"), ("left", "right")
+
+upper = panels(rows[0], 4, "“Of two symmetric minima, SGD selects the one with the more isotropic noise”")
+for (ax, bar), name, verdict, reason in zip(
+    upper,
+    ("noise along", "noise across", "other total", "only across"),
+    ("TRUE", "FALSE", "FALSE", "TIE"),
+    (
+        "as it has less along the exit",
+        "as it has more along the exit",
+        "as it has more in total",
+        "they differ across only",
+    ),
+    strict=True,
+):
+    draw_wells(ax, duels[name])
+    title(ax, verdict, reason)
+    share_bar(bar, duels[name], kinds)
+
+(ax, bar), (ax2, bar2) = panels(halves[0], 2, "“Isotropic noise holds SGD longest”")
+draw_exit(ax, level_set, circle * np.sqrt(2 / np.diag(A)), ("isotropic", "tilted"))
+title(ax, "TRUE", "inside a level set")
+steps_bar(bar, [level_set["isotropic"], level_set["tilted"]], kinds)
+draw_exit(ax2, ball, circle, ("isotropic", "like the Hessian"))
+title(ax2, "FALSE", "inside a ball")
+steps_bar(bar2, [ball["isotropic"], ball["like the Hessian"]], kinds)
+
+(ax, bar), (ax2, bar2) = panels(halves[1], 2, "“Same covariance everywhere: no preference”")
+draw_wells(ax, duels["curved"])
+title(ax, "FALSE", "the valley is bent")
+share_bar(bar, duels["curved"], sides)
+draw_line(ax2, duels["skewed"], [(-0.6, 0.15, 0.15, 0.15, 0.15)] * 2)
+title(ax2, "FALSE", "the noise is skewed")
+share_bar(bar2, duels["skewed"], sides, k=1)
+
+for (ax, bar), name, verdict, reason, noises in zip(
+    panels(parts[0], 3, "“SGD prefers flat minima”"),
+    ("flat: less noise", "flat: same noise", "flat: more noise"),
+    ("TRUE", "TIE", "FALSE"),
+    ("the noise grows with curvature", "same noise; only widths count", "less noise at the sharp one"),
+    ((4, 16), (8, 8), (8, 4)),
+    strict=True,
+):
+    draw_line(
+        ax, duels[name], [(-0.14 * np.sqrt(n), 0.14 * np.sqrt(n)) for n in noises], [f"noise {n}" for n in noises]
+    )
+    title(ax, verdict, reason)
+    share_bar(bar, duels[name], ("flat", "sharp"))
+
+parts[1].suptitle("All numbers", fontsize=20, weight="bold", x=0.2, ha="left")
+ax = parts[1].subplots()
+for d in duels.values():
+    for share, interval, p in zip(d.share, d.interval, d.predicted, strict=True):
+        low, middle, high = (q / (1 - q) for q in (interval[0], share, interval[1]))
+        ax.errorbar(p / (1 - p), middle, yerr=[[middle - low], [high - middle]], fmt="o", color="black", capsize=4)
+for exits, other in ((level_set, "tilted"), (ball, "like the Hessian")):
+    one, two = exits["isotropic"], exits[other]
+    spread = np.array(f_law.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], 800, 800))
+    ratio = one.mean / two.mean
+    error = np.abs(ratio / spread - ratio)[:, None]
+    ax.errorbar(one.predicted / two.predicted, ratio, yerr=error, fmt="s", color="black", capsize=4)
+ax.set(xscale="log", yscale="log", xlabel="odds blue : orange, predicted", ylabel="odds blue : orange, SGD")
+ax.plot([0.03, 150], [0.03, 150], color="0.6", zorder=0)
+
+key = rows[3].subplots()
+key.axis("off")
+handles = [
+    Line2D([], [], marker="o", linestyle="", markersize=20, color="0.5", label="gradient noise"),
+    Line2D([], [], color="black", linewidth=2, marker="X", markersize=12, markerfacecolor="white",
+           label="way out, over the pass"),
+    Line2D([], [], color="0.5", marker=".", markersize=12, linestyle="", label="where SGD leaves"),
+    Patch(color="0.5", label="share of time (steps) of SGD"),
+    Line2D([], [], color="black", linewidth=2.5, marker="|", markersize=14, label="its 99.9 % interval"),
+    Line2D([], [], color="black", marker="v", linestyle="", markersize=12, label="predicted"),
+]  # fmt: skip
+key.legend(handles=handles, loc="center", ncols=6, fontsize=16, frameon=False)
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "sharp_or_flat.png", dpi=90)
+print(f"figure: {output / 'sharp_or_flat.png'} ({time.perf_counter() - clock:.0f} s)")

@@ -1,0 +1,116 @@
+"""Minima and saddles in many dimensions from given starting points: products, and no search of a box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse.linalg import gmres, minres
+
+from qpot._arrays import Array, NonFiniteError
+from qpot.critical_points import SAME, Minimum, Saddle, tidy
+from qpot.large_flow import basins_of_sides
+from qpot.large_rates import DENSE_SYMMETRIC, FixedPointRates, dense_jacobian, fixed_point_rates, jacobian_operator
+from qpot.system import System
+
+_NEWTON_STEPS = 50
+# A Newton step below this fraction of the point's size is rounding.
+_AT_REST = 1e-10
+
+
+def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
+    """The attracting fixed points within a box that descents and Newton's method reach from ``starts`` (n, d)."""
+    found: list[Minimum] = []
+    for start in starts:
+        rest = polished(system, _descended(system, start, lower, upper))
+        if rest is None or (rest < lower).any() or (rest > upper).any():
+            continue
+        if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
+            continue
+        rates = fixed_point_rates(system, rest, name="a start's descent")
+        if not rates.unstable:
+            found.append(Minimum(**_described(system, rest, rates)))
+    return found
+
+
+def saddles_from(
+    system: System, minima: Array, starts: Array, lower: Array, upper: Array, linear_part: Array | None = None
+) -> list[Saddle]:
+    """The saddles with one unstable direction that Newton's method reaches from ``starts`` and from between minima."""
+    i, j = np.triu_indices(minima.shape[0], 1)
+    found: list[Saddle] = []
+    for start in (*starts, *(0.5 * (minima[i] + minima[j]))):
+        rest = polished(system, start)
+        if rest is None or (rest < lower).any() or (rest > upper).any():
+            continue
+        if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
+            continue
+        rates = fixed_point_rates(system, rest, name="a fixed point")
+        if rates.unstable != 1:
+            continue
+        first, second = basins_of_sides(system, rest, rates, minima, linear_part=linear_part)
+        direction = rates.direction
+        if first is None or (second is not None and second < first):
+            first, second, direction = second, first, -direction
+        found.append(Saddle(**_described(system, rest, rates), connects=(first, second), direction=direction))
+    return found
+
+
+def polished(system: System, start: Array) -> Array | None:
+    """The fixed point that damped Newton steps reach from a start, or None."""
+    x = start.copy()
+    try:
+        b = system.drift(x[None])[0]
+        for _ in range(_NEWTON_STEPS):
+            step = _newton_step(system, x, b)
+            size = 1.0 + float(np.linalg.norm(x))
+            if np.linalg.norm(step) <= _AT_REST * size:
+                return tidy(x + step)
+            for share in 0.5 ** np.arange(8):
+                trial = x + share * step
+                new = system.drift(trial[None])[0]
+                if np.linalg.norm(new) < np.linalg.norm(b):
+                    break
+            else:  # the drift is at rounding level, or there is no root this way
+                return tidy(x) if np.linalg.norm(step) <= 1e-6 * size else None
+            x, b = trial, new
+    except (NonFiniteError, np.linalg.LinAlgError):
+        return None
+    return None
+
+
+def _newton_step(system: System, x: Array, b: Array) -> Array:
+    if system.dimension <= DENSE_SYMMETRIC:
+        return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
+    operator = jacobian_operator(system, x)
+    solver = minres if system.gradient_drift else gmres
+    return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+
+
+def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
+    """Down the loss, where there is one; other drifts are left to Newton's method."""
+    loss = system.loss
+    if loss is None or not system.gradient_drift:
+        return start
+    result = minimize(
+        lambda x: (float(loss(x[None])[0]), system.gradient(x[None])[0]),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower, upper, strict=True)),
+        options={"maxiter": 2000, "gtol": 1e-8, "ftol": 1e-15},
+    )
+    return np.asarray(result.x, dtype=np.float64)
+
+
+def _described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:
+    d = system.dimension
+    values = -np.asarray(rates.values, dtype=complex)
+    return {
+        "point": point,
+        "loss": float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+        "hessian": -dense_jacobian(system, point) if d <= DENSE_SYMMETRIC else np.zeros((0, 0)),
+        "rates": values[np.lexsort((values.imag, values.real))],
+        "residual": float(np.linalg.norm(system.drift(point[None])[0])),
+    }

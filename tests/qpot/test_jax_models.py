@@ -1,0 +1,80 @@
+"""What is special about JAX: trees of parameters and data, precision, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qpot
+
+jax = pytest.importorskip("jax", reason="needs the extra qpot[jax]")
+jnp = pytest.importorskip("jax.numpy", reason="needs the extra qpot[jax]")
+
+X = np.random.default_rng(0).normal(size=(5, 3))
+Y = np.random.default_rng(1).normal(size=5)
+
+
+def loss(params: Any, x: Any, y: Any) -> Any:
+    return (params["w"] @ x * params["degree"] + params["b"] - y) ** 2
+
+
+PARAMS = {"w": np.ones(3, dtype=np.float32), "b": 0.5, "degree": 2}
+
+
+def test_trees_keep_their_names_types_and_constants() -> None:
+    total = qpot.from_jax(loss, PARAMS, (X, Y))
+    assert total.layout.names == ("['b']", "['w']")
+    assert total.layout.frozen == ("['degree']",)
+    tree = total.model_at(total.initial_point)
+    assert tree["w"].dtype == np.float32
+    assert int(tree["degree"]) == 2
+    assert np.allclose(total.losses_at(total.initial_point)[0], [loss(PARAMS, x, y) for x, y in zip(X, Y, strict=True)])
+
+
+def test_data_may_be_any_tree() -> None:
+    by_name = qpot.from_jax(lambda p, s: loss(p, s["x"], s["y"]), PARAMS, {"x": X, "y": jnp.asarray(Y)})
+    point = np.full((1, 4), 0.2)
+    # a JAX array made without 64 bits has single precision
+    assert np.allclose(by_name.losses_at(point), qpot.from_jax(loss, PARAMS, (X, Y)).losses_at(point), rtol=1e-5)
+
+
+def test_double_precision_without_touching_the_global_setting() -> None:
+    before = jax.config.jax_enable_x64
+    total = qpot.from_jax(loss, PARAMS, (X, Y))
+    x, h = np.full((1, 4), 0.2), 1e-6
+    e = np.array([[0.0, 1.0, 0.0, 0.0]])
+    difference = (total.loss(x + h * e) - total.loss(x - h * e)) / (2 * h)
+    assert abs(difference[0] - total.gradient(x)[0, 1]) < 1e-8
+    assert jax.config.jax_enable_x64 == before
+    single = qpot.from_jax(loss, PARAMS, (X, Y), dtype=np.float32)
+    assert 0.0 < np.abs(single.gradient(x) - total.gradient(x)).max() < 1e-5
+
+
+def test_a_chosen_device() -> None:
+    total = qpot.from_jax(loss, PARAMS, (X, Y), device=jax.devices("cpu")[0])
+    assert np.isfinite(total.loss(total.initial_point)).all()
+
+
+BAD: list[tuple[Any, Any, Any, str]] = [
+    (loss, PARAMS, (X[:0], Y[:0]), "data is empty"),
+    (loss, PARAMS, (), "data is empty"),
+    (loss, PARAMS, (X, Y[:3]), r"have \[5, 3\] rows"),
+    (loss, PARAMS, (np.where(X[2, 1] == X, np.nan, X), Y), "sample 2 of part 0 is NaN"),
+    (loss, {"w": 1}, (X, Y), "no leaf of floating-point numbers"),
+    (lambda p, x, y: p["w"] * x, PARAMS, (X, Y), r"must return one number for one sample, it returns \(3,\)"),
+    (lambda p, x, y: jnp.where(y == Y[3], jnp.nan, p["b"]), PARAMS, (X, Y), "NaN or infinity for sample 3"),
+    (None, PARAMS, (X, Y), "loss_fn must be a function"),
+]
+
+
+@pytest.mark.parametrize(("function", "params", "data", "message"), BAD)
+def test_what_is_no_finite_sum_is_refused(function: Any, params: Any, data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        qpot.from_jax(function, params, data)
+
+
+def test_the_type_is_a_floating_point_type() -> None:
+    with pytest.raises(ValueError, match="dtype must be a floating-point type"):
+        qpot.from_jax(loss, PARAMS, (X, Y), dtype=np.int64)
