@@ -1,4 +1,4 @@
-"""Slopes, prefactors, shares and exit points of simulated escapes against predictions: gallery and phase retrieval."""
+"""Slopes, prefactors, shares and exit points of simulated escapes against predictions."""
 
 from __future__ import annotations
 
@@ -36,24 +36,6 @@ def test_sgd_on_the_embedded_double_well(home: int) -> None:
     assert law.slope_error < 0.06 * law.cost
     assert times[-1].mean_steps > 1e6
     assert comparison.exits[0].share_near_saddles > 0.85
-
-
-@pytest.mark.slow
-def test_sgd_on_phase_retrieval() -> None:
-    # two unknowns, 24 noisy squares: minima +x and -x, two saddles between them, exact costs of the discrete steps
-    rng = np.random.default_rng(3)
-    A = rng.normal(size=(24, 2))
-    total = qpot.phase_retrieval_sum(A, A[:, 0] ** 2 + rng.normal(size=24))
-    system = qpot.System.from_finite_sum(total, noise="exact")
-    prediction = qpot.predict(system, ((-1.6, 1.6), (-1.6, 1.6)))
-    assert len(prediction.minima) == 2
-    V = prediction.costs.direct[0, 1]
-    times = escapes(
-        system, prediction, 0, V / np.array([6.0, 7.5, 9.0, 10.5]), clones=500, repetitions=8, coordinate="loss"
-    )
-    law = qpot.compare(prediction, times).arrhenius[0]
-    assert abs(law.slope_deviation) < 3, law
-    assert law.slope_error < 0.08 * law.cost
 
 
 @pytest.mark.slow
