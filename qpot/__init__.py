@@ -74,7 +74,7 @@ from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.splitting import splitting_times
-from qpot.splitting_times import SplittingTimes
+from qpot.rare_escapes import SplittingTimes
 from qpot.stationary_law import stationary_distribution
 from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.system import System

@@ -9,8 +9,9 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from scipy.integrate import solve_ivp
 
-from qpot._arrays import Array, as_bounds, format_point
+from qpot._arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot.basins import basin_of
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
 from qpot.joined_paths import joined
@@ -218,6 +219,35 @@ def _through(
     return best
 
 
+def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array]:
+    """Curves down from a saddle that leave the free way where it comes close to the target, closest first.
+
+    A flow that turns on its way down passes the target several times; the cheapest path leaves it at one of them.
+    """
+    rates = np.abs(np.linalg.eigvals(system.jacobian(saddle.point[None])[0]).real)
+    size = float(np.linalg.norm(target - saddle.point))
+    curves: list[tuple[float, Array]] = []
+    for sign in (1.0, -1.0):
+        try:
+            down = solve_ivp(
+                lambda _, x: system.drift(x[None])[0],
+                (0.0, 40.0 / rates.min()),
+                saddle.point + sign * 1e-4 * size * saddle.direction,
+                rtol=1e-6,
+                atol=1e-9 * size,
+                max_step=0.05 / rates.min(),
+            ).y.T
+        except NonFiniteError:
+            continue
+        away = np.linalg.norm(down - target, axis=1)
+        passes = np.flatnonzero((away[1:-1] <= away[:-2]) & (away[1:-1] < away[2:])) + 1
+        curves += [
+            (float(away[k]), np.concatenate([saddle.point[None], down[:k], target[None]]))
+            for k in passes[np.argsort(away[passes], kind="stable")[:3]]
+        ]
+    return [curve for _, curve in sorted(curves, key=lambda item: item[0])[:4]]
+
+
 def to_point(
     system: System,
     source: Array,
@@ -266,6 +296,7 @@ def to_point(
                 saddle.point,
                 target,
                 method=method,
+                curves=past_the_target(system, saddle, target),
                 end_is_fixed=False,
                 report=report,
                 below=below - up.action,

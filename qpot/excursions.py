@@ -28,7 +28,7 @@ from qpot.solvers.splitting import (
     vectorised_excursions,
     with_room,
 )
-from qpot.splitting_times import Repetition
+from qpot.rare_escapes import Repetition
 from qpot.system import System
 from qpot.updates import CompiledSum, VectorisedSteps
 

@@ -21,7 +21,7 @@ from qpot.replicas import FunctionFailedError
 from qpot.runs import Setting, diffusion_setting, sgd_setting
 from qpot.solution import SolveError, Status
 from qpot.solvers.splitting import Region
-from qpot.splitting_times import Repetition, SplittingTimes, collected
+from qpot.rare_escapes import Repetition, SplittingTimes, collected
 from qpot.system import System
 from qpot.updates import CompiledSum, MinibatchIncrement, VectorisedSteps
 
