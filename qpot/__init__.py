@@ -65,6 +65,7 @@ from qpot.prediction_models import (
     training_sum,
 )
 from qpot.progress import reporting
+from qpot.rare_escapes import SplittingTimes
 from qpot.reachable_directions import Controllability, controllability
 from qpot.relaxation import occupation_after
 from qpot.saddles import find_saddles
@@ -74,7 +75,6 @@ from qpot.sgd_builder import SGD
 from qpot.simulation import simulate_diffusion, simulate_sgd
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.splitting import splitting_times
-from qpot.rare_escapes import SplittingTimes
 from qpot.stationary_law import stationary_distribution
 from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.system import System

@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.basins import Neighbourhoods, basin_of
+from qpot.rare_escapes import Repetition
 from qpot.reaction_coordinates import ReactionCoordinate
 from qpot.replicas import FunctionFailedError
 from qpot.runs import Setting
@@ -28,7 +29,6 @@ from qpot.solvers.splitting import (
     vectorised_excursions,
     with_room,
 )
-from qpot.rare_escapes import Repetition
 from qpot.system import System
 from qpot.updates import CompiledSum, VectorisedSteps
 

@@ -16,12 +16,12 @@ from qpot.escapes import home_of, radii_of
 from qpot.excursions import SplittingTask, repetition_of
 from qpot.parallel import check_executor, check_sendable, run_in_order
 from qpot.progress import ProgressLike, reporting
+from qpot.rare_escapes import Repetition, SplittingTimes, collected
 from qpot.reaction_coordinates import reaction_coordinate
 from qpot.replicas import FunctionFailedError
 from qpot.runs import Setting, diffusion_setting, sgd_setting
 from qpot.solution import SolveError, Status
 from qpot.solvers.splitting import Region
-from qpot.rare_escapes import Repetition, SplittingTimes, collected
 from qpot.system import System
 from qpot.updates import CompiledSum, MinibatchIncrement, VectorisedSteps
 
