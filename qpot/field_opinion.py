@@ -221,10 +221,11 @@ def _opinion_on(task: _Task) -> list[tuple[int, float, float, str]]:
         open_doors = {j: x for j, x in task.doors.items() if not (j in answers and not answers[j][3])}
         try:
             fine = _field(task, widening, task.nodes)
-            coarse = _field(task, widening, (task.nodes + 1) // 2)
+            try:
+                coarse = _field(task, widening, (task.nodes + 1) // 2)
+            except (ValueError, SolveError):  # refused as too coarse: one step finer, once
+                fine, coarse = _field(task, widening, 2 * task.nodes - 1), fine
         except (ValueError, SolveError) as error:
-            if isinstance(error, SolveError) and error.status is Status.INTERRUPTED:
-                raise KeyboardInterrupt from error
             answers.update({j: (j, np.nan, np.nan, str(error)) for j in open_doors})
             break
         for j, x in open_doors.items():
@@ -265,4 +266,9 @@ def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
     if task.box is not None:
         lower, upper = np.maximum(lower, task.box[0]), np.minimum(upper, task.box[1])
     method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
-    return quasipotential(task.system, task.source, Grid(lower, upper, (nodes,) * len(lower)), method=method)
+    try:
+        return quasipotential(task.system, task.source, Grid(lower, upper, (nodes,) * len(lower)), method=method)
+    except SolveError as error:
+        if error.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
