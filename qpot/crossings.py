@@ -18,7 +18,7 @@ from qpot.joined_paths import joined
 from qpot.large_flow import basins_of_sides
 from qpot.large_rates import fixed_point_rates
 from qpot.leg_methods import down, up
-from qpot.legs import uphill_leg
+from qpot.legs import reversed_relaxations, uphill_leg
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status
@@ -151,10 +151,11 @@ def to_saddle(
 ) -> PathSolution:
     """A leg to a saddle on the border of the source's basin; to any other saddle also through the attractors below it."""
     directions = _unstable_directions(system, target)
+    relaxations = reversed_relaxations(system, source, target, directions)
     shift = 1e-4 * float(np.linalg.norm(target - source))
     sides = np.concatenate([target + shift * directions, target - shift * directions])
     best: PathSolution | None = None
-    if not (basin_of(system, sides, source[None]) == 0).any():
+    if not relaxations and not (basin_of(system, sides, source[None]) == 0).any():
         best = _through(system, source, target, sides, method, saddles, bounds, report, directions=directions)
     straight = uphill_leg(
         system,
@@ -163,6 +164,7 @@ def to_saddle(
         method=method,
         curves=curves,
         directions=directions,
+        relaxations=relaxations,
         end_is_fixed=True,
         report=report,
         below=np.inf if best is None else best.action,

@@ -23,7 +23,9 @@ def slow_rate(system: System, point: Array, *, name: str) -> float:
     return float(rates.min())
 
 
-def descent(system: System, start: Array, *, towards: Array, tolerance: float = 1e-4) -> tuple[Array, Array] | None:
+def descent(
+    system: System, start: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
+) -> tuple[Array, Array] | None:
     """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
     size = float(np.linalg.norm(start - towards))
     # a shallow saddle is left as slowly as its unstable rate says
@@ -44,8 +46,8 @@ def descent(system: System, start: Array, *, towards: Array, tolerance: float = 
             start,
             method="LSODA",
             events=(arrived, gone),
-            rtol=1e-7,
-            atol=1e-9 * size,
+            rtol=rtol,
+            atol=1e-2 * rtol * size,
         )
     except NonFiniteError:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.infinite_costs import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
-from qpot.legs import initial_curves, lagrangian_of, singular_covariance
+from qpot.legs import initial_curves, lagrangian_of, reversed_relaxations, singular_covariance
 from qpot.methods import FixedTimeAction
 from qpot.solution import PathSolution, Status
 from qpot.solvers import action_minimization
@@ -54,7 +54,8 @@ def fixed_time_path(
             )
             return infinite_leg(start, end, reason, method)
         guesses.append(_on_time(*fastest, method))
-    lines = [*curves, *initial_curves(system, start, end, np.zeros((0, start.size)), method.starts)]
+    relaxations = reversed_relaxations(system, start, end, np.zeros((0, start.size)))
+    lines = [*curves, *initial_curves(start, end, relaxations, method.starts)]
     size = float(np.linalg.norm(end - start))
     rates = (_rate(system, start, size), _rate(system, end, size))
     coarse: list[action_minimization.Minimization] = []

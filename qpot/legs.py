@@ -33,6 +33,8 @@ _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
 # A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
 # and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
 _FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
+# Relative accuracy of a trajectory that only serves as a first guess.
+_GUESS = 1e-4
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
 # Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
@@ -87,15 +89,22 @@ def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = Fals
     )
 
 
-def initial_curves(system: System, start: Array, end: Array, directions: Array, count: int) -> list[Array]:
-    """Polylines from start to end: reversed relaxations, the straight line, and bows to different sides."""
+def reversed_relaxations(system: System, start: Array, end: Array, directions: Array) -> list[Array]:
+    """Polylines from start to end: the drift's ways down that leave ``end`` along ``directions`` (m, d) and arrive."""
     curves = []
-    offset = end - start
-    length = float(np.linalg.norm(offset))
+    length = float(np.linalg.norm(end - start))
     for nudge in (*directions, *(-directions)) if directions.size else (np.zeros_like(end),):
-        down = descent(system, end + 1e-3 * length * nudge, towards=start)
+        down = descent(system, end + 1e-3 * length * nudge, towards=start, rtol=_GUESS)
         if down is not None:
             curves.append(np.concatenate([start[None], down[1][::-1], end[None]]))
+    return curves
+
+
+def initial_curves(start: Array, end: Array, relaxations: Sequence[Array], count: int) -> list[Array]:
+    """Polylines from start to end: reversed relaxations, the straight line, and bows to different sides."""
+    curves = list(relaxations)
+    offset = end - start
+    length = float(np.linalg.norm(offset))
     s = np.linspace(0.0, 1.0, 81)[:, None]
     straight = start + s * offset
     curves.append(straight)
@@ -114,6 +123,7 @@ def uphill_leg(
     method: GeometricAction,
     curves: Sequence[Array] = (),
     directions: Array | None = None,
+    relaxations: Sequence[Array] | None = None,
     end_is_fixed: bool,
     report: Report,
     below: float = np.inf,
@@ -126,6 +136,8 @@ def uphill_leg(
         Initial curves tried before the library's own.
     directions : array (m, d), optional
         Unit vectors along which to leave ``end`` when relaxing from it (the unstable direction of a saddle).
+    relaxations : sequence of arrays (n, d), optional
+        The `reversed_relaxations`, where they are known already.
     below : float
         Paths whose coarse action is not below this are not worth refining; None is returned if there is no other.
 
@@ -141,8 +153,10 @@ def uphill_leg(
     lagrangian = None if degenerate else lagrangian_of(system)
     slow_start = slow_rate(system, start, name="start")
     slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
-    no_directions = np.zeros((0, start.size))
-    own = initial_curves(system, start, end, no_directions if directions is None else directions, method.starts)
+    if relaxations is None:
+        no_directions = np.zeros((0, start.size))
+        relaxations = reversed_relaxations(system, start, end, no_directions if directions is None else directions)
+    own = initial_curves(start, end, relaxations, method.starts)
     if lagrangian is None:
         return hypoelliptic_leg(
             system,

@@ -283,9 +283,8 @@ def curve_distance(first: ElementPath, second: ElementPath) -> float:
 
 
 def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
-    times = np.unique(
-        np.concatenate([np.linspace(p, q, 9) for p, q in zip(path.breaks[:-1], path.breaks[1:], strict=True)])
-    )
+    within = np.arange(8) / 8.0
+    times = np.append((path.breaks[:-1, None] + np.diff(path.breaks)[:, None] * within).ravel(), path.breaks[-1])
     points, _ = path.at(times)
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     u = np.linspace(0.0, s[-1], 101)
