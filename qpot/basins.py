@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from qpot._arrays import Array, NonFiniteError, as_points, as_positive, format_point
 from qpot.finite_sums import checked_kernel
 from qpot.solvers.differences import central_jacobian
-from qpot.solvers.flow import relax
+from qpot.solvers.flow import LEFT, NON_FINITE, relax
 from qpot.solvers.sample_gradients import mean_gradients
 from qpot.system import System
 
@@ -22,6 +22,7 @@ _SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
 _SMALLEST_FRACTION = 2.0**-20
 _Field = Callable[[Array], Array]
 _CHUNK = 100_000  # points that flow at once
+_FAR = 1e6  # a point that has gone this many times the scale does not come back
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -206,6 +207,26 @@ def basin_of(
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate(labels)
+
+
+def runs_away(system: System, point: Array, scale: float) -> bool:
+    """Whether the drift carries a point off: beyond a million times ``scale``, or to where it is not finite."""
+    d = system.dimension
+    drift, jacobian = _flow_functions(system, point[None])
+    status = relax(
+        drift,
+        jacobian,
+        point[None],
+        np.zeros((0, d)),
+        np.zeros((0, d, d)),
+        np.zeros(0),
+        escape_centre=point,
+        escape_radius=_FAR * scale,
+        rest_speed=1e-9 * float(np.linalg.norm(drift(point[None]))),
+        scale=0.1 * scale,
+        max_steps=1000,
+    )[2]
+    return bool(status[0] in (LEFT, NON_FINITE))
 
 
 def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:

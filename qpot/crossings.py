@@ -12,7 +12,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._arrays import Array, NonFiniteError, as_bounds, format_point
-from qpot.basins import basin_of
+from qpot.basins import basin_of, runs_away
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
 from qpot.joined_paths import joined
 from qpot.large_flow import basins_of_sides
@@ -276,6 +276,11 @@ def to_point(
 
     best: PathSolution | None = None
     if basin_of(system, target[None], source[None])[0] != 0:
+        if runs_away(system, target, float(np.linalg.norm(target - source))):
+            raise ValueError(
+                f"end={format_point(target)} lies in the closure of no basin: the drift carries it off to infinity, or to "
+                "where it is not finite; end at a saddle on the way there, or see qpot.exit_cost for the cost of leaving"
+            )
         best = _through(system, source, target, target[None], method, saddles, bounds, report)
         for saddle in _landscape(system, source, target, saddles, bounds, report)[1]:
             if 0 not in saddle.connects or saddle.connects == (0, 0):

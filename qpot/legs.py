@@ -81,8 +81,14 @@ def check_noise(system: System, points: Array) -> None:
 def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
     """The error that says where the covariance is singular, and the ways out."""
     where = "everywhere" if anywhere else f"at {format_point(error.point)}"
+    low, high = float(error.eigenvalues[0]), float(error.eigenvalues[-1])
+    if low < -1e-10 * max(abs(low), abs(high)):
+        return ValueError(
+            f"covariance is not positive semidefinite {where} (eigenvalues {low:.3g} to {high:.3g}), so that the Hamiltonian "
+            "is not convex in p: a covariance is sigma @ sigma.T, without negative eigenvalues"
+        )
     return ValueError(
-        f"covariance is singular {where} (eigenvalues {error.eigenvalues[0]:.3g} to {error.eigenvalues[-1]:.3g}): the "
+        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}): the "
         "noise cannot push in every direction, so the action is infinite for most curves. Ways out: reduce the system "
         "to the coordinates that carry noise, or add an explicit floor with qpot.covariance.with_floor (the costs are "
         "then those of the floored noise)"

@@ -405,3 +405,26 @@ def test_after(prediction: qpot.Prediction, name: str, arguments: tuple[Any, ...
 def test_a_minimum_of_another_prediction(prediction: qpot.Prediction) -> None:
     (other,) = qpot.find_minima(qpot.gallery.ornstein_uhlenbeck(np.eye(2), np.eye(2)).system, BOX)
     refused(lambda: prediction.after(10, 0.1, 1, other), "start", "not one of this prediction's minima")
+
+
+def test_an_end_outside_every_basin_is_named() -> None:
+    well = qpot.System(
+        drift=lambda x: np.stack([-x[:, 0] + x[:, 0] ** 3, -x[:, 1]], axis=1), covariance=1.0, dimension=2
+    )
+    with pytest.raises(ValueError, match=r"end=\(2, 0\) lies in the closure of no basin.*saddle on the way") as caught:
+        qpot.minimum_action_path(well, (0, 0), (2, 0))
+    assert "exit_cost" in str(caught.value)
+    # the border of the basin, off the saddle, belongs to its closure
+    path = qpot.minimum_action_path(well, (0, 0), (1, 0))
+    assert path.action == pytest.approx(0.5, abs=1e-8)
+
+
+def test_a_covariance_that_turns_indefinite_on_the_way_is_named() -> None:
+    def covariance(x: Any) -> Any:
+        return np.eye(2) - 2.0 * (x[:, 0] > -0.5)[:, None, None] * np.diag([1.0, 0.0])
+
+    well = qpot.System(
+        drift=lambda x: np.stack([x[:, 0] - x[:, 0] ** 3, -x[:, 1]], axis=1), covariance=covariance, dimension=2
+    )
+    with pytest.raises(ValueError, match=r"not positive semidefinite at .*not convex in p"):
+        qpot.minimum_action_path(well, (-1, 0), (0, 0))
