@@ -429,7 +429,7 @@ def steps_bar(ax, exits, labels):
     ax.axis("off")
 
 
-def noise_ellipse(ax, at, a, colour, scale=0.24, alpha=0.8):
+def noise_ellipse(ax, at, a, colour, scale=0.27, alpha=0.8):
     size, axes = np.linalg.eigh(a)
     tilt = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     width, height = 2 * scale * np.sqrt(size[::-1])
@@ -438,17 +438,17 @@ def noise_ellipse(ax, at, a, colour, scale=0.24, alpha=0.8):
 
 
 def draw_wells(ax, d):
-    x, y = np.meshgrid(np.linspace(-2.4, 2.4, 193), np.linspace(-1.6, 1.6, 129))
+    x, y = np.meshgrid(np.linspace(-1.85, 1.85, 149), np.linspace(-1.2, 1.2, 97))
     loss = d.system.loss(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
     loss -= min(m.loss for m in d.prediction.minima)
-    ax.contourf(x, y, loss, levels=np.linspace(0, 0.8, 17), cmap="Greys", alpha=0.5, extend="max")
+    ax.contourf(x, y, loss, levels=np.linspace(0, 1.2, 25), cmap="Greys", alpha=0.5, extend="max")
     for m, colour in zip(d.prediction.minima, (BLUE, ORANGE), strict=True):
         noise_ellipse(ax, m.point, d.system.covariance(m.point[None])[0], colour)
     for path in d.prediction.costs.paths.values():
         ax.plot(*path.points[path.uphill].T, color="black", linewidth=2, zorder=5)
     ax.plot(*d.prediction.saddles[0].point, "X", color="white", markeredgecolor="black", markersize=13, zorder=6)
     # equal scales, so that isotropic noise is a circle
-    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-0.9, 0.95))
+    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-1.12, 1.12))
     ax.set_aspect("equal", adjustable="datalim")
 
 

@@ -1,5 +1,9 @@
 """A gradient that is not that of its loss is refused, whatever is asked first."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,24 +13,24 @@ SHIFTS = np.array([[1.0], [-0.25], [-0.75]])
 BOUNDS = [(-2.0, 2.0)]
 
 
-def loss(x):
+def loss(x: Any) -> Any:
     return (x[:, 0] ** 2 - 1) ** 2 / 4
 
 
-def gradient(x):
+def gradient(x: Any) -> Any:
     return x**3 - x
 
 
-def samples(factor=1.0, decay=0.0, **parts):
+def samples(factor: float = 1.0, decay: float = 0.0, **parts: Any) -> qpot.FiniteSum:
     """A double well whose gradients are ``factor`` times too large, or whose loss alone has weight decay."""
-    given = {
+    given: dict[str, Any] = {
         "sample_losses": lambda x: (loss(x) + decay * x[:, 0] ** 2 / 2)[:, None] + x @ SHIFTS.T,
         "sample_gradients": lambda x: factor * gradient(x)[:, None] + SHIFTS,
     }
     return qpot.FiniteSum(n_samples=3, dimension=1, **{**given, **parts})
 
 
-def simulated(total):
+def simulated(total: qpot.FiniteSum) -> Any:
     system = qpot.System.from_finite_sum(total)
     return qpot.simulate_sgd(system, learning_rate=0.01, steps=10, start=[-1.0], replicas=2)
 
@@ -41,18 +45,18 @@ USES = {
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 @pytest.mark.parametrize("wrong", [{"factor": 1.5}, {"factor": 1.01}, {"factor": -1.0}, {"decay": 0.1}])
-def test_samples_whose_mean_is_not_the_gradient_of_the_loss(use, wrong):
+def test_samples_whose_mean_is_not_the_gradient_of_the_loss(use: Any, wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"the mean of sample_gradients is not the gradient of the loss at the random"):
         use(samples(**wrong))
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-def test_samples_whose_mean_is_not_mean_gradient(use):
+def test_samples_whose_mean_is_not_mean_gradient(use: Any) -> None:
     with pytest.raises(ValueError, match=r"the mean of sample_gradients is not mean_gradient at the point \("):
         use(samples(mean_gradient=lambda x: 1.1 * gradient(x)))
 
 
-def test_asking_again_does_not_help():
+def test_asking_again_does_not_help() -> None:
     total = samples(mean_gradient=lambda x: 1.1 * gradient(x))
     system = qpot.System.from_finite_sum(samples(factor=1.5))
     for _ in range(2):
@@ -63,7 +67,7 @@ def test_asking_again_does_not_help():
 
 
 @pytest.mark.parametrize("wrong", [lambda x: 1.5 * gradient(x), lambda x: -gradient(x), lambda x: x - 0.5])
-def test_from_loss(wrong):
+def test_from_loss(wrong: Any) -> None:
     system = qpot.System.from_loss(loss, wrong, 1.0, dimension=1)
     with pytest.raises(ValueError, match="gradient is not the gradient of the loss at the random point"):
         qpot.predict(system, BOUNDS)
@@ -82,14 +86,14 @@ def test_from_loss(wrong):
     ],
     ids=["float32", "offset", "kink", "flat", "small", "not defined below zero"],
 )
-def test_right_gradients_pass(fine, slope, centre):
+def test_right_gradients_pass(fine: Any, slope: Any, centre: Any) -> None:
     system = qpot.System.from_loss(fine, slope, 1.0, dimension=1)
     with np.errstate(divide="ignore"):
         if np.isfinite(slope(np.array([[centre]]))).all():
             system.drift([[centre]])
 
 
-def test_functions_that_are_checked_can_still_be_sent():
+def test_functions_that_are_checked_can_still_be_sent() -> None:
     from qpot.parallel import check_sendable, process_executor
 
     system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(0.5))
@@ -98,8 +102,8 @@ def test_functions_that_are_checked_can_still_be_sent():
         check_sendable(system, executor, what="the system")
 
 
-def test_a_nan_loss_names_its_sample_before_a_simulation():
-    def losses(x):
+def test_a_nan_loss_names_its_sample_before_a_simulation() -> None:
+    def losses(x: Any) -> Any:
         values = loss(x)[:, None] + x @ SHIFTS.T
         values[:, 1] = np.nan
         return values

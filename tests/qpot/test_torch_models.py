@@ -221,7 +221,7 @@ def test_class_weights_of_a_loss_module() -> None:
 
 
 def test_operations_that_have_no_per_sample_gradients_are_named() -> None:
-    class Recurrent(torch.nn.Module):
+    class Recurrent(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.inner, self.last = torch.nn.LSTM(3, 2, batch_first=True), torch.nn.Linear(2, 1)
