@@ -447,9 +447,8 @@ def draw_wells(ax, d):
     for path in d.prediction.costs.paths.values():
         ax.plot(*path.points[path.uphill].T, color="black", linewidth=2, zorder=5)
     ax.plot(*d.prediction.saddles[0].point, "X", color="white", markeredgecolor="black", markersize=13, zorder=6)
-    # equal scales, so that isotropic noise is a circle
-    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-1.12, 1.12))
-    ax.set_aspect("equal", adjustable="datalim")
+    # in the proportions of the panel, so that isotropic noise is a circle
+    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-1.14, 1.14))
 
 
 def draw_line(ax, d, steps, notes=("", "")):
