@@ -14,7 +14,14 @@
 #
 # Two rules are often quoted: SGD prefers *flat* minima, and among symmetric minima it prefers the one whose gradient
 # noise is *closer to isotropic*. Here both are put to the test, together with the theorem that the second one comes
-# from and its six counter-examples, each as a real finite sum on which real SGD runs.
+# from and its six counter-examples, each as a real finite sum on which real SGD runs:
+#
+# - (a) more noise along the way out at the anisotropic minimum, at equal trace;
+# - (b) more noise in total at the isotropic minimum;
+# - (c) the exit from a ball instead of a level set;
+# - (d) a bent valley with one covariance everywhere;
+# - (e) skewed noise with one covariance everywhere;
+# - (f) noise that differs across the way out only: a tie.
 #
 # The answer, in one sentence: SGD selects the minimum that is costliest to leave, and the cost is
 # $\int 2\,|\nabla L|\,(n^T a^{-1} n)\,$ along the way out to leading order: it counts how high the pass is and **how
@@ -172,7 +179,7 @@ class Duel:
 
 def duel(total, bounds, rates, replicas=500):
     system = qpot.System.from_finite_sum(total)
-    prediction = qpot.predict(system, bounds)
+    prediction = qpot.predict(system, bounds, second_opinion=False)  # SGD itself is the second opinion here
     assert len(prediction.minima) == 2
     share, interval, predicted = [], [], []
     for k, rate in enumerate(rates):
@@ -245,7 +252,7 @@ for low, high in duels["flat: same noise"].interval:
 
 # %%
 d = duels["skewed"]
-exact = qpot.predict(qpot.System.from_finite_sum(d.system.finite_sum, noise="exact"), line)
+exact = qpot.predict(qpot.System.from_finite_sum(d.system.finite_sum, noise="exact"), line, second_opinion=False)
 difference = exact.costs.values[0, 1] - exact.costs.values[1, 0]
 log_odds = np.log(np.array(d.share) / (1 - np.array(d.share)))
 half = np.array([np.diff(np.log(i / (1 - i)))[0] / 2 for i in d.interval])
@@ -379,10 +386,11 @@ VERDICT = {"TRUE": "#009E73", "FALSE": "#D55E00", "TIE": "#8a4f7d"}
 plt.rcParams.update({"font.size": 15})
 
 
-def title(ax, verdict, reason):
+def title(ax, verdict, reason, letter=""):
     parts = [
         TextArea(f"{verdict}:", textprops={"color": VERDICT[verdict], "weight": "bold", "size": 17}),
         TextArea(reason, textprops={"size": 16}),
+        TextArea(letter and f"({letter})", textprops={"size": 16, "color": "0.35", "weight": "bold"}),
     ]
     packed = HPacker(children=parts, align="baseline", pad=0, sep=6)
     ax.add_artist(
@@ -421,7 +429,7 @@ def steps_bar(ax, exits, labels):
     ax.axis("off")
 
 
-def noise_ellipse(ax, at, a, colour, scale=0.24, alpha=0.8):
+def noise_ellipse(ax, at, a, colour, scale=0.27, alpha=0.8):
     size, axes = np.linalg.eigh(a)
     tilt = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     width, height = 2 * scale * np.sqrt(size[::-1])
@@ -430,16 +438,17 @@ def noise_ellipse(ax, at, a, colour, scale=0.24, alpha=0.8):
 
 
 def draw_wells(ax, d):
-    x, y = np.meshgrid(np.linspace(-1.75, 1.75, 141), np.linspace(-0.8, 0.85, 71))
+    x, y = np.meshgrid(np.linspace(-1.85, 1.85, 149), np.linspace(-1.2, 1.2, 97))
     loss = d.system.loss(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
     loss -= min(m.loss for m in d.prediction.minima)
-    ax.contourf(x, y, loss, levels=np.linspace(0, 0.8, 17), cmap="Greys", alpha=0.5, extend="max")
+    ax.contourf(x, y, loss, levels=np.linspace(0, 1.2, 25), cmap="Greys", alpha=0.5, extend="max")
     for m, colour in zip(d.prediction.minima, (BLUE, ORANGE), strict=True):
         noise_ellipse(ax, m.point, d.system.covariance(m.point[None])[0], colour)
     for path in d.prediction.costs.paths.values():
         ax.plot(*path.points[path.uphill].T, color="black", linewidth=2, zorder=5)
     ax.plot(*d.prediction.saddles[0].point, "X", color="white", markeredgecolor="black", markersize=13, zorder=6)
-    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-0.8, 0.85))
+    # in the proportions of the panel, so that isotropic noise is a circle
+    ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-1.14, 1.14))
 
 
 def draw_line(ax, d, steps, notes=("", "")):
@@ -460,7 +469,8 @@ def draw_exit(ax, exits, border, names):
         ax.plot(*exits[name].points.T, ".", color=colour, markersize=8, alpha=0.8)
         noise_ellipse(ax, (shift, 0.0), shapes[name], colour, scale=0.28)
     ax.plot(*np.concatenate([border, border[:1]]).T, color="black", linewidth=2)
-    ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.set(xticks=[], yticks=[])
+    ax.set_aspect("equal", adjustable="datalim")
     ax.axis("off")
 
 
@@ -483,20 +493,18 @@ parts = rows[2].subfigures(1, 2, width_ratios=(3, 1.05))
 kinds, sides = ("isotropic", "anisotropic"), ("left", "right")
 
 upper = panels(rows[0], 4, "“Of two symmetric minima, SGD selects the one with the more isotropic noise”")
-for (ax, bar), name, verdict, reason in zip(
+for (ax, bar), (name, verdict, reason, letter) in zip(
     upper,
-    ("noise along", "noise across", "other total", "only across"),
-    ("TRUE", "FALSE", "FALSE", "TIE"),
     (
-        "as it has less along the exit",
-        "as it has more along the exit",
-        "as it has more in total",
-        "they differ across only",
+        ("noise along", "TRUE", "as it has less along the exit", ""),
+        ("noise across", "FALSE", "as it has more along the exit", "a"),
+        ("other total", "FALSE", "as it has more in total", "b"),
+        ("only across", "TIE", "they differ across only", "f"),
     ),
     strict=True,
 ):
     draw_wells(ax, duels[name])
-    title(ax, verdict, reason)
+    title(ax, verdict, reason, letter)
     share_bar(bar, duels[name], kinds)
 
 (ax, bar), (ax2, bar2) = panels(halves[0], 2, "“Isotropic noise holds SGD longest”")
@@ -504,15 +512,15 @@ draw_exit(ax, level_set, circle * np.sqrt(2 / np.diag(A)), ("isotropic", "tilted
 title(ax, "TRUE", "inside a level set")
 steps_bar(bar, [level_set["isotropic"], level_set["tilted"]], kinds)
 draw_exit(ax2, ball, circle, ("isotropic", "like the Hessian"))
-title(ax2, "FALSE", "inside a ball")
+title(ax2, "FALSE", "inside a ball", "c")
 steps_bar(bar2, [ball["isotropic"], ball["like the Hessian"]], kinds)
 
 (ax, bar), (ax2, bar2) = panels(halves[1], 2, "“Same covariance everywhere: no preference”")
 draw_wells(ax, duels["curved"])
-title(ax, "FALSE", "the valley is bent")
+title(ax, "FALSE", "the valley is bent", "d")
 share_bar(bar, duels["curved"], sides)
 draw_line(ax2, duels["skewed"], [(-0.6, 0.15, 0.15, 0.15, 0.15)] * 2)
-title(ax2, "FALSE", "the noise is skewed")
+title(ax2, "FALSE", "the noise is skewed", "e")
 share_bar(bar2, duels["skewed"], sides, k=1)
 
 for (ax, bar), name, verdict, reason, noises in zip(

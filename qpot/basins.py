@@ -68,6 +68,8 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
         If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real
         part >= 0.
     """
+    from qpot.flatness import refuse_flat_point  # it builds on this module
+
     d = system.dimension
     points = attractor_points(minima, dimension=d)
     k = points.shape[0]
@@ -78,6 +80,7 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
     drift, _ = _flow_functions(system, points)
     for i in range(k):
         J = jacobians[i]
+        refuse_flat_point(system, points[i], name=f"minima[{i}]")
         rate = float(np.linalg.eigvals(J).real.max())
         if rate >= 0:
             raise ValueError(

@@ -14,6 +14,7 @@ from qpot._arrays import Array, as_point, as_rng, format_point
 from qpot.basins import basin_of
 from qpot.boundaries import Box, Surface, surfaces
 from qpot.critical_points import Saddle, find_minima, polish_fixed_point
+from qpot.flatness import refuse_flat_point
 from qpot.legs import lagrangian_of, uphill_leg
 from qpot.methods import GeometricAction
 from qpot.progress import ProgressLike, reporting
@@ -151,6 +152,8 @@ def attracting_point(system: System, minimum: Any) -> Array:
     """The attracting fixed point that ``minimum`` names, polished."""
     point = as_point(minimum, dimension=system.dimension, name="minimum")
     fixed = polish_fixed_point(system, point, reach=1e-4 * (1.0 + float(np.abs(point).max())))
+    if fixed is not None:
+        refuse_flat_point(system, fixed, name="minimum")
     if fixed is None or np.linalg.eigvals(system.jacobian(fixed[None])[0]).real.max() >= 0.0:
         raise ValueError(
             f"minimum={format_point(point)} is no attracting fixed point of the drift; use a point from qpot.find_minima"

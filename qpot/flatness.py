@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
-from qpot.critical_points import FLAT, Minimum
+from qpot.critical_points import FLAT, Minimum, as_minimum
 from qpot.parameter_layout import ParameterLayout
 from qpot.system import System
 
@@ -16,6 +16,8 @@ from qpot.system import System
 _REACHES = (0.02, 0.1)
 _TOLERANCE = 1e-6
 _CORRECTIONS = 30
+# An eigenvalue below this fraction of the largest one is the rounding of differences.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +119,19 @@ def refuse_flat(system: System, minima: Sequence[Minimum]) -> None:
         f"minima[{flat[0]}] = {found.describe()}{also}. Costs are computed between isolated, quadratic minima: add weight "
         "decay (which selects a point of the manifold), fix one of these parameters, or remove the redundant one"
     )
+
+
+def refuse_flat_point(system: System, fixed: Array, *, name: str) -> None:
+    """ValueError that names the flat directions of a fixed point with an eigenvalue that is zero within rounding."""
+    values = np.linalg.eigvals(system.jacobian(fixed[None])[0])
+    if abs(values.real.max()) > _ROUNDING * np.abs(values).max():
+        return
+    found = flat_directions(system, as_minimum(system, fixed))
+    if found.names:
+        raise ValueError(
+            f"{name} = {found.describe()}. Costs are computed out of isolated, quadratic minima: add weight decay (which "
+            "selects a point of the manifold), fix one of these parameters, or remove the redundant one"
+        )
 
 
 def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> bool:

@@ -120,7 +120,8 @@ class CovarianceEstimate:
         return factored(self.eigenvectors * np.sqrt(np.maximum(self.eigenvalues, 0.0)), floor)
 
     def __repr__(self) -> str:
-        rank = f", rank {self.eigenvalues.size} with {self.captured:.1%} of the trace" if self.matrix is None else ""
+        low_rank = self.eigenvalues.size > 0 and self.matrix is None
+        rank = f", rank {self.eigenvalues.size} with {self.captured:.1%} of the trace" if low_rank else ""
         error = f" +- {self.trace_error:.2g}" if self.trace_error else ""
         return f"CovarianceEstimate({type(self.method).__name__}, trace {self.trace:.6g}{error}{rank})"
 

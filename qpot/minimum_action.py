@@ -11,6 +11,7 @@ from qpot._arrays import Array, as_point, as_points, format_point
 from qpot.critical_points import Saddle, polish_fixed_point
 from qpot.crossings import REACH, to_attractor, to_point, to_saddle
 from qpot.fixed_time import fixed_time_path
+from qpot.flatness import refuse_flat_point
 from qpot.hypoelliptic import certainly_no_path
 from qpot.joined_paths import free_path
 from qpot.large_rates import fixed_point_rates
@@ -70,9 +71,10 @@ def minimum_action_path(
     Raises
     ------
     ValueError
-        If ``start`` does not attract, a user function returns NaN, or the covariance is singular and the drift does
-        not carry the noise into every direction. A singular covariance whose noise is carried everywhere (momentum,
-        for example) is solved exactly; where certainly no path exists the action is inf and ``.reason`` tells why.
+        If ``start`` does not attract or has a flat direction (which is named), a user function returns NaN, or the
+        covariance is singular and the drift does not carry the noise into every direction. A singular covariance whose
+        noise is carried everywhere (momentum, for example) is solved exactly; where certainly no path exists the action
+        is inf and ``.reason`` tells why.
     SolveError
         If the tolerance was not met (with the best path in ``.partial``), or there is no route.
 
@@ -237,6 +239,7 @@ def _attractor(system: System, point: Array, distance: float) -> Array:
             f"start={format_point(point)} is not a minimum: the drift there is {speed:.3g}, not zero; use a point from "
             "qpot.find_minima"
         )
+    refuse_flat_point(system, fixed, name="start")
     largest = float(np.linalg.eigvals(system.jacobian(fixed[None])[0]).real.max())
     if largest >= 0.0:
         raise ValueError(

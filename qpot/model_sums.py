@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,14 +32,11 @@ class ModelSum(FiniteSum):
         The model (a copy of the module, or the tree of parameters) at a point.
     """
 
+    differentiated: ClassVar[bool] = True
+
     layout: ParameterLayout
     initial_point: Array
     restore: Callable[[Array], Any]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # mean and samples are derivatives of one and the same function
-        object.__setattr__(self, "_mean_checked", True)
 
     def model_at(self, point: Any) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""

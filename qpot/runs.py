@@ -71,6 +71,8 @@ def sgd_setting(
     total = system.finite_sum
     name, factor = _sampling(system, sampling, B)
     code = INDEPENDENT if name is None else SAMPLINGS[name]
+    if total is not None:
+        total.losses_at(x[:1])  # names a sample whose loss is NaN
     check_stability(system, x, float(np.max(rate)), beta, name="learning_rate")
     update: Update
     if total is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, call_batch
+from qpot.loss_checks import HeldAgainstLoss
 from qpot.solvers.sample_gradients import gradient_moments
 
 # How many numbers one call for per-sample gradients may return; larger batches of points are split.
@@ -79,6 +80,9 @@ class FiniteSum:
     array([[[0.722222]]])
     """
 
+    # whether mean and samples are derivatives of one function, by construction
+    differentiated: ClassVar[bool] = False
+
     sample_losses: BatchFunction
     sample_gradients: BatchFunction
     n_samples: int
@@ -124,11 +128,11 @@ class FiniteSum:
             return self.moments(points)[0]
         x = as_points(points, dimension=self.dimension, name="points")
         values = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
-        if not self.__dict__.get("_mean_checked") and x.shape[0] > 0:
+        if not self.differentiated and not self.__dict__.get("_mean_checked") and x.shape[0] > 0:
             from qpot.gradient_checks import check_mean_gradient
 
-            object.__setattr__(self, "_mean_checked", True)
             check_mean_gradient(self, x[:1])
+            object.__setattr__(self, "_mean_checked", True)
         return values
 
     def covariance(self, points: Any) -> Array:
@@ -206,4 +210,7 @@ class FiniteSum:
 
 def system_parts(finite_sum: FiniteSum) -> tuple[BatchFunction, BatchFunction, BatchFunction]:
     """Loss, gradient and covariance functions of a finite sum, for `System.from_finite_sum`."""
-    return finite_sum.loss, finite_sum.gradient, finite_sum.covariance
+    gradient = HeldAgainstLoss(
+        finite_sum.gradient, finite_sum.loss, "the mean of sample_gradients", checked=finite_sum.differentiated
+    )
+    return finite_sum.loss, gradient, finite_sum.covariance

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from qpot._arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
 from qpot.covariance import check_semidefinite, check_symmetric
+from qpot.loss_checks import HeldAgainstLoss
 from qpot.product_covariance import OperatorCovariance, ProductCovariance
 from qpot.solvers.differences import central_jacobian
 from qpot.structured_covariance import CheckedStructured, FactoredCovariance, Structured
@@ -139,7 +140,7 @@ class System:
         hessian: BatchFunction | None = None,
         hessian_product: Callable[[Array, Array], Array] | None = None,
     ) -> System:
-        """A gradient system: drift = -gradient of ``loss``.
+        """A gradient system: drift = -gradient of ``loss``; on first use it is held against differences of the loss.
 
         Parameters
         ----------
@@ -164,7 +165,8 @@ class System:
         for name, function in (("loss", loss), ("gradient", gradient), *optional):
             if not callable(function) and not (name.startswith("hessian") and function is None):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
-        negative_gradient = _Negated(_Checked(gradient, d, (d,), "gradient"))
+        held = gradient if isinstance(gradient, HeldAgainstLoss) else HeldAgainstLoss(gradient, loss, "gradient")
+        negative_gradient = _Negated(_Checked(held, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
         system = cls(
             drift=negative_gradient,

@@ -92,3 +92,18 @@ def check_loss(torch: Any, functions: Any) -> None:
             f"{float(own.mean()):.6g}: the loss is no mean over samples. Class weights with reduction='mean' do that "
             "(use reduction='sum'), and losses that compare samples with each other"
         )
+
+
+def check_vectorised(functions: Any) -> None:
+    """Losses and gradients of two samples at once: torch.func must know every operation of model and loss."""
+    x = functions.layout.flatten({n: functions.model.get_parameter(n).detach().cpu() for n in functions.layout.names})
+    some = slice(0, min(2, functions.n_samples))
+    try:
+        functions.piece("losses", some, x[None])
+        functions.piece("sample_gradients", some, x[None])
+    except RuntimeError as error:
+        raise ValueError(
+            f"model or loss_fn cannot be differentiated sample by sample by torch.func: {str(error).splitlines()[0]} Replace "
+            "what it names: recurrent modules by their cell in a loop (nn.LSTMCell), changes in place and .item() by new "
+            "tensors, float32 tensors inside loss_fn by a loss module that holds them as buffers"
+        ) from error

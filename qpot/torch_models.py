@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array, as_positive
+from qpot._arrays import Array
 from qpot.model_sums import DEFAULT_MEMORY, Differentiated, ModelSum
 from qpot.parameter_layout import ParameterLayout
-from qpot.torch_checks import as_tensors, check_loss, refuse_training_mode
+from qpot.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
 
 
 def from_torch(
@@ -80,10 +80,13 @@ def from_torch(
     number = torch.float64 if dtype is None else dtype
     place = torch.device(device) if device is not None else _device_of(torch, model)
     net = copy.deepcopy(model).to(dtype=number, device=place)
+    if isinstance(loss_fn, torch.nn.Module):  # it may hold class weights
+        loss_fn = copy.deepcopy(loss_fn).to(dtype=number, device=place)
     layout = _layout(net)
     data = as_tensors(torch, dataset)
     functions = _TorchFunctions(net, loss_fn, data, layout, decay, number, place, memory)
     check_loss(torch, functions)
+    check_vectorised(functions)
     initial = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
     return functions.sum(
         layout=layout,
@@ -102,7 +105,9 @@ def require(module: str, title: str, extra: str, function: str) -> Any:
 
 def as_weight_decay(value: Any) -> float:
     """A finite number >= 0."""
-    return 0.0 if np.isscalar(value) and value == 0 else as_positive(value, name="weight_decay")
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 <= value < np.inf:
+        raise ValueError(f"weight_decay must be a finite number >= 0, got {value!r}")
+    return float(value)
 
 
 class _TorchFunctions(Differentiated):

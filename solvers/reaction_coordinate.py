@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qpot.solvers.sample_gradients import LEAF
+
 Array = NDArray[np.float64]
 
 TABLE, POLYLINE = range(2)
@@ -41,7 +43,7 @@ def as_polyline(nodes: Array, heights: Array) -> CoordinateArrays:
     return CoordinateArrays(POLYLINE, heights.copy(), nodes.copy(), none, none, np.zeros(d, dtype=np.int64))
 
 
-@njit(cache=True, nogil=True)
+@njit(**LEAF)
 def coordinate_at(kind, heights, nodes, origin, spacing, shape, x, r):  # type: ignore[no-untyped-def]
     """The coordinate at ``x[r]``."""
     d = x.shape[1]

@@ -96,3 +96,32 @@ def test_parameters_are_named_by_their_layout() -> None:
     system = qpot.System.from_finite_sum(total)
     found = qpot.flat_directions(system, as_minimum(system, np.array([1.0, 1.0])))
     assert found.names == ("0.71 0.weight[0, 0] - 0.71 1.weight[0, 0]",)
+
+
+@pytest.mark.parametrize("u", [1.0, 1.2, -0.7])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda s, x: qpot.minimum_action_path(s, x, -x),
+        lambda s, x: qpot.exit_cost(s, x, boundary=qpot.Ball(radius=0.5)),
+        lambda s, x: qpot.escape_cost(s, x),
+        lambda s, x: qpot.splitting_times(s, start=x, minima=[x, -x], epsilon=0.05, time_step=0.05),
+    ],
+    ids=["path", "exit", "escape", "splitting"],
+)
+def test_whatever_is_asked_at_a_manifold_names_its_direction(ask: Any, u: float) -> None:
+    system = qpot.System.from_loss(
+        lambda x: (x[:, 0] * x[:, 1] - 1) ** 2 / 2,
+        lambda x: (x[:, :1] * x[:, 1:] - 1) * x[:, ::-1],
+        1.0,
+        dimension=2,
+        hessian=lambda x: np.stack(
+            [
+                np.stack([x[:, 1] ** 2, 2 * x[:, 0] * x[:, 1] - 1], axis=1),
+                np.stack([2 * x[:, 0] * x[:, 1] - 1, x[:, 0] ** 2], axis=1),
+            ],
+            axis=1,
+        ),
+    )
+    with pytest.raises(ValueError, match="flat direction: it lies on a manifold of minima of dimension 1"):
+        ask(system, np.array([u, 1 / u]))

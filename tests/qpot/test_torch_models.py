@@ -202,3 +202,32 @@ def test_what_is_no_finite_sum_is_refused(model: Any, loss: Any, dataset: Any, m
 def test_weight_decay_is_a_number(weight_decay: Any) -> None:
     with pytest.raises(ValueError, match="weight_decay"):
         qpot.from_torch(nn.Linear(3, 1), mse, (X, Y), weight_decay=weight_decay)
+
+
+def test_class_weights_of_a_loss_module() -> None:
+    # its buffers are float32, the computation is not
+    torch.manual_seed(0)
+    X, y = torch.randn(8, 3), torch.arange(8) % 2
+    net = torch.nn.Linear(3, 2)
+    loss = torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]), reduction="sum")
+    total = qpot.from_torch(net, loss, (X, y))
+    plain = qpot.from_torch(net, torch.nn.CrossEntropyLoss(), (X, y))
+    weights = np.where(y.numpy() == 1, 3.0, 1.0)
+    point = total.initial_point[None]
+    np.testing.assert_allclose(total.losses_at(point), weights * plain.losses_at(point), rtol=1e-12)
+    assert loss.weight.dtype is torch.float32
+    with pytest.raises(ValueError, match="no mean over samples"):
+        qpot.from_torch(net, torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])), (X, y))
+
+
+def test_operations_that_have_no_per_sample_gradients_are_named() -> None:
+    class Recurrent(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.last = torch.nn.LSTM(3, 2, batch_first=True), torch.nn.Linear(2, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.inner(x)[0][:, -1])
+
+    with pytest.raises(ValueError, match=r"cannot be differentiated sample by sample.*lstm"):
+        qpot.from_torch(Recurrent(), torch.nn.functional.mse_loss, (torch.randn(4, 5, 3), torch.randn(4, 1)))

@@ -38,6 +38,26 @@ def test_sgd_on_the_embedded_double_well(home: int) -> None:
     assert comparison.exits[0].share_near_saddles > 0.85
 
 
+def test_sgd_on_phase_retrieval() -> None:
+    # twelve measurements at equal angles, intensities off by +-2: minima x and -x, exact costs of the discrete steps;
+    # escapes that take 1e8 to 1e15 steps, since at larger learning rates the steps are not small against the wells
+    angle = np.pi * np.arange(12) / 12 + 0.1
+    A = np.sqrt(2.0) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    intensities = (A @ [1.0, 0.3]) ** 2 + np.where(np.arange(12) % 2, 2.0, -2.0)
+    system = qpot.System.from_finite_sum(qpot.phase_retrieval_sum(A, intensities), noise="exact")
+    prediction = qpot.predict(system, [(-2, 2), (-2, 2)])
+    np.testing.assert_allclose(np.sort([m.point for m in prediction.minima], axis=0), [[-1, -0.3], [1, 0.3]], atol=1e-6)
+    V = prediction.costs.values
+    assert abs(V[0, 1] - V[1, 0]) < prediction.costs.errors.sum() + 1e-8
+    times = escapes(system, prediction, 0, V[0, 1] / np.array([15.0, 19.0, 24.0, 30.0]), clones=300, repetitions=8)
+    comparison = qpot.compare(prediction, times)
+    law = comparison.arrhenius[0]
+    assert abs(law.slope_deviation) < 3, law
+    assert law.slope_error < 0.06 * law.cost
+    assert times[-1].mean_steps > 1e12
+    assert comparison.exits[-1].share_near_saddles > 0.85
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "home", "exponents"),
