@@ -67,6 +67,10 @@ def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float)
         drawn_gradients=functions.drawn,
         mean_gradient=functions.mean,
         hessian=functions.hessian,
+        hessian_vector_product=functions.hessian_product,
+        directional_derivatives=functions.along,
+        weighted_gradient=functions.combined,
+        weighted_hessian_product=functions.combined_hessian_product,
         n_samples=functions.n_samples,
         dimension=functions.dimension,
         kernel=("tanh_network", (X, y, decay, float(functions.hidden), float(functions.classes))),
@@ -106,13 +110,37 @@ class TanhNetwork(SampleFunctions):
 
     def mean(self, x: Array) -> Array:
         """Gradient of the mean loss, ``(n, d)``."""
+        return self.combined(x, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
+
+    def combined(self, x: Array, w: Array) -> Array:
+        """sum_i w_i g_i, ``(n, d)``, for weights ``(n, N)``."""
         unit, z, weights = self._forward(x, self.inputs)
-        slope = (_softmax(z) - self.one_hot) / self.n_samples
+        slope = (_softmax(z) - self.one_hot) * w[:, :, None]
         back = (slope @ weights) * (1.0 - unit**2)
-        result = self.weight_decay * x
-        result[:, self.into] += np.swapaxes(back, 1, 2) @ self.inputs
-        result[:, self.W2] += np.swapaxes(slope, 1, 2) @ unit
-        result[:, self.b2] += slope.sum(axis=1)
+        return self._gathered(back, slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * x
+
+    def along(self, x: Array, v: Array) -> Array:
+        """<g_i, v> for every sample, ``(n, N)``."""
+        unit, z, weights = self._forward(x, self.inputs)
+        dz = self._moved(unit, weights, v)[1]
+        decay = self.weight_decay * (x * v).sum(axis=1)
+        return np.asarray(((_softmax(z) - self.one_hot) * dz).sum(axis=2) + decay[:, None])
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Hessian of the mean loss times v, ``(n, d)``."""
+        return self.combined_hessian_product(x, v, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
+
+    def combined_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
+        """sum_i w_i H_i v, ``(n, d)``: the derivative of `combined` along v."""
+        unit, z, weights = self._forward(x, self.inputs)
+        d_unit, dz = self._moved(unit, weights, v)
+        p = _softmax(z)
+        slope = (p - self.one_hot) * w[:, :, None]
+        d_slope = p * (dz - (p * dz).sum(axis=2, keepdims=True)) * w[:, :, None]
+        steep = 1.0 - unit**2
+        d_back = (d_slope @ weights + slope @ v[:, self.W2]) * steep - 2.0 * (slope @ weights) * unit * d_unit
+        result = self._gathered(d_back, d_slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * v
+        result[:, self.W2] += np.swapaxes(slope, 1, 2) @ d_unit
         return result
 
     def hessian(self, x: Array) -> Array:
@@ -128,8 +156,9 @@ class TanhNetwork(SampleFunctions):
         for c, row in enumerate(self.W2):
             J[:, c, row] = unit
             J[:, c, self.b2[c]] = 1.0
-        curved = p[:, :, None] * (np.eye(p.shape[1]) - p[:, None])
-        H = J.reshape(-1, self.dimension).T @ (curved @ J).reshape(-1, self.dimension)
+        # the softmax's own Hessian is diag(p) - p p^T
+        scaled, mean = (np.sqrt(p)[:, :, None] * J).reshape(-1, self.dimension), (p[:, None] @ J)[:, 0]
+        H = scaled.T @ scaled - mean.T @ mean
         bent = (slope @ weights) * (-2.0 * unit * steep)
         for k, into in enumerate(self.into):
             H[np.ix_(into, into)] += (self.inputs * bent[:, k, None]).T @ self.inputs
@@ -143,6 +172,21 @@ class TanhNetwork(SampleFunctions):
         weights = x[:, self.W2]
         unit = np.tanh(inputs @ np.swapaxes(x[:, self.into], 1, 2))
         return unit, unit @ np.swapaxes(weights, 1, 2) + x[:, None, self.b2], weights
+
+    def _moved(self, unit: Array, weights: Array, v: Array) -> tuple[Array, Array]:
+        """Derivatives of units and logits along v."""
+        d_unit = (1.0 - unit**2) * (self.inputs @ np.swapaxes(v[:, self.into], 1, 2))
+        return d_unit, d_unit @ np.swapaxes(weights, 1, 2) + unit @ np.swapaxes(v[:, self.W2], 1, 2) + v[
+            :, None, self.b2
+        ]
+
+    def _gathered(self, back: Array, slope: Array, unit: Array) -> Array:
+        """Parts of a gradient, summed over samples, in their places, (n, d)."""
+        result = np.empty((unit.shape[0], self.dimension))
+        result[:, self.into] = np.swapaxes(back, 1, 2) @ self.inputs
+        result[:, self.W2] = np.swapaxes(slope, 1, 2) @ unit
+        result[:, self.b2] = slope.sum(axis=1)
+        return result
 
     def _pulled(self, x: Array, inputs: Array, one_hot: Array) -> Array:
         unit, z, weights = self._forward(x, inputs)

@@ -16,7 +16,15 @@ def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:
     return pack(name, arrays, total.n_samples, total.dimension)
 
 
-NAMES = ("quadratic", "least_squares", "logistic", "phase_retrieval", "sinusoid", "embedded_double_well", "tanh_network")
+NAMES = (
+    "quadratic",
+    "least_squares",
+    "logistic",
+    "phase_retrieval",
+    "sinusoid",
+    "embedded_double_well",
+    "tanh_network",
+)
 
 
 def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteSum:

@@ -26,7 +26,8 @@ def test_derivatives_belong_to_the_losses(seed: int, classes: int, hidden: int, 
     assert d == hidden * 4 + (classes - 1) * (hidden + 1)
     x = spread * np.random.default_rng(seed + 1).normal(size=(1, d))
     h = 1e-5 * np.eye(d)
-    assert total.hessian is not None and total.mean_gradient is not None
+    assert total.hessian is not None
+    assert total.mean_gradient is not None
     losses = (total.losses_at(x + h) - total.losses_at(x - h)) / 2e-5
     gradients = total.gradients_at(x)[0]
     np.testing.assert_allclose(gradients, losses.T, rtol=0, atol=1e-8 * (1 + np.abs(gradients).max()))
@@ -34,6 +35,19 @@ def test_derivatives_belong_to_the_losses(seed: int, classes: int, hidden: int, 
     differenced = (total.gradient(x + h) - total.gradient(x - h)) / 2e-5
     H = total.hessian(x)[0]
     np.testing.assert_allclose(H, differenced, rtol=0, atol=1e-8 * (1 + np.abs(H).max()))
+    rng = np.random.default_rng(seed + 2)
+    v, w = rng.normal(size=(1, d)), rng.normal(size=(1, total.n_samples))
+    assert total.directional_derivatives is not None
+    assert total.weighted_gradient is not None
+    assert total.hessian_vector_product is not None
+    assert total.weighted_hessian_product is not None
+    size = 1 + np.abs(gradients).max() + np.abs(H).max()
+    np.testing.assert_allclose(total.directional_derivatives(x, v)[0], gradients @ v[0], rtol=0, atol=1e-12 * d * size)
+    np.testing.assert_allclose(total.weighted_gradient(x, w)[0], w[0] @ gradients, rtol=0, atol=1e-12 * d * size)
+    np.testing.assert_allclose(total.hessian_vector_product(x, v)[0], H @ v[0], rtol=0, atol=1e-12 * d * size)
+    step = 1e-5 / np.linalg.norm(v)
+    differenced = (total.weighted_gradient(x + step * v, w) - total.weighted_gradient(x - step * v, w)) / (2 * step)
+    np.testing.assert_allclose(total.weighted_hessian_product(x, v, w), differenced, rtol=0, atol=1e-7 * d * size)
     np.testing.assert_allclose(H, H.T, rtol=0, atol=1e-13 * (1 + np.abs(H).max()))
 
 
@@ -58,7 +72,8 @@ def test_the_noise_reaches_every_direction_and_has_the_symmetries_of_units() -> 
     group = qpot.dense_layer_symmetries((3, 2, 2), odd=True)
     assert group.dimension == total.dimension
     minima = qpot.find_minima(system, [(-4, 4)] * total.dimension, starts=4, symmetries=group)
-    assert minima and not any(m.degenerate for m in minima)
+    assert minima
+    assert not any(m.degenerate for m in minima)
 
 
 def test_large_logits_neither_overflow_nor_turn_into_nan() -> None:
