@@ -117,7 +117,7 @@ class TanhNetwork(SampleFunctions):
         unit, z, weights = self._forward(x, self.inputs)
         slope = (_softmax(z) - self.one_hot) * w[:, :, None]
         back = (slope @ weights) * (1.0 - unit**2)
-        return self._gathered(back, slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * x
+        return np.asarray(self._gathered(back, slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * x)
 
     def along(self, x: Array, v: Array) -> Array:
         """<g_i, v> for every sample, ``(n, N)``."""
@@ -141,7 +141,7 @@ class TanhNetwork(SampleFunctions):
         d_back = (d_slope @ weights + slope @ v[:, self.W2]) * steep - 2.0 * (slope @ weights) * unit * d_unit
         result = self._gathered(d_back, d_slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * v
         result[:, self.W2] += np.swapaxes(slope, 1, 2) @ d_unit
-        return result
+        return np.asarray(result)
 
     def hessian(self, x: Array) -> Array:
         """Hessian of the mean loss, ``(n, d, d)``."""
@@ -165,7 +165,7 @@ class TanhNetwork(SampleFunctions):
             cross = (slope * steep[:, k, None]).T @ self.inputs
             H[np.ix_(self.W2[:, k], into)] += cross
             H[np.ix_(into, self.W2[:, k])] += cross.T
-        return H / self.n_samples + self.weight_decay * np.eye(self.dimension)
+        return np.asarray(H / self.n_samples + self.weight_decay * np.eye(self.dimension))
 
     def _forward(self, x: Array, inputs: Array) -> tuple[Array, Array, Array]:
         """Units, logits and the weights between, (n, N, h), (n, N, C - 1), (n, C - 1, h)."""
