@@ -33,7 +33,7 @@ def test_derivatives_belong_to_the_losses(seed: int, classes: int, hidden: int, 
     np.testing.assert_allclose(gradients, losses.T, rtol=0, atol=1e-8 * (1 + np.abs(gradients).max()))
     np.testing.assert_allclose(total.gradient(x)[0], gradients.mean(axis=0), rtol=1e-12, atol=1e-14)
     differenced = (total.gradient(x + h) - total.gradient(x - h)) / 2e-5
-    H = total.hessian(x)[0]
+    H = np.asarray(total.hessian(x))[0]
     np.testing.assert_allclose(H, differenced, rtol=0, atol=1e-8 * (1 + np.abs(H).max()))
     rng = np.random.default_rng(seed + 2)
     v, w = rng.normal(size=(1, d)), rng.normal(size=(1, total.n_samples))
