@@ -49,6 +49,7 @@ from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, Squ
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.minimum_action import minimum_action_path
 from qpot.model_sums import ModelSum
+from qpot.network_sums import network_sum
 from qpot.noise_statistics import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.parameter_layout import ParameterLayout
 from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
@@ -191,6 +192,7 @@ __all__ = [
     "measure_noise",
     "metastable_state",
     "minimum_action_path",
+    "network_sum",
     "occupation_after",
     "phase_retrieval_sum",
     "preconditioned",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,19 @@ from qpot.critical_points import (
     tidy,
 )
 from qpot.progress import ProgressLike, reporting
+from qpot.solvers.flow import relax
+from qpot.solvers.mode_following import follow_modes
 from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
 from qpot.symmetric_saddles import representatives_and_copies, saddles_modulo
-from qpot.symmetry import apply, as_symmetry, distinct_modulo
+from qpot.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.system import System
 
 # Above this dimension basins are not marked out by Lyapunov functions and scattered starts.
 SEARCHED = 200
+# Above this dimension saddles of a loss are climbed to: scattered starts and basin borders take minutes there.
+CLIMBED = 16
+# Modes of slow relaxation that are climbed out of each minimum, both ways; the first and the longest step in box sizes.
+_MODES, _FIRST, _LONGEST = 8, 0.005, 0.01
 
 
 def find_saddles(
@@ -52,8 +58,9 @@ def find_saddles(
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
     starts : int or array (n, d), optional
-        Number of starts of the Newton search for fixed points; as for `find_minima`. From an array, Newton's method starts
-        from these points and from the middles between minima only: the way in many dimensions.
+        Number of starts of the Newton search for fixed points; as for `find_minima`, but none by default for a loss of more
+        than 16 parameters. From an array, Newton's method starts from these points and from the middles between minima only:
+        the way in many dimensions.
     symmetries : optional
         As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
         show it from the given minima on both sides.
@@ -75,7 +82,9 @@ def find_saddles(
     -----
     Two searches: damped Newton iterations from scattered points and from the middles between minima; and trajectories
     along the border between two basins (found by bisection between their minima), which run into the saddles on it and
-    so find them for any drift in any dimension. The two sides of the unstable direction are followed by the flow.
+    so find them for any drift in any dimension. For a loss of more than 16 parameters that takes minutes: there the
+    eight slowest modes of every minimum are climbed, both ways, descending in all other directions (Cerjan and Miller,
+    J. Chem. Phys. 75 (1981) 2800). The two sides of the unstable direction are followed by the flow.
 
     Examples
     --------
@@ -108,10 +117,27 @@ def find_saddles(
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
     with reporting(progress, "saddles") as report:
         report(0, 3, "fixed points")
-        near = attracting_neighbourhoods(system, minima if group is None else attractors)
-        guesses = [scattered(lower, upper, n, generator), _middles(attractors)]
-        report(1, 3, "basin borders")
-        guesses.append(_border_states(system, attractors, near))
+        climbed = system.gradient_drift and d > CLIMBED
+        guesses = [scattered(lower, upper, n, generator)] if starts is not None or not climbed else []
+        if climbed:
+            attractors = attractor_points(
+                minima, dimension=d
+            )  # sides that lead to copies are followed to their rest below
+            guesses.append(_nearest_middles(attractors, group))
+            report(1, 3, "climbs out of minima")
+            guesses.append(_climbed(system, attractors, lower, upper))
+
+            def sides(points: Array) -> Any:
+                return _nearest_rests(system, points, attractors, lower, upper)
+        else:
+            near = attracting_neighbourhoods(system, minima if group is None else attractors)
+            guesses.append(_middles(attractors))
+            report(1, 3, "basin borders")
+            guesses.append(_border_states(system, attractors, near))
+
+            def sides(points: Array) -> Any:
+                return basin_of(system, points, attractors, neighbourhoods=near)
+
         report(2, 3, "connections")
         tolerant = NaNDrift(system)
         roots, found = find_roots(tolerant, system.jacobian, np.concatenate(guesses), lower=lower, upper=upper)
@@ -120,7 +146,7 @@ def find_saddles(
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
         if group is not None:
             candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
-        saddles = _classified(system, candidates, attractors, near, float(np.linalg.norm(upper - lower)))
+        saddles = _classified(system, candidates, sides, float(np.linalg.norm(upper - lower)))
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
@@ -171,6 +197,57 @@ def _middles(attractors: Array) -> Array:
     return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
 
 
+def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array:
+    """Saddles reached from every minimum along its slowest modes."""
+    size = float(np.linalg.norm(upper - lower))
+    vectors = np.linalg.eigh(-system.jacobian(minima))[1][:, :, :_MODES]
+    modes = np.concatenate([vectors, -vectors], axis=2).swapaxes(1, 2)
+    starts = minima[:, None] + _FIRST * size * modes
+    drift = NaNDrift(system)
+    points, found = follow_modes(
+        lambda x: -drift(x),
+        lambda x: -system.jacobian(x),
+        starts.reshape(-1, system.dimension),
+        modes.reshape(-1, system.dimension),
+        lower=lower,
+        upper=upper,
+        longest=_LONGEST * size,
+    )
+    return points[found]
+
+
+def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
+    """The middles between every minimum and every other one, of its copies the nearest."""
+    i, j = np.triu_indices(minima.shape[0], 1)
+    if group is None or i.size == 0:
+        return np.asarray(0.5 * (minima[i] + minima[j]))
+    copies = np.array([apply(group.align(y, x), y) for x, y in zip(minima[i], minima[j], strict=True)])
+    return np.asarray(0.5 * (minima[i] + copies))
+
+
+def _nearest_rests(system: System, points: Array, attractors: Array, lower: Array, upper: Array) -> Any:
+    """Which attractor the flow comes to rest at, -1 for none of them: no neighbourhoods are marked out."""
+    size = float(np.linalg.norm(upper - lower))
+    drift = NaNDrift(system)
+    typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
+    d = system.dimension
+    _, ends, _ = relax(
+        drift,
+        system.jacobian,
+        points,
+        np.zeros((0, d)),
+        np.zeros((0, d, d)),
+        np.zeros(0),
+        escape_centre=0.5 * (lower + upper),
+        escape_radius=2.0 * size,
+        rest_speed=1e-6 * typical,
+        scale=0.1 * size,
+        max_steps=1000,
+    )
+    away = np.linalg.norm(ends[:, None] - attractors, axis=2)
+    return np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)
+
+
 def _border_states(system: System, attractors: Array, near: Any) -> Array:
     """Slowest points of trajectories that start on the border between two basins."""
     i, j = np.triu_indices(attractors.shape[0], 1)
@@ -194,7 +271,7 @@ def _border_states(system: System, attractors: Array, near: Any) -> Array:
     return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
 
 
-def _classified(system: System, points: Array, attractors: Array, near: Any, size: float) -> list[Saddle]:
+def _classified(system: System, points: Array, label: Callable[[Array], Any], size: float) -> list[Saddle]:
     saddles = []
     for point in (tidy(p) for p in points):
         hessian = hessian_at(system, point)
@@ -206,7 +283,7 @@ def _classified(system: System, points: Array, attractors: Array, near: Any, siz
         direction = vectors[:, unstable[0]].real
         direction /= np.linalg.norm(direction)
         shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction
-        sides = basin_of(system, np.array([point + shift, point - shift]), attractors, neighbourhoods=near)
+        sides = label(np.array([point + shift, point - shift]))
         ids: list[int | None] = [None if s < 0 else int(s) for s in sides]
         first, second = ids
         if first is None or (second is not None and second < first):

@@ -16,8 +16,9 @@ BatchFunction = Callable[[Array], Array]
 ARRIVED, AT_REST, LEFT, OUT_OF_TIME, NON_FINITE = range(5)
 
 # Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not
-# matter.
-IMPLICIT_DIMENSION = 8
+# matter. Up to the second one it takes over from the explicit method what is undecided after so many steps: that is stiff.
+IMPLICIT_DIMENSION, STIFF_DIMENSION = 8, 200
+_EXPLICIT_STEPS = 100
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
 _E32 = 6.0 + np.sqrt(2.0)
 
@@ -43,8 +44,8 @@ def relax(
     Parameters
     ----------
     drift, jacobian : ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)`` or None
-        NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 8, the
-        explicit method is used.
+        NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 200, the
+        explicit method is used; above dimension 8 for the first 100 steps.
     points : ``(n, d)``
     attractors, metrics, radii : ``(k, d)``, ``(k, d, d)``, ``(k,)``
         Neighbourhoods (x - a)^T M (x - a) <= radius^2 that the flow cannot leave.
@@ -75,7 +76,6 @@ def relax(
     label = np.full(n, -1, dtype=np.int64)
     status = np.full(n, OUT_OF_TIME, dtype=np.int64)
     implicit = jacobian is not None and d <= IMPLICIT_DIMENSION
-    step = _rosenbrock_step if implicit else _explicit_step
 
     active = np.arange(n)
     x = end.copy()
@@ -108,7 +108,10 @@ def relax(
             if implicit:
                 curvature = np.abs(jacobian(x)).sum(axis=2).max(axis=1)  # type: ignore[misc]
                 h = np.minimum(h, 0.5 / np.maximum(curvature, 1e-300))
+        if count == _EXPLICIT_STEPS and jacobian is not None and d <= STIFF_DIMENSION:
+            implicit = True
         J = jacobian(x) if implicit else None  # type: ignore[misc]
+        step = _rosenbrock_step if implicit else _explicit_step
         x, f, h, time = _advance(step, drift, J, x, f, h, time, tolerance, scale, max_time)
     return label, end, status
 

@@ -14,11 +14,15 @@ logistic                log(1 + exp(-y_i <X_i, x>)) + w |x|^2 / 2, y_i = +-1    
 phase_retrieval         (<A_i, x>^2 - y_i)^2 / 4                                    A (N, d), y (N,)
 sinusoid                (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2, x = (w, a, b)    t (N,), y (N,)
 embedded_double_well    f(x, y) +- sqrt(3) h_k(x, y), i = 2 k (plus), 2 k + 1       s ()
+tanh_network            log sum_c exp(z_c) - z_{y_i} + w |x|^2 / 2                  X (N, f), y (N,), w (), h (), C ()
 ======================  ==========================================================  ========================
 
 The embedded double well: f = (x^2 - 1)^2 / 4 + y^2 / 2, h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y)
 with r = sqrt(d2), d1 = 1 + s q, d2 = 1 - s q, q = (1 + tanh 2x) / 2; its gradient covariance is exactly
 diag(d1, d2).
+
+The network: z = W_2 tanh(W_1 X_i + b_1) + b_2 with h hidden units and C - 1 outputs, z of the last class is zero;
+x = (W_1 (h, f), b_1, W_2 (C - 1, h), b_2) flattened.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL = range(6)
+QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL, TANH_NETWORK = range(7)
 KINDS = {
     "quadratic": QUADRATIC,
     "least_squares": LEAST_SQUARES,
@@ -40,8 +44,9 @@ KINDS = {
     "phase_retrieval": PHASE_RETRIEVAL,
     "sinusoid": SINUSOID,
     "embedded_double_well": EMBEDDED_DOUBLE_WELL,
+    "tanh_network": TANH_NETWORK,
 }
-# Shapes of the arrays of each kernel, in the letters of the table above.
+# Shapes of the arrays of each kernel, in the letters of the table above; f is as long as it is.
 SHAPES: dict[str, tuple[str, ...]] = {
     "quadratic": ("Nd", "Nd"),
     "least_squares": ("Nd", "N", ""),
@@ -49,6 +54,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "phase_retrieval": ("Nd", "N"),
     "sinusoid": ("N", "N"),
     "embedded_double_well": ("",),
+    "tanh_network": ("Nf", "N", "", "", ""),
 }
 _FIXED_DIMENSION = {"sinusoid": 3, "embedded_double_well": 2}
 _SQRT3 = math.sqrt(3.0)
@@ -71,7 +77,8 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
     columns, constants = [np.empty((N, 0))], []
     for position, (letters, array) in enumerate(zip(shapes, arrays, strict=True)):
         values = np.asarray(array, dtype=np.float64)
-        expected = tuple({"N": N, "d": d}[letter] for letter in letters)
+        free = values.shape[-1] if values.ndim else 0
+        expected = tuple({"N": N, "d": d, "f": free}[letter] for letter in letters)
         if values.shape != expected or not np.isfinite(values).all():
             raise ValueError(
                 f"array {position} of kernel {name!r} has shape {values.shape}, expected finite {expected}"
@@ -80,18 +87,34 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
             columns.append(values.reshape(N, -1))
         else:
             constants.append(float(values))
-    return KINDS[name], np.ascontiguousarray(np.hstack(columns)), np.array(constants, dtype=np.float64)
+    table = np.ascontiguousarray(np.hstack(columns))
+    if name == "tanh_network":
+        _check_network(table, constants, d)
+    return KINDS[name], table, np.array(constants, dtype=np.float64)
+
+
+def _check_network(table: Array, constants: list[float], d: int) -> None:
+    f, (_, h, C) = table.shape[1] - 1, constants
+    parameters = h * (f + 1) + (C - 1) * (h + 1)
+    labels = table[:, f]
+    if parameters != d or h < 1 or C < 2 or h % 1 or not ((labels >= 0) & (labels < C) & (labels % 1 == 0)).all():
+        raise ValueError(
+            f"kernel 'tanh_network' with {f} features, {h:g} hidden units and {C:g} classes has {parameters:g} parameters, "
+            f"not {d}, and its labels are 0 ... C - 1"
+        )
 
 
 @njit(**LEAF)
-def add_sample_gradient(kind, table, constants, i, x, r, out):  # type: ignore[no-untyped-def]
-    """Add the gradient of sample ``i`` at ``x[r]`` to ``out`` ``(d,)``."""
+def add_sample_gradient(kind, table, constants, i, x, r, out, scratch):  # type: ignore[no-untyped-def]
+    """Add the gradient of sample ``i`` at ``x[r]`` to ``out`` ``(d,)``; ``scratch`` ``(d,)`` is overwritten."""
     if kind == QUADRATIC:
         _add_quadratic(table, i, x, r, out)
     elif kind == SINUSOID:
         _add_sinusoid(table, i, x, r, out)
     elif kind == EMBEDDED_DOUBLE_WELL:
         _add_embedded_double_well(constants[0], i, x, r, out)
+    elif kind == TANH_NETWORK:
+        _add_tanh_network(table, constants, i, x, r, out, scratch)
     else:
         _add_linear_model(kind, table, constants, i, x, r, out)
 
@@ -158,14 +181,55 @@ def _add_embedded_double_well(s, i, points, r, out):  # type: ignore[no-untyped-
     out[1] += across
 
 
+@njit(cache=True, nogil=True, _nrt=False)
+def _add_tanh_network(table, constants, i, x, r, out, scratch):  # type: ignore[no-untyped-def]
+    # not inlined: its own work outweighs the call, and every loop around it compiles faster
+    f, h, outputs = table.shape[1] - 1, int(constants[1]), int(constants[2]) - 1
+    bias, last = h * f, h * f + h
+    last_bias = last + outputs * h
+    unit, slope = scratch[:h], scratch[h : h + outputs]
+    for k in range(h):
+        z = x[r, bias + k]
+        for j in range(f):
+            z += x[r, k * f + j] * table[i, j]
+        unit[k] = math.tanh(z)
+    largest = 0.0
+    for c in range(outputs):
+        z = x[r, last_bias + c]
+        for k in range(h):
+            z += x[r, last + c * h + k] * unit[k]
+        slope[c] = z
+        largest = max(largest, z)
+    total = math.exp(-largest)
+    for c in range(outputs):
+        slope[c] = math.exp(slope[c] - largest)
+        total += slope[c]
+    label = int(table[i, f])
+    for c in range(outputs):
+        slope[c] = slope[c] / total - (1.0 if c == label else 0.0)
+        out[last_bias + c] += slope[c]
+    for k in range(h):
+        back = 0.0
+        for c in range(outputs):
+            back += slope[c] * x[r, last + c * h + k]
+            out[last + c * h + k] += slope[c] * unit[k]
+        back *= 1.0 - unit[k] * unit[k]
+        out[bias + k] += back
+        for j in range(f):
+            out[k * f + j] += back * table[i, j]
+    for j in range(x.shape[1]):
+        out[j] += constants[0] * x[r, j]
+
+
 @njit(cache=True, nogil=True)
 def _summed_gradients(kind, table, constants, points, n_samples, group):  # type: ignore[no-untyped-def]
     """Gradients summed over ``group`` consecutive samples at every point, ``(n, N / group, d)``."""
     n, d = points.shape
     out = np.zeros((n, n_samples // group, d))
+    scratch = np.empty(d)
     for r in range(n):
         for i in range(n_samples):
-            add_sample_gradient(kind, table, constants, i, points, r, out[r, i // group])
+            add_sample_gradient(kind, table, constants, i, points, r, out[r, i // group], scratch)
     return out
 
 
@@ -183,11 +247,11 @@ def mean_gradients(kind: int, table: Array, constants: Array, points: Array, n_s
 @njit(cache=True, nogil=True)
 def _gradient_moments(kind, table, constants, points, n_samples, mean, covariance):  # type: ignore[no-untyped-def]
     n, d = points.shape
-    gradients = np.empty((n_samples, d))
+    gradients, scratch = np.empty((n_samples, d)), np.empty(d)
     for r in range(n):
         gradients[:] = 0.0
         for i in range(n_samples):
-            add_sample_gradient(kind, table, constants, i, points, r, gradients[i])
+            add_sample_gradient(kind, table, constants, i, points, r, gradients[i], scratch)
         for j in range(d):
             total = 0.0
             for i in range(n_samples):

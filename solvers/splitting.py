@@ -90,7 +90,7 @@ def sgd_excursions(  # type: ignore[no-untyped-def]
     """
     d = x.shape[1]
     N = order.size
-    g = np.empty(d)
+    g, scratch = np.empty(d), np.empty(d)
     scale = rate / batch_size
     used = 0
     keep = heights.shape[1] > 0
@@ -111,7 +111,7 @@ def sgd_excursions(  # type: ignore[no-untyped-def]
                     i = order[swap]
                     order[swap] = order[b]
                     order[b] = i
-                add_sample_gradient(kind, table, constants, i, x, r, g)
+                add_sample_gradient(kind, table, constants, i, x, r, g, scratch)
             total = 0.0
             for j in range(d):
                 velocity[r, j] = momentum * velocity[r, j] - scale * g[j]

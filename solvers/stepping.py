@@ -60,7 +60,7 @@ def sgd_steps(  # type: ignore[no-untyped-def]
     """
     R, d = x.shape
     N = order.shape[1]
-    g = np.empty(d)
+    g, scratch = np.empty(d), np.empty(d)
     scale = 1.0 / batch_size
     next_record = 0
     slot = -1
@@ -88,7 +88,7 @@ def sgd_steps(  # type: ignore[no-untyped-def]
                     order[r, swap] = order[r, cursor[r]]
                     order[r, cursor[r]] = i
                     cursor[r] = (cursor[r] + 1) % N
-                add_sample_gradient(kind, table, constants, i, x, r, g)
+                add_sample_gradient(kind, table, constants, i, x, r, g, scratch)
             total = 0.0
             for j in range(d):
                 velocity[r, j] = momentum * velocity[r, j] - rates[k] * scale * g[j]

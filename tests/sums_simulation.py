@@ -16,7 +16,15 @@ def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:
     return pack(name, arrays, total.n_samples, total.dimension)
 
 
-NAMES = ("quadratic", "least_squares", "logistic", "phase_retrieval", "sinusoid", "embedded_double_well")
+NAMES = (
+    "quadratic",
+    "least_squares",
+    "logistic",
+    "phase_retrieval",
+    "sinusoid",
+    "embedded_double_well",
+    "tanh_network",
+)
 
 
 def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteSum:
@@ -30,6 +38,8 @@ def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteS
         return qpot.logistic_sum(rng.normal(size=(N, d)), rng.choice([-1, 1], N), weight_decay=0.2)
     if name == "phase_retrieval":
         return qpot.phase_retrieval_sum(rng.normal(size=(N, d)), rng.normal(size=N) ** 2)
+    if name == "tanh_network":
+        return qpot.network_sum(rng.normal(size=(N, 2)), np.arange(N) % 3, hidden=2, weight_decay=0.1)
     if name == "sinusoid":
         return qpot.sinusoid_sum(rng.normal(size=N), rng.normal(size=N))
     return qpot.embedded_double_well_sum(float(rng.uniform(-0.9, 0.9)))

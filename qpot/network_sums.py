@@ -1,0 +1,207 @@
+"""A network with one hidden layer as a finite sum with a compiled kernel: enough for thousands of runs without PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qpot._arrays import Array, as_count, as_float_array, as_positive
+from qpot.sample_losses import Integers, SampleFunctions
+from qpot.sgd import FiniteSum
+
+
+def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float) -> FiniteSum:
+    """Classification by one layer of tanh units: samples L_i = -log p_i + w |x|^2 / 2, p_i the label's softmax probability.
+
+    The logits are ``W_2 tanh(W_1 X_i + b_1) + b_2``, and zero for the last class: with a logit for every class there would
+    be no noise in the directions that shift all of them together. x is (W_1, b_1, W_2, b_2) flattened, as
+    `dense_layer_symmetries` takes it for the sizes (f, hidden, C - 1). Kernel ``("tanh_network", (X, y, w, hidden, C))``.
+
+    Parameters
+    ----------
+    features : ``(N, f)``
+        X, best standardised.
+    labels : ``(N,)``
+        y, integers 0 ... C - 1; C is the largest of them plus one.
+    hidden : int
+        Units of the hidden layer.
+    weight_decay : float
+        w > 0. Without it separable data have no minimum, and units that nothing needs have flat directions.
+
+    Returns
+    -------
+    FiniteSum
+        Of dimension hidden (f + 1) + (C - 1) (hidden + 1).
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, entries that are not finite, labels that are no integers from 0 on, fewer than two classes, or
+        weight decay that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> total = qpot.network_sum([[0.0, 1.0], [1.0, 1.0]], [0, 1], hidden=3, weight_decay=0.01)
+    >>> total.dimension, total.loss(np.zeros((1, 13))).round(6)
+    (13, array([0.693147]))
+    """
+    X, y = as_float_array(features, name="features"), as_float_array(labels, name="labels")
+    if X.ndim != 2 or 0 in X.shape or y.shape != X.shape[:1]:
+        raise ValueError(f"features has shape {X.shape} and labels {y.shape}, expected (N, f) and (N,), not empty")
+    bad = ~np.isfinite(X).all(axis=1) | ~np.isfinite(y)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"features or labels have a NaN or infinite entry in row {row}; remove or repair that sample")
+    if (y < 0).any() or (y % 1 != 0).any() or y.max() < 1:
+        raise ValueError(
+            f"labels must be integers 0 ... C - 1 of at least two classes, got {np.unique(y)[:5]}; recode them with "
+            "numpy.unique(labels, return_inverse=True)[1]"
+        )
+    decay = as_positive(weight_decay, name="weight_decay")
+    functions = TanhNetwork(X, y.astype(np.int64), as_count(hidden, name="hidden"), decay)
+    return FiniteSum(
+        sample_losses=functions.losses,
+        sample_gradients=functions.gradients,
+        drawn_gradients=functions.drawn,
+        mean_gradient=functions.mean,
+        hessian=functions.hessian,
+        hessian_vector_product=functions.hessian_product,
+        directional_derivatives=functions.along,
+        weighted_gradient=functions.combined,
+        weighted_hessian_product=functions.combined_hessian_product,
+        n_samples=functions.n_samples,
+        dimension=functions.dimension,
+        kernel=("tanh_network", (X, y, decay, float(functions.hidden), float(functions.classes))),
+    )
+
+
+class TanhNetwork(SampleFunctions):
+    """Cross entropy of a network with one hidden layer, plus weight decay, in NumPy."""
+
+    def __init__(self, X: Array, y: Integers, hidden: int, weight_decay: float) -> None:
+        self.X, self.hidden, self.weight_decay = X, hidden, weight_decay
+        self.n_samples, f = X.shape
+        self.classes = int(y.max()) + 1
+        outputs = self.classes - 1
+        self.one_hot = np.eye(self.classes)[y][:, :outputs]
+        ends = np.cumsum([hidden * f, hidden, outputs * hidden, outputs])
+        self.dimension = int(ends[-1])
+        place = np.arange(self.dimension)
+        self.W1, self.b1, W2, self.b2 = np.split(place, ends[:-1])
+        self.W2 = W2.reshape(outputs, hidden)
+        # the weights and the bias that lead into each unit
+        self.into = np.column_stack([self.W1.reshape(hidden, f), self.b1])
+        self.inputs = np.column_stack([X, np.ones(self.n_samples)])
+
+    def losses(self, x: Array) -> Array:
+        z = self._forward(x, self.inputs)[1]
+        largest = np.maximum(z.max(axis=2), 0.0)
+        log_total = largest + np.log(np.exp(-largest) + np.exp(z - largest[:, :, None]).sum(axis=2))
+        decay = 0.5 * self.weight_decay * (x**2).sum(axis=1)
+        return np.asarray(log_total - (z * self.one_hot).sum(axis=2) + decay[:, None])
+
+    def gradients(self, x: Array) -> Array:
+        return self._pulled(x, self.inputs[None], self.one_hot[None])
+
+    def drawn(self, x: Array, index: Integers) -> Array:
+        return self._pulled(x, self.inputs[index], self.one_hot[index])
+
+    def mean(self, x: Array) -> Array:
+        """Gradient of the mean loss, ``(n, d)``."""
+        return self.combined(x, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
+
+    def combined(self, x: Array, w: Array) -> Array:
+        """sum_i w_i g_i, ``(n, d)``, for weights ``(n, N)``."""
+        unit, z, weights = self._forward(x, self.inputs)
+        slope = (_softmax(z) - self.one_hot) * w[:, :, None]
+        back = (slope @ weights) * (1.0 - unit**2)
+        return np.asarray(self._gathered(back, slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * x)
+
+    def along(self, x: Array, v: Array) -> Array:
+        """<g_i, v> for every sample, ``(n, N)``."""
+        unit, z, weights = self._forward(x, self.inputs)
+        dz = self._moved(unit, weights, v)[1]
+        decay = self.weight_decay * (x * v).sum(axis=1)
+        return np.asarray(((_softmax(z) - self.one_hot) * dz).sum(axis=2) + decay[:, None])
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Hessian of the mean loss times v, ``(n, d)``."""
+        return self.combined_hessian_product(x, v, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
+
+    def combined_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
+        """sum_i w_i H_i v, ``(n, d)``: the derivative of `combined` along v."""
+        unit, z, weights = self._forward(x, self.inputs)
+        d_unit, dz = self._moved(unit, weights, v)
+        p = _softmax(z)
+        slope = (p - self.one_hot) * w[:, :, None]
+        d_slope = p * (dz - (p * dz).sum(axis=2, keepdims=True)) * w[:, :, None]
+        steep = 1.0 - unit**2
+        d_back = (d_slope @ weights + slope @ v[:, self.W2]) * steep - 2.0 * (slope @ weights) * unit * d_unit
+        result = self._gathered(d_back, d_slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * v
+        result[:, self.W2] += np.swapaxes(slope, 1, 2) @ d_unit
+        return np.asarray(result)
+
+    def hessian(self, x: Array) -> Array:
+        """Hessian of the mean loss, ``(n, d, d)``."""
+        return np.array([self._hessian(point) for point in x]).reshape(-1, self.dimension, self.dimension)
+
+    def _hessian(self, x: Array) -> Array:
+        unit, z, weights = (part[0] for part in self._forward(x[None], self.inputs))
+        p = _softmax(z)
+        slope, steep = p - self.one_hot, 1.0 - unit**2
+        J = np.zeros((*z.shape, self.dimension))  # of the logits
+        J[:, :, self.into] = (weights * steep[:, None])[..., None] * self.inputs[:, None, None]
+        for c, row in enumerate(self.W2):
+            J[:, c, row] = unit
+            J[:, c, self.b2[c]] = 1.0
+        # the softmax's own Hessian is diag(p) - p p^T
+        scaled, mean = (np.sqrt(p)[:, :, None] * J).reshape(-1, self.dimension), (p[:, None] @ J)[:, 0]
+        H = scaled.T @ scaled - mean.T @ mean
+        bent = (slope @ weights) * (-2.0 * unit * steep)
+        for k, into in enumerate(self.into):
+            H[np.ix_(into, into)] += (self.inputs * bent[:, k, None]).T @ self.inputs
+            cross = (slope * steep[:, k, None]).T @ self.inputs
+            H[np.ix_(self.W2[:, k], into)] += cross
+            H[np.ix_(into, self.W2[:, k])] += cross.T
+        return np.asarray(H / self.n_samples + self.weight_decay * np.eye(self.dimension))
+
+    def _forward(self, x: Array, inputs: Array) -> tuple[Array, Array, Array]:
+        """Units, logits and the weights between, (n, N, h), (n, N, C - 1), (n, C - 1, h)."""
+        weights = x[:, self.W2]
+        unit = np.tanh(inputs @ np.swapaxes(x[:, self.into], 1, 2))
+        return unit, unit @ np.swapaxes(weights, 1, 2) + x[:, None, self.b2], weights
+
+    def _moved(self, unit: Array, weights: Array, v: Array) -> tuple[Array, Array]:
+        """Derivatives of units and logits along v."""
+        d_unit = (1.0 - unit**2) * (self.inputs @ np.swapaxes(v[:, self.into], 1, 2))
+        return d_unit, d_unit @ np.swapaxes(weights, 1, 2) + unit @ np.swapaxes(v[:, self.W2], 1, 2) + v[
+            :, None, self.b2
+        ]
+
+    def _gathered(self, back: Array, slope: Array, unit: Array) -> Array:
+        """Parts of a gradient, summed over samples, in their places, (n, d)."""
+        result = np.empty((unit.shape[0], self.dimension))
+        result[:, self.into] = np.swapaxes(back, 1, 2) @ self.inputs
+        result[:, self.W2] = np.swapaxes(slope, 1, 2) @ unit
+        result[:, self.b2] = slope.sum(axis=1)
+        return result
+
+    def _pulled(self, x: Array, inputs: Array, one_hot: Array) -> Array:
+        unit, z, weights = self._forward(x, inputs)
+        slope = _softmax(z) - one_hot
+        back = (slope @ weights) * (1.0 - unit**2)
+        result = np.empty((*unit.shape[:2], self.dimension))
+        result[:, :, self.into] = back[..., None] * inputs[:, :, None]
+        result[:, :, self.W2] = slope[..., None] * unit[:, :, None]
+        result[:, :, self.b2] = slope
+        result += self.weight_decay * x[:, None]
+        return result
+
+
+def _softmax(z: Array) -> Array:
+    """Probabilities of all classes but the last, whose logit is zero."""
+    largest = np.maximum(z.max(axis=-1, keepdims=True), 0.0)
+    e = np.exp(z - largest)
+    return np.asarray(e / (np.exp(-largest) + e.sum(axis=-1, keepdims=True)))
