@@ -4,16 +4,17 @@ A kernel is a name and its arrays. `pack` turns them into one table with a row f
 line per draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients
 are inlined into that loop: a call that passes eight array structures takes as long as the gradient itself.
 
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 name                    loss of sample i at x                                       arrays, in this order
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 quadratic               sum_j a_ij (x_j - c_ij)^2 / 2                               a (N, d), c (N, d)
 least_squares           (<X_i, x> - y_i)^2 / 2 + w |x|^2 / 2                        X (N, d), y (N,), w ()
 logistic                log(1 + exp(-y_i <X_i, x>)) + w |x|^2 / 2, y_i = +-1        X (N, d), y (N,), w ()
+welsch                  c^2 (1 - exp(-(<X_i, x> - y_i)^2 / c^2)) / 2 + w |x|^2 / 2  X (N, d), y (N,), w (), c ()
 phase_retrieval         (<A_i, x>^2 - y_i)^2 / 4                                    A (N, d), y (N,)
 sinusoid                (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2, x = (w, a, b)    t (N,), y (N,)
 embedded_double_well    f(x, y) +- sqrt(3) h_k(x, y), i = 2 k (plus), 2 k + 1       s ()
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 
 The embedded double well: f = (x^2 - 1)^2 / 4 + y^2 / 2, h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y)
 with r = sqrt(d2), d1 = 1 + s q, d2 = 1 - s q, q = (1 + tanh 2x) / 2; its gradient covariance is exactly
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL = range(6)
+QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL, WELSCH = range(7)
 KINDS = {
     "quadratic": QUADRATIC,
     "least_squares": LEAST_SQUARES,
@@ -39,6 +40,7 @@ KINDS = {
     "phase_retrieval": PHASE_RETRIEVAL,
     "sinusoid": SINUSOID,
     "embedded_double_well": EMBEDDED_DOUBLE_WELL,
+    "welsch": WELSCH,
 }
 # Shapes of the arrays of each kernel, in the letters of the table above.
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -48,6 +50,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "phase_retrieval": ("Nd", "N"),
     "sinusoid": ("N", "N"),
     "embedded_double_well": ("",),
+    "welsch": ("Nd", "N", "", ""),
 }
 _FIXED_DIMENSION = {"sinusoid": 3, "embedded_double_well": 2}
 _SQRT3 = math.sqrt(3.0)
@@ -105,6 +108,9 @@ def add_sample_gradient(kind, table, constants, i, x, r, out):  # type: ignore[n
         elif kind == LOGISTIC:
             margin = target * product
             factor = -target / (1.0 + math.exp(margin))
+        elif kind == WELSCH:
+            scaled = (product - target) / constants[1]
+            factor = (product - target) * math.exp(-scaled * scaled)
         else:
             factor = (product * product - target) * product
         for j in range(d):

@@ -16,7 +16,7 @@ def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:
     return pack(name, arrays, total.n_samples, total.dimension)
 
 
-NAMES = ("quadratic", "least_squares", "logistic", "phase_retrieval", "sinusoid", "embedded_double_well")
+NAMES = ("quadratic", "least_squares", "logistic", "phase_retrieval", "sinusoid", "embedded_double_well", "welsch")
 
 
 def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteSum:
@@ -26,6 +26,8 @@ def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteS
         return qpot.quadratic_sum(rng.uniform(0.5, 2.0, (N, d)), rng.normal(size=(N, d)))
     if name == "least_squares":
         return qpot.least_squares_sum(rng.normal(size=(N, d)), rng.normal(size=N), weight_decay=0.1)
+    if name == "welsch":
+        return qpot.welsch_sum(rng.normal(size=(N, d)), rng.normal(size=N), scale=1.3, weight_decay=0.2)
     if name == "logistic":
         return qpot.logistic_sum(rng.normal(size=(N, d)), rng.choice([-1, 1], N), weight_decay=0.2)
     if name == "phase_retrieval":
