@@ -213,7 +213,7 @@ for home in (falling, rising):
         np.exp(shift + law.predicted_slope * inverse),
         color=COLOURS[home],
         linewidth=3,
-        label=f"{NAMES[home]}: predicted slope {law.predicted_slope:.3f}, SGD {law.slope:.3f} ± {law.slope_error:.3f}",
+        label=f"{NAMES[home]}: cost {law.predicted_slope:.2f}, SGD {law.slope:.2f} ± {law.slope_error:.2f}",
     )
 for (B, e), marker in zip(batches.items(), ("D", "s"), strict=True):
     ax.plot(
@@ -228,7 +228,7 @@ for (B, e), marker in zip(batches.items(), ("D", "s"), strict=True):
     )
 ax.set_yscale("log")
 ax.set(xlabel="batch size / learning rate", ylabel="learning rate x steps until SGD leaves")
-ax.set_title("Only learning rate / batch size matters (dots: batch size 1)")
+ax.set_title("Learning rate / batch size decides")
 ax.legend(fontsize=12, loc="upper left")
 ax.set_ylim(top=ax.get_ylim()[1] * 30)
 output = HERE / "output"
