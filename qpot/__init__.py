@@ -24,6 +24,7 @@ from qpot.finite_sums import (
     phase_retrieval_sum,
     quadratic_sum,
     sinusoid_sum,
+    welsch_sum,
 )
 from qpot.flatness import FlatDirections, flat_directions
 from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
@@ -221,5 +222,6 @@ __all__ = [
     "training_time_diagram",
     "transition_costs",
     "w_graph",
+    "welsch_sum",
     "with_field_opinion",
 ]

@@ -1,4 +1,4 @@
-"""Finite sums with a compiled kernel: quadratics, regressions, phase retrieval, a sinusoid, two wells.
+"""Finite sums with a compiled kernel: quadratics, regressions, a robust one, phase retrieval, a sinusoid, two wells.
 
 Each constructor gives the formulas in NumPy and names the kernel of `qpot.solvers.sample_gradients` that runs
 the same formula compiled. Everything in a sum built here can be sent to another process.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array, as_float_array
+from qpot._arrays import Array, as_float_array, as_positive
 from qpot.sample_losses import (
     EmbeddedDoubleWell,
     LeastSquares,
@@ -20,6 +20,7 @@ from qpot.sample_losses import (
     Quadratic,
     SampleFunctions,
     Sinusoid,
+    Welsch,
 )
 from qpot.sgd import FiniteSum
 from qpot.solvers.sample_gradients import all_sample_gradients, pack
@@ -105,6 +106,40 @@ def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> Fi
     if not np.isin(y, (-1.0, 1.0)).all():
         raise ValueError(f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1")
     return _linear(Logistic, "logistic", features, y, weight_decay)
+
+
+def welsch_sum(features: Any, targets: Any, *, scale: float, weight_decay: float = 0.0) -> FiniteSum:
+    """Samples L_i = c^2 (1 - exp(-(<X_i, x> - y_i)^2 / c^2)) / 2 + w |x|^2 / 2; kernel ``("welsch", (X, y, w, c))``.
+
+    Welsch's robust loss: quadratic for residuals well below the scale c, flat far above it, so that several fits can
+    compete.
+
+    Parameters
+    ----------
+    features : ``(N, d)``
+        X.
+    targets : ``(N,)``
+        y.
+    scale : float
+        c > 0.
+    weight_decay : float
+        w >= 0. Without it the loss is flat far from the data, and nothing brings SGD back from there.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, entries that are not finite, a scale that is not positive, or negative weight decay.
+
+    Examples
+    --------
+    >>> total = welsch_sum([[1.0], [1.0]], [0.0, 100.0], scale=2.0)
+    >>> total.gradient([[0.0], [100.0]])
+    array([[0.],
+           [0.]])
+    """
+    c = as_positive(scale, name="scale")
+    X, y, w = _linear_data(features, targets, weight_decay)
+    return _as_sum(Welsch(X, y, w, c), "welsch", (X, y, w, c), X.shape)
 
 
 def phase_retrieval_sum(measurements: Any, intensities: Any) -> FiniteSum:
@@ -228,11 +263,16 @@ def _as_sum(functions: SampleFunctions, name: str, arrays: tuple[Any, ...], shap
 
 
 def _linear(kind: type[LinearModel], name: str, features: Any, targets: Any, weight_decay: Any) -> FiniteSum:
+    X, y, w = _linear_data(features, targets, weight_decay)
+    return _as_sum(kind(X, y, w), name, (X, y, w), X.shape)
+
+
+def _linear_data(features: Any, targets: Any, weight_decay: Any) -> tuple[Array, Array, float]:
     X, y = _table(features, name="features"), as_float_array(targets, name="targets")
     _check_targets(X, y, "features", "targets")
     if not isinstance(weight_decay, (int, float, np.number)) or not 0.0 <= weight_decay < np.inf:
         raise ValueError(f"weight_decay must be a finite number >= 0, got {weight_decay!r}")
-    return _as_sum(kind(X, y, float(weight_decay)), name, (X, y, float(weight_decay)), X.shape)
+    return X, y, float(weight_decay)
 
 
 def _table(values: Any, *, name: str) -> Array:

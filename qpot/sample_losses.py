@@ -93,6 +93,22 @@ class Logistic(LinearModel):
         return result
 
 
+class Welsch(LinearModel):
+    """c^2 (1 - exp(-(z_i - y_i)^2 / c^2)) / 2."""
+
+    def __init__(self, X: Array, y: Array, weight_decay: float, scale: float) -> None:
+        super().__init__(X, y, weight_decay)
+        self.scale = scale
+
+    def loss_of(self, z: Array, y: Array) -> Array:
+        result: Array = -0.5 * self.scale**2 * np.expm1(-(((z - y) / self.scale) ** 2))
+        return result
+
+    def slope_of(self, z: Array, y: Array) -> Array:
+        result: Array = (z - y) * np.exp(-(((z - y) / self.scale) ** 2))
+        return result
+
+
 class PhaseRetrieval(LinearModel):
     """(z_i^2 - y_i)^2 / 4."""
 

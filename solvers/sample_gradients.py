@@ -5,17 +5,18 @@ line per draw) and a vector of constants, so that a single compiled loop serves 
 are inlined into that loop, and compiled without reference counts (`LEAF`): counting those of the arrays passed
 takes 40 ns per sample, several times as long as the gradient itself.
 
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 name                    loss of sample i at x                                       arrays, in this order
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 quadratic               sum_j a_ij (x_j - c_ij)^2 / 2                               a (N, d), c (N, d)
 least_squares           (<X_i, x> - y_i)^2 / 2 + w |x|^2 / 2                        X (N, d), y (N,), w ()
 logistic                log(1 + exp(-y_i <X_i, x>)) + w |x|^2 / 2, y_i = +-1        X (N, d), y (N,), w ()
+welsch                  c^2 (1 - exp(-(<X_i, x> - y_i)^2 / c^2)) / 2 + w |x|^2 / 2  X (N, d), y (N,), w (), c ()
 phase_retrieval         (<A_i, x>^2 - y_i)^2 / 4                                    A (N, d), y (N,)
 sinusoid                (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2, x = (w, a, b)    t (N,), y (N,)
 embedded_double_well    f(x, y) +- sqrt(3) h_k(x, y), i = 2 k (plus), 2 k + 1       s ()
 tanh_network            log sum_c exp(z_c) - z_{y_i} + w |x|^2 / 2                  X (N, f), y (N,), w (), h (), C ()
-======================  ==========================================================  ========================
+======================  ==========================================================  ============================
 
 The embedded double well: f = (x^2 - 1)^2 / 4 + y^2 / 2, h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y)
 with r = sqrt(d2), d1 = 1 + s q, d2 = 1 - s q, q = (1 + tanh 2x) / 2; its gradient covariance is exactly
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL, TANH_NETWORK = range(7)
+QUADRATIC, LEAST_SQUARES, LOGISTIC, PHASE_RETRIEVAL, SINUSOID, EMBEDDED_DOUBLE_WELL, TANH_NETWORK, WELSCH = range(8)
 KINDS = {
     "quadratic": QUADRATIC,
     "least_squares": LEAST_SQUARES,
@@ -45,6 +46,7 @@ KINDS = {
     "sinusoid": SINUSOID,
     "embedded_double_well": EMBEDDED_DOUBLE_WELL,
     "tanh_network": TANH_NETWORK,
+    "welsch": WELSCH,
 }
 # Shapes of the arrays of each kernel, in the letters of the table above; f is as long as it is.
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -55,6 +57,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "sinusoid": ("N", "N"),
     "embedded_double_well": ("",),
     "tanh_network": ("Nf", "N", "", "", ""),
+    "welsch": ("Nd", "N", "", ""),
 }
 _FIXED_DIMENSION = {"sinusoid": 3, "embedded_double_well": 2}
 _SQRT3 = math.sqrt(3.0)
@@ -137,11 +140,14 @@ def _add_sinusoid(table, i, x, r, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAF)
-def _slope(kind, product, target):  # type: ignore[no-untyped-def]
+def _slope(kind, product, target, constants):  # type: ignore[no-untyped-def]
     if kind == LEAST_SQUARES:
         return product - target
     if kind == LOGISTIC:
         return -target / (1.0 + math.exp(target * product))
+    if kind == WELSCH:
+        scaled = (product - target) / constants[1]
+        return (product - target) * math.exp(-scaled * scaled)
     return (product * product - target) * product
 
 
@@ -151,7 +157,7 @@ def _add_linear_model(kind, table, constants, i, x, r, out):  # type: ignore[no-
     product = 0.0
     for j in range(d):
         product += table[i, j] * x[r, j]
-    factor = _slope(kind, product, table[i, d])
+    factor = _slope(kind, product, table[i, d], constants)
     decay = 0.0 if kind == PHASE_RETRIEVAL else constants[0]
     for j in range(d):
         out[j] += factor * table[i, j] + decay * x[r, j]

@@ -24,6 +24,7 @@ NAMES = (
     "sinusoid",
     "embedded_double_well",
     "tanh_network",
+    "welsch",
 )
 
 
@@ -34,6 +35,8 @@ def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteS
         return qpot.quadratic_sum(rng.uniform(0.5, 2.0, (N, d)), rng.normal(size=(N, d)))
     if name == "least_squares":
         return qpot.least_squares_sum(rng.normal(size=(N, d)), rng.normal(size=N), weight_decay=0.1)
+    if name == "welsch":
+        return qpot.welsch_sum(rng.normal(size=(N, d)), rng.normal(size=N), scale=1.3, weight_decay=0.2)
     if name == "logistic":
         return qpot.logistic_sum(rng.normal(size=(N, d)), rng.choice([-1, 1], N), weight_decay=0.2)
     if name == "phase_retrieval":

@@ -11,7 +11,14 @@ import pytest
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 
 # More than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example, counts for them.
-SLOW = {"consumer_resource", "sharp_or_flat", "sunspots", "symmetric_minima", "where_is_sgd_after_n_steps"}
+SLOW = {
+    "consumer_resource",
+    "robust_regression",
+    "sharp_or_flat",
+    "sunspots",
+    "symmetric_minima",
+    "where_is_sgd_after_n_steps",
+}
 
 
 def _scripts() -> list[object]:

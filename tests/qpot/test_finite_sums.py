@@ -84,6 +84,8 @@ def test_first_embedding_coordinate_is_the_integral(s: float) -> None:
         (lambda: qpot.least_squares_sum([[1.0], [np.nan]], [0.0, 0.0]), "features has a NaN .* row 1"),
         (lambda: qpot.least_squares_sum([[1.0]], [np.inf]), "targets has a NaN or infinite entry in row 0"),
         (lambda: qpot.least_squares_sum([[1.0]], [1.0], weight_decay=-1.0), "weight_decay must be"),
+        (lambda: qpot.welsch_sum([[1.0]], [1.0], scale=0.0), "scale must be"),
+        (lambda: qpot.welsch_sum([[1.0]], [1.0], scale=1.0, weight_decay=-1.0), "weight_decay must be"),
         (lambda: qpot.logistic_sum([[1.0]], [0.0]), "recode 0 and 1"),
         (lambda: qpot.phase_retrieval_sum(np.ones((2, 2)), [1.0]), "intensities has shape"),
         (lambda: qpot.sinusoid_sum(np.ones((2, 2)), [1.0, 2.0]), "times has shape"),
