@@ -203,6 +203,11 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
 
 
+def forget(state: SweepState, nodes: NDArray[np.int64]) -> None:
+    """Open nodes again, as if nothing had reached them."""
+    state.value[nodes], state.distance[nodes], state.owner[nodes], state.tries[nodes] = np.inf, np.inf, -1, 0
+
+
 def launch(state: SweepState, record: int) -> None:
     """Put a head that shall move on the heap."""
     state.counts[HEAP_SIZE] = heap_push(
