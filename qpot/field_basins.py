@@ -61,10 +61,11 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
         if not np.isfinite(level):
             break
         stop = waiting.pop(order)
-        if stop.cycle is not None:
-            ends = _over_cycle(run, state, stop.cycle, level)
-        else:
-            ends = _over_equilibrium(run, state, medium, stop.points[0], level)
+        ends = (
+            _over_equilibrium(run, state, medium, stop.points[0], level)
+            if stop.cycle is None
+            else _over_cycle(run, state, stop.cycle, level)
+        )
         if ends is None:
             continue
         attracts = not len(ends)

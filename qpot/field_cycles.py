@@ -19,15 +19,17 @@ from qpot._arrays import Array
 from qpot.field_run import PATCH, FieldRun
 from qpot.field_source import Source, cycle_source
 from qpot.grid import Grid
-from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.state import SweepState, add_records, forget, write_patch
+
+NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
 
 # Walks along the drift, forwards or backwards: starts, step in parts of the box, longest way in rounds of the box.
 _STARTS, _STEP, _ROUNDS = 8, 0.02, 4.0
 # Speeds below this part of the largest are at rest; close to rest steps are as long in time as at this part of it.
 _REST, _SLOW = 1e-4, 0.02
-# The level is read off nodes within these distances from a cycle, in cells ...
-_RING = (2.0, 5.0)
+# The level is read off nodes in a ring of this width around a cycle, in cells, the closest of these that rays reach ...
+_WIDTH = 3.0
+_RINGS = (2.0, 4.0, 7.0, 11.0, 16.0, 24.0)
 # ... of which this part must have been reached, with sums V + W that differ by no more than this part of the level.
 _REACHED, _SPREAD = 0.6, 0.05
 # Nodes within this many radii beyond a cycle may hold polynomials that ran on over it.
@@ -129,21 +131,21 @@ def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
 
     Returns where that way ends, ``(k, 2)``: at least one point.
     """
-    level, side = _reading(run, state, cycle)
+    level, side, reach = _reading(run, state, cycle)
     near, d = state.near, 2
     heads = cycle.source.heads
-    nodes, offset, head, signed = _around(run.grid, cycle, _CLEAR * near)
+    nodes, offset, head, signed = _around(run.grid, cycle, max(_CLEAR * near, reach))
+    gap = np.linalg.norm(offset, axis=1)
     climbed = heads.copy()
     climbed[:, d] = level
     climbed[:, d + 1 :] *= -1.0
     first = add_records(state, climbed, np.full(len(heads), -1, np.int32), np.zeros(len(heads)))
-    forget(state, nodes[side * signed < 0.0])
-    gap = np.linalg.norm(offset, axis=1)
+    forget(state, nodes[(side * signed < 0.0) & (gap < _CLEAR * near)])
     # nodes that no ray came near take the cycle's polynomial from further away
-    mine = (side * signed >= 0.0) & ((gap < np.minimum(state.distance[nodes], near)) | (state.distance[nodes] > near))
+    closer = (gap < np.minimum(state.distance[nodes], near)) | (state.distance[nodes] > near)
+    mine = (side * signed >= 0.0) & closer
     nodes, offset, head, gap = nodes[mine], offset[mine], head[mine], gap[mine]
-    rest = [taylor_value(heads[i], dx, state.medium[7])[0] for i, dx in zip(head, offset, strict=True)]
-    state.value[nodes] = level - np.array(rest)
+    state.value[nodes] = level - _rest_of_way(cycle, head, offset)
     state.distance[nodes] = np.minimum(gap, near)
     state.owner[nodes] = first + head
     void = (state.distance > near) & (state.value >= level)
@@ -175,41 +177,55 @@ def level_of(run: FieldRun, state: SweepState, cycle: LimitCycle) -> float:
     return _reading(run, state, cycle)[0]
 
 
-def _reading(run: FieldRun, state: SweepState, cycle: LimitCycle) -> tuple[float, float]:
-    """The level of a cycle, and the side that it is climbed from: the one on which V + W is the same at all nodes."""
+def _reading(run: FieldRun, state: SweepState, cycle: LimitCycle) -> tuple[float, float, float]:
+    """The level of a cycle, the side that it is climbed from, where V + W is the same at all nodes, and how far from it."""
     spacing = float(np.exp(np.mean(np.log(run.grid.spacing))))
-    nodes, offset, head, signed = _around(run.grid, cycle, _RING[1] * spacing)
-    reached = (state.distance[nodes] <= state.near) & np.isfinite(state.value[nodes])
-    best = (float("inf"), 1.0)
-    for side in (1.0, -1.0):
-        ring = side * signed > _RING[0] * spacing
-        chosen = np.flatnonzero(ring & reached)
-        if chosen.size < _REACHED * np.count_nonzero(ring) or chosen.size == 0:
-            continue
-        rest = [taylor_value(cycle.source.heads[head[k]], offset[k], state.medium[7])[0] for k in chosen]
-        total = state.value[nodes[chosen]] + np.array(rest)
-        level = float(np.median(total))
-        # rays wind round and round, so each of them has the level; where they only pass by, the sums differ
-        if np.quantile(np.abs(total - level), 0.9) < _SPREAD * np.ptp(np.array(rest)) and level < best[0]:
-            best = (level, side)
-    return best
+    for inner in _RINGS:
+        reach = (inner + _WIDTH) * spacing
+        nodes, offset, head, signed = _around(run.grid, cycle, reach)
+        reached = (state.distance[nodes] <= state.near) & np.isfinite(state.value[nodes])
+        found = []
+        for side in (1.0, -1.0):
+            ring = side * signed > inner * spacing
+            chosen = np.flatnonzero(ring & reached)
+            if chosen.size < _REACHED * np.count_nonzero(ring) or chosen.size == 0:
+                continue
+            rest = _rest_of_way(cycle, head[chosen], offset[chosen])
+            total = state.value[nodes[chosen]] + rest
+            level = float(np.median(total))
+            # rays wind round and round, so each of them has the level; where they only pass by, the sums differ
+            if np.quantile(np.abs(total - level), 0.9) < _SPREAD * np.ptp(rest):
+                found.append((level, side, reach))
+        if found:
+            return min(found)
+    return float("inf"), 1.0, 0.0
 
 
-def _around(grid: Grid, cycle: LimitCycle, reach: float) -> tuple[Array, Array, Array, Array]:
+def _rest_of_way(cycle: LimitCycle, head: NodeNumbers, offset: Array) -> Array:
+    """W at ``offset`` (n, 2) from the cycle's heads of numbers ``head`` (n,)."""
+    heads = cycle.source.heads[head]
+    Q, T = heads[:, 5:9].reshape(-1, 2, 2), heads[:, 9:17].reshape(-1, 2, 2, 2)
+    square = np.einsum("ni,nij,nj->n", offset, Q, offset)
+    return np.asarray(square / 2.0 + np.einsum("nijk,ni,nj,nk->n", T, offset, offset, offset) / 6.0)
+
+
+def _around(grid: Grid, cycle: LimitCycle, reach: float) -> tuple[NodeNumbers, Array, NodeNumbers, Array]:
     """Nodes within ``reach`` of a cycle: flat numbers, offsets from the closest head, its number, signed distances."""
-    points = cycle.source.points
+    points = grid.wrap(cycle.source.points)
     width = np.ceil(reach / grid.spacing).astype(int) + 1
     around = np.stack(np.meshgrid(*[np.arange(-w, w + 1) for w in width], indexing="ij"), axis=-1).reshape(-1, 2)
-    index = np.rint((points - grid.lower) / grid.spacing).astype(int)[:, None] + around
+    index = (np.rint((points - grid.lower) / grid.spacing).astype(int)[:, None] + around).reshape(-1, 2)
     shape, wraps = np.array(grid.shape), np.array(grid.periodic)
-    unwrapped = np.unique(index.reshape(-1, 2), axis=0)
-    unwrapped = unwrapped[(wraps | ((unwrapped >= 0) & (unwrapped < shape))).all(axis=1)]
-    x = grid.lower + unwrapped * grid.spacing
-    gap, head = cKDTree(points).query(x)
-    close = gap <= reach
-    x, head, unwrapped = x[close], head[close], unwrapped[close]
+    index = index[(wraps | ((index >= 0) & (index < shape))).all(axis=1)] % shape
+    close = np.zeros(grid.size, dtype=bool)
+    close[np.ravel_multi_index(tuple(index.T), grid.shape)] = True
+    nodes = np.flatnonzero(close)
+    x = grid.lower + np.stack(np.unravel_index(nodes, grid.shape), axis=1) * grid.spacing
+    period = np.where(wraps, grid.upper - grid.lower, 0.0)
+    gap, head = cKDTree(points - grid.lower, boxsize=period).query(x - grid.lower)
+    nodes, x, head = nodes[gap <= reach], x[gap <= reach], head[gap <= reach]
     offset = x - points[head]
-    nodes = np.ravel_multi_index(tuple((unwrapped % shape).T), grid.shape)
+    offset -= np.where(wraps, period * np.round(offset / np.where(wraps, period, 1.0)), 0.0)
     return nodes, offset, head, np.einsum("ni,ni->n", offset, _normals(cycle)[head])
 
 

@@ -202,7 +202,7 @@ def _settled_on_cycle(drift: Callable[[Array], Array], curve: Array) -> tuple[Ar
 
     def flow(t: float, x: Array) -> Array:
         del t
-        return drift(x[None])[0]
+        return np.asarray(drift(x[None])[0])
 
     length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
     speed = float(np.linalg.norm(drift(curve), axis=1).mean())
