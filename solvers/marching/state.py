@@ -168,7 +168,7 @@ def _grow_heap(state: SweepState) -> None:
     state.items.resize(size, refcheck=False)
 
 
-def add_records(state: SweepState, records: Array, parents: Array, cores: Array) -> int:
+def add_records(state: SweepState, records: Array, parents: NDArray[np.int32], cores: Array) -> int:
     """Append heads that do not move (a source); ``cores`` is the radius they are exact in. Returns the first number."""
     first = int(state.counts[RECORDS])
     while first + len(records) + 1 >= state.records.shape[0]:
