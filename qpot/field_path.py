@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 
 from qpot._arrays import Array
+from qpot.field_entrances import entrance
 from qpot.grid import Grid
 from qpot.solution import PathSolution, Status
 from qpot.system import System
@@ -24,8 +24,8 @@ _REST = 1e-8
 # A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
 # there.
 _CAPTURE, _LEVEL = 0.75, 0.02
-# The way into a saddle is looked for on a sphere of this radius, in cells, at this many points.
-_SPHERE, _DIRECTIONS = 2.5, 400
+# A walk that came to a saddle closer to the ridge than this part of a cell may have come from either side.
+_OFF_RIDGE = 2e-6
 # Momenta below this fraction of the largest are a free descent.
 _FREE = 1e-6
 
@@ -170,69 +170,27 @@ def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
 def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
     """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
     field = walk.field
-    d = saddle.point.size
-    radius = _SPHERE * float(np.min(field.grid.spacing))
     # the walk came down on one side of the ridge; the way in lies on the other
     rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
     across = np.real(left[:, int(np.argmax(rates.real))])
-    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(d)
-    side = float(np.sign(across @ came)) if abs(across @ came) > 1e-6 * np.linalg.norm(across) * radius else 0.0
+    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(saddle.point.size)
+    off = abs(across @ came) > _OFF_RIDGE * np.linalg.norm(across) * float(np.min(field.grid.spacing))
+    side = float(np.sign(across @ came)) if off else 0.0
 
-    def total(directions: Array) -> Array:
-        x = saddle.point + radius * directions
-        inside = field.grid.contains(x)
-        V = np.full(len(x), np.inf)
-        V[inside] = field.at(x[inside])
+    def value(x: Array) -> Array:
+        V = field.at(x)
         # nothing above the saddle leads into it
-        V[~(saddle.level > V) | (side * (directions @ across) > 0.0)] = np.inf
-        return V + _segment_action(field.system, x, saddle.point)
+        V[~(saddle.level > V) | (side * ((x - saddle.point) @ across) > 0.0)] = np.inf
+        return V
 
-    directions = _sphere(d)
-    totals = total(directions)
-    best = int(np.argmin(totals))
-    if not np.isfinite(totals[best]):
+    way = entrance(field.system, field.grid, saddle.point, value)
+    if way is None:
         return False
-    frame = np.linalg.svd(directions[best][None])[2][1:]
-
-    def tilted(angles: Array) -> Array:
-        direction = directions[best] + angles @ frame
-        return np.asarray(direction / np.linalg.norm(direction))
-
-    found = minimize(lambda angles: float(total(tilted(angles)[None])[0]), np.zeros(d - 1), method="Nelder-Mead")
-    x = saddle.point + radius * tilted(found.x)
-    cost = float(_segment_action(field.system, x[None], saddle.point)[0])
-    for fraction in (0.25, 0.5, 0.75, 1.0):
-        walk.add(
-            saddle.point + fraction * (x - saddle.point), fraction * field.gradient_at(x[None])[0], 1.0, 0.25 * cost
-        )
+    for k in range(len(way.points)):
+        before = way.costs[k - 1] if k else 0.0
+        duration = 1.0 if k == 0 else way.times[k] - way.times[k - 1]
+        walk.add(field.grid.wrap(way.points[k][None])[0], way.momenta[k], duration, float(way.costs[k] - before))
     return True
-
-
-def _sphere(d: int) -> Array:
-    """Directions spread evenly over the unit sphere in 2-D or 3-D."""
-    k = np.arange(_DIRECTIONS)
-    if d == 2:
-        angle = 2.0 * np.pi * k / _DIRECTIONS
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    z = 1.0 - (2.0 * k + 1.0) / _DIRECTIONS
-    angle = np.pi * (3.0 - np.sqrt(5.0)) * k
-    ring = np.sqrt(1.0 - z * z)
-    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
-
-
-def _segment_action(system: System, starts: Array, end: Array) -> Array:
-    """Geometric action of the straight lines from ``starts`` (n, d) to ``end``, by five Gauss points."""
-    nodes, weights = np.polynomial.legendre.leggauss(5)
-    v = end - starts
-    action = np.zeros(len(starts))
-    for t, w in zip(0.5 * (nodes + 1.0), 0.5 * weights, strict=True):
-        x = starts + t * v
-        inverse = np.linalg.inv(system.covariance(x))
-        b = system.drift(x)
-        bb = np.einsum("ni,nij,nj->n", b, inverse, b)
-        vv = np.einsum("ni,nij,nj->n", v, inverse, v)
-        action += w * (np.sqrt(bb * vv) - np.einsum("ni,nij,nj->n", b, inverse, v))
-    return action
 
 
 def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
