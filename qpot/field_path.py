@@ -26,6 +26,9 @@ _REST = 1e-8
 _CAPTURE, _LEVEL = 0.75, 0.02
 # A walk that came to a saddle closer to the ridge than this part of a cell may have come from either side.
 _OFF_RIDGE = 2e-6
+# A walk this close to a free way down, in cells, has come along it. V is flat there; on the way to the source it
+# falls by this part of its level, once the first cells from the saddle are passed.
+_BESIDE, _FLAT, _CLEAR_OF_SADDLE = 0.2, 0.1, 3.0
 # Momenta below this fraction of the largest are a free descent.
 _FREE = 1e-6
 
@@ -62,9 +65,10 @@ def walk_back(field: FieldSolution, point: Array) -> PathSolution:
         return _solution(walk, Status.LEFT_DOMAIN, value)
     walk.momenta[0] = field.gradient_at(point[None])[0]
     ends = list(field.passages)
+    ways = _free_ways(field)
     status = Status.NOT_CONVERGED
     for _ in range(len(field.passages) + 1):
-        end = _to_rest(walk, ends, value)
+        end = _to_rest(walk, ends, value, [(p, way) for p, way in ways if p in ends])
         if end is None:
             break
         if end < 0:
@@ -116,8 +120,26 @@ def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
     return best
 
 
-def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
-    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither."""
+def _free_ways(field: FieldSolution) -> list[tuple[Passage, Array]]:
+    """The free ways down from the saddles on the side that is reached over them, where V is flat."""
+    ways = []
+    cell = float(np.min(field.grid.spacing))
+    for passage in field.passages:
+        if passage.attracts or passage.point.ndim > 1:
+            continue
+        for side in (1.0, -1.0):
+            way = free_descent(field.system, field.grid, passage.point, side)
+            apart = np.linalg.norm(way - passage.point, axis=1) > _CLEAR_OF_SADDLE * cell
+            if apart.any() and (field.at(way[apart]) >= (1.0 - _FLAT) * passage.level).all():
+                ways.append((passage, way))
+    return ways
+
+
+def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tuple[Passage, Array]]) -> int | None:
+    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither.
+
+    A walk that comes on to a free way down follows it back to its saddle.
+    """
     field = walk.field
     source = np.atleast_2d(field.source)
     step = _STEP_CELLS * float(np.min(field.grid.spacing))
@@ -137,6 +159,13 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
             if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
                 walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
                 return i
+        for passage, way in ways:
+            gaps = np.linalg.norm(way - x, axis=1)
+            k = int(np.argmin(gaps))
+            if gaps[k] <= _BESIDE / _STEP_CELLS * step:
+                walk.action += max(here - passage.level, 0.0)
+                _back_along(walk, way[: k + 1], passage)
+                return passages.index(passage)
         speed = float(np.linalg.norm(velocity))
         if not np.isfinite(speed) or speed == 0.0:
             return None
@@ -159,12 +188,16 @@ def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
     field = walk.field
     curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
     gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
-    curve = curves[int(np.argmin(gaps))]
-    speeds = np.linalg.norm(field.system.drift(curve), axis=1)
+    _back_along(walk, curves[int(np.argmin(gaps))], saddle)
+
+
+def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
+    """A free way down from a saddle, backwards and at no cost."""
+    speeds = np.linalg.norm(walk.field.system.drift(curve), axis=1)
+    rest = np.zeros(saddle.point.size)
     for k in range(len(curve) - 1, -1, -1):
-        last = walk.points[-1]
-        walk.add(curve[k], np.zeros(last.size), float(np.linalg.norm(curve[k] - last)) / max(speeds[k], 1e-12), 0.0)
-    walk.add(saddle.point, np.zeros(saddle.point.size), 1.0, 0.0)
+        walk.add(curve[k], rest, float(np.linalg.norm(curve[k] - walk.points[-1])) / max(speeds[k], 1e-12), 0.0)
+    walk.add(saddle.point, rest, 1.0, 0.0)
 
 
 def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
