@@ -127,9 +127,9 @@ def _last_round(way: Array, drift: Callable[[Array], Array]) -> Array | None:
 
 
 def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
-    """Settle the last nodes before an unstable cycle, whose `level_of` is finite, and start the free way down behind it.
+    """Settle the last nodes before an unstable cycle, whose `level_of` is finite, and start the free way out of the grid.
 
-    Returns where that way ends, ``(k, 2)``: at least one point.
+    Returns a point on that way, ``(1, 2)``.
     """
     level, side, reach = _reading(run, state, cycle)
     near, d = state.near, 2
@@ -150,14 +150,16 @@ def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
     state.owner[nodes] = first + head
     void = (state.distance > near) & (state.value >= level)
     forget(state, np.flatnonzero(void))
-    flat = np.zeros_like(heads)
-    flat[:, :d], flat[:, d] = heads[:, :d], level
-    # V is flat and its rays follow the drift, so they need not begin on the cycle: everywhere is its core
-    write_cycle(run, state, flat, np.full(len(heads), -1, np.int32), core=np.inf)
     points, normal = cycle.source.points, _normals(cycle)
     beyond = (points - side * 0.5 * run.grid.spacing.min() * normal)[:: max(1, len(points) // _STARTS)]
     ways, rests = _walk(run, beyond, 1.0)
-    return np.concatenate([beyond[:1], ways[:, -1], rests])
+    if not len(ways) and not len(rests):
+        flat = np.zeros_like(heads)
+        flat[:, :d], flat[:, d] = heads[:, :d], level
+        # V is flat and its rays follow the drift, so they need not begin on the cycle: everywhere is its core
+        write_cycle(run, state, flat, np.full(len(heads), -1, np.int32), core=np.inf)
+    # rays without momentum would be started beyond what attracts in the grid, too: there the march goes on
+    return beyond[:1]
 
 
 def write_cycle(
