@@ -57,7 +57,7 @@ def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attrac
     sign = 1.0 if attracts else -1.0
     ways, _ = _walk(run, starts, sign)
     for way in ways:
-        curve = _last_round(way, lambda x: sign * np.asarray(run.system.drift(x)))
+        curve = _last_round(way, lambda x: np.asarray(sign * run.system.drift(x)))
         if curve is None:
             continue
         turned = medium
@@ -159,7 +159,7 @@ def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
         # V is flat and its rays follow the drift, so they need not begin on the cycle: everywhere is its core
         write_cycle(run, state, flat, np.full(len(heads), -1, np.int32), core=np.inf)
     # rays without momentum would be started beyond what attracts in the grid, too: there the march goes on
-    return beyond[:1]
+    return np.array(beyond[:1])
 
 
 def write_cycle(
