@@ -315,8 +315,8 @@ def project_energy(y, dy, dims):
         H += y[d + 1 + i] * dy[i]
         square += dy[i] * dy[i]
         size += y[d + 1 + i] * y[d + 1 + i]
-    # a step longer than the momentum itself would jump to the other root p = 0
-    if square <= 0.0 or abs(H) > 0.3 * np.sqrt(square * size):
+    # more than an integrator leaves: p is close to the other root p = 0, or all but zero on a free way down
+    if square <= 0.0 or abs(H) > 0.01 * np.sqrt(square * size):
         return
     for i in range(d):
         y[d + 1 + i] -= H * dy[i] / square
