@@ -2,77 +2,147 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._arrays import Array
+from qpot.field_cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
 from qpot.field_path import free_descent
-from qpot.field_run import CORE, PATCH, FieldRun, run_rays
+from qpot.field_run import CORE, PATCH, FieldRun, boundary, run_rays
 from qpot.field_solution import Passage
 from qpot.field_source import equilibrium_head, local_jets, refined_equilibrium
 from qpot.grid import Grid
 from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.scatter import NEWEST
-from qpot.solvers.marching.state import SweepState, add_records, write_patch
+from qpot.solvers.marching.state import SweepState, add_records, forget, write_patch
 
 # Values this many radii around a saddle are looked at when the sweep goes over it.
 _CLEAR = 4.0
+# Heads of nodes within so many cells of a saddle are asked for its level.
+_REACH = 3
+# Sums of two rates below this part of the largest rate leave the uphill curvature open.
+_RESONANT = 1e-3
+
+
+@dataclass
+class _Stop:
+    """An equilibrium or a limit cycle that the sweep may reach, and if a free way down ends there, its level and start."""
+
+    points: Array
+    cycle: LimitCycle | None = None
+    level: float = float("inf")
+    before: int = -1
+
+    @property
+    def repels(self) -> bool:
+        return self.cycle is not None and not self.cycle.attracts
 
 
 def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
-    """Continue over every saddle and from every attractor that the sweep reaches, lowest first.
+    """Continue over every saddle and unstable cycle, and from every attractor, that the sweep reaches, lowest first.
 
     Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
     """
-    grid = run.grid
     passages: list[Passage] = []
-    waiting = [x for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * float(grid.spacing.max())]
-    reached: list[tuple[Array, float, int]] = []
+    cell = float(run.grid.spacing.max())
+    waiting = [_Stop(x[None]) for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * cell]
+    met = [points]
+    _look_for_cycle(run, medium, sample_of_reached(state, run.grid), False, waiting, met)
     while waiting:
-        levels = [_value_at(state, grid, x) for x in waiting]
-        before = [-1] * len(waiting)
-        for i, x in enumerate(waiting):
-            for end, flat, number in reached:
-                if np.linalg.norm(end - x) < 1e-9 * (1.0 + np.linalg.norm(x)) and before[i] < 0:
-                    levels[i], before[i] = flat, number
+        levels = np.array([_level_at(run, state, stop) for stop in waiting])
+        # a sweep that ends below an unstable cycle may have ended because polynomials ran on over it to the boundary
+        open_to = [level < float(state.exits[0]) or stop.repels for level, stop in zip(levels, waiting, strict=True)]
+        levels[~np.array(open_to)] = np.inf
         order = int(np.argmin(levels))
-        level = levels[order]
-        if not level < float(state.exits[0]):
+        level = float(levels[order])
+        if not np.isfinite(level):
             break
-        x = waiting.pop(order)
-        rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
-        if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
-            # nothing starts from a repeller that does not go over a saddle cheaper; degenerate points are left to the march
+        stop = waiting.pop(order)
+        ends = (
+            _over_equilibrium(run, state, medium, stop.points[0], level)
+            if stop.cycle is None
+            else _over_cycle(run, state, stop.cycle, level)
+        )
+        if ends is None:
             continue
-        Q, T, a = local_jets(medium, x, saddle=bool((rates > 0).any()))
-        attracts = not bool((rates > 0).any())
-        passages.append(Passage(point=x, level=level, attracts=attracts, before=before[order]))
-        if not attracts:
-            _clear_beyond(run, state, x)
-            # V does not rise on the free way down: what attracts there lies at the saddle's level exactly
-            reached += [(end, level, len(passages) - 1) for end in free_ends(run, x, waiting)]
-        # provisional values from before say nothing about what starts here
-        void = (state.distance > state.near) & (state.value >= level)
-        state.value[void], state.distance[void], state.owner[void], state.tries[void] = np.inf, np.inf, -1, 0
-        head = equilibrium_head(x, level, Q, T)
-        first = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
-        # at a saddle both sheets run along the ridge and the test for it says nothing
-        state.counts[NEWEST] = first if attracts else 0
-        write_patch(state, first, PATCH * state.near, a)
+        attracts = not len(ends)
+        place = stop.points[0] if stop.cycle is None else stop.points
+        passages.append(Passage(point=place, level=level, attracts=attracts, before=stop.before))
         run_rays(run, state)
+        _look_for_cycle(
+            run, medium, sample_of_reached(state, run.grid) if attracts else ends, not attracts, waiting, met
+        )
+        for other in waiting:
+            # V does not rise on the free way down: what attracts there lies at this level exactly
+            if len(ends) and other.before < 0 and not other.repels:
+                gaps = np.linalg.norm(other.points[None] - ends[:, None], axis=2)
+                if gaps.min() <= cell:
+                    other.level, other.before = level, len(passages) - 1
     return tuple(passages)
 
 
-def free_ends(run: FieldRun, saddle: Array, ends: list[Array]) -> list[Array]:
-    """Those of the equilibria ``ends`` that the drift carries a saddle's surroundings to, on either side."""
-    found = []
-    for side in (1.0, -1.0):
-        curve = free_descent(run.system, run.grid, saddle, side)
-        for end in ends:
-            if np.linalg.norm(curve[-1] - end) <= float(run.grid.spacing.max()):
-                found.append(end)
-    return found
+def _over_equilibrium(
+    run: FieldRun, state: SweepState, medium: tuple[Any, ...], x: Array, level: float
+) -> Array | None:
+    """Start the field of an equilibrium; returns where free ways down from it end, none for an attractor.
+
+    None for a repeller, which nothing starts from that does not go over a saddle cheaper, and for degenerate points,
+    which are left to the march.
+    """
+    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
+    if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
+        return None
+    attracts = not bool((rates > 0).any())
+    Q, T, a = local_jets(medium, x, saddle=not attracts)
+    ends = np.zeros((0, run.grid.dimension))
+    if not attracts:
+        _clear_beyond(run, state, x)
+        ends = np.array([free_descent(run.system, run.grid, x, side)[-1] for side in (1.0, -1.0)])
+    _forget_provisional(state, level)
+    head = equilibrium_head(x, level, Q, T)
+    first = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
+    # at a saddle both sheets run along the ridge and the test for it says nothing
+    state.counts[NEWEST] = first if attracts else 0
+    write_patch(state, first, PATCH * state.near, a)
+    return ends
+
+
+def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: float) -> Array:
+    """Start the field of a limit cycle; returns where free ways down from it end, none for one that attracts."""
+    state.counts[NEWEST] = 0
+    if not cycle.attracts:
+        ends = go_over(run, state, cycle)
+        edge = boundary(run.grid) & (state.distance <= state.near)
+        state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
+        return ends
+    heads = cycle.source.heads.copy()
+    heads[:, run.grid.dimension] = level
+    _forget_provisional(state, level)
+    state.counts[NEWEST] = write_cycle(run, state, heads, cycle.source.parents)
+    return np.zeros((0, run.grid.dimension))
+
+
+def _forget_provisional(state: SweepState, level: float) -> None:
+    """Drop provisional values above a level: those from before say nothing about what starts there."""
+    forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
+
+
+def _look_for_cycle(
+    run: FieldRun, medium: tuple[Any, ...], starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
+) -> None:
+    """Add a limit cycle that the drift leads to from ``starts`` (backwards: one that repels) to those ``waiting``."""
+    if run.grid.dimension != 2:
+        return
+    cycle = limit_cycle(run, medium, starts, attracts=attracts)
+    if cycle is None:
+        return
+    points = cycle.source.points
+    if all(np.linalg.norm(curve[:, None] - points[0], axis=-1).min() > run.grid.spacing.max() for curve in met):
+        met.append(points)
+        waiting.append(_Stop(points, cycle))
 
 
 def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
@@ -88,10 +158,7 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
     side = float(across @ _offset(grid, state.records[state.owner[node]][None, : grid.dimension], saddle)[0])
     offset = _offset(grid, grid.points(), saddle)
     far = (np.linalg.norm(offset, axis=1) < _CLEAR * state.near) & (np.sign(side) * (offset @ across) < 0.0)
-    state.value[far] = np.inf
-    state.distance[far] = np.inf
-    state.owner[far] = -1
-    state.tries[far] = 0
+    forget(state, np.flatnonzero(far))
 
 
 def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -117,6 +184,55 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
     head = state.records[state.owner[node]]
     dx = _offset(grid, x[None], head[: grid.dimension])[0]
     return float(taylor_value(head, dx, state.medium[7])[0])
+
+
+def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
+    """V where the sweep may go on; inf where it has not come."""
+    if stop.before >= 0:
+        return stop.level
+    if stop.cycle is None:
+        return _level_at_rest(run, state, stop.points[0])
+    # an attracting cycle is only reached by a free way down
+    return level_of(run, state, stop.cycle) if stop.repels else float("inf")
+
+
+def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
+    """V at an equilibrium that the sweep came close to; inf where it did not.
+
+    Rays slow down at a saddle and pass it on the ridge, and in a narrow canyon V is quartic within a cell of it. So V is
+    not extrapolated from a head: between the head and the saddle, where the gradient vanishes and the uphill curvature is
+    known, the slope is the cubic with these end values, and its integral is the trapezoidal rule with end correction.
+    """
+    grid, d = run.grid, run.grid.dimension
+    extrapolated = _value_at(state, grid, x)
+    uphill = _uphill_curvature(run, x)
+    if uphill is None or not np.isfinite(extrapolated):
+        return extrapolated
+    around = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    index = _nearest(grid, x) + around
+    inside = np.where(grid.periodic, True, (index >= 0) & (index < np.array(grid.shape))).all(axis=1)
+    nodes = np.unique(np.ravel_multi_index(tuple((index[inside] % np.array(grid.shape)).T), grid.shape))
+    nodes = nodes[(state.owner[nodes] >= 0) & (state.distance[nodes] <= state.near)]
+    heads = state.records[np.unique(state.owner[nodes])]
+    offset = _offset(grid, heads[:, :d].copy(), x)
+    p, Q = heads[:, d + 1 : 2 * d + 1], heads[:, 2 * d + 1 : 2 * d + 1 + d * d].reshape(-1, d, d)
+    slope = np.einsum("ni,ni->n", p, offset)
+    bend = np.einsum("ni,nij,nj->n", offset, uphill - Q, offset)
+    rise = slope / 2.0 + bend / 12.0
+    return float((heads[:, d] - rise)[int(np.argmin(np.abs(rise)))])
+
+
+def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
+    """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances.
+
+    Minus the inverse of the stationary spread of the linear system, continued to unstable directions.
+    """
+    J, a = run.system.jacobian(x[None])[0], run.system.covariance(x[None])[0]
+    rates = np.linalg.eigvals(J)
+    sums = np.abs(rates[:, None] + rates[None, :])
+    if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
+        return None
+    return np.asarray(np.linalg.inv(solve_continuous_lyapunov(J, -a)))
 
 
 def equilibria(run: FieldRun) -> list[Array]:

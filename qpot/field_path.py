@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 
 from qpot._arrays import Array
+from qpot.field_entrances import entrance
 from qpot.grid import Grid
 from qpot.solution import PathSolution, Status
 from qpot.system import System
@@ -24,8 +24,11 @@ _REST = 1e-8
 # A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
 # there.
 _CAPTURE, _LEVEL = 0.75, 0.02
-# The way into a saddle is looked for on a sphere of this radius, in cells, at this many points.
-_SPHERE, _DIRECTIONS = 2.5, 400
+# A walk that came to a saddle closer to the ridge than this part of a cell may have come from either side.
+_OFF_RIDGE = 2e-6
+# A walk this close to a free way down, in cells, has come along it. V is flat there; on the way to the source it
+# falls by this part of its level, once the first cells from the saddle are passed.
+_BESIDE, _FLAT, _CLEAR_OF_SADDLE = 0.2, 0.1, 3.0
 # Momenta below this fraction of the largest are a free descent.
 _FREE = 1e-6
 
@@ -62,9 +65,10 @@ def walk_back(field: FieldSolution, point: Array) -> PathSolution:
         return _solution(walk, Status.LEFT_DOMAIN, value)
     walk.momenta[0] = field.gradient_at(point[None])[0]
     ends = list(field.passages)
+    ways = _free_ways(field)
     status = Status.NOT_CONVERGED
     for _ in range(len(field.passages) + 1):
-        end = _to_rest(walk, ends, value)
+        end = _to_rest(walk, ends, value, [(p, way) for p, way in ways if p in ends])
         if end is None:
             break
         if end < 0:
@@ -116,8 +120,26 @@ def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
     return best
 
 
-def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
-    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither."""
+def _free_ways(field: FieldSolution) -> list[tuple[Passage, Array]]:
+    """The free ways down from the saddles on the side that is reached over them, where V is flat."""
+    ways = []
+    cell = float(np.min(field.grid.spacing))
+    for passage in field.passages:
+        if passage.attracts or passage.point.ndim > 1:
+            continue
+        for side in (1.0, -1.0):
+            way = free_descent(field.system, field.grid, passage.point, side)
+            apart = np.linalg.norm(way - passage.point, axis=1) > _CLEAR_OF_SADDLE * cell
+            if apart.any() and (field.at(way[apart]) >= (1.0 - _FLAT) * passage.level).all():
+                ways.append((passage, way))
+    return ways
+
+
+def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tuple[Passage, Array]]) -> int | None:
+    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither.
+
+    A walk that comes on to a free way down follows it back to its saddle.
+    """
     field = walk.field
     source = np.atleast_2d(field.source)
     step = _STEP_CELLS * float(np.min(field.grid.spacing))
@@ -137,6 +159,13 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float) -> int | None:
             if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
                 walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
                 return i
+        for passage, way in ways:
+            gaps = np.linalg.norm(way - x, axis=1)
+            k = int(np.argmin(gaps))
+            if gaps[k] <= _BESIDE / _STEP_CELLS * step:
+                walk.action += max(here - passage.level, 0.0)
+                _back_along(walk, way[: k + 1], passage)
+                return passages.index(passage)
         speed = float(np.linalg.norm(velocity))
         if not np.isfinite(speed) or speed == 0.0:
             return None
@@ -159,80 +188,42 @@ def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
     field = walk.field
     curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
     gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
-    curve = curves[int(np.argmin(gaps))]
-    speeds = np.linalg.norm(field.system.drift(curve), axis=1)
+    _back_along(walk, curves[int(np.argmin(gaps))], saddle)
+
+
+def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
+    """A free way down from a saddle, backwards and at no cost."""
+    speeds = np.linalg.norm(walk.field.system.drift(curve), axis=1)
+    rest = np.zeros(saddle.point.size)
     for k in range(len(curve) - 1, -1, -1):
-        last = walk.points[-1]
-        walk.add(curve[k], np.zeros(last.size), float(np.linalg.norm(curve[k] - last)) / max(speeds[k], 1e-12), 0.0)
-    walk.add(saddle.point, np.zeros(saddle.point.size), 1.0, 0.0)
+        walk.add(curve[k], rest, float(np.linalg.norm(curve[k] - walk.points[-1])) / max(speeds[k], 1e-12), 0.0)
+    walk.add(saddle.point, rest, 1.0, 0.0)
 
 
 def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
     """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
     field = walk.field
-    d = saddle.point.size
-    radius = _SPHERE * float(np.min(field.grid.spacing))
     # the walk came down on one side of the ridge; the way in lies on the other
     rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
     across = np.real(left[:, int(np.argmax(rates.real))])
-    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(d)
-    side = float(np.sign(across @ came)) if abs(across @ came) > 1e-6 * np.linalg.norm(across) * radius else 0.0
+    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(saddle.point.size)
+    off = abs(across @ came) > _OFF_RIDGE * np.linalg.norm(across) * float(np.min(field.grid.spacing))
+    side = float(np.sign(across @ came)) if off else 0.0
 
-    def total(directions: Array) -> Array:
-        x = saddle.point + radius * directions
-        inside = field.grid.contains(x)
-        V = np.full(len(x), np.inf)
-        V[inside] = field.at(x[inside])
+    def value(x: Array) -> Array:
+        V = field.at(x)
         # nothing above the saddle leads into it
-        V[~(saddle.level > V) | (side * (directions @ across) > 0.0)] = np.inf
-        return V + _segment_action(field.system, x, saddle.point)
+        V[~(saddle.level > V) | (side * ((x - saddle.point) @ across) > 0.0)] = np.inf
+        return V
 
-    directions = _sphere(d)
-    totals = total(directions)
-    best = int(np.argmin(totals))
-    if not np.isfinite(totals[best]):
+    way = entrance(field.system, field.grid, saddle.point, value)
+    if way is None:
         return False
-    frame = np.linalg.svd(directions[best][None])[2][1:]
-
-    def tilted(angles: Array) -> Array:
-        direction = directions[best] + angles @ frame
-        return np.asarray(direction / np.linalg.norm(direction))
-
-    found = minimize(lambda angles: float(total(tilted(angles)[None])[0]), np.zeros(d - 1), method="Nelder-Mead")
-    x = saddle.point + radius * tilted(found.x)
-    cost = float(_segment_action(field.system, x[None], saddle.point)[0])
-    for fraction in (0.25, 0.5, 0.75, 1.0):
-        walk.add(
-            saddle.point + fraction * (x - saddle.point), fraction * field.gradient_at(x[None])[0], 1.0, 0.25 * cost
-        )
+    for k in range(len(way.points)):
+        before = way.costs[k - 1] if k else 0.0
+        duration = 1.0 if k == 0 else way.times[k] - way.times[k - 1]
+        walk.add(field.grid.wrap(way.points[k][None])[0], way.momenta[k], duration, float(way.costs[k] - before))
     return True
-
-
-def _sphere(d: int) -> Array:
-    """Directions spread evenly over the unit sphere in 2-D or 3-D."""
-    k = np.arange(_DIRECTIONS)
-    if d == 2:
-        angle = 2.0 * np.pi * k / _DIRECTIONS
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    z = 1.0 - (2.0 * k + 1.0) / _DIRECTIONS
-    angle = np.pi * (3.0 - np.sqrt(5.0)) * k
-    ring = np.sqrt(1.0 - z * z)
-    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
-
-
-def _segment_action(system: System, starts: Array, end: Array) -> Array:
-    """Geometric action of the straight lines from ``starts`` (n, d) to ``end``, by five Gauss points."""
-    nodes, weights = np.polynomial.legendre.leggauss(5)
-    v = end - starts
-    action = np.zeros(len(starts))
-    for t, w in zip(0.5 * (nodes + 1.0), 0.5 * weights, strict=True):
-        x = starts + t * v
-        inverse = np.linalg.inv(system.covariance(x))
-        b = system.drift(x)
-        bb = np.einsum("ni,nij,nj->n", b, inverse, b)
-        vv = np.einsum("ni,nij,nj->n", v, inverse, v)
-        action += w * (np.sqrt(bb * vv) - np.einsum("ni,nij,nj->n", b, inverse, v))
-    return action
 
 
 def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,3 +36,15 @@ def run_rays(run: FieldRun, state: SweepState) -> None:
     total = state.value.size
     while not advance(state, np.inf, SLICE):
         run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")
+
+
+def boundary(grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """The flat nodes on the boundary of the grid; periodic axes have none."""
+    edge = np.zeros(grid.shape, dtype=bool)
+    for axis, wraps in enumerate(grid.periodic):
+        if not wraps:
+            index: list[Any] = [slice(None)] * grid.dimension
+            for end in (0, -1):
+                index[axis] = end
+                edge[tuple(index)] = True
+    return edge.ravel()

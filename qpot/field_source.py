@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,13 +146,17 @@ def equilibrium_source(medium: tuple[Any, ...], x: Array) -> Source:
     return Source(x[None], equilibrium_head(x, 0.0, Q, T)[None], np.array([-1], np.int32))
 
 
-def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float) -> Source:
-    """A stable limit cycle of the drift near the closed ``curve`` as a source.
+def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float, *, time: float = 1.0) -> Source:
+    """A stable limit cycle of ``time`` times the drift (that of ``medium``) near the closed ``curve`` as a source.
 
     On a cycle V and its gradient vanish; carrying Q and T round and round along the drift makes them settle on the
     periodic solution of their equations, which is stable where the cycle is.
     """
-    start, period = _settled_on_cycle(system, curve)
+
+    def drift(x: Array) -> Array:
+        return time * np.asarray(system.drift(x))
+
+    start, period = _settled_on_cycle(drift, curve)
     length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
     steps = max(64, int(np.ceil(length / (0.5 * spacing))))
     dt = period / steps
@@ -159,7 +164,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
     y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
     y[:2] = start
-    b = system.drift(start[None])[0]
+    b = drift(start[None])[0]
     normal = np.array([-b[1], b[0]]) / np.linalg.norm(b)
     y[5:9] = np.outer(normal, normal).ravel() / float(np.trace(system.covariance(start[None])[0]))
     heads = np.zeros((steps, n))
@@ -192,24 +197,24 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     )
 
 
-def _settled_on_cycle(system: System, curve: Array) -> tuple[Array, float]:
+def _settled_on_cycle(drift: Callable[[Array], Array], curve: Array) -> tuple[Array, float]:
     """A point on the limit cycle that the flow reaches from the curve, and the period."""
 
     def flow(t: float, x: Array) -> Array:
         del t
-        return np.asarray(system.drift(x[None])[0])
+        return np.asarray(drift(x[None])[0])
 
     length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
-    speed = float(np.linalg.norm(system.drift(curve), axis=1).mean())
+    speed = float(np.linalg.norm(drift(curve), axis=1).mean())
     if speed == 0.0:
         raise ValueError("source: the drift vanishes on the closed curve; pass its equilibrium as one point instead")
     guess = length / speed
     x = np.array(curve[0])
     for _ in range(20):
-        settled = solve_ivp(flow, (0.0, 10.0 * guess), x, rtol=1e-11, atol=1e-13)
+        settled = solve_ivp(flow, (0.0, 10.0 * guess), x, method="DOP853", rtol=1e-11, atol=1e-13)
         x = np.asarray(settled.y[:, -1], dtype=np.float64)
         b = flow(0.0, x)
-        orbit = solve_ivp(flow, (0.0, 4.0 * guess), x, rtol=1e-11, atol=1e-13, dense_output=True)
+        orbit = solve_ivp(flow, (0.0, 4.0 * guess), x, method="DOP853", rtol=1e-11, atol=1e-13, dense_output=True)
         times = np.linspace(0.0, 4.0 * guess, 4001)
         ahead = (orbit.sol(times) - x[:, None]).T @ b
         close = np.linalg.norm(orbit.sol(times) - x[:, None], axis=0) < 0.1 * length

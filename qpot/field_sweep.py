@@ -11,7 +11,7 @@ import numpy as np
 from qpot._arrays import Array, format_point
 from qpot.field_basins import equilibria, other_basins
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
-from qpot.field_run import CORE, PATCH, SLICE, FieldRun, run_rays
+from qpot.field_run import CORE, PATCH, SLICE, FieldRun, boundary, run_rays
 from qpot.field_solution import FieldSolution, Passage
 from qpot.field_source import (
     Source,
@@ -177,7 +177,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
         return _Result(value, gradient, near, level, True), source
     level = float(state.exits[0])
     if not _has_gaps(grid, value, near, level):
-        level = min(level, float(value[_edge(grid) & near].min(initial=np.inf)))
+        level = min(level, float(value[boundary(grid) & near].min(initial=np.inf)))
         level = level if np.isfinite(level) else float(value[near].max())
         return _Result(value, gradient, near, level, False, passages), source
     closed = bridge(
@@ -232,7 +232,7 @@ def _marched(
 ) -> _Result:
     """Fill the open nodes up to the level where V leaves the grid."""
     grid = run.grid
-    edge = _edge(grid)
+    edge = boundary(grid)
     interrupted = False
     march = make_march(medium, value, gradient, known, radius)
     level = min(stop, float(value[edge & known].min(initial=np.inf)))
@@ -248,17 +248,6 @@ def _marched(
     if not np.isfinite(level):
         level = float(value[settled].max()) if not interrupted else level
     return _Result(np.where(settled, value, np.inf), gradient, known, level, interrupted)
-
-
-def _edge(grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    edge = np.zeros(grid.shape, dtype=bool)
-    for axis, wraps in enumerate(grid.periodic):
-        if not wraps:
-            index: list[Any] = [slice(None)] * grid.dimension
-            for end in (0, -1):
-                index[axis] = end
-                edge[tuple(index)] = True
-    return edge.ravel()
 
 
 def _estimated_error(run: FieldRun, points: Array, radius: float, fine: _Result) -> float:

@@ -302,6 +302,27 @@ def project_momentum(y, medium, work, velocity, dims):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def project_energy(y, dy, dims):
+    """Move p by the shortest vector that restores H(x, p) = 0, with x' and V' from ``dy``, which is `rhs` at ``y``.
+
+    H = <p, x'> - V' is constant along an exact ray. What the integrator leaves of it is small, but where the ray slows
+    down it means errors H / |x'| of p, H / |x'|^2 of Q and H / |x'|^3 of T.
+    """
+    d = len(dims)
+    H = -dy[d]
+    square = size = 0.0
+    for i in range(d):
+        H += y[d + 1 + i] * dy[i]
+        square += dy[i] * dy[i]
+        size += y[d + 1 + i] * y[d + 1 + i]
+    # more than an integrator leaves: p is close to the other root p = 0, or all but zero on a free way down
+    if square <= 0.0 or abs(H) > 0.01 * np.sqrt(square * size):
+        return
+    for i in range(d):
+        y[d + 1 + i] -= H * dy[i] / square
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def project_jets(y, dy, direction, dims):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 

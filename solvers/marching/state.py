@@ -168,7 +168,7 @@ def _grow_heap(state: SweepState) -> None:
     state.items.resize(size, refcheck=False)
 
 
-def add_records(state: SweepState, records: Array, parents: Array, cores: Array) -> int:
+def add_records(state: SweepState, records: Array, parents: NDArray[np.int32], cores: Array) -> int:
     """Append heads that do not move (a source); ``cores`` is the radius they are exact in. Returns the first number."""
     first = int(state.counts[RECORDS])
     while first + len(records) + 1 >= state.records.shape[0]:
@@ -201,6 +201,11 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     )  # fmt: skip
     outer = (state.owner == record) & (state.distance > radius) & ~before
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
+
+
+def forget(state: SweepState, nodes: NDArray[np.int64]) -> None:
+    """Open nodes again, as if nothing had reached them."""
+    state.value[nodes], state.distance[nodes], state.owner[nodes], state.tries[nodes] = np.inf, np.inf, -1, 0
 
 
 def launch(state: SweepState, record: int) -> None:

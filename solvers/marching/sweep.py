@@ -17,6 +17,7 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import (
     covariance_at,
+    project_energy,
     project_jets,
     project_momentum,
     reset_propagator,
@@ -270,6 +271,7 @@ def sweep(
         if outside:
             continue
         rhs(new, k1, medium, work)
+        project_energy(new, k1, dims)
         project_jets(new, k1, velocity, dims)
         record = counts[RECORDS]
         records[record] = new
