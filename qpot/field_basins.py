@@ -16,8 +16,10 @@ from qpot.field_solution import Passage
 from qpot.field_source import equilibrium_head, local_jets, refined_equilibrium
 from qpot.grid import Grid
 from qpot.solvers.marching.characteristics import taylor_value
-from qpot.solvers.marching.scatter import NEWEST
+from qpot.solvers.marching.gradients import node_gradients
+from qpot.solvers.marching.scatter import NEWEST, RECORDS
 from qpot.solvers.marching.state import SweepState, add_records, forget, write_patch
+from qpot.solvers.marching.support import comes_from_nowhere
 
 # Values this many radii around a saddle are looked at when the sweep goes over it.
 _CLEAR = 4.0
@@ -71,7 +73,10 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
         attracts = not len(ends)
         place = stop.points[0] if stop.cycle is None else stop.points
         passages.append(Passage(point=place, level=level, attracts=attracts, before=stop.before))
+        first = int(state.counts[RECORDS])
         run_rays(run, state)
+        if not attracts:
+            _forget_what_comes_from_nowhere(run, state, medium, first)
         _look_for_cycle(
             run, medium, sample_of_reached(state, run.grid) if attracts else ends, not attracts, waiting, met
         )
@@ -128,6 +133,32 @@ def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: floa
 def _forget_provisional(state: SweepState, level: float) -> None:
     """Drop provisional values above a level: those from before say nothing about what starts there."""
     forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
+
+
+def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tuple[Any, ...], first: int) -> None:
+    """Drop what polynomials of the records from ``first`` on claim beyond the attractors that their rays end in."""
+    grid, d = run.grid, run.grid.dimension
+    near = state.distance <= state.near
+    sheet, older = near & (state.owner >= first), near & (state.owner < first)
+    nodes = np.flatnonzero(sheet)
+    if nodes.size == 0:
+        return
+    gradient = np.zeros((grid.size, d))
+    node_gradients(state.records, state.owner, sheet, medium, gradient)
+    samples = run.samples.reshape(grid.size, -1)[nodes]
+    if run.constant is not None:
+        a = np.broadcast_to(run.constant, (nodes.size, d, d))
+    else:
+        a = np.empty((nodes.size, d, d))
+        rows, columns = np.triu_indices(d)
+        a[:, rows, columns] = a[:, columns, rows] = samples[:, d:]
+    velocity = samples[:, :d] + np.einsum("nij,nj->ni", a, gradient[nodes])
+    false = comes_from_nowhere(nodes, velocity, older, grid.shape, grid.spacing, grid.periodic)
+    if not false.any():
+        return
+    forget(state, nodes[false])
+    edge = boundary(grid) & (state.distance <= state.near)
+    state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
 
 
 def _look_for_cycle(

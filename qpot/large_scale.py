@@ -205,9 +205,8 @@ def large_leg(
     )
 
 
-def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
-    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
-    distance = float(np.linalg.norm(end - start))
+def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
+    """Rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
     speed = float(np.linalg.norm(system.drift(start[None])))
     at_start = fixed_point_rates(system, start, name="start")
     if speed > 1e-4 * at_start.slowest * distance:
@@ -216,6 +215,13 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
         )
     if at_start.unstable:
         raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
+    return at_start
+
+
+def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
+    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
+    distance = float(np.linalg.norm(end - start))
+    at_start = attracting_rates(system, start, distance)
     if float(np.linalg.norm(system.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
         return at_start, None
     at_end = fixed_point_rates(system, end, name="end")

@@ -15,7 +15,7 @@ from qpot.flatness import refuse_flat_point
 from qpot.hypoelliptic import certainly_no_path
 from qpot.joined_paths import free_path
 from qpot.large_rates import fixed_point_rates
-from qpot.large_scale import LatestPath, chosen_method, large_leg
+from qpot.large_scale import LatestPath, attracting_rates, chosen_method, large_leg
 from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.progress import ProgressLike, reporting
 from qpot.saddles import SEARCHED
@@ -194,6 +194,7 @@ def _in_many_dimensions(
                         f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "
                         "end, or saddles="
                     )
+                attracting_rates(system, source, float(np.linalg.norm(target - source)))
                 solution = to_attractor(system, source, target, method, saddles, bounds, report)
             else:
                 solution = large_leg(system, source, target, method=method, curve=curve, report=report, latest=latest)

@@ -42,12 +42,12 @@ def test_three_dimensions() -> None:
     )
     box = [(-1.8, 1.8), (-1.2, 1.2), (-1.5, 1.5)]
     minima = qpot.find_minima(system, box)
-    costs = qpot.with_field_opinion(system, qpot.transition_costs(system, minima, bounds=box), nodes=41)
+    costs = qpot.with_field_opinion(system, qpot.transition_costs(system, minima, bounds=box), nodes=61)
     assert costs.field is not None
     assert costs.field.known.sum() == 2
     assert costs.disagreements == ()
     gap = np.abs(costs.field.values - costs.direct)[costs.field.known]
-    assert (gap <= 2e-3 * costs.direct[costs.field.known]).all()
+    assert (gap <= 1e-3 * costs.direct[costs.field.known]).all()
 
 
 def test_a_local_minimiser_is_caught() -> None:

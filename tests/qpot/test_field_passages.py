@@ -75,13 +75,19 @@ def test_path_back_over_the_saddle(both_wells: qpot.FieldSolution, end: tuple[fl
 
 
 def test_path_back_over_a_saddle_in_three_dimensions() -> None:
-    grid = qpot.Grid((-1.6, -1, -1), (1.6, 1, 1), (49, 33, 33))
+    grid = qpot.Grid((-1.6, -1, -1), (1.6, 1, 1), (65, 41, 41))
     field = qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
     end = (0.5, 0.2, 0.1)
     path = field.path_to(end)
     assert path.status is qpot.Status.CONVERGED
     assert path.action == pytest.approx(0.55, abs=5e-3)
     assert field.at(end)[0] == pytest.approx(0.55, abs=5e-3)
+    # beyond the second attractor the saddle's sheet runs on smoothly, a full (x^2 - 1)^2 / 2 too low
+    x, y, z = grid.points().T
+    beyond = (x > 1.0) & np.isfinite(field.values.ravel())
+    exact = 0.5 + (x**2 - 1) ** 2 / 2 + y**2 + z**2
+    assert beyond.sum() > 1000
+    assert np.abs(field.values.ravel() - exact)[beyond].max() < 5e-3
 
 
 def test_limit_cycle_of_a_published_example() -> None:

@@ -238,7 +238,7 @@ def test_a_user_function_that_fails_on_the_way_is_named(pool: bool, processes: E
 
 def test_a_sample_gradient_that_fails_on_the_way_is_named_with_its_sample() -> None:
     total = qpot.FiniteSum(
-        sample_losses=lambda x: np.zeros((x.shape[0], 2)),
+        sample_losses=lambda x: np.repeat(-0.1 * x, 2, axis=1),
         sample_gradients=lambda x: np.stack([np.full_like(x, -0.1), np.where(x > 1.5, np.nan, -0.1)], axis=1),
         n_samples=2,
         dimension=1,
