@@ -75,7 +75,7 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
         passages.append(Passage(point=place, level=level, attracts=attracts, before=stop.before))
         first = int(state.counts[RECORDS])
         run_rays(run, state)
-        if not attracts:
+        if not attracts and stop.cycle is None:
             _forget_what_comes_from_nowhere(run, state, medium, first)
         _look_for_cycle(
             run, medium, sample_of_reached(state, run.grid) if attracts else ends, not attracts, waiting, met
@@ -153,7 +153,7 @@ def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tu
         rows, columns = np.triu_indices(d)
         a[:, rows, columns] = a[:, columns, rows] = samples[:, d:]
     velocity = samples[:, :d] + np.einsum("nij,nj->ni", a, gradient[nodes])
-    false = comes_from_nowhere(nodes, velocity, older, grid.shape, grid.spacing, grid.periodic)
+    false = comes_from_nowhere(nodes, velocity, older, grid.shape, grid.spacing, np.array(grid.periodic))
     if not false.any():
         return
     forget(state, nodes[false])

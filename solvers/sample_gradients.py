@@ -63,7 +63,8 @@ _FIXED_DIMENSION = {"sinusoid": 3, "embedded_double_well": 2}
 _SQRT3 = math.sqrt(3.0)
 # For functions that are called once per sample, create no arrays, and return only numbers: the caller holds the
 # arrays anyway. numba compiles its own sorting with the same option.
-LEAF: dict[str, Any] = {"cache": True, "nogil": True, "forceinline": True, "_nrt": False}
+UNCOUNTED: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+LEAF = UNCOUNTED | {"forceinline": True}
 
 
 def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> tuple[int, Array, Array]:
@@ -187,7 +188,7 @@ def _add_embedded_double_well(s, i, points, r, out):  # type: ignore[no-untyped-
     out[1] += across
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**UNCOUNTED)
 def _add_tanh_network(table, constants, i, x, r, out, scratch):  # type: ignore[no-untyped-def]
     # not inlined: its own work outweighs the call, and every loop around it compiles faster
     f, h, outputs = table.shape[1] - 1, int(constants[1]), int(constants[2]) - 1
