@@ -43,7 +43,7 @@ _RICHARDSON = 5.0
 _TYPICAL, _ROUGH = 0.99, 3.0
 # Rays that disagree by this part of the level at this part of the nodes, or leave this part of them open, are refused.
 _DISAGREE, _MANY, _FILLED = 1e-2, 0.05, 0.5
-# So is a field whose estimated error is more than this part of its level.
+# So is a 3-D field whose estimated error is more than this part of its level.
 _USELESS = 0.1
 
 
@@ -66,8 +66,9 @@ def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> Fi
     error = float("nan")
     if options.estimate_error and not result.interrupted:
         error = _estimated_error(run, points, radius, result)
-        # NaN where there is no estimate
-        result.trusted = result.trusted and not error > _USELESS * result.level
+        # in 3-D rays along a ridge may have lost the curvature across it; NaN is no estimate
+        if run.grid.dimension == 3:
+            result.trusted = result.trusted and not error > _USELESS * result.level
     return _solution(run, result, source.points if source.is_cycle else source.points[0], error, options)
 
 

@@ -71,6 +71,7 @@ def test_the_price_is_that_of_the_pieces(costs: qpot.TransitionCosts) -> None:
     assert path.error < 1e-8
 
 
+@pytest.mark.slow
 def test_a_field_finds_the_same_value(costs: qpot.TransitionCosts) -> None:
     # the box holds the level set; V(source, .) knows nothing of legs
     field = qpot.quasipotential(OVER_A_SADDLE, costs.minima[0], qpot.Grid((-1.6, -1.9), (2.3, 1.6), 129))
