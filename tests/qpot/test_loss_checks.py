@@ -110,3 +110,22 @@ def test_a_nan_loss_names_its_sample_before_a_simulation() -> None:
 
     with pytest.raises(ValueError, match="sample_losses returned NaN or infinity for sample 1 at the point"):
         simulated(samples(sample_losses=losses))
+
+
+def test_a_tabulated_loss_is_no_wrong_one() -> None:
+    # between the table's points the loss is straight: at steps shorter than that its slope is off by half a cell's bend
+    table = np.linspace(-3.0, 3.0, 12_001)
+    height, slope = (table**2 - 1.0) ** 2 / 4.0, table**3 - table
+
+    def system(factor: float) -> qpot.System:
+        return qpot.System.from_loss(
+            lambda x: np.interp(x[:, 0], table, height),
+            lambda x: factor * np.interp(x, table, slope),
+            1.0,
+            dimension=1,
+        )
+
+    for x in (0.01, 0.0128, 0.5, 0.99):
+        assert system(1.0).drift([[x]]).shape == (1, 1)
+    with pytest.raises(ValueError, match="gradient is not the gradient of the loss"):
+        system(1.5).drift([[0.5]])
