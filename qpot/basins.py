@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from qpot._arrays import Array, NonFiniteError, as_points, as_positive, format_point
 from qpot.finite_sums import checked_kernel
 from qpot.solvers.differences import central_jacobian
-from qpot.solvers.flow import LEFT, NON_FINITE, relax
+from qpot.solvers.flow import LEFT, NON_FINITE, relax, relax_freely
 from qpot.solvers.sample_gradients import mean_gradients
 from qpot.system import System
 
@@ -214,21 +214,16 @@ def basin_of(
 
 def runs_away(system: System, point: Array, scale: float) -> bool:
     """Whether the drift carries a point off: beyond a million times ``scale``, or to where it is not finite."""
-    d = system.dimension
     drift, jacobian = _flow_functions(system, point[None])
-    status = relax(
+    _, status = relax_freely(
         drift,
         jacobian,
         point[None],
-        np.zeros((0, d)),
-        np.zeros((0, d, d)),
-        np.zeros(0),
         escape_centre=point,
         escape_radius=_FAR * scale,
         rest_speed=1e-9 * float(np.linalg.norm(drift(point[None]))),
         scale=0.1 * scale,
-        max_steps=1000,
-    )[2]
+    )
     return bool(status[0] in (LEFT, NON_FINITE))
 
 

@@ -14,7 +14,7 @@ from qpot._arrays import Array, NonFiniteError, as_bounds, as_count, as_points, 
 from qpot.basins import NaNDrift
 from qpot.progress import ProgressLike, reporting
 from qpot.solution import SolveError, Status
-from qpot.solvers.flow import AT_REST, relax
+from qpot.solvers.flow import AT_REST, relax_freely
 from qpot.solvers.stationary_points import distinct, find_roots
 from qpot.symmetry import as_symmetry, distinct_modulo
 from qpot.system import System
@@ -305,21 +305,17 @@ def _descend(system: System, points: Array, lower: Array, upper: Array, report: 
 
 def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:
     """Where the flow comes to rest from every point that it does not carry away."""
-    d, size = system.dimension, float(np.linalg.norm(upper - lower))
+    size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))
-    _, ends, status = relax(
+    ends, status = relax_freely(
         drift,
         system.jacobian,
         points,
-        np.zeros((0, d)),
-        np.zeros((0, d, d)),
-        np.zeros(0),
         escape_centre=0.5 * (lower + upper),
         escape_radius=2.0 * size,
         rest_speed=1e-9 * typical,
         scale=0.1 * size,
-        max_steps=1000,
     )
     return ends[status == AT_REST] if (status == AT_REST).any() else ends
 

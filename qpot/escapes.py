@@ -291,6 +291,7 @@ def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourho
 
 
 def radii_of(radius: float | Array, k: int) -> Array:
+    """One radius for each of the ``k`` minima, ``(k,)``."""
     radii = as_float_array(radius, name="radius")
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
         raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
@@ -298,6 +299,7 @@ def radii_of(radius: float | Array, k: int) -> Array:
 
 
 def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
+    """The minimum in whose basin all starts lie; ValueError where there is none, or more than one."""
     rows = np.unique(start, axis=0)
     labels = basin_of(system, rows, minima, neighbourhoods=near)
     if (labels < 0).any():

@@ -120,14 +120,19 @@ def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: floa
     state.counts[NEWEST] = 0
     if not cycle.attracts:
         ends = go_over(run, state, cycle)
-        edge = boundary(run.grid) & (state.distance <= state.near)
-        state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
+        _read_exit_again(run, state)
         return ends
     heads = cycle.source.heads.copy()
     heads[:, run.grid.dimension] = level
     _forget_provisional(state, level)
     state.counts[NEWEST] = write_cycle(run, state, heads, cycle.source.parents)
     return np.zeros((0, run.grid.dimension))
+
+
+def _read_exit_again(run: FieldRun, state: SweepState) -> None:
+    """The level at which V leaves the grid, after values on the boundary were dropped."""
+    edge = boundary(run.grid) & (state.distance <= state.near)
+    state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
 
 
 def _forget_provisional(state: SweepState, level: float) -> None:
@@ -157,8 +162,7 @@ def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tu
     if not false.any():
         return
     forget(state, nodes[false])
-    edge = boundary(grid) & (state.distance <= state.near)
-    state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
+    _read_exit_again(run, state)
 
 
 def _look_for_cycle(

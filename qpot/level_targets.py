@@ -50,6 +50,7 @@ def rays(d: int, rng: np.random.Generator) -> Array:
 
 
 def crossings(surface: Surface, start: Array, directions: Array) -> list[Array]:
+    """Where rays from ``start`` along ``directions`` (m, d) first meet the surface, those that do."""
     points = [surface.crossing(start, ray, 1.0) for ray in directions]
     return [p for p in points if p is not None]
 
@@ -57,6 +58,7 @@ def crossings(surface: Surface, start: Array, directions: Array) -> list[Array]:
 def targets_of(
     system: System, start: Array, low: float, high: float | None, end: Any, saddles: Any, bounds: Any
 ) -> list[Target]:
+    """What an escape may end at: a level of the loss, a point, or else the saddles around."""
     assert system.loss is not None
     none = np.zeros((0, start.size))
     if high is not None:

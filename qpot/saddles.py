@@ -23,7 +23,7 @@ from qpot.critical_points import (
     tidy,
 )
 from qpot.progress import ProgressLike, reporting
-from qpot.solvers.flow import relax
+from qpot.solvers.flow import relax_freely
 from qpot.solvers.mode_following import follow_modes
 from qpot.solvers.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
 from qpot.symmetric_saddles import representatives_and_copies, saddles_modulo
@@ -230,19 +230,14 @@ def _nearest_rests(system: System, points: Array, attractors: Array, lower: Arra
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
-    d = system.dimension
-    _, ends, _ = relax(
+    ends, _ = relax_freely(
         drift,
         system.jacobian,
         points,
-        np.zeros((0, d)),
-        np.zeros((0, d, d)),
-        np.zeros(0),
         escape_centre=0.5 * (lower + upper),
         escape_radius=2.0 * size,
         rest_speed=1e-6 * typical,
         scale=0.1 * size,
-        max_steps=1000,
     )
     away = np.linalg.norm(ends[:, None] - attractors, axis=2)
     return np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)

@@ -116,6 +116,34 @@ def relax(
     return label, end, status
 
 
+def relax_freely(
+    drift: BatchFunction,
+    jacobian: BatchFunction | None,
+    points: Array,
+    *,
+    escape_centre: Array,
+    escape_radius: float,
+    rest_speed: float,
+    scale: float,
+) -> tuple[Array, Integers]:
+    """`relax` where no attractor is known: ends ``(n, d)`` and status ``(n,)`` after 1000 steps at most."""
+    d = points.shape[1]
+    _, end, status = relax(
+        drift,
+        jacobian,
+        points,
+        np.zeros((0, d)),
+        np.zeros((0, d, d)),
+        np.zeros(0),
+        escape_centre=escape_centre,
+        escape_radius=escape_radius,
+        rest_speed=rest_speed,
+        scale=scale,
+        max_steps=1000,
+    )
+    return end, status
+
+
 def _inside(x: Array, attractors: Array, metrics: Array, radii: Array) -> Integers:
     found = np.full(x.shape[0], -1, dtype=np.int64)
     for k in range(attractors.shape[0]):
