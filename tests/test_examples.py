@@ -13,6 +13,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 # More than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example, counts for them.
 SLOW = {
     "consumer_resource",
+    "phase_retrieval",
     "robust_regression",
     "sharp_or_flat",
     "sunspots",
