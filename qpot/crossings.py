@@ -14,11 +14,12 @@ from scipy.integrate import solve_ivp
 from qpot._arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot.basins import basin_of, runs_away
 from qpot.critical_points import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
+from qpot.initial_curves import reversed_relaxations
 from qpot.joined_paths import joined
 from qpot.large_flow import basins_of_sides
 from qpot.large_rates import fixed_point_rates
 from qpot.leg_methods import down, up
-from qpot.legs import reversed_relaxations, uphill_leg
+from qpot.legs import uphill_leg
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.saddles import find_saddles
 from qpot.solution import PathSolution, SolveError, Status

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
-from scipy.integrate import solve_ivp
+from scipy.integrate import LSODA
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.joined_paths import free_path
 from qpot.methods import GeometricAction
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.system import System
+
+# A point that moves by less than this part of the tolerated distance in the system's slowest relaxation time is at rest.
+_AT_REST = 1e-2
 
 
 def slow_rate(system: System, point: Array, *, name: str) -> float:
@@ -27,33 +32,59 @@ def descent(
     system: System, start: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
 ) -> tuple[Array, Array] | None:
     """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
-    size = float(np.linalg.norm(start - towards))
+    return descents(system, start[None], towards=towards, tolerance=tolerance, rtol=rtol)[0]
+
+
+def descents(
+    system: System, starts: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
+) -> list[tuple[Array, Array] | None]:
+    """`descent` from several points ``(m, d)`` at once, which take common steps: one call of the drift for all."""
+    m, d = starts.shape
+    sizes = np.linalg.norm(starts - towards, axis=1)
     # a shallow saddle is left as slowly as its unstable rate says
-    rates = np.abs(np.linalg.eigvals(system.jacobian(np.stack([start, towards]))).real).min(axis=1)
+    rates = np.abs(np.linalg.eigvals(system.jacobian(np.concatenate([starts, towards[None]]))).real).min(axis=1)
     patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
-
-    def arrived(_: float, x: Array) -> float:
-        return float(np.linalg.norm(x - towards)) - tolerance * size
-
-    def gone(_: float, x: Array) -> float:
-        return 100.0 * size - float(np.linalg.norm(x - towards))
-
-    arrived.terminal = gone.terminal = True  # type: ignore[attr-defined]
-    try:
-        solution = solve_ivp(
-            lambda _, x: system.drift(x[None])[0],
-            (0.0, patience),
-            start,
-            method="LSODA",
-            events=(arrived, gone),
+    under_way, found = np.arange(m), [[start] for start in starts]
+    times = [[0.0] for _ in starts]
+    arrived = np.zeros(m, dtype=bool)
+    now = 0.0
+    while under_way.size and now < patience:
+        solver = LSODA(
+            lambda _, x: system.drift(x.reshape(-1, d)).ravel(),
+            now,
+            np.concatenate([found[k][-1] for k in under_way]),
+            patience,
             rtol=rtol,
-            atol=1e-2 * rtol * size,
+            atol=1e-2 * rtol * float(sizes[under_way].min()),
         )
+        decided = np.zeros(under_way.size, dtype=bool)
+        while not decided.any() and now < patience:
+            if not _stepped(solver):  # one of them: each for itself
+                single = functools.partial(descent, system, towards=towards, tolerance=tolerance, rtol=rtol)
+                return [None] if m == 1 else [single(start) for start in starts]
+            points = solver.y.reshape(-1, d).copy()
+            moved = np.linalg.norm([p - found[k][-1] for p, k in zip(points, under_way, strict=True)], axis=1)
+            distance, size = np.linalg.norm(points - towards, axis=1), sizes[under_way]
+            # at rest elsewhere, as far as the tolerance of the steps lets one see
+            resting = moved < _AT_REST * tolerance * size * rates.min() * (solver.t - now)
+            now = float(solver.t)
+            for k, point in zip(under_way, points, strict=True):
+                found[k].append(point)
+                times[k].append(now)
+            arrived[under_way] = distance <= tolerance * size
+            decided = (distance <= tolerance * size) | (distance >= 100.0 * size) | resting
+        under_way = under_way[~decided]
+    return [
+        (np.asarray(t), np.asarray(x)) if there else None for t, x, there in zip(times, found, arrived, strict=True)
+    ]
+
+
+def _stepped(solver: LSODA) -> bool:
+    try:
+        solver.step()
     except NonFiniteError:
-        return None
-    if solution.t_events[0].size == 0:
-        return None
-    return np.asarray(solution.t), np.asarray(solution.y.T)
+        return False
+    return bool(solver.status != "failed")
 
 
 def downhill_leg(

@@ -9,7 +9,8 @@ import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.infinite_costs import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
-from qpot.legs import initial_curves, lagrangian_of, reversed_relaxations, singular_covariance
+from qpot.initial_curves import initial_curves, reversed_relaxations
+from qpot.legs import lagrangian_of, singular_covariance
 from qpot.methods import FixedTimeAction
 from qpot.solution import PathSolution, Status
 from qpot.solvers import action_minimization
@@ -55,7 +56,7 @@ def fixed_time_path(
             return infinite_leg(start, end, reason, method)
         guesses.append(_on_time(*fastest, method))
     relaxations = reversed_relaxations(system, start, end, np.zeros((0, start.size)))
-    lines = [*curves, *initial_curves(start, end, relaxations, method.starts)]
+    lines = [*curves, *initial_curves(system, start, end, relaxations, method.starts, attracting=False)]
     size = float(np.linalg.norm(end - start))
     rates = (_rate(system, start, size), _rate(system, end, size))
     coarse: list[action_minimization.Minimization] = []

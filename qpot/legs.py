@@ -10,9 +10,10 @@ import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.broken_paths import pieces, resting_points
-from qpot.descents import descent, slow_rate
+from qpot.descents import slow_rate
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.initial_curves import initial_curves, reversed_relaxations
 from qpot.joined_paths import joined
 from qpot.line_legs import hugs_the_hull, line_leg
 from qpot.methods import GeometricAction
@@ -33,8 +34,6 @@ _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
 # A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
 # and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
 _FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
-# Relative accuracy of a trajectory that only serves as a first guess.
-_GUESS = 1e-4
 # Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
 _SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
 # Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
@@ -95,32 +94,6 @@ def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = Fals
     )
 
 
-def reversed_relaxations(system: System, start: Array, end: Array, directions: Array) -> list[Array]:
-    """Polylines from start to end: the drift's ways down that leave ``end`` along ``directions`` (m, d) and arrive."""
-    curves = []
-    length = float(np.linalg.norm(end - start))
-    for nudge in (*directions, *(-directions)) if directions.size else (np.zeros_like(end),):
-        down = descent(system, end + 1e-3 * length * nudge, towards=start, rtol=_GUESS)
-        if down is not None:
-            curves.append(np.concatenate([start[None], down[1][::-1], end[None]]))
-    return curves
-
-
-def initial_curves(start: Array, end: Array, relaxations: Sequence[Array], count: int) -> list[Array]:
-    """Polylines from start to end: reversed relaxations, the straight line, and bows to different sides."""
-    curves = list(relaxations)
-    offset = end - start
-    length = float(np.linalg.norm(offset))
-    s = np.linspace(0.0, 1.0, 81)[:, None]
-    straight = start + s * offset
-    curves.append(straight)
-    # orthonormal complement of the chord, in a fixed order, so that the same call makes the same curves
-    basis = np.linalg.svd(offset[None], full_matrices=True)[2][1:]
-    bows = [sign * height * direction for height in (0.25, 0.5) for direction in basis for sign in (1.0, -1.0)]
-    curves += [straight + length * np.sin(np.pi * s) * bow for bow in bows]
-    return curves[: max(count, 1)]
-
-
 def uphill_leg(
     system: System,
     start: Array,
@@ -162,7 +135,7 @@ def uphill_leg(
     if relaxations is None:
         no_directions = np.zeros((0, start.size))
         relaxations = reversed_relaxations(system, start, end, no_directions if directions is None else directions)
-    own = initial_curves(start, end, relaxations, method.starts)
+    own = initial_curves(system, start, end, relaxations, method.starts, attracting=True)
     if lagrangian is None:
         return hypoelliptic_leg(
             system,
@@ -175,43 +148,33 @@ def uphill_leg(
             report=report,
             below=below,
         )
-    iterations = 0
-    coarse: list[action_minimization.Minimization] = []
-    failure: Exception | None = None
     guesses = [*curves, *own]
     winding = any(np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.jacobian(np.stack([start, end])))
-    elements = _ELEMENTS_FOCUS if winding else _ELEMENTS
-    for k, curve in enumerate(guesses):
-        report(k, len(guesses) + 1, "initial paths")
+    report(0, len(guesses) + 1, "initial paths")
+    timed: list[ElementPath] = []
+    failures: list[ValueError] = []
+    for curve in guesses:
         try:
-            guess = timed_path(
-                curve,
-                lagrangian.speed,
-                slow_start=slow_start,
-                slow_end=slow_end,
-                n_elements=elements,
-                degree=_DEGREE,
-            )
-            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_FIRST_LOOK)
-            iterations += found.iterations
-            if found.status == action_minimization.MAX_ITERATIONS:
-                if any(_alike(found, other) for other in coarse):
-                    continue
-                found = path_refinement.coarse_path(
-                    lagrangian, found.path, max_iterations=_COARSE_ITERATIONS - _FIRST_LOOK
+            timed.append(
+                timed_path(
+                    curve,
+                    lagrangian.speed,
+                    slow_start=slow_start,
+                    slow_end=slow_end,
+                    n_elements=_ELEMENTS_FOCUS if winding else _ELEMENTS,
+                    degree=_DEGREE,
                 )
-                iterations += found.iterations
+            )
         except (NonFiniteError, SingularCovarianceError) as error:
-            failure = error
-            continue
-        if found.status != action_minimization.INFEASIBLE:
-            coarse.append(found)
+            failures.append(error)
+    coarse, iterations = _coarse(lagrangian, timed, failures, report)
     if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
         line = line_leg(lagrangian, start, end, method)
         return line if line.action < below else None
     if not coarse:
-        if failure is None:
+        if not failures:
             return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
+        failure = failures[-1]
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
@@ -230,6 +193,33 @@ def uphill_leg(
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
     return cheapest(solutions, iterations)
+
+
+def _coarse(
+    lagrangian: Lagrangian, guesses: Sequence[ElementPath], failures: list[ValueError], report: Report
+) -> tuple[list[action_minimization.Minimization], int]:
+    """Coarse paths from all guesses, and the iterations they took; what fails is added to ``failures``."""
+
+    def minimized(starts: Sequence[ElementPath], limit: int) -> list[action_minimization.Minimization]:
+        outcomes = path_refinement.coarse_paths(lagrangian, starts, max_iterations=limit)
+        for outcome in outcomes:
+            if isinstance(outcome, (NonFiniteError, SingularCovarianceError)):
+                failures.append(outcome)
+            elif isinstance(outcome, ValueError):
+                raise outcome
+        return [m for m in outcomes if isinstance(m, action_minimization.Minimization)]
+
+    first = minimized(guesses, _FIRST_LOOK)
+    found = [m for m in first if m.status != action_minimization.MAX_ITERATIONS]
+    slow: list[action_minimization.Minimization] = []
+    for m in first:
+        if m.status == action_minimization.MAX_ITERATIONS and not any(_alike(m, other) for other in found + slow):
+            slow.append(m)
+    if slow:
+        report(len(guesses) // 2, len(guesses) + 1, f"{len(slow)} initial paths that creep")
+    second = minimized([m.path for m in slow], _COARSE_ITERATIONS - _FIRST_LOOK)
+    feasible = [m for m in found + second if m.status != action_minimization.INFEASIBLE]
+    return feasible, sum(m.iterations for m in first + second)
 
 
 def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:

@@ -19,7 +19,7 @@ class GeometricAction:
     max_iterations : int
         Newton iterations on one mesh.
     max_elements : int
-        Elements of degree 6 and 8 on one leg.
+        Elements of degree 8 and 10 on one leg.
     starts : int
         Initial curves for one leg, besides those given: the straight line, the reversed relaxation from the end, and
         curves bowed to different sides. All distinct minimisers are kept in ``PathSolution.alternatives``.

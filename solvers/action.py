@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +14,7 @@ from qpot.solvers.elements import ElementPath, _tables
 from qpot.solvers.lagrangian import Expansion
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
 
 
 class Lagrangian(Protocol):
@@ -27,9 +31,23 @@ class Lagrangian(Protocol):
 
 def action_value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
     """S = int L(x, x') dt by Gauss quadrature with that many points on every element."""
-    x, v, w = path.at_quadrature(quadrature)
+    return action_values(lagrangian, [path], quadrature)[0]
+
+
+def action_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadrature: int) -> list[float]:
+    """`action_value` of several paths, from one call of the Lagrangian."""
+    x, v, w, bounds = _stacked(paths, quadrature)
     d = x.shape[-1]
-    return float(w.ravel() @ lagrangian.value(x.reshape(-1, d), v.reshape(-1, d)))
+    values = (w * lagrangian.value(x.reshape(-1, d), v.reshape(-1, d)).reshape(w.shape)).sum(axis=1)
+    return [float(values[k:end].sum()) for k, end in itertools.pairwise(bounds)]
+
+
+def _stacked(paths: Sequence[ElementPath], quadrature: int) -> tuple[Array, Array, Array, list[int]]:
+    """Quadrature of the elements of all paths, one after the other, and where each path's elements begin and end."""
+    if len(paths) == 1:
+        return *paths[0].at_quadrature(quadrature), [0, paths[0].n_elements]
+    x, v, w = (np.concatenate(parts) for parts in zip(*(p.at_quadrature(quadrature) for p in paths), strict=True))
+    return x, v, w, [0, *itertools.accumulate(p.n_elements for p in paths)]
 
 
 def geometric_action_value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
@@ -64,15 +82,29 @@ def action_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int)
     band : array (bandwidth + 1, n)
         The symmetric Hessian in LAPACK's lower band storage, ``band[i - j, j] = H[i, j]``.
     """
-    x, v, w = path.at_quadrature(quadrature)
-    d = x.shape[-1]
+    return action_expansions(lagrangian, [path], quadrature)[0]
+
+
+def action_expansions(
+    lagrangian: Lagrangian, paths: Sequence[ElementPath], quadrature: int
+) -> list[tuple[float, Array, Array]]:
+    """`action_expansion` of several paths of one degree, from one call of the Lagrangian."""
+    x, v, w, bounds = _stacked(paths, quadrature)
+    d, degree = x.shape[-1], paths[0].degree
     e = lagrangian.expand(x.reshape(-1, d), v.reshape(-1, d))
-    gradient, band = _assembled(path, quadrature, w, e)
-    n = gradient.size
-    # columns of interior nodes must not couple to the last node, which is fixed
-    for offset in range(1, band.shape[0]):
-        band[offset, max(n - d - offset, 0) :] = 0.0
-    return float(w.ravel() @ e.value), gradient[1:-1].ravel(), band[:, d : n - d]
+    rate = np.concatenate([2.0 / np.diff(path.breaks) for path in paths])
+    values = (w * e.value.reshape(w.shape)).sum(axis=1)
+    slopes = _local_gradient(degree, quadrature, rate, w, e.x.reshape(x.shape), e.v.reshape(x.shape))
+    curvatures = _local_hessian(degree, quadrature, rate, w, e)
+    result = []
+    for k, end in itertools.pairwise(bounds):
+        gradient, band = _gathered(slopes[k:end], degree), _assemble_band(curvatures[k:end], degree, d)
+        n = gradient.size
+        # columns of interior nodes must not couple to the last node, which is fixed
+        for offset in range(1, band.shape[0]):
+            band[offset, max(n - d - offset, 0) :] = 0.0
+        result.append((float(values[k:end].sum()), gradient[1:-1].ravel(), band[:, d : n - d]))
+    return result
 
 
 def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> FullExpansion:
@@ -81,41 +113,46 @@ def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -
     With the time scaled by exp(tau) the action is int exp(tau) L(x, exp(-tau) x') dt.
     """
     x, v, w = path.at_quadrature(quadrature)
-    K, q, d = x.shape
+    d = x.shape[-1]
     speeds = v.reshape(-1, d)
     e = lagrangian.expand(x.reshape(-1, d), speeds)
-    gradient, band = _assembled(path, quadrature, w, e)
+    rate = 2.0 / np.diff(path.breaks)
+    local = _local_gradient(path.degree, quadrature, rate, w, e.x.reshape(x.shape), e.v.reshape(x.shape))
+    gradient = _gathered(local, path.degree)
+    band = _assemble_band(_local_hessian(path.degree, quadrature, rate, w, e), path.degree, d)
     energy = np.einsum("ni,ni->n", e.v, speeds) - e.value
     inertia = np.einsum("nij,nj->ni", e.vv, speeds)
     curvature = -energy + np.einsum("ni,ni->n", speeds, inertia)
     pull = e.x - np.einsum("nij,nj->ni", e.xv, speeds)
-    mixed = _assembled_gradient(path, quadrature, w, pull.reshape(K, q, d), -inertia.reshape(K, q, d))
+    local = _local_gradient(path.degree, quadrature, rate, w, pull.reshape(x.shape), -inertia.reshape(x.shape))
+    mixed = _gathered(local, path.degree)
     flat = w.ravel()
     return FullExpansion(float(flat @ e.value), gradient, band, -float(flat @ energy), float(flat @ curvature), mixed)
 
 
-def _assembled_gradient(path: ElementPath, quadrature: int, w: Array, by_x: Array, by_v: Array) -> Array:
-    """Derivative of a sum over quadrature points in the nodes, from its derivatives (K, q, d) in x and x'."""
-    values, slopes, _ = _tables(path.degree, quadrature)
-    rate = 2.0 / np.diff(path.breaks)
+def _local_gradient(degree: int, quadrature: int, rate: Array, w: Array, by_x: Array, by_v: Array) -> Array:
+    """Derivative of a sum over quadrature points in each element's nodes (K, m, d), from that (K, q, d) in x and x'."""
+    values, slopes, _ = _tables(degree, quadrature)
     G_x = (w[..., None] * by_x).transpose(0, 2, 1) @ values  # (K, d, m)
     G_v = (w[..., None] * by_v).transpose(0, 2, 1) @ slopes * rate[:, None, None]
-    local = (G_x + G_v).transpose(0, 2, 1)  # (K, m, d)
-    gradient = np.zeros_like(path.nodes)
-    starts = np.arange(local.shape[0]) * path.degree
-    for i in range(path.degree + 1):
-        np.add.at(gradient, starts + i, local[:, i])
+    return np.asarray((G_x + G_v).transpose(0, 2, 1), dtype=np.float64)
+
+
+def _gathered(local: Array, degree: int) -> Array:
+    """Derivatives in the nodes of one path (n_nodes, d): neighbouring elements share a node."""
+    K, m, d = local.shape
+    gradient = np.zeros((K * degree + 1, d))
+    gradient[:-1] = local[:, : m - 1].reshape(-1, d)
+    gradient[degree::degree] += local[:, -1]
     return gradient
 
 
-def _assembled(path: ElementPath, quadrature: int, w: Array, e: Expansion) -> tuple[Array, Array]:
-    """Gradient (n_nodes, d) and banded Hessian over all nodes."""
+def _local_hessian(degree: int, quadrature: int, rate: Array, w: Array, e: Expansion) -> Array:
+    """Second derivatives in each element's nodes, (K, m d, m d)."""
     K, q = w.shape
-    d = path.nodes.shape[1]
-    values, slopes, _ = _tables(path.degree, quadrature)
-    m = path.degree + 1
-    rate = 2.0 / np.diff(path.breaks)
-    gradient = _assembled_gradient(path, quadrature, w, e.x.reshape(K, q, d), e.v.reshape(K, q, d))
+    d = e.x.shape[1]
+    values, slopes, _ = _tables(degree, quadrature)
+    m = degree + 1
 
     def pair(block: Array, left: Array, right: Array) -> Array:
         # sum_q left[q, i] block[k, q, a, b] right[q, j] -> (K, i, a, j, b), through two matrix products
@@ -124,22 +161,27 @@ def _assembled(path: ElementPath, quadrature: int, w: Array, e: Expansion) -> tu
         return (flat @ outer).reshape(K, d, d, m, m).transpose(0, 3, 1, 4, 2)
 
     mixed = pair(e.xv, values, slopes) * rate[:, None, None, None, None]
-    local = (
+    return (
         pair(e.xx, values, values)
         + mixed
         + mixed.transpose(0, 3, 4, 1, 2)
         + pair(e.vv, slopes, slopes) * (rate**2)[:, None, None, None, None]
     ).reshape(K, m * d, m * d)
-    return gradient, _assemble_band(local, K, path.degree, d)
 
 
-def _assemble_band(local: Array, K: int, degree: int, d: int) -> Array:
-    """Lower band storage over all nodes."""
+@lru_cache(maxsize=64)
+def _band_places(K: int, degree: int, d: int) -> tuple[Integers, Integers, Integers]:
+    """Row and column of the lower triangle of an element's Hessian, and the flat places of all in band storage."""
     size = (degree + 1) * d
-    n = (K * degree + 1) * d
-    band = np.zeros((size, n))
     row, column = np.tril_indices(size)
     offsets = np.arange(K) * degree * d
-    flat = (row - column) * n + column
-    np.add.at(band.ravel(), (offsets[:, None] + flat).ravel(), local[:, row, column].ravel())
-    return band
+    return row, column, (offsets[:, None] + (row - column) * (K * degree + 1) * d + column).ravel()
+
+
+def _assemble_band(local: Array, degree: int, d: int) -> Array:
+    """Lower band storage over all nodes of one path."""
+    K = local.shape[0]
+    row, column, places = _band_places(K, degree, d)
+    size, n = (degree + 1) * d, (K * degree + 1) * d
+    band = np.bincount(places, weights=local[:, row, column].ravel(), minlength=size * n)
+    return np.asarray(band.reshape(size, n), dtype=np.float64)

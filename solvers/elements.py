@@ -33,13 +33,20 @@ def _to_legendre(degree: int) -> Array:
     return np.asarray(np.linalg.inv(legendre.legvander(lobatto_nodes(degree), degree)), dtype=np.float64)
 
 
+@lru_cache(maxsize=32)
+def _to_slopes(degree: int) -> Array:
+    return np.asarray(legendre.legder(np.eye(degree + 1), axis=0) @ _to_legendre(degree), dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def _equidistant(degree: int, count: int) -> Array:
+    return lagrange_basis(degree, 2.0 * np.arange(count) / count - 1.0)[0]
+
+
 def lagrange_basis(degree: int, points: Array) -> tuple[Array, Array]:
     """Values and slopes ``(len(points), degree + 1)`` of the nodal basis on the Lobatto nodes."""
-    to_coefficients = _to_legendre(degree)
-    values = legendre.legvander(points, degree) @ to_coefficients
-    derivative = legendre.legder(np.eye(degree + 1), axis=0)
-    slopes = legendre.legvander(points, degree - 1) @ derivative @ to_coefficients
-    return values, slopes
+    modes = legendre.legvander(points, degree)
+    return modes @ _to_legendre(degree), modes[:, :-1] @ _to_slopes(degree)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,11 @@ class ElementPath:
         X = self.element_nodes()[k]
         return np.einsum("nm,nmd->nd", values, X), np.einsum("nm,nmd->nd", slopes, X) * (2.0 / h)[:, None]
 
+    def sampled(self, count: int) -> Array:
+        """Positions at ``count`` equidistant times of every element and at the last break, (K count + 1, d)."""
+        inner = _equidistant(self.degree, count) @ self.element_nodes()
+        return np.concatenate([inner.reshape(-1, self.nodes.shape[1]), self.nodes[-1:]])
+
     def on(self, breaks: Array, degree: int) -> ElementPath:
         """The same path interpolated on another mesh over the same time span."""
         target = ElementPath(breaks, np.empty((degree * (breaks.size - 1) + 1, self.nodes.shape[1])), degree)
@@ -97,6 +109,6 @@ class ElementPath:
         nodes[0], nodes[-1] = self.nodes[0], self.nodes[-1]
         return ElementPath(breaks, nodes, degree)
 
-    def top_coefficients(self) -> Array:
-        """Legendre coefficients of the two highest degrees on every element, (K, 2, d)."""
-        return (_to_legendre(self.degree) @ self.element_nodes())[:, -2:]
+    def top_coefficients(self, count: int = 2) -> Array:
+        """Legendre coefficients of the ``count`` highest degrees on every element, (K, count, d)."""
+        return _to_legendre(self.degree)[-count:] @ self.element_nodes()

@@ -62,5 +62,7 @@ def timed_path(
     density = np.interp(0.5 * (s[1:] + s[:-1]), s, s * 0.0 + 1.0) * np.diff(s) + 0.7 * np.diff(times) / times[-1]
     cumulative = np.concatenate([[0.0], np.cumsum(density)])
     breaks = np.interp(np.linspace(0.0, cumulative[-1], n_elements + 1), cumulative, times)
-    guess = ElementPath(times, points, 1)
-    return guess.on(breaks, degree)
+    target = ElementPath(breaks, np.empty((n_elements * degree + 1, points.shape[1])), degree)
+    at = target.node_times()
+    nodes = np.stack([np.interp(at, times, column) for column in points.T], axis=1)
+    return ElementPath(breaks, nodes, degree)

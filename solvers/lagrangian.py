@@ -79,9 +79,11 @@ class DiffusionLagrangian:
         return _inverse(self.covariance(x), x)
 
     def fields(self, x: Array) -> tuple[Array, Array]:
-        """Drift and inverse covariance."""
-        if self.moments is None or self._constant_inverse is not None:
-            return self.drift(x), self.inverse_covariance(x)
+        """Drift and inverse covariance, which is one matrix (d, d) for all points where it is constant."""
+        if self._constant_inverse is not None:
+            return self.drift(x), self._constant_inverse
+        if self.moments is None:
+            return self.drift(x), _inverse(self.covariance(x), x)
         b, a = self.moments(x)
         return b, _inverse(a, x)
 
@@ -106,18 +108,17 @@ class DiffusionLagrangian:
     def hamiltonian(self, x: Array, p: Array) -> Array:
         """H(x, p) = b.p + p.a p / 2."""
         if self.constant is not None:
-            curvature = np.einsum("ni,ij,nj->n", p, self.constant, p)
-            b = self.drift(x)
+            b, curvature = self.drift(x), _quadratic(self.constant, p)
         else:
             b, a = (self.drift(x), self.covariance(x)) if self.moments is None else self.moments(x)
             curvature = _quadratic(a, p)
-        return np.asarray(np.einsum("ni,ni->n", b, p) + 0.5 * curvature, dtype=np.float64)
+        return np.asarray((b * p).sum(axis=1) + 0.5 * curvature, dtype=np.float64)
 
     def geometric(self, x: Array, v: Array) -> Array:
         """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
         b, inverse = self.fields(x)
         bb, vv = _quadratic(inverse, b), _quadratic(inverse, v)
-        bv = np.einsum("ni,nij,nj->n", b, inverse, v)
+        bv = (b * _times(inverse, v)).sum(axis=1)
         # |b||v| - <b,v> cancels on the downhill part; the difference of squares over the sum does not.
         norm = np.sqrt(bb * vv)
         cross = _gram_gap(inverse, b, v, bb, vv)
@@ -139,12 +140,12 @@ class DiffusionLagrangian:
         whitened = inverse @ H_px  # (n, p, x)
         L_xx = np.swapaxes(H_px, 1, 2) @ whitened - second_differences(self.hamiltonian, x, p)
         return Expansion(
-            value=0.5 * np.einsum("ni,ni->n", r, p),
+            value=0.5 * (r * p).sum(axis=1),
             x=-H_x,
             v=p,
             xx=L_xx,
             xv=-np.swapaxes(whitened, 1, 2),
-            vv=np.array(inverse),
+            vv=np.array(np.broadcast_to(inverse, J.shape)),
         )
 
     def _first_derivatives(self, x: Array) -> tuple[Array, Array | None]:
@@ -197,15 +198,18 @@ def _inverse(a: Array, x: Array) -> Array:
 
 
 def _times(matrix: Array, vector: Array) -> Array:
+    """Symmetric matrices (n, d, d), or one (d, d) for all points, times vectors (n, d)."""
+    if matrix.ndim == 2:
+        return np.asarray(vector @ matrix, dtype=np.float64)
     return np.asarray(np.einsum("nij,nj->ni", matrix, vector), dtype=np.float64)
 
 
 def _quadratic(matrix: Array, vector: Array) -> Array:
-    return np.asarray(np.einsum("ni,nij,nj->n", vector, matrix, vector), dtype=np.float64)
+    return np.asarray((vector * _times(matrix, vector)).sum(axis=1), dtype=np.float64)
 
 
 def _gram_gap(inverse: Array, b: Array, v: Array, bb: Array, vv: Array) -> Array:
     """|b|^2 |v|^2 - <b, v>^2 without cancellation: |b|^2 times the squared distance of v from the line of b."""
-    bv = np.einsum("ni,nij,nj->n", b, inverse, v)
+    bv = (b * _times(inverse, v)).sum(axis=1)
     across = v - b * (bv / np.where(bb > 0.0, bb, 1.0))[:, None]
     return np.where(bb > 0.0, bb * _quadratic(inverse, across), 0.0 * vv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from qpot.solvers.action_minimization import (
     UNSTABLE,
     Minimization,
     minimize_action,
+    minimize_actions,
 )
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.feasible_path import feasible_path
@@ -28,8 +29,15 @@ Array = NDArray[np.float64]
 # Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
 Spreads = tuple[Array | None, Array | None]
 NOT_CONVERGED = 1
-_COARSE_DEGREE, _DEGREE, _CHECK_DEGREE = 4, 6, 8
+_DEGREE, _CHECK_DEGREE = 8, 10
 _LEVELS = 10
+# The mesh's part of the tolerance at first and on every further level: the energy, and with it the estimate of the
+# tail, is good to the root of the action's error only. An element's own error below this part of its share is not seen.
+_SHARE, _STRICTER, _UNSEEN = 0.005, 0.1, 0.05
+# Two neighbouring modes' ratio of energies below which the lower one may be an accident.
+_FASTEST_DECAY = 1e-6
+# Relative decrease that a coarse path may leave.
+_COARSE = 1e-4
 # On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
 # the mesh that the answer is taken from converges by its Newton decrement.
 _PASSING = 30
@@ -45,7 +53,7 @@ class RefinedPath:
     """A leg with its action and an error that is made of measured parts.
 
     ``action`` is the geometric action of the final curve, an upper bound of the minimum up to quadrature.
-    ``error`` adds: the change from degree 6 to 8, the finite-time tail, the Newton decrement, the quadrature error.
+    ``error`` adds: the change from degree 8 to 10, the finite-time tail, the Newton decrement, the quadrature error.
     """
 
     path: ElementPath
@@ -119,10 +127,10 @@ def refine_path(
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
     path, hopeless = coarse.path, 0
-    for _ in range(_LEVELS):
+    for level in range(_LEVELS):
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
         path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
-        path = _remeshed(lagrangian, path, tolerance, max_elements, _DEGREE)
+        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, max_elements, _DEGREE)
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
@@ -196,29 +204,38 @@ def _tail(lagrangian: Lagrangian, path: ElementPath, slow_start: float, slow_end
 
 
 def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
-    """H along the path, which a minimiser keeps constant: the time average."""
+    """H along the path, which a minimiser keeps constant: the median in time of the elements' averages.
+
+    Short elements on which the path turns fast miss H by the root of their error in the action. The time average would
+    take that for the cost of the finite time; the median does not.
+    """
     x, v, w = path.at_quadrature(path.degree + 3)
     d = x.shape[-1]
     flat = x.reshape(-1, d)
-    H = lagrangian.hamiltonian(flat, lagrangian.momentum(flat, v.reshape(-1, d)))
-    return float((w.ravel() @ H) / w.sum())
+    H = lagrangian.hamiltonian(flat, lagrangian.momentum(flat, v.reshape(-1, d))).reshape(w.shape)
+    durations = w.sum(axis=1)
+    averages = (w * H).sum(axis=1) / durations
+    order = np.argsort(averages)
+    before = np.cumsum(durations[order])
+    return float(averages[order[np.searchsorted(before, 0.5 * before[-1])]])
 
 
-def _remeshed(
-    lagrangian: Lagrangian, path: ElementPath, tolerance: float, max_elements: int, degree: int
-) -> ElementPath:
-    """Equidistribute the estimated action error of the elements, with as many as the tolerance asks for."""
+def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elements: int, degree: int) -> ElementPath:
+    """Equidistribute the estimated action error of the elements, with as many as ``target`` (relative) asks for."""
     h = np.diff(path.breaks)
     m = path.degree
-    top = path.top_coefficients()
     middle, velocity = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
-    # the action of the highest two modes' velocities alone, in the metric L_vv of the element's middle
-    weight = np.array([(m - 1) * m, m * (m + 1)], dtype=float)
-    speed = np.sqrt((top**2 * weight[None, :, None]).sum(axis=1))
-    shifted = np.einsum("ni,nij,nj->n", speed, lagrangian.metric(middle, velocity), speed)
-    error = np.maximum(shifted / h, 0.0) + 1e-3 * tolerance * _total(path, lagrangian) / h.size
-    target = 0.02 * tolerance * _total(path, lagrangian)
-    breaks = equidistributed(path.breaks, error, order=2 * m, target=target, max_elements=max_elements)
+    # the action of the highest modes' velocities alone, in the metric L_vv of the element's middle
+    top = path.top_coefficients(4)
+    weight = np.array([k * (k + 1) for k in range(m + 1)][-4:], dtype=float)
+    modes = np.einsum("nki,nij,nkj->nk", top, lagrangian.metric(middle, velocity), top) * weight / h[:, None]
+    last, before = modes[:, -2:].sum(axis=1), modes[:, :-2].sum(axis=1)
+    # of a smooth path every further degree takes as much off as those before, or more
+    decay = np.sqrt(np.clip(last / np.maximum(before, 1e-300), _FASTEST_DECAY, 1.0))
+    total = _total(path, lagrangian)
+    error = np.maximum(last * decay ** max(degree - m, 0), 0.0) + _UNSEEN * target * total / h.size
+    order = 2 * max(degree, m)
+    breaks = equidistributed(path.breaks, error, order=order, target=target * total, max_elements=max_elements)
     return path.on(breaks, degree)
 
 
@@ -227,15 +244,31 @@ def _total(path: ElementPath, lagrangian: Lagrangian) -> float:
 
 
 def coarse_path(
-    lagrangian: Lagrangian,
-    guess: ElementPath,
-    *,
-    max_iterations: int,
-    ends: FreeEnds | None = None,
-    on_iteration: Callable[[int, float], None] | None = None,
+    lagrangian: Lagrangian, guess: ElementPath, *, max_iterations: int, ends: FreeEnds | None = None
 ) -> Minimization:
     """A minimiser on the guess's own mesh, good to a few digits: enough to tell distinct paths apart."""
-    return _minimized(lagrangian, guess, ends, tolerance=1e-4, max_iterations=max_iterations, on_iteration=on_iteration)
+    return _minimized(lagrangian, guess, ends, tolerance=_COARSE, max_iterations=max_iterations, on_iteration=None)
+
+
+def coarse_paths(
+    lagrangian: Lagrangian, guesses: Sequence[ElementPath], *, max_iterations: int
+) -> list[Minimization | ValueError]:
+    """`coarse_path` of several guesses of one degree side by side; an error in the place of the guess that made it."""
+    found: list[Minimization | ValueError | None] = [None] * len(guesses)
+    starts = {}
+    for k, guess in enumerate(guesses):
+        try:
+            starts[k] = feasible_path(lagrangian, guess) or guess
+        except ValueError as error:
+            found[k] = error
+    if starts:
+        paths = list(starts.values())
+        minimized = minimize_actions(
+            lagrangian, paths, quadrature=paths[0].degree + 3, tolerance=_COARSE, max_iterations=max_iterations
+        )
+        for k, outcome in zip(starts, minimized, strict=True):
+            found[k] = outcome
+    return [outcome for outcome in found if outcome is not None]
 
 
 def _minimized(
@@ -283,9 +316,7 @@ def curve_distance(first: ElementPath, second: ElementPath) -> float:
 
 
 def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
-    within = np.arange(8) / 8.0
-    times = np.append((path.breaks[:-1, None] + np.diff(path.breaks)[:, None] * within).ravel(), path.breaks[-1])
-    points, _ = path.at(times)
+    points = path.sampled(8)
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     u = np.linspace(0.0, s[-1], 101)
     return np.stack([np.interp(u, s, points[:, i]) for i in range(points.shape[1])], axis=1), float(s[-1])

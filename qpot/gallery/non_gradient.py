@@ -43,13 +43,16 @@ def maier_stein(beta: float = 10.0, mu: float = 1.0) -> GalleryCase:
     """The non-gradient drift (x - x^3 - beta x y^2, -mu (1 + x^2) y) with unit noise; for beta > 4 mu the path bows out."""
     beta, mu = as_positive(beta, name="beta"), as_positive(mu, name="mu")
     known = _MAIER_STEIN.get((beta, mu))
+
+    def drift(z: Array) -> Array:
+        x, y = z[:, 0], z[:, 1]
+        xx = x * x  # numpy's x**3 takes as long as all the rest together
+        return np.stack([x * (1 - xx - beta * (y * y)), -mu * (1 + xx) * y], axis=1)
+
     return GalleryCase(
         name="maier_stein",
         system=System(
-            drift=lambda x: np.stack(
-                [x[:, 0] - x[:, 0] ** 3 - beta * x[:, 0] * x[:, 1] ** 2, -mu * (1 + x[:, 0] ** 2) * x[:, 1]],
-                axis=1,
-            ),
+            drift=drift,
             covariance=1.0,
             dimension=2,
         ),

@@ -10,9 +10,15 @@ from twins import from_lower_band
 
 import qpot
 from qpot.solvers.action import action_expansion, action_value
-from qpot.solvers.action_minimization import CONVERGED, MAX_ITERATIONS, Minimization, minimize_action
+from qpot.solvers.action_minimization import (
+    CONVERGED,
+    MAX_ITERATIONS,
+    Minimization,
+    minimize_action,
+    minimize_actions,
+)
 from qpot.solvers.elements import ElementPath
-from qpot.solvers.lagrangian import DiffusionLagrangian
+from qpot.solvers.lagrangian import DiffusionLagrangian, Expansion
 
 Array = NDArray[np.float64]
 
@@ -142,3 +148,35 @@ def test_steps_out_of_the_domain_of_the_functions_are_taken_back() -> None:
     exact = (0.05**2 - 1) - 2 * np.log(0.05)
     assert found.status == CONVERGED
     assert found.action == pytest.approx(exact, rel=2e-2)
+
+
+def test_side_by_side_is_one_by_one() -> None:
+    """Several runs share the calls of the Lagrangian, not their steps; one of them has to be pushed off a saddle."""
+    lagrangian = maier_stein(10.0)
+    guesses = [straight((0.0, 0.0), bow=bow, n=n) for bow, n in ((0.0, 14), (0.3, 14), (-0.2, 10))]
+    together = minimize_actions(lagrangian, guesses, quadrature=7, tolerance=1e-8, max_iterations=200)
+    for guess, found in zip(guesses, together, strict=True):
+        alone = run(lagrangian, guess)
+        assert isinstance(found, Minimization)
+        assert (found.status, found.iterations) == (alone.status, alone.iterations)
+        assert found.action == pytest.approx(alone.action, rel=1e-12)
+        np.testing.assert_allclose(found.path.nodes, alone.path.nodes, atol=1e-7)
+
+
+def test_side_by_side_an_error_stays_where_it_arose() -> None:
+    class Hole(DiffusionLagrangian):
+        def expand(self, x: Array, v: Array) -> Expansion:
+            if (x[:, 1] > 0.25).any():
+                raise ValueError("a hole in the upper half")
+            return super().expand(x, v)
+
+    plain = maier_stein(10.0)
+    lagrangian = Hole(plain.drift, plain.jacobian, plain.covariance, plain.constant)
+    guesses = [straight((0.0, 0.0), bow=bow) for bow in (-0.3, 0.4, -0.1)]
+    below, hole, other = minimize_actions(lagrangian, guesses, quadrature=7, tolerance=1e-8, max_iterations=200)
+    assert isinstance(hole, ValueError)
+    assert isinstance(below, Minimization)
+    assert isinstance(other, Minimization)
+    assert below.action == pytest.approx(run(plain, guesses[0]).action, rel=1e-12)
+    with pytest.raises(ValueError, match="a hole in the upper half"):
+        run(lagrangian, guesses[1])
