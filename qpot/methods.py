@@ -45,7 +45,7 @@ class GeometricAction:
         if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
             raise ValueError(f"tolerance must lie between 1e-12 and 0.01, got {self.tolerance!r}")
         as_count(self.max_iterations, name="max_iterations")
-        as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.max_elements, name="max_elements", minimum=4)
         as_count(self.starts, name="starts")
 
 

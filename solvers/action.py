@@ -38,8 +38,8 @@ def action_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadratu
     """`action_value` of several paths, from one call of the Lagrangian."""
     x, v, w, bounds = _stacked(paths, quadrature)
     d = x.shape[-1]
-    values = (w * lagrangian.value(x.reshape(-1, d), v.reshape(-1, d)).reshape(w.shape)).sum(axis=1)
-    return [float(values[k:end].sum()) for k, end in itertools.pairwise(bounds)]
+    values = lagrangian.value(x.reshape(-1, d), v.reshape(-1, d)).reshape(w.shape)
+    return [float(w[k:end].ravel() @ values[k:end].ravel()) for k, end in itertools.pairwise(bounds)]
 
 
 def _stacked(paths: Sequence[ElementPath], quadrature: int) -> tuple[Array, Array, Array, list[int]]:
@@ -93,7 +93,7 @@ def action_expansions(
     d, degree = x.shape[-1], paths[0].degree
     e = lagrangian.expand(x.reshape(-1, d), v.reshape(-1, d))
     rate = np.concatenate([2.0 / np.diff(path.breaks) for path in paths])
-    values = (w * e.value.reshape(w.shape)).sum(axis=1)
+    values = e.value.reshape(w.shape)
     slopes = _local_gradient(degree, quadrature, rate, w, e.x.reshape(x.shape), e.v.reshape(x.shape))
     curvatures = _local_hessian(degree, quadrature, rate, w, e)
     result = []
@@ -103,7 +103,7 @@ def action_expansions(
         # columns of interior nodes must not couple to the last node, which is fixed
         for offset in range(1, band.shape[0]):
             band[offset, max(n - d - offset, 0) :] = 0.0
-        result.append((float(values[k:end].sum()), gradient[1:-1].ravel(), band[:, d : n - d]))
+        result.append((float(w[k:end].ravel() @ values[k:end].ravel()), gradient[1:-1].ravel(), band[:, d : n - d]))
     return result
 
 

@@ -136,6 +136,11 @@ def minimize_with_free_ends(
             trial = _moved(path, step, model.frames, ends)
             new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
             if decrement <= target and mu <= _FLOOR:
+                held = model.step(_SOFT) if new >= action else None
+                if held is not None:
+                    # a family of minimisers, along which a straight step leads uphill: the other directions alone
+                    trial = _moved(path, held, model.frames, ends)
+                    new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
                 if trial is not None and new < action:
                     path, action = trial, new
                 return Minimization(path, action, decrement, iteration, CONVERGED)

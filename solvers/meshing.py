@@ -12,7 +12,9 @@ _LARGEST_RATIO = 3.0
 _FEWEST = 8
 
 
-def equidistributed(breaks: Array, error: Array, *, order: int, target: float, max_elements: int) -> Array:
+def equidistributed(
+    breaks: Array, error: Array, *, order: int, target: float, max_elements: int, shrink: int = 2
+) -> Array:
     """Breaks of a new mesh over the same span.
 
     Parameters
@@ -25,7 +27,9 @@ def equidistributed(breaks: Array, error: Array, *, order: int, target: float, m
     target : float
         The error that the new mesh should have in all; not positive: twice as many elements.
     max_elements : int
-        The mesh has at least 8 (or half as many as now) and at most about twice as many elements, and never more than this.
+        The mesh has at most about twice as many elements as now, and never more than this.
+    shrink : int
+        It has at least 8, and at least one for every so many elements of now.
     """
     h = np.diff(breaks)
     logs = np.log(error ** (1.0 / (order + 1)) / h)
@@ -35,7 +39,7 @@ def equidistributed(breaks: Array, error: Array, *, order: int, target: float, m
     density = np.exp(logs) * h
     total = float(density.sum())
     wanted = total * (total / target) ** (1.0 / order) if target > 0.0 else 2.0 * h.size
-    n = int(np.clip(np.ceil(wanted), max(_FEWEST, h.size // 2), min(2 * h.size + 4, max_elements)))
+    n = int(np.clip(np.ceil(wanted), max(_FEWEST, h.size // shrink), min(2 * h.size + 4, max_elements)))
     cumulative = np.concatenate([[0.0], np.cumsum(density)])
     mesh = np.interp(np.linspace(0.0, cumulative[-1], n + 1), cumulative, breaks)
     mesh[0], mesh[-1] = breaks[0], breaks[-1]

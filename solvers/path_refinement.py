@@ -32,8 +32,9 @@ NOT_CONVERGED = 1
 _DEGREE, _CHECK_DEGREE = 8, 10
 _LEVELS = 10
 # The mesh's part of the tolerance at first and on every further level: the energy, and with it the estimate of the
-# tail, is good to the root of the action's error only. An element's own error below this part of its share is not seen.
-_SHARE, _STRICTER, _UNSEEN = 0.005, 0.1, 0.05
+# tail, is good to the root of the action's error only. An element's own error below this part of its share is not seen:
+# a coarse mesh of low degree has elements whose error at the full degree is far below rounding.
+_SHARE, _STRICTER, _UNSEEN, _SHRINK = 0.005, 0.1, 1e-12, 3
 # Two neighbouring modes' ratio of energies below which the lower one may be an accident.
 _FASTEST_DECAY = 1e-6
 # Relative decrease that a coarse path may leave.
@@ -235,7 +236,9 @@ def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elem
     total = _total(path, lagrangian)
     error = np.maximum(last * decay ** max(degree - m, 0), 0.0) + _UNSEEN * target * total / h.size
     order = 2 * max(degree, m)
-    breaks = equidistributed(path.breaks, error, order=order, target=target * total, max_elements=max_elements)
+    breaks = equidistributed(
+        path.breaks, error, order=order, target=target * total, max_elements=max_elements, shrink=_SHRINK
+    )
     return path.on(breaks, degree)
 
 

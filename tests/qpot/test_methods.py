@@ -21,7 +21,7 @@ from qpot import GeometricAction, SolveError, Status
         ("tolerance", float("nan")),
         ("tolerance", "1e-6"),
         ("max_iterations", 0),
-        ("max_elements", 8),
+        ("max_elements", 3),
         ("starts", 0),
         ("starts", 2.5),
     ],

@@ -55,12 +55,24 @@ def test_too_few_elements_are_reported_with_an_error_that_holds() -> None:
         slow_end=1.0,
         tolerance=1e-11,
         max_iterations=400,
-        max_elements=10,
+        max_elements=4,
     )
     exact = MAIER_STEIN[10.0, 1.0]
     assert found.status == NOT_CONVERGED
-    assert found.path.n_elements <= 10
+    assert found.path.n_elements <= 4
     assert abs(found.action - exact.value) <= found.error + exact.accuracy
+
+
+@pytest.mark.parametrize("parameters", MAIER_STEIN)
+def test_six_elements_are_good_to_nine_digits(parameters: tuple[float, float]) -> None:
+    """61 nodes for each coordinate, over the whole of an orbit that leaves and enters its ends exponentially."""
+    system = qpot.gallery.maier_stein(*parameters).system
+    method = qpot.GeometricAction(starts=1, max_elements=6, tolerance=1e-7)
+    path = qpot.minimum_action_path(system, (-1, 0), (0, 0), method=method)
+    exact = MAIER_STEIN[parameters]
+    assert len(path.points) <= 61
+    assert abs(path.action - exact.value) <= 1e-9 + exact.accuracy
+    assert abs(path.action - exact.value) <= path.error + exact.accuracy
 
 
 @pytest.mark.parametrize("rotation", [0.0, 2.0, 5.0])
