@@ -21,8 +21,9 @@ class GeometricAction:
     max_elements : int
         Elements of degree 8 and 10 on one leg.
     starts : int
-        Initial curves for one leg, besides those given: the straight line, the reversed relaxation from the end, and
-        curves bowed to different sides. All distinct minimisers are kept in ``PathSolution.alternatives``.
+        Initial curves for one leg, besides those given: the reversed relaxation from the end, the straight line, curves
+        bowed to different sides, along the axes of the local quadratic approximation at the start, and to random sides
+        (always the same). All distinct minimisers are kept in ``PathSolution.alternatives``.
 
     Notes
     -----
