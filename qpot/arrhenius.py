@@ -113,6 +113,25 @@ class ArrheniusLaw:
         inverse = np.linalg.inv(self._covariance())
         return float(chi2.sf(residuals @ inverse @ residuals, residuals.size - 2))
 
+    @property
+    def approaches(self) -> tuple[float, float] | None:
+        """Slopes of the larger and of the smaller noise levels, where the second is clearly closer to the prediction.
+
+        The prediction is a law for small noise and, for SGD, small learning rates: a slope that comes towards it as
+        both fall is what the law's corrections look like, and no evidence against its cost. None otherwise.
+        """
+        x, middle = self.inverse_epsilon, self.inverse_epsilon.size // 2
+        ends = np.array([[0, middle], [middle, x.size - 1]])
+        lengths = np.diff(x[ends])[:, 0]
+        if (lengths <= 0.0).any():
+            return None
+        measured = np.diff(self.log_times[ends])[:, 0] / lengths
+        gaps = np.abs(measured - np.diff(self.predicted_log_times[ends])[:, 0] / lengths)
+        errors = np.sqrt((self.log_errors[ends] ** 2).sum(axis=1)) / lengths
+        if gaps[0] - gaps[1] <= 2.0 * float(np.hypot(*errors)):
+            return None
+        return float(measured[0]), float(measured[1])
+
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, the allowance included."""
         half = float(norm.ppf(0.5 + check_confidence(confidence) / 2)) * self.slope_error

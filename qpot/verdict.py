@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._arrays import Array
-from qpot.arrhenius import ArrheniusLaw, EscapeMeasurement, arrhenius_law
+from qpot.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
 from qpot.ensemble import Ensemble
 from qpot.exit_check import ExitCheck, exit_check
 from qpot.occupation_check import OccupationCheck, occupation_check
@@ -19,6 +19,8 @@ from qpot.stability import raise_if_unstable
 from qpot.system import System
 
 _THRESHOLD = 3.0
+# A logarithm of a mean time with a larger standard error is no measurement.
+_UNDETERMINED = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -35,7 +37,7 @@ class Comparison:
     exits : tuple of ExitCheck
         One for each measured escape time.
     outside : tuple of str
-        What was simulated outside the theory, and why; it is not judged.
+        What is not judged, and why: simulated outside the theory, or not determined.
     threshold : float
         Standard errors up to which measurement and prediction agree.
     system : System or None
@@ -93,8 +95,20 @@ class Comparison:
             )
         return (
             f"The simulation disagrees with the prediction: the {name} is {abs(worst):.1f} standard errors too "
-            f"{'large' if worst > 0 else 'small'}.{not_judged}"
+            f"{'large' if worst > 0 else 'small'}.{self._trend(name)}{not_judged}"
         )
+
+    def _trend(self, name: str) -> str:
+        """What to say where a cost disagrees less and less as the noise falls."""
+        for law in self.arrhenius:
+            if name.endswith(f"minimum {law.home}") and law.approaches is not None:
+                early, late = law.approaches
+                return (
+                    f" But the slope comes towards the predicted {law.predicted_slope:.4g} as the noise falls "
+                    f"({early:.4g} over the larger half of the levels, {late:.4g} over the smaller): the law is one for small learning rates, "
+                    "and these may be too large for it. Measure at smaller ones (qpot.splitting_times)."
+                )
+        return ""
 
     def plot(self, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None) -> Any:
         """One figure with four panels: escape times, prefactors, occupation, exit points; see `plot_comparison`."""
@@ -201,10 +215,24 @@ def compare(
             outside.append(reason)
             continue
         home = int(ids[measurement.home])
+        _, spread = measurement.log_mean_time
+        if _UNDETERMINED < spread < np.inf:
+            outside.append(
+                f"the time to leave minimum {home} at epsilon {measurement.epsilon:.4g} is only known to a factor of "
+                f"{_factor(spread)} (one standard error): take more clones or repetitions, or another coordinate"
+            )
+            continue
         groups.setdefault(home, []).append(measurement)
         exits.append(
             exit_check(prediction, measurement, home, ids, system, allowance=allowance, finite_rate=finite_rate)
         )
+    for home, group in groups.items():
+        vague = [reason for reason in outside if f"leave minimum {home} " in reason]
+        if vague and len({m.epsilon for m in group}) < LEAST_LEVELS:
+            raise ValueError(
+                f"too few measured times are left for the regression, which takes at least {LEAST_LEVELS} learning rates: "
+                + "; ".join(vague)
+            )
     laws = [
         arrhenius_law(prediction, group, home, allowance=float(allowance), finite_rate=finite_rate)
         for home, group in sorted(groups.items())
@@ -219,6 +247,10 @@ def compare(
         threshold=float(threshold),
         system=next((candidate for candidate in known if candidate is not None), None),
     )
+
+
+def _factor(spread: float) -> str:
+    return f"{np.exp(spread):.2g}" if spread < 20.0 else f"1e{spread / np.log(10.0):.0f}"
 
 
 def _sorted_out(evidence: Iterable[Any]) -> tuple[list[Ensemble], list[EscapeMeasurement]]:

@@ -126,6 +126,51 @@ def test_a_curve_is_no_straight_line(prediction: qpot.Prediction) -> None:
     assert qpot.compare(prediction, bent).arrhenius[0].residual_probability < 1e-6
 
 
+def test_a_slope_that_comes_towards_the_cost_is_told(prediction: qpot.Prediction) -> None:
+    """Times with a second-order term in epsilon: wrong at these levels, less so at the smaller ones."""
+    exact = drawn(prediction, replicas=20_000)
+    bent = [replace(t, steps=np.ceil(t.steps * np.exp(-300.0 * t.epsilon**2)).astype(np.int64)) for t in exact]
+    comparison = qpot.compare(prediction, bent, allowance=0.0, finite_rate=False)
+    assert comparison.agrees is False
+    law = comparison.arrhenius[0]
+    assert law.approaches is not None
+    early, late = law.approaches
+    assert abs(late - law.cost) < abs(early - law.cost)
+    assert "comes towards the predicted" in comparison.sentence
+    wrong = drawn(prediction, cost=1.2 * law.cost, replicas=20_000)
+    plain = qpot.compare(prediction, wrong, allowance=0.0, finite_rate=False)
+    assert plain.agrees is False
+    assert plain.arrhenius[0].approaches is None
+    assert "comes towards" not in plain.sentence
+
+
+class Vague:
+    """A measurement whose mean time is known to within many decades only, as from a splitting with a poor coordinate."""
+
+    def __init__(self, times: qpot.ExitTimes, error: float) -> None:
+        self._times, self._error = times, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._times, name)
+
+    @property
+    def log_mean_time(self) -> tuple[float, float]:
+        return self._times.log_mean_time[0], self._error
+
+
+def test_what_is_not_determined_is_named_and_not_judged(prediction: qpot.Prediction) -> None:
+    times = drawn(prediction)
+    comparison = qpot.compare(prediction, Vague(times[0], 60.0), times[1:])
+    assert comparison.agrees is True
+    assert comparison.arrhenius[0].inverse_epsilon.size == len(LEVELS) - 1
+    assert "only known to a factor of 1e26" in comparison.sentence
+    assert "more clones or repetitions" in comparison.sentence
+    with pytest.raises(
+        ValueError, match="at least 4 learning rates: the time to leave .* only known to a factor of 7.4"
+    ):
+        qpot.compare(prediction, [Vague(t, 2.0) for t in times[:2]], times[2:])
+
+
 def test_unknown_prefactors_leave_the_slope(prediction: qpot.Prediction) -> None:
     unknown = replace(prediction, prefactors=np.full((2, 2), np.nan))
     comparison = qpot.compare(unknown, drawn(prediction, factor=8.0))
