@@ -105,8 +105,9 @@ class Comparison:
                 early, late = law.approaches
                 return (
                     f" But the slope comes towards the predicted {law.predicted_slope:.4g} as the noise falls "
-                    f"({early:.4g} over the larger half of the levels, {late:.4g} over the smaller): the law is one for small learning rates, "
-                    "and these may be too large for it. Measure at smaller ones (qpot.splitting_times)."
+                    f"({early:.4g} over the larger half of the levels, {late:.4g} over the smaller): the law is one for "
+                    "small learning rates, and these may be too large for it. Measure at smaller ones "
+                    "(qpot.splitting_times)."
                 )
         return ""
 
