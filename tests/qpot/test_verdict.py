@@ -166,7 +166,7 @@ def test_what_is_not_determined_is_named_and_not_judged(prediction: qpot.Predict
     assert "only known to a factor of 1e26" in comparison.sentence
     assert "more clones or repetitions" in comparison.sentence
     with pytest.raises(
-        ValueError, match="at least 4 learning rates: the time to leave .* only known to a factor of 7.4"
+        ValueError, match=r"at least 4 learning rates: the time to leave .* only known to a factor of 7.4"
     ):
         qpot.compare(prediction, [Vague(t, 2.0) for t in times[:2]], times[2:])
 
