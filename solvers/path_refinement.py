@@ -45,6 +45,9 @@ _PASSING = 30
 # A Newton decrement above this share of the action promises nothing yet; after so many meshes with an error above the
 # action itself and no convergence there is no minimiser near, as where a path does best by running off to infinity.
 _LOST, _HOPELESS = 1e-2, 3
+# A mesh that lowers the error by less than this is no progress; after so many in a row, finer ones every time, there is none
+# to be had, as where the noise jumps.
+_PROGRESS, _STUCK = 0.5, 3
 # An action smaller than that of its own curve by this factor is none: the mesh is blind to parts of the curve.
 _BELOW_ITS_CURVE = 1.5
 
@@ -127,7 +130,7 @@ def refine_path(
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
-    path, hopeless = coarse.path, 0
+    path, hopeless, stuck = coarse.path, 0, 0
     for level in range(_LEVELS):
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
         path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
@@ -145,6 +148,7 @@ def refine_path(
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
         result = _report(lagrangian, solved, checked, tail, total, status)
+        stuck = 0 if best is None or result.error <= _PROGRESS * best.error else stuck + 1
         if best is None or result.error <= best.error:
             best = result
         if (
@@ -156,7 +160,7 @@ def refine_path(
         if result.status == UNSTABLE:
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
-        if hopeless == _HOPELESS or (most_iterations is not None and total >= most_iterations):
+        if hopeless == _HOPELESS or stuck == _STUCK or (most_iterations is not None and total >= most_iterations):
             break
         path, coarse = checked.path, checked
     if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
