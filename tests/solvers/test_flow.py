@@ -116,6 +116,29 @@ def test_stiffness_costs_no_steps() -> None:
         assert (status == expected).all()
 
 
+@pytest.mark.parametrize("d", [9, 40])
+def test_a_stiff_flow_in_many_dimensions_goes_over_to_implicit_steps(d: int) -> None:
+    """Rates from 1 to 1e5: the explicit steps that come first are too many, and the Jacobian is asked only after them."""
+    rates = np.geomspace(1.0, 1e5, d)
+    asked: list[int] = []
+
+    def jacobian(x: Array) -> Array:
+        asked.append(x.shape[0])
+        return np.broadcast_to(-np.diag(rates), (x.shape[0], d, d))
+
+    start, origin = np.ones((3, d)), np.zeros((1, d))
+    label, _, status = run(lambda x: -x * rates, jacobian, start, origin, 1e-3)
+    assert (status == ARRIVED).all()
+    assert (label == 0).all()
+    assert 0 < len(asked) < 200
+    _, _, explicit = run(lambda x: -x * rates, None, start, origin, 1e-3)
+    assert (explicit == OUT_OF_TIME).all()
+    asked.clear()
+    _, _, status = run(lambda x: -x, jacobian, start, origin, 1e-3)
+    assert (status == ARRIVED).all()
+    assert not asked, "what is not stiff needs no Jacobian"
+
+
 def test_every_way_to_end() -> None:
     def drift(x: Array) -> Any:
         moved = wells(x)
