@@ -89,12 +89,12 @@ def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -
     inertia = np.einsum("nij,nj->ni", e.vv, speeds)
     curvature = -energy + np.einsum("ni,ni->n", speeds, inertia)
     pull = e.x - np.einsum("nij,nj->ni", e.xv, speeds)
-    mixed = _assembled_gradient(path, quadrature, w, pull.reshape(K, q, d), -inertia.reshape(K, q, d))
+    mixed = assembled_gradient(path, quadrature, w, pull.reshape(K, q, d), -inertia.reshape(K, q, d))
     flat = w.ravel()
     return FullExpansion(float(flat @ e.value), gradient, band, -float(flat @ energy), float(flat @ curvature), mixed)
 
 
-def _assembled_gradient(path: ElementPath, quadrature: int, w: Array, by_x: Array, by_v: Array) -> Array:
+def assembled_gradient(path: ElementPath, quadrature: int, w: Array, by_x: Array, by_v: Array) -> Array:
     """Derivative of a sum over quadrature points in the nodes, from its derivatives (K, q, d) in x and x'."""
     values, slopes, _ = _tables(path.degree, quadrature)
     rate = 2.0 / np.diff(path.breaks)
@@ -115,7 +115,7 @@ def _assembled(path: ElementPath, quadrature: int, w: Array, e: Expansion) -> tu
     values, slopes, _ = _tables(path.degree, quadrature)
     m = path.degree + 1
     rate = 2.0 / np.diff(path.breaks)
-    gradient = _assembled_gradient(path, quadrature, w, e.x.reshape(K, q, d), e.v.reshape(K, q, d))
+    gradient = assembled_gradient(path, quadrature, w, e.x.reshape(K, q, d), e.v.reshape(K, q, d))
 
     def pair(block: Array, left: Array, right: Array) -> Array:
         # sum_q left[q, i] block[k, q, a, b] right[q, j] -> (K, i, a, j, b), through two matrix products
