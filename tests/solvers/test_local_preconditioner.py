@@ -44,7 +44,7 @@ def varying_action() -> LargeAction:
 
 
 def operators(x: Array, v: Array) -> tuple[Array, Array, Array]:
-    inverse = np.linalg.inv(covariance(x))
+    inverse: Array = np.asarray(np.linalg.inv(covariance(x)))
     p = np.einsum("nij,nj->ni", inverse, v - drift(x))
     rates: Array = -A - 0.3 * x[:, :, None] ** 2 * UNIT
     rates = rates + 0.3 * p[:, :, None] * (np.sin(2 * x @ TURN.T) @ TURN)[:, None]
