@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -19,9 +20,10 @@ from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
 from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
+from qpot.solvers.local_preconditioner import linearised
 from qpot.solvers.newton_krylov import CONVERGED
 from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner
-from qpot.sum_products import finite_sum_products
+from qpot.sum_products import finite_sum_products, local_operators
 from qpot.system import System
 
 # Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
@@ -31,6 +33,8 @@ _ELEMENTS, _DEGREE = 16, 4
 _EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
 # Up to this dimension the gradient of p.a(x) p is differenced in all coordinates where it is not given.
 _DENSE_DIFFERENCES = 200
+# Up to this dimension a finite sum's rates along the path are kept as matrices and their banded operator is factorised.
+_LOCAL = 100
 # An eigenvalue of the covariance below this share of the largest is zero.
 _RANK_TOLERANCE = 1e-13
 
@@ -178,8 +182,12 @@ def large_leg(
         kept.update(iteration, action, path)
         report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
 
+    action, total = LargeAction(system.drift, product, solve, gradient), sampled(system)
+    local = None
+    if total is not None and method.linear_part is None and system.dimension <= _LOCAL:
+        local = partial(linearised, action, partial(local_operators, total))
     leg = refine_large(
-        LargeAction(system.drift, product, solve, gradient),
+        action,
         guesses,
         _preconditioner(system, method, times, product),
         slow_start=slow_start,
@@ -189,6 +197,7 @@ def large_leg(
         max_products=method.max_products,
         max_elements=method.max_elements,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
+        linearised=local,
         on_iteration=on_iteration,
     )
     return PathSolution(
@@ -199,7 +208,7 @@ def large_leg(
         residual=leg.residual,
         iterations=leg.products,
         method=method,
-        momenta=LargeAction(system.drift, product, solve, gradient).momenta(leg.path),
+        momenta=action.momenta(leg.path),
         times=leg.path.node_times(),
         uphill=np.ones(leg.path.nodes.shape[0], dtype=bool),
     )

@@ -67,6 +67,7 @@ def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float)
         drawn_gradients=functions.drawn,
         mean_gradient=functions.mean,
         hessian=functions.hessian,
+        weighted_hessian=functions.combined_hessian,
         hessian_vector_product=functions.hessian_product,
         directional_derivatives=functions.along,
         weighted_gradient=functions.combined,
@@ -77,15 +78,22 @@ def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float)
     )
 
 
+# Numbers in one array of a block of points: blocks that stay in the cache are three times as fast.
+_BLOCK = 50_000
+
+
 class TanhNetwork(SampleFunctions):
-    """Cross entropy of a network with one hidden layer, plus weight decay, in NumPy."""
+    """Cross entropy of a network with one hidden layer, plus weight decay, in NumPy.
+
+    Arrays over units or classes and samples have the samples last, (n, h, N): sums over classes then run side by side.
+    """
 
     def __init__(self, X: Array, y: Integers, hidden: int, weight_decay: float) -> None:
         self.X, self.hidden, self.weight_decay = X, hidden, weight_decay
         self.n_samples, f = X.shape
         self.classes = int(y.max()) + 1
         outputs = self.classes - 1
-        self.one_hot = np.eye(self.classes)[y][:, :outputs]
+        self.one_hot = np.eye(self.classes)[:outputs, y]
         ends = np.cumsum([hidden * f, hidden, outputs * hidden, outputs])
         self.dimension = int(ends[-1])
         place = np.arange(self.dimension)
@@ -93,20 +101,26 @@ class TanhNetwork(SampleFunctions):
         self.W2 = W2.reshape(outputs, hidden)
         # the weights and the bias that lead into each unit
         self.into = np.column_stack([self.W1.reshape(hidden, f), self.b1])
-        self.inputs = np.column_stack([X, np.ones(self.n_samples)])
+        # those into each logit
+        self.out = np.column_stack([self.W2, self.b2])
+        self.inputs = np.column_stack([X, np.ones(self.n_samples)]).T.copy()
 
     def losses(self, x: Array) -> Array:
         z = self._forward(x, self.inputs)[1]
-        largest = np.maximum(z.max(axis=2), 0.0)
-        log_total = largest + np.log(np.exp(-largest) + np.exp(z - largest[:, :, None]).sum(axis=2))
+        largest = np.maximum(z.max(axis=1), 0.0)
+        log_total = largest + np.log(np.exp(-largest) + np.exp(z - largest[:, None]).sum(axis=1))
         decay = 0.5 * self.weight_decay * (x**2).sum(axis=1)
-        return np.asarray(log_total - (z * self.one_hot).sum(axis=2) + decay[:, None])
+        return np.asarray(log_total - (z * self.one_hot).sum(axis=1) + decay[:, None])
 
     def gradients(self, x: Array) -> Array:
         return self._pulled(x, self.inputs[None], self.one_hot[None])
 
     def drawn(self, x: Array, index: Integers) -> Array:
-        return self._pulled(x, self.inputs[index], self.one_hot[index])
+        return self._pulled(x, np.moveaxis(self.inputs[:, index], 0, 1), np.moveaxis(self.one_hot[:, index], 0, 1))
+
+    def _blocks(self, n: int) -> list[slice]:
+        size = max(1, _BLOCK // (self.n_samples * max(self.classes, self.hidden)))
+        return [slice(k, k + size) for k in range(0, n, size)]
 
     def mean(self, x: Array) -> Array:
         """Gradient of the mean loss, ``(n, d)``."""
@@ -114,17 +128,29 @@ class TanhNetwork(SampleFunctions):
 
     def combined(self, x: Array, w: Array) -> Array:
         """sum_i w_i g_i, ``(n, d)``, for weights ``(n, N)``."""
+        result = np.empty_like(x)
+        for block in self._blocks(x.shape[0]):
+            result[block] = self._combined(x[block], w[block])
+        return result
+
+    def _combined(self, x: Array, w: Array) -> Array:
         unit, z, weights = self._forward(x, self.inputs)
-        slope = (_softmax(z) - self.one_hot) * w[:, :, None]
-        back = (slope @ weights) * (1.0 - unit**2)
+        slope = (_softmax(z) - self.one_hot) * w[:, None]
+        back = (np.swapaxes(weights, 1, 2) @ slope) * (1.0 - unit**2)
         return np.asarray(self._gathered(back, slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * x)
 
     def along(self, x: Array, v: Array) -> Array:
         """<g_i, v> for every sample, ``(n, N)``."""
+        result = np.empty((x.shape[0], self.n_samples))
+        for block in self._blocks(x.shape[0]):
+            result[block] = self._along(x[block], v[block])
+        return result
+
+    def _along(self, x: Array, v: Array) -> Array:
         unit, z, weights = self._forward(x, self.inputs)
         dz = self._moved(unit, weights, v)[1]
         decay = self.weight_decay * (x * v).sum(axis=1)
-        return np.asarray(((_softmax(z) - self.one_hot) * dz).sum(axis=2) + decay[:, None])
+        return np.asarray(((_softmax(z) - self.one_hot) * dz).sum(axis=1) + decay[:, None])
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Hessian of the mean loss times v, ``(n, d)``."""
@@ -132,76 +158,105 @@ class TanhNetwork(SampleFunctions):
 
     def combined_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
         """sum_i w_i H_i v, ``(n, d)``: the derivative of `combined` along v."""
+        result = np.empty_like(x)
+        for block in self._blocks(x.shape[0]):
+            result[block] = self._combined_hessian_product(x[block], v[block], w[block])
+        return result
+
+    def _combined_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
         unit, z, weights = self._forward(x, self.inputs)
         d_unit, dz = self._moved(unit, weights, v)
-        p = _softmax(z)
-        slope = (p - self.one_hot) * w[:, :, None]
-        d_slope = p * (dz - (p * dz).sum(axis=2, keepdims=True)) * w[:, :, None]
+        p, back = _softmax(z), np.swapaxes(weights, 1, 2)
+        slope = (p - self.one_hot) * w[:, None]
+        d_slope = p * (dz - (p * dz).sum(axis=1, keepdims=True)) * w[:, None]
         steep = 1.0 - unit**2
-        d_back = (d_slope @ weights + slope @ v[:, self.W2]) * steep - 2.0 * (slope @ weights) * unit * d_unit
+        d_back = (back @ d_slope + np.swapaxes(v[:, self.W2], 1, 2) @ slope) * steep
+        d_back -= 2.0 * (back @ slope) * unit * d_unit
         result = self._gathered(d_back, d_slope, unit) + self.weight_decay * w.sum(axis=1)[:, None] * v
-        result[:, self.W2] += np.swapaxes(slope, 1, 2) @ d_unit
+        result[:, self.W2] += slope @ np.swapaxes(d_unit, 1, 2)
         return np.asarray(result)
 
     def hessian(self, x: Array) -> Array:
         """Hessian of the mean loss, ``(n, d, d)``."""
-        return np.array([self._hessian(point) for point in x]).reshape(-1, self.dimension, self.dimension)
+        return self.combined_hessian(x, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
 
-    def _hessian(self, x: Array) -> Array:
-        unit, z, weights = (part[0] for part in self._forward(x[None], self.inputs))
-        p = _softmax(z)
-        slope, steep = p - self.one_hot, 1.0 - unit**2
-        J = np.zeros((*z.shape, self.dimension))  # of the logits
-        J[:, :, self.into] = (weights * steep[:, None])[..., None] * self.inputs[:, None, None]
-        for c, row in enumerate(self.W2):
-            J[:, c, row] = unit
-            J[:, c, self.b2[c]] = 1.0
-        # the softmax's own Hessian is diag(p) - p p^T
-        scaled, mean = (np.sqrt(p)[:, :, None] * J).reshape(-1, self.dimension), (p[:, None] @ J)[:, 0]
-        H = scaled.T @ scaled - mean.T @ mean
-        bent = (slope @ weights) * (-2.0 * unit * steep)
-        for k, into in enumerate(self.into):
-            H[np.ix_(into, into)] += (self.inputs * bent[:, k, None]).T @ self.inputs
-            cross = (slope * steep[:, k, None]).T @ self.inputs
-            H[np.ix_(self.W2[:, k], into)] += cross
-            H[np.ix_(into, self.W2[:, k])] += cross.T
-        return np.asarray(H / self.n_samples + self.weight_decay * np.eye(self.dimension))
+    def combined_hessian(self, x: Array, w: Array) -> Array:
+        """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``."""
+        result = np.empty((x.shape[0], self.dimension, self.dimension))
+        for block in self._blocks(x.shape[0]):
+            result[block] = self._combined_hessian(x[block], w[block])
+        return result
+
+    def _combined_hessian(self, x: Array, w: Array) -> Array:
+        """Of the softmax's own Hessian diag(p) - p p^T between the logits' Jacobians, and of the logits' Hessians."""
+        unit, z, weights = self._forward(x, self.inputs)
+        n, h, _ = unit.shape
+        p, steep, a = _softmax(z), 1.0 - unit**2, self.inputs
+        slope, back = p - self.one_hot, np.swapaxes(weights, 1, 2)
+        units = np.concatenate([unit, np.ones((n, 1, self.n_samples))], axis=1)
+        m = np.empty((n, self.dimension, self.n_samples))  # p times the Jacobian
+        m[:, self.into] = ((back @ p) * steep)[:, :, None] * a
+        m[:, self.out] = p[:, :, None] * units[:, None]
+        H = -(m * w[:, None]) @ np.swapaxes(m, 1, 2)
+        # two units of the hidden layer: h x h sums over inputs and inputs
+        between = (np.swapaxes(weights[:, :, :, None] * weights[:, :, None], 1, 3) @ p[:, None]).transpose(0, 2, 1, 3)
+        between *= (steep * w[:, None])[:, :, None] * steep[:, None]
+        k = np.arange(h)
+        between[:, k, k] -= 2.0 * w[:, None] * (back @ slope) * unit * steep
+        pairs = (a[:, None] * a).reshape(-1, self.n_samples).T
+        blocks = (between @ pairs).reshape(n, h, h, a.shape[0], a.shape[0])
+        H[:, self.into[:, None, :, None], self.into[None, :, None, :]] += blocks
+        # one logit with itself
+        wp = w[:, None] * p
+        squares = (units[:, :, None] * units[:, None]).reshape(n, -1, self.n_samples)
+        blocks = (wp @ np.swapaxes(squares, 1, 2)).reshape(n, -1, h + 1, h + 1)
+        H[:, self.out[:, :, None], self.out[:, None, :]] += blocks
+        # a unit and a logit
+        mixed = (wp[:, :, None] * steep[:, None])[:, :, :, None] * units[:, None, None]
+        mixed *= weights[:, :, :, None, None]
+        mixed[:, :, k, k] += (slope * w[:, None])[:, :, None] * steep[:, None]
+        blocks = mixed @ a.T  # (n, C - 1, h, h + 1, f + 1)
+        rows, columns = self.into[None, :, None, :], self.out[:, None, :, None]
+        H[:, rows, columns] += blocks
+        H[:, columns, rows] += blocks
+        place = np.arange(self.dimension)
+        H[:, place, place] += self.weight_decay * w.sum(axis=1)[:, None]
+        return np.asarray(H)
 
     def _forward(self, x: Array, inputs: Array) -> tuple[Array, Array, Array]:
-        """Units, logits and the weights between, (n, N, h), (n, N, C - 1), (n, C - 1, h)."""
+        """Units, logits and the weights between, (n, h, N), (n, C - 1, N), (n, C - 1, h)."""
         weights = x[:, self.W2]
-        unit = np.tanh(inputs @ np.swapaxes(x[:, self.into], 1, 2))
-        return unit, unit @ np.swapaxes(weights, 1, 2) + x[:, None, self.b2], weights
+        unit = np.tanh(x[:, self.into] @ inputs)
+        return unit, weights @ unit + x[:, self.b2, None], weights
 
     def _moved(self, unit: Array, weights: Array, v: Array) -> tuple[Array, Array]:
         """Derivatives of units and logits along v."""
-        d_unit = (1.0 - unit**2) * (self.inputs @ np.swapaxes(v[:, self.into], 1, 2))
-        return d_unit, d_unit @ np.swapaxes(weights, 1, 2) + unit @ np.swapaxes(v[:, self.W2], 1, 2) + v[
-            :, None, self.b2
-        ]
+        d_unit = (1.0 - unit**2) * (v[:, self.into] @ self.inputs)
+        return d_unit, weights @ d_unit + v[:, self.W2] @ unit + v[:, self.b2, None]
 
     def _gathered(self, back: Array, slope: Array, unit: Array) -> Array:
         """Parts of a gradient, summed over samples, in their places, (n, d)."""
         result = np.empty((unit.shape[0], self.dimension))
-        result[:, self.into] = np.swapaxes(back, 1, 2) @ self.inputs
-        result[:, self.W2] = np.swapaxes(slope, 1, 2) @ unit
-        result[:, self.b2] = slope.sum(axis=1)
+        result[:, self.into] = back @ self.inputs.T
+        result[:, self.W2] = slope @ np.swapaxes(unit, 1, 2)
+        result[:, self.b2] = slope.sum(axis=2)
         return result
 
     def _pulled(self, x: Array, inputs: Array, one_hot: Array) -> Array:
+        """Every sample's gradient, (n, B, d), from inputs (1 or n, f + 1, B)."""
         unit, z, weights = self._forward(x, inputs)
         slope = _softmax(z) - one_hot
-        back = (slope @ weights) * (1.0 - unit**2)
-        result = np.empty((*unit.shape[:2], self.dimension))
-        result[:, :, self.into] = back[..., None] * inputs[:, :, None]
-        result[:, :, self.W2] = slope[..., None] * unit[:, :, None]
-        result[:, :, self.b2] = slope
-        result += self.weight_decay * x[:, None]
-        return result
+        back = (np.swapaxes(weights, 1, 2) @ slope) * (1.0 - unit**2)
+        result = np.empty((x.shape[0], self.dimension, unit.shape[2]))
+        result[:, self.into] = back[:, :, None] * inputs[:, None]
+        result[:, self.W2] = slope[:, :, None] * unit[:, None]
+        result[:, self.b2] = slope
+        result += self.weight_decay * x[:, :, None]
+        return np.ascontiguousarray(np.swapaxes(result, 1, 2))
 
 
 def _softmax(z: Array) -> Array:
-    """Probabilities of all classes but the last, whose logit is zero."""
-    largest = np.maximum(z.max(axis=-1, keepdims=True), 0.0)
+    """Probabilities (n, C - 1, N) of all classes but the last, whose logit is zero."""
+    largest = np.maximum(z.max(axis=1, keepdims=True), 0.0)
     e = np.exp(z - largest)
-    return np.asarray(e / (np.exp(-largest) + e.sum(axis=-1, keepdims=True)))
+    return np.asarray(e / (np.exp(-largest) + e.sum(axis=1, keepdims=True)))

@@ -25,6 +25,7 @@ _OPTIONAL = (
     "directional_derivatives",
     "weighted_gradient",
     "weighted_hessian_product",
+    "weighted_hessian",
 )
 
 
@@ -58,6 +59,8 @@ class FiniteSum:
         sum_i w_i g_i. With these two, covariances of many dimensions need no ``(N, d)`` array.
     weighted_hessian_product : callable ``((n, d), (n, d), (n, N)) -> (n, d)``, optional
         sum_i w_i H_i v, H_i the Hessian of sample i.
+    weighted_hessian : callable ``((n, d), (n, N)) -> (n, d, d)``, optional
+        sum_i w_i H_i.
     kernel : tuple ``(name, arrays)``, optional
         A compiled per-sample gradient of `qpot.solvers.sample_gradients` and its parameter arrays: simulation, basins and
         covariances then run compiled.
@@ -95,6 +98,7 @@ class FiniteSum:
     directional_derivatives: Callable[[Array, Array], Array] | None = None
     weighted_gradient: Callable[[Array, Array], Array] | None = None
     weighted_hessian_product: Callable[[Array, Array, Array], Array] | None = None
+    weighted_hessian: Callable[[Array, Array], Array] | None = None
     kernel: tuple[str, tuple[Any, ...]] | None = None
 
     def __post_init__(self) -> None:

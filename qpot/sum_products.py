@@ -31,15 +31,54 @@ def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
 
     def gradient(x: Array, p: Array) -> Array:
         along = total.derivatives_along(x, p)
-        weights = (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True))
-        if total.weighted_hessian_product is not None:
-            return np.asarray(total.weighted_hessian_product(x, p, weights), dtype=np.float64)
-        norm = np.linalg.norm(p, axis=1, keepdims=True)
-        h = _STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
-        up, down = total.combined_gradient(x + h * p, weights), total.combined_gradient(x - h * p, weights)
-        return np.asarray((up - down) / (2.0 * h))
+        return _weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
 
     return total.covariance_product, lambda x, r: _solved(total, x, r), gradient
+
+
+def local_operators(total: FiniteSum, x: Array, v: Array) -> tuple[Array, Array, Array]:
+    """M = d(b + a p)/dx at fixed p, a^{-1} and p = a^{-1} (v - b) as matrices and vectors, (n, d, d) twice and (n, d).
+
+    M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
+    """
+    n, d, N = x.shape[0], total.dimension, total.n_samples
+    rates, inverse, p = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d))
+    size = max(1, _NUMBERS // (d * max(d, N)))
+    for first in range(0, n, size):
+        rows = slice(first, first + size)
+        y = x[rows]
+        mean, a = total.moments(y)
+        inverse[rows] = _dense_solution(a, np.broadcast_to(np.eye(d), a.shape), y)
+        p[rows] = q = np.einsum("nij,nj->ni", inverse[rows], v[rows] + mean)
+        along = total.derivatives_along(y, q)
+        rates[rows] = _weighted_hessian(total, y, (along - along.mean(axis=1, keepdims=True) - 1.0) / N)
+        norm = np.linalg.norm(q, axis=1, keepdims=True)
+        h = _STEP * (1.0 + np.linalg.norm(y, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+        turned = (total.gradients_at(y + h * q) - total.gradients_at(y - h * q)) / (2.0 * h[:, :, None])
+        turned -= turned.mean(axis=1, keepdims=True)
+        rates[rows] += np.swapaxes(total.gradients_at(y), 1, 2) @ turned / N
+    return rates, inverse, p
+
+
+def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
+    """sum_i w_i H_i, (n, d, d), column by column where it is not given."""
+    if total.weighted_hessian is not None:
+        return np.asarray(total.weighted_hessian(x, w), dtype=np.float64)
+    n, d = x.shape
+    result = np.empty((n, d, d))
+    for k, column in enumerate(np.eye(d)):
+        result[:, :, k] = _weighted_product(total, x, np.broadcast_to(column, x.shape), w)
+    return result
+
+
+def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
+    """sum_i w_i H_i v, (n, d), given or by one directional difference."""
+    if total.weighted_hessian_product is not None:
+        return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)
+    norm = np.linalg.norm(v, axis=1, keepdims=True)
+    h = _STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+    up, down = total.combined_gradient(x + h * v, w), total.combined_gradient(x - h * v, w)
+    return np.asarray((up - down) / (2.0 * h))
 
 
 def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
@@ -51,23 +90,25 @@ def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
         if d > _DENSE:
             result[rows] = conjugate_gradients(lambda p, y=x[rows]: total.covariance_product(y, p), r[rows])  # type: ignore[misc]
             continue
-        a = total.moments(x[rows])[1]
-        solved = _by_cholesky(a, r[rows])
-        if solved is not None:
-            result[rows] = solved
-            continue
-        values, vectors = np.linalg.eigh(a)
-        bad = values[:, 0] <= _RANK_TOLERANCE * values[:, -1]
-        if bad.any():
-            point = x[rows][int(np.flatnonzero(bad)[0])]
-            raise ValueError(
-                f"covariance is singular at {format_point(point)}: the noise cannot push in every direction; add an explicit "
-                "floor, for example System.from_finite_sum(total, covariance=qpot.low_rank_covariance(...)), or use "
-                "method=qpot.GeometricAction()"
-            )
-        inner = np.einsum("nji,nj->ni", vectors, r[rows]) / values
-        result[rows] = np.einsum("nij,nj->ni", vectors, inner)
+        result[rows] = _dense_solution(total.moments(x[rows])[1], r[rows, :, None], x[rows])[..., 0]
     return result
+
+
+def _dense_solution(a: Array, r: Array, x: Array) -> Array:
+    """a^{-1} r for matrices (n, d, d) and columns (n, d, k); raises where the covariance at a point x is singular."""
+    solved = _by_cholesky(a, r)
+    if solved is not None:
+        return solved
+    values, vectors = np.linalg.eigh(a)
+    bad = values[:, 0] <= _RANK_TOLERANCE * values[:, -1]
+    if bad.any():
+        point = x[int(np.flatnonzero(bad)[0])]
+        raise ValueError(
+            f"covariance is singular at {format_point(point)}: the noise cannot push in every direction; add an explicit "
+            "floor, for example System.from_finite_sum(total, covariance=qpot.low_rank_covariance(...)), or use "
+            "method=qpot.GeometricAction()"
+        )
+    return np.asarray(vectors @ (np.swapaxes(vectors, 1, 2) @ r / values[:, :, None]))
 
 
 def _by_cholesky(a: Array, r: Array) -> Array | None:
@@ -79,4 +120,4 @@ def _by_cholesky(a: Array, r: Array) -> Array | None:
     pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
     if (pivots.min(axis=1) <= _SAFE_PIVOT * pivots.max(axis=1)).any():
         return None
-    return np.asarray(np.linalg.solve(a, r[:, :, None])[..., 0])
+    return np.asarray(np.linalg.solve(a, r))

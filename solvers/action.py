@@ -117,17 +117,21 @@ def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -
     speeds = v.reshape(-1, d)
     e = lagrangian.expand(x.reshape(-1, d), speeds)
     rate = 2.0 / np.diff(path.breaks)
-    local = _local_gradient(path.degree, quadrature, rate, w, e.x.reshape(x.shape), e.v.reshape(x.shape))
-    gradient = _gathered(local, path.degree)
+    gradient = assembled_gradient(path, quadrature, w, e.x.reshape(x.shape), e.v.reshape(x.shape))
     band = _assemble_band(_local_hessian(path.degree, quadrature, rate, w, e), path.degree, d)
     energy = np.einsum("ni,ni->n", e.v, speeds) - e.value
     inertia = np.einsum("nij,nj->ni", e.vv, speeds)
     curvature = -energy + np.einsum("ni,ni->n", speeds, inertia)
     pull = e.x - np.einsum("nij,nj->ni", e.xv, speeds)
-    local = _local_gradient(path.degree, quadrature, rate, w, pull.reshape(x.shape), -inertia.reshape(x.shape))
-    mixed = _gathered(local, path.degree)
+    mixed = assembled_gradient(path, quadrature, w, pull.reshape(x.shape), -inertia.reshape(x.shape))
     flat = w.ravel()
     return FullExpansion(float(flat @ e.value), gradient, band, -float(flat @ energy), float(flat @ curvature), mixed)
+
+
+def assembled_gradient(path: ElementPath, quadrature: int, w: Array, by_x: Array, by_v: Array) -> Array:
+    """Derivative of a sum over quadrature points in the nodes (n_nodes, d), from its derivatives (K, q, d) in x and x'."""
+    rate = 2.0 / np.diff(path.breaks)
+    return _gathered(_local_gradient(path.degree, quadrature, rate, w, by_x, by_v), path.degree)
 
 
 def _local_gradient(degree: int, quadrature: int, rate: Array, w: Array, by_x: Array, by_v: Array) -> Array:

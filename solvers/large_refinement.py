@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.large_action import LargeAction
-from qpot.solvers.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, minimize_large
+from qpot.solvers.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, Linearised, minimize_large
 from qpot.solvers.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
@@ -45,6 +45,7 @@ def refine_large(
     max_products: int,
     max_elements: int,
     difference: float,
+    linearised: Linearised | None = None,
     on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargePath:
     """Minimise until the relative ``tolerance`` is met, on a mesh that is refined between the rounds.
@@ -61,12 +62,13 @@ def refine_large(
         found = minimize_large(
             action,
             start,
-            preconditioner(start),
+            preconditioner,
             quadrature=start.degree + 2,
             tolerance=rtol,
             max_iterations=max_iterations,
             max_products=max_products,
             difference=difference,
+            linearised=linearised,
             on_iteration=None if on_iteration is None else lambda i, s, at: on_iteration(steps + i, s, at),
         )
         steps += found.iterations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from qpot.solvers.elements import ElementPath
 from qpot.solvers.large_action import LargeAction, moved
 
 Array = NDArray[np.float64]
+
+Linearised = Callable[[ElementPath, int], tuple[Callable[[float, Array], Array], Callable[[Array], Array]]]
 
 CONVERGED, MAX_ITERATIONS = 0, 1
 # Newton's model is solved to this fraction of the gradient, in the preconditioner's norm.
@@ -40,25 +43,30 @@ class LargeMinimization:
 def minimize_large(
     action: LargeAction,
     path: ElementPath,
-    precondition: Callable[[Array], Array],
+    preconditioner: Callable[[ElementPath], Callable[[Array], Array]],
     *,
     quadrature: int,
     tolerance: float,
     max_iterations: int,
     max_products: int,
     difference: float,
+    linearised: Linearised | None = None,
     on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargeMinimization:
     """Minimise over the inner nodes; ends and mesh fixed.
 
     Parameters
     ----------
-    precondition : callable (n, d) -> (n, d)
-        Symmetric positive definite approximation of the inverse Hessian.
+    preconditioner : callable
+        A path to a function (n, d) -> (n, d), a symmetric positive definite approximation of the inverse Hessian there;
+        made once, for the first path.
     tolerance : float
         Relative decrease of the action, promised by a model solved to convergence, that ends the search.
     difference : float
         Relative step of the directional difference of gradients that gives Hessian products.
+    linearised : callable, optional
+        A path and a number of quadrature points to Hessian products and a preconditioner there, in place of both: made anew
+        for every path.
     on_iteration : callable, optional
         ``(iteration, action, path)`` of the best path so far, before the first step and after each.
 
@@ -67,6 +75,8 @@ def minimize_large(
     T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626.
     """
     value, gradient = action.value_and_gradient(path, quadrature)
+    local = None if linearised is None else linearised(path, quadrature)
+    precondition = preconditioner(path) if local is None else local[1]
     products, decrement = 0, np.inf
     radius: float | None = None
     if on_iteration is not None:
@@ -79,7 +89,13 @@ def minimize_large(
             return np.asarray((action.value_and_gradient(moved(at, h * s), quadrature)[1] - g) / h)
 
         step, model, length, used, inside = _steihaug(
-            product, gradient, precondition, radius, _FORCING, _REACH * size, _SHARE * tolerance * value
+            product if local is None else functools.partial(local[0], difference * size),
+            gradient,
+            precondition,
+            radius,
+            _FORCING,
+            _REACH * size,
+            _SHARE * tolerance * value,
         )
         products += used
         decrement = -model
@@ -98,6 +114,9 @@ def minimize_large(
         ratio = (value - new) / max(decrement, 1e-300)
         if ratio > 1e-3 and new < value:
             path, value, gradient = trial, new, new_gradient
+            if linearised is not None:
+                local = linearised(path, quadrature)
+                precondition = local[1]
             if ratio > 0.7 and not inside:
                 radius = 3.0 * length
             elif ratio < 0.25:

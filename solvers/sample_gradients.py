@@ -266,12 +266,18 @@ def _gradient_moments(kind, table, constants, points, n_samples, mean, covarianc
             mean[r, j] = total / n_samples
             for i in range(n_samples):
                 gradients[i, j] -= mean[r, j]
+        # whole rows at a time, which the processor adds side by side
+        rows = covariance[r]
+        rows[:] = 0.0
+        for i in range(n_samples):
+            for j in range(d):
+                factor = gradients[i, j]
+                for k in range(j + 1):
+                    rows[j, k] += factor * gradients[i, k]
         for j in range(d):
             for k in range(j + 1):
-                total = 0.0
-                for i in range(n_samples):
-                    total += gradients[i, j] * gradients[i, k]
-                covariance[r, j, k] = covariance[r, k, j] = total / n_samples
+                rows[j, k] /= n_samples
+                rows[k, j] = rows[j, k]
 
 
 def gradient_moments(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> tuple[Array, Array]:

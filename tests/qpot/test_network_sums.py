@@ -10,6 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qpot
+from qpot import network_sums
+from qpot.solvers.sample_gradients import pack
+
+FEATURES = np.ones((4, 2))
 
 
 def network(seed: int = 0, *, samples: int = 9, features: int = 3, hidden: int = 2, classes: int = 3) -> qpot.FiniteSum:
@@ -48,6 +52,10 @@ def test_derivatives_belong_to_the_losses(seed: int, classes: int, hidden: int, 
     step = 1e-5 / np.linalg.norm(v)
     differenced = (total.weighted_gradient(x + step * v, w) - total.weighted_gradient(x - step * v, w)) / (2 * step)
     np.testing.assert_allclose(total.weighted_hessian_product(x, v, w), differenced, rtol=0, atol=1e-7 * d * size)
+    assert total.weighted_hessian is not None
+    weighted = np.asarray(total.weighted_hessian(x, w))[0]
+    columns = total.weighted_hessian_product(np.repeat(x, d, axis=0), np.eye(d), np.repeat(w, d, axis=0))
+    np.testing.assert_allclose(weighted, columns.T, rtol=0, atol=1e-12 * d * size)
     np.testing.assert_allclose(H, H.T, rtol=0, atol=1e-13 * (1 + np.abs(H).max()))
 
 
@@ -76,6 +84,47 @@ def test_the_noise_reaches_every_direction_and_has_the_symmetries_of_units() -> 
     assert not any(m.degenerate for m in minima)
 
 
+def test_blocks_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = network(samples=20)
+    rng = np.random.default_rng(4)
+    x, v = rng.normal(size=(2, 7, total.dimension))
+    w = rng.normal(size=(7, 20))
+
+    def values() -> list[Any]:
+        assert total.directional_derivatives is not None
+        assert total.weighted_hessian_product is not None
+        assert total.hessian is not None
+        return [
+            total.gradient(x),
+            total.directional_derivatives(x, v),
+            total.weighted_hessian_product(x, v, w),
+            total.hessian(x),
+        ]
+
+    whole = values()
+    monkeypatch.setattr(network_sums, "_BLOCK", 130)
+    for parts, together in zip(values(), whole, strict=True):
+        np.testing.assert_allclose(parts, together, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("labels", "constants", "d"),
+    [
+        ([0, 1, 2, 1], (2.0, 3.0), 13),  # one parameter too many
+        ([0, 1, 2, 3], (2.0, 3.0), 12),  # a label that is no class
+        ([0, 1, 2, 0.5], (2.0, 3.0), 12),
+        ([0, -1, 2, 1], (2.0, 3.0), 12),
+        ([0, 0, 0, 0], (4.0, 1.0), 12),  # one class
+        ([0, 1, 0, 1], (1.5, 3.0), 12),  # half a unit
+        ([0, 1, 0, 1], (0.0, 13.0), 12),  # none
+    ],
+)
+def test_kernels_that_are_no_network_are_refused(labels: list[float], constants: Any, d: int) -> None:
+    pack("tanh_network", (FEATURES, [0, 1, 2, 1], 0.1, 2.0, 3.0), 4, 12)
+    with pytest.raises(ValueError, match="kernel 'tanh_network' with 2 features"):
+        pack("tanh_network", (FEATURES, labels, 0.1, *constants), 4, d)
+
+
 def test_large_logits_neither_overflow_nor_turn_into_nan() -> None:
     total = network()
     x = 1e3 * np.random.default_rng(0).choice([-1.0, 1.0], size=(3, total.dimension))
@@ -85,7 +134,6 @@ def test_large_logits_neither_overflow_nor_turn_into_nan() -> None:
     np.testing.assert_allclose(mean, total.gradient(x), rtol=1e-10, atol=1e-10)
 
 
-FEATURES = np.ones((4, 2))
 BAD: list[tuple[Any, Any, Any, str]] = [
     (np.ones(4), [0, 1, 0, 1], 0.1, r"features has shape \(4,\)"),
     (FEATURES, [0, 1, 0], 0.1, r"labels \(3,\)"),

@@ -94,7 +94,7 @@ def test_minimiser_is_that_of_the_dense_method() -> None:
     found = minimize_large(
         constant_action(),
         path,
-        scalar_preconditioner(path, squares, lambda r: r @ NOISE),
+        lambda at: scalar_preconditioner(at, squares, lambda r: r @ NOISE),
         quadrature=6,
         tolerance=1e-11,
         max_iterations=50,
@@ -124,7 +124,7 @@ def test_negative_curvature_is_left_behind() -> None:
     found = minimize_large(
         LargeAction(b, transposed, lambda x, r: r),
         path,
-        scalar_preconditioner(path, np.full(49, 1.5), lambda r: r),
+        lambda at: scalar_preconditioner(at, np.full(49, 1.5), lambda r: r),
         quadrature=6,
         tolerance=1e-6,
         max_iterations=100,
