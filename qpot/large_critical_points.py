@@ -82,7 +82,7 @@ def _climbed(system: System, start: Array, longest: float) -> Array | None:
     product = transpose_product(system)
 
     def curved(x: Array, v: Array) -> Array:
-        return -product(x[None], v[None])[0]
+        return np.asarray(-product(x[None], v[None])[0])
 
     try:
         rest, found = follow_lowest_mode(lambda x: -system.drift(x[None])[0], curved, start, longest=longest)
