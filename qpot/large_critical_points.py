@@ -11,12 +11,22 @@ from scipy.sparse.linalg import gmres, minres
 from qpot._arrays import Array, NonFiniteError
 from qpot.critical_points import SAME, Minimum, Saddle, tidy
 from qpot.large_flow import basins_of_sides
-from qpot.large_rates import DENSE_SYMMETRIC, FixedPointRates, dense_jacobian, fixed_point_rates, jacobian_operator
+from qpot.large_rates import (
+    DENSE_SYMMETRIC,
+    FixedPointRates,
+    dense_jacobian,
+    fixed_point_rates,
+    jacobian_operator,
+    transpose_product,
+)
+from qpot.solvers.mode_following import follow_lowest_mode
 from qpot.system import System
 
 _NEWTON_STEPS = 50
 # A Newton step below this fraction of the point's size is rounding.
 _AT_REST = 1e-10
+# The longest step of a climb, in distances between minima.
+_LONGEST = 0.1
 
 
 def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
@@ -37,11 +47,21 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
 def saddles_from(
     system: System, minima: Array, starts: Array, lower: Array, upper: Array, linear_part: Array | None = None
 ) -> list[Saddle]:
-    """The saddles with one unstable direction that Newton's method reaches from ``starts`` and from between minima."""
+    """The saddles with one unstable direction that are reached from ``starts`` and from between minima.
+
+    By Newton's method; in so many dimensions that no matrix is formed, where it converges from near by only, the lowest mode
+    of a loss is climbed from the starts first.
+    """
     i, j = np.triu_indices(minima.shape[0], 1)
     found: list[Saddle] = []
-    for start in (*starts, *(0.5 * (minima[i] + minima[j]))):
-        rest = polished(system, start)
+    climbing = system.gradient_drift and system.dimension > DENSE_SYMMETRIC
+    longest = _LONGEST * float(np.linalg.norm(minima[i] - minima[j], axis=1).min(initial=np.inf))
+    if not np.isfinite(longest):
+        longest = _LONGEST * float(np.linalg.norm(starts - minima[0], axis=1).max(initial=0.0))
+    for number, start in enumerate((*starts, *(0.5 * (minima[i] + minima[j])))):
+        rest = _climbed(system, start, longest) if climbing and number < len(starts) else None
+        if rest is None:
+            rest = polished(system, start)
         if rest is None or (rest < lower).any() or (rest > upper).any():
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
@@ -55,6 +75,20 @@ def saddles_from(
             first, second, direction = second, first, -direction
         found.append(Saddle(**_described(system, rest, rates), connects=(first, second), direction=direction))
     return found
+
+
+def _climbed(system: System, start: Array, longest: float) -> Array | None:
+    """The rest point that the climb along the lowest mode comes to, or None."""
+    product = transpose_product(system)
+
+    def curved(x: Array, v: Array) -> Array:
+        return np.asarray(-product(x[None], v[None])[0])
+
+    try:
+        rest, found = follow_lowest_mode(lambda x: -system.drift(x[None])[0], curved, start, longest=longest)
+    except NonFiniteError:
+        return None
+    return tidy(rest) if found else None
 
 
 def polished(system: System, start: Array) -> Array | None:

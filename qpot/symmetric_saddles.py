@@ -91,7 +91,9 @@ def _modulo(
     # the saddle itself is given as its first minimum sees it
     view = views[0]
     element = group.align(saddle.point, view.point)
-    hessian = saddle.hessian[np.ix_(element[0], element[0])] * np.outer(element[1], element[1])
+    hessian = saddle.hessian
+    if hessian.size:  # in very many dimensions there is none
+        hessian = hessian[np.ix_(element[0], element[0])] * np.outer(element[1], element[1])
     return replace(
         saddle,
         point=view.point,

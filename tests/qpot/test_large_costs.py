@@ -9,6 +9,7 @@ import pytest
 from large_problems import Array, tilted_well, turned_well
 
 import qpot
+from qpot.large_critical_points import _climbed, polished
 
 
 def test_costs_and_prediction_take_products() -> None:
@@ -142,6 +143,36 @@ def test_above_two_thousand_dimensions_no_matrix_is_formed() -> None:
     for value in exact:
         off = prediction.costs.values[~np.eye(2, dtype=bool)]
         assert np.abs(off - value).min() < 1e-6 * value
+
+
+def test_a_saddle_is_climbed_to_from_afar() -> None:
+    """Double wells in all 2001 coordinates: between two neighbours the saddle is where one coordinate is zero."""
+    d = 2001
+    stiff = np.linspace(1.0, 3.0, d)
+    system = qpot.System.from_loss(
+        lambda x: (x**2 - 1) ** 2 @ stiff / 4,
+        lambda x: stiff * (x**3 - x),
+        1.0,
+        dimension=d,
+        hessian_product=lambda x, p: stiff * (3 * x**2 - 1) * p,
+    )
+    ends = np.ones((2, d))
+    ends[1, 3] = -1.0
+    box = [(-2.0, 2.0)] * d
+    minima = qpot.find_minima(system, box, starts=ends)
+    start = np.ones(d) + 0.05 * np.random.default_rng(0).normal(size=d)
+    start[3] = 0.45
+    saddles = qpot.find_saddles(system, minima, box, starts=start[None])
+    assert [s.connects for s in saddles] == [(0, 1)]
+    expected = np.ones(d)
+    expected[3] = 0.0
+    assert saddles[0].point == pytest.approx(expected, abs=1e-8)
+    # the middle between the minima is that saddle, too: the climb itself has to come there
+    climbed = _climbed(system, start, 0.2)
+    assert climbed is not None
+    assert climbed == pytest.approx(expected, abs=1e-8)
+    newton = polished(system, start)
+    assert newton is None or np.abs(newton - expected).max() > 0.1
 
 
 def test_minima_of_a_drift_without_a_loss() -> None:

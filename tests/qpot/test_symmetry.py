@@ -151,6 +151,69 @@ def test_predictions_on_classes_are_those_on_all_minima() -> None:
         assert np.isclose(known, value, rtol=1e-3).any()
 
 
+def wells_in_two_coordinates(d: int) -> tuple[qpot.System, qpot.SignedPermutations]:
+    """Four minima (+-1, +-1, 0 ...) and four saddles, one of the two coordinates zero: one of each modulo the group."""
+    stiff = 3.0 + np.arange(d) / d  # slower modes would be climbed first, and lead nowhere
+
+    def gradient(x: Any) -> Any:
+        g = stiff * x
+        g[:, :2] = x[:, :2] ** 3 - x[:, :2]
+        return g
+
+    def hessian_product(x: Any, p: Any) -> Any:
+        g = stiff * p
+        g[:, :2] = (3 * x[:, :2] ** 2 - 1) * p[:, :2]
+        return g
+
+    system = qpot.System.from_loss(
+        lambda x: ((x[:, :2] ** 2 - 1) ** 2).sum(axis=1) / 4 + (x[:, 2:] ** 2) @ stiff[2:] / 2,
+        gradient,
+        1.0,
+        dimension=d,
+        hessian_product=hessian_product,
+    )
+    swap, stay = np.arange(d), np.arange(d)
+    swap[:2] = 1, 0
+    flip = np.ones(d)
+    flip[0] = -1.0
+    return system, qpot.SignedPermutations([swap, stay], [np.ones(d), flip])
+
+
+def test_modes_are_climbed_modulo_symmetries() -> None:
+    """Above 16 dimensions."""
+    d = 18
+    system, group = wells_in_two_coordinates(d)
+    box = [(-2.0, 2.0)] * d
+    minima = qpot.find_minima(system, box, starts=6, symmetries=group)
+    assert len(minima) == 1
+    saddles = qpot.find_saddles(system, minima, box, symmetries=group)
+    assert [s.connects for s in saddles] == [(0, 0)]
+    assert np.sort(np.abs(saddles[0].point)) == pytest.approx(np.eye(d)[-1], abs=1e-8)
+    assert saddles[0].views is not None
+    for view in saddles[0].views:
+        assert view is not None
+        assert np.linalg.norm(view.point - minima[0].point) == pytest.approx(1.0, abs=1e-8)
+    every = qpot.find_minima(system, box, starts=[[a, b, *np.zeros(d - 2)] for a in (-1, 1) for b in (-1, 1)])
+    assert len(every) == 4
+    assert len(qpot.find_saddles(system, every, box)) == 4
+
+
+@pytest.mark.slow
+def test_given_starts_in_very_many_dimensions_modulo_symmetries() -> None:
+    """Without Hessians, which are not formed there."""
+    d = 2001
+    system, group = wells_in_two_coordinates(d)
+    box = [(-2.0, 2.0)] * d
+    corner, start = np.zeros(d), np.full(d, 0.01)
+    corner[:2], start[:2] = 1.0, (-0.9, 0.3)
+    minima = qpot.find_minima(system, box, starts=corner[None], symmetries=group)
+    saddles = qpot.find_saddles(system, minima, box, starts=start[None], symmetries=group)
+    assert [(s.connects, s.hessian.shape) for s in saddles] == [((0, 0), (0, 0))]
+    assert saddles[0].point[:2] == pytest.approx([1.0, 0.0], abs=1e-8) or saddles[0].point[:2] == pytest.approx(
+        [0.0, 1.0], abs=1e-8
+    )
+
+
 @pytest.mark.slow
 def test_fields_agree_with_the_costs_between_classes() -> None:
     system, bounds = four_wells()

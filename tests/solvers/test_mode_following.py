@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qpot.solvers.mode_following import follow_modes
+from qpot.solvers.mode_following import follow_lowest_mode, follow_modes
 
 
 def wells(d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +48,41 @@ def test_what_leaves_the_box_or_is_not_finite_is_given_up() -> None:
     )
     assert not found.any()
     assert np.isfinite(points).all()
+
+
+def test_the_lowest_mode_is_climbed_by_products_alone() -> None:
+    """From away from the saddle on the first edge of the cube, where Newton's method goes elsewhere."""
+    d = 40
+    c, corner = wells(d)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(d, d)))[0]
+    products = 0
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        y = x @ turn
+        return np.asarray((c * (y**3 - y)) @ turn.T)
+
+    def product(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += 1
+        return np.asarray((c * (3 * (x @ turn) ** 2 - 1) * (v @ turn)) @ turn.T)
+
+    start = corner + 0.15 * np.random.default_rng(2).normal(size=d)
+    start[7] = 0.4
+    point, found = follow_lowest_mode(gradient, product, turn @ start, longest=0.3)
+    assert found
+    expected = corner.copy()
+    expected[7] = 0.0
+    np.testing.assert_allclose(point @ turn, expected, rtol=0, atol=1e-7)
+    assert products < 1000
+
+
+def test_a_bowl_has_nothing_to_climb_to() -> None:
+    _, found = follow_lowest_mode(lambda x: x, lambda x, v: v, np.array([0.1, 0.2, 0.0, 0.3]), longest=0.1)
+    assert not found
+
+
+def test_what_is_not_finite_ends_the_climb_by_products() -> None:
+    nan = np.full(4, np.nan)
+    point, found = follow_lowest_mode(lambda x: nan, lambda x, v: v, np.zeros(4), longest=0.1)
+    assert not found
+    assert np.isfinite(point).all()
