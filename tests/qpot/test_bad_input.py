@@ -8,37 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from refusals import BOX, gradient, loss, refused, well, with_covariance
 
 import qpot
 from qpot import FiniteSum, SolveError, Status, System
 
 Array = NDArray[np.float64]
-BOX = [(-2.0, 2.0), (-1.5, 1.5)]
-
-
-def well() -> System:
-    return qpot.gallery.separable_double_well().system
-
-
-def gradient(x: Array) -> Array:
-    return np.stack([x[:, 0] ** 3 - x[:, 0], x[:, 1]], axis=1)
-
-
-def loss(x: Array) -> Array:
-    return np.asarray((x[:, 0] ** 2 - 1) ** 2 / 4 + x[:, 1] ** 2 / 2)
-
-
-def with_covariance(covariance: Any) -> System:
-    return System.from_loss(loss, gradient, covariance, dimension=2)
-
-
-def refused(call: Callable[[], Any], *pieces: str) -> None:
-    """The call raises ValueError, and the message holds all pieces."""
-    with pytest.raises(ValueError) as caught:
-        call()
-    for piece in pieces:
-        assert piece in str(caught.value), f"{piece!r} is not in {caught.value!s}"
-
 
 # --- a start that is not a minimum ---------------------------------------------------------------------------------
 
@@ -157,73 +132,6 @@ def test_part_of_the_box_may_be_outside_the_domain() -> None:
 
     system = System.from_loss(loss, half, 1.0, dimension=2)
     assert len(qpot.find_minima(system, BOX)) == 2
-
-
-# --- covariance ----------------------------------------------------------------------------------------------------
-
-
-def test_covariance_that_is_not_symmetric() -> None:
-    skew = np.array([[1.0, 0.5], [0.2, 1.0]])
-    refused(lambda: with_covariance(skew), "covariance is not symmetric", "0.3", "sigma @ sigma.T")
-    system = with_covariance(lambda x: np.tile(skew, (len(x), 1, 1)))
-    refused(lambda: qpot.predict(system, BOX), "covariance is not symmetric at the point (", "sigma @ sigma.T")
-
-
-def test_covariance_that_is_not_positive_semidefinite() -> None:
-    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
-    refused(
-        lambda: with_covariance(indefinite),
-        "covariance is not positive semidefinite",
-        "smallest eigenvalue -1",
-        "sigma @ sigma.T",
-    )
-    refused(lambda: with_covariance(-1.0), "covariance is not positive semidefinite")
-    system = with_covariance(lambda x: np.tile(indefinite, (len(x), 1, 1)))
-    with pytest.raises((ValueError, SolveError), match=r"covariance .* \(") as caught:
-        qpot.predict(system, BOX)
-    assert "-1" in str(caught.value), "the offending eigenvalue is not named"
-
-
-@pytest.mark.parametrize("call", ["predict", "costs", "path"])
-@pytest.mark.parametrize("kind", ["constant", "everywhere", "somewhere"])
-def test_singular_covariance_says_where_and_both_ways_out(kind: str, call: str) -> None:
-    def everywhere(x: Array) -> Array:
-        return np.tile(np.diag([1.0, 0.0]), (len(x), 1, 1))
-
-    def somewhere(x: Array) -> Array:
-        a = np.tile(np.eye(2), (len(x), 1, 1))
-        a[np.abs(x[:, 0]) < 0.3, 1, 1] = 0.0
-        return a
-
-    covariances: dict[str, Any] = {
-        "constant": np.diag([1.0, 0.0]),
-        "everywhere": everywhere,
-        "somewhere": somewhere,
-    }
-    system = with_covariance(covariances[kind])
-
-    def run() -> Any:
-        if call == "predict":
-            return qpot.predict(system, BOX)
-        if call == "path":
-            return qpot.minimum_action_path(system, (-1, 0), (0, 0))
-        return qpot.transition_costs(system, qpot.find_minima(well(), BOX))
-
-    refused(
-        run,
-        "covariance is singular everywhere" if kind == "constant" else "covariance is singular at (",
-        "(eigenvalues 0 to 1)",
-        "reduce the system",
-        "qpot.covariance.with_floor",
-    )
-
-
-def test_the_explicit_floor_is_a_way_out() -> None:
-    from qpot.covariance import with_floor
-
-    floored = with_covariance(with_floor(lambda x: np.tile(np.diag([1.0, 0.0]), (len(x), 1, 1)), 0.01))
-    # x moves on its own with noise 1.01, whatever happens to y
-    assert qpot.minimum_action_path(floored, (-1, 0), (0, 0)).action == pytest.approx(0.5 / 1.01, rel=1e-8)
 
 
 # --- shapes and kinds ----------------------------------------------------------------------------------------------
@@ -418,14 +326,3 @@ def test_an_end_outside_every_basin_is_named() -> None:
     # the border of the basin, off the saddle, belongs to its closure
     path = qpot.minimum_action_path(well, (0, 0), (1, 0))
     assert path.action == pytest.approx(0.5, abs=1e-8)
-
-
-def test_a_covariance_that_turns_indefinite_on_the_way_is_named() -> None:
-    def covariance(x: Any) -> Any:
-        return np.eye(2) - 2.0 * (x[:, 0] > -0.5)[:, None, None] * np.diag([1.0, 0.0])
-
-    well = qpot.System(
-        drift=lambda x: np.stack([x[:, 0] - x[:, 0] ** 3, -x[:, 1]], axis=1), covariance=covariance, dimension=2
-    )
-    with pytest.raises(ValueError, match=r"not positive semidefinite at .*not convex in p"):
-        qpot.minimum_action_path(well, (-1, 0), (0, 0))
