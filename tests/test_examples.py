@@ -15,6 +15,7 @@ SLOW = {
     "consumer_resource",
     "robust_regression",
     "sharp_or_flat",
+    "small_network",
     "sunspots",
     "symmetric_minima",
     "where_is_sgd_after_n_steps",
