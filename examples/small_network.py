@@ -123,7 +123,7 @@ assert minima[selected].loss > min(m.loss for m in minima), "the chain does not 
 
 # %%
 RUNS, FORGET = 400, 150.0
-WHILE = {8.5: 1000.0, 10.0: 1700.0, 11.5: 2900.0, 13.0: 4500.0}  # 1 / learning rate: time between the labels
+WHILE = {8.5: 1000.0, 10.0: 1700.0, 11.5: 2300.0, 13.0: 3200.0}  # 1 / learning rate: time between the labels
 rng = np.random.default_rng(0)
 copies = [[m.point] for m in everything]
 for k in range(len(copies)):
