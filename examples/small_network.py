@@ -21,8 +21,8 @@
 # it against 4800 runs of SGD: the shares of time follow W.
 #
 # Costs are exponents, and these runs are far from their limit: costs are 3 to 6 times the learning rate, and SGD's cloud
-# around a minimum (0.9 wide) nearly reaches the saddle (1.1 away). The slopes of log escape times come out up to a quarter
-# below the costs, two of three by two standard errors; what the minima have in common drops out of the shares.
+# around a minimum (0.9 wide) nearly reaches the saddle (1.1 away). The slopes of log escape times come out up to a fifth
+# below the costs, by up to two standard errors; what the minima have in common drops out of the shares.
 #
 # Two units tell few digits apart (39 % of unseen pictures right); they make minima that can be counted.
 # Prefactors are not known above 16 dimensions, so no absolute time is predicted here.
