@@ -16,6 +16,7 @@ SLOW = {
     "phase_retrieval",
     "robust_regression",
     "sharp_or_flat",
+    "small_network",
     "sunspots",
     "symmetric_minima",
     "where_is_sgd_after_n_steps",
