@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._arrays import Array
 from qpot.field_cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
@@ -184,16 +183,19 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
     """Forget values close to a saddle on its far side.
 
     Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
-    below the saddle's level; no path gets there for less than that level.
+    below the saddle's level; no path gets there for less than that level. The ridge is the surface along which rays leave
+    the saddle. It is conjugate in the uphill curvature Q to the direction e in which the drift leaves, e.Q dx = 0, and the
+    drift's own separatrix only where the drift does not turn.
     """
-    grid = run.grid
-    rates, left = np.linalg.eig(run.system.jacobian(saddle[None])[0].T)
-    across = np.real(left[:, int(np.argmax(rates.real))])
-    node = int(np.ravel_multi_index(tuple(_nearest(grid, saddle)), grid.shape))
-    side = float(across @ _offset(grid, state.records[state.owner[node]][None, : grid.dimension], saddle)[0])
+    grid, d = run.grid, run.grid.dimension
+    rates, vectors = np.linalg.eig(run.system.jacobian(saddle[None])[0])
+    across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
-    far = (np.linalg.norm(offset, axis=1) < _CLEAR * state.near) & (np.sign(side) * (offset @ across) < 0.0)
-    forget(state, np.flatnonzero(far))
+    close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
+    heads = np.unique(state.owner[close][state.distance[close] <= state.near])
+    # rays pass a saddle on the side that they came from
+    side = np.sign(np.median(_offset(grid, state.records[heads, :d].copy(), saddle) @ across)) if heads.size else 0.0
+    forget(state, close[side * (offset[close] @ across) < 0.0])
 
 
 def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -258,16 +260,24 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
 
 
 def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
-    """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances.
-
-    Minus the inverse of the stationary spread of the linear system, continued to unstable directions.
-    """
-    J, a = run.system.jacobian(x[None])[0], run.system.covariance(x[None])[0]
-    rates = np.linalg.eigvals(J)
+    """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances."""
+    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0])
     sums = np.abs(rates[:, None] + rates[None, :])
     if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
         return None
-    return np.asarray(np.linalg.inv(solve_continuous_lyapunov(J, -a)))
+    return _uphill_spread_inverse(run, x)
+
+
+def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
+    """Minus the inverse of the stationary spread of the linear system, continued to unstable directions.
+
+    Where two rates add up to zero the smallest spread that solves the equation is taken.
+    """
+    J, a = run.system.jacobian(x[None])[0], run.system.covariance(x[None])[0]
+    d = len(x)
+    operator = np.kron(J, np.eye(d)) + np.kron(np.eye(d), J)
+    spread = np.linalg.lstsq(operator, -a.reshape(-1), rcond=_RESONANT)[0].reshape(d, d)
+    return np.linalg.inv(0.5 * (spread + spread.T))
 
 
 def equilibria(run: FieldRun) -> list[Array]:

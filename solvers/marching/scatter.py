@@ -80,6 +80,23 @@ def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def pinched(r, dx, velocity, G, dims):
+    """Whether ``dx``, of length ``r`` in the metric of a patch, lies where narrowing counts for more than distance.
+
+    What is seen there from afar says nothing, and a ray aimed by it would go astray. The part along the ray is left out.
+    """
+    d = len(dims)
+    whole = along = square = 0.0
+    for i in range(d):
+        for j in range(d):
+            whole += dx[i] * G[i, j] * dx[j]
+            along += velocity[i] * G[i, j] * dx[j]
+            square += velocity[i] * G[i, j] * velocity[j]
+    across = whole - along * along / square if square > 0.0 else whole
+    return r * r - whole > across
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def scatter(
     y,
     level,
@@ -87,12 +104,12 @@ def scatter(
     velocity,
     R,
     G,
+    M,
     half,
     medium,
     spacing,
     near,
     far,
-    width,
     value,
     distance,
     owner,
@@ -105,16 +122,15 @@ def scatter(
     scratch,
     dims,
 ):
-    """Write the polynomial of head ``y`` onto the nodes within ``far``.
+    """Write the polynomial of head ``y`` onto the nodes within ``far`` in the metric ``M`` of its patch.
 
-    ``work`` and ``scratch`` are work space. Returns the numbers of nodes newly near, of near nodes lost to lower
-    sheets, and of near nodes.
+    ``G`` is the metric of the noise and ``half`` the half widths of its unit ball; ``work`` and ``scratch`` are work
+    space. Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
     """
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
     p, q, t = curvature_norms(y, dims)
-    trusted = trust_radius(p, q, t, far)
-    reach = min(far, trusted, width)
+    reach = trust_radius(p, q, t, far)
     dx, first, last, slope, point = scratch[7], scratch[8], scratch[9], scratch[10], scratch[11]
     first[2] = last[2] = 0
     for i in range(d):
@@ -138,8 +154,8 @@ def scatter(
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
                     dx[2] = lower[2] + i2 * spacing[2] - y[2]
-                r = metric_norm(G, dx, dims)
-                if r > reach:
+                r = metric_norm(M, dx, dims)
+                if r > reach or (r > near and pinched(r, dx, velocity, G, dims)):
                     continue
                 # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
                 ahead = turned = 0.0

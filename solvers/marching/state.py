@@ -52,6 +52,8 @@ class SweepState:
         V, distance to the head it comes from (inf: none), and that head's record (-1: none).
     records, parents : arrays
         Heads written so far and the heads before them.
+    excess : array (records, d (d + 1) / 2)
+        How far the rays around each head have drawn together (`bundle`).
     """
 
     medium: tuple[Any, ...]
@@ -70,7 +72,7 @@ class SweepState:
     parents: NDArray[np.int32]
     idle: Array
     wake: Array
-    width: Array
+    excess: Array
     keys: Array
     items: NDArray[np.int64]
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(COUNTS, np.int64))
@@ -118,6 +120,7 @@ def make_scratch(d: int) -> tuple[Array | NDArray[np.int64], ...]:
         np.zeros(d), np.zeros((d, d)), np.zeros((d, d)), np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d),
         np.zeros(d), np.zeros(3, np.int64), np.zeros(3, np.int64),
         np.zeros(d), np.zeros(d), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((4, n)),
+        np.zeros((d, d)), np.zeros((d, d - 1)), np.zeros((d, d - 1)),
     )  # fmt: skip
 
 
@@ -147,7 +150,7 @@ def make_state(medium: tuple[Any, ...], near_cells: float = NEAR_CELLS) -> Sweep
         parents=np.full(capacity, -1, np.int32),
         idle=np.zeros(capacity),
         wake=np.zeros(capacity),
-        width=np.ones(capacity),
+        excess=np.zeros((capacity, d * (d + 1) // 2)),
         keys=np.zeros(capacity + 4096),
         items=np.zeros(capacity + 4096, np.int64),
     )
@@ -158,7 +161,8 @@ def _grow_records(state: SweepState) -> None:
     rows = _MORE * state.records.shape[0] // 2
     state.records.resize((rows, state.records.shape[1]), refcheck=False)
     state.parents.resize(rows, refcheck=False)
-    for name in ("idle", "wake", "width"):
+    state.excess.resize((rows, state.excess.shape[1]), refcheck=False)
+    for name in ("idle", "wake"):
         getattr(state, name).resize(rows, refcheck=False)
 
 
@@ -177,7 +181,6 @@ def add_records(state: SweepState, records: Array, parents: NDArray[np.int32], c
     state.records[first:last] = records
     state.parents[first:last] = parents
     state.idle[first:last] = cores
-    state.width[first:last] = 1.0
     state.counts[RECORDS] = last
     return first
 
@@ -194,8 +197,8 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     y = state.records[record]
     before = state.owner == record
     scatter(
-        y, y[d], record, np.zeros(d), np.zeros((d, d)), G, half, state.medium, state.spacing,
-        radius, FAR_RATIO * radius, FAR_RATIO * radius,
+        y, y[d], record, np.zeros(d), np.zeros((d, d)), G, G, half, state.medium, state.spacing,
+        radius, FAR_RATIO * radius,
         state.value, state.distance, state.owner, state.records, state.keys, state.items, state.counts, state.exits,
         make_workspace(d), make_scratch(d), dims,
     )  # fmt: skip
@@ -221,7 +224,7 @@ def advance(state: SweepState, stop: float, max_steps: int) -> bool:
         status = sweep(
             state.medium, state.spacing, state.near, state.far, state.stride, state.phase, stop, state.overrun, state.aim,
             state.value, state.distance, state.owner, state.tries, state.records, state.parents, state.idle,
-            state.wake, state.width, state.keys, state.items, state.counts, state.exits, max_steps,
+            state.wake, state.excess, state.keys, state.items, state.counts, state.exits, max_steps,
             make_workspace(state.dimension), make_scratch(state.dimension), state.medium[7],
         )  # fmt: skip
         if status == RECORDS_FULL:

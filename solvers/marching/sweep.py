@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from qpot.solvers.marching.bundle import carry_excess, frame_across, narrowed
 from qpot.solvers.marching.characteristics import (
     covariance_at,
     project_energy,
@@ -36,7 +37,7 @@ from qpot.solvers.marching.scatter import (
     scatter,
     trust_radius,
 )
-from qpot.solvers.marching.stencil import determinant, metric_norm, noise_metric
+from qpot.solvers.marching.stencil import metric_norm, noise_metric
 from qpot.solvers.marching.upstream import pull_back, upstream
 
 # Why `sweep` returned.
@@ -52,38 +53,14 @@ TRIES = 4
 # A ray is dropped where more than this part of its nodes has cheaper paths; beside a saddle up to a half has.
 LOST = 0.8
 # Where rays have drawn together by some factor a polynomial is good over a width smaller by it, times this slack.
-SLACK = 4.0
+# The third derivative errs by the cube of that factor: four left 1e-3 before ridges in 3-D where two leaves 2e-4.
+SLACK = 2.0
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
 REST = 0.4
 # The same for a ray that has not yet come up to its level; it turned about a focus if it was not much closer.
 DEEP_REST = 0.02
 # A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
 WALK = 100000
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def speed_of(dy, dims):
-    """Length of the first ``d`` entries."""
-    d = len(dims)
-    s = 0.0
-    for i in range(d):
-        s += dy[i] * dy[i]
-    return np.sqrt(s)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def side_stretch(new, before, after, dims):
-    """How much wider the bundle of rays across the ray has become over a step, (d-1)-th root of its section's ratio.
-
-    The volume of a bundle changes by det Y, its length by the ratio of the speeds.
-    """
-    d = len(dims)
-    o = 2 * d + 1 + d * d + d * d * d
-    Y = new[o : o + d * d].reshape((d, d))
-    if not before > 0.0:
-        return 1.0
-    ratio = abs(determinant(Y, dims)) * before / max(after, 1e-300)
-    return ratio if d == 2 else np.sqrt(ratio)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -105,7 +82,7 @@ def sweep(
     parents,
     idle,
     wake,
-    width,
+    excess,
     keys,
     items,
     counts,
@@ -126,6 +103,8 @@ def sweep(
     n = records.shape[1]
     velocity, A, G, half = scratch[0], scratch[1], scratch[2], scratch[3]
     dx, shift, k1, new, y, stages = scratch[10], scratch[11], scratch[12], scratch[13], scratch[14], scratch[15]
+    M, E, F = scratch[16], scratch[17], scratch[18]
+    oy = 2 * d + 1 + d * d + d * d * d
     if not medium[6]:
         covariance_at(medium, work, A, dims)
         noise_metric(A, G, half, dims)
@@ -163,9 +142,14 @@ def sweep(
                 if periodic[i]:
                     period = shape[i] * spacing[i]
                     dx[i] -= period * np.floor(dx[i] / period + 0.5)
+                if tries[node] > 1:
+                    # the first one went astray: half way is close enough
+                    dx[i] *= 0.5
             best = upstream(
                 records,
                 parents,
+                excess,
+                SLACK,
                 owner[node],
                 dx,
                 UPSTREAM * near,
@@ -197,7 +181,7 @@ def sweep(
             # it cannot find anything before it comes up to this level
             idle[record] = 0.0
             wake[record] = key
-            width[record] = 1.0
+            excess[record] = excess[best]
             counts[RECORDS] += 1
             if medium[6]:
                 sample(new[:d], medium, work)
@@ -205,6 +189,7 @@ def sweep(
                 if not noise_metric(A, G, half, dims):
                     continue
             rhs(new, k1, medium, work)
+            narrowed(G, excess[record], SLACK, M, dims)
             scatter(
                 new,
                 new[d],
@@ -212,11 +197,11 @@ def sweep(
                 k1,
                 work[9],
                 G,
+                M,
                 half,
                 medium,
                 spacing,
                 near,
-                far,
                 far,
                 value,
                 distance,
@@ -252,7 +237,7 @@ def sweep(
                     turn += k1[i] * work[9][i, j] * k1[j]
             if not turn > 0.0:
                 continue
-        before = speed_of(k1, dims)
+        frame_across(k1, G, E, dims)
         runge_kutta_step(y, k1, dt, new, stages, medium, work)
         finite = True
         for i in range(n):
@@ -266,8 +251,8 @@ def sweep(
                 period = shape[i] * spacing[i]
                 new[i] -= period * np.floor((new[i] - lower[i]) / period)
             else:
-                excess = max(lower[i] - new[i], new[i] - (lower[i] + (shape[i] - 1) * spacing[i]))
-                outside = outside or excess > near
+                over = max(lower[i] - new[i], new[i] - (lower[i] + (shape[i] - 1) * spacing[i]))
+                outside = outside or over > near
         if outside:
             continue
         rhs(new, k1, medium, work)
@@ -277,7 +262,12 @@ def sweep(
         records[record] = new
         parents[record] = item
         wake[record] = wake[item]
-        width[record] = min(1.0, width[item] * side_stretch(new, before, speed_of(k1, dims), dims))
+        if medium[6]:
+            covariance_at(medium, work, A, dims)
+            if not noise_metric(A, G, half, dims):
+                continue
+        carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
+        narrowed(G, excess[record], SLACK, M, dims)
         counts[RECORDS] += 1
         p, q, t = curvature_norms(new, dims)
         if new[d] + 2.0 * (p + q * near) * near < wake[item]:
@@ -285,11 +275,6 @@ def sweep(
             idle[record] = 0.0
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
             continue
-        if medium[6]:
-            covariance_at(medium, work, A, dims)
-            if not noise_metric(A, G, half, dims):
-                continue
-        reach = min(far, SLACK * width[record] * near)
         gained, lost, seen = scatter(
             new,
             y[d],
@@ -297,12 +282,12 @@ def sweep(
             k1,
             work[9],
             G,
+            M,
             half,
             medium,
             spacing,
             near,
             far,
-            reach,
             value,
             distance,
             owner,

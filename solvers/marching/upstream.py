@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from qpot.solvers.marching.bundle import narrowed
 from qpot.solvers.marching.characteristics import covariance_at, hamiltonian
 from qpot.solvers.marching.stencil import metric_norm, noise_metric
 
@@ -86,17 +87,19 @@ def pull_back(R, w, radius, half, dims):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def upstream(records, parents, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
+def upstream(records, parents, excess, slack, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
     """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
     Rays part as they go, so an offset that is large here was small upstream, and the Taylor polynomial shifted by a
     small offset there is far more accurate than one shifted by a large offset here. Only the part of the offset
-    across the ray counts. Returns the record and fills ``best_dx`` with the offset across the ray there.
+    across the ray counts, in the metric of the patches. Returns the record and fills ``best_dx`` with the offset across
+    the ray there.
     ``offset`` is changed; with a constant covariance the metric in ``scratch`` must be its metric.
     """
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
     velocity, A, G, half, previous, previous_gap, across = scratch[:7]
+    M = scratch[16]
     best = record
     best_size = 1e300
     current = record
@@ -114,7 +117,8 @@ def upstream(records, parents, record, offset, small, far, limit, best_dx, mediu
                 along += velocity[i] * G[i, j] * offset[j]
         for i in range(d):
             across[i] = offset[i] if root or square == 0.0 else offset[i] - along / square * velocity[i]
-        size = metric_norm(G, across, dims)
+        narrowed(G, excess[current], slack, M, dims)
+        size = metric_norm(M, across, dims)
         if root or size < best_size:
             best_size = size
             best = current

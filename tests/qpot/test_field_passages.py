@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from field_problems import F, linear, rotating_anisotropy
+from field_problems import F, double_well, linear, rotating_anisotropy
 from scipy.integrate import quad
 from scipy.linalg import solve_continuous_lyapunov
 
@@ -88,6 +88,44 @@ def test_path_back_over_a_saddle_in_three_dimensions() -> None:
     exact = 0.5 + (x**2 - 1) ** 2 / 2 + y**2 + z**2
     assert beyond.sum() > 1000
     assert np.abs(field.values.ravel() - exact)[beyond].max() < 5e-3
+
+
+def test_before_a_ridge_in_three_dimensions() -> None:
+    """Rays that run along the ridge draw together across it and part along it: 8e-2 off where the mean of both counted."""
+    grid = qpot.Grid((-1.6, -1, -1), (1.6, 1, 1), (65, 41, 41))
+    field = qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
+    x = grid.points()
+    error = np.abs(field.values.ravel() - separable_exact(x))
+    known = np.isfinite(error)
+    before = known & (x[:, 0] > -0.21) & (x[:, 0] < 1e-9)
+    assert before.sum() > 3000
+    assert error[before].max() < 1e-3
+    assert error[known & (x[:, 0] < 1e-9)].max() < 3e-3
+    # a strip of polynomials that run on over the ridge
+    assert error[known].max() < 5e-3
+    assert error[known & (x[:, 0] > 0.21) & (x[:, 0] < 1.0)].max() < 2e-4
+
+
+def test_beside_a_saddle_that_is_wound_about() -> None:
+    """V = (x^2 - 1)^2 + y^2 wherever the rays of the source go, also above the saddle and where the drift leads away."""
+    problem = double_well()
+    grid = qpot.Grid((-1.6, -1.3), (1.6, 1.3), (129, 105))
+    field = qpot.quasipotential(problem.system, problem.source, grid, method=FAST)
+    back = grid.points()
+    for _ in range(1600):  # upstream along x' = b + grad V
+        slope = back[:, 0] ** 3 - back[:, 0]
+        middle = back - 0.0025 * np.stack([2 * slope - F * back[:, 1], back[:, 1] + 2 * F * slope], axis=1)
+        slope = middle[:, 0] ** 3 - middle[:, 0]
+        back = back - 0.005 * np.stack([2 * slope - F * middle[:, 1], middle[:, 1] + 2 * F * slope], axis=1)
+    mine = back[:, 0] < 0.0
+    x = grid.points()
+    error = np.abs(field.values.ravel() - problem.exact(x))
+    known = mine & np.isfinite(error)
+    assert known.sum() > 5000
+    away = np.linalg.norm(x, axis=1) > 4 * grid.spacing.max()
+    assert error[known & away].max() < 1e-4
+    # beside the saddle itself its own sheet may have written a node or two
+    assert error[known].max() < 3e-2
 
 
 def test_limit_cycle_of_a_published_example() -> None:
