@@ -255,7 +255,7 @@ def test_bad_systems_and_grids() -> None:
 def test_progress_and_interrupt() -> None:
     seen: list[tuple[int, int]] = []
     problem = double_well()
-    grid = qpot.Grid(problem.lower, problem.upper, 257)
+    grid = qpot.Grid(problem.lower, problem.upper, 513)
     qpot.quasipotential(
         problem.system, problem.source, grid, method=FAST, progress=lambda done, total, _: seen.append((done, total))
     )
