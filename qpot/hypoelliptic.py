@@ -93,7 +93,7 @@ def hypoelliptic_leg(
             return nothing
         raise uncontrollable(found, start, everywhere=system.constant_covariance is not None)
     exact = DiffusionHamiltonian(system.drift, system.jacobian, system.covariance, system.constant_covariance)
-    extremals: list[hamiltonian_path.Extremal] = []
+    groups: list[list[hamiltonian_path.Extremal]] = []  # those of one action
     growth: list[tuple[float, float]] = []
     failure: Exception | None = None
     iterations = 0
@@ -116,11 +116,15 @@ def hypoelliptic_leg(
             iterations += extremal.iterations
             if last > 0.0:
                 growth.append((candidate.action, extremal.action))
-            elif not any(_alike(extremal.action, other.action) for other in extremals):
-                extremals.append(extremal)
-        if extremals:
+            else:
+                like = next((group for group in groups if _alike(extremal.action, group[0].action)), None)
+                if like is None:
+                    groups.append([extremal])
+                else:
+                    like.append(extremal)
+        if groups:
             break
-    if not extremals:
+    if not groups:
         if not growth and isinstance(failure, NonFiniteError):
             raise failure
         grown = f" (it grew from {growth[0][0]:.6g} to {growth[0][1]:.6g} as the floor fell)" if growth else ""
@@ -130,41 +134,55 @@ def hypoelliptic_leg(
             "cost from below with qpot.covariance.with_floor",
             status=Status.NOT_CONVERGED,
         )
-    candidates = [e for e in extremals if e.action < below]
+    candidates = [group for group in groups if group[0].action < below]
     if not candidates:
         return None
     solutions = []
-    for k, extremal in enumerate(candidates):
+    for k, group in enumerate(candidates):
         report(len(curves), len(curves) + 1, f"refining path {k + 1} of {len(candidates)}")
-        refined = refine_extremal(
-            exact,
-            extremal.path,
-            slow_start=slow_start,
-            slow_end=slow_end,
-            tolerance=method.tolerance,
-            max_iterations=method.max_iterations,
-            max_elements=method.max_elements,
-        )
-        times = refined.path.positions.node_times()
-        nodes = refined.path.positions.nodes
-        check_semidefinite(system.covariance(nodes), nodes, name="covariance")
-        solutions.append(
-            PathSolution(
-                points=nodes,
-                action=refined.action,
-                error=refined.error,
-                status=_STATUS[refined.status],
-                residual=refined.residual,
-                iterations=refined.iterations,
-                method=method,
-                momenta=refined.path.momentum_at(times),
-                times=times,
-                uphill=np.ones(times.size, dtype=bool),
-            )
-        )
+        for extremal in group:  # one of them may linger on its way, and no mesh shows that it is a minimum
+            solution = _refined(system, exact, extremal, slow_start, slow_end, method)
+            if solution.status.ok:
+                break
+        solutions.append(solution)
     solutions.sort(key=lambda s: (not s.status.ok, s.action))
     total = iterations + sum(s.iterations for s in solutions)
     return replace(solutions[0], iterations=total, alternatives=tuple(solutions[1:]))
+
+
+def _refined(
+    system: System,
+    exact: DiffusionHamiltonian,
+    extremal: hamiltonian_path.Extremal,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+) -> PathSolution:
+    """An extremal taken to the tolerance."""
+    refined = refine_extremal(
+        exact,
+        extremal.path,
+        slow_start=slow_start,
+        slow_end=slow_end,
+        tolerance=method.tolerance,
+        max_iterations=method.max_iterations,
+        max_elements=method.max_elements,
+    )
+    times = refined.path.positions.node_times()
+    nodes = refined.path.positions.nodes
+    check_semidefinite(system.covariance(nodes), nodes, name="covariance")
+    return PathSolution(
+        points=nodes,
+        action=refined.action,
+        error=refined.error,
+        status=_STATUS[refined.status],
+        residual=refined.residual,
+        iterations=refined.iterations,
+        method=method,
+        momenta=refined.path.momentum_at(times),
+        times=times,
+        uphill=np.ones(times.size, dtype=bool),
+    )
 
 
 def _alike(first: float, second: float) -> bool:

@@ -101,7 +101,7 @@ def refine_extremal(
     rate = tail_rate(slow_start, slow_end)
     last = path
     scale = _action_scale(hamiltonian, path)
-    # the signs of eigenvalues do not need the fine mesh
+    # the signs of eigenvalues seldom need the fine mesh
     minimal = is_minimum(hamiltonian, path) is not False
     for _ in range(_LEVELS):
         energy = _energy(hamiltonian, last)
@@ -134,7 +134,7 @@ def refine_extremal(
     if best is None:
         return RefinedExtremal(last, np.nan, np.inf, np.inf, total, MAX_ITERATIONS)
     status = CONVERGED if best.error <= tolerance * abs(best.action) else MAX_ITERATIONS
-    if not minimal:
+    if not minimal and is_minimum(hamiltonian, best.path) is not True:
         status = UNSTABLE
     return RefinedExtremal(best.path, best.action, best.error, best.residual, total, status)
 
