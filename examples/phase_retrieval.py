@@ -24,6 +24,7 @@ import os
 import pathlib
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 
@@ -74,12 +75,14 @@ assert abs(cost - prediction.costs.values[1, 0]) <= error + prediction.costs.err
 # (gradient descent is stable up to 0.61, but single samples are several times as curved as their mean).
 
 # %%
+executor = ThreadPoolExecutor(2)  # the result does not depend on it
 rule = {
     "start": minima[0], "minima": minima, "batch_size": 1, "coordinate": prediction.costs.path(0, 1),
-    "clones": 1000, "repetitions": 16, "rng": 1,
+    "clones": 1000, "repetitions": 16, "rng": 1, "executor": executor,
 }  # fmt: skip
 small = [qpot.splitting_times(system, learning_rate=cost / ratio, **rule) for ratio in (15.0, 19.0, 24.0, 30.0)]
 large = [qpot.splitting_times(system, learning_rate=cost / ratio, **rule) for ratio in (6.0, 7.5, 9.5, 12.0)]
+executor.shutdown()
 for e in small:
     print(e)
 verdict = qpot.compare(prediction, small)
