@@ -205,6 +205,7 @@ def compare(
             )
         )
     groups: dict[int, list[EscapeMeasurement]] = {}
+    vague: dict[int, list[str]] = {}  # why times out of a minimum are not judged
     exits = []
     for measurement in escapes:
         ids = _ids(prediction, measurement)
@@ -218,7 +219,7 @@ def compare(
         home = int(ids[measurement.home])
         _, spread = measurement.log_mean_time
         if _UNDETERMINED < spread < np.inf:
-            outside.append(
+            vague.setdefault(home, []).append(
                 f"the time to leave minimum {home} at epsilon {measurement.epsilon:.4g} is only known to a factor of "
                 f"{_factor(spread)} (one standard error): take more clones or repetitions, or another coordinate"
             )
@@ -228,12 +229,13 @@ def compare(
             exit_check(prediction, measurement, home, ids, system, allowance=allowance, finite_rate=finite_rate)
         )
     for home, group in groups.items():
-        vague = [reason for reason in outside if f"leave minimum {home} " in reason]
-        if vague and len({m.epsilon for m in group}) < LEAST_LEVELS:
+        if home in vague and len({m.epsilon for m in group}) < LEAST_LEVELS:
             raise ValueError(
                 f"too few measured times are left for the regression, which takes at least {LEAST_LEVELS} learning rates: "
-                + "; ".join(vague)
+                + "; ".join(vague[home])
             )
+    for reasons in vague.values():
+        outside += reasons
     laws = [
         arrhenius_law(prediction, group, home, allowance=float(allowance), finite_rate=finite_rate)
         for home, group in sorted(groups.items())
