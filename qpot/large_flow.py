@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.sparse import csc_array, diags_array
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.joined_paths import free_path
-from qpot.large_rates import FixedPointRates, fixed_point_rates
+from qpot.large_rates import FixedPointRates, fastest_rate, fixed_point_rates
 from qpot.methods import LargeScaleAction
 from qpot.solution import PathSolution, SolveError, Status
+from qpot.solvers.chebyshev_flow import ChebyshevFlow
 from qpot.solvers.time_preconditioner import as_linear_part
 from qpot.system import System
 
@@ -39,16 +41,22 @@ def large_flow(
 ) -> tuple[int, Array, Array] | None:
     """The drift's trajectory from ``start`` to one of the ``targets`` (k, d): its index, times (n,) and points (n, d).
 
-    None if it reaches none of them. With ``linear_part`` the steps are implicit (BDF with that matrix as Jacobian).
+    None if it reaches none of them. With ``linear_part`` the steps are implicit (BDF with that matrix as Jacobian); without,
+    those of a gradient flow are stabilised.
     """
     size = float(np.linalg.norm(targets - start, axis=1).max())
 
     def velocity(_: float, x: Array) -> Array:
         return np.asarray(system.drift(x[None])[0])
 
-    limit = 200.0 / slowest
-    if linear_part is None:
-        solver: Any = RK45(velocity, 0.0, start, limit, rtol=1e-6, atol=1e-8 * size)
+    # a point at rest that is none of the targets: within a share of the arrival radius even along the slowest direction
+    limit, at_rest = 200.0 / slowest, 0.1 * _ARRIVED * slowest * size
+    if linear_part is None and system.gradient_drift:
+        solver: Any = ChebyshevFlow(
+            velocity, 0.0, start, limit, rtol=1e-4, atol=1e-6 * size, radius=partial(fastest_rate, system)
+        )
+    elif linear_part is None:
+        solver = RK45(velocity, 0.0, start, limit, rtol=1e-6, atol=1e-8 * size)
     else:
         part = stiff_part(linear_part, system.dimension)
         matrix = csc_array(diags_array(part)) if isinstance(part, np.ndarray) else part
@@ -62,6 +70,8 @@ def large_flow(
             if distance[near] <= _ARRIVED * size:
                 return near, np.array([*times, solver.t]), np.array([*points, solver.y])
             if solver.status != "running" or distance[near] > 100.0 * size:
+                return None
+            if np.linalg.norm(velocity(solver.t, solver.y)) <= at_rest:
                 return None
             if np.linalg.norm(solver.y - points[-1]) > _KEPT * size:
                 times.append(solver.t)

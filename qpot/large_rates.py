@@ -11,8 +11,11 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 from qpot._arrays import Array, format_point
 from qpot.system import System
 
-# Up to these dimensions the Jacobian at a fixed point is formed, row by row, for its eigenvalues.
-DENSE_SYMMETRIC, _DENSE_GENERAL, _DENSE_DIFFERENCES = 2000, 600, 200
+# Up to these dimensions the Jacobian at a fixed point is formed, row by row, for its eigenvalues; up to the last one
+# derivatives are differenced in all coordinates where they are not given.
+DENSE_SYMMETRIC, _DENSE_GENERAL, DENSE = 2000, 600, 200
+# Up to this one its largest eigenvalue is found that way, too.
+_SMALL = 40
 # Numbers in one array of a batch of points.
 CHUNK = 4_000_000
 # Directional differences of the drift: the cube root of the rounding.
@@ -49,7 +52,7 @@ def transpose_product(system: System) -> Callable[[Array, Array], Array]:
     if system.gradient_drift:
         return lambda x, p: directional_difference(system, x, p)  # J is symmetric
     d = system.dimension
-    if d > _DENSE_DIFFERENCES:
+    if d > DENSE:
         raise ValueError(
             f"the drift is no gradient and has {d} dimensions: pass jacobian_transpose_product=(x, p) -> J(x)^T p to "
             "System, for example by automatic differentiation"
@@ -111,6 +114,15 @@ def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointR
     return FixedPointRates(
         slowest, int((values.real > 0).sum()), np.asarray(values), direction / np.linalg.norm(direction)
     )
+
+
+def fastest_rate(system: System, point: Array) -> float:
+    """Largest absolute eigenvalue of a gradient drift's Jacobian, to a percent."""
+    if system.dimension <= _SMALL:
+        return float(np.abs(np.linalg.eigvalsh(dense_jacobian(system, point))).max())
+    start = np.random.default_rng(0).normal(size=system.dimension)
+    values = eigsh(jacobian_operator(system, point), k=1, which="LM", tol=1e-2, v0=start, return_eigenvectors=False)
+    return float(np.abs(values).max())
 
 
 def _leading(system: System, point: Array, name: str) -> tuple[Array, Array]:

@@ -10,11 +10,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.infinite_costs import infinite_leg, interpolating_minimum
-from qpot.large_flow import initial_curves, stiff_part
-from qpot.large_rates import CHUNK, FixedPointRates, fixed_point_rates, transpose_product
+from qpot.large_flow import initial_curves
+from qpot.large_preconditioner import leg_preconditioner
+from qpot.large_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.methods import GeometricAction, LargeScaleAction
 from qpot.product_covariance import differenced_gradient
-from qpot.sgd import FiniteSum
 from qpot.solution import PathSolution, Status
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.initial_path import timed_path
@@ -22,8 +22,8 @@ from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
 from qpot.solvers.local_preconditioner import linearised
 from qpot.solvers.newton_krylov import CONVERGED
-from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner
-from qpot.sum_products import finite_sum_products, local_operators
+from qpot.strong_directions import strong_directions
+from qpot.sum_products import finite_sum_products, local_operators, sampled
 from qpot.system import System
 
 # Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
@@ -31,8 +31,6 @@ AUTOMATIC = 12
 _ELEMENTS, _DEGREE = 16, 4
 # Directional differences of the action's gradient: with exact products and with differenced ones.
 _EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
-# Up to this dimension the gradient of p.a(x) p is differenced in all coordinates where it is not given.
-_DENSE_DIFFERENCES = 200
 # Up to this dimension a finite sum's rates along the path are kept as matrices and their banded operator is factorised.
 _LOCAL = 100
 # An eigenvalue of the covariance below this share of the largest is zero.
@@ -51,12 +49,6 @@ def chosen_method(
     return method
 
 
-def sampled(system: System) -> FiniteSum | None:
-    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
-    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
-    return system.finite_sum if own else None
-
-
 def products_suffice(system: System, points: Array) -> bool:
     """Whether products are enough: noise in every direction, and its dependence on x known by products."""
     if system.exact_noise is not None:
@@ -66,7 +58,7 @@ def products_suffice(system: System, points: Array) -> bool:
         return structured.constant or structured.gradient is not None
     a = system.constant_covariance
     if a is None:
-        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
+        if sampled(system) is None or system.dimension > DENSE:
             return False
         values = np.linalg.eigvalsh(system.covariance(points))
         return bool((values[:, 0] > _RANK_TOLERANCE * values[:, -1]).all())
@@ -83,7 +75,7 @@ def products_of_covariance(
     if structured is not None:
         if structured.constant or structured.gradient is not None:
             return structured.times, structured.solve, structured.gradient
-        if system.dimension > _DENSE_DIFFERENCES:
+        if system.dimension > DENSE:
             raise ValueError(
                 f"covariance depends on the state in {system.dimension} dimensions: pass its derivative, "
                 "gradient=(x, p) -> gradient in x of p.a(x) p, to qpot.covariance.factored or products"
@@ -157,7 +149,7 @@ def large_leg(
     ValueError
         If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
     """
-    if sampled(system) is not None and system.dimension <= _DENSE_DIFFERENCES:
+    if sampled(system) is not None and system.dimension <= DENSE:
         vanishing = interpolating_minimum(system, start, end)
         if vanishing is not None:
             return infinite_leg(start, end, vanishing, method)
@@ -186,10 +178,15 @@ def large_leg(
     local = None
     if total is not None and method.linear_part is None and system.dimension <= _LOCAL:
         local = partial(linearised, action, partial(local_operators, total))
+    report(0, 1, "preconditioner")
+    directions = None
+    if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
+        middle = guesses[0].nodes[guesses[0].nodes.shape[0] // 2]
+        directions = strong_directions(system, (start, end), lambda p: times(np.broadcast_to(middle, p.shape), p))
     leg = refine_large(
         action,
         guesses,
-        _preconditioner(system, method, times, product),
+        partial(leg_preconditioner, system, method, times, product, directions),
         slow_start=slow_start,
         slow_end=slow_end,
         tolerance=method.tolerance,
@@ -240,37 +237,6 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
             "down from it costs nothing"
         )
     return at_start, at_end
-
-
-def _preconditioner(
-    system: System,
-    method: LargeScaleAction,
-    times: Callable[[Array, Array], Array],
-    product: Callable[[Array, Array], Array],
-) -> Callable[[ElementPath], Callable[[Array], Array]]:
-    """The preconditioner of every path: scalar rates, or those of the stiff part."""
-    stiff = None if method.linear_part is None else stiff_part(method.linear_part, system.dimension)
-    probe = np.random.default_rng(0).normal(size=system.dimension)
-    probe /= np.linalg.norm(probe)
-
-    def preconditioner(path: ElementPath) -> Callable[[Array], Array]:
-        if stiff is not None:
-            size = float(probe @ times(path.nodes[:1], probe[None])[0])
-            return stiff_preconditioner(path, stiff, size)
-        squares = np.empty(path.nodes.shape[0])
-        rows = max(1, CHUNK // system.dimension)
-        for k in range(0, squares.size, rows):
-            x = path.nodes[k : k + rows]
-            squares[k : k + rows] = (product(x, np.broadcast_to(probe, x.shape)) ** 2).sum(axis=1)
-        structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
-        if structured is not None:
-            return scalar_preconditioner(path, squares, structured.frozen(middle))
-        if sampled(system) is None or system.dimension > _DENSE_DIFFERENCES:
-            return scalar_preconditioner(path, squares, lambda r: times(np.broadcast_to(middle, r.shape), r))
-        a = system.covariance(middle[None])[0]
-        return scalar_preconditioner(path, squares, lambda r: r @ a)
-
-    return preconditioner
 
 
 def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:

@@ -15,7 +15,7 @@ from qpot.sgd import FiniteSum
 
 DEFAULT_MEMORY = 256e6
 # Numbers that reverse mode keeps for each number that a model produces on the way, generously.
-_KEPT = 8
+KEPT = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,21 +72,21 @@ class Differentiated(ABC):
     def losses(self, x: Array) -> Array:
         """``(n, N)``."""
         out = np.empty((x.shape[0], self.n_samples))
-        for P, S in self._pieces(x.shape[0], _KEPT * self.activations):
+        for P, S in self._pieces(x.shape[0], KEPT * self.activations):
             out[P, S] = self.piece("losses", S, x[P])
         return out
 
     def sample_gradients(self, x: Array) -> Array:
         """``(n, N, d)``."""
         out = np.empty((x.shape[0], self.n_samples, self.dimension))
-        for P, S in self._pieces(x.shape[0], _KEPT * self.activations + 3 * self.dimension):
+        for P, S in self._pieces(x.shape[0], KEPT * self.activations + 3 * self.dimension):
             out[P, S] = self.piece("sample_gradients", S, x[P])
         return out
 
     def drawn_gradients(self, x: Array, index: Any) -> Array:
         """``(n, B, d)``."""
         out = np.empty((*index.shape, self.dimension))
-        cost = index.shape[1] * (_KEPT * self.activations + 3 * self.dimension)
+        cost = index.shape[1] * (KEPT * self.activations + 3 * self.dimension)
         for P in self._rows(x.shape[0], cost):
             out[P] = self.piece("drawn_gradients", index[P], x[P])
         return out
@@ -94,7 +94,7 @@ class Differentiated(ABC):
     def batch_gradient(self, x: Array, index: Any) -> Array:
         """``(n, d)``."""
         out = np.empty_like(x)
-        for P in self._rows(x.shape[0], index.shape[1] * _KEPT * self.activations + 3 * self.dimension):
+        for P in self._rows(x.shape[0], index.shape[1] * KEPT * self.activations + 3 * self.dimension):
             out[P] = self.piece("batch_gradient", index[P], x[P])
         return out
 
@@ -105,21 +105,21 @@ class Differentiated(ABC):
     def directional_derivatives(self, x: Array, v: Array) -> Array:
         """``(n, N)``."""
         out = np.empty((x.shape[0], self.n_samples))
-        for P, S in self._pieces(x.shape[0], 2 * _KEPT * self.activations):
+        for P, S in self._pieces(x.shape[0], 2 * KEPT * self.activations):
             out[P, S] = self.piece("directional_derivatives", S, x[P], v[P])
         return out
 
     def weighted_gradient(self, x: Array, w: Array) -> Array:
         """``(n, d)``."""
         out = np.zeros_like(x)
-        for P, S in self._pieces(x.shape[0], _KEPT * self.activations):
+        for P, S in self._pieces(x.shape[0], KEPT * self.activations):
             out[P] += self.piece("weighted_gradient", S, x[P], w[P, S])
         return out
 
     def weighted_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
         """``(n, d)``."""
         out = np.zeros_like(x)
-        for P, S in self._pieces(x.shape[0], 2 * _KEPT * self.activations):
+        for P, S in self._pieces(x.shape[0], 2 * KEPT * self.activations):
             out[P] += self.piece("weighted_hessian_product", S, x[P], v[P], w[P, S])
         return out
 
@@ -135,12 +135,12 @@ class Differentiated(ABC):
         n, d = x.shape
         # as many unit vectors at once as the memory allows for a moderate number of samples
         some = min(self.n_samples, 256)
-        columns = int(np.clip(self.memory / (self.item_size * (2 * _KEPT * self.activations * some + 3 * d)), 1, d))
+        columns = int(np.clip(self.memory / (self.item_size * (2 * KEPT * self.activations * some + 3 * d)), 1, d))
         out = np.zeros((n, d, d))
         eye = np.eye(d)
         for first in range(0, d, columns):
             unit = eye[first : first + columns]
-            for P, S in self._pieces(n, 2 * _KEPT * self.activations * unit.shape[0], 3 * d * unit.shape[0]):
+            for P, S in self._pieces(n, 2 * KEPT * self.activations * unit.shape[0], 3 * d * unit.shape[0]):
                 rows = np.broadcast_to(unit, (x[P].shape[0], *unit.shape))
                 weights = np.full((x[P].shape[0], S.stop - S.start), 1.0 / self.n_samples)
                 out[P, first : first + columns] += self.piece("hessian_rows", S, x[P], rows, weights)

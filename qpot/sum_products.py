@@ -9,6 +9,7 @@ import numpy as np
 from qpot._arrays import Array, format_point
 from qpot.product_covariance import conjugate_gradients
 from qpot.sgd import FiniteSum
+from qpot.system import System
 
 # Up to this dimension a^{-1} r comes from matrices, above from conjugate gradients; numbers in a batch of matrices.
 _DENSE, _NUMBERS = 200, 2_000_000
@@ -20,6 +21,12 @@ _RANK_TOLERANCE = 1e-13
 _SAFE_PIVOT = 1e-8
 
 Product = Callable[[Array, Array], Array]
+
+
+def sampled(system: System) -> FiniteSum | None:
+    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
+    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
+    return system.finite_sum if own else None
 
 
 def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:

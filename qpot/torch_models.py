@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qpot._arrays import Array
-from qpot.model_sums import DEFAULT_MEMORY, Differentiated, ModelSum
+from qpot.model_sums import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
 from qpot.parameter_layout import ParameterLayout
 from qpot.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
 
@@ -164,7 +164,9 @@ class _TorchFunctions(Differentiated):
         import torch
 
         batch = [part.unsqueeze(0) for part in sample]
-        parameters = self.layout.views(theta) | self.constants
+        # one split and not a slice for each: its derivative is one concatenation
+        parts = zip(self.layout.names, self.layout.shapes, theta.split(list(self.layout.sizes)), strict=True)
+        parameters = {name: part.reshape(shape) for name, shape, part in parts} | self.constants
         outputs = torch.func.functional_call(self.model, parameters, tuple(batch[:-1]))
         value = self.loss_fn(outputs, batch[-1])
         if value.numel() != 1:
@@ -261,7 +263,7 @@ def _device_of(torch: Any, model: Any) -> Any:
 
 
 def _activations(torch: Any, functions: _TorchFunctions) -> int:
-    """Numbers that the model's modules produce for one sample."""
+    """Numbers that the model's modules produce for one sample; those that go in are held once and not for every step."""
     count = [0]
 
     def counting(module: Any, arguments: Any, output: Any) -> None:
@@ -276,4 +278,4 @@ def _activations(torch: Any, functions: _TorchFunctions) -> int:
         for hook in hooks:
             hook.remove()
     inputs = sum(part[0].numel() for part in functions.data)
-    return int(count[0] + inputs + 1)
+    return int(count[0] + inputs // KEPT + 1)

@@ -22,8 +22,10 @@ Operators = Callable[[Array, Array], tuple[Array, Array, Array]]
 _SHIFTS = (1e-10, 1e-8, 1e-6, 1e-4)
 
 
-def local_preconditioner(path: ElementPath, quadrature: int, rates: Array, inverse: Array) -> Callable[[Array], Array]:
-    """Inverse of u, w -> int (u' - M u).a^{-1} (w' - M w) dt on the inner nodes.
+def local_preconditioner(
+    path: ElementPath, quadrature: int, rates: Array, inverse: Array, stiffness: Array | None = None
+) -> Callable[[Array], Array]:
+    """Inverse of u, w -> int (u' - M u).a^{-1} (w' - M w) + u.K w dt on the inner nodes.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def local_preconditioner(path: ElementPath, quadrature: int, rates: Array, inver
     rates, inverse : ``(K q, d, d)``
         M and a^{-1} at the quadrature points in order. With M = d(b + a p)/dx at fixed p this is the action's Hessian
         without p.b_xx and p.a_xx p / 2: positive definite whatever the path (Gauss and Newton).
+    stiffness : ``(K q, d, d)``, optional
+        K, symmetric and not negative, at the same points.
     """
     K, m, d = path.n_elements, path.degree, path.nodes.shape[1]
     values, slopes, weights = _tables(m, quadrature)
@@ -49,6 +53,9 @@ def local_preconditioner(path: ElementPath, quadrature: int, rates: Array, inver
         factor = np.swapaxes(np.linalg.cholesky(inverse[points]), 1, 2) * np.sqrt(0.5 * h[k] * weights)[:, None, None]
         whitened = (factor @ strain.reshape(quadrature, d, size)).reshape(-1, size)
         local = whitened.T @ whitened
+        if stiffness is not None:
+            shares = np.einsum("q,qi,qj->qij", 0.5 * h[k] * weights, values, values)
+            local += np.einsum("qij,qab->iajb", shares, stiffness[points]).reshape(size, size)
         flat[(row - column) * n + column + k * m * d] += local[row, column]
     for offset in range(1, size):
         band[offset, max(n - d - offset, 0) :] = 0.0  # the last node is fixed

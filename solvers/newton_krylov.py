@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ _REACH = 0.1
 # Conjugate gradients also stop where what is left to gain, taken as this many times the last gain, is below this share
 # of the tolerance: without it the step that confirms convergence costs as much as the one that brought it.
 _LEFT, _SHARE = 10.0, 0.1
+# Numbers in the iterates of conjugate gradients that are kept, so that a step that was too long is cut without products.
+_KEPT_NUMBERS = 30_000_000
 # A decrease below this fraction of the action is the rounding of differenced derivatives.
 _NOISE = 1e-11
 
@@ -79,26 +82,22 @@ def minimize_large(
     precondition = preconditioner(path) if local is None else local[1]
     products, decrement = 0, np.inf
     radius: float | None = None
+    model: _Model | None = None
     if on_iteration is not None:
         on_iteration(0, value, path)
     for iteration in range(1, max_iterations + 1):
         size = float(np.linalg.norm(path.nodes[1:-1])) + float(np.linalg.norm(path.nodes[-1] - path.nodes[0]))
-
-        def product(s: Array, at: ElementPath = path, g: Array = gradient, extent: float = size) -> Array:
-            h = difference * extent / float(np.linalg.norm(s))
-            return np.asarray((action.value_and_gradient(moved(at, h * s), quadrature)[1] - g) / h)
-
-        step, model, length, used, inside = _steihaug(
-            product if local is None else functools.partial(local[0], difference * size),
-            gradient,
-            precondition,
-            radius,
-            _FORCING,
-            _REACH * size,
-            _SHARE * tolerance * value,
-        )
+        if model is None:
+            if local is None:
+                product: Callable[[Array], Array] = functools.partial(
+                    _differenced, action, path, gradient, quadrature, difference * size
+                )
+            else:
+                product = functools.partial(local[0], difference * size)
+            model = _Model(product, gradient, precondition, _REACH * size, _SHARE * tolerance * value)
+        step, change, length, used, inside = model.step(radius)
         products += used
-        decrement = -model
+        decrement = -change
         trial = moved(path, step)
         try:
             new, new_gradient = action.value_and_gradient(trial, quadrature)
@@ -113,7 +112,7 @@ def minimize_large(
             return LargeMinimization(path, value, decrement, iteration, products, CONVERGED)
         ratio = (value - new) / max(decrement, 1e-300)
         if ratio > 1e-3 and new < value:
-            path, value, gradient = trial, new, new_gradient
+            path, value, gradient, model = trial, new, new_gradient, None
             if linearised is not None:
                 local = linearised(path, quadrature)
                 precondition = local[1]
@@ -130,59 +129,107 @@ def minimize_large(
     return LargeMinimization(path, value, decrement, max_iterations, products, MAX_ITERATIONS)
 
 
-def _steihaug(
-    product: Callable[[Array], Array],
-    gradient: Array,
-    precondition: Callable[[Array], Array],
-    radius: float | None,
-    forcing: float,
-    reach: float,
-    goal: float,
-) -> tuple[Array, float, float, int, bool]:
-    """Step, change of the quadratic model, length of the step in the preconditioner's norm, products, whether inside.
+def _differenced(
+    action: LargeAction, path: ElementPath, gradient: Array, quadrature: int, length: float, s: Array
+) -> Array:
+    """The Hessian times s, from gradients ``length`` apart."""
+    h = length / float(np.linalg.norm(s))
+    return np.asarray((action.value_and_gradient(moved(path, h * s), quadrature)[1] - gradient) / h)
 
-    The change includes an estimate of what a complete solution would still gain, which is below ``goal`` or follows
-    from ``forcing``.
+
+class _Segment(NamedTuple):
+    """From one iterate of conjugate gradients along a direction: products of both in the preconditioner's metric, the model's
+    change, slope and curvature, and how far the next iterate is (inf: the curvature is negative)."""
+
+    direction: Array
+    ss: float
+    sd: float
+    dd: float
+    change: float
+    slope: float
+    curvature: float
+    alpha: float
+
+    def cut(self, radius: float) -> tuple[float, float] | None:
+        """How far along the segment it leaves the ``radius``, and the model's change there; None if it ends before."""
+        limit = radius**2
+        if self.ss + 2.0 * self.alpha * self.sd + self.alpha**2 * self.dd < limit:
+            return None
+        tau = (-self.sd + np.sqrt(max(self.sd**2 + self.dd * (limit - self.ss), 0.0))) / self.dd
+        return float(tau), float(self.change + tau * self.slope + 0.5 * tau**2 * self.curvature)
+
+
+class _Model:
+    """The quadratic model at one path, minimised in a trust region as large as asked for.
+
+    The iterates of conjugate gradients do not depend on the radius: those kept are walked again when it shrinks.
     """
-    step = np.zeros_like(gradient)
-    residual = gradient.copy()
-    z = precondition(residual)
-    rz = first = float(np.vdot(residual, z))
-    direction = -z
-    # norms in the metric of the preconditioner, by recurrence (Conn, Gould, Toint, Trust-Region Methods, 7.5.1)
-    ss, sd, dd = 0.0, 0.0, rz
-    model, small = 0.0, 0
-    limit = np.inf if radius is None else radius**2
-    for used in range(1, 201):
-        Hd = product(direction)
-        curvature = float(np.vdot(direction, Hd))
-        slope = float(np.vdot(residual, direction))
-        alpha = rz / curvature if curvature > 0.0 else np.inf
-        if ss + 2.0 * alpha * sd + alpha**2 * dd >= limit or curvature <= 0.0:
-            if np.isfinite(limit):
-                tau = (-sd + np.sqrt(max(sd**2 + dd * (limit - ss), 0.0))) / dd
-            else:  # negative curvature before there is a radius: some way along it
-                tau = reach / float(np.linalg.norm(direction))
-                limit = ss + 2.0 * tau * sd + tau**2 * dd
-            step += tau * direction
-            model += tau * slope + 0.5 * tau**2 * curvature
-            return step, model, float(np.sqrt(limit)), used, False
-        step += alpha * direction
-        gain = 0.5 * alpha * rz
-        model -= gain
-        small = small + 1 if _LEFT * gain <= goal else 0
-        residual += alpha * Hd
-        ss += 2.0 * alpha * sd + alpha**2 * dd
-        z = precondition(residual)
-        new = float(np.vdot(residual, z))
-        if small >= 2:
-            model -= _LEFT * gain
-            break
-        if new <= forcing**2 * first:
-            break
-        beta = new / rz
-        sd = beta * (sd + alpha * dd)
-        dd = new + beta**2 * dd
-        direction = beta * direction - z
-        rz = new
-    return step, model, float(np.sqrt(ss)), used, True
+
+    def __init__(
+        self,
+        product: Callable[[Array], Array],
+        gradient: Array,
+        precondition: Callable[[Array], Array],
+        reach: float,
+        goal: float,
+    ) -> None:
+        self.product, self.gradient, self.precondition = product, gradient, precondition
+        self.reach, self.goal = reach, goal
+        self.kept: list[_Segment] = []
+
+    def step(self, radius: float | None) -> tuple[Array, float, float, int, bool]:
+        """Step, change of the model, length of the step in the preconditioner's norm, products, whether inside.
+
+        The change includes an estimate of what a complete solution would still gain, which is below ``goal`` or follows
+        from the forcing term.
+        """
+        step = np.zeros_like(self.gradient)
+        if radius is not None:
+            for segment in self.kept:
+                cut = segment.cut(radius)
+                if cut is not None:
+                    return step + cut[0] * segment.direction, cut[1], radius, 0, False
+                step += segment.alpha * segment.direction
+            step[:] = 0.0
+        self.kept = []
+        residual = self.gradient.copy()
+        z = self.precondition(residual)
+        rz = first = float(np.vdot(residual, z))
+        direction = -z
+        # norms in the metric of the preconditioner, by recurrence (Conn, Gould, Toint, Trust-Region Methods, 7.5.1)
+        ss, sd, dd = 0.0, 0.0, rz
+        change, small = 0.0, 0
+        for used in range(1, 201):
+            Hd = self.product(direction)
+            curvature = float(np.vdot(direction, Hd))
+            slope = float(np.vdot(residual, direction))
+            alpha = rz / curvature if curvature > 0.0 else np.inf
+            segment = _Segment(direction, ss, sd, dd, change, slope, curvature, alpha)
+            if (len(self.kept) + 1) * step.size <= _KEPT_NUMBERS:
+                self.kept.append(segment)
+            if radius is None and curvature <= 0.0:
+                # negative curvature before there is a radius: some way along it
+                tau = self.reach / float(np.linalg.norm(direction))
+                radius = float(np.sqrt(ss + 2.0 * tau * sd + tau**2 * dd))
+            cut = None if radius is None else segment.cut(radius)
+            if radius is not None and cut is not None:
+                return step + cut[0] * direction, cut[1], radius, used, False
+            step += alpha * direction
+            gain = 0.5 * alpha * rz
+            change -= gain
+            small = small + 1 if _LEFT * gain <= self.goal else 0
+            residual += alpha * Hd
+            ss += 2.0 * alpha * sd + alpha**2 * dd
+            z = self.precondition(residual)
+            new = float(np.vdot(residual, z))
+            if small >= 2:
+                change -= _LEFT * gain
+                break
+            if new <= _FORCING**2 * first:
+                break
+            beta = new / rz
+            sd = beta * (sd + alpha * dd)
+            dd = new + beta**2 * dd
+            direction = beta * direction - z
+            rz = new
+        return step, change, float(np.sqrt(ss)), used, True
