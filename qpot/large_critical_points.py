@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,20 @@ from qpot.large_rates import (
     DENSE_SYMMETRIC,
     FixedPointRates,
     dense_jacobian,
+    fastest_rate,
     fixed_point_rates,
     jacobian_operator,
     transpose_product,
 )
 from qpot.solvers.mode_following import follow_lowest_mode
+from qpot.solvers.saddle_string import highest_between
 from qpot.system import System
 
 _NEWTON_STEPS = 50
 # A Newton step below this fraction of the point's size is rounding.
 _AT_REST = 1e-10
+# Pairs of minima, the nearest ones, between which saddles are looked for.
+_PAIRS = 60
 # The longest step of a climb, in distances between minima.
 _LONGEST = 0.1
 
@@ -50,18 +55,25 @@ def saddles_from(
     """The saddles with one unstable direction that are reached from ``starts`` and from between minima.
 
     By Newton's method; in so many dimensions that no matrix is formed, where it converges from near by only, the lowest mode
-    of a loss is climbed from the starts first.
+    of a loss is climbed first, and between minima that begins at the highest point of a string.
     """
     i, j = np.triu_indices(minima.shape[0], 1)
+    distances = np.linalg.norm(minima[i] - minima[j], axis=1)
+    nearest = np.argsort(distances, kind="stable")[:_PAIRS]
+    i, j = i[nearest], j[nearest]
     found: list[Saddle] = []
     climbing = system.gradient_drift and system.dimension > DENSE_SYMMETRIC
-    longest = _LONGEST * float(np.linalg.norm(minima[i] - minima[j], axis=1).min(initial=np.inf))
+    longest = _LONGEST * float(distances.min(initial=np.inf))
     if not np.isfinite(longest):
         longest = _LONGEST * float(np.linalg.norm(starts - minima[0], axis=1).max(initial=0.0))
-    for number, start in enumerate((*starts, *(0.5 * (minima[i] + minima[j])))):
-        rest = _climbed(system, start, longest) if climbing and number < len(starts) else None
-        if rest is None:
-            rest = polished(system, start)
+
+    def beginnings() -> Iterator[Array]:
+        yield from starts
+        for a, b in zip(minima[i], minima[j], strict=True):
+            yield _highest_between(system, a, b) if climbing else 0.5 * (a + b)
+
+    for start in beginnings():
+        rest = _climbed(system, start, longest) if climbing else polished(system, start)
         if rest is None or (rest < lower).any() or (rest > upper).any():
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
@@ -75,6 +87,14 @@ def saddles_from(
             first, second, direction = second, first, -direction
         found.append(Saddle(**_described(system, rest, rates), connects=(first, second), direction=direction))
     return found
+
+
+def _highest_between(system: System, first: Array, second: Array) -> Array:
+    """The top of a string between two minima of a loss."""
+    loss = system.loss
+    assert loss is not None  # a drift that is a gradient has it
+    fastest = max(fastest_rate(system, x) for x in (first, 0.5 * (first + second), second))
+    return highest_between(loss, system.gradient, first, second, step=1.0 / fastest)
 
 
 def _climbed(system: System, start: Array, longest: float) -> Array | None:

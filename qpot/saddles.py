@@ -22,6 +22,7 @@ from qpot.critical_points import (
     scattered,
     tidy,
 )
+from qpot.large_rates import DENSE_SYMMETRIC
 from qpot.progress import ProgressLike, reporting
 from qpot.solvers.flow import relax_freely
 from qpot.solvers.mode_following import follow_modes
@@ -60,7 +61,8 @@ def find_saddles(
     starts : int or array (n, d), optional
         Number of starts of the Newton search for fixed points; as for `find_minima`, but none by default for a loss of more
         than 16 parameters. From an array, Newton's method starts from these points and from the middles between minima only:
-        the way in many dimensions.
+        the way in many dimensions. Above 2000 dimensions a loss needs none: its lowest mode is climbed from these points,
+        if any, and from the highest points of strings between minima, by products.
     symmetries : optional
         As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
         show it from the given minima on both sides.
@@ -76,7 +78,7 @@ def find_saddles(
     ------
     ValueError
         For bad bounds, minima that are empty, repeated or do not attract, or more than 200 dimensions without starting
-        points.
+        points (up to 2000 for a loss).
 
     Notes
     -----
@@ -102,6 +104,8 @@ def find_saddles(
         attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
     given = as_starts(starts, dimension=d)
+    if given is None and d > DENSE_SYMMETRIC and system.gradient_drift:
+        given = np.zeros((0, d))  # from strings between the minima
     if given is None and d > SEARCHED:
         raise ValueError(
             f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
