@@ -126,7 +126,8 @@ def initial_curves(
     size = float(np.linalg.norm(offset))
     curves = [] if given is None else [given]
     if at_end is not None:
-        for sign in (1.0, -1.0):
+        towards = 1.0 if at_end.direction @ offset <= 0.0 else -1.0
+        for sign in (towards, -towards):
             nudged = end + sign * _NUDGE * size * at_end.direction
             slowest = min(at_start.slowest, at_end.slowest)
             down = large_flow(system, nudged, start[None], slowest=slowest, linear_part=method.linear_part)

@@ -18,7 +18,7 @@ _MOST_STAGES = 100
 _EVERY, _MARGIN = 25, 1.1
 
 
-class ChebyshevFlow(OdeSolver):
+class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # scipy has no types
     """Runge, Kutta and Chebyshev's second-order method for x' = f(x), as a solver of `scipy.integrate`.
 
     Parameters
@@ -36,6 +36,9 @@ class ChebyshevFlow(OdeSolver):
     drifts may be s^2 / 5 times as long as one that two drifts allow: a slow descent in a stiff valley takes about the square
     root of the drifts that RK45 asks for.
     """
+
+    t: float
+    y: Array
 
     def __init__(
         self,
@@ -59,9 +62,9 @@ class ChebyshevFlow(OdeSolver):
         self.taken += 1
         if self.taken % _EVERY == 0:
             self.fastest = _MARGIN * self.radius(self.y)
-        longest = self.fastest and (_MOST_STAGES**2 - 1) / (1.54 * self.fastest)
+        longest = (_MOST_STAGES**2 - 1) / (1.54 * self.fastest) if self.fastest > 0.0 else np.inf
         while True:
-            h = min(self.h, longest or self.h, self.t_bound - self.t)
+            h = min(self.h, longest, self.t_bound - self.t)
             if h <= 1e-14 * max(abs(self.t), 1e-300):
                 return False, self.TOO_SMALL_STEP
             s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * self.fastest)))
@@ -80,7 +83,8 @@ class ChebyshevFlow(OdeSolver):
     def _stages(self, h: float, s: int) -> Array:
         first, coefficients = _coefficients(s)
         y0, f0 = self.y, self.f
-        before, y = y0, y0 + first * h * f0
+        before = y0
+        y: Array = y0 + first * h * f0
         for mu, nu, mu_f, gamma in coefficients:
             f = self.fun(self.t, y)
             before, y = y, (1.0 - mu - nu) * y0 + mu * y + nu * before + h * (mu_f * f + gamma * f0)

@@ -1,5 +1,6 @@
 """Every example runs in a fresh process, keeps its own assertions, and draws its figure."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -13,6 +14,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 # More than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example, counts for them.
 SLOW = {
     "consumer_resource",
+    "large_network",
     "phase_retrieval",
     "robust_regression",
     "sharp_or_flat",
@@ -22,12 +24,16 @@ SLOW = {
     "where_is_sgd_after_n_steps",
 }
 
+TORCH = {"large_network"}
+
 
 def _scripts() -> list[object]:
-    scripts = sorted(EXAMPLES.glob("*.py"))
+    missing = importlib.util.find_spec("torch") is None
+    without = pytest.mark.skipif(missing, reason="needs PyTorch: pip install 'qpot[torch]'")
+    slow = {script: [pytest.mark.slow] if script.stem in SLOW else [] for script in sorted(EXAMPLES.glob("*.py"))}
     return [
-        pytest.param(script, id=script.stem, marks=pytest.mark.slow if script.stem in SLOW else ())
-        for script in scripts
+        pytest.param(script, id=script.stem, marks=marks + ([without] if script.stem in TORCH else []))
+        for script, marks in slow.items()
     ]
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from large_problems import Array, tilted_well, turned_well
+from scipy.linalg import solve_continuous_lyapunov
 
 import qpot
+from qpot.covariance import factored
 from qpot.large_critical_points import _climbed, polished
+from qpot.large_flow import large_flow
 
 
 def test_costs_and_prediction_take_products() -> None:
@@ -242,3 +245,92 @@ def test_minibatch_noise_of_a_finite_sum_by_products() -> None:
     assert products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30)), points)
     assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 12)), points)  # singular
     assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30), noise="exact"), points)
+
+
+def test_a_saddle_is_found_between_minima_alone() -> None:
+    """Two wells in 2001 turned coordinates whose valley is bent: no start is given, and the middle is on a hill."""
+    d = 2001
+    w = np.ones(d) / np.sqrt(d)
+    stiff = 1.0 + np.arange(d) / d
+
+    def turn(x: Array) -> Array:
+        return np.asarray(x - 2 * (x @ w)[:, None] * w)
+
+    def loss(x: Array) -> Array:
+        u = turn(x)
+        bend = u[:, 1] - 1.0 + u[:, 0] ** 2
+        return np.asarray((u[:, 0] ** 2 - 1) ** 2 / 4 + bend**2 + u[:, 2:] ** 2 @ stiff[2:] / 2)
+
+    def gradient(x: Array) -> Array:
+        u = turn(x)
+        g = u * stiff
+        bend = u[:, 1] - 1.0 + u[:, 0] ** 2
+        g[:, 0] = u[:, 0] ** 3 - u[:, 0] + 4 * u[:, 0] * bend
+        g[:, 1] = 2 * bend
+        return turn(g)
+
+    system = qpot.System.from_loss(loss, gradient, 1.0, dimension=d)
+    ends = np.zeros((2, d))
+    ends[:, 0] = (-1.0, 1.0)
+    box = [(-2.0, 2.0)] * d
+    minima = qpot.find_minima(system, box, starts=turn(ends))
+    (saddle,) = qpot.find_saddles(system, minima, box)
+    assert saddle.connects == (0, 1)
+    expected = np.zeros((1, d))
+    expected[0, 1] = 1.0
+    assert saddle.point == pytest.approx(turn(expected)[0], abs=1e-7)
+    assert saddle.loss == pytest.approx(0.25, abs=1e-12)
+
+
+def test_stiff_and_noisy_directions_that_mix() -> None:
+    """d = 600, rates from 0.01 to 10 and noises from 0.01 to 4 in directions of their own: against Lyapunov's equation.
+
+    One rate for all directions had not ended after 200 s, thirty times as long.
+    """
+    d, rank = 600, 20
+    rng = np.random.default_rng(0)
+    fast = np.linalg.qr(rng.normal(size=(d, rank)))[0]
+    F = np.linalg.qr(fast + 0.1 * rng.normal(size=(d, rank)))[0] * np.geomspace(0.2, 2.0, rank)
+    A = 0.01 * np.eye(d) + fast * np.geomspace(0.05, 10.0, rank) @ fast.T
+    system = qpot.System.from_loss(
+        lambda x: 0.5 * np.einsum("ni,ni->n", x, x @ A), lambda x: x @ A, factored(F, 0.01), dimension=d
+    )
+    end = rng.normal(size=d)
+    S = solve_continuous_lyapunov(A, F @ F.T + 0.01 * np.eye(d))
+    exact = 0.5 * end @ np.linalg.solve(S, end)
+    path = qpot.minimum_action_path(system, np.zeros(d), end)
+    assert abs(path.action - exact) <= path.error <= 1e-6 * exact
+    assert path.iterations < 150
+
+
+def test_a_flow_that_ends_elsewhere_is_given_up_soon() -> None:
+    """Three wells in a row: from the second saddle nothing leads to the first well."""
+    d, count = 250, 0
+
+    def drift(x: Array) -> Array:
+        nonlocal count
+        count += 1
+        b = -0.02 * x
+        y = x[:, 0]
+        b[:, 0] = -y * (y**2 - 1) * (y**2 - 4) * 0.1
+        b[:, 1] = -3.0 * x[:, 1]
+        return np.asarray(b)
+
+    system = qpot.System.from_loss(
+        lambda x: (
+            0.1 * (x[:, 0] ** 6 / 6 - 5 * x[:, 0] ** 4 / 4 + 2 * x[:, 0] ** 2)
+            + 1.5 * x[:, 1] ** 2
+            + 0.01 * (x[:, 2:] ** 2).sum(axis=1)
+        ),
+        lambda x: -drift(x),
+        1.0,
+        dimension=d,
+    )
+    start, target = np.zeros(d), np.zeros(d)
+    start[0], target[0] = 1.01, -2.0
+    start[2:] = 0.1
+    assert large_flow(system, start, target[None], slowest=0.02) is None
+    assert count < 1000  # it stops at rest at the well at 2; without that it went on to the time limit of 10 000
+    found = large_flow(system, start, np.array([target, -target]), slowest=0.02)
+    assert found is not None
+    assert found[0] == 1

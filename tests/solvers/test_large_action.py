@@ -13,7 +13,7 @@ from qpot.solvers.differences import central_jacobian
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.lagrangian import DiffusionLagrangian
 from qpot.solvers.large_action import LargeAction, moved
-from qpot.solvers.newton_krylov import CONVERGED, minimize_large
+from qpot.solvers.newton_krylov import CONVERGED, _Model, minimize_large
 from qpot.solvers.time_preconditioner import scalar_preconditioner, stiff_preconditioner, time_matrices
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -145,3 +145,34 @@ def test_stiff_preconditioner_inverts_the_linear_problem(kind: str) -> None:
     applied = stiff_preconditioner(path, given, 2.0)(residual)
     matrix = np.kron(K, np.eye(3)) + np.kron(M, linear @ linear)
     assert applied.ravel() == pytest.approx(2.0 * np.linalg.solve(matrix, residual.ravel()), rel=1e-9, abs=1e-12)
+
+
+def test_a_shorter_step_needs_no_new_products() -> None:
+    """The iterates of conjugate gradients do not depend on the radius: cut again, they give what a new start gives."""
+    H = np.random.default_rng(0).normal(size=(30, 30))
+    H = H @ H.T + np.eye(30)
+    gradient = np.random.default_rng(1).normal(size=(10, 3))
+    counted = 0
+
+    def product(s: Array) -> Array:
+        nonlocal counted
+        counted += 1
+        return np.asarray((H @ s.ravel()).reshape(s.shape))
+
+    def model() -> _Model:
+        return _Model(product, gradient, np.copy, 0.1, 0.0)
+
+    walked = model()
+    whole, change, length, used, inside = walked.step(None)
+    assert inside
+    assert counted == used
+    assert change == pytest.approx(0.5 * np.vdot(gradient, whole), rel=1e-2)
+    for share in (0.9, 0.4, 0.05):
+        before = counted
+        step, fall, cut_length, used, inside = walked.step(share * length)
+        assert (used, inside) == (0, False)
+        assert counted == before
+        assert cut_length == share * length == pytest.approx(np.linalg.norm(step))
+        fresh = model().step(share * length)
+        assert step == pytest.approx(fresh[0], abs=1e-12)
+        assert fall == pytest.approx(fresh[1], rel=1e-12)
