@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sums_models import DIMENSION, SAMPLES, data, jax_sum, numpy_sum, points, torch_sum
+from sums_models import DIMENSION, FEATURES, HIDDEN, SAMPLES, data, jax_sum, numpy_sum, points, torch_sum
 
 import qpot
 from qpot.parallel import process_executor
@@ -240,3 +240,32 @@ def test_processes_give_the_serial_run(model_sum: Any) -> None:
     with process_executor(2) as pool:
         parallel = qpot.simulate_sgd(system, executor=pool, rng=1, **options)
     assert np.array_equal(serial.points, parallel.points)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_starts_of_a_model_descend_together(name: str) -> None:
+    """To the minima, modulo symmetry, that one descent after another finds, in the calls of the slowest start."""
+    box, group = [(-3.0, 3.0)] * DIMENSION, qpot.dense_layer_symmetries((FEATURES, HIDDEN, 1), odd=True)
+    own = numpy_sum()
+    apart = qpot.System.from_loss(
+        lambda x: own.loss(x) + 0.05 * (x**2).sum(axis=1),
+        lambda x: own.gradient(x) + 0.1 * x,
+        1.0,
+        dimension=DIMENSION,
+    )
+    expected = qpot.find_minima(apart, box, starts=8, rng=0, symmetries=group)
+    together = BUILDERS[name](weight_decay=0.1)
+    calls, gradient = 0, together.gradient
+
+    def counted(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return gradient(x)
+
+    object.__setattr__(together, "gradient", counted)
+    found = qpot.find_minima(
+        qpot.System.from_finite_sum(together, covariance=1.0), box, starts=8, rng=0, symmetries=group
+    )
+    losses = sorted(m.loss for m in expected)
+    assert sorted(m.loss for m in found) == pytest.approx(losses, abs=1e-9)
+    assert 20 < calls < 400
