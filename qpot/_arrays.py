@@ -150,3 +150,12 @@ def as_rng(rng: np.random.Generator | int | None, *, name: str = "rng") -> np.ra
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(int(rng))
     raise ValueError(f"{name} must be a numpy.random.Generator, a seed >= 0 or None, got {rng!r}")
+
+
+def difference_step(x: Array, v: Array) -> Array:
+    """Shares h (n, 1) of the vectors v (n, d) by which points x (n, d) are moved in a central difference along them.
+
+    The cube root of the rounding, relative to the size of x.
+    """
+    norm = np.linalg.norm(v, axis=1, keepdims=True)
+    return np.asarray(6e-6 * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0))

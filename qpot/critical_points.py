@@ -171,8 +171,8 @@ def find_minima(
     Notes
     -----
     A loss is minimised by `scipy.optimize.minimize` (L-BFGS-B); a general drift, and the loss of a PyTorch or JAX model of
-    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes; eigenvalues of the Jacobian verify. Fixed points closer than 1e-6 of the box
-    are one.
+    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes;
+    eigenvalues of the Jacobian verify. Fixed points closer than 1e-6 of the box are one.
 
     Examples
     --------

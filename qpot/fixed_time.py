@@ -10,6 +10,7 @@ import numpy as np
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.infinite_costs import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
 from qpot.initial_curves import initial_curves, reversed_relaxations
+from qpot.joined_paths import uphill_path
 from qpot.legs import lagrangian_of, singular_covariance
 from qpot.methods import FixedTimeAction
 from qpot.solution import PathSolution, Status
@@ -111,19 +112,9 @@ def _solution(
 ) -> PathSolution:
     times = found.path.node_times()
     points, velocities = found.path.at(times)
-    return PathSolution(
-        points=found.path.nodes,
-        action=found.action,
-        error=found.error,
-        status=_STATUS[found.status],
-        residual=found.residual,
-        iterations=iterations,
-        method=method,
-        momenta=lagrangian.momentum(points, velocities),
-        times=times,
-        uphill=np.ones(times.size, dtype=bool),
-        alternatives=others,
-    )
+    momenta = lagrangian.momentum(points, velocities)
+    path = uphill_path(found, found.path.nodes, times, momenta, _STATUS[found.status], method)
+    return replace(path, iterations=iterations, alternatives=others)
 
 
 def _constant_speed(curve: Array, method: FixedTimeAction) -> ElementPath:

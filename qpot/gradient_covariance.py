@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array, as_count, as_float_array, as_point, as_rng
+from qpot._arrays import Array, as_count, as_float_array, as_point, as_rng, difference_step
 from qpot.covariance import factored
 from qpot.sgd import FiniteSum
 from qpot.structured_covariance import FactoredCovariance
@@ -17,7 +17,6 @@ from qpot.structured_covariance import FactoredCovariance
 DENSE = 1000
 # Numbers in one array of a piece of per-sample gradients.
 _CHUNK = 4_000_000
-_STEP = 6e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,8 +269,7 @@ class _Combinations:
         weights = 2.0 / total.n_samples * (total.derivatives_along(x, p) @ W.T) @ W
         if total.weighted_hessian_product is not None:
             return np.asarray(total.weighted_hessian_product(x, p, weights), dtype=np.float64)
-        norm = np.linalg.norm(p, axis=1, keepdims=True)
-        h = _STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+        h = difference_step(x, p)
         change = total.combined_gradient(x + h * p, weights) - total.combined_gradient(x - h * p, weights)
         return np.asarray(change / (2.0 * h), dtype=np.float64)
 

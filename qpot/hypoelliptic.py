@@ -10,6 +10,8 @@ import numpy as np
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.covariance import RANK_TOLERANCE, check_semidefinite
+from qpot.infinite_costs import infinite_leg
+from qpot.joined_paths import uphill_path
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import Controllability, controllability, unreachable_reason
 from qpot.solution import PathSolution, SolveError, Status
@@ -50,7 +52,7 @@ def certainly_no_path(system: System, start: Array, end: Array, method: Geometri
     if not singular_at(system, start):
         return None
     reason = unreachable_reason(system, controllability(system, start), start, end)
-    return _no_path(start, end, method, reason) if reason else None
+    return infinite_leg(start, end, reason, method) if reason else None
 
 
 def uncontrollable(found: Controllability, point: Array, *, everywhere: bool) -> ValueError:
@@ -100,16 +102,14 @@ def hypoelliptic_leg(
     for relative in _FLOORS:
         floor = relative * float(found.eigenvalues[-1])
         coarse: list[action_minimization.Minimization] = []
-        for k, curve in enumerate(curves):
-            report(k, len(curves) + 1, "initial paths")
-            try:
-                candidate = _floored_minimiser(system, curve, floor, slow_start, slow_end)
-            except (NonFiniteError, SingularCovarianceError) as error:
-                failure = error
+        report(0, 2, "initial paths")
+        for outcome in _floored_minimisers(system, curves, floor, slow_start, slow_end):
+            if isinstance(outcome, ValueError):
+                failure = outcome
                 continue
-            iterations += candidate.iterations
-            if not any(_alike(candidate.action, other.action) for other in coarse):
-                coarse.append(candidate)
+            iterations += outcome.iterations
+            if not any(_alike(outcome.action, other.action) for other in coarse):
+                coarse.append(outcome)
         for candidate in sorted(coarse, key=lambda m: m.action)[:_KEPT]:
             phase = _with_momenta(system, candidate.path, floor)
             extremal, last = without_floor(exact, phase, floor=floor, max_iterations=method.max_iterations)
@@ -139,7 +139,7 @@ def hypoelliptic_leg(
         return None
     solutions = []
     for k, group in enumerate(candidates):
-        report(len(curves), len(curves) + 1, f"refining path {k + 1} of {len(candidates)}")
+        report(1, 2, f"refining path {k + 1} of {len(candidates)}")
         for extremal in group:  # one of them may linger on its way, and no mesh shows that it is a minimum
             solution = _refined(system, exact, extremal, slow_start, slow_end, method)
             if solution.status.ok:
@@ -171,28 +171,17 @@ def _refined(
     times = refined.path.positions.node_times()
     nodes = refined.path.positions.nodes
     check_semidefinite(system.covariance(nodes), nodes, name="covariance")
-    return PathSolution(
-        points=nodes,
-        action=refined.action,
-        error=refined.error,
-        status=_STATUS[refined.status],
-        residual=refined.residual,
-        iterations=refined.iterations,
-        method=method,
-        momenta=refined.path.momentum_at(times),
-        times=times,
-        uphill=np.ones(times.size, dtype=bool),
-    )
+    return uphill_path(refined, nodes, times, refined.path.momentum_at(times), _STATUS[refined.status], method)
 
 
 def _alike(first: float, second: float) -> bool:
     return abs(first - second) < _SAME_ACTION * abs(first)
 
 
-def _floored_minimiser(
-    system: System, curve: Array, floor: float, slow_start: float, slow_end: float
-) -> action_minimization.Minimization:
-    """A coarse minimiser of the action with ``floor`` added to the covariance."""
+def _floored_minimisers(
+    system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
+) -> list[action_minimization.Minimization | ValueError]:
+    """Coarse minimisers of the action with ``floor`` added to the covariance; an error for a curve that made it."""
     constant = system.constant_covariance
     eye = np.eye(system.dimension)
     lagrangian = DiffusionLagrangian(
@@ -201,15 +190,22 @@ def _floored_minimiser(
         lambda x: system.covariance(x) + floor * eye,
         None if constant is None else constant + floor * eye,
     )
-    guess = timed_path(
-        curve,
-        lagrangian.speed,
-        slow_start=slow_start,
-        slow_end=slow_end,
-        n_elements=_ELEMENTS,
-        degree=_DEGREE,
-    )
-    return path_refinement.coarse_path(lagrangian, guess, max_iterations=_COARSE_ITERATIONS)
+    guesses: list[ElementPath] = []
+    failures: list[action_minimization.Minimization | ValueError] = []
+    for curve in curves:
+        try:
+            guess = timed_path(
+                curve,
+                lagrangian.speed,
+                slow_start=slow_start,
+                slow_end=slow_end,
+                n_elements=_ELEMENTS,
+                degree=_DEGREE,
+            )
+            guesses.append(guess)
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failures.append(error)
+    return failures + path_refinement.coarse_paths(lagrangian, guesses, max_iterations=_COARSE_ITERATIONS)
 
 
 def _with_momenta(system: System, path: ElementPath, floor: float) -> hamiltonian_path.PhasePath:
@@ -219,20 +215,3 @@ def _with_momenta(system: System, path: ElementPath, floor: float) -> hamiltonia
     a = system.covariance(flat) + floor * np.eye(flat.shape[1])
     p = np.linalg.solve(a, (v.reshape(flat.shape) - system.drift(flat))[..., None])[..., 0]
     return hamiltonian_path.PhasePath(path, np.asarray(p, dtype=np.float64).reshape(x.shape))
-
-
-def _no_path(start: Array, end: Array, method: GeometricAction, reason: str) -> PathSolution:
-    points = np.stack([start, end])
-    return PathSolution(
-        points=points,
-        action=float("inf"),
-        error=0.0,
-        status=Status.INFINITE,
-        residual=0.0,
-        iterations=0,
-        method=method,
-        momenta=np.zeros_like(points),
-        times=np.array([0.0, 1.0]),
-        uphill=np.ones(2, dtype=bool),
-        reason=reason,
-    )

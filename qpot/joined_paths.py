@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,37 @@ def free_path(points: Array, times: Array, method: Any) -> PathSolution:
         momenta=np.zeros_like(points),
         times=times,
         uphill=np.zeros(times.size, dtype=bool),
+    )
+
+
+class Refined(Protocol):
+    """What every solver says of a path that it took to the tolerance."""
+
+    @property
+    def action(self) -> float: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def residual(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+
+
+def uphill_path(
+    found: Refined, points: Array, times: Array, momenta: Array, status: Status, method: Any
+) -> PathSolution:
+    """A path on which the noise works all the way."""
+    return PathSolution(
+        points=points,
+        action=found.action,
+        error=found.error,
+        status=status,
+        residual=found.residual,
+        iterations=found.iterations,
+        method=method,
+        momenta=momenta,
+        times=times,
+        uphill=np.ones(times.size, dtype=bool),
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
-from qpot._arrays import Array, format_point
+from qpot._arrays import Array, difference_step, format_point
 from qpot.system import System
 
 # Up to these dimensions the Jacobian at a fixed point is formed, row by row, for its eigenvalues; up to the last one
@@ -18,8 +18,6 @@ DENSE_SYMMETRIC, _DENSE_GENERAL, DENSE = 2000, 600, 200
 _SMALL = 40
 # Numbers in one array of a batch of points.
 CHUNK = 4_000_000
-# Directional differences of the drift: the cube root of the rounding.
-_DRIFT_STEP = 6e-6
 # A rate below this fraction of the fastest known is zero to the accuracy of differenced Jacobians.
 _FLAT = 1e-7
 
@@ -71,8 +69,7 @@ def transpose_product(system: System) -> Callable[[Array, Array], Array]:
 
 def directional_difference(system: System, x: Array, p: Array) -> Array:
     """J(x) p, the derivative of the drift along p, by a central difference."""
-    norm = np.linalg.norm(p, axis=1, keepdims=True)
-    h = _DRIFT_STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+    h = difference_step(x, p)
     return np.asarray((system.drift(x + h * p) - system.drift(x - h * p)) / (2.0 * h), dtype=np.float64)
 
 

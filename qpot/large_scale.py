@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from qpot._arrays import Array, NonFiniteError, format_point
 from qpot.infinite_costs import infinite_leg, interpolating_minimum
+from qpot.joined_paths import uphill_path
 from qpot.large_flow import initial_curves
 from qpot.large_preconditioner import leg_preconditioner
 from qpot.large_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
@@ -197,18 +199,9 @@ def large_leg(
         linearised=local,
         on_iteration=on_iteration,
     )
-    return PathSolution(
-        points=leg.path.nodes,
-        action=leg.action,
-        error=leg.error,
-        status=Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED,
-        residual=leg.residual,
-        iterations=leg.products,
-        method=method,
-        momenta=action.momenta(leg.path),
-        times=leg.path.node_times(),
-        uphill=np.ones(leg.path.nodes.shape[0], dtype=bool),
-    )
+    status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
+    path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
+    return replace(path, iterations=leg.products)
 
 
 def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:

@@ -14,7 +14,7 @@ from qpot.descents import slow_rate
 from qpot.hypoelliptic import hypoelliptic_leg, singular_at, uncontrollable
 from qpot.infinite_costs import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.initial_curves import initial_curves, reversed_relaxations
-from qpot.joined_paths import joined
+from qpot.joined_paths import joined, uphill_path
 from qpot.line_legs import hugs_the_hull, line_leg
 from qpot.methods import GeometricAction
 from qpot.reachable_directions import controllability, unreachable_reason
@@ -300,18 +300,7 @@ def refined(
     times = leg.path.node_times()
     points = leg.path.nodes
     _, velocities = leg.path.at(times)
-    return PathSolution(
-        points=points,
-        action=leg.action,
-        error=leg.error,
-        status=_STATUS[leg.status],
-        residual=leg.residual,
-        iterations=leg.iterations,
-        method=method,
-        momenta=lagrangian.momentum(points, velocities),
-        times=times,
-        uphill=np.ones(times.size, dtype=bool),
-    )
+    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), _STATUS[leg.status], method)
 
 
 def _spread(system: System, point: Array) -> Array | None:

@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qpot._arrays import Array, format_point
+from qpot._arrays import Array, difference_step, format_point
 from qpot.product_covariance import conjugate_gradients
 from qpot.sgd import FiniteSum
 from qpot.system import System
 
 # Up to this dimension a^{-1} r comes from matrices, above from conjugate gradients; numbers in a batch of matrices.
 _DENSE, _NUMBERS = 200, 2_000_000
-# Relative step of a central difference along one direction: the cube root of the rounding.
-_STEP = 6e-6
 # An eigenvalue of the covariance below this share of the largest is zero.
 _RANK_TOLERANCE = 1e-13
 # Cholesky pivots above this share of the largest leave no doubt about the rank.
@@ -59,8 +57,7 @@ def local_operators(total: FiniteSum, x: Array, v: Array) -> tuple[Array, Array,
         p[rows] = q = np.einsum("nij,nj->ni", inverse[rows], v[rows] + mean)
         along = total.derivatives_along(y, q)
         rates[rows] = _weighted_hessian(total, y, (along - along.mean(axis=1, keepdims=True) - 1.0) / N)
-        norm = np.linalg.norm(q, axis=1, keepdims=True)
-        h = _STEP * (1.0 + np.linalg.norm(y, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+        h = difference_step(y, q)
         turned = (total.gradients_at(y + h * q) - total.gradients_at(y - h * q)) / (2.0 * h[:, :, None])
         turned -= turned.mean(axis=1, keepdims=True)
         rates[rows] += np.swapaxes(total.gradients_at(y), 1, 2) @ turned / N
@@ -82,8 +79,7 @@ def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
     """sum_i w_i H_i v, (n, d), given or by one directional difference."""
     if total.weighted_hessian_product is not None:
         return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)
-    norm = np.linalg.norm(v, axis=1, keepdims=True)
-    h = _STEP * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0)
+    h = difference_step(x, v)
     up, down = total.combined_gradient(x + h * v, w), total.combined_gradient(x - h * v, w)
     return np.asarray((up - down) / (2.0 * h))
 
@@ -127,4 +123,4 @@ def _by_cholesky(a: Array, r: Array) -> Array | None:
     pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
     if (pivots.min(axis=1) <= _SAFE_PIVOT * pivots.max(axis=1)).any():
         return None
-    return np.asarray(np.linalg.solve(a, r))
+    return np.asarray(np.linalg.solve(a, r))  # NumPy has no triangular solves of many matrices
