@@ -125,6 +125,7 @@ for rate in RATES:
     simulated = np.array([measured[rate, i][0] for i in range(len(names))])
     predicted = prediction.escape_steps(rate)
     assert [measured[rate, i][3] for i in range(len(names))] == cheapest.tolist(), "the cheapest exit is the one taken"
+    assert np.isfinite(predicted[strong]).all(), "a prefactor for every strong period"
     assert np.array_equal(np.argsort(simulated[strong]), np.argsort(predicted[strong])), "ranking of the strong periods"
     for i in strong[:2]:  # 11.0 and 10.5 years, whose routes are short: the numbers agree as well
         assert 0.5 < simulated[i] / predicted[i] < 2.0, (rate, names[i], simulated[i], predicted[i])

@@ -86,9 +86,10 @@ def plot_chain(
         ax.annotate(
             f"{math.exp(log_law[i]):.2g}",
             (x, y),
-            xytext=(0, -26),
+            xytext=(0, -math.sqrt(sizes[i] / math.pi) - 3),  # below the disc
             textcoords="offset points",
             ha="center",
+            va="top",
             fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
         )

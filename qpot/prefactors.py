@@ -17,7 +17,7 @@ from qpot.system import System
 
 # Share of a leg's length that is left out next to its ends, where differences of nearly equal numbers would decide:
 # the formula continues the path linearly there. Two cuts must agree, or the prefactor is not trusted.
-_CUTS = (1e-3, 1e-2, 1e-4)
+_CUTS = (1e-3, 1e-2, 1e-4, 3e-3)
 _AGREEMENT = 0.03
 # Above this dimension the Hessian of the quasi-potential is not carried along paths (seconds, growing like d^4).
 _CARRIED = 16
