@@ -10,7 +10,6 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import hamiltonian, taylor_gradient, taylor_value
 from qpot.solvers.marching.heap import heap_push
-from qpot.solvers.marching.stencil import metric_norm
 
 # Positions in `counts`, the integer part of the sweep's state.
 HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
@@ -154,9 +153,22 @@ def scatter(
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
                     dx[2] = lower[2] + i2 * spacing[2] - y[2]
-                r = metric_norm(M, dx, dims)
-                if r > reach or (r > near and pinched(r, dx, velocity, G, dims)):
+                square = 0.0
+                for i in range(d):
+                    for j in range(d):
+                        square += dx[i] * M[i, j] * dx[j]
+                if not square <= reach * reach:
                     continue
+                r = np.sqrt(max(square, 0.0))
+                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
+                node = (j0 * n1 + j1) * n2 + j2
+                old_r = distance[node]
+                if r > near:
+                    # from afar nothing can be said about what is good, but for what ran on over a separatrix
+                    if old_r <= near and not record >= counts[NEWEST] > owner[node]:
+                        continue
+                    if pinched(r, dx, velocity, G, dims):
+                        continue
                 # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
                 ahead = turned = 0.0
                 for i in range(d):
@@ -165,9 +177,6 @@ def scatter(
                         turned += dx[i] * R[i, j] * dx[j]
                 if ahead > 0.0 and ahead + turned < 0.0:
                     continue
-                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
-                node = (j0 * n1 + j1) * n2 + j2
-                old_r = distance[node]
                 fresh = owner[node] < 0
                 V, _ = taylor_value(y, dx, dims)
                 if np.isnan(V):

@@ -27,6 +27,7 @@ from qpot.solvers.marching.characteristics import (
     sample,
     shift_state,
 )
+from qpot.solvers.marching.climb import DEEP_REST, climb
 from qpot.solvers.marching.heap import heap_pop, heap_push
 from qpot.solvers.marching.scatter import (
     HEAP_SIZE,
@@ -57,8 +58,6 @@ LOST = 0.8
 SLACK = 2.0
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
 REST = 0.4
-# The same for a ray that has not yet come up to its level; it turned about a focus if it was not much closer.
-DEEP_REST = 0.02
 # A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
 WALK = 100000
 
@@ -71,6 +70,8 @@ def sweep(
     far,
     stride,
     phase,
+    deep,
+    lead,
     stop,
     overrun,
     aim,
@@ -95,7 +96,8 @@ def sweep(
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
 
     ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
-    step times the fastest rate; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
+    step times the fastest rate, ``deep`` below the level of the sweep, up to which
+    a ray writes nothing until it has come close to it by ``lead`` radii; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
     grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
     """
     d = len(dims)
@@ -219,6 +221,15 @@ def sweep(
             p, q, t = curvature_norms(source, dims)
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
             continue
+        p, q, t = curvature_norms(records[item], dims)
+        if records[item, d] + lead * (p + q * near) * near < wake[item]:
+            # still where others have been before
+            record = climb(
+                item, near, stride, deep, lead, records, parents, idle, wake, excess, counts, medium, spacing, work, scratch, dims
+            )  # fmt: skip
+            if record >= 0:
+                counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], records[record, d], record)
+            continue
         y[:] = records[item]
         reset_propagator(y, dims)
         rate = rhs(y, k1, medium, work)
@@ -270,11 +281,6 @@ def sweep(
         narrowed(G, excess[record], SLACK, M, dims)
         counts[RECORDS] += 1
         p, q, t = curvature_norms(new, dims)
-        if new[d] + 2.0 * (p + q * near) * near < wake[item]:
-            # still where others have been before
-            idle[record] = 0.0
-            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
-            continue
         gained, lost, seen = scatter(
             new,
             y[d],
