@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.bundle import carry_excess, frame_across
 from qpot.solvers.marching.characteristics import (
@@ -16,6 +15,7 @@ from qpot.solvers.marching.characteristics import (
     reset_propagator,
     rhs,
 )
+from qpot.solvers.marching.kernel import assign, kernel
 from qpot.solvers.marching.scatter import RECORDS, curvature_norms
 from qpot.solvers.marching.stencil import metric_norm, noise_metric
 
@@ -24,7 +24,7 @@ from qpot.solvers.marching.stencil import metric_norm, noise_metric
 DEEP_REST = 0.02
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def butcher_step(y, k1, dt, out, stages, medium, work):
     """One step of sixth order (Butcher 1964) from ``y`` with first stage ``k1`` given; ``stages`` is ``(7, len(y))``."""
     n = y.shape[0]
@@ -51,7 +51,7 @@ def butcher_step(y, k1, dt, out, stages, medium, work):
         out[i] = y[i] + dt / 120.0 * (11.0 * (k1[i] + k7[i]) + 81.0 * (k3[i] + k4[i]) - 32.0 * (k5[i] + k6[i]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def climb(
     item, near, stride, phase, lead, records, parents, idle, wake, excess, counts, medium, spacing, work, scratch, dims
 ):
@@ -65,7 +65,7 @@ def climb(
     k1, y, stages, E, F, ahead = scratch[12], scratch[14], scratch[15], scratch[17], scratch[18], scratch[13]
     oy = 2 * d + 1 + d * d + d * d * d
     n = y.shape[0]
-    y[:] = records[item]
+    assign(y, records[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
     if medium[6]:
@@ -101,8 +101,7 @@ def climb(
             if not noise_metric(A, G, half, dims):
                 return -1
         # the next step begins with these rates; what the projections change of them is of the order of its own error
-        for i in range(n):
-            ahead[i] = k1[i]
+        assign(ahead, k1)
         for i in range(d):
             for j in range(d):
                 k1[oy + i * d + j] = work[9][i, j]
@@ -117,7 +116,6 @@ def climb(
         p, q, _ = curvature_norms(new, dims)
         if new[d] + lead * (p + q * near) * near >= wake[item]:
             break
-        for i in range(n):
-            y[i] = new[i]
+        assign(y, new)
         reset_propagator(y, dims)
     return item

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.characteristics import hamiltonian, taylor_gradient, taylor_value
 from qpot.solvers.marching.heap import heap_push
+from qpot.solvers.marching.kernel import kernel
 
 # Positions in `counts`, the integer part of the sweep's state.
 HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
@@ -24,7 +24,7 @@ SAME_SHEET = 1e-4
 WORSE_SHEET = 0.03
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def curvature_norms(y, dims):
     """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
     d = len(dims)
@@ -38,7 +38,7 @@ def curvature_norms(y, dims):
     return np.sqrt(p), np.sqrt(q), np.sqrt(t)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def trust_radius(p, q, t, radius):
     """Radius within which the cubic term stays a correction: a patch beyond it is not believed."""
     r = radius
@@ -49,7 +49,7 @@ def trust_radius(p, q, t, radius):
     return r
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
     """Whether ``x`` lies across a separatrix from the head ``old`` whose polynomial reaches over to it.
 
@@ -78,7 +78,7 @@ def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
     return here * there < 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def pinched(r, dx, velocity, G, dims):
     """Whether ``dx``, of length ``r`` in the metric of a patch, lies where narrowing counts for more than distance.
 
@@ -95,7 +95,7 @@ def pinched(r, dx, velocity, G, dims):
     return r * r - whole > across
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def scatter(
     y,
     level,

@@ -13,7 +13,6 @@ lower one where sheets of V cross. Every ray is an admissible path with its true
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.bundle import carry_excess, frame_across, narrowed
 from qpot.solvers.marching.characteristics import (
@@ -29,6 +28,7 @@ from qpot.solvers.marching.characteristics import (
 )
 from qpot.solvers.marching.climb import DEEP_REST, climb
 from qpot.solvers.marching.heap import heap_pop, heap_push
+from qpot.solvers.marching.kernel import assign, kernel
 from qpot.solvers.marching.scatter import (
     HEAP_SIZE,
     LAUNCHES,
@@ -62,7 +62,7 @@ REST = 0.4
 WALK = 100000
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def sweep(
     medium,
     spacing,
@@ -96,9 +96,9 @@ def sweep(
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
 
     ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
-    step times the fastest rate, ``deep`` below the level of the sweep, up to which
-    a ray writes nothing until it has come close to it by ``lead`` radii; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
-    grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
+    step times the fastest rate, ``deep`` below the level of the sweep, where a ray writes nothing until it is within
+    ``lead`` radii; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller grows
+    ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
     """
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
@@ -178,12 +178,12 @@ def sweep(
                 continue
             counts[LAUNCHES] += 1
             record = counts[RECORDS]
-            records[record] = new
+            assign(records[record], new)
             parents[record] = best
             # it cannot find anything before it comes up to this level
             idle[record] = 0.0
             wake[record] = key
-            excess[record] = excess[best]
+            assign(excess[record], excess[best])
             counts[RECORDS] += 1
             if medium[6]:
                 sample(new[:d], medium, work)
@@ -225,12 +225,13 @@ def sweep(
         if records[item, d] + lead * (p + q * near) * near < wake[item]:
             # still where others have been before
             record = climb(
-                item, near, stride, deep, lead, records, parents, idle, wake, excess, counts, medium, spacing, work, scratch, dims
+                item, near, stride, deep, lead, records, parents, idle, wake, excess, counts, medium, spacing,
+                work, scratch, dims,
             )  # fmt: skip
             if record >= 0:
                 counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], records[record, d], record)
             continue
-        y[:] = records[item]
+        assign(y, records[item])
         reset_propagator(y, dims)
         rate = rhs(y, k1, medium, work)
         if medium[6]:
@@ -270,7 +271,7 @@ def sweep(
         project_energy(new, k1, dims)
         project_jets(new, k1, velocity, dims)
         record = counts[RECORDS]
-        records[record] = new
+        assign(records[record], new)
         parents[record] = item
         wake[record] = wake[item]
         if medium[6]:
