@@ -116,13 +116,11 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
     return x
 
 
-def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
-    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, Array, Array]:
+    """Jacobian and second derivatives of the drift, the covariance and its slope, from the splines."""
     d = x.shape[0]
     work = make_workspace(d)
     sample(x, medium, work)
-    J = work[2][:d].copy()
-    curvature = work[3][:d].copy()
     a, slope = np.array(medium[5]), np.zeros((d, d, d))
     if medium[6]:
         for i in range(d):
@@ -130,8 +128,20 @@ def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tu
                 c = component(i, j, d)
                 a[i, j] = work[1][c]
                 slope[i, j] = work[2][c]
+    return work[2][:d].copy(), work[3][:d].copy(), a, slope
+
+
+def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
+    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+    J, curvature, a, slope = _local_expansion(medium, x)
     Q = quadratic_at_saddle(J, a) if saddle else quadratic_at_attractor(J, a)
     return Q, cubic_at_equilibrium(J, curvature, a, slope, Q), a
+
+
+def local_cubic(medium: tuple[Any, ...], x: Array, Q: Array) -> Array:
+    """Third derivative that belongs to the solution of H = 0 with Hessian ``Q`` at an equilibrium."""
+    J, curvature, a, slope = _local_expansion(medium, x)
+    return cubic_at_equilibrium(J, curvature, a, slope, Q)
 
 
 def equilibrium_head(x: Array, value: float, Q: Array, T: Array) -> Array:

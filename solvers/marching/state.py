@@ -32,10 +32,10 @@ STRIDE_RATIO = 0.75
 # A ray costs more in 3-D and the aim there is speed.
 PHASE = {2: 0.8, 3: 1.2}
 # The same for a new ray on its way up to the level of the sweep, in steps of sixth order: per cube root.
-DEEP = {2: 1.2, 3: 1.6}
+DEEP = {2: 1.2, 3: 1.4}
 # It begins to write so many radii below its level, per radius over half the box, but no later than the least one: on
 # coarse grids heads that come by there are better than those from before (polar at 65^2: 6e-4 became 1e-4).
-LEAD, LEAST_LEAD = {2: 30.0, 3: 11.0}, 0.75
+LEAD, LEAST_LEAD = {2: 30.0, 3: 20.0}, 0.75
 # The sweep runs on past the exit level by this many radii over half the box, as a fraction of the level.
 OVERRUN = 3.0
 # New rays are aimed at nodes up to this far above the exit level, in the same measure: values from afar err.

@@ -131,7 +131,7 @@ def sweep(
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
+            if owner[node] < 0 or distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
                 continue
             tries[node] += 1
             source = records[owner[node]]
