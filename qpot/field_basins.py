@@ -226,7 +226,7 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
     the saddle. It is conjugate in the uphill curvature Q to the direction e in which the drift leaves, e.Q dx = 0, and the
     drift's own separatrix only where the drift does not turn.
     """
-    grid, d = run.grid, run.grid.dimension
+    grid = run.grid
     rates, vectors = np.linalg.eig(run.system.jacobian(saddle[None])[0])
     across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
