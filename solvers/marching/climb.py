@@ -114,7 +114,7 @@ def climb(
         counts[RECORDS] += 1
         item = record
         p, q, _ = curvature_norms(new, dims)
-        if new[d] + lead * (p + q * near) * near >= wake[item]:
+        if new[d] + (lead * p + 2.0 * q * near) * near >= wake[item]:
             break
         assign(y, new)
         reset_propagator(y, dims)

@@ -204,15 +204,27 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     while state.counts[HEAP_SIZE] + room >= state.keys.shape[0]:
         _grow_heap(state)
     y = state.records[record]
-    before = state.owner == record
+    nodes = _around(state, y[:d], FAR_RATIO * radius * half)
+    before = state.owner[nodes] == record
     scatter(
         y, y[d], record, np.zeros(d), np.zeros((d, d)), G, G, half, state.medium, state.spacing,
         radius, FAR_RATIO * radius,
         state.value, state.distance, state.owner, state.records, state.keys, state.items, state.counts, state.exits,
         make_workspace(d), make_scratch(d), dims,
     )  # fmt: skip
-    outer = (state.owner == record) & (state.distance > radius) & ~before
+    outer = nodes[(state.owner[nodes] == record) & (state.distance[nodes] > radius) & ~before]
     state.distance[outer] = max(state.far, FAR_RATIO * radius)
+
+
+def _around(state: SweepState, x: Array, reach: Array) -> NDArray[np.int64]:
+    """The flat nodes of a box around ``x`` that holds all within ``reach`` of it."""
+    axes = []
+    for low, h, n, wraps, c, r in zip(
+        state.medium[1], state.spacing, state.medium[3], state.medium[4], x, reach, strict=True
+    ):
+        index = np.arange(np.floor((c - r - low) / h), np.ceil((c + r - low) / h) + 1.0).astype(np.int64)
+        axes.append(np.unique(index % n) if wraps else index[(index >= 0) & (index < n)])
+    return np.asarray(np.ravel_multi_index(np.ix_(*axes), tuple(state.medium[3])).ravel(), dtype=np.int64)
 
 
 def forget(state: SweepState, nodes: NDArray[np.int64]) -> None:

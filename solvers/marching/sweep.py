@@ -222,7 +222,7 @@ def sweep(
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
             continue
         p, q, t = curvature_norms(records[item], dims)
-        if records[item, d] + lead * (p + q * near) * near < wake[item]:
+        if records[item, d] + (lead * p + 2.0 * q * near) * near < wake[item]:
             # still where others have been before
             record = climb(
                 item, near, stride, deep, lead, records, parents, idle, wake, excess, counts, medium, spacing,
