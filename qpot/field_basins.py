@@ -231,7 +231,7 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
     across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
     close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
-    heads = np.unique(state.owner[close][state.distance[close] <= state.near])
+    heads = np.unique(state.owner[close][state.distance[close] <= state.near]).astype(np.int64)
     side = _came_from(state, grid, heads, saddle, across)
     height = side * (offset[close] @ across)
     forget(state, close[height < 0.0])

@@ -12,12 +12,13 @@ from typing import Any
 from numba import njit
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that neither makes nor returns arrays."""
     try:
-        return njit(**_OPTIONS, _nrt=False)(function)
+        return njit(**_OPTIONS, **_UNCOUNTED)(function)
     except KeyError:  # a version of numba without this option
         return njit(**_OPTIONS)(function)
 
