@@ -12,7 +12,7 @@ from qpot.field_cycles import LimitCycle, go_over, level_of, limit_cycle, sample
 from qpot.field_path import free_descent
 from qpot.field_run import CORE, PATCH, FieldRun, boundary, run_rays
 from qpot.field_solution import Passage
-from qpot.field_source import equilibrium_head, local_jets, refined_equilibrium
+from qpot.field_source import equilibrium_head, local_cubic, local_jets, refined_equilibrium
 from qpot.grid import Grid
 from qpot.solvers.marching.characteristics import taylor_value
 from qpot.solvers.marching.gradients import node_gradients
@@ -22,10 +22,16 @@ from qpot.solvers.marching.support import comes_from_nowhere
 
 # Values this many radii around a saddle are looked at when the sweep goes over it.
 _CLEAR = 4.0
+# Heads there are followed back over so many records until they are so many radii away from the ridge.
+_BACK, _AWAY = 1000, 1.0
 # Heads of nodes within so many cells of a saddle are asked for its level.
 _REACH = 3
+# A saddle's uphill polynomial counts if it differs from the rays by no more than this part of what is left to climb.
+_CONFIRMED = 0.1
 # Sums of two rates below this part of the largest rate leave the uphill curvature open.
 _RESONANT = 1e-3
+
+NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass
@@ -102,15 +108,21 @@ def _over_equilibrium(
     attracts = not bool((rates > 0).any())
     Q, T, a = local_jets(medium, x, saddle=not attracts)
     ends = np.zeros((0, run.grid.dimension))
+    mine = np.zeros(0, np.int64)
     if not attracts:
-        _clear_beyond(run, state, x)
+        mine = _clear_beyond(run, state, x)
         ends = np.array([free_descent(run.system, run.grid, x, side)[-1] for side in (1.0, -1.0)])
     _forget_provisional(state, level)
+    if mine.size:
+        _write_uphill(run, state, medium, x, level, mine)
     head = equilibrium_head(x, level, Q, T)
     first = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
     # at a saddle both sheets run along the ridge and the test for it says nothing
     state.counts[NEWEST] = first if attracts else 0
+    # V is flat beyond the ridge only: on the near side what rays have brought stays
+    before = state.value[mine], state.distance[mine], state.owner[mine]
     write_patch(state, first, PATCH * state.near, a)
+    state.value[mine], state.distance[mine], state.owner[mine] = before
     return ends
 
 
@@ -179,23 +191,69 @@ def _look_for_cycle(
         waiting.append(_Stop(points, cycle))
 
 
-def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> None:
-    """Forget values close to a saddle on its far side.
+def _write_uphill(
+    run: FieldRun, state: SweepState, medium: tuple[Any, ...], saddle: Array, level: float, nodes: NodeNumbers
+) -> None:
+    """Write the polynomial of V on the side that a saddle is climbed from where no ray came near, if rays confirm it.
+
+    Few rays pass close to a saddle, by chance. Nodes that all of them missed must not take the polynomial of what leaves
+    the saddle, which is flat across the ridge: 1e-2 too high two cells from the saddle.
+    """
+    grid, d = run.grid, run.grid.dimension
+    Q = _uphill_spread_inverse(run, saddle)
+    head = equilibrium_head(saddle, level, Q, local_cubic(medium, saddle, Q))
+    offset = _offset(grid, np.stack([grid.points(int(k), int(k) + 1)[0] for k in nodes]), saddle)
+    inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
+    nodes, offset = nodes[inside], offset[inside]
+    value = np.array([taylor_value(head, dx, medium[7])[0] for dx in offset])
+    reached = state.distance[nodes] <= state.near
+    below = level - state.value[nodes][reached]
+    if not np.isfinite(value).all() or np.count_nonzero(reached) <= d:
+        return
+    if np.median(np.abs(value[reached] - state.value[nodes][reached])) > _CONFIRMED * np.median(np.abs(below)):
+        return
+    record = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
+    missed = nodes[~reached]
+    state.value[missed], state.owner[missed] = value[~reached], record
+    state.distance[missed] = np.linalg.norm(offset[~reached], axis=1)
+
+
+def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumbers:
+    """Forget values close to a saddle on its far side, and return the nodes close to it on the near side.
 
     Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
     below the saddle's level; no path gets there for less than that level. The ridge is the surface along which rays leave
     the saddle. It is conjugate in the uphill curvature Q to the direction e in which the drift leaves, e.Q dx = 0, and the
     drift's own separatrix only where the drift does not turn.
     """
-    grid, d = run.grid, run.grid.dimension
+    grid = run.grid
     rates, vectors = np.linalg.eig(run.system.jacobian(saddle[None])[0])
     across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
     close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
-    heads = np.unique(state.owner[close][state.distance[close] <= state.near])
-    # rays pass a saddle on the side that they came from
-    side = np.sign(np.median(_offset(grid, state.records[heads, :d].copy(), saddle) @ across)) if heads.size else 0.0
-    forget(state, close[side * (offset[close] @ across) < 0.0])
+    heads = np.unique(state.owner[close][state.distance[close] <= state.near]).astype(np.int64)
+    side = _came_from(state, grid, heads, saddle, across)
+    height = side * (offset[close] @ across)
+    forget(state, close[height < 0.0])
+    return np.asarray(close[height > 0.0])
+
+
+def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array, across: Array) -> float:
+    """The side of a ridge that most of ``heads`` came from, 1 or -1.
+
+    Rays pass a saddle on the side that they came from, but so close to the ridge that the sign at the heads themselves
+    is that of their error: they are followed back until they are away from it.
+    """
+    away = _AWAY * state.near * float(np.linalg.norm(across))
+    height = np.zeros(heads.size)
+    left = np.arange(heads.size)
+    for _ in range(_BACK):
+        if not left.size:
+            break
+        height[left] = _offset(grid, state.records[heads[left], : grid.dimension].copy(), saddle) @ across
+        left = left[(np.abs(height[left]) < away) & (state.parents[heads[left]] >= 0)]
+        heads[left] = state.parents[heads[left]]
+    return float(np.sign(np.median(np.sign(height)))) if heads.size else 0.0
 
 
 def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:

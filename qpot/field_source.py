@@ -13,16 +13,8 @@ from scipy.optimize import brentq
 from qpot._arrays import Array, as_points, format_point
 from qpot.grid import Grid
 from qpot.solvers.local_quadratic import cubic_at_equilibrium, quadratic_at_attractor, quadratic_at_saddle
-from qpot.solvers.marching.characteristics import (
-    component,
-    make_workspace,
-    project_jets,
-    reset_propagator,
-    rhs,
-    runge_kutta_step,
-    sample,
-    state_size,
-)
+from qpot.solvers.marching.characteristics import component, make_workspace, sample, state_size
+from qpot.solvers.marching.cycle import carry_round
 from qpot.system import System
 
 # Rounds of a limit cycle within which Hessian and third derivative of V must settle.
@@ -116,13 +108,11 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
     return x
 
 
-def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
-    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, Array, Array]:
+    """Jacobian and second derivatives of the drift, the covariance and its slope, from the splines."""
     d = x.shape[0]
     work = make_workspace(d)
     sample(x, medium, work)
-    J = work[2][:d].copy()
-    curvature = work[3][:d].copy()
     a, slope = np.array(medium[5]), np.zeros((d, d, d))
     if medium[6]:
         for i in range(d):
@@ -130,8 +120,20 @@ def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tu
                 c = component(i, j, d)
                 a[i, j] = work[1][c]
                 slope[i, j] = work[2][c]
+    return work[2][:d].copy(), work[3][:d].copy(), a, slope
+
+
+def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
+    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+    J, curvature, a, slope = _local_expansion(medium, x)
     Q = quadratic_at_saddle(J, a) if saddle else quadratic_at_attractor(J, a)
     return Q, cubic_at_equilibrium(J, curvature, a, slope, Q), a
+
+
+def local_cubic(medium: tuple[Any, ...], x: Array, Q: Array) -> Array:
+    """Third derivative that belongs to the solution of H = 0 with Hessian ``Q`` at an equilibrium."""
+    J, curvature, a, slope = _local_expansion(medium, x)
+    return cubic_at_equilibrium(J, curvature, a, slope, Q)
 
 
 def equilibrium_head(x: Array, value: float, Q: Array, T: Array) -> Array:
@@ -170,17 +172,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     heads = np.zeros((steps, n))
     before = np.full(12, np.inf)
     for _ in range(_ROUNDS):
-        for i in range(steps):
-            heads[i] = y
-            reset_propagator(y, medium[7])
-            rhs(y, k1, medium, work)
-            runge_kutta_step(y, k1, dt, new, stages, medium, work)
-            # on the cycle V and p stay zero; rounding must not grow there
-            new[2:5] = 0.0
-            rhs(new, k1, medium, work)
-            k1[3:5] = 0.0
-            project_jets(new, k1, direction, medium[7])
-            y[:] = new
+        carry_round(y, heads, dt, new, k1, stages, direction, medium, work)
         # the last head of the round is the first again, up to the integrator's error in the phase
         y[:2] = start
         change = np.abs(y[5:17] - before).max() / max(1e-300, float(np.abs(y[5:17]).max()))

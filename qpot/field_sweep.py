@@ -11,6 +11,7 @@ import numpy as np
 from qpot._arrays import Array, format_point
 from qpot.field_basins import equilibria, other_basins
 from qpot.field_methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
+from qpot.field_outliers import mend_outliers
 from qpot.field_run import CORE, PATCH, SLICE, FieldRun, boundary, run_rays
 from qpot.field_solution import FieldSolution, Passage
 from qpot.field_source import (
@@ -62,6 +63,8 @@ def sweep_field(run: FieldRun, points: Array, options: CharacteristicJets) -> Fi
     """Field by rays that carry Taylor polynomials."""
     radius = NEAR_CELLS if options.radius is None else options.radius
     result, source = _solve(run, points, radius)
+    # what was filled in to lower order has no say
+    mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
     result.trusted = result.interrupted or _trusted(run, result)
     error = float("nan")
     if options.estimate_error and not result.interrupted:

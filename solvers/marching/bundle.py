@@ -13,13 +13,14 @@ nothing has drawn together, as its upper triangle.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from qpot.solvers.marching.kernel import assign, kernel
 
 # A patch narrower by more than its root is narrower than any distance between nodes.
 LARGEST = 1e8
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def frame_across(v, G, E, dims):
     """Fill ``E`` (d, d - 1) with columns of length one, orthogonal to ``v`` and each other in ``G``; False if v = 0."""
     d = len(dims)
@@ -52,13 +53,13 @@ def frame_across(v, G, E, dims):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def clamped(high):
     """Excess of an eigenvalue over one: where rays part errors fall, but new ones are made."""
     return min(max(high - 1.0, 0.0), LARGEST)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def carry_excess(X, E, Y, v, G, F, X_new, dims):
     """Carry the excess ``X`` over a step with map ``Y`` (d d,) to the point with velocity ``v`` and metric ``G``.
 
@@ -84,7 +85,7 @@ def carry_excess(X, E, Y, v, G, F, X_new, dims):
                 s += Y[i * d + j] * E[j, m]
             F[i, m] = s
     if not frame_across(v, G, E, dims):
-        X_new[:] = X
+        assign(X_new, X)
         return
     # S takes coordinates in the old frame to those in the new one, and S^-T P S^-1 is the new P
     s00 = s01 = s10 = s11 = 0.0
@@ -131,7 +132,7 @@ def carry_excess(X, E, Y, v, G, F, X_new, dims):
             k += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def narrowed(G, X, slack, M, dims):
     """The metric ``M`` of a patch: that of the noise plus the excess over the square of the slack."""
     d = len(dims)

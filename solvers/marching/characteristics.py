@@ -18,9 +18,9 @@ is one flat array: x (d), V (1), p (d), Q (d d), T (d d d), Y (d d), where Y is 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from qpot.solvers.marching.kernel import kernel
 from qpot.solvers.marching.splines import evaluate
 
 
@@ -46,7 +46,7 @@ def make_workspace(d: int) -> tuple[NDArray[np.float64], ...]:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def component(i, j, d):
     """Position of a_ij among the sampled fields: after the d drifts come the rows of the upper triangle."""
     if i > j:
@@ -54,7 +54,7 @@ def component(i, j, d):
     return d + i * d - i * (i - 1) // 2 + (j - i)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def sample(x, medium, work):
     """Evaluate drift and covariance at ``x`` into ``work`` and return nothing."""
     coefficients, lower, inverse_spacing, shape, periodic, _, _, dims = medium
@@ -63,7 +63,7 @@ def sample(x, medium, work):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def hamiltonian(x, p, medium, work, velocity):
     """H(x, p), with dH/dp written to ``velocity``."""
     d = len(medium[7])
@@ -80,7 +80,7 @@ def hamiltonian(x, p, medium, work, velocity):
     return H
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def covariance_at(medium, work, A, dims):
     """The covariance at the point of the last `sample`, into ``A``."""
     d = len(dims)
@@ -90,7 +90,7 @@ def covariance_at(medium, work, A, dims):
             A[i, j] = work[1][component(i, j, d)] if variable else constant[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def rhs(y, dy, medium, work):
     """Time derivative of the state ``y``; returns the fastest rate of the flow on the Lagrangian manifold."""
     constant, variable = medium[5], medium[6]
@@ -196,7 +196,7 @@ def rhs(y, dy, medium, work):
     return rate
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def runge_kutta_step(y, k1, dt, out, stages, medium, work):
     """One classical fourth-order step from ``y`` with first stage ``k1`` given; ``stages`` is ``(4, len(y))``."""
     n = y.shape[0]
@@ -214,7 +214,7 @@ def runge_kutta_step(y, k1, dt, out, stages, medium, work):
         out[i] = y[i] + dt / 6.0 * (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def taylor_value(y, dx, dims):
     """V at ``x + dx`` from the state ``y``; also the size of the cubic term."""
     d = len(dims)
@@ -234,7 +234,7 @@ def taylor_value(y, dx, dims):
     return V + cubic / 6.0, cubic / 6.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def taylor_gradient(y, dx, dims, out):
     """Gradient of V at ``x + dx`` from the state ``y``, into ``out``."""
     d = len(dims)
@@ -249,7 +249,7 @@ def taylor_gradient(y, dx, dims, out):
         out[i] = s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def reset_propagator(y, dims):
     """Count Y from here: set it to the identity."""
     d = len(dims)
@@ -259,7 +259,7 @@ def reset_propagator(y, dims):
             y[o + i * d + j] = 1.0 if i == j else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def shift_state(y, dx, out, dims):
     """The Taylor polynomial of ``y`` re-expanded about ``x + dx``."""
     d = len(dims)
@@ -281,7 +281,7 @@ def shift_state(y, dx, out, dims):
     reset_propagator(out, dims)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def project_momentum(y, medium, work, velocity, dims):
     """Move p by the shortest vector that restores H(x, p) = 0 (two Newton steps); False where dH/dp vanishes."""
     d = len(dims)
@@ -301,7 +301,7 @@ def project_momentum(y, medium, work, velocity, dims):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def project_energy(y, dy, dims):
     """Move p by the shortest vector that restores H(x, p) = 0, with x' and V' from ``dy``, which is `rhs` at ``y``.
 
@@ -322,7 +322,7 @@ def project_energy(y, dy, dims):
         y[d + 1 + i] -= H * dy[i] / square
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def project_jets(y, dy, direction, dims):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from qpot.solvers.marching.kernel import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def heap_push(keys, items, size, key, item):
     """Add a pair; returns the new size. The arrays must have room for it."""
     i = size
@@ -24,7 +24,7 @@ def heap_push(keys, items, size, key, item):
     return size + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def heap_pop(keys, items, size):
     """Remove the pair with the smallest key from a heap of ``size`` > 0; returns ``(key, item, new size)``."""
     key, item = keys[0], items[0]

@@ -14,6 +14,7 @@ from numba import njit
 
 from qpot.solvers.marching.characteristics import component
 from qpot.solvers.marching.heap import heap_pop, heap_push
+from qpot.solvers.marching.kernel import kernel
 from qpot.solvers.marching.splines import basis, locate
 from qpot.solvers.marching.stencil import determinant
 from qpot.solvers.marching.sweep import FINISHED, HEAP_FULL, SLICE_DONE
@@ -23,7 +24,7 @@ from qpot.solvers.marching.update import edge_update, momentum, segment_cost, tr
 FAR, CONSIDERED, KNOWN, ACCEPTED = 0, 1, 2, 3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def field_values(x, medium, weights, value):
     """The sampled fields at ``x`` (values only), into ``value``; ``weights`` is work space ``(3, 4, 4)``."""
     coefficients, lower, inverse_spacing, shape, periodic = medium[0], medium[1], medium[2], medium[3], medium[4]
@@ -50,7 +51,7 @@ def field_values(x, medium, weights, value):
                     value[c] += w * coefficients[i0 + a, i1 + b, i2 + e, c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def drift_and_inverse(x, medium, weights, value, b, M, A, d):
     """Drift ``b`` and inverse covariance ``M`` at ``x``; False if the covariance is not positive definite there."""
     field_values(x, medium, weights, value)
@@ -74,7 +75,7 @@ def drift_and_inverse(x, medium, weights, value, b, M, A, d):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def unravel(node, shape, out, d):
     """Grid indices of a flat node number, into ``out``."""
     for i in range(d - 1, -1, -1):
@@ -82,7 +83,7 @@ def unravel(node, shape, out, d):
         node //= shape[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def neighbour(index, offset, shape, periodic, d):
     """Flat number of the node at ``index + offset``, -1 outside the grid."""
     node = 0

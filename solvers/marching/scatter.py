@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.characteristics import hamiltonian, taylor_gradient, taylor_value
 from qpot.solvers.marching.heap import heap_push
-from qpot.solvers.marching.stencil import metric_norm
+from qpot.solvers.marching.kernel import kernel
 
 # Positions in `counts`, the integer part of the sweep's state.
 HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
@@ -25,7 +24,7 @@ SAME_SHEET = 1e-4
 WORSE_SHEET = 0.03
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def curvature_norms(y, dims):
     """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
     d = len(dims)
@@ -39,7 +38,7 @@ def curvature_norms(y, dims):
     return np.sqrt(p), np.sqrt(q), np.sqrt(t)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def trust_radius(p, q, t, radius):
     """Radius within which the cubic term stays a correction: a patch beyond it is not believed."""
     r = radius
@@ -50,7 +49,7 @@ def trust_radius(p, q, t, radius):
     return r
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
     """Whether ``x`` lies across a separatrix from the head ``old`` whose polynomial reaches over to it.
 
@@ -79,7 +78,7 @@ def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
     return here * there < 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def pinched(r, dx, velocity, G, dims):
     """Whether ``dx``, of length ``r`` in the metric of a patch, lies where narrowing counts for more than distance.
 
@@ -96,7 +95,7 @@ def pinched(r, dx, velocity, G, dims):
     return r * r - whole > across
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def scatter(
     y,
     level,
@@ -154,9 +153,22 @@ def scatter(
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
                     dx[2] = lower[2] + i2 * spacing[2] - y[2]
-                r = metric_norm(M, dx, dims)
-                if r > reach or (r > near and pinched(r, dx, velocity, G, dims)):
+                square = 0.0
+                for i in range(d):
+                    for j in range(d):
+                        square += dx[i] * M[i, j] * dx[j]
+                if not square <= reach * reach:
                     continue
+                r = np.sqrt(max(square, 0.0))
+                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
+                node = (j0 * n1 + j1) * n2 + j2
+                old_r = distance[node]
+                if r > near:
+                    # from afar nothing can be said about what is good, but for what ran on over a separatrix
+                    if old_r <= near and not record >= counts[NEWEST] > owner[node]:
+                        continue
+                    if pinched(r, dx, velocity, G, dims):
+                        continue
                 # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
                 ahead = turned = 0.0
                 for i in range(d):
@@ -165,9 +177,6 @@ def scatter(
                         turned += dx[i] * R[i, j] * dx[j]
                 if ahead > 0.0 and ahead + turned < 0.0:
                     continue
-                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
-                node = (j0 * n1 + j1) * n2 + j2
-                old_r = distance[node]
                 fresh = owner[node] < 0
                 V, _ = taylor_value(y, dx, dims)
                 if np.isnan(V):

@@ -11,8 +11,9 @@ which is exactly what a Taylor patch of radius O(h) can use.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from qpot.solvers.marching.kernel import kernel
 
 Array = NDArray[np.float64]
 
@@ -24,7 +25,7 @@ _POLE = np.sqrt(3.0) - 2.0
 _PERIODIC_TERMS = 60
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _solve_axis(f, c, factors):
     """Coefficients ``c`` (lead, n + 2, trail) from samples ``f`` (lead, n, trail), not-a-knot at both ends.
 
@@ -111,7 +112,7 @@ def spline_coefficients(samples: Array, periodic: tuple[bool, ...]) -> Array:
     return np.ascontiguousarray(coefficients)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def basis(u, inverse_spacing, out):
     """Weights of the four coefficients around local coordinate ``u`` in [0, 1]: ``out[order, 4]``, orders 0-3."""
     v = 1.0 - u
@@ -136,7 +137,7 @@ def basis(u, inverse_spacing, out):
     out[3, 3] = s3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def locate(x, lower, inverse_spacing, n, periodic):
     """Cell index and local coordinate of ``x`` on one axis; outside a non-periodic axis the end cell extrapolates."""
     t = (x - lower) * inverse_spacing
@@ -154,7 +155,7 @@ def locate(x, lower, inverse_spacing, n, periodic):
     return i, t - i
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def evaluate_2d(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3):
     """All fields and their derivatives at one point ``x`` (2,).
 
@@ -198,7 +199,7 @@ def evaluate_2d(coefficients, x, lower, inverse_spacing, shape, periodic, weight
         d3[c, 1, 1, 1] = v03
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def evaluate_3d(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3):
     """Like `evaluate_2d` at a point ``x`` (3,); ``weights`` is work space ``(3, 4, 4)``."""
     m = coefficients.shape[3]
@@ -277,7 +278,7 @@ def evaluate_3d(coefficients, x, lower, inverse_spacing, shape, periodic, weight
         d3[c, 1, 2, 0] = d3[c, 2, 0, 1] = d3[c, 2, 1, 0] = mixed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def evaluate(coefficients, x, lower, inverse_spacing, shape, periodic, weights, value, d1, d2, d3, dims):
     """Fields and derivatives at one point in 2-D or 3-D; see `evaluate_2d`. ``coefficients`` is ``(N0, N1, N2, m)``.
 

@@ -11,13 +11,14 @@ that a patch never gets thinner than the spacing.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from qpot.solvers.marching.kernel import kernel
 
 # Largest ratio of the eigenvalues of the metric: axes of a patch differ by at most its square root.
 METRIC_RATIO = 16.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def extreme_eigenvalues(A, dims):
     """Smallest and largest eigenvalue of the symmetric matrix ``A`` in 2-D or 3-D, in closed form."""
     d = len(dims)
@@ -41,7 +42,7 @@ def extreme_eigenvalues(A, dims):
     return mean + 2.0 * s * np.cos(angle + 2.0 * np.pi / 3.0), mean + 2.0 * s * np.cos(angle)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def determinant(A, dims):
     """Determinant of a matrix in 2-D or 3-D."""
     d = len(dims)
@@ -54,7 +55,7 @@ def determinant(A, dims):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def noise_metric(A, G, half, dims):
     """The metric ``G`` of unit determinant of the covariance ``A``, and the half widths of its unit ball.
 
@@ -86,7 +87,7 @@ def noise_metric(A, G, half, dims):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def metric_norm(G, v, dims):
     """Length of ``v`` in the metric ``G``."""
     d = len(dims)

@@ -13,7 +13,6 @@ lower one where sheets of V cross. Every ray is an admissible path with its true
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.bundle import carry_excess, frame_across, narrowed
 from qpot.solvers.marching.characteristics import (
@@ -27,7 +26,9 @@ from qpot.solvers.marching.characteristics import (
     sample,
     shift_state,
 )
+from qpot.solvers.marching.climb import DEEP_REST, climb
 from qpot.solvers.marching.heap import heap_pop, heap_push
+from qpot.solvers.marching.kernel import assign, kernel
 from qpot.solvers.marching.scatter import (
     HEAP_SIZE,
     LAUNCHES,
@@ -57,13 +58,11 @@ LOST = 0.8
 SLACK = 2.0
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down has said all it knows.
 REST = 0.4
-# The same for a ray that has not yet come up to its level; it turned about a focus if it was not much closer.
-DEEP_REST = 0.02
 # A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
 WALK = 100000
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def sweep(
     medium,
     spacing,
@@ -71,6 +70,8 @@ def sweep(
     far,
     stride,
     phase,
+    deep,
+    lead,
     stop,
     overrun,
     aim,
@@ -95,8 +96,9 @@ def sweep(
     """Advance labels until the heap is empty, the exit level is passed, or ``max_steps`` are done.
 
     ``near``, ``far``: radius of good and of provisional nodes; ``stride``: longest step in space; ``phase``: longest
-    step times the fastest rate; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller
-    grows ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
+    step times the fastest rate, ``deep`` below the level of the sweep, where a ray writes nothing until it is within
+    ``lead`` radii; ``overrun``, ``aim``: how far above the exit level rays run and are aimed. The caller grows
+    ``records`` / the heap and calls again on RECORDS_FULL / HEAP_FULL.
     """
     d = len(dims)
     lower, shape, periodic = medium[1], medium[3], medium[4]
@@ -129,7 +131,7 @@ def sweep(
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
+            if owner[node] < 0 or distance[node] <= near or tries[node] >= TRIES or value[node] > launch_to:
                 continue
             tries[node] += 1
             source = records[owner[node]]
@@ -176,12 +178,12 @@ def sweep(
                 continue
             counts[LAUNCHES] += 1
             record = counts[RECORDS]
-            records[record] = new
+            assign(records[record], new)
             parents[record] = best
             # it cannot find anything before it comes up to this level
             idle[record] = 0.0
             wake[record] = key
-            excess[record] = excess[best]
+            assign(excess[record], excess[best])
             counts[RECORDS] += 1
             if medium[6]:
                 sample(new[:d], medium, work)
@@ -219,7 +221,17 @@ def sweep(
             p, q, t = curvature_norms(source, dims)
             counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key + 0.5 * p * near, item)
             continue
-        y[:] = records[item]
+        p, q, t = curvature_norms(records[item], dims)
+        if records[item, d] + (lead * p + 2.0 * q * near) * near < wake[item]:
+            # still where others have been before
+            record = climb(
+                item, near, stride, deep, lead, records, parents, idle, wake, excess, counts, medium, spacing,
+                work, scratch, dims,
+            )  # fmt: skip
+            if record >= 0:
+                counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], records[record, d], record)
+            continue
+        assign(y, records[item])
         reset_propagator(y, dims)
         rate = rhs(y, k1, medium, work)
         if medium[6]:
@@ -259,7 +271,7 @@ def sweep(
         project_energy(new, k1, dims)
         project_jets(new, k1, velocity, dims)
         record = counts[RECORDS]
-        records[record] = new
+        assign(records[record], new)
         parents[record] = item
         wake[record] = wake[item]
         if medium[6]:
@@ -270,11 +282,6 @@ def sweep(
         narrowed(G, excess[record], SLACK, M, dims)
         counts[RECORDS] += 1
         p, q, t = curvature_norms(new, dims)
-        if new[d] + 2.0 * (p + q * near) * near < wake[item]:
-            # still where others have been before
-            idle[record] = 0.0
-            counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], new[d], record)
-            continue
         gained, lost, seen = scatter(
             new,
             y[d],

@@ -12,10 +12,11 @@ V is a cubic Hermite polynomial along an edge (its gradient is known at accepted
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from qpot.solvers.marching.kernel import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def segment_cost(dx, b, M, d):
     """Geometric action of the segment ``dx`` with drift ``b`` and inverse covariance ``M`` held at its midpoint."""
     bb = vv = bv = 0.0
@@ -27,7 +28,7 @@ def segment_cost(dx, b, M, d):
     return np.sqrt(bb * vv) - bv
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def momentum(dx, b, M, out, d):
     """Momentum M (|b|_M / |dx|_M dx - b) at the end of a segment; with b and M taken there."""
     bb = vv = 0.0
@@ -43,14 +44,14 @@ def momentum(dx, b, M, out, d):
         out[i] = s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def hermite(s, v0, v1, g0, g1):
     """Cubic on [0, 1] with end values ``v0``, ``v1`` and end slopes ``g0``, ``g1``."""
     r = 1.0 - s
     return v0 * r * r * (1.0 + 2.0 * s) + v1 * s * s * (3.0 - 2.0 * s) + g0 * s * r * r - g1 * s * s * r
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def edge_value(s, V, slope, dx, b, M, db, mid, Ms, d):
     """Cost of reaching the node through the edge's point ``s``; ``mid`` and ``Ms`` are work space."""
     for i in range(d):
@@ -61,7 +62,7 @@ def edge_value(s, V, slope, dx, b, M, db, mid, Ms, d):
     return hermite(s, V[0], V[1], slope[0], slope[1]) + segment_cost(mid, db, Ms, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def edge_update(V, slope, dx, b, M, db, mid, Ms, d):
     """Minimise over the inside of an edge by successive parabolas; returns ``(value, s)``, infinite if an end is best.
 
@@ -101,7 +102,7 @@ def edge_update(V, slope, dx, b, M, db, mid, Ms, d):
     return f1, s1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def triangle_value(s, t, V, dx, b, M, db, mid, Ms):
     """Cost of reaching the node through the point ``(1-s-t, s, t)`` of a triangle, V linear on it (3-D)."""
     r = 1.0 - s - t
@@ -113,7 +114,7 @@ def triangle_value(s, t, V, dx, b, M, db, mid, Ms):
     return r * V[0] + s * V[1] + t * V[2] + segment_cost(mid, db, Ms, 3)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def triangle_update(V, dx, b, M, db, mid, Ms):
     """Minimise over the inside of a triangle by Newton steps with differences; ``(value, s, t)``, infinite if none."""
     s = t = 1.0 / 3.0

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from qpot.solvers.marching.bundle import narrowed
 from qpot.solvers.marching.characteristics import covariance_at, hamiltonian
+from qpot.solvers.marching.kernel import kernel
 from qpot.solvers.marching.stencil import metric_norm, noise_metric
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def solve_small(Y, offset, rhs_vector, out, dims):
     """Solve the ``d x d`` system stored row by row at ``Y[offset:]`` by Cramer's rule; False if it is singular."""
     d = len(dims)
@@ -40,7 +40,7 @@ def solve_small(Y, offset, rhs_vector, out, dims):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def head_gap(y, z, medium, gap, dims):
     """From head ``z`` to head ``y``, the short way round on periodic axes, into ``gap``."""
     d = len(dims)
@@ -52,7 +52,7 @@ def head_gap(y, z, medium, gap, dims):
             gap[i] -= period * np.floor(gap[i] / period + 0.5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def pull_back(R, w, radius, half, dims):
     """Follow w' = -R w, the linear flow back into an equilibrium, until |w| <= radius; ``w`` is changed in place.
 
@@ -86,7 +86,7 @@ def pull_back(R, w, radius, half, dims):
             w[i] -= dt * s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def upstream(records, parents, excess, slack, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
     """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
