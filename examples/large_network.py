@@ -114,7 +114,7 @@ system = qpot.System.from_finite_sum(loss, covariance=covariance)
 # One leg up from each side; the way down costs nothing.
 
 # %%
-method = qpot.LargeScaleAction(tolerance=1e-3, starts=1)
+method = qpot.LargeScaleAction(tolerance=1e-2, starts=1)
 legs = {}
 for name, m in (("A", A), ("B", B)):
     legs[name] = qpot.minimum_action_path(system, m, saddle, method=method)
