@@ -52,6 +52,17 @@ def butcher_step(y, k1, dt, out, stages, medium, work):
 
 
 @kernel
+def slows_down(velocity, B, dims):
+    """Whether a ray's velocity v falls as the matrix ``B`` carries it on, v.B v <= 0."""
+    d = len(dims)
+    turn = 0.0
+    for i in range(d):
+        for j in range(d):
+            turn += velocity[i] * B[i, j] * velocity[j]
+    return not turn > 0.0
+
+
+@kernel
 def climb(
     item, near, stride, phase, lead, records, parents, idle, wake, excess, counts, medium, spacing, work, scratch, dims
 ):
@@ -74,13 +85,8 @@ def climb(
             return -1
     while counts[RECORDS] + 1 < records.shape[0]:
         speed = metric_norm(G, k1, dims)
-        if not speed > DEEP_REST * near * rate:
-            turn = 0.0
-            for i in range(d):
-                for j in range(d):
-                    turn += k1[i] * work[9][i, j] * k1[j]
-            if not turn > 0.0:
-                return -1
+        if not speed > DEEP_REST * near * rate and slows_down(k1, work[9], dims):
+            return -1
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
         frame_across(k1, G, E, dims)
         record = counts[RECORDS]

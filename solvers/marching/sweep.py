@@ -26,7 +26,7 @@ from qpot.solvers.marching.characteristics import (
     sample,
     shift_state,
 )
-from qpot.solvers.marching.climb import DEEP_REST, climb
+from qpot.solvers.marching.climb import DEEP_REST, climb, slows_down
 from qpot.solvers.marching.heap import heap_pop, heap_push
 from qpot.solvers.marching.kernel import assign, kernel
 from qpot.solvers.marching.scatter import (
@@ -241,14 +241,9 @@ def sweep(
         speed = metric_norm(G, k1, dims)
         dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
         awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
-        if not speed > (REST if awake else DEEP_REST) * near * rate:
-            # so close to an equilibrium; rays that are still slowing down come to rest there
-            turn = 0.0
-            for i in range(d):
-                for j in range(d):
-                    turn += k1[i] * work[9][i, j] * k1[j]
-            if not turn > 0.0:
-                continue
+        # so close to an equilibrium; rays that are still slowing down come to rest there
+        if not speed > (REST if awake else DEEP_REST) * near * rate and slows_down(k1, work[9], dims):
+            continue
         frame_across(k1, G, E, dims)
         runge_kutta_step(y, k1, dt, new, stages, medium, work)
         finite = True

@@ -71,6 +71,21 @@ def test_fewer_drifts_than_an_explicit_method() -> None:
     assert drifts < explicit / 10
 
 
+def test_rates_that_grow_between_two_looks() -> None:
+    """x relaxes to cos y at a rate that grows by five decades while y moves on by one."""
+
+    def narrowing(t: float, z: Array) -> Array:
+        return np.array([-(10.0 ** (5.0 * z[1])) * (z[0] - np.cos(z[1])), 0.1])
+
+    start = np.array([2.0, 0.0])
+    flow = ChebyshevFlow(
+        narrowing, 0.0, start, 10.0, rtol=1e-4, atol=1e-6, radius=lambda z: float(10.0 ** (5.0 * z[1]))
+    )
+    y, drifts = run(flow)
+    assert y == pytest.approx([np.cos(1.0), 1.0], abs=1e-4)
+    assert drifts < 20_000
+
+
 def test_points_between_steps_are_refused() -> None:
     flow = ChebyshevFlow(velocity, 0.0, np.ones(20), 1.0, rtol=1e-3, atol=1e-5, radius=radius)
     flow.step()
