@@ -16,6 +16,7 @@ from qpot.large_rates import FixedPointRates, fastest_rate, fixed_point_rates
 from qpot.methods import LargeScaleAction
 from qpot.solution import PathSolution, SolveError, Status
 from qpot.solvers.chebyshev_flow import ChebyshevFlow
+from qpot.solvers.polyline import interpolated, lengths_along
 from qpot.solvers.time_preconditioner import as_linear_part
 from qpot.system import System
 
@@ -150,20 +151,13 @@ def initial_curves(
 
 def _alike(first: Array, second: Array) -> bool:
     """Whether two polylines are the same to a percent of their length, at equal fractions of it."""
-    a, b, length = *(_sampled(curve) for curve in (first, second)), _length(first)[-1]
+    a, b, length = *(_sampled(curve) for curve in (first, second)), lengths_along(first)[-1]
     return bool(np.linalg.norm(a - b, axis=1).max() <= _SAME_CURVE * length)
 
 
-def _length(curve: Array) -> Array:
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
-
-
 def _sampled(curve: Array) -> Array:
-    s = _length(curve)
-    at = np.linspace(0.0, s[-1], 17)
-    k = np.clip(np.searchsorted(s, at, side="right") - 1, 0, s.size - 2)
-    share = ((at - s[k]) / np.diff(s)[k])[:, None]
-    return np.asarray((1.0 - share) * curve[k] + share * curve[k + 1])
+    lengths = lengths_along(curve)
+    return interpolated(lengths, curve, np.linspace(0.0, lengths[-1], 17))
 
 
 def basins_of_sides(

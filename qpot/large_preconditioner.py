@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -35,13 +35,15 @@ def leg_preconditioner(
         size = float(probe @ times(path.nodes[:1], probe[None])[0])
         return stiff_preconditioner(path, stiff_part(method.linear_part, d), size)
 
-    def in_batches(x: Array, p: Array) -> Array:
+    def pieces(x: Array, p: Array) -> Iterator[Array]:
         rows = max(1, CHUNK // d)
-        return np.concatenate([product(x[k : k + rows], p[k : k + rows]) for k in range(0, x.shape[0], rows)])
+        return (product(x[k : k + rows], p[k : k + rows]) for k in range(0, x.shape[0], rows))
 
     if strong is not None:
-        return subspace_preconditioner(path, strong, in_batches, probe)
-    squares = (in_batches(path.nodes, np.broadcast_to(probe, path.nodes.shape)) ** 2).sum(axis=1)
+        return subspace_preconditioner(path, strong, lambda x, p: np.concatenate([*pieces(x, p)]), probe)
+    # of every piece only the squares are kept
+    probes = np.broadcast_to(probe, path.nodes.shape)
+    squares = np.concatenate([(piece**2).sum(axis=1) for piece in pieces(path.nodes, probes)])
     structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
     if structured is not None:
         return scalar_preconditioner(path, squares, structured.frozen(middle))

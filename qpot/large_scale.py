@@ -24,6 +24,7 @@ from qpot.solvers.large_action import LargeAction
 from qpot.solvers.large_refinement import refine_large
 from qpot.solvers.local_preconditioner import linearised
 from qpot.solvers.newton_krylov import CONVERGED
+from qpot.solvers.polyline import interpolated, lengths_along
 from qpot.strong_directions import strong_directions
 from qpot.sum_products import finite_sum_products, local_operators, sampled
 from qpot.system import System
@@ -234,24 +235,22 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
 
 def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
     """The initial curve with the drift's speed, through its arc length alone, so that few points are held."""
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
-
-    def at(s: Array) -> Array:
-        k = np.clip(np.searchsorted(lengths, s, side="right") - 1, 0, lengths.size - 2)
-        share = ((s - lengths[k]) / np.diff(lengths)[k])[:, None]
-        return np.asarray((1.0 - share) * knots[k] + share * knots[k + 1], dtype=np.float64)
+    lengths = lengths_along(knots)
 
     def speed(s: Array, _: Array) -> Array:
         rows = max(1, CHUNK // system.dimension)
         flat = s.ravel()
         return np.concatenate(
-            [np.linalg.norm(system.drift(at(flat[k : k + rows])), axis=1) for k in range(0, flat.size, rows)]
+            [
+                np.linalg.norm(system.drift(interpolated(lengths, knots, flat[k : k + rows])), axis=1)
+                for k in range(0, flat.size, rows)
+            ]
         )
 
     scalar = timed_path(
         lengths[:, None], speed, slow_start=slow_start, slow_end=slow_end, n_elements=_ELEMENTS, degree=_DEGREE
     )
-    nodes = at(np.clip(scalar.nodes[:, 0], 0.0, lengths[-1]))
+    nodes = interpolated(lengths, knots, np.clip(scalar.nodes[:, 0], 0.0, lengths[-1]))
     nodes[0], nodes[-1] = start, end
     if not np.isfinite(nodes).all():
         raise NonFiniteError("the initial curve is not finite", start)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from qpot._arrays import Array
 from qpot.large_rates import fastest_rate, jacobian_operator
-from qpot.solvers.subspace_preconditioner import StrongDirections
+from qpot.solvers.subspace_preconditioner import StrongDirections, across
 from qpot.system import System
 
 # Stiff modes looked for at every point, the accuracy of their rates, and random vectors that find the noisy directions.
@@ -45,11 +45,10 @@ def strong_directions(
     values, vectors = np.linalg.eigh(noisy.T @ covariance(noisy.T).T)
     noisy = noisy @ vectors[:, values > _SPREAD * values[0]]
     # the noisy directions come first: left out they would take the others' noise
-    rest = np.concatenate(stiff, axis=1)
-    rest -= noisy @ (noisy.T @ rest)
+    rest = across(np.concatenate(stiff, axis=1).T, noisy).T
     left, sizes, _ = np.linalg.svd(rest, full_matrices=False)
     basis = np.linalg.qr(np.concatenate([noisy, left[:, sizes > _NEW]], axis=1))[0]
-    outside = probes[1] - basis @ (basis.T @ probes[1])
+    outside = across(probes[1], basis)
     outside /= np.linalg.norm(outside)
     inside = basis.T @ covariance(basis.T).T
     return StrongDirections(basis, 0.5 * (inside + inside.T), float(outside @ covariance(outside[None])[0]))

@@ -60,9 +60,9 @@ class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # scipy has no types
 
     def _step_impl(self) -> tuple[bool, str | None]:
         self.taken += 1
-        if self.taken % _EVERY == 0:
-            self.fastest = _MARGIN * self.radius(self.y)
         looked = self.taken % _EVERY == 0
+        if looked:
+            self.fastest = _MARGIN * self.radius(self.y)
         while True:
             longest = (_MOST_STAGES**2 - 1) / (1.54 * self.fastest) if self.fastest > 0.0 else np.inf
             h = min(self.h, longest, self.t_bound - self.t)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.polyline import interpolated, lengths_along
+
 Array = NDArray[np.float64]
 
 _IMAGES, _MOST_STEPS = 11, 400
@@ -43,9 +45,6 @@ def highest_between(
                 break
             before = top
         images[1:-1] -= step * gradient(images[1:-1])
-        lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(images, axis=0), axis=1))])
-        at = np.linspace(0.0, lengths[-1], _IMAGES)[1:-1]
-        k = np.clip(np.searchsorted(lengths, at, side="right") - 1, 0, _IMAGES - 2)
-        share = ((at - lengths[k]) / np.diff(lengths)[k])[:, None]
-        images[1:-1] = (1.0 - share) * images[k] + share * images[k + 1]
+        lengths = lengths_along(images)
+        images[1:-1] = interpolated(lengths, images, np.linspace(0.0, lengths[-1], _IMAGES)[1:-1])
     return np.array(images[1 + int(np.argmax(loss(images[1:-1])))])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qpot.solvers.elements import ElementPath
 from qpot.solvers.local_preconditioner import local_preconditioner
+from qpot.solvers.polyline import interpolated, lengths_along
 from qpot.solvers.time_preconditioner import scalar_preconditioner
 
 Array = NDArray[np.float64]
@@ -61,10 +62,10 @@ def subspace_preconditioner(
     """
     V, k = strong.basis, strong.basis.shape[1]
     times = path.node_times()
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path.nodes, axis=0), axis=1))])
+    lengths = lengths_along(path.nodes)
     samples = np.unique(np.searchsorted(lengths, np.linspace(0.0, lengths[-1], _SAMPLES)).clip(0, times.size - 1))
     rates, leaks, squares = np.empty((samples.size, k, k)), np.empty((samples.size, k, k)), np.empty(samples.size)
-    outside = probe - V @ (V.T @ probe)
+    outside = across(probe, V)
     outside /= np.linalg.norm(outside)
     for row, node in enumerate(samples):
         vectors = np.concatenate([V.T, outside[None]])
@@ -72,15 +73,12 @@ def subspace_preconditioner(
         rates[row] = moved[:-1] @ V
         leak = moved[:-1] - rates[row] @ V.T
         leaks[row] = leak @ leak.T / strong.across
-        rest = moved[-1] - V @ (V.T @ moved[-1])
+        rest = across(moved[-1], V)
         squares[row] = rest @ rest
 
     def along(values: Array, s: Array) -> Array:
         """Linear in the arc length between the samples."""
-        at = lengths[samples]
-        j = np.clip(np.searchsorted(at, s, side="right") - 1, 0, at.size - 2)
-        share = np.clip((s - at[j]) / (at[j + 1] - at[j]), 0.0, 1.0).reshape(-1, *(1,) * (values.ndim - 1))
-        return np.asarray((1.0 - share) * values[j] + share * values[j + 1])
+        return interpolated(lengths[samples], values, s)
 
     linear = ElementPath(times, np.zeros((times.size, k)), 1)
     points, _ = np.polynomial.legendre.leggauss(2)
@@ -96,10 +94,11 @@ def subspace_preconditioner(
 
     def apply(residual: Array) -> Array:
         parts = residual @ V
-        return inner(parts) @ V.T + _across(outer(residual - parts @ V.T), V)
+        return inner(parts) @ V.T + across(outer(residual - parts @ V.T), V)
 
     return apply
 
 
-def _across(r: Array, V: Array) -> Array:
+def across(r: Array, V: Array) -> Array:
+    """The part of vectors (d,) or (n, d) across orthonormal directions (d, k)."""
     return r - (r @ V) @ V.T
