@@ -133,7 +133,9 @@ def test_up_to_a_saddle_in_the_plane(noise: tuple[float, float], curvature: floa
 def test_between_levels_in_the_plane(noise: tuple[float, float]) -> None:
     found = escape_cost(fitted_wells(noise, 1.5), LEFT, from_loss=0.001, to_loss=0.1)
     assert found.cost == pytest.approx(np.log(100.0) / (H * max(noise)), abs=1e-8)
-    assert found.path.residual < 1e-6
+    # The action is stationary at the minimiser: an error of 1e-12 in it, which is rounding, leaves a residual of 1e-6,
+    # and one processor measured 1.23e-6.
+    assert found.path.residual < 2e-5
     # momenta at both ends are normal to the level sets
     for point, momentum in zip(found.path.points[[0, -1]], found.path.momenta[[0, -1]], strict=True):
         g = fitted_wells(noise, 1.5).gradient(point[None])[0]
