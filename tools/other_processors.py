@@ -13,12 +13,10 @@ import sys
 import tempfile
 
 # NumPy's dispatched features that are hidden, and the core whose kernels OpenBLAS uses.
+_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
 PROCESSORS = {
-    "with AVX2, without AVX-512": ("AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR", "Haswell"),
-    "with SSE only": (
-        "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR AVX2 FMA3 X86_V3 X86_V4",
-        "Prescott",
-    ),
+    "with AVX2, without AVX-512": (_AVX512, "Haswell"),
+    "with SSE only": (f"{_AVX512} AVX2 FMA3 X86_V3", "Prescott"),
 }
 
 
@@ -45,7 +43,9 @@ def main() -> None:
                 "NUMBA_CPU_NAME": "generic",
                 "NUMBA_CACHE_DIR": cache,
             }
-            status = subprocess.run([sys.executable, "-m", "pytest", *arguments], env=environment, check=False).returncode
+            status = subprocess.run(
+                [sys.executable, "-m", "pytest", *arguments], env=environment, check=False
+            ).returncode
         if status:
             sys.exit(status)
 
