@@ -16,8 +16,8 @@ import numpy as np
 from scipy import sparse
 
 import qpot
-from qpot.passage import mean_first_passage_times
-from qpot.relaxation import transition_matrix
+from qpot.chain.passage import mean_first_passage_times
+from qpot.chain.relaxation import transition_matrix
 
 
 def sparse_chain(k: int, rng: np.random.Generator) -> Any:

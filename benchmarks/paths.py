@@ -26,7 +26,7 @@ from scipy.sparse import csr_array, eye_array, lil_array
 from scipy.sparse.linalg import LinearOperator
 
 import qpot
-from qpot.covariance import factored
+from qpot.problem.covariance import factored
 
 OUTPUT = pathlib.Path(__file__).parent / "output"
 FIELDS = (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import qpot
-from qpot.basins import basin_of
+from qpot.landscape.basins import basin_of
 
 
 def systems() -> dict[str, tuple[qpot.FiniteSum, float]]:

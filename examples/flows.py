@@ -21,8 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qpot
-from qpot.companion_plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION, plot_flow_loss
-from qpot.gallery_companions import QuarticWells
+from qpot.companions.known_answers import QuarticWells
+from qpot.plots.companions import BLUE, GREEN, ORANGE, PURPLE, VERMILION, plot_flow_loss
 
 output = Path(__file__).parent / "output" if "__file__" in globals() else Path("output")
 output.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 import qpot
-from qpot.companion_plots import BLUE, GREEN, ORANGE, VERMILION, plot_margin_flow
+from qpot.plots.companions import BLUE, GREEN, ORANGE, VERMILION, plot_margin_flow
 
 output = Path(__file__).parent / "output" if "__file__" in globals() else Path("output")
 output.mkdir(exist_ok=True)

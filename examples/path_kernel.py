@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qpot
-from qpot.companion_plots import BLUE, GREEN, VERMILION, plot_explanation
+from qpot.plots.companions import BLUE, GREEN, VERMILION, plot_explanation
 
 try:
     from sklearn.datasets import load_digits

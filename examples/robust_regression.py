@@ -40,7 +40,7 @@ from sklearn.datasets import load_iris
 
 import qpot
 from qpot import plots
-from qpot.finite_rate import cost_correction
+from qpot.prediction.finite_rate import cost_correction
 
 HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
 SCALE = 1.05  # c, in standard deviations of the petal length

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qpot
-from qpot.companion_plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from qpot.plots.companions import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 
 try:
     from sklearn.calibration import CalibratedClassifierCV

@@ -20,13 +20,13 @@ from scipy.integrate import quad
 from scipy.interpolate import BPoly
 
 import qpot
-from qpot.chain_graphs import loss_costs
-from qpot.cycles import cycle_hierarchy, metastable_state
-from qpot.passage import mean_first_passage_times
-from qpot.plots_chain import plot_disconnectivity, plot_training_time, state_colours
-from qpot.rates import eyring_kramers
-from qpot.relaxation import occupation_after
-from qpot.training_time import training_time_diagram
+from qpot.chain.cycles import cycle_hierarchy, metastable_state
+from qpot.chain.graphs import loss_costs
+from qpot.chain.passage import mean_first_passage_times
+from qpot.chain.relaxation import occupation_after
+from qpot.chain.training_time import training_time_diagram
+from qpot.plots.chain import plot_disconnectivity, plot_training_time, state_colours
+from qpot.prediction.kramers import eyring_kramers
 
 NAMES = ["A", "B", "C", "D", "E"]
 OUTPUT = (pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()) / "output"

@@ -1,63 +1,20 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
 
-from qpot import gallery, gallery_companions
-from qpot.basins import basin_of
-from qpot.boundaries import Ball, Box, LossLevel
-from qpot.certainty import selection
-from qpot.chain import WGraph, stationary_costs, w_graph
-from qpot.chain_graphs import as_graph, from_graph
-from qpot.costs import TransitionCosts, transition_costs
-from qpot.critical_points import Minimum, Saddle, find_minima
-from qpot.cycles import Cycle, cycle_hierarchy, metastable_state
-from qpot.ensemble import Ensemble, Occupation
-from qpot.escapes import ExitTimes, exit_times
-from qpot.exact_noise import random_steps
-from qpot.exits import ExitSolution, exit_cost
-from qpot.field import quasipotential
-from qpot.field_methods import CharacteristicJets, OrderedLineIntegral
-from qpot.field_opinion import FieldOpinion, with_field_opinion
-from qpot.field_solution import FieldSolution
-from qpot.finite_sums import (
-    embedded_double_well_sum,
-    least_squares_sum,
-    logistic_sum,
-    phase_retrieval_sum,
-    quadratic_sum,
-    sinusoid_sum,
-    welsch_sum,
-)
-from qpot.flatness import FlatDirections, flat_directions
-from qpot.flow_trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
-from qpot.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
-from qpot.gaussianity import Gaussianity, check_gaussianity
-from qpot.global_field import GlobalField, global_quasipotential
-from qpot.gradient_checks import check_gradients
-from qpot.gradient_covariance import (
-    CovarianceEstimate,
-    DiagonalCovariance,
-    ExactCovariance,
-    LowRankCovariance,
-    SubsampledCovariance,
-    estimate_covariance,
-    low_rank_covariance,
-)
-from qpot.grid import Grid
-from qpot.jax_models import from_jax
-from qpot.label_noise import label_noise_covariance, label_noise_sum
-from qpot.level_costs import EscapeSolution, escape_cost
-from qpot.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
-from qpot.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.methods import FixedTimeAction, GeometricAction, LargeScaleAction
-from qpot.minimum_action import minimum_action_path
-from qpot.model_sums import ModelSum
-from qpot.network_sums import network_sum
-from qpot.noise_statistics import DirectionalNoise, NoiseStatistics, measure_noise
-from qpot.parameter_layout import ParameterLayout
-from qpot.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
-from qpot.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
-from qpot.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
-from qpot.prediction import Prediction, predict, prediction_from_costs
-from qpot.prediction_models import (
+from qpot import gallery
+from qpot._core.progress import reporting
+from qpot.chain.certainty import selection
+from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
+from qpot.chain.graphs import as_graph, from_graph
+from qpot.chain.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
+from qpot.chain.relaxation import occupation_after
+from qpot.chain.stationary import stationary_distribution
+from qpot.chain.training_time import training_time_diagram
+from qpot.chain.w_graphs import WGraph, stationary_costs, w_graph
+from qpot.companions import known_answers as gallery_companions
+from qpot.companions.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.companions.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
+from qpot.companions.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
+from qpot.companions.models import (
     CrossEntropy,
     MarginError,
     PredictionModel,
@@ -66,23 +23,68 @@ from qpot.prediction_models import (
     linear_model,
     training_sum,
 )
-from qpot.progress import reporting
-from qpot.rare_escapes import SplittingTimes
-from qpot.reachable_directions import Controllability, controllability
-from qpot.relaxation import occupation_after
-from qpot.saddles import find_saddles
-from qpot.separation import KKT, HardMargin, separate
-from qpot.sgd import FiniteSum
-from qpot.sgd_builder import SGD
-from qpot.simulation import simulate_diffusion, simulate_sgd
-from qpot.solution import PathSolution, SolveError, Status
-from qpot.splitting import splitting_times
-from qpot.stationary_law import stationary_distribution
-from qpot.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
-from qpot.system import System
-from qpot.torch_models import from_torch
-from qpot.training_time import training_time_diagram
-from qpot.verdict import Comparison, compare
+from qpot.companions.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
+from qpot.companions.separation import KKT, HardMargin, separate
+from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+from qpot.fields.grid import Grid
+from qpot.fields.methods import CharacteristicJets, OrderedLineIntegral
+from qpot.fields.solution import FieldSolution
+from qpot.fields.solve import quasipotential
+from qpot.fields.whole import GlobalField, global_quasipotential
+from qpot.landscape.basins import basin_of
+from qpot.landscape.flatness import FlatDirections, flat_directions
+from qpot.landscape.minima import Minimum, Saddle, find_minima
+from qpot.landscape.saddles import find_saddles
+from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
+from qpot.paths.boundaries import Ball, Box, LossLevel
+from qpot.paths.escape import EscapeSolution, escape_cost
+from qpot.paths.exits import ExitSolution, exit_cost
+from qpot.paths.gaussianity import Gaussianity, check_gaussianity
+from qpot.paths.methods import FixedTimeAction, GeometricAction, LargeScaleAction
+from qpot.paths.minimum_action import minimum_action_path
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.prediction.costs import TransitionCosts, transition_costs
+from qpot.prediction.opinion import FieldOpinion, with_field_opinion
+from qpot.prediction.pipeline import Prediction, predict, prediction_from_costs
+from qpot.problem import covariance
+from qpot.problem.controllable import Controllability, controllability
+from qpot.problem.discrete_steps import random_steps
+from qpot.problem.estimates import (
+    CovarianceEstimate,
+    DiagonalCovariance,
+    ExactCovariance,
+    LowRankCovariance,
+    SubsampledCovariance,
+    estimate_covariance,
+    low_rank_covariance,
+)
+from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
+from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
+from qpot.problem.sgd import SGD
+from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
+from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.gradient_checks import check_gradients
+from qpot.samples.jax_models import from_jax
+from qpot.samples.label_noise import label_noise_covariance, label_noise_sum
+from qpot.samples.layout import ParameterLayout
+from qpot.samples.network import network_sum
+from qpot.samples.ready_made import (
+    embedded_double_well_sum,
+    least_squares_sum,
+    logistic_sum,
+    phase_retrieval_sum,
+    quadratic_sum,
+    sinusoid_sum,
+    welsch_sum,
+)
+from qpot.samples.torch_models import from_torch
+from qpot.simulation.comparison import Comparison, compare
+from qpot.simulation.ensemble import Ensemble, Occupation
+from qpot.simulation.escape_times import ExitTimes, exit_times
+from qpot.simulation.rare_escapes import SplittingTimes
+from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
+from qpot.simulation.splitting import splitting_times
 
 __version__ = "0.1.0"
 
@@ -162,6 +164,7 @@ __all__ = [
     "committor",
     "compare",
     "controllability",
+    "covariance",
     "cycle_hierarchy",
     "dense_layer_symmetries",
     "dense_network",

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, eye_array, lil_array
 from scipy.sparse.linalg import LinearOperator
 
 import qpot
-from qpot.covariance import factored
+from qpot.problem.covariance import factored
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -27,6 +27,15 @@ def numpy_sum() -> qpot.FiniteSum:
     return qpot.training_sum(qpot.dense_network(FEATURES, HIDDEN), *data())
 
 
+def random_network(
+    seed: int = 0, *, samples: int = 9, features: int = 3, hidden: int = 2, classes: int = 3
+) -> qpot.FiniteSum:
+    """Ready-made network sum with random features and labels; every class occurs."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(classes, size=samples - classes)])
+    return qpot.network_sum(rng.normal(size=(samples, features)), labels, hidden=hidden, weight_decay=0.02)
+
+
 def torch_sum(samples: int = SAMPLES, **options: Any) -> qpot.ModelSum:
     torch = pytest.importorskip("torch", reason="needs the extra qpot[torch]")
     nn = torch.nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import qpot
-from qpot._arrays import Array
-from qpot.solvers.sample_gradients import pack
+from qpot._core.arrays import Array
+from qpot.solvers.common.sample_gradients import pack
 
 
 def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from qpot import FiniteSum
-from qpot._arrays import Array
-from qpot.solvers.stepping import INDEPENDENT, WITHOUT_REPLACEMENT
+from qpot._core.arrays import Array
+from qpot.solvers.simulation.stepping import INDEPENDENT, WITHOUT_REPLACEMENT
 
 
 def sgd_path(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array
+from qpot._core.arrays import Array
 
 
 def chain_on_line(

@@ -89,6 +89,7 @@ def chain_of_minima(k: int = 200) -> Iterator[tuple[str, list[str]]]:
 def exact_finite_sum() -> Iterator[tuple[str, list[str]]]:
     """Costs of discrete SGD on a sum of six samples."""
     case = qpot.gallery.embedded_double_well(s=0.5)
+    assert case.system.finite_sum is not None
     system = qpot.System.from_finite_sum(case.system.finite_sum, noise="exact")
     minima = qpot.find_minima(system, case.bounds)
     costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, case.bounds))

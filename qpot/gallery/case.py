@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qpot._arrays import Array
-from qpot.system import System
+from qpot._core.arrays import Array
+from qpot.problem.system import System
 
 FREIDLIN_WENTZELL = "M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, 3rd ed., Springer 2012"
 HU_ZHU_XIONG_HUAN = (

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from qpot._arrays import Array, as_count, as_positive
-from qpot.covariance import rotated
-from qpot.finite_sums import embedded_double_well_sum
+from qpot._core.arrays import Array, as_count, as_positive
 from qpot.gallery.case import HU_ZHU_XIONG_HUAN, GalleryCase, diagonal, two_costs
-from qpot.system import System
+from qpot.problem.covariance import rotated
+from qpot.problem.system import System
+from qpot.samples.ready_made import embedded_double_well_sum
 
 
 def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: float = 1.0) -> GalleryCase:

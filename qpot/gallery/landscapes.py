@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.integrate import quad
 
-from qpot._arrays import Array
+from qpot._core.arrays import Array
 from qpot.gallery.case import GalleryCase, diagonal
-from qpot.system import System
+from qpot.problem.system import System
 
 
 def egg_crate(noise: Any = 1.0) -> GalleryCase:

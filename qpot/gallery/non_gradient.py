@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
-from qpot._arrays import Array, as_positive
+from qpot._core.arrays import Array, as_positive
 from qpot.gallery.case import GalleryCase, two_costs
-from qpot.system import System
+from qpot.problem.system import System
 
 # (beta, mu) -> V((-1, 0), saddle), converged shooting and spectral values; 1/2 while the axis path is optimal
 _MAIER_STEIN = {(1.0, 1.0): 0.5, (5.0, 1.0): 0.4830697092, (10.0, 1.0): 0.3400414033, (10.0, 2.0): 0.5}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.integrate import quad
 
-from qpot._arrays import Array, as_positive
+from qpot._core.arrays import Array, as_positive
 from qpot.gallery.case import GalleryCase, two_costs
-from qpot.system import System
+from qpot.problem.system import System
 
 
 def double_well() -> GalleryCase:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.gallery_companions import QuarticWells
+from qpot.companions.known_answers import QuarticWells
 
 BOUNDS = [(-0.5, 4.5)]
 

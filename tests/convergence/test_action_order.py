@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from reference import lyapunov_quasipotential
 
-from qpot.solvers.action import action_value, geometric_action_value
-from qpot.solvers.action_minimization import minimize_action
-from qpot.solvers.elements import ElementPath
-from qpot.solvers.lagrangian import DiffusionLagrangian
+from qpot.solvers.paths.action import action_value, geometric_action_value
+from qpot.solvers.paths.action_minimization import minimize_action
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
 Array = NDArray[np.float64]
 A, NOISE = np.array([[1.0, 2.0], [-1.0, 0.5]]), np.diag([1.0, 4.0])

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from twins_simulation import stationary_covariance
 
 import qpot
-from qpot._arrays import Array
+from qpot._core.arrays import Array
 
 WELLS = np.array([[-1.0, 0.0], [1.0, 0.0]])
 

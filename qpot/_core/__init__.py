@@ -1,0 +1,1 @@
+"""Conversions, progress, executors, outcomes."""

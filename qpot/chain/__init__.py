@@ -1,0 +1,1 @@
+"""Minima as states: matrices of costs only."""

@@ -1,0 +1,215 @@
+"""The chain as a networkx graph and back, and its disconnectivity tree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from scipy import sparse
+
+from qpot._core.arrays import Array, as_float_array
+from qpot.chain.contraction import contraction_of
+from qpot.chain.cycles import TIE
+from qpot.chain.routes import as_routes, as_state, is_number
+from qpot.solvers.chain.exact_sums import to_float
+
+
+def as_graph(costs: Any) -> Any:
+    """The chain as a networkx graph: nodes 0..k-1, one edge for each route with its ``cost`` (and ``error``).
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`.
+
+    Returns
+    -------
+    networkx.DiGraph, or networkx.MultiDiGraph if there are parallel routes
+        Plain Python numbers, so that `networkx.write_graphml` and `networkx.node_link_data` write them
+        exactly.
+
+    Examples
+    --------
+    >>> from qpot.chain.graphs import as_graph
+    >>> as_graph([[0, 1.5], [2.0, 0]]).edges(data="cost")
+    OutEdgeDataView([(0, 1, 1.5), (1, 0, 2.0)])
+    """
+    routes = as_routes(costs)
+    pairs = routes.tails * routes.k + routes.heads
+    graph = nx.MultiDiGraph() if np.unique(pairs).size < pairs.size else nx.DiGraph()
+    graph.add_nodes_from(range(routes.k))
+    for e in range(routes.costs.size):
+        data = {"cost": float(routes.costs[e])}
+        if routes.errors is not None:
+            data["error"] = float(routes.errors[e])
+        graph.add_edge(int(routes.tails[e]), int(routes.heads[e]), **data)
+    return graph
+
+
+def from_graph(graph: Any, weight: str = "cost") -> tuple[Any, tuple[Any, ...]]:
+    """Costs from a networkx graph.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph or networkx.MultiDiGraph
+    weight : str
+        Edge attribute with the cost. Edges of infinite cost are no routes.
+
+    Returns
+    -------
+    costs : scipy.sparse.coo_array ``(k, k)``
+        For every function with a ``costs`` argument; parallel edges stay parallel routes.
+    nodes : tuple
+        ``nodes[i]`` is the node of minimum i. Nodes named 0..k-1, as numbers or (after GraphML) as text, keep
+        their numbers; others are numbered in the graph's order.
+
+    Raises
+    ------
+    ValueError
+        If the graph is not directed or empty, an edge has no such attribute, or it is not a cost.
+
+    Examples
+    --------
+    >>> import networkx as nx, qpot
+    >>> from qpot.chain.graphs import from_graph
+    >>> graph = nx.DiGraph([("a", "b", {"V": 1.0}), ("b", "a", {"V": 3.0})])
+    >>> costs, nodes = from_graph(graph, weight="V")
+    >>> qpot.stationary_costs(costs), nodes
+    (array([2., 0.]), ('a', 'b'))
+    """
+    if not (hasattr(graph, "is_directed") and graph.is_directed()):
+        raise ValueError("graph must be a directed networkx graph; graph.to_directed() uses each edge both ways")
+    if graph.number_of_nodes() == 0:
+        raise ValueError("graph has no nodes; a chain has at least one minimum")
+    nodes = tuple(graph.nodes)
+    if {str(node) for node in nodes} == {str(i) for i in range(len(nodes))}:
+        nodes = tuple(sorted(nodes, key=int))
+    place = {node: i for i, node in enumerate(nodes)}
+    rows, columns, values = [], [], []
+    for i, j, cost in graph.edges(data=weight):
+        if not is_number(cost) or not cost >= 0:
+            raise ValueError(
+                f"the edge {i!r} -> {j!r} has {weight}={cost!r}, expected a number >= 0; pass weight= the "
+                "name of the edge "
+                "attribute that holds the cost"
+            )
+        if i == j:
+            raise ValueError(f"the edge {i!r} -> {j!r} leads from a minimum to itself; remove it")
+        if math.isfinite(cost):
+            rows.append(place[i])
+            columns.append(place[j])
+            values.append(float(cost))
+    return sparse.coo_array((values, (rows, columns)), shape=(len(nodes), len(nodes))), nodes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DisconnectivityTree:
+    """Minima at their depth, joined where they become connected from below.
+
+    Attributes
+    ----------
+    bottoms : ``(k,)``
+        Height of each minimum; infinite for those left out.
+    levels : ``(n,)``
+        Height at which the children of a set are joined; for a minimum its bottom.
+    children : tuple of tuple of int
+        The sets that a set joins; the first k sets are the minima.
+    roots : tuple of int
+        Sets that nothing joins.
+    """
+
+    bottoms: Array
+    levels: Array
+    children: tuple[tuple[int, ...], ...]
+    roots: tuple[int, ...]
+
+
+def disconnectivity_tree(costs: Any) -> DisconnectivityTree:
+    """Disconnectivity tree of the quasi-potential.
+
+    Minimum i sits at W(i) - min W. A cycle is joined to its neighbours at the height min W + C of its exit,
+    which is the same for all children of one parent: the hierarchy of cycles is the tree, in non-gradient
+    systems too. With costs 2 (L(saddle) - L(minimum)), isotropic noise, it is the disconnectivity graph of
+    the loss times two.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`, with one closed class; minima outside it have no height.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.graphs import disconnectivity_tree
+    >>> tree = disconnectivity_tree(np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]))
+    >>> tree.bottoms, tree.levels[3:], tree.children[3:]
+    (array([1., 0., 1.]), array([1.5, 2. ]), ((1, 2), (0, 3)))
+    """
+    contraction = contraction_of(as_routes(costs), tolerance=TIE)
+    home = contraction.the_closed_class("disconnectivity_tree")
+    k = contraction.routes.k
+    depth, exponent = contraction.depth, contraction.exponent
+    members = contraction.members(home)
+    high = max(depth[i] for i in members)
+    bottoms = np.full(k, np.inf)
+    levels = np.full(len(contraction.parent), np.inf)
+    for i in members:
+        bottoms[i] = levels[i] = to_float(high - depth[i], exponent)
+    stack = [home]
+    while stack:
+        S = stack.pop()
+        if contraction.children[S]:
+            # D of the set itself: what all sets around the children have paid
+            levels[S] = to_float(high - (0 if contraction.closed[S] else depth[S]), exponent)
+            stack.extend(contraction.children[S])
+    return DisconnectivityTree(bottoms=bottoms, levels=levels, children=contraction.children, roots=(home,))
+
+
+def loss_costs(losses: Any, saddles: Iterable[Any]) -> Any:
+    """Costs L(saddle) - L(minimum) of a landscape: one route each way over every saddle.
+
+    Parameters
+    ----------
+    losses : ``(k,)``
+        Loss at the minima.
+    saddles : iterable of (i, j, loss) or of objects with ``.connects`` and ``.loss``
+        Parallel saddles are kept; a saddle that connects a minimum with itself is no route.
+
+    Returns
+    -------
+    scipy.sparse.coo_array ``(k, k)``
+
+    Raises
+    ------
+    ValueError
+        If a saddle is lower than a minimum it connects, or names a minimum that does not exist.
+
+    Examples
+    --------
+    >>> from qpot.chain.graphs import loss_costs
+    >>> loss_costs([0.0, 0.5], [(0, 1, 2.0)]).toarray()
+    array([[0. , 2. ],
+           [1.5, 0. ]])
+    """
+    L = as_float_array(losses, name="losses")
+    if L.ndim != 1 or L.size == 0 or not np.isfinite(L).all():
+        raise ValueError(f"losses must be finite numbers of shape (k,), got shape {L.shape}")
+    rows, columns, values = [], [], []
+    for saddle in saddles:
+        i, j, height = (*saddle.connects, saddle.loss) if hasattr(saddle, "connects") else saddle
+        i, j = as_state(i, L.size, name="saddles"), as_state(j, L.size, name="saddles")
+        if not is_number(height) or not max(L[i], L[j]) <= height < math.inf:
+            raise ValueError(
+                f"the saddle between {i} and {j} has loss {height!r}, expected a number not below those of "
+                "the minima, "
+                f"{L[i]:g} and {L[j]:g}"
+            )
+        if i != j:
+            rows += [i, j]
+            columns += [j, i]
+            values += [float(height) - L[i], float(height) - L[j]]
+    return sparse.coo_array((values, (rows, columns)), shape=(L.size, L.size))

@@ -1,0 +1,336 @@
+"""Passage at finite epsilon: mean first passage times, committors, reactive flux; and their exponents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.chain.routes import Integers, Routes, as_routes, as_states
+from qpot.chain.stationary import Elimination, Rates, stationary_weights
+from qpot.solvers.chain.hitting import hitting_exponents as hitting_kernel
+from qpot.solvers.chain.scaled_floats import add_at, logarithms, product, to_floats
+
+Scaled = tuple[Array, Integers]
+
+
+def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
+    """Mean time until the chain first reaches one of ``targets``, from every minimum.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`; the rate of a route is ``prefactor * exp(-cost / epsilon)``.
+    epsilon : float
+    targets : int or several
+    prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+
+    Returns
+    -------
+    array ``(k,)``
+        Times in units of 1 / prefactor; for SGD, divide by the learning rate to get steps. Zero on the
+        targets, infinite where the chain may end up elsewhere, and where the time exceeds the largest float
+        (then `log_mean_first_passage_times` tells it). Otherwise correct to about k units in the last place.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, epsilon is not positive or a target is not a minimum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.passage import mean_first_passage_times
+    >>> costs = np.array([[0, 1, np.inf], [0.4, 0, 0.7], [np.inf, 0.9, 0]])
+    >>> mean_first_passage_times(costs, 0.1, 2).round(1)
+    array([465536.5, 443510. ,      0. ])
+    """
+    return to_floats(*_passage_times(Rates.of(costs, epsilon, prefactors), targets))
+
+
+def log_mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
+    """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
+    m, e = _passage_times(Rates.of(costs, epsilon, prefactors), targets)
+    return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
+
+
+def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> Array:
+    """Probability to reach ``target`` before ``source``, from every minimum.
+
+    Parameters
+    ----------
+    costs, epsilon, prefactors
+        As for `mean_first_passage_times`.
+    source, target : int or several
+        Disjoint sets of minima.
+
+    Returns
+    -------
+    array ``(k,)``
+        One on the target, zero on the source and where neither can be reached. Small probabilities are as
+        accurate as large ones; for one minus the committor exchange source and target.
+
+    Raises
+    ------
+    ValueError
+        As `mean_first_passage_times`, and if the sets overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.passage import committor
+    >>> costs = np.array([[0, 1, np.inf], [0.4, 0, 0.7], [np.inf, 0.9, 0]])
+    >>> committor(costs, 0.1, source=0, target=2)
+    array([0.        , 0.04742587, 1.        ])
+    """
+    return to_floats(*_committor(Rates.of(costs, epsilon, prefactors), source, target))
+
+
+def log_committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> Array:
+    """Natural logarithm of `committor`, also where that underflows."""
+    return logarithms(*_committor(Rates.of(costs, epsilon, prefactors), source, target))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReactiveFlux:
+    """The stream of direct transitions from a source to a target in the stationary chain.
+
+    Attributes
+    ----------
+    source, target : tuple of int
+    edges : int array ``(m, 2)``
+        All routes (from, to) of the chain.
+    share : ``(m,)``
+        Expected number of times that one direct transition uses the route.
+    net_share : ``(m,)``
+        The same less the way back, where positive: the shares out of the source sum to one.
+    log_flux : ``(m,)``
+        Natural logarithm of the transitions through the route per unit of time.
+    log_rate : float
+        Natural logarithm of the number of direct transitions per unit of time.
+    committor, backward_committor : ``(k,)``
+        Probability to reach the target next, and to have come from the source last.
+    """
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+    edges: Integers
+    share: Array
+    net_share: Array
+    log_flux: Array
+    log_rate: float
+    committor: Array
+    backward_committor: Array
+
+
+def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> ReactiveFlux:
+    """Through which routes the direct transitions from ``source`` to ``target`` run, and how often they
+    occur.
+
+    Parameters
+    ----------
+    costs, epsilon, source, target, prefactors
+        As for `committor`.
+
+    Raises
+    ------
+    ValueError
+        As `committor`; if the stationary law is not unique; if source or target has no stationary weight.
+
+    Notes
+    -----
+    Transition path theory (Vanden-Eijnden 2006; Metzner, Schuette and Vanden-Eijnden 2009): the flux through
+    a route is pi_i q-_i q_ij q+_j with the backward committor q- of the time-reversed chain, which need not
+    be the chain itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.passage import reactive_flux
+    >>> costs = np.array([[0, 1, 1.2], [0.4, 0, 0.7], [0.8, 0.9, 0]])
+    >>> flux = reactive_flux(costs, 0.1, source=0, target=2)
+    >>> shares = zip(flux.edges.tolist(), flux.share.round(3).tolist())
+    >>> {tuple(edge): share for edge, share in shares if share > 0}
+    {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
+    """
+    rates = Rates.of(costs, epsilon, prefactors)
+    routes = rates.routes
+    A, B = _disjoint(routes, source, target)
+    pi_m, pi_e = stationary_weights(rates, "reactive_flux")
+    for name, states in (("source", A), ("target", B)):
+        if not (pi_m[list(states)] > 0).all():
+            raise ValueError(
+                f"{name}={states} has no stationary weight, so no transition is ever seen again; "
+                "choose minima of the closed class"
+            )
+    forward = _committor(rates, A, B)
+    tails, heads = routes.tails, routes.heads
+    flow = product((pi_m[tails], pi_e[tails]), (rates.mantissas, rates.exponents))
+    kept = (pi_m[tails] > 0) & (pi_m[heads] > 0)
+    # rates of the reversed chain: pi_j q_ji / pi_i, and the division by pi_i changes no committor
+    reversed_rates = Rates(
+        routes=Routes(k=routes.k, tails=heads[kept], heads=tails[kept], costs=routes.costs[kept]),
+        epsilon=rates.epsilon,
+        mantissas=flow[0][kept],
+        exponents=flow[1][kept],
+    )
+    backward = _committor(reversed_rates, B, A)
+    flux = product(product(flow, (backward[0][tails], backward[1][tails])), (forward[0][heads], forward[1][heads]))
+    out_of_source = np.isin(tails, A)
+    none = np.zeros(int(out_of_source.sum()), dtype=np.int64)
+    rate_m, rate_e = add_at(none, flux[0][out_of_source], flux[1][out_of_source], 1)
+    share = to_floats(flux[0] / rate_m[0], flux[1] - rate_e[0])
+    log_flux = logarithms(*flux)
+    return ReactiveFlux(
+        source=A,
+        target=B,
+        edges=np.stack([tails, heads], axis=1),
+        share=share,
+        net_share=_net(routes, share),
+        log_flux=log_flux,
+        log_rate=float(logarithms(rate_m, rate_e)[0]),
+        committor=to_floats(*forward),
+        backward_committor=to_floats(*backward),
+    )
+
+
+def hitting_exponents(costs: Any, targets: Any) -> Array:
+    """epsilon log of the mean first passage time to ``targets`` as epsilon -> 0, from every minimum.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`.
+    targets : int or several
+
+    Returns
+    -------
+    array ``(k,)``
+        Minus infinity on the targets (the time there is zero); infinite where the chain may end up elsewhere.
+
+    Notes
+    -----
+    min over G(T) less the minimum over the graphs of G(T) with one arrow fewer, the start leading to the
+    extra root (Freidlin and Wentzell, ch. 6); computed by elimination of states in exponents: the limit of
+    the elimination that gives the times at finite epsilon.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.passage import hitting_exponents
+    >>> hitting_exponents(np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]), 2)
+    array([ 1.5,  1.5, -inf])
+    """
+    routes = as_routes(costs)
+    T = as_states(targets, routes.k, name="targets")
+    free, lost = _certain(routes, T)
+    result = np.full(routes.k, np.inf)
+    result[list(T)] = -np.inf
+    if free.size:
+        place = np.full(routes.k, -1, dtype=np.int64)
+        place[free] = np.arange(free.size)
+        inside = place[routes.tails] >= 0
+        tails, heads = place[routes.tails[inside]], place[routes.heads[inside]]
+        matrix = np.full((free.size, free.size), np.inf)
+        within = heads >= 0
+        np.minimum.at(matrix, (tails[within], heads[within]), routes.costs[inside][within])
+        leave = np.full(free.size, np.inf)
+        np.minimum.at(leave, tails[~within], routes.costs[inside][~within])
+        result[free] = hitting_kernel(matrix, leave)
+    result[lost] = np.inf
+    return result
+
+
+def _passage_times(rates: Rates, targets: Any) -> Scaled:
+    """Mean first passage times as mantissas and exponents; the mantissa is infinite where the time is."""
+    routes = rates.routes
+    T = as_states(targets, routes.k, name="targets")
+    free, lost = _certain(routes, T)
+    m, e = np.zeros(routes.k), np.zeros(routes.k, dtype=np.int64)
+    m[lost] = np.inf
+    if free.size:
+        solved = Elimination.of(rates, free, kill=_leaving(rates, free))
+        ones = np.ones(free.size), np.zeros(free.size, dtype=np.int64)
+        m[solved.states], e[solved.states] = solved.accumulate(ones)
+    return m, e
+
+
+def _committor(rates: Rates, source: Any, target: Any) -> Scaled:
+    routes = rates.routes
+    A, B = _disjoint(routes, source, target)
+    reach = _reaching(routes, (*A, *B))
+    reach[list(A)] = reach[list(B)] = False
+    free = np.flatnonzero(reach)
+    m, e = np.zeros(routes.k), np.zeros(routes.k, dtype=np.int64)
+    m[list(B)] = 1.0
+    if free.size:
+        into_target = np.zeros(routes.k, dtype=bool)
+        into_target[list(B)] = True
+        solved = Elimination.of(rates, free, kill=_leaving(rates, free))
+        gain_m, gain_e = _leaving(rates, free, into=into_target)
+        position = np.searchsorted(free, solved.states)
+        m[solved.states], e[solved.states] = solved.accumulate((gain_m[position], gain_e[position]))
+    return m, e
+
+
+def _disjoint(routes: Routes, source: Any, target: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    A = as_states(source, routes.k, name="source")
+    B = as_states(target, routes.k, name="target")
+    both = sorted(set(A) & set(B))
+    if both:
+        raise ValueError(f"source and target share the minima {both}; they must be disjoint")
+    return A, B
+
+
+def _leaving(rates: Rates, free: Integers, into: Any = None) -> Scaled:
+    """Total rate out of each of ``free`` to the states that are not (or to those marked in ``into``)."""
+    routes = rates.routes
+    place = np.full(routes.k, -1, dtype=np.int64)
+    place[free] = np.arange(free.size)
+    inside = place[routes.heads] >= 0
+    out = (place[routes.tails] >= 0) & (~inside if into is None else into[routes.heads])
+    m, e = add_at(place[routes.tails[out]], rates.mantissas[out], rates.exponents[out], free.size)
+    return m, e
+
+
+def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> Any:
+    """Which minima have a way to one of ``targets`` that does not run through those in ``avoid``."""
+    order = np.argsort(routes.heads, kind="stable")
+    tails = routes.tails[order]
+    starts = np.searchsorted(routes.heads[order], np.arange(routes.k + 1))
+    reached = np.zeros(routes.k, dtype=bool)
+    reached[list(targets)] = True
+    stack = list(targets)
+    while stack:
+        j = stack.pop()
+        for i in tails[starts[j] : starts[j + 1]].tolist():
+            if not reached[i] and (avoid is None or not avoid[i]):
+                reached[i] = True
+                stack.append(i)
+    return reached
+
+
+def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
+    """Minima off the targets from which these are reached with certainty, and those from which they are "
+    "not."""
+    blocked = np.zeros(routes.k, dtype=bool)
+    blocked[list(T)] = True
+    hopeless = np.flatnonzero(~_reaching(routes, T))
+    lost = _reaching(routes, tuple(hopeless.tolist()), avoid=blocked) if hopeless.size else np.zeros_like(blocked)
+    return np.flatnonzero(~lost & ~blocked), np.flatnonzero(lost)
+
+
+def _net(routes: Routes, share: Array) -> Array:
+    """Shares less those of the routes back; parallel routes keep their proportions."""
+    key = routes.tails * routes.k + routes.heads
+    back = routes.heads * routes.k + routes.tails
+    pairs, place = np.unique(key, return_inverse=True)
+    total = np.zeros(pairs.size)
+    np.add.at(total, place, share)
+    opposite = np.searchsorted(pairs, back).clip(max=pairs.size - 1)
+    returning = np.where(pairs[opposite] == back, total[opposite], 0.0)
+    forward = total[place]
+    positive = np.maximum(forward - returning, 0.0)
+    return np.asarray(np.divide(share * positive, forward, out=np.zeros_like(share), where=forward > 0))

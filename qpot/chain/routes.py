@@ -1,0 +1,188 @@
+"""Routes between minima: the one place where a ``costs`` argument is read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from qpot._core.arrays import Array, as_float_array
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Routes:
+    """The digraph of minima as edges, parallel ones included.
+
+    Attributes
+    ----------
+    k : int
+        Number of minima.
+    tails, heads : int64 arrays ``(m,)``
+        Route e leads from minimum ``tails[e]`` to ``heads[e]``.
+    costs : ``(m,)``
+        Finite, not negative.
+    errors : ``(m,)`` or None
+        Error of each cost, where the argument carried errors.
+    """
+
+    k: int
+    tails: Integers
+    heads: Integers
+    costs: Array
+    errors: Array | None = None
+
+
+def as_routes(costs: Any, *, name: str = "costs") -> Routes:
+    """Read ``costs``: an array ``(k, k)``, a scipy.sparse matrix, or an object with ``.values`` (and
+    ``.errors``).
+
+    In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing
+    entry means that there is no route; a stored zero off the diagonal is a route that costs nothing, and an
+    entry stored twice is two parallel routes (they are never summed).
+
+    Raises
+    ------
+    ValueError
+        For a matrix that is not square or empty, a diagonal that is not zero, and costs that are negative or
+        NaN.
+    """
+    if isinstance(costs, Routes):
+        return costs
+    if sparse.issparse(costs):
+        return _from_sparse(costs, name)
+    values = getattr(costs, "values", None)
+    errors = None
+    if values is not None and not callable(values):
+        errors = getattr(costs, "errors", None)
+        costs = values
+        name = f"{name}.values"
+    matrix = as_float_array(costs, name=name)
+    _check_square(matrix.shape, name)
+    diagonal = np.diagonal(matrix)
+    if (diagonal != 0).any():
+        _refuse_diagonal(int(np.flatnonzero(diagonal != 0)[0]), diagonal, name)
+    off = matrix < np.inf
+    np.fill_diagonal(off, False)
+    bad = np.isnan(matrix) | (matrix < 0)
+    if bad.any():
+        i, j = (int(x[0]) for x in np.nonzero(bad))
+        _refuse_cost(i, j, float(matrix[i, j]), name)
+    tails, heads = np.nonzero(off)
+    picked = None
+    if errors is not None:
+        error_matrix = as_float_array(errors, name="costs.errors")
+        if error_matrix.shape != matrix.shape:
+            raise ValueError(f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}")
+        picked = _checked_errors(error_matrix[tails, heads], tails, heads)
+    return Routes(k=matrix.shape[0], tails=tails, heads=heads, costs=matrix[tails, heads], errors=picked)
+
+
+def with_prefactors(routes: Routes, prefactors: Any) -> Array:
+    """The prefactor of each route, ``(m,)``; ones for None.
+
+    ``prefactors`` is an array ``(k, k)`` or a scipy.sparse matrix; only entries where there is a route are
+    read.
+    """
+    if prefactors is None:
+        return np.ones(routes.tails.size)
+    shape = np.shape(prefactors) if not sparse.issparse(prefactors) else prefactors.shape
+    if shape != (routes.k, routes.k):
+        raise ValueError(
+            f"prefactors has shape {shape}, expected ({routes.k}, {routes.k}): "
+            "prefactors[i, j] multiplies the rate from i to j"
+        )
+    if sparse.issparse(prefactors):
+        picked = np.asarray(prefactors.tocsr()[routes.tails, routes.heads], dtype=float).ravel()
+    else:
+        picked = as_float_array(prefactors, name="prefactors")[routes.tails, routes.heads]
+    bad = ~(np.isfinite(picked) & (picked > 0))
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"prefactors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number > 0, "
+            "since there is a route; set its cost to infinity to remove the route"
+        )
+    return np.ascontiguousarray(picked)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a real number (a bool is not)."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def as_state(state: Any, k: int, *, name: str) -> int:
+    """The id of a minimum."""
+    if isinstance(state, bool) or not isinstance(state, (int, np.integer)) or not 0 <= state < k:
+        raise ValueError(f"{name} must be the id of a minimum, an integer from 0 to {k - 1}, got {state!r}")
+    return int(state)
+
+
+def as_states(states: Any, k: int, *, name: str) -> tuple[int, ...]:
+    """A non-empty set of minima from one id or several, sorted."""
+    if isinstance(states, (int, np.integer)):
+        return (as_state(states, k, name=name),)
+    try:
+        listed = list(states)
+    except TypeError:
+        raise ValueError(f"{name} must be the id of a minimum or several of them, got {states!r}") from None
+    if not listed:
+        raise ValueError(f"{name} is empty; name at least one minimum")
+    return tuple(sorted({as_state(state, k, name=name) for state in listed}))
+
+
+def _from_sparse(costs: Any, name: str) -> Routes:
+    _check_square(costs.shape, name)
+    # tocoo keeps entries stored twice, which any arithmetic of scipy would add up
+    entries = costs.tocoo(copy=False)
+    tails, heads = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
+    data = as_float_array(entries.data, name=name)
+    diagonal = tails == heads
+    if (diagonal & (data != 0)).any():
+        e = int(np.flatnonzero(diagonal & (data != 0))[0])
+        _refuse_cost(int(tails[e]), int(heads[e]), float(data[e]), name, diagonal=True)
+    bad = np.isnan(data) | (data < 0)
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        _refuse_cost(int(tails[e]), int(heads[e]), float(data[e]), name)
+    keep = ~diagonal & (data < np.inf)
+    return Routes(
+        k=int(costs.shape[0]),
+        tails=tails[keep].astype(np.int64),
+        heads=heads[keep].astype(np.int64),
+        costs=np.ascontiguousarray(data[keep]),
+    )
+
+
+def _check_square(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+        raise ValueError(
+            f"{name} has shape {shape}, expected a square (k, k): {name}[i, j] is the cost from minimum i to j"
+        )
+
+
+def _refuse_diagonal(i: int, diagonal: Array, name: str) -> None:
+    raise ValueError(f"{name}[{i}, {i}] = {diagonal[i]} must be 0: staying costs nothing; set the diagonal to zero")
+
+
+def _refuse_cost(i: int, j: int, value: float, name: str, *, diagonal: bool = False) -> None:
+    if diagonal:
+        raise ValueError(f"{name}[{i}, {i}] = {value} must be 0: staying costs nothing; drop the diagonal entries")
+    raise ValueError(
+        f"{name}[{i}, {j}] = {value} must be a number >= 0, or infinity (in a sparse matrix: no entry) "
+        "where there is no route"
+    )
+
+
+def _checked_errors(errors: Array, tails: Integers, heads: Integers) -> Array:
+    bad = ~(errors >= 0)
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"costs.errors[{tails[e]}, {heads[e]}] = {errors[e]} must be a number >= 0, since there is a route"
+        )
+    return np.ascontiguousarray(errors)

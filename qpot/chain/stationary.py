@@ -1,0 +1,202 @@
+"""The chain of minima at finite epsilon: rates, and the stationary law."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from qpot._core.arrays import Array, as_positive
+from qpot.chain.contraction import format_states
+from qpot.chain.routes import Integers, Routes, as_routes, with_prefactors
+from qpot.solvers.chain import stationary_law as kernels
+from qpot.solvers.chain.scaled_floats import exponentials, logarithms, to_floats
+
+# elimination_order keeps two bit sets of k^2 bits
+LARGEST = 60_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rates:
+    """Rates of the routes, ``prefactor * exp(-cost / epsilon)``, as mantissas times powers of two."""
+
+    routes: Routes
+    epsilon: float
+    mantissas: Array
+    exponents: Integers
+
+    @classmethod
+    def of(cls, costs: Any, epsilon: float, prefactors: Any = None) -> Rates:
+        """Check the arguments and raise the exponentials."""
+        routes = as_routes(costs)
+        level = as_positive(epsilon, name="epsilon")
+        factors = with_prefactors(routes, prefactors)
+        if routes.k > LARGEST:
+            raise ValueError(
+                f"costs has {routes.k} minima; at finite epsilon at most {LARGEST} are possible. "
+                "stationary_costs and metastable_state have no such limit"
+            )
+        highest = float(routes.costs.max(initial=0.0))
+        with np.errstate(over="ignore"):
+            largest = np.float64(highest) / level
+        if largest > 1e17 / math.sqrt(routes.k):
+            raise ValueError(
+                f"epsilon={level:g} is too small for costs up to {highest:g}: cost / epsilon = {largest:.3g} "
+                "has no digits after the point left in doubles; use stationary_costs, the limit epsilon -> 0"
+            )
+        mantissas, exponents = exponentials(routes.costs, level, factors)
+        return cls(routes=routes, epsilon=level, mantissas=mantissas, exponents=exponents)
+
+    def closed_class(self, name: str) -> Integers:
+        """The minima of the one closed class, or an error that names all of them."""
+        classes = closed_classes(self.routes)
+        if len(classes) > 1:
+            shown = ", ".join(format_states(tuple(c.tolist())) for c in classes[:8])
+            raise ValueError(
+                f"{name}: there is no unique stationary law, as the chain has {len(classes)} closed classes: "
+                f"{shown}. "
+                "Add the missing routes between them, or ask for each class on its own"
+            )
+        return classes[0]
+
+
+def closed_classes(routes: Routes) -> list[Integers]:
+    """Sets of minima that are connected both ways and that no route leaves, each sorted."""
+    graph = sparse.coo_array((np.ones(routes.tails.size), (routes.tails, routes.heads)), shape=(routes.k, routes.k))
+    n, label = connected_components(graph.tocsr(), directed=True, connection="strong")
+    leaves = np.zeros(n, dtype=bool)
+    crossing = label[routes.tails] != label[routes.heads]
+    leaves[label[routes.tails[crossing]]] = True
+    return sorted((np.flatnonzero(label == c) for c in np.flatnonzero(~leaves)), key=lambda c: int(c[0]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Elimination:
+    """A chain on some minima, the rest of the world being a place of no return, with all its states
+    eliminated."""
+
+    states: Integers  # in the order of elimination
+    row_start: Integers
+    columns: Integers
+    column_start: Integers
+    rows: Integers
+    positions: Integers
+    m: Array
+    e: Integers
+    total_m: Array
+    total_e: Integers
+
+    @classmethod
+    def of(
+        cls, rates: Rates, states: Integers, *, kill: tuple[Array, Integers] | None = None, last: int = -1
+    ) -> Elimination:
+        """Eliminate ``states``; ``kill`` is each one's rate of leaving for good (None: keep the last)."""
+        routes = rates.routes
+        place = np.full(routes.k, -1, dtype=np.int64)
+        place[states] = np.arange(states.size)
+        inside = (place[routes.tails] >= 0) & (place[routes.heads] >= 0)
+        tails, heads = place[routes.tails[inside]], place[routes.heads[inside]]
+        order, out, into = kernels.elimination_order(states.size, tails, heads, last)
+        rank, row_start, columns, column_start, rows, positions = kernels.pattern_of(order, out, into)
+        m, e = np.zeros(columns.size), np.zeros(columns.size, dtype=np.int64)
+        kernels.fill_in(rank, tails, heads, rates.mantissas[inside], rates.exponents[inside], row_start, columns, m, e)
+        n = states.size
+        if kill is None:
+            kill_m, kill_e = np.zeros(n), np.zeros(n, dtype=np.int64)
+        else:
+            kill_m, kill_e = kill[0][order].copy(), kill[1][order].copy()
+        total_m, total_e = np.zeros(n), np.zeros(n, dtype=np.int64)
+        stuck = kernels.eliminate(
+            n - 1 if kill is None else n,
+            row_start, columns, column_start, rows, positions, m, e, kill_m, kill_e, total_m, total_e,
+        )  # fmt: skip
+        if stuck >= 0:
+            raise ValueError(f"nothing leaves minimum {states[order[stuck]]} any more; the chain is not connected")
+        return cls(
+            states=states[order], row_start=row_start, columns=columns, column_start=column_start, rows=rows,
+            positions=positions, m=m, e=e, total_m=total_m, total_e=total_e,
+        )  # fmt: skip
+
+    def accumulate(self, gain: tuple[Array, Integers]) -> tuple[Array, Integers]:
+        """Expected gain until leaving for good from each of ``states``; ``gain`` is given in their order."""
+        gain_m, gain_e = gain[0].copy(), gain[1].copy()
+        kernels.accumulate(
+            self.row_start, self.columns, self.column_start, self.rows, self.positions, self.m, self.e,
+            self.total_m, self.total_e, gain_m, gain_e,
+        )  # fmt: skip
+        return gain_m, gain_e
+
+
+def stationary_weights(rates: Rates, name: str = "stationary_distribution") -> tuple[Array, Integers]:
+    """The stationary law as mantissas and exponents, ``(k,)`` each; zero outside the closed class."""
+    states = rates.closed_class(name)
+    solved = Elimination.of(rates, states)
+    weight_m, weight_e = kernels.stationary_weights(
+        solved.column_start, solved.rows, solved.positions, solved.m, solved.e
+    )
+    kernels.normalise(weight_m, weight_e)
+    m, e = np.zeros(rates.routes.k), np.zeros(rates.routes.k, dtype=np.int64)
+    m[solved.states], e[solved.states] = weight_m, weight_e
+    return m, e
+
+
+def stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:
+    """Stationary law of the chain with rates ``prefactors[i, j] exp(-costs[i, j] / epsilon)``.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`; parallel routes add their rates.
+    epsilon : float
+        Noise level; for SGD learning rate / batch size.
+    prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+        Rate prefactors, in 1 / time; ones if left out.
+
+    Returns
+    -------
+    array ``(k,)``
+        Probabilities that sum to one, each correct to about k units in the last place however small epsilon
+        is; those below the smallest float are zero (see `log_stationary_distribution`), and so are those of
+        minima outside the closed class.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, epsilon is not positive, or there are several closed classes
+        (named).
+
+    Notes
+    -----
+    Elimination without subtraction (Grassmann, Taksar and Heyman 1985) on numbers with a 64-bit exponent,
+    sparse with a fill-reducing order. Logarithms would lose six digits at cost / epsilon of a million.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
+    >>> qpot.stationary_distribution(costs, 0.001)
+    array([0., 1., 0.])
+    >>> qpot.stationary_distribution(costs, 1.0).round(3)
+    array([0.206, 0.578, 0.216])
+    """
+    return to_floats(*stationary_weights(Rates.of(costs, epsilon, prefactors)))
+
+
+def log_stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:
+    """Natural logarithm of `stationary_distribution`, also where that underflows; minus infinity for zero.
+
+    Parameters, errors and method as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qpot.chain.stationary import log_stationary_distribution
+    >>> costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
+    >>> log_stationary_distribution(costs, 1e-6)
+    array([-1000000., 0., -1000000.])
+    """
+    return logarithms(*stationary_weights(Rates.of(costs, epsilon, prefactors)))

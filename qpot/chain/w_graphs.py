@@ -1,0 +1,120 @@
+"""The chain of minima as epsilon -> 0: W-graphs and stationary costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.chain.contraction import contraction_of, format_states
+from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
+from qpot.chain.routes import as_routes, as_state
+from qpot.solvers.chain.exact_sums import to_float
+
+__all__ = ["Cycle", "WGraph", "cycle_hierarchy", "metastable_state", "stationary_costs", "w_graph"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WGraph:
+    """A minimum in-tree: one route out of every minimum but the root, all leading to the root.
+
+    Attributes
+    ----------
+    root : int
+    cost : float
+        W(root), the sum of the costs of the routes, correctly rounded; no epsilon in it.
+    edges : tuple of (int, int)
+        Routes (from, to), sorted.
+    """
+
+    root: int
+    cost: float
+    edges: tuple[tuple[int, int], ...]
+
+
+def w_graph(costs: Any, root: int) -> WGraph:
+    """A W-graph to ``root``: the spanning in-tree of least cost.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        Cost of the route from minimum i to j, zero on the diagonal, infinite (in a sparse matrix: missing)
+        where there is no route. An entry stored twice in a sparse matrix is two parallel routes.
+    root : int
+
+    Returns
+    -------
+    WGraph
+        Where several in-trees tie, one of them.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, or some minimum has no way to the root (W(root) is infinite).
+
+    Notes
+    -----
+    Freidlin and Wentzell, Random Perturbations of Dynamical Systems, ch. 6, W(i) = min over i-graphs.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
+    >>> qpot.w_graph(costs, 1)
+    WGraph(root=1, cost=1.5, edges=((0, 1), (2, 1)))
+    """
+    routes = as_routes(costs)
+    i = as_state(root, routes.k, name="root")
+    contraction = contraction_of(routes)
+    home = contraction.the_closed_class(f"w_graph to root {i}")
+    if not contraction.contains(home, i):
+        raise ValueError(
+            f"root={i}: W is infinite, since the closed class {format_states(contraction.members(home))} "
+            "has no way to it; choose a root in the closed class or add the missing routes"
+        )
+    chosen = contraction.in_tree(i)
+    tails, heads = routes.tails[chosen].tolist(), routes.heads[chosen].tolist()
+    return WGraph(root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True))))
+
+
+def stationary_costs(costs: Any) -> Array:
+    """W(i) - min W for every minimum: -epsilon log of its stationary weight as epsilon -> 0.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `w_graph`.
+
+    Returns
+    -------
+    array ``(k,)``
+        Correctly rounded differences of exact sums, whatever decades the costs span; zero for the selected
+        minima, infinite for minima outside the closed class.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, or there are several closed classes (they are named).
+
+    Notes
+    -----
+    All roots come out of one contraction; the proof is in `qpot.solvers.arborescence`.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> qpot.stationary_costs(np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]))
+    array([1., 0., 1.])
+    """
+    contraction = contraction_of(as_routes(costs))
+    home = contraction.the_closed_class("stationary_costs")
+    members = contraction.members(home)
+    depth = contraction.depth
+    high = max(depth[i] for i in members)
+    result = np.full(contraction.routes.k, np.inf)
+    for i in members:
+        result[i] = to_float(high - depth[i], contraction.exponent)
+    return result

@@ -1,0 +1,1 @@
+"""What selects without noise: flows, margins, the path kernel."""

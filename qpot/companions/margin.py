@@ -1,0 +1,341 @@
+"""The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array, as_count, as_point, as_positive
+from qpot.companions.margin_losses import Exponential, Logistic, as_number, signed_samples
+from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
+from qpot.paths.solution import SolveError, Status
+from qpot.solvers.companions import log_time_flow, max_margin
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MarginFlow:
+    r"""Gradient flow on separable data, seen at times spaced evenly in log t.
+
+    Attributes
+    ----------
+    log_times : (n,) array
+        Natural logarithms of the times, from t = 1.
+    weights : (n, d) array
+        theta(t).
+    log_losses : (n,) array
+        log of L = sum_i l(<theta, z_i>).
+    duals : (n, N) array
+        alpha_i(t) = -t c_i l'(<theta, z_i>): the pull of each sample on theta in log time, d theta / d log t
+        = sum alpha_i z_i. They converge to dual variables of the SVM.
+    samples : (N, d) array
+        z_i = y_i x_i, each distinct sample once.
+    multiplicities : (N,) array
+        c_i, how often each occurred.
+    svm : HardMargin
+        The machine that the direction converges to, found without the flow.
+    """
+
+    log_times: Array
+    weights: Array
+    log_losses: Array
+    duals: Array
+    samples: Array
+    multiplicities: Array
+    svm: HardMargin
+
+    @property
+    def norms(self) -> Array:
+        r"""rho(t) = \|theta\|, ``(n,)``."""
+        return np.asarray(np.linalg.norm(self.weights, axis=1))
+
+    @property
+    def directions(self) -> Array:
+        r"""u(t) = theta/\|theta\|, ``(n, d)``."""
+        return self.weights / self.norms[:, None]
+
+    @property
+    def margins(self) -> Array:
+        """min_i <u, z_i>, ``(n,)``; it rises to the SVM's margin."""
+        return np.asarray((self.directions @ self.samples.T).min(axis=1))
+
+    @property
+    def angles(self) -> Array:
+        """Angle between u(t) and the SVM's direction in radians, ``(n,)``."""
+        chord = np.linalg.norm(self.directions - self.svm.direction, axis=1)
+        return np.asarray(2.0 * np.arcsin(np.minimum(chord / 2.0, 1.0)))
+
+    @property
+    def normals(self) -> Array:
+        """d theta / d log t = sum alpha_i(t) z_i, ``(n, d)``: the flow's own estimate of the SVM's w.
+
+        Its error falls like a power of t, where that of the direction falls like 1/log t; the power is the
+        smaller of the next sample's slack <w, z> - 1 and the smallest positive eigenvalue of
+        sum alpha_i z_i z_i^T.
+        """
+        return self.duals @ self.samples
+
+    @property
+    def norm_rates(self) -> Array:
+        """d rho / d log t = <u, sum alpha_i z_i>, ``(n,)``."""
+        return np.asarray((self.directions * self.normals).sum(axis=1))
+
+    @property
+    def direction_rates(self) -> Array:
+        """d u / d log t = (I - u u^T) (sum alpha_i z_i) / rho, ``(n, d)``."""
+        u = self.directions
+        return (self.normals - self.norm_rates[:, None] * u) / self.norms[:, None]
+
+    def machine(self) -> HardMargin:
+        """The SVM as the flow sees it at its last time: w = sum alpha_i z_i with the flow's alpha."""
+        return HardMargin(normal=self.normals[-1], duals=self.duals[-1], signed_samples=self.samples)
+
+    @property
+    def support(self) -> NDArray[np.intp]:
+        """Support vectors found by the flow: indices into ``samples``.
+
+        A sample counts as lying on the margin if its slack is below 1e-6 or ten times the largest negative
+        slack, which measures how far the flow still is from its limit.
+        """
+        machine = self.machine()
+        return machine.support_within(max(1e-6, 10.0 * machine.conditions().primal))
+
+    def conditions(self) -> KKT:
+        """Optimality conditions of the flow's last w and alpha for the hard-margin problem."""
+        return kkt_conditions(self.samples, self.normals[-1], self.duals[-1])
+
+    def laws(self) -> MarginLaws:
+        """The asymptotic laws: constants fitted over the last half of log time, against theory."""
+        return _laws(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"MarginFlow(t = 1 ... 1e{self.log_times[-1] / np.log(10):.4g}, rho = {self.norms[-1]:.6g}, "
+            f"margin = "
+            f"{self.margins[-1]:.6g} of {self.svm.margin:.6g}, angle {self.angles[-1]:.2e}, KKT "
+            f"{self.conditions().worst:.1e})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """A constant fitted to the flow, and what theory says it is (NaN where theory gives none)."""
+
+    fitted: float
+    theory: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginLaws:
+    r"""Constants of the asymptotic laws, with gamma the SVM's margin, w its normal, alpha the limiting duals.
+
+    Attributes
+    ----------
+    norm_slope, norm_offset : Law
+        \|theta\| = slope log t + offset: slope 1/gamma, offset -gamma sum alpha_i log(alpha_i / c_i).
+    loss_exponent, loss_constant : Law
+        L = constant t^exponent: exponent -1, constant 1/gamma^2.
+    gap_constant : Law
+        gamma - gamma(t) = constant / log t, with the constant
+        gamma (max log(alpha_i / c_i) - sum alpha_i log(alpha_i / c_i) / sum alpha_i).
+
+    Notes
+    -----
+    theta = w log t + r + o(1), with r from sum c_i exp(-<r, z_i>) z_i = w over the samples on the margin
+    (Soudry et al. 2018, Theorem 4); the constants follow by expanding norm, loss and margin. Where some
+    sample lies on the margin with a zero dual there is no such r, and the offset and the gap constant have no
+    theory value.
+    """
+
+    norm_slope: Law
+    norm_offset: Law
+    loss_exponent: Law
+    loss_constant: Law
+    gap_constant: Law
+
+
+def margin_flow(
+    X: Any,
+    y: Any,
+    *,
+    log_time: float = 230.0,
+    loss: Logistic | Exponential | None = None,
+    start: Any = None,
+    points: int = 200,
+    duplicates: str = "error",
+    rtol: float = 1e-9,
+    atol: float = 1e-11,
+) -> MarginFlow:
+    r"""Integrate gradient flow of an exponential-tail loss in logarithmic time.
+
+    The flow is :math:`\theta' = -\nabla \sum_i \ell(y_i\langle\theta, x_i\rangle)`.
+
+    On separable data the loss has no minimum: :math:`|\theta| \to \infty` like log t while the direction
+    converges to the hard-margin support vector machine (Soudry, Hoffer, Nacson, Gunasekar, Srebro 2018).
+
+    Parameters
+    ----------
+    X : (N, d) array
+        Samples as rows; append a column of ones for an intercept.
+    y : (N,) array
+        Labels +1 and -1.
+    log_time : float
+        Natural logarithm of the final time; 230.26 is t = 1e100. It may exceed what a float holds as t.
+    loss : Logistic or Exponential, optional
+        Default `Logistic`. The loss is the sum over samples; a mean only divides time by N.
+    start : (d,) array, optional
+        theta at t = 0; default zero.
+    points : int
+        Number of times in the result, spaced evenly in log t from t = 1.
+    duplicates : {"error", "merge"}
+        What to do with repeated samples, whose dual variables are not unique.
+    rtol, atol : float
+        Local error tolerances in theta.
+
+    Returns
+    -------
+    MarginFlow
+
+    Raises
+    ------
+    ValueError
+        For data that is not separable, contradictory or duplicated, naming the samples; for other bad
+        arguments.
+    SolveError
+        If the integrator fails; the finished part is in ``.partial`` as an array of points.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> flow = qpot.margin_flow([[2.0, 0.0], [0.0, -1.0], [3.0, 3.0]], [1, -1, 1], log_time=np.log(1e100))
+    >>> flow.machine().normal.round(6), flow.support
+    (array([0.5, 1. ]), array([0, 1]))
+    >>> flow.weights[-1].round(3)  # log(4 t) / 2 and log t on orthogonal samples
+    array([115.822, 230.259])
+    """
+    kind = Logistic() if loss is None else loss
+    if not isinstance(kind, (Logistic, Exponential)):
+        raise ValueError(
+            f"loss must be qpot.Logistic() or qpot.Exponential(), got {loss!r}: only a tail exp(-z) sends "
+            f"the minimum to "
+            "infinity along the SVM's direction; train other losses with qpot.margin_sum and integrate_flow"
+        )
+    if duplicates not in ("error", "merge"):
+        raise ValueError(f'duplicates must be "error" or "merge", got {duplicates!r}')
+    end = as_number(log_time)
+    if not 1.0 <= end < np.inf:
+        raise ValueError(
+            f"log_time must be a finite number >= 1 (natural logarithm of the final time), got {log_time!r}"
+        )
+    n = as_count(points, name="points", minimum=4)
+    options = {name: as_positive(value, name=name) for name, value in (("rtol", rtol), ("atol", atol))}
+    everything = separate(X, y)
+    Z, counts = merge_duplicates(signed_samples(X, y), merge=duplicates == "merge")
+    svm = everything if Z.shape[0] == everything.duals.size else separate(Z, np.ones(Z.shape[0]))
+    theta = np.zeros(Z.shape[1]) if start is None else as_point(start, dimension=Z.shape[1], name="start")
+
+    log_times = np.linspace(0.0, end, n)
+    weights, status = log_time_flow.log_time_flow(
+        Z,
+        np.log(counts),
+        kind.log_slope,
+        _slope_rate(kind),
+        theta,
+        np.concatenate([[0.0], np.logaddexp(0.0, log_times)]),
+        **options,
+    )
+    if status != log_time_flow.OK:
+        raise SolveError(
+            f"the flow could not be integrated beyond point {weights.shape[0]} of {n + 1}; loosen rtol and "
+            f"atol or "
+            "rescale the samples",
+            status=Status.NOT_CONVERGED,
+            partial=weights,
+        )
+    weights = weights[1:]
+    margins = weights @ Z.T
+    log_terms = np.log(counts) + kind.log_value(margins)
+    peak = log_terms.max(axis=1)
+    return MarginFlow(
+        log_times=log_times,
+        weights=weights,
+        log_losses=peak + np.log(np.exp(log_terms - peak[:, None]).sum(axis=1)),
+        duals=np.exp(log_times[:, None] + np.log(counts) + kind.log_slope(margins)),
+        samples=Z,
+        multiplicities=counts,
+        svm=svm,
+    )
+
+
+def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
+    """The same machine by scikit-learn's ``SVC``, for comparison; needs the extra ``qpot[ml]``.
+
+    SVC always fits an intercept. Every sample is therefore given with its mirror image, -x with label -y,
+    which leaves w as it is and makes the intercept zero by symmetry.
+
+    Parameters
+    ----------
+    X, y
+        As for `separate`.
+    penalty : float
+        SVC's C, large for a hard margin.
+
+    Raises
+    ------
+    ImportError
+        Without scikit-learn, with the line that installs it.
+    """
+    try:
+        from sklearn.svm import SVC
+    except ImportError as error:
+        raise ImportError(
+            "svc_separation needs scikit-learn; install it with: python -m pip install 'qpot[ml]'"
+        ) from error
+    C = as_positive(penalty, name="penalty")
+    Z = signed_samples(X, y)
+    N = Z.shape[0]
+    machine = SVC(kernel="linear", C=C, tol=1e-10)
+    machine.fit(np.vstack([Z, -Z]), np.repeat([1, -1], N))
+    coefficients = np.zeros(2 * N)
+    coefficients[machine.support_] = np.abs(machine.dual_coef_[0])
+    return HardMargin(
+        normal=np.asarray(machine.coef_[0], dtype=float),
+        duals=coefficients[:N] + coefficients[N:],
+        signed_samples=Z,
+    )
+
+
+def _slope_rate(kind: Logistic | Exponential) -> Any:
+    """d log(-l') / dz: -1 for the exponential loss, -1/(1 + exp(-z)) for the logistic loss."""
+    if isinstance(kind, Exponential):
+        return lambda z: np.full_like(z, -1.0)
+    return lambda z: -np.exp(kind.log_slope(-z))
+
+
+def _laws(flow: MarginFlow) -> MarginLaws:
+    late = flow.log_times >= 0.5 * flow.log_times[-1]
+    s = flow.log_times[late]
+    gamma, w = flow.svm.margin, flow.svm.normal
+    # norm = slope s + offset + O(1/s): fit that term too, or it leaks into the offset
+    basis = np.column_stack([s, np.ones_like(s), 1.0 / s])
+    norm_slope, norm_offset, _ = np.linalg.lstsq(basis, flow.norms[late], rcond=None)[0]
+    loss_offset, loss_exponent = np.polynomial.polynomial.polyfit(s, flow.log_losses[late], 1)
+    gap = (gamma - flow.margins[late]) * s
+    gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[0][0]
+
+    on_margin = flow.samples @ w < 1.0 + 1e-6
+    _, alpha, status = max_margin.limit_duals(flow.samples[on_margin], flow.multiplicities[on_margin], w)
+    offset_theory = gap_theory = np.nan
+    if status == max_margin.OK:
+        logs = np.log(alpha / flow.multiplicities[on_margin])
+        offset_theory = -gamma * float(alpha @ logs)
+        gap_theory = gamma * float(logs.max() - alpha @ logs / alpha.sum())
+    return MarginLaws(
+        norm_slope=Law(fitted=float(norm_slope), theory=1.0 / gamma),
+        norm_offset=Law(fitted=float(norm_offset), theory=offset_theory),
+        loss_exponent=Law(fitted=float(loss_exponent), theory=-1.0),
+        loss_constant=Law(fitted=float(np.exp(loss_offset)), theory=1.0 / gamma**2),
+        gap_constant=Law(fitted=float(gap_constant), theory=gap_theory),
+    )

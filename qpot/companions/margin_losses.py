@@ -1,0 +1,223 @@
+"""Margin losses as finite sums: logistic, exponential, hinge, squared hinge and Huberised hinge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.special import expit
+
+from qpot._core.arrays import Array, as_float_array, as_positive
+from qpot.samples.finite_sum import FiniteSum
+
+
+class MarginLoss(Protocol):
+    """A loss of the margin z = y <theta, x>."""
+
+    def value(self, z: Array) -> Array:
+        """l(z)."""
+        ...
+
+    def derivative(self, z: Array) -> Array:
+        """l'(z)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic:
+    """l(z) = log(1 + exp(-z)); tail exp(-z)."""
+
+    def value(self, z: Array) -> Array:
+        return np.logaddexp(0.0, -z)
+
+    def derivative(self, z: Array) -> Array:
+        return -np.asarray(expit(-z))
+
+    def log_value(self, z: Array) -> Array:
+        """log l(z), accurate where l(z) underflows."""
+        # log1p(e) = e (1 - e/2 + ...) with e = exp(-z): for z > 30 the logarithm is -z to rounding
+        return np.where(z > 30.0, -z, np.log(self.value(np.minimum(z, 31.0))))
+
+    def log_slope(self, z: Array) -> Array:
+        """log(-l'(z)), accurate where l'(z) underflows."""
+        return -np.logaddexp(0.0, z)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """l(z) = exp(-z)."""
+
+    def value(self, z: Array) -> Array:
+        return np.exp(-z)
+
+    def derivative(self, z: Array) -> Array:
+        return -np.exp(-z)
+
+    def log_value(self, z: Array) -> Array:
+        """log l(z)."""
+        return -z
+
+    def log_slope(self, z: Array) -> Array:
+        """log(-l'(z))."""
+        return -z
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hinge:
+    """l(z) = max(0, 1 - z), the loss of the support vector machine; the subgradient at z = 1 is taken as 0.
+
+    It has kinks: Hessians by differences are zero between them and wrong on them. For a stationary spread by
+    the Lyapunov equation use `HuberisedHinge`.
+    """
+
+    def value(self, z: Array) -> Array:
+        return np.maximum(0.0, 1.0 - z)
+
+    def derivative(self, z: Array) -> Array:
+        return np.where(z < 1.0, -1.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredHinge:
+    """l(z) = max(0, 1 - z)^2 / 2; its second derivative jumps at z = 1."""
+
+    def value(self, z: Array) -> Array:
+        return 0.5 * np.maximum(0.0, 1.0 - z) ** 2
+
+    def derivative(self, z: Array) -> Array:
+        return -np.maximum(0.0, 1.0 - z)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuberisedHinge:
+    r"""The hinge with its kink rounded over a width h (Chapelle 2007).
+
+    l(z) = 0 for z >= 1 + h/2, (1 + h/2 - z)^2 / (2 h) for \|1 - z\| < h/2, and 1 - z for z <= 1 - h/2.
+
+    Parameters
+    ----------
+    width : float
+        h > 0; h -> 0 is the hinge, and the difference is at most h/8.
+    """
+
+    width: float = 0.5
+
+    def __post_init__(self) -> None:
+        as_positive(self.width, name="width")
+
+    def value(self, z: Array) -> Array:
+        h = self.width
+        into = np.clip(1.0 + 0.5 * h - z, 0.0, h)
+        return into**2 / (2.0 * h) + np.maximum(0.0, 1.0 - 0.5 * h - z)
+
+    def derivative(self, z: Array) -> Array:
+        return -np.clip((1.0 + 0.5 * self.width - z) / self.width, 0.0, 1.0)
+
+
+def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float = 0.0) -> FiniteSum:
+    r"""A linear classifier's training loss as a finite sum,
+
+    .. math:: L(\theta) = \frac1N \sum_i \Big[ \ell(y_i \langle\theta, x_i\rangle) +
+    \frac{\lambda}{2}|\theta|^2 \Big].
+
+    With the hinge, SGD on it is Pegasos (Shalev-Shwartz, Singer, Srebro 2007); ``System.from_finite_sum``
+    gives its minibatch covariance.
+
+    Parameters
+    ----------
+    X : (N, d) array
+        Samples as rows. There is no intercept: append a column of ones for one (it is then penalised like the
+        rest).
+    y : (N,) array
+        Labels, +1 or -1.
+    loss : Logistic, Exponential, Hinge, SquaredHinge or HuberisedHinge, optional
+        Default `Logistic`.
+    penalty : float
+        lambda >= 0, part of every sample's loss.
+
+    Raises
+    ------
+    ValueError
+        For labels other than +1 and -1, unequal lengths, or a negative penalty.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> svm = qpot.margin_sum([[1.0, 0.0], [0.0, -2.0]], [1, -1], loss=qpot.Hinge(), penalty=0.1)
+    >>> svm.loss([[0.5, 0.0]]), svm.gradient([[0.5, 0.0]])
+    (array([0.7625]), array([[-0.45, -1.  ]]))
+    """
+    Z = signed_samples(X, y)
+    kind: MarginLoss = Logistic() if loss is None else loss
+    if not (callable(getattr(kind, "value", None)) and callable(getattr(kind, "derivative", None))) or isinstance(
+        kind, type
+    ):
+        raise ValueError(f"loss must be a margin loss such as qpot.Hinge(), got {loss!r}")
+    strength = as_number(penalty)
+    if not 0 <= strength < np.inf:
+        raise ValueError(f"penalty must be a finite number >= 0, got {penalty!r}")
+
+    functions = _MarginSum(Z, kind, strength)
+    # the one margin loss with a compiled kernel: simulation runs it without calling Python
+    compiled = ("logistic", (Z, np.ones(Z.shape[0]), strength)) if isinstance(kind, Logistic) else None
+    return FiniteSum(
+        sample_losses=functions.losses,
+        sample_gradients=functions.gradients,
+        n_samples=Z.shape[0],
+        dimension=Z.shape[1],
+        drawn_gradients=functions.drawn,
+        kernel=compiled,
+    )
+
+
+class _MarginSum:
+    """The functions of a margin sum (a class, so that they can be sent to a process)."""
+
+    def __init__(self, samples: Array, loss: MarginLoss, penalty: float) -> None:
+        self.samples, self.loss, self.penalty = samples, loss, penalty
+
+    def losses(self, x: Array) -> Array:
+        values: Array = self.loss.value(x @ self.samples.T)
+        ridge: Array = 0.5 * self.penalty * (x**2).sum(axis=1, keepdims=True)
+        return values + ridge
+
+    def gradients(self, x: Array) -> Array:
+        slopes: Array = self.loss.derivative(x @ self.samples.T)[:, :, None] * self.samples
+        return slopes + self.penalty * x[:, None, :]
+
+    def drawn(self, x: Array, index: Any) -> Array:
+        samples = self.samples[index]
+        z = np.einsum("nbd,nd->nb", samples, x)
+        slopes: Array = self.loss.derivative(z)[:, :, None] * samples
+        return slopes + self.penalty * x[:, None, :]
+
+
+def signed_samples(X: Any, y: Any) -> Array:
+    """The samples with their labels absorbed, ``y_i x_i`` as rows ``(N, d)``, checked."""
+    samples = as_float_array(X, name="X")
+    labels = as_float_array(y, name="y")
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise ValueError(f"X has shape {samples.shape}, expected (N, d) with one sample in each row")
+    if not np.isfinite(samples).all():
+        row = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
+        raise ValueError(f"X has a NaN or infinite entry in row {row}")
+    if labels.shape != (samples.shape[0],):
+        raise ValueError(f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X")
+    bad = np.flatnonzero(np.abs(labels) != 1.0)
+    if bad.size:
+        raise ValueError(
+            f"y must be +1 or -1, but y[{bad[0]}] = {labels[bad[0]]:g} ({bad.size} such labels); "
+            "for classes a and b pass numpy.where(labels == a, 1, -1)"
+        )
+    return labels[:, None] * samples
+
+
+def as_number(value: Any) -> float:
+    """A real number as float, NaN for what is none; the caller names the range."""
+    if isinstance(value, (bool, str)):
+        return float("nan")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,192 @@
+"""separate: the hard-margin support vector machine through the origin, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array
+from qpot.companions.margin_losses import signed_samples
+from qpot.solvers.companions import max_margin
+
+# Slack <w, z> - 1 below which a sample counts as lying on the margin.
+_ON_MARGIN = 1e-6
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HardMargin:
+    r"""The separating hyperplane through the origin with the widest margin.
+
+    Attributes
+    ----------
+    normal : (d,) array
+        w, the solution of min \|w\|^2 subject to y_i <w, x_i> >= 1.
+    duals : (N,) array
+        alpha >= 0 with w = sum alpha_i y_i x_i; not unique if the support vectors are linearly dependent.
+    signed_samples : (N, d) array
+        y_i x_i.
+    """
+
+    normal: Array
+    duals: Array
+    signed_samples: Array
+
+    @property
+    def margin(self) -> float:
+        r"""gamma = 1/\|w\|, the distance of the nearest sample from the hyperplane."""
+        return float(1.0 / np.linalg.norm(self.normal))
+
+    @property
+    def direction(self) -> Array:
+        r"""w/\|w\|, ``(d,)``."""
+        return self.normal / np.linalg.norm(self.normal)
+
+    @property
+    def support(self) -> NDArray[np.intp]:
+        """Indices of the support vectors: on the margin and with a positive dual."""
+        return self.support_within(_ON_MARGIN)
+
+    def support_within(self, slack: float) -> NDArray[np.intp]:
+        """Indices of the samples with <w, z> - 1 < ``slack`` and a dual above 1e-8 of the largest."""
+        weighty = self.duals > 1e-8 * self.duals.max()
+        return np.flatnonzero(weighty & (self.signed_samples @ self.normal < 1.0 + slack))
+
+    def conditions(self) -> KKT:
+        """How well the optimality conditions hold."""
+        return kkt_conditions(self.signed_samples, self.normal, self.duals)
+
+    def __repr__(self) -> str:
+        count = f"{self.support.size} support vectors of {self.duals.size} samples"
+        return f"HardMargin(margin={self.margin:.6g}, {count})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KKT:
+    r"""Violations of the Karush-Kuhn-Tucker conditions of the hard-margin problem; all zero at its solution.
+
+    Attributes
+    ----------
+    stationarity : float
+        \|w - sum alpha_i z_i\| / \|w\|.
+    primal : float
+        max(0, 1 - min_i <w, z_i>).
+    dual : float
+        max(0, -min_i alpha_i) / sum alpha.
+    complementarity : float
+        max_i \|alpha_i (<w, z_i> - 1)\| / sum alpha.
+    """
+
+    stationarity: float
+    primal: float
+    dual: float
+    complementarity: float
+
+    @property
+    def worst(self) -> float:
+        """The largest violation."""
+        return max(self.stationarity, self.primal, self.dual, self.complementarity)
+
+
+def kkt_conditions(samples: Array, normal: Array, duals: Array) -> KKT:
+    """Violations of the optimality conditions at (w, alpha), for samples with their labels absorbed."""
+    slack = samples @ normal - 1.0
+    total = float(np.abs(duals).sum())
+    return KKT(
+        stationarity=float(np.linalg.norm(normal - samples.T @ duals) / np.linalg.norm(normal)),
+        primal=max(0.0, -float(slack.min())),
+        dual=max(0.0, -float(duals.min())) / total,
+        complementarity=float(np.abs(duals * slack).max()) / total,
+    )
+
+
+def separate(X: Any, y: Any) -> HardMargin:
+    r"""The hard-margin support vector machine through the origin, solved exactly (active sets, no penalty).
+
+    Parameters
+    ----------
+    X : (N, d) array
+        Samples as rows; append a column of ones for an intercept.
+    y : (N,) array
+        Labels +1 and -1.
+
+    Returns
+    -------
+    HardMargin
+
+    Raises
+    ------
+    ValueError
+        If no hyperplane through the origin separates the data; the message names the samples of a certificate
+        sum u_i y_i x_i = 0, u >= 0 (no w has a positive margin on all of them), contradictory pairs first.
+
+    Notes
+    -----
+    The dual is the point of the convex hull of y_i x_i nearest to the origin, solved as a least-distance
+    problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+
+    Examples
+    --------
+    >>> import qpot
+    >>> machine = qpot.separate([[2.0, 0.0], [0.0, -1.0], [3.0, 3.0]], [1, -1, 1])
+    >>> machine.normal, machine.duals, machine.support
+    (array([0.5, 1. ]), array([0.25, 1.  , 0.  ]), array([0, 1]))
+    """
+    Z = signed_samples(X, y)
+    refuse_contradictions(Z)
+    normal, duals, status = max_margin.hard_margin(Z)
+    if status != max_margin.OK:
+        guilty = np.flatnonzero(duals > 0)
+        raise ValueError(
+            "X, y are not linearly separable through the origin: no hyperplane has samples "
+            f"{_listed(guilty)} on their sides (a positive combination of them vanishes). Remove or relabel "
+            "some of them, add features (a column of ones gives an intercept), or use a penalised loss: "
+            "qpot.margin_sum(X, y, penalty=...)"
+        )
+    return HardMargin(normal=normal, duals=duals, signed_samples=Z)
+
+
+def refuse_contradictions(Z: Array) -> None:
+    """Raise if some signed sample is zero or the exact opposite of another."""
+    zero = np.flatnonzero(~Z.any(axis=1))
+    if zero.size:
+        raise ValueError(
+            f"X is zero in rows {_listed(zero)}: no hyperplane through the origin gives them a margin; "
+            f"remove them or "
+            "append a column of ones"
+        )
+    seen: dict[bytes, int] = {}
+    pairs = []
+    for i, row in enumerate(Z + 0.0):  # + 0.0 turns -0.0 into 0.0
+        if (j := seen.get((0.0 - row).tobytes())) is not None:
+            pairs.append((j, i))
+        seen.setdefault(row.tobytes(), i)
+    if pairs:
+        raise ValueError(
+            "X, y contain contradictory samples, the same point with opposite labels (or mirrored points "
+            f"with equal labels): pairs {_listed(pairs)}; no hyperplane through the origin separates them. "
+            "Remove or relabel one of each pair"
+        )
+
+
+def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
+    """Distinct rows of ``Z`` in order of appearance, and their counts; raises if ``merge`` is false."""
+    _, first, inverse, counts = np.unique(Z, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    if (counts > 1).any() and not merge:
+        groups = [tuple(np.flatnonzero(inverse.ravel() == k).tolist()) for k in np.flatnonzero(counts > 1)]
+        raise ValueError(
+            f"X, y contain duplicated samples {_listed(sorted(groups))}: their dual variables are not "
+            f"unique. "
+            'Remove the copies, or pass duplicates="merge" to give each distinct sample its multiplicity'
+        )
+    order = np.argsort(first)
+    return Z[first[order]], counts[order].astype(float)
+
+
+def _listed(items: Any) -> str:
+    shown = [str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item)) for item in items[:_SHOWN]]
+    more = len(items) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

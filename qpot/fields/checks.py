@@ -1,0 +1,76 @@
+"""What a field is checked for before and after it is solved: memory, regular covariance, smooth coefficients."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from qpot._core.arrays import Array, format_point
+from qpot.fields.grid import Grid
+from qpot.problem.covariance import RANK_TOLERANCE
+
+# Upper bounds of the solver's memory per node, measured with tracemalloc on the benchmark problems.
+_BYTES_PER_NODE = {1: 100, 2: 380, 3: 400}
+# Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
+_LINES = 64
+# Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.
+# Second differences below this part of the largest on their line are not looked at.
+_KINK, _ROUNDING, _LARGE = 0.75, 1e-7, 0.2
+
+
+def check_regular(a: Array, x: Array) -> None:
+    """Refuse a covariance ``a`` (n, d, d) that is singular or indefinite at one of the nodes ``x`` (n, d)."""
+    values = np.linalg.eigvalsh(a)
+    bad = values[:, 0] <= RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"covariance is singular or indefinite at the node {format_point(x[row])}: the noise cannot push in every "
+            "direction and V may be infinite; restrict the grid, or add an explicit floor (qpot.covariance.with_floor)"
+        )
+
+
+def check_memory(grid: Grid) -> None:
+    """Refuse a grid that does not fit into the free memory, before anything is computed."""
+    need = grid.size * _BYTES_PER_NODE[grid.dimension]
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if 0 < free < need:
+        raise ValueError(
+            f"the {grid} needs about {need / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are free; use fewer nodes"
+        )
+
+
+def kink_in(samples: Array, grid: Grid) -> str:
+    """What is wrong where drift or covariance, ``samples`` (*shape, m), are not smooth on the scale of the grid.
+
+    At a kink the fourth differences are as large as the second ones, however fine the grid; where the functions are
+    smooth they are smaller by the square of the spacing.
+    """
+    floor = _ROUNDING * float(np.abs(samples).max())
+    for axis in range(grid.dimension):
+        index = [slice(None, None, max(1, n // _LINES)) for n in grid.shape]
+        index[axis] = slice(None)
+        f = np.moveaxis(samples[tuple(index)], axis, 0)
+        second = np.abs(f[2:] - 2.0 * f[1:-1] + f[:-2])
+        fourth = np.abs(f[4:] - 4.0 * f[3:-1] + 6.0 * f[2:-2] - 4.0 * f[1:-3] + f[:-4])
+        largest = second.max(axis=0)
+        kinks = (fourth > _KINK * largest) & (largest > floor)
+        if kinks.any():
+            where = np.argwhere(kinks)[0]
+            node = [int(w) * (part.step or 1) for w, part in zip(where[1:-1], _others(index, axis), strict=True)]
+            node.insert(axis, int(where[0]) + 2)
+            point = np.array([grid.axes[i][k] for i, k in enumerate(node)])
+            return (
+                f"drift or covariance has a kink, or is not resolved by the grid, around {format_point(point)}: "
+                "beyond it V is of first order only and the error estimate may be too small; "
+                "smooth the functions over a few cells, or use a finer grid"
+            )
+    return ""
+
+
+def _others(index: list[slice], axis: int) -> list[slice]:
+    return index[:axis] + index[axis + 1 :]

@@ -1,0 +1,122 @@
+"""Grid: the box of equally spaced nodes on which a field lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_count, as_float_array, as_points
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Equally spaced nodes in a box of one to three dimensions.
+
+    Parameters
+    ----------
+    lower, upper : array (d,) or number
+        Corners of the box. Both ends are nodes, except on a periodic axis, where ``upper`` is ``lower`` again.
+    shape : tuple of d ints or int
+        Nodes on each axis, at least 9; one number counts for every axis.
+    periodic : bool or tuple of d bools
+        Axes on which drift and covariance repeat with period ``upper - lower``.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and way out.
+
+    Examples
+    --------
+    >>> grid = Grid((-1, -1), (1, 3), (33, 65))
+    >>> grid.spacing
+    array([0.0625, 0.0625])
+    >>> grid.points().shape
+    (2145, 2)
+    """
+
+    lower: Array
+    upper: Array
+    shape: tuple[int, ...]
+    periodic: tuple[bool, ...] = ()
+
+    def __init__(
+        self, lower: Any, upper: Any, shape: int | Sequence[int], *, periodic: bool | Sequence[bool] = False
+    ) -> None:
+        low = np.atleast_1d(as_float_array(lower, name="lower"))
+        high = np.atleast_1d(as_float_array(upper, name="upper"))
+        if low.ndim != 1 or low.shape != high.shape:
+            raise ValueError(f"lower and upper must be points of one dimension, got shapes {low.shape}, {high.shape}")
+        d = low.size
+        if d > 3:
+            raise ValueError(
+                f"grids have at most 3 dimensions, lower has {d}; in higher dimensions use minimum_action_path"
+            )
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+            raise ValueError(
+                f"lower must be below upper and both finite, got lower={low.tolist()}, upper={high.tolist()}"
+            )
+        counts = (shape,) * d if isinstance(shape, (int, np.integer)) else tuple(shape)
+        if len(counts) != d:
+            raise ValueError(f"shape={shape!r} has {len(counts)} entries for {d} axes; give nodes for each axis")
+        counts = tuple(as_count(n, name="shape", minimum=9) for n in counts)
+        wraps = (bool(periodic),) * d if isinstance(periodic, (bool, np.bool_)) else tuple(bool(p) for p in periodic)
+        if len(wraps) != d:
+            raise ValueError(f"periodic={periodic!r} has {len(wraps)} entries for {d} axes")
+        low.setflags(write=False)
+        high.setflags(write=False)
+        for name, value in (("lower", low), ("upper", high), ("shape", counts), ("periodic", wraps)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return int(np.prod(self.shape))
+
+    @property
+    def spacing(self) -> Array:
+        """Distance of neighbouring nodes on each axis, ``(d,)``."""
+        intervals = np.array([n if p else n - 1 for n, p in zip(self.shape, self.periodic, strict=True)])
+        return np.asarray((self.upper - self.lower) / intervals, dtype=np.float64)
+
+    @property
+    def axes(self) -> tuple[Array, ...]:
+        """Node coordinates on each axis."""
+        return tuple(low + h * np.arange(n) for low, h, n in zip(self.lower, self.spacing, self.shape, strict=True))
+
+    def points(self, start: int = 0, stop: int | None = None) -> Array:
+        """Nodes ``start`` to ``stop`` in C order (last axis fastest), ``(n, d)``; all of them by default."""
+        index = np.unravel_index(np.arange(start, self.size if stop is None else stop), self.shape)
+        return np.ascontiguousarray(
+            np.stack([axis[i] for axis, i in zip(self.axes, index, strict=True)], axis=-1), dtype=np.float64
+        )
+
+    def wrap(self, points: Array) -> Array:
+        """Points moved into the box along periodic axes, ``(n, d)``."""
+        moved = np.array(points, dtype=np.float64)
+        for i, wraps in enumerate(self.periodic):
+            if wraps:
+                moved[:, i] = self.lower[i] + np.mod(moved[:, i] - self.lower[i], self.upper[i] - self.lower[i])
+        return moved
+
+    def contains(self, points: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of the points ``(n, d)`` lie in the box (periodic axes never leave it), ``(n,)`` of bool."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        slack = 1e-12 * (self.upper - self.lower)
+        inside = (x >= self.lower - slack) & (x <= self.upper + slack) | np.array(self.periodic)
+        return np.asarray(inside.all(axis=1))
+
+    def __repr__(self) -> str:
+        box = " x ".join(
+            f"[{low:g}, {high:g}{')' if p else ']'}"
+            for low, high, p in zip(self.lower, self.upper, self.periodic, strict=True)
+        )
+        return f"Grid({box}, {' x '.join(map(str, self.shape))} nodes)"

@@ -1,0 +1,369 @@
+"""Other basins: the field goes on over every saddle, and from every attractor, that its rays reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.fields.cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
+from qpot.fields.grid import Grid
+from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
+from qpot.fields.solution import Passage
+from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
+from qpot.fields.walk import free_descent
+from qpot.solvers.fields.marching.characteristics import taylor_value
+from qpot.solvers.fields.marching.gradients import node_gradients
+from qpot.solvers.fields.marching.scatter import NEWEST, RECORDS
+from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
+from qpot.solvers.fields.marching.support import comes_from_nowhere
+
+# Values this many radii around a saddle are looked at when the sweep goes over it.
+_CLEAR = 4.0
+# Heads there are followed back over so many records until they are so many radii away from the ridge.
+_BACK, _AWAY = 1000, 1.0
+# Heads of nodes within so many cells of a saddle are asked for its level.
+_REACH = 3
+# A saddle's uphill polynomial counts if it differs from the rays by no more than this part of what is left to climb.
+_CONFIRMED = 0.1
+# Sums of two rates below this part of the largest rate leave the uphill curvature open.
+_RESONANT = 1e-3
+
+NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass
+class _Stop:
+    """An equilibrium or a limit cycle that the sweep may reach, and if a free way down ends there, its level and start."""
+
+    points: Array
+    cycle: LimitCycle | None = None
+    level: float = float("inf")
+    before: int = -1
+
+    @property
+    def repels(self) -> bool:
+        return self.cycle is not None and not self.cycle.attracts
+
+
+def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
+    """Continue over every saddle and unstable cycle, and from every attractor, that the sweep reaches, lowest first.
+
+    Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
+    """
+    passages: list[Passage] = []
+    cell = float(run.grid.spacing.max())
+    waiting = [_Stop(x[None]) for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * cell]
+    met = [points]
+    _look_for_cycle(run, medium, sample_of_reached(state, run.grid), False, waiting, met)
+    while waiting:
+        levels = np.array([_level_at(run, state, stop) for stop in waiting])
+        # a sweep that ends below an unstable cycle may have ended because polynomials ran on over it to the boundary
+        open_to = [level < float(state.exits[0]) or stop.repels for level, stop in zip(levels, waiting, strict=True)]
+        levels[~np.array(open_to)] = np.inf
+        order = int(np.argmin(levels))
+        level = float(levels[order])
+        if not np.isfinite(level):
+            break
+        stop = waiting.pop(order)
+        ends = (
+            _over_equilibrium(run, state, medium, stop.points[0], level)
+            if stop.cycle is None
+            else _over_cycle(run, state, stop.cycle, level)
+        )
+        if ends is None:
+            continue
+        attracts = not len(ends)
+        place = stop.points[0] if stop.cycle is None else stop.points
+        passages.append(Passage(point=place, level=level, attracts=attracts, before=stop.before))
+        first = int(state.counts[RECORDS])
+        run_rays(run, state)
+        if not attracts and stop.cycle is None:
+            _forget_what_comes_from_nowhere(run, state, medium, first)
+        _look_for_cycle(
+            run, medium, sample_of_reached(state, run.grid) if attracts else ends, not attracts, waiting, met
+        )
+        for other in waiting:
+            # V does not rise on the free way down: what attracts there lies at this level exactly
+            if len(ends) and other.before < 0 and not other.repels:
+                gaps = np.linalg.norm(other.points[None] - ends[:, None], axis=2)
+                if gaps.min() <= cell:
+                    other.level, other.before = level, len(passages) - 1
+    return tuple(passages)
+
+
+def _over_equilibrium(
+    run: FieldRun, state: SweepState, medium: tuple[Any, ...], x: Array, level: float
+) -> Array | None:
+    """Start the field of an equilibrium; returns where free ways down from it end, none for an attractor.
+
+    None for a repeller, which nothing starts from that does not go over a saddle cheaper, and for degenerate points,
+    which are left to the march.
+    """
+    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
+    if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
+        return None
+    attracts = not bool((rates > 0).any())
+    Q, T, a = local_jets(medium, x, saddle=not attracts)
+    ends = np.zeros((0, run.grid.dimension))
+    mine = np.zeros(0, np.int64)
+    if not attracts:
+        mine = _clear_beyond(run, state, x)
+        ends = np.array([free_descent(run.system, run.grid, x, side)[-1] for side in (1.0, -1.0)])
+    _forget_provisional(state, level)
+    if mine.size:
+        _write_uphill(run, state, medium, x, level, mine)
+    head = equilibrium_head(x, level, Q, T)
+    first = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
+    # at a saddle both sheets run along the ridge and the test for it says nothing
+    state.counts[NEWEST] = first if attracts else 0
+    # V is flat beyond the ridge only: on the near side what rays have brought stays
+    before = state.value[mine], state.distance[mine], state.owner[mine]
+    write_patch(state, first, PATCH * state.near, a)
+    state.value[mine], state.distance[mine], state.owner[mine] = before
+    return ends
+
+
+def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: float) -> Array:
+    """Start the field of a limit cycle; returns where free ways down from it end, none for one that attracts."""
+    state.counts[NEWEST] = 0
+    if not cycle.attracts:
+        ends = go_over(run, state, cycle)
+        _read_exit_again(run, state)
+        return ends
+    heads = cycle.source.heads.copy()
+    heads[:, run.grid.dimension] = level
+    _forget_provisional(state, level)
+    state.counts[NEWEST] = write_cycle(run, state, heads, cycle.source.parents)
+    return np.zeros((0, run.grid.dimension))
+
+
+def _read_exit_again(run: FieldRun, state: SweepState) -> None:
+    """The level at which V leaves the grid, after values on the boundary were dropped."""
+    edge = boundary(run.grid) & (state.distance <= state.near)
+    state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
+
+
+def _forget_provisional(state: SweepState, level: float) -> None:
+    """Drop provisional values above a level: those from before say nothing about what starts there."""
+    forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
+
+
+def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tuple[Any, ...], first: int) -> None:
+    """Drop what polynomials of the records from ``first`` on claim beyond the attractors that their rays end in."""
+    grid, d = run.grid, run.grid.dimension
+    near = state.distance <= state.near
+    sheet, older = near & (state.owner >= first), near & (state.owner < first)
+    nodes = np.flatnonzero(sheet)
+    if nodes.size == 0:
+        return
+    gradient = np.zeros((grid.size, d))
+    node_gradients(state.records, state.owner, sheet, medium, gradient)
+    samples = run.samples.reshape(grid.size, -1)[nodes]
+    if run.constant is not None:
+        a = np.broadcast_to(run.constant, (nodes.size, d, d))
+    else:
+        a = np.empty((nodes.size, d, d))
+        rows, columns = np.triu_indices(d)
+        a[:, rows, columns] = a[:, columns, rows] = samples[:, d:]
+    velocity = samples[:, :d] + np.einsum("nij,nj->ni", a, gradient[nodes])
+    false = comes_from_nowhere(nodes, velocity, older, grid.shape, grid.spacing, np.array(grid.periodic))
+    if not false.any():
+        return
+    forget(state, nodes[false])
+    _read_exit_again(run, state)
+
+
+def _look_for_cycle(
+    run: FieldRun, medium: tuple[Any, ...], starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
+) -> None:
+    """Add a limit cycle that the drift leads to from ``starts`` (backwards: one that repels) to those ``waiting``."""
+    if run.grid.dimension != 2:
+        return
+    cycle = limit_cycle(run, medium, starts, attracts=attracts)
+    if cycle is None:
+        return
+    points = cycle.source.points
+    if all(np.linalg.norm(curve[:, None] - points[0], axis=-1).min() > run.grid.spacing.max() for curve in met):
+        met.append(points)
+        waiting.append(_Stop(points, cycle))
+
+
+def _write_uphill(
+    run: FieldRun, state: SweepState, medium: tuple[Any, ...], saddle: Array, level: float, nodes: NodeNumbers
+) -> None:
+    """Write the polynomial of V on the side that a saddle is climbed from where no ray came near, if rays confirm it.
+
+    Few rays pass close to a saddle, by chance. Nodes that all of them missed must not take the polynomial of what leaves
+    the saddle, which is flat across the ridge: 1e-2 too high two cells from the saddle.
+    """
+    grid, d = run.grid, run.grid.dimension
+    Q = _uphill_spread_inverse(run, saddle)
+    head = equilibrium_head(saddle, level, Q, local_cubic(medium, saddle, Q))
+    offset = _offset(grid, np.stack([grid.points(int(k), int(k) + 1)[0] for k in nodes]), saddle)
+    inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
+    nodes, offset = nodes[inside], offset[inside]
+    value = np.array([taylor_value(head, dx, medium[7])[0] for dx in offset])
+    reached = state.distance[nodes] <= state.near
+    below = level - state.value[nodes][reached]
+    if not np.isfinite(value).all() or np.count_nonzero(reached) <= d:
+        return
+    if np.median(np.abs(value[reached] - state.value[nodes][reached])) > _CONFIRMED * np.median(np.abs(below)):
+        return
+    record = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
+    missed = nodes[~reached]
+    state.value[missed], state.owner[missed] = value[~reached], record
+    state.distance[missed] = np.linalg.norm(offset[~reached], axis=1)
+
+
+def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumbers:
+    """Forget values close to a saddle on its far side, and return the nodes close to it on the near side.
+
+    Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
+    below the saddle's level; no path gets there for less than that level. The ridge is the surface along which rays leave
+    the saddle. It is conjugate in the uphill curvature Q to the direction e in which the drift leaves, e.Q dx = 0, and the
+    drift's own separatrix only where the drift does not turn.
+    """
+    grid = run.grid
+    rates, vectors = np.linalg.eig(run.system.jacobian(saddle[None])[0])
+    across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
+    offset = _offset(grid, grid.points(), saddle)
+    close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
+    heads = np.unique(state.owner[close][state.distance[close] <= state.near]).astype(np.int64)
+    side = _came_from(state, grid, heads, saddle, across)
+    height = side * (offset[close] @ across)
+    forget(state, close[height < 0.0])
+    return np.asarray(close[height > 0.0])
+
+
+def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array, across: Array) -> float:
+    """The side of a ridge that most of ``heads`` came from, 1 or -1.
+
+    Rays pass a saddle on the side that they came from, but so close to the ridge that the sign at the heads themselves
+    is that of their error: they are followed back until they are away from it.
+    """
+    away = _AWAY * state.near * float(np.linalg.norm(across))
+    height = np.zeros(heads.size)
+    left = np.arange(heads.size)
+    for _ in range(_BACK):
+        if not left.size:
+            break
+        height[left] = _offset(grid, state.records[heads[left], : grid.dimension].copy(), saddle) @ across
+        left = left[(np.abs(height[left]) < away) & (state.parents[heads[left]] >= 0)]
+        heads[left] = state.parents[heads[left]]
+    return float(np.sign(np.median(np.sign(height)))) if heads.size else 0.0
+
+
+def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    index = np.rint((x - grid.lower) / grid.spacing).astype(np.int64)
+    return np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
+
+
+def _offset(grid: Grid, points: Array, origin: Array) -> Array:
+    """``points - origin``, the short way round on periodic axes."""
+    offset = points - origin
+    for i, wraps in enumerate(grid.periodic):
+        if wraps:
+            period = float(grid.upper[i] - grid.lower[i])
+            offset[:, i] -= period * np.round(offset[:, i] / period)
+    return offset
+
+
+def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
+    """V at a point from the head that the nearest node belongs to; inf where no ray has come near."""
+    node = int(np.ravel_multi_index(tuple(_nearest(grid, x)), grid.shape))
+    if state.owner[node] < 0 or not state.distance[node] <= state.near:
+        return float("inf")
+    head = state.records[state.owner[node]]
+    dx = _offset(grid, x[None], head[: grid.dimension])[0]
+    return float(taylor_value(head, dx, state.medium[7])[0])
+
+
+def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
+    """V where the sweep may go on; inf where it has not come."""
+    if stop.before >= 0:
+        return stop.level
+    if stop.cycle is None:
+        return _level_at_rest(run, state, stop.points[0])
+    # an attracting cycle is only reached by a free way down
+    return level_of(run, state, stop.cycle) if stop.repels else float("inf")
+
+
+def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
+    """V at an equilibrium that the sweep came close to; inf where it did not.
+
+    Rays slow down at a saddle and pass it on the ridge, and in a narrow canyon V is quartic within a cell of it. So V is
+    not extrapolated from a head: between the head and the saddle, where the gradient vanishes and the uphill curvature is
+    known, the slope is the cubic with these end values, and its integral is the trapezoidal rule with end correction.
+    """
+    grid, d = run.grid, run.grid.dimension
+    extrapolated = _value_at(state, grid, x)
+    uphill = _uphill_curvature(run, x)
+    if uphill is None or not np.isfinite(extrapolated):
+        return extrapolated
+    around = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    index = _nearest(grid, x) + around
+    inside = np.where(grid.periodic, True, (index >= 0) & (index < np.array(grid.shape))).all(axis=1)
+    nodes = np.unique(np.ravel_multi_index(tuple((index[inside] % np.array(grid.shape)).T), grid.shape))
+    nodes = nodes[(state.owner[nodes] >= 0) & (state.distance[nodes] <= state.near)]
+    heads = state.records[np.unique(state.owner[nodes])]
+    offset = _offset(grid, heads[:, :d].copy(), x)
+    p, Q = heads[:, d + 1 : 2 * d + 1], heads[:, 2 * d + 1 : 2 * d + 1 + d * d].reshape(-1, d, d)
+    slope = np.einsum("ni,ni->n", p, offset)
+    bend = np.einsum("ni,nij,nj->n", offset, uphill - Q, offset)
+    rise = slope / 2.0 + bend / 12.0
+    return float((heads[:, d] - rise)[int(np.argmin(np.abs(rise)))])
+
+
+def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
+    """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances."""
+    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0])
+    sums = np.abs(rates[:, None] + rates[None, :])
+    if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
+        return None
+    return _uphill_spread_inverse(run, x)
+
+
+def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
+    """Minus the inverse of the stationary spread of the linear system, continued to unstable directions.
+
+    Where two rates add up to zero the smallest spread that solves the equation is taken.
+    """
+    J, a = run.system.jacobian(x[None])[0], run.system.covariance(x[None])[0]
+    d = len(x)
+    operator = np.kron(J, np.eye(d)) + np.kron(np.eye(d), J)
+    spread = np.linalg.lstsq(operator, -a.reshape(-1), rcond=_RESONANT)[0].reshape(d, d)
+    return np.linalg.inv(0.5 * (spread + spread.T))
+
+
+def equilibria(run: FieldRun) -> list[Array]:
+    """Equilibria of the drift in the grid: Newton's method from the cells where every component changes sign."""
+    grid = run.grid
+    d = grid.dimension
+    cells = np.ones(tuple(n if p else n - 1 for n, p in zip(grid.shape, grid.periodic, strict=True)), dtype=bool)
+    for c in range(d):
+        low = high = run.samples[..., c]
+        for axis, wraps in enumerate(grid.periodic):
+            if wraps:
+                low = np.minimum(low, np.roll(low, -1, axis))
+                high = np.maximum(high, np.roll(high, -1, axis))
+            else:
+                n = low.shape[axis]
+                a, b = (np.take(low, np.arange(n - 1), axis), np.take(low, np.arange(1, n), axis))
+                low = np.minimum(a, b)
+                a, b = (np.take(high, np.arange(n - 1), axis), np.take(high, np.arange(1, n), axis))
+                high = np.maximum(a, b)
+        cells &= (low <= 0.0) & (high >= 0.0)
+    starts = grid.lower + (np.argwhere(cells) + 0.5) * grid.spacing
+    found: list[Array] = []
+    for start in starts[:1000]:
+        try:
+            x = refined_equilibrium(run.system, start, 2.0 * float(np.linalg.norm(grid.spacing)))
+        except ValueError:
+            continue
+        x = grid.wrap(x[None])[0]
+        if grid.contains(x[None])[0] and all(np.linalg.norm(x - y) > 1e-6 * grid.spacing.max() for y in found):
+            found.append(x)
+    return found

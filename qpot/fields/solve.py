@@ -1,0 +1,211 @@
+"""quasipotential: V(source, x) on a whole grid, in one to three dimensions."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, as_points, format_point
+from qpot._core.progress import ProgressLike, reporting
+from qpot.fields.assembly import FieldRun, march_field, sweep_field
+from qpot.fields.checks import check_memory, check_regular, kink_in
+from qpot.fields.grid import Grid
+from qpot.fields.methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
+from qpot.fields.solution import FieldSolution
+from qpot.fields.sources import as_source_points, attracting_equilibrium, refined_equilibrium
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.solvers.fields.line import line_quasipotential
+from qpot.solvers.fields.marching.splines import MINIMUM_NODES
+
+# Points in one call of a user function: bounds its temporary arrays.
+_BATCH = 65536
+
+
+def quasipotential(
+    system: System,
+    source: Any,
+    grid: Grid,
+    *,
+    method: FieldMethod | None = None,
+    targets: Any = None,
+    progress: ProgressLike = None,
+    throw: bool = True,
+) -> FieldSolution:
+    """The quasi-potential of an attractor at every node of a grid.
+
+    Parameters
+    ----------
+    system : System
+        Of dimension 1, 2 or 3, with non-singular covariance on the grid.
+    source : array (d,), Minimum, or array (n, 2)
+        An attracting equilibrium, or in 2-D an attracting limit cycle as at least eight points along it.
+    grid : Grid
+    method : CharacteristicJets or OrderedLineIntegral, optional
+        Not used in 1-D, where V is a quadrature.
+    targets : array (n, d), optional
+        Points where V is wanted: the status tells if one lies beyond the level at which V leaves the grid.
+    progress : callable, True, "auto" or None
+    throw : bool
+        Raise `SolveError` on failure; otherwise return the solution with its status.
+
+    Returns
+    -------
+    FieldSolution
+        V is known up to the level at which its sublevel set first touches the boundary of the grid, and nan beyond,
+        since cheaper paths may run outside.
+
+    Raises
+    ------
+    ValueError
+        For a source outside the grid, on its boundary or not attracting, a singular covariance, functions that are
+        not finite on the grid, a grid too coarse for the source or too large for the memory.
+    SolveError
+        NOT_CONVERGED if neighbouring rays disagree; LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on
+        Ctrl-C, with what is finished in ``.partial``.
+
+    Notes
+    -----
+    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, ch. 4) is solved along its
+    characteristics, which carry V with three derivatives; ``docs/field.md`` tells how and what else was tried.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> system = qpot.System(drift=lambda x: -x, covariance=np.eye(2), dimension=2)
+    >>> field = qpot.quasipotential(system, (0.0, 0.0), qpot.Grid((-1, -1), (1, 1), 33))
+    >>> field.at((0.3, 0.4)).round(3)
+    array([0.25])
+    """
+    if not isinstance(system, System):
+        raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a qpot.Grid, got {type(grid).__name__}")
+    if grid.dimension != system.dimension:
+        raise ValueError(f"grid has {grid.dimension} axes, the system has dimension {system.dimension}")
+    options: FieldMethod = CharacteristicJets() if method is None else method
+    if not isinstance(options, (CharacteristicJets, OrderedLineIntegral)):
+        raise ValueError(f"method must be a CharacteristicJets or an OrderedLineIntegral, got {method!r}")
+    points = as_source_points(source, grid.dimension)
+    wanted = None if targets is None else as_points(targets, dimension=grid.dimension, name="targets")
+    if wanted is not None and not grid.contains(wanted).all():
+        row = int(np.flatnonzero(~grid.contains(wanted))[0])
+        raise ValueError(f"targets: row {row}, {format_point(wanted[row])}, lies outside the {grid}; enlarge the grid")
+    check_memory(grid)
+    if len(points) == 1:
+        points = attracting_equilibrium(system, points[0], grid)[None]
+    elif not grid.contains(points).all():
+        raise ValueError(f"source: the limit cycle leaves the {grid}; enlarge the grid")
+    if grid.dimension == 1:
+        field = _on_a_line(system, float(points[0, 0]), grid)
+    else:
+        with reporting(progress, "quasipotential") as report:
+            samples, constant = sampled(system, grid)
+            kink = kink_in(samples, grid)
+            if kink and getattr(options, "kinks", "warn") == "refuse":
+                raise ValueError(kink)
+            if kink:
+                warnings.warn(kink, UserWarning, stacklevel=2)
+            highest = getattr(options, "highest", None)
+            run = FieldRun(
+                system=system,
+                grid=grid,
+                samples=samples,
+                constant=constant,
+                report=report,
+                highest=np.inf if highest is None else highest,
+            )
+            if isinstance(options, CharacteristicJets):
+                field = sweep_field(run, points, options)
+            else:
+                field = march_field(run, points, options)
+    return _checked(field, wanted, throw)
+
+
+def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
+    """Drift and, unless it is constant, the upper triangle of the covariance at the nodes, ``(*shape, m)``.
+
+    The user's functions see batches of bounded size. The covariance is checked to be positive definite.
+    """
+    d = grid.dimension
+    if min(grid.shape) < MINIMUM_NODES:
+        raise ValueError(f"grid has {min(grid.shape)} nodes on an axis; the splines need {MINIMUM_NODES}")
+    constant = system.constant_covariance
+    rows, columns = np.triu_indices(d)
+    m = d if constant is not None else d + rows.size
+    samples = np.empty((grid.size, m))
+    if constant is not None:
+        check_regular(constant[None], grid.points(0, 1))
+    for start in range(0, grid.size, _BATCH):
+        stop = min(start + _BATCH, grid.size)
+        x = grid.points(start, stop)
+        try:
+            samples[start:stop, :d] = system.drift(x)
+            if constant is None:
+                a = system.covariance(x)
+                check_regular(a, x)
+                samples[start:stop, d:] = a[:, rows, columns]
+        except NonFiniteError as error:
+            raise ValueError(f"{error} (a node of the {grid})") from error
+    return samples.reshape(*grid.shape, m), constant
+
+
+def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
+    """V in one dimension, by quadrature."""
+    nodes = grid.axes[0]
+    check_regular(system.covariance(nodes[:, None]), nodes[:, None])
+    period = float(grid.upper[0] - grid.lower[0])
+    turns = np.array([-period, 0.0, period]) if grid.periodic[0] else np.zeros(1)
+    # on a circle both ways round lead to a node: unroll it to a period on each side of the source
+    unrolled = (nodes + turns[:, None]).ravel()
+    within = np.abs(unrolled - source) <= period if grid.periodic[0] else np.ones(unrolled.size, dtype=bool)
+    V, slope, error = line_quasipotential(
+        lambda x: system.drift(grid.wrap(x[:, None]))[:, 0],
+        lambda x: system.covariance(grid.wrap(x[:, None]))[:, 0, 0],
+        source,
+        unrolled[within],
+    )
+    table = np.full((2, unrolled.size), np.inf)
+    table[0, within], table[1, within] = V, slope
+    images = table.reshape(2, turns.size, nodes.size)
+    cheaper = np.argmin(images[0], axis=0)[None]
+    values = np.take_along_axis(images[0], cheaper, axis=0)[0]
+    gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]
+    # beyond an end of the interval nothing can come back cheaper, so every node is known
+    return FieldSolution(
+        values=values,
+        gradient=gradient[:, None],
+        grid=grid,
+        source=np.array([source]),
+        status=Status.CONVERGED,
+        error=error,
+        level=float(values.max()),
+        method=None,
+        exact_order=np.ones(grid.shape, dtype=bool),
+        system=system,
+    )
+
+
+def _checked(field: FieldSolution, targets: Array | None, throw: bool) -> FieldSolution:
+    status, message = field.status, str(field.status)
+    if status is Status.NOT_CONVERGED:
+        message = (
+            f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
+            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
+            "or pass method=OrderedLineIntegral() for a first-order answer"
+        )
+    if status is Status.CONVERGED and targets is not None:
+        beyond = ~np.isfinite(field.at(targets))
+        if beyond.any():
+            row = int(np.flatnonzero(beyond)[0])
+            status = Status.LEFT_DOMAIN
+            message = f"target {format_point(targets[row])}: {status} (level {field.level:.6g})"
+            field = FieldSolution(**{**field.__dict__, "status": status})
+    if throw and status is not Status.CONVERGED:
+        raise SolveError(message, status=status, partial=field)
+    return field
+
+
+__all__ = ["quasipotential", "refined_equilibrium", "sampled"]

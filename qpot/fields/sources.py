@@ -1,0 +1,226 @@
+"""Sources of fields: equilibria and limit cycles, checked, refined, and turned into Taylor polynomials of V."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+from qpot._core.arrays import Array, as_points, format_point
+from qpot.fields.grid import Grid
+from qpot.problem.system import System
+from qpot.solvers.fields.local_quadratic import cubic_at_equilibrium, quadratic_at_attractor, quadratic_at_saddle
+from qpot.solvers.fields.marching.characteristics import component, make_workspace, sample, state_size
+from qpot.solvers.fields.marching.cycle import carry_round
+
+# Rounds of a limit cycle within which Hessian and third derivative of V must settle.
+_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Source:
+    """An attractor (or saddle) as heads of a sweep.
+
+    Attributes
+    ----------
+    points : array (n, d)
+        One equilibrium, or points around a limit cycle.
+    heads : array (n, state)
+        States with V = 0.
+    parents : array (n,)
+        -1 for an equilibrium; the point before on a cycle.
+    """
+
+    points: Array
+    heads: Array
+    parents: np.ndarray[Any, np.dtype[np.int32]]
+
+    @property
+    def is_cycle(self) -> bool:
+        """Whether the source is a limit cycle."""
+        return len(self.points) > 1
+
+
+def as_source_points(source: Any, dimension: int) -> Array:
+    """One point ``(1, d)`` or a closed curve ``(n, d)`` of at least eight points, in two dimensions."""
+    raw = getattr(source, "point", source)
+    points = as_points(raw, dimension=dimension, name="source")
+    if len(points) == 1:
+        return points
+    if dimension != 2:
+        raise ValueError(
+            f"source holds {len(points)} points in {dimension}-D; limit cycles are available in 2-D, "
+            "elsewhere pass one attracting equilibrium"
+        )
+    if len(points) < 8:
+        raise ValueError(f"source holds {len(points)} points; a limit cycle needs at least 8 along the closed curve")
+    return points
+
+
+def refined_equilibrium(system: System, point: Array, reach: float, *, name: str = "source") -> Array:
+    """The equilibrium within ``reach`` of ``point`` by Newton's method."""
+    x = np.array(point, dtype=np.float64)
+    for _ in range(30):
+        b = system.drift(x[None])[0]
+        J = system.jacobian(x[None])[0]
+        try:
+            step = np.linalg.solve(J, b)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                f"{name} {format_point(point)}: the drift's Jacobian is singular there; "
+                "a field needs an isolated equilibrium"
+            ) from error
+        x = x - step
+        if np.linalg.norm(x - point) > reach:
+            raise ValueError(
+                f"{name} {format_point(point)} is not at rest: |drift| = {np.linalg.norm(system.drift(point[None])):.3g} "
+                "and no equilibrium lies close by; pass one of find_minima(system, bounds), "
+                "or a limit cycle as a closed curve"
+            )
+        if np.linalg.norm(step) <= 1e-14 * (1.0 + np.linalg.norm(x)):
+            break
+    return x
+
+
+def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
+    """Check that ``point`` is an attracting equilibrium well inside the grid, and return it refined."""
+    if not grid.contains(point[None])[0]:
+        raise ValueError(f"source {format_point(point)} lies outside the {grid}; enlarge the grid")
+    x = refined_equilibrium(system, point, 2.0 * float(grid.spacing.max()))
+    inner = [(x[i] - grid.lower[i], grid.upper[i] - x[i]) for i in range(grid.dimension) if not grid.periodic[i]]
+    room = min((min(pair) / h for pair, h in zip(inner, grid.spacing, strict=False)), default=np.inf)
+    if room < 4.0:
+        raise ValueError(
+            f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; "
+            "move the boundary away"
+        )
+    rates = np.linalg.eigvals(system.jacobian(x[None])[0]).real
+    if rates.max() >= -1e-9 * np.abs(rates).max():
+        raise ValueError(
+            f"source {format_point(x)} is not attracting: an eigenvalue of the drift's Jacobian has "
+            f"real part {rates.max():.3g}; "
+            "pass a minimum (find_minima) or a stable limit cycle"
+        )
+    return x
+
+
+def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, Array, Array]:
+    """Jacobian and second derivatives of the drift, the covariance and its slope, from the splines."""
+    d = x.shape[0]
+    work = make_workspace(d)
+    sample(x, medium, work)
+    a, slope = np.array(medium[5]), np.zeros((d, d, d))
+    if medium[6]:
+        for i in range(d):
+            for j in range(d):
+                c = component(i, j, d)
+                a[i, j] = work[1][c]
+                slope[i, j] = work[2][c]
+    return work[2][:d].copy(), work[3][:d].copy(), a, slope
+
+
+def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
+    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+    J, curvature, a, slope = _local_expansion(medium, x)
+    Q = quadratic_at_saddle(J, a) if saddle else quadratic_at_attractor(J, a)
+    return Q, cubic_at_equilibrium(J, curvature, a, slope, Q), a
+
+
+def local_cubic(medium: tuple[Any, ...], x: Array, Q: Array) -> Array:
+    """Third derivative that belongs to the solution of H = 0 with Hessian ``Q`` at an equilibrium."""
+    J, curvature, a, slope = _local_expansion(medium, x)
+    return cubic_at_equilibrium(J, curvature, a, slope, Q)
+
+
+def equilibrium_head(x: Array, value: float, Q: Array, T: Array) -> Array:
+    """State of a head at rest: V, zero gradient, Q and T."""
+    d = x.shape[0]
+    return np.concatenate([x, [value], np.zeros(d), Q.ravel(), T.ravel(), np.eye(d).ravel()])
+
+
+def equilibrium_source(medium: tuple[Any, ...], x: Array) -> Source:
+    """An attracting equilibrium as a source."""
+    Q, T, _ = local_jets(medium, x)
+    return Source(x[None], equilibrium_head(x, 0.0, Q, T)[None], np.array([-1], np.int32))
+
+
+def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float, *, time: float = 1.0) -> Source:
+    """A stable limit cycle of ``time`` times the drift (that of ``medium``) near the closed ``curve`` as a source.
+
+    On a cycle V and its gradient vanish; carrying Q and T round and round along the drift makes them settle on the
+    periodic solution of their equations, which is stable where the cycle is.
+    """
+
+    def drift(x: Array) -> Array:
+        return time * np.asarray(system.drift(x))
+
+    start, period = _settled_on_cycle(drift, curve)
+    length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
+    steps = max(64, int(np.ceil(length / (0.5 * spacing))))
+    dt = period / steps
+    n = state_size(2)
+    work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
+    y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
+    y[:2] = start
+    b = drift(start[None])[0]
+    normal = np.array([-b[1], b[0]]) / np.linalg.norm(b)
+    y[5:9] = np.outer(normal, normal).ravel() / float(np.trace(system.covariance(start[None])[0]))
+    heads = np.zeros((steps, n))
+    before = np.full(12, np.inf)
+    for _ in range(_ROUNDS):
+        carry_round(y, heads, dt, new, k1, stages, direction, medium, work)
+        # the last head of the round is the first again, up to the integrator's error in the phase
+        y[:2] = start
+        change = np.abs(y[5:17] - before).max() / max(1e-300, float(np.abs(y[5:17]).max()))
+        before = y[5:17].copy()
+        if not np.isfinite(y).all() or float(np.abs(y[5:9]).max()) > 1e12:
+            break
+        if change < 1e-9:
+            # the head before the first is the last one of the round, so its propagator belongs to that step
+            heads[0, 17:] = y[17:]
+            parents = np.roll(np.arange(steps, dtype=np.int32), 1)
+            return Source(heads[:, :2].copy(), heads, parents)
+    raise ValueError(
+        "source: the curvature of V across the limit cycle did not settle; the cycle does not attract exponentially"
+    )
+
+
+def _settled_on_cycle(drift: Callable[[Array], Array], curve: Array) -> tuple[Array, float]:
+    """A point on the limit cycle that the flow reaches from the curve, and the period."""
+
+    def flow(t: float, x: Array) -> Array:
+        del t
+        return np.asarray(drift(x[None])[0])
+
+    length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
+    speed = float(np.linalg.norm(drift(curve), axis=1).mean())
+    if speed == 0.0:
+        raise ValueError("source: the drift vanishes on the closed curve; pass its equilibrium as one point instead")
+    guess = length / speed
+    x = np.array(curve[0])
+    for _ in range(20):
+        settled = solve_ivp(flow, (0.0, 10.0 * guess), x, method="DOP853", rtol=1e-11, atol=1e-13)
+        x = np.asarray(settled.y[:, -1], dtype=np.float64)
+        b = flow(0.0, x)
+        orbit = solve_ivp(flow, (0.0, 4.0 * guess), x, method="DOP853", rtol=1e-11, atol=1e-13, dense_output=True)
+        times = np.linspace(0.0, 4.0 * guess, 4001)
+        ahead = (orbit.sol(times) - x[:, None]).T @ b
+        close = np.linalg.norm(orbit.sol(times) - x[:, None], axis=0) < 0.1 * length
+        hits = np.flatnonzero((ahead[:-1] < 0) & (ahead[1:] >= 0) & close[1:])
+        if hits.size == 0:
+            break
+        first = int(hits[0])
+        period = float(
+            brentq(lambda t, o=orbit, z=x, v=b: v @ (o.sol(t) - z), times[first], times[first + 1], xtol=1e-14)
+        )
+        if np.linalg.norm(orbit.sol(period) - x) < 1e-9 * length:
+            if np.linalg.norm(curve - x, axis=1).min() > 0.25 * length:
+                break
+            return x, period
+    raise ValueError(
+        "source: the drift does not settle on a closed orbit near the curve; pass points along an attracting limit cycle"
+    )

@@ -1,0 +1,313 @@
+"""Walking back from a point to the source along the characteristics of a field, over saddles where it must."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.fields.entrances import entrance
+from qpot.fields.grid import Grid
+from qpot.paths.solution import PathSolution, Status
+from qpot.problem.system import System
+
+if TYPE_CHECKING:
+    from qpot.fields.solution import FieldSolution, Passage
+
+# A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
+_STEP_CELLS = 0.5
+_TURN = 0.2
+_MOST_STEPS = 4000
+# V of the last point over V of the first: what is left is closed by a straight line.
+_REST = 1e-8
+# A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
+# there.
+_CAPTURE, _LEVEL = 0.75, 0.02
+# A walk that came to a saddle closer to the ridge than this part of a cell may have come from either side.
+_OFF_RIDGE = 2e-6
+# A walk this close to a free way down, in cells, has come along it. V is flat there; on the way to the source it
+# falls by this part of its level, once the first cells from the saddle are passed.
+_BESIDE, _FLAT, _CLEAR_OF_SADDLE = 0.2, 0.1, 3.0
+# Momenta below this fraction of the largest are a free descent.
+_FREE = 1e-6
+
+
+class _Walk:
+    """The points, momenta and times gathered so far, from the end backwards, and their action."""
+
+    def __init__(self, field: FieldSolution, point: Array) -> None:
+        self.field = field
+        self.points: list[Array] = [point]
+        self.momenta: list[Array] = [np.zeros(point.size)]
+        self.times: list[float] = [0.0]
+        self.action = 0.0
+
+    def add(self, point: Array, momentum: Array, duration: float, cost: float) -> None:
+        self.points.append(point)
+        self.momenta.append(momentum)
+        self.times.append(self.times[-1] - max(duration, 1e-12))
+        self.action += cost
+
+
+def walk_back(field: FieldSolution, point: Array) -> PathSolution:
+    """The minimum action path to ``point``: x' = b + a grad V followed backwards with RK4.
+
+    The action is integrated along the same curve, so it is the action of a true path and agrees with V up to the
+    errors of the field's gradient. Where the walk ends in a saddle, it goes on from the cheapest way into it; where it
+    ends in another attractor, from the saddle whose free descent leads there.
+    """
+    value = float(field.at(point[None])[0])
+    walk = _Walk(field, point)
+    if field.grid.dimension == 1:
+        return _solution(_along_the_line(field, point), Status.CONVERGED, value)
+    if not np.isfinite(value):
+        return _solution(walk, Status.LEFT_DOMAIN, value)
+    walk.momenta[0] = field.gradient_at(point[None])[0]
+    ends = list(field.passages)
+    ways = _free_ways(field)
+    status = Status.NOT_CONVERGED
+    for _ in range(len(field.passages) + 1):
+        end = _to_rest(walk, ends, value, [(p, way) for p, way in ways if p in ends])
+        if end is None:
+            break
+        if end < 0:
+            status = Status.CONVERGED
+            break
+        passage = ends[end]
+        if passage.attracts:
+            if passage.before < 0:
+                break
+            passage = field.passages[passage.before]
+            _descent_back(walk, passage, ends[end])
+        # nothing above this level can lie on the rest of the way
+        ends = [p for p in field.passages if p.level < passage.level]
+        if not _enter_saddle(walk, passage):
+            break
+    return _solution(walk, status, value)
+
+
+def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
+    """In one dimension the path is the interval, on a circle the cheaper of two; climbs cost -2 b / a, descents 0."""
+    source = float(field.source[0])
+    period = float(field.grid.upper[0] - field.grid.lower[0])
+    turns = (-period, 0.0, period) if field.grid.periodic[0] else (0.0,)
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    best: _Walk | None = None
+    for end in (float(point[0]) + turn for turn in turns):
+        if abs(end - source) > period:
+            continue
+        walk = _Walk(field, point)
+        knots = np.linspace(end, source, max(2, int(np.ceil(abs(end - source) / field.grid.spacing[0])) * 4 + 1))
+        half = 0.5 * np.diff(knots)
+        x = field.grid.wrap((0.5 * (knots[1:] + knots[:-1])[:, None] + half[:, None] * nodes).reshape(-1, 1))
+        b, a = field.system.drift(x)[:, 0], field.system.covariance(x)[:, 0, 0]
+        forward = np.sign(end - source)
+        slopes = np.maximum(0.0, -2.0 * b / a * forward).reshape(half.size, nodes.size)
+        for k in range(half.size):
+            there = field.grid.wrap(np.array([[knots[k + 1]]]))
+            momentum = max(
+                0.0, float(-2.0 * (field.system.drift(there) / field.system.covariance(there)[0])[0, 0]) * forward
+            )
+            pace = float(np.abs(b[k * nodes.size : (k + 1) * nodes.size]).mean())
+            walk.add(
+                there[0], np.array([momentum * forward]), 2.0 * abs(half[k]) / max(pace, 1e-12),
+                abs(half[k]) * float(slopes[k] @ weights),
+            )  # fmt: skip
+        if best is None or walk.action < best.action:
+            best = walk
+    assert best is not None
+    return best
+
+
+def _free_ways(field: FieldSolution) -> list[tuple[Passage, Array]]:
+    """The free ways down from the saddles on the side that is reached over them, where V is flat."""
+    ways = []
+    cell = float(np.min(field.grid.spacing))
+    for passage in field.passages:
+        if passage.attracts or passage.point.ndim > 1:
+            continue
+        for side in (1.0, -1.0):
+            way = free_descent(field.system, field.grid, passage.point, side)
+            apart = np.linalg.norm(way - passage.point, axis=1) > _CLEAR_OF_SADDLE * cell
+            if apart.any() and (field.at(way[apart]) >= (1.0 - _FLAT) * passage.level).all():
+                ways.append((passage, way))
+    return ways
+
+
+def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tuple[Passage, Array]]) -> int | None:
+    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither.
+
+    A walk that comes on to a free way down follows it back to its saddle.
+    """
+    field = walk.field
+    source = np.atleast_2d(field.source)
+    step = _STEP_CELLS * float(np.min(field.grid.spacing))
+    x = walk.points[-1]
+    rate = 0.0
+    before: tuple[Array, Array] | None = None
+    for _ in range(_MOST_STEPS):
+        nearest = source[int(np.argmin(np.linalg.norm(source - x, axis=1)))]
+        gap = float(np.linalg.norm(x - nearest))
+        here, velocity, _ = _velocity(field, x)
+        if gap <= 1e-12 or (here <= max(_REST * value, 0.0) and gap <= 4.0 * step) or gap <= 0.02 * step:
+            # the rest is the quadratic well of the source
+            walk.add(nearest, np.zeros(x.size), max(walk.times[0] - walk.times[-1], 1.0), max(here, 0.0))
+            return -1
+        for i, passage in enumerate(passages):
+            offset = x - passage.point
+            if np.linalg.norm(offset) <= _CAPTURE / _STEP_CELLS * step and here >= (1.0 - _LEVEL) * passage.level:
+                walk.add(passage.point, np.zeros(x.size), 1.0, max(here - passage.level, 0.0))
+                return i
+        for passage, way in ways:
+            gaps = np.linalg.norm(way - x, axis=1)
+            k = int(np.argmin(gaps))
+            if gaps[k] <= _BESIDE / _STEP_CELLS * step:
+                walk.action += max(here - passage.level, 0.0)
+                _back_along(walk, way[: k + 1], passage)
+                return passages.index(passage)
+        speed = float(np.linalg.norm(velocity))
+        if not np.isfinite(speed) or speed == 0.0:
+            return None
+        if before is not None:
+            moved = float(np.linalg.norm(x - before[0]))
+            rate = float(np.linalg.norm(velocity - before[1])) / moved if moved > 0 else rate
+        before = (x, velocity)
+        # close to rest the flow is linear and sets the pace, elsewhere the grid does
+        dt = min(step / speed, _TURN / max(rate, 1e-300))
+        piece = _backward(field, x, dt)
+        if piece is None:
+            return None
+        x, momentum, cost = piece
+        walk.add(x, momentum, dt, cost)
+    return None
+
+
+def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
+    """The free way from a saddle to an attractor, backwards."""
+    field = walk.field
+    curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
+    gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
+    _back_along(walk, curves[int(np.argmin(gaps))], saddle)
+
+
+def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
+    """A free way down from a saddle, backwards and at no cost."""
+    speeds = np.linalg.norm(walk.field.system.drift(curve), axis=1)
+    rest = np.zeros(saddle.point.size)
+    for k in range(len(curve) - 1, -1, -1):
+        walk.add(curve[k], rest, float(np.linalg.norm(curve[k] - walk.points[-1])) / max(speeds[k], 1e-12), 0.0)
+    walk.add(saddle.point, rest, 1.0, 0.0)
+
+
+def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
+    """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
+    field = walk.field
+    # the walk came down on one side of the ridge; the way in lies on the other
+    rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
+    across = np.real(left[:, int(np.argmax(rates.real))])
+    came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(saddle.point.size)
+    off = abs(across @ came) > _OFF_RIDGE * np.linalg.norm(across) * float(np.min(field.grid.spacing))
+    side = float(np.sign(across @ came)) if off else 0.0
+
+    def value(x: Array) -> Array:
+        V = field.at(x)
+        # nothing above the saddle leads into it
+        V[~(saddle.level > V) | (side * ((x - saddle.point) @ across) > 0.0)] = np.inf
+        return V
+
+    way = entrance(field.system, field.grid, saddle.point, value)
+    if way is None:
+        return False
+    for k in range(len(way.points)):
+        before = way.costs[k - 1] if k else 0.0
+        duration = 1.0 if k == 0 else way.times[k] - way.times[k - 1]
+        walk.add(field.grid.wrap(way.points[k][None])[0], way.momenta[k], duration, float(way.costs[k] - before))
+    return True
+
+
+def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
+    """Where the drift leads from beside a saddle, ``(n, d)``: to an equilibrium or out of the grid."""
+    rates, vectors = np.linalg.eig(system.jacobian(saddle[None])[0])
+    fastest = int(np.argmax(rates.real))
+    away = np.real(vectors[:, fastest])
+    cell = float(np.min(grid.spacing))
+    x = saddle + side * 0.1 * cell * away / np.linalg.norm(away)
+    points = [x]
+    dt = 0.1 / float(np.abs(rates).max())
+
+    def drift(z: Array) -> Array:
+        return np.asarray(system.drift(z[None])[0])
+
+    for _ in range(_MOST_STEPS):
+        k1 = drift(x)
+        speed = float(np.linalg.norm(k1))
+        h = min(dt, cell / speed) if speed > 0.0 else dt
+        k2 = drift(x + 0.5 * h * k1)
+        k3 = drift(x + 0.5 * h * k2)
+        moved = x + h / 6.0 * (k1 + 2.0 * (k2 + k3) + drift(x + h * k3))
+        if not grid.contains(moved[None])[0]:
+            break
+        x = grid.wrap(moved[None])[0]
+        points.append(x)
+        if h * speed < 1e-3 * cell and h == dt and np.linalg.norm(x - saddle) > cell:
+            break
+    return np.array(points)
+
+
+def _velocity(field: FieldSolution, x: Array) -> tuple[float, Array, Array]:
+    """V, the velocity b + a p, and p at a point of the grid."""
+    V, slope = field.jet_at(x[None])
+    p = slope[0]
+    return float(V[0]), np.asarray(field.system.drift(x[None])[0] + field.system.covariance(x[None])[0] @ p), p
+
+
+def _backward(field: FieldSolution, x: Array, dt: float) -> tuple[Array, Array, float] | None:
+    """One RK4 step back in time: the new point, its momentum, and the cost of the piece; None outside the field."""
+    velocities, costs = [], []
+    z = x
+    for fraction in (0.5, 0.5, 1.0, None):
+        if not field.grid.contains(z[None])[0]:
+            return None
+        _, v, p = _velocity(field, z)
+        if not np.isfinite(v).all():
+            return None
+        velocities.append(v)
+        costs.append(0.5 * float(p @ (v - field.system.drift(z[None])[0])))
+        if fraction is not None:
+            z = x - fraction * dt * v
+    weights = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
+    moved = x - dt * (weights @ np.array(velocities))
+    if not field.grid.contains(moved[None])[0]:
+        return None
+    moved = field.grid.wrap(moved[None])[0]
+    return moved, field.gradient_at(moved[None])[0], dt * float(weights @ np.array(costs))
+
+
+def _solution(walk: _Walk, status: Status, value: float) -> PathSolution:
+    field = walk.field
+    points = np.array(walk.points)[::-1]
+    momenta = np.array(walk.momenta)[::-1]
+    times = np.array(walk.times)[::-1]
+    if status is Status.LEFT_DOMAIN:
+        action, error, residual = np.nan, np.inf, np.nan
+    else:
+        action = walk.action
+        error = abs(action - value) + (field.error if np.isfinite(field.error) else 0.0)
+        b = field.system.drift(points)
+        a = field.system.covariance(points)
+        H = np.einsum("ni,ni->n", b, momenta) + 0.5 * np.einsum("ni,nij,nj->n", momenta, a, momenta)
+        residual = float(np.abs(H).max())
+    sizes = np.linalg.norm(momenta, axis=1)
+    return PathSolution(
+        points=points,
+        action=action,
+        error=error,
+        status=status,
+        residual=residual,
+        iterations=len(points) - 1,
+        method=field.method,
+        momenta=momenta,
+        times=times,
+        uphill=sizes > _FREE * max(float(sizes.max()), 1e-300),
+    )

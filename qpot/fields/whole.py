@@ -1,0 +1,168 @@
+"""The quasi-potential of the whole landscape: what -epsilon log of the stationary density tends to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_float_array, as_points
+from qpot._core.parallel import run_in_order
+from qpot._core.progress import ProgressLike, reporting
+from qpot.chain.w_graphs import stationary_costs
+from qpot.fields.grid import Grid
+from qpot.fields.methods import FieldMethod
+from qpot.fields.solution import FieldSolution
+from qpot.fields.solve import quasipotential
+from qpot.problem.system import System
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GlobalField:
+    """min over i of W(i) + V(O_i, x), minus its minimum.
+
+    Attributes
+    ----------
+    values : array, the shape of the grid
+        nan where no minimum's field is known.
+    gradient : array (*shape, d)
+    owner : array of int, the shape of the grid
+        The minimum that gives the value; -1 where there is none.
+    stationary_costs : array (k,)
+        W(i) - min W.
+    fields : tuple of FieldSolution
+    grid : Grid
+    level : float
+        Below it the values are safe: the least W(i) + the level of field i.
+    """
+
+    values: Array
+    gradient: Array
+    owner: np.ndarray[Any, np.dtype[np.int64]]
+    stationary_costs: Array
+    fields: tuple[FieldSolution, ...]
+    grid: Grid
+    level: float
+
+    def at(self, points: Any) -> Array:
+        """The global quasi-potential at points ``(n, d)``, ``(n,)``."""
+        x = as_points(points, dimension=self.grid.dimension, name="points")
+        if not self.grid.contains(x).all():
+            raise ValueError(f"points leave the {self.grid}; enlarge the grid")
+        shifted = [f.at(x) + w for f, w in zip(self.fields, self.stationary_costs, strict=True)]
+        return np.asarray(np.nanmin(np.where(np.isnan(shifted), np.inf, shifted), axis=0))
+
+    def __repr__(self) -> str:
+        return f"GlobalField({self.grid}, {len(self.fields)} minima, level {self.level:.6g})"
+
+
+def global_quasipotential(
+    system: System,
+    minima: Sequence[Any],
+    grid: Grid,
+    *,
+    stationary: Any = None,
+    costs: Any = None,
+    method: FieldMethod | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = None,
+) -> GlobalField:
+    """-epsilon log of the stationary density of a landscape, as epsilon tends to 0.
+
+    Parameters
+    ----------
+    system : System
+    minima : sequence of k minima or points
+    grid : Grid
+    stationary : array (k,), optional
+        Stationary costs W. Without them and without ``costs`` they are computed from the fields themselves.
+    costs : array (k, k) or TransitionCosts, optional
+        Transition costs to take W from.
+    method : CharacteristicJets or OrderedLineIntegral, optional
+    executor : concurrent.futures.Executor, optional
+        The fields of the minima run side by side in it.
+    progress : callable, True, "auto" or None
+
+    Returns
+    -------
+    GlobalField
+
+    Raises
+    ------
+    ValueError
+        If ``stationary`` and ``costs`` are both given or do not match the minima; if the fields do not reach from
+        one minimum to another within the grid.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> well = qpot.System(drift=lambda x: x - x**3, covariance=np.eye(1), dimension=1)
+    >>> landscape = qpot.global_quasipotential(well, [(-1.0,), (1.0,)], qpot.Grid(-2, 2, 81))
+    >>> landscape.at((0.0,)).round(9)
+    array([0.5])
+    """
+    points = [as_points(getattr(m, "point", m), dimension=grid.dimension, name="minima") for m in minima]
+    if not points:
+        raise ValueError("minima is empty; find them with find_minima(system, bounds)")
+    if stationary is not None and costs is not None:
+        raise ValueError("pass stationary or costs, not both")
+    with reporting(progress, "fields") as report:
+        tasks = [(system, p if len(p) > 1 else p[0], grid, method) for p in points]
+        fields = []
+        for field in run_in_order(_field, tasks, executor):
+            fields.append(field)
+            report(len(fields), len(tasks), "fields")
+    if stationary is not None:
+        W = as_float_array(stationary, name="stationary")
+        if W.shape != (len(points),):
+            raise ValueError(f"stationary has shape {W.shape} for {len(points)} minima, expected ({len(points)},)")
+        W = W - W.min()
+    else:
+        W = stationary_costs(_cost_matrix(fields, points) if costs is None else costs)
+        if W.shape != (len(points),):
+            raise ValueError(f"costs are for {W.size} minima, but {len(points)} were given")
+    stacked = np.stack([f.values + w for f, w in zip(fields, W, strict=True)])
+    filled = np.where(np.isnan(stacked), np.inf, stacked)
+    owner = np.argmin(filled, axis=0)
+    values = np.min(filled, axis=0)
+    values = values - values[np.isfinite(values)].min()
+    unknown = ~np.isfinite(values)
+    gradients = np.stack([f.gradient for f in fields])
+    gradient = np.take_along_axis(gradients, owner[None, ..., None], axis=0)[0]
+    return GlobalField(
+        values=np.where(unknown, np.nan, values),
+        gradient=gradient,
+        owner=np.where(unknown, -1, owner),
+        stationary_costs=W,
+        fields=tuple(fields),
+        grid=grid,
+        level=float(min(f.level + w for f, w in zip(fields, W, strict=True))),
+    )
+
+
+def _field(task: tuple[System, Array, Grid, FieldMethod | None]) -> FieldSolution:
+    system, source, grid, method = task
+    return quasipotential(system, source, grid, method=method)
+
+
+def _cost_matrix(fields: Sequence[FieldSolution], points: Sequence[Array]) -> Array:
+    k = len(points)
+    costs = np.zeros((k, k))
+    for i, field in enumerate(fields):
+        for j, target in enumerate(points):
+            if i != j:
+                costs[i, j] = float(np.nanmin(np.where(np.isnan(field.at(target)), np.inf, field.at(target))))
+    missing = ~np.isfinite(costs)
+    if missing.any():
+        i, j = np.argwhere(missing)[0]
+        raise ValueError(
+            f"the field of minimum {i} leaves the grid at level {fields[i].level:.6g} before it reaches minimum {j}; "
+            "enlarge the grid or pass costs"
+        )
+    return costs
+
+
+__all__ = ["GlobalField", "global_quasipotential"]

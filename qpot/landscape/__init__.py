@@ -1,0 +1,1 @@
+"""Where the drift rests: minima, saddles, basins, symmetries."""

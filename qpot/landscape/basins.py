@@ -1,0 +1,256 @@
+"""Basins: which minimum the deterministic flow carries a point to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_continuous_lyapunov
+from scipy.spatial.distance import pdist
+
+from qpot._core.arrays import Array, NonFiniteError, as_points, as_positive, format_point
+from qpot.problem.system import System
+from qpot.samples.ready_made import checked_kernel
+from qpot.solvers.common.differences import central_jacobian
+from qpot.solvers.common.sample_gradients import mean_gradients
+from qpot.solvers.landscape.flow import LEFT, NON_FINITE, relax, relax_freely
+
+_SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
+_SMALLEST_FRACTION = 2.0**-20
+_Field = Callable[[Array], Array]
+_CHUNK = 100_000  # points that flow at once
+_FAR = 1e6  # a point that has gone this many times the scale does not come back
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbourhoods:
+    """Ellipsoids ``(x - a)^T M (x - a) <= radius^2`` that the flow enters but does not leave.
+
+    Attributes
+    ----------
+    points : ``(k, d)``
+    metrics : ``(k, d, d)``
+        Solution of the Lyapunov equation J^T M + M J = -I, scaled to largest eigenvalue 1: the ball of the
+        same radius lies within the ellipsoid.
+    radii : ``(k,)``
+    """
+
+    points: Array
+    metrics: Array
+    radii: Array
+
+
+def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
+    """Points ``(k, d)`` of a sequence of objects with ``.point``, of points, or of an array."""
+    if isinstance(minima, np.ndarray):
+        points = as_points(minima, dimension=dimension, name=name)
+    else:
+        items: Sequence[Any] = [minima] if hasattr(minima, "point") else list(minima)
+        if not items:
+            raise ValueError(f"{name} is empty; pass at least one minimum, for example from qpot.find_minima")
+        points = as_points([getattr(item, "point", item) for item in items], dimension=dimension, name=name)
+    if points.shape[0] == 0:
+        raise ValueError(f"{name} is empty; pass at least one minimum, for example from qpot.find_minima")
+    if points.shape[0] > 1 and pdist(points).min() <= 1e-9 * (1.0 + np.abs(points).max()):
+        raise ValueError(f"{name} holds the same point twice; keep each minimum once")
+    return points
+
+
+def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
+    """Neighbourhoods that the flow does not leave, checked on sampled shells, as large as halving finds them.
+
+    Raises
+    ------
+    ValueError
+        If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real
+        part >= 0.
+    """
+    from qpot.landscape.flatness import refuse_flat_point  # it builds on this module
+
+    d = system.dimension
+    points = attractor_points(minima, dimension=d)
+    k = points.shape[0]
+    drifts, jacobians = system.drift(points), system.jacobian(points)
+    metrics, radii = np.empty((k, d, d)), np.empty(k)
+    spread = float(pdist(points).max()) if k > 1 else 1.0 + float(np.abs(points).max())
+    directions = _directions(d)
+    drift, _ = _flow_functions(system, points)
+    for i in range(k):
+        J = jacobians[i]
+        refuse_flat_point(system, points[i], name=f"minima[{i}]")
+        rate = float(np.linalg.eigvals(J).real.max())
+        if rate >= 0:
+            raise ValueError(
+                f"minima[{i}] = {format_point(points[i])} does not attract: the drift's Jacobian has an "
+                f"eigenvalue with real part {rate:.3g} >= 0 there; pass points from qpot.find_minima"
+            )
+        offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))
+        if offset > 1e-4 * spread:
+            raise ValueError(
+                f"minima[{i}] = {format_point(points[i])} is no fixed point: the drift there is "
+                f"{format_point(drifts[i])}, about {offset:.3g} away from where it vanishes; "
+                "polish the point, for example with qpot.find_minima"
+            )
+        M = solve_continuous_lyapunov(J.T, -np.eye(d))
+        M = 0.5 * (M + M.T)
+        M /= np.linalg.eigvalsh(M)[-1]
+        others = np.delete(points, i, axis=0) - points[i]
+        nearest = float(np.sqrt(np.einsum("ni,ij,nj->n", others, M, others).min())) if k > 1 else spread
+        metrics[i] = M
+        radii[i] = _largest_radius(drift, points[i], M, 0.5 * nearest, directions, i)
+    return Neighbourhoods(points=points, metrics=metrics, radii=radii)
+
+
+def _directions(d: int) -> Array:
+    """Unit vectors ``(m, d)`` spread over the sphere."""
+    if d == 1:
+        return np.array([[-1.0], [1.0]])
+    if d == 2:
+        angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+        return np.column_stack([np.cos(angle), np.sin(angle)])
+    normal = np.random.default_rng(0).standard_normal((512, d))
+    axes = np.vstack([np.eye(d), -np.eye(d)])
+    return np.vstack([normal / np.linalg.norm(normal, axis=1, keepdims=True), axes])
+
+
+def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
+    """Half the derivative of offset^T M offset along the flow."""
+    result: Array = np.einsum("ni,ij,nj->n", offsets, M, drift(centre + offsets))
+    return result
+
+
+def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
+    # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
+    surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
+    radius = start
+    while radius >= _SMALLEST_FRACTION * start:
+        # the outermost shell decides most often; NaN, where the domain ends inside, is no decrease either
+        if all((_decrease(drift, centre, radius * shell * surface, M) < 0).all() for shell in _SHELLS):
+            return 0.75 * radius  # what holds at the samples of the outer shell holds between them further in
+        radius *= 0.8
+    raise ValueError(
+        f"minima[{index}] = {format_point(centre)} has no neighbourhood that attracts, down to a distance of "
+        f"{radius:.3g}; polish the point, or its attraction is too weak to be told from rounding"
+    )
+
+
+def basin_of(
+    system: System,
+    points: Any,
+    minima: Any,
+    *,
+    max_time: float | None = None,
+    neighbourhoods: Neighbourhoods | None = None,
+) -> NDArray[np.int64]:
+    """The minimum that the flow x' = b(x) carries each point to.
+
+    Parameters
+    ----------
+    system : System
+    points : ``(n, d)`` or ``(d,)``
+    minima : sequence of objects with ``.point``, or array ``(k, d)``
+        The attractors that are told apart.
+    max_time : float, optional
+        Flow time after which a point counts as undecided (-1); unlimited by default.
+    neighbourhoods : Neighbourhoods, optional
+        From `attracting_neighbourhoods`, to save the work when many calls share the minima.
+
+    Returns
+    -------
+    ``(n,)`` int
+        Index into ``minima``; -1 for a point that flows elsewhere, leaves, or is still undecided.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, or when a given minimum does not attract.
+
+    Notes
+    -----
+    Each point has its own adaptive step (linearly implicit up to dimension 8, explicit above) and stops in
+    the first neighbourhood whose Lyapunov function decreases along the flow.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> wells = qpot.System.from_loss(
+    ...     lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> basin_of(wells, [[-0.01], [0.01], [3.0]], np.array([[-1.0], [1.0]]))
+    array([0, 1, 1])
+    """
+    x = as_points(points, dimension=system.dimension, name="points")
+    near = attracting_neighbourhoods(system, minima) if neighbourhoods is None else neighbourhoods
+    limit = np.inf if max_time is None else as_positive(max_time, name="max_time")
+    centre = near.points.mean(axis=0)
+    reach = max(
+        float(np.linalg.norm(x - centre, axis=1).max(initial=0.0)),
+        float(np.linalg.norm(near.points - centre, axis=1).max()),
+        1e-3 * (1.0 + float(np.abs(centre).max())),
+    )
+    scale = float(near.radii.max())
+    rate = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    drift, jacobian = _flow_functions(system, near.points)
+    labels = [
+        relax(
+            drift,
+            jacobian,
+            piece,
+            near.points,
+            near.metrics,
+            near.radii,
+            escape_centre=centre,
+            escape_radius=10.0 * reach,
+            rest_speed=1e-8 * rate * scale,
+            scale=scale,
+            max_time=limit,
+        )[0]
+        for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
+    ]
+    return np.concatenate(labels)
+
+
+def runs_away(system: System, point: Array, scale: float) -> bool:
+    """Whether the drift carries a point off: beyond a million times ``scale``, or to where it is not finite."""
+    drift, jacobian = _flow_functions(system, point[None])
+    _, status = relax_freely(
+        drift,
+        jacobian,
+        point[None],
+        escape_centre=point,
+        escape_radius=_FAR * scale,
+        rest_speed=1e-9 * float(np.linalg.norm(drift(point[None]))),
+        scale=0.1 * scale,
+    )
+    return bool(status[0] in (LEFT, NON_FINITE))
+
+
+def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
+    """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
+    if system.finite_sum is None or system.finite_sum.kernel is None:
+        return NaNDrift(system), system.jacobian
+    N = system.finite_sum.n_samples
+    kind, table, constants = checked_kernel(system.finite_sum, points)
+
+    def drift(x: Array) -> Array:
+        return -mean_gradients(kind, table, constants, x, N)
+
+    return drift, lambda x: central_jacobian(drift, x)
+
+
+class NaNDrift:
+    """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
+
+    def __init__(self, system: System) -> None:
+        self.drift = system.drift
+
+    def __call__(self, points: Array) -> Array:
+        try:
+            return self.drift(points)
+        except NonFiniteError:
+            if points.shape[0] == 1:
+                return np.full_like(points, np.nan)
+            half = points.shape[0] // 2
+            return np.concatenate([self(points[:half]), self(points[half:])])

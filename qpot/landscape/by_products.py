@@ -1,0 +1,170 @@
+"""Minima and saddles in many dimensions from given starting points: products, and no search of a box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse.linalg import gmres, minres
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot.landscape.flow_by_products import basins_of_sides
+from qpot.landscape.linear_rates import (
+    DENSE_SYMMETRIC,
+    FixedPointRates,
+    dense_jacobian,
+    fastest_rate,
+    fixed_point_rates,
+    jacobian_operator,
+    transpose_product,
+)
+from qpot.landscape.minima import SAME, Minimum, Saddle, tidy
+from qpot.problem.system import System
+from qpot.solvers.landscape.mode_following import follow_lowest_mode
+from qpot.solvers.landscape.saddle_string import highest_between
+
+_NEWTON_STEPS = 50
+# A Newton step below this fraction of the point's size is rounding.
+_AT_REST = 1e-10
+# Pairs of minima, the nearest ones, between which saddles are looked for.
+_PAIRS = 60
+# The longest step of a climb, in distances between minima.
+_LONGEST = 0.1
+
+
+def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
+    """The attracting fixed points within a box that descents and Newton's method reach from ``starts`` (n, d)."""
+    found: list[Minimum] = []
+    for start in starts:
+        rest = polished(system, _descended(system, start, lower, upper))
+        if rest is None or (rest < lower).any() or (rest > upper).any():
+            continue
+        if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
+            continue
+        rates = fixed_point_rates(system, rest, name="a start's descent")
+        if not rates.unstable:
+            found.append(Minimum(**_described(system, rest, rates)))
+    return found
+
+
+def saddles_from(
+    system: System, minima: Array, starts: Array, lower: Array, upper: Array, linear_part: Array | None = None
+) -> list[Saddle]:
+    """The saddles with one unstable direction that are reached from ``starts`` and from between minima.
+
+    By Newton's method; in so many dimensions that no matrix is formed, where it converges from near by only, the lowest mode
+    of a loss is climbed first, and between minima that begins at the highest point of a string.
+    """
+    i, j = np.triu_indices(minima.shape[0], 1)
+    distances = np.linalg.norm(minima[i] - minima[j], axis=1)
+    nearest = np.argsort(distances, kind="stable")[:_PAIRS]
+    i, j = i[nearest], j[nearest]
+    found: list[Saddle] = []
+    climbing = system.gradient_drift and system.dimension > DENSE_SYMMETRIC
+    longest = _LONGEST * float(distances.min(initial=np.inf))
+    if not np.isfinite(longest):
+        longest = _LONGEST * float(np.linalg.norm(starts - minima[0], axis=1).max(initial=0.0))
+
+    def beginnings() -> Iterator[Array]:
+        yield from starts
+        for a, b in zip(minima[i], minima[j], strict=True):
+            yield _highest_between(system, a, b) if climbing else 0.5 * (a + b)
+
+    for start in beginnings():
+        rest = _climbed(system, start, longest) if climbing else polished(system, start)
+        if rest is None or (rest < lower).any() or (rest > upper).any():
+            continue
+        if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
+            continue
+        rates = fixed_point_rates(system, rest, name="a fixed point")
+        if rates.unstable != 1:
+            continue
+        first, second = basins_of_sides(system, rest, rates, minima, linear_part=linear_part)
+        direction = rates.direction
+        if first is None or (second is not None and second < first):
+            first, second, direction = second, first, -direction
+        found.append(Saddle(**_described(system, rest, rates), connects=(first, second), direction=direction))
+    return found
+
+
+def _highest_between(system: System, first: Array, second: Array) -> Array:
+    """The top of a string between two minima of a loss."""
+    loss = system.loss
+    assert loss is not None  # a drift that is a gradient has it
+    fastest = max(fastest_rate(system, x) for x in (first, 0.5 * (first + second), second))
+    return highest_between(loss, system.gradient, first, second, step=1.0 / fastest)
+
+
+def _climbed(system: System, start: Array, longest: float) -> Array | None:
+    """The rest point that the climb along the lowest mode comes to, or None."""
+    product = transpose_product(system)
+
+    def curved(x: Array, v: Array) -> Array:
+        return np.asarray(-product(x[None], v[None])[0])
+
+    try:
+        rest, found = follow_lowest_mode(lambda x: -system.drift(x[None])[0], curved, start, longest=longest)
+    except NonFiniteError:
+        return None
+    return tidy(rest) if found else None
+
+
+def polished(system: System, start: Array) -> Array | None:
+    """The fixed point that damped Newton steps reach from a start, or None."""
+    x = start.copy()
+    try:
+        b = system.drift(x[None])[0]
+        for _ in range(_NEWTON_STEPS):
+            step = _newton_step(system, x, b)
+            size = 1.0 + float(np.linalg.norm(x))
+            if np.linalg.norm(step) <= _AT_REST * size:
+                return tidy(x + step)
+            for share in 0.5 ** np.arange(8):
+                trial = x + share * step
+                new = system.drift(trial[None])[0]
+                if np.linalg.norm(new) < np.linalg.norm(b):
+                    break
+            else:  # the drift is at rounding level, or there is no root this way
+                return tidy(x) if np.linalg.norm(step) <= 1e-6 * size else None
+            x, b = trial, new
+    except (NonFiniteError, np.linalg.LinAlgError):
+        return None
+    return None
+
+
+def _newton_step(system: System, x: Array, b: Array) -> Array:
+    if system.dimension <= DENSE_SYMMETRIC:
+        return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
+    operator = jacobian_operator(system, x)
+    solver = minres if system.gradient_drift else gmres
+    return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+
+
+def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
+    """Down the loss, where there is one; other drifts are left to Newton's method."""
+    loss = system.loss
+    if loss is None or not system.gradient_drift:
+        return start
+    result = minimize(
+        lambda x: (float(loss(x[None])[0]), system.gradient(x[None])[0]),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower, upper, strict=True)),
+        options={"maxiter": 2000, "gtol": 1e-8, "ftol": 1e-15},
+    )
+    return np.asarray(result.x, dtype=np.float64)
+
+
+def _described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:
+    d = system.dimension
+    values = -np.asarray(rates.values, dtype=complex)
+    return {
+        "point": point,
+        "loss": float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+        "hessian": -dense_jacobian(system, point) if d <= DENSE_SYMMETRIC else np.zeros((0, 0)),
+        "rates": values[np.lexsort((values.imag, values.real))],
+        "residual": float(np.linalg.norm(system.drift(point[None])[0])),
+    }

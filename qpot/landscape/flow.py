@@ -1,0 +1,105 @@
+"""The free way down: along the drift from a saddle, or from anywhere, to a fixed point."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from scipy.integrate import LSODA
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.paths.joined import free_path
+from qpot.paths.methods import GeometricAction
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.problem.system import System
+
+# A point that moves by less than this part of the tolerated distance in the system's slowest relaxation time is at rest.
+_AT_REST = 1e-2
+
+
+def slow_rate(system: System, point: Array, *, name: str) -> float:
+    """Slowest linear rate at a hyperbolic fixed point; a flat direction is refused."""
+    rates = np.abs(np.linalg.eigvals(system.jacobian(point[None])[0]).real)
+    if rates.min() <= 1e-7 * rates.max():
+        raise ValueError(
+            f"{name}={format_point(point)} has a flat direction (rates {rates.min():.3g} to {rates.max():.3g}): it is "
+            "not an isolated non-degenerate fixed point; remove the redundant parameter or add weight decay"
+        )
+    return float(rates.min())
+
+
+def descent(
+    system: System, start: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
+) -> tuple[Array, Array] | None:
+    """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
+    return descents(system, start[None], towards=towards, tolerance=tolerance, rtol=rtol)[0]
+
+
+def descents(
+    system: System, starts: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
+) -> list[tuple[Array, Array] | None]:
+    """`descent` from several points ``(m, d)`` at once, which take common steps: one call of the drift for all."""
+    m, d = starts.shape
+    sizes = np.linalg.norm(starts - towards, axis=1)
+    # a shallow saddle is left as slowly as its unstable rate says
+    rates = np.abs(np.linalg.eigvals(system.jacobian(np.concatenate([starts, towards[None]]))).real).min(axis=1)
+    patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
+    under_way, found = np.arange(m), [[start] for start in starts]
+    times = [[0.0] for _ in starts]
+    arrived = np.zeros(m, dtype=bool)
+    now = 0.0
+    while under_way.size and now < patience:
+        solver = LSODA(
+            lambda _, x: system.drift(x.reshape(-1, d)).ravel(),
+            now,
+            np.concatenate([found[k][-1] for k in under_way]),
+            patience,
+            rtol=rtol,
+            atol=1e-2 * rtol * float(sizes[under_way].min()),
+        )
+        decided = np.zeros(under_way.size, dtype=bool)
+        while not decided.any() and now < patience:
+            if not _stepped(solver):  # one of them: each for itself
+                single = functools.partial(descent, system, towards=towards, tolerance=tolerance, rtol=rtol)
+                return [None] if m == 1 else [single(start) for start in starts]
+            points = solver.y.reshape(-1, d).copy()
+            moved = np.linalg.norm([p - found[k][-1] for p, k in zip(points, under_way, strict=True)], axis=1)
+            distance, size = np.linalg.norm(points - towards, axis=1), sizes[under_way]
+            # at rest elsewhere, as far as the tolerance of the steps lets one see
+            resting = moved < _AT_REST * tolerance * size * rates.min() * (solver.t - now)
+            now = float(solver.t)
+            for k, point in zip(under_way, points, strict=True):
+                found[k].append(point)
+                times[k].append(now)
+            arrived[under_way] = distance <= tolerance * size
+            decided = (distance <= tolerance * size) | (distance >= 100.0 * size) | resting
+        under_way = under_way[~decided]
+    return [
+        (np.asarray(t), np.asarray(x)) if there else None for t, x, there in zip(times, found, arrived, strict=True)
+    ]
+
+
+def _stepped(solver: LSODA) -> bool:
+    try:
+        solver.step()
+    except NonFiniteError:
+        return False
+    return bool(solver.status != "failed")
+
+
+def downhill_leg(
+    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
+) -> PathSolution:
+    """The free descent from a saddle along one side of its unstable direction to a minimum."""
+    shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
+    trajectory = descent(system, saddle + shift * direction, towards=minimum)
+    if trajectory is None:
+        raise SolveError(
+            f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",
+            status=Status.NO_ROUTE,
+        )
+    times, points = trajectory
+    points = np.concatenate([saddle[None], points, minimum[None]])
+    rate = slow_rate(system, saddle, name="saddle")
+    times = np.concatenate([[0.0], times + 1.0 / rate, [times[-1] + 2.0 / rate]])
+    return free_path(points, times, method)

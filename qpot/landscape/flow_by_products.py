@@ -1,0 +1,175 @@
+"""The drift's trajectories in many dimensions, few of their points kept, and the initial curves made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.integrate import BDF, RK45
+from scipy.sparse import csc_array, diags_array
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
+from qpot.paths.joined import free_path
+from qpot.paths.methods import LargeScaleAction
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.problem.system import System
+from qpot.solvers.common.polyline import interpolated, lengths_along
+from qpot.solvers.common.time_preconditioner import as_linear_part
+from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
+
+# A trajectory has arrived within this fraction of its length of a fixed point; a point is kept after each such step.
+_ARRIVED, _KEPT = 1e-4, 0.01
+_MAX_STEPS = 20_000
+# A trajectory leaves a saddle at this fraction of the distance to the minima.
+_NUDGE = 1e-4
+# Initial curves closer than this fraction of their length are one.
+_SAME_CURVE = 0.01
+
+
+def stiff_part(linear_part: Any, dimension: int) -> Array | csc_array:
+    """The ``linear_part`` of a method, a diagonal (d,) or a sparse matrix (d, d), or an error that names it."""
+    try:
+        return as_linear_part(linear_part, dimension)
+    except ValueError as error:
+        raise ValueError(f"linear_part: {error}") from error
+
+
+def large_flow(
+    system: System, start: Array, targets: Array, *, slowest: float, linear_part: Any = None
+) -> tuple[int, Array, Array] | None:
+    """The drift's trajectory from ``start`` to one of the ``targets`` (k, d): its index, times (n,) and points (n, d).
+
+    None if it reaches none of them. With ``linear_part`` the steps are implicit (BDF with that matrix as Jacobian); without,
+    those of a gradient flow are stabilised.
+    """
+    size = float(np.linalg.norm(targets - start, axis=1).max())
+
+    def velocity(_: float, x: Array) -> Array:
+        return np.asarray(system.drift(x[None])[0])
+
+    # a point at rest that is none of the targets: within a share of the arrival radius even along the slowest direction
+    limit, at_rest = 200.0 / slowest, 0.1 * _ARRIVED * slowest * size
+    if linear_part is None and system.gradient_drift:
+        solver: Any = ChebyshevFlow(
+            velocity, 0.0, start, limit, rtol=1e-4, atol=1e-6 * size, radius=partial(fastest_rate, system)
+        )
+    elif linear_part is None:
+        solver = RK45(velocity, 0.0, start, limit, rtol=1e-6, atol=1e-8 * size)
+    else:
+        part = stiff_part(linear_part, system.dimension)
+        matrix = csc_array(diags_array(part)) if isinstance(part, np.ndarray) else part
+        solver = BDF(velocity, 0.0, start, limit, rtol=1e-6, atol=1e-8 * size, jac=matrix)
+    times, points = [0.0], [start]
+    try:
+        for _ in range(_MAX_STEPS):
+            solver.step()
+            distance = np.linalg.norm(targets - solver.y, axis=1)
+            near = int(np.argmin(distance))
+            if distance[near] <= _ARRIVED * size:
+                return near, np.array([*times, solver.t]), np.array([*points, solver.y])
+            if solver.status != "running" or distance[near] > 100.0 * size:
+                return None
+            if np.linalg.norm(velocity(solver.t, solver.y)) <= at_rest:
+                return None
+            if np.linalg.norm(solver.y - points[-1]) > _KEPT * size:
+                times.append(solver.t)
+                points.append(solver.y.copy())
+    except NonFiniteError:
+        return None
+    return None
+
+
+def large_downhill(
+    system: System, saddle: Array, direction: Array, minimum: Array, method: LargeScaleAction
+) -> PathSolution:
+    """The free descent from a saddle along one side of its unstable direction to a minimum."""
+    at_minimum = fixed_point_rates(system, minimum, name="minimum")
+    at_saddle = fixed_point_rates(system, saddle, name="saddle")
+    shift = _NUDGE * float(np.linalg.norm(minimum - saddle))
+    found = large_flow(
+        system,
+        saddle + shift * direction,
+        minimum[None],
+        slowest=min(at_minimum.slowest, at_saddle.slowest),
+        linear_part=method.linear_part,
+    )
+    if found is None:
+        raise SolveError(
+            f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",
+            status=Status.NO_ROUTE,
+        )
+    _, times, points = found
+    rest = 1.0 / at_saddle.slowest
+    return free_path(
+        np.concatenate([saddle[None], points, minimum[None]]),
+        np.concatenate([[0.0], times + rest, [times[-1] + 2.0 * rest]]),
+        method,
+    )
+
+
+def initial_curves(
+    system: System,
+    start: Array,
+    end: Array,
+    at_start: FixedPointRates,
+    at_end: FixedPointRates | None,
+    given: Array | None,
+    method: LargeScaleAction,
+) -> list[Array]:
+    """Polylines from start to end: the one given, the reversed relaxation from a saddle, the straight line, and bows.
+
+    Bows turn to random sides, in pairs; the same call makes the same curves.
+    """
+    offset = end - start
+    size = float(np.linalg.norm(offset))
+    curves = [] if given is None else [given]
+    if at_end is not None:
+        towards = 1.0 if at_end.direction @ offset <= 0.0 else -1.0
+        for sign in (towards, -towards):
+            nudged = end + sign * _NUDGE * size * at_end.direction
+            slowest = min(at_start.slowest, at_end.slowest)
+            down = large_flow(system, nudged, start[None], slowest=slowest, linear_part=method.linear_part)
+            if down is not None:
+                curves.append(np.concatenate([start[None], down[2][::-1], end[None]]))
+                break
+    curves.append(np.stack([start, end]))
+    rng, s = np.random.default_rng(0), np.linspace(0.0, 1.0, 33)[:, None]
+    while len(curves) < method.starts + (given is not None) and system.dimension > 1:
+        bow = rng.normal(size=end.size)
+        bow -= (bow @ offset) / size**2 * offset
+        bow *= 0.25 * size / np.linalg.norm(bow)
+        curves += [start + s * offset + sign * np.sin(np.pi * s) * bow for sign in (1.0, -1.0)]
+    kept: list[Array] = []
+    for curve in curves[: method.starts + (given is not None)]:
+        if not any(_alike(curve, other) for other in kept):
+            kept.append(curve)
+    return kept
+
+
+def _alike(first: Array, second: Array) -> bool:
+    """Whether two polylines are the same to a percent of their length, at equal fractions of it."""
+    a, b, length = *(_sampled(curve) for curve in (first, second)), lengths_along(first)[-1]
+    return bool(np.linalg.norm(a - b, axis=1).max() <= _SAME_CURVE * length)
+
+
+def _sampled(curve: Array) -> Array:
+    lengths = lengths_along(curve)
+    return interpolated(lengths, curve, np.linspace(0.0, lengths[-1], 17))
+
+
+def basins_of_sides(
+    system: System, saddle: Array, rates: FixedPointRates, minima: Array, *, linear_part: Any = None
+) -> Sequence[int | None]:
+    """Which of the minima (k, d) the two sides of a saddle flow to, the positive one first; None: to none of them."""
+    shift = _NUDGE * float(np.linalg.norm(minima - saddle, axis=1).min())
+    slowest = min(rates.slowest, *(fixed_point_rates(system, m, name="minimum").slowest for m in minima))
+    ids: list[int | None] = []
+    for sign in (1.0, -1.0):
+        found = large_flow(
+            system, saddle + sign * shift * rates.direction, minima, slowest=slowest, linear_part=linear_part
+        )
+        ids.append(None if found is None else found[0])
+    return ids

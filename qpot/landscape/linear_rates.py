@@ -1,0 +1,141 @@
+"""Linear rates at a fixed point in many dimensions, from products of the drift's Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
+
+from qpot._core.arrays import Array, difference_step, format_point
+from qpot.problem.system import System
+
+# Up to these dimensions the Jacobian at a fixed point is formed, row by row, for its eigenvalues; up to the last one
+# derivatives are differenced in all coordinates where they are not given.
+DENSE_SYMMETRIC, _DENSE_GENERAL, DENSE = 2000, 600, 200
+# Up to this one its largest eigenvalue is found that way, too.
+_SMALL = 40
+# Numbers in one array of a batch of points.
+CHUNK = 4_000_000
+# A rate below this fraction of the fastest known is zero to the accuracy of differenced Jacobians.
+_FLAT = 1e-7
+
+
+class FixedPointRates(NamedTuple):
+    """Rates at a fixed point.
+
+    Attributes
+    ----------
+    slowest : float
+        Smallest absolute value of the real parts.
+    unstable : int
+        Number of growing directions, counted up to three in very many dimensions.
+    values : array (m,), complex
+        Eigenvalues of the Jacobian, all of them or, in very many dimensions, the few with the largest real parts.
+    direction : array (d,)
+        Unit vector along which the drift grows fastest, or decays slowest.
+    """
+
+    slowest: float
+    unstable: int
+    values: Array
+    direction: Array
+
+
+def transpose_product(system: System) -> Callable[[Array, Array], Array]:
+    """(x, p) -> J(x)^T p by the cheapest way that the system offers."""
+    if system.jacobian_transpose_product is not None:
+        return system.jacobian_transpose_product
+    if system.gradient_drift:
+        return lambda x, p: directional_difference(system, x, p)  # J is symmetric
+    d = system.dimension
+    if d > DENSE:
+        raise ValueError(
+            f"the drift is no gradient and has {d} dimensions: pass jacobian_transpose_product=(x, p) -> J(x)^T p to "
+            "System, for example by automatic differentiation"
+        )
+
+    def dense(x: Array, p: Array) -> Array:
+        size = max(1, CHUNK // d**2)
+        parts = [
+            np.einsum("nij,ni->nj", system.jacobian(x[k : k + size]), p[k : k + size])
+            for k in range(0, x.shape[0], size)
+        ]
+        return np.concatenate(parts)
+
+    return dense
+
+
+def directional_difference(system: System, x: Array, p: Array) -> Array:
+    """J(x) p, the derivative of the drift along p, by a central difference."""
+    h = difference_step(x, p)
+    return np.asarray((system.drift(x + h * p) - system.drift(x - h * p)) / (2.0 * h), dtype=np.float64)
+
+
+def dense_jacobian(system: System, point: Array) -> Array:
+    """J (d, d) at one point from products with the unit vectors; exactly symmetric for a gradient system."""
+    product, d = transpose_product(system), system.dimension
+    size = max(1, CHUNK // d)
+    rows = [product(np.tile(point, (len(part), 1)), part) for part in np.array_split(np.eye(d), -(-d // size))]
+    J = np.concatenate(rows)
+    return 0.5 * (J + J.T) if system.gradient_drift else J
+
+
+def jacobian_operator(system: System, point: Array) -> LinearOperator:
+    """J at one point as products."""
+    d, symmetric = system.dimension, system.gradient_drift
+    product = transpose_product(system) if symmetric else lambda x, p: directional_difference(system, x, p)
+
+    def matvec(p: Array) -> Array:
+        return np.asarray(product(point[None], np.asarray(p, dtype=np.float64).reshape(1, d))[0], dtype=np.float64)
+
+    return LinearOperator((d, d), matvec=matvec, dtype=np.float64)
+
+
+def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointRates:
+    """Slowest rates at a fixed point; a flat direction is refused."""
+    d, symmetric = system.dimension, system.gradient_drift
+    if d <= (DENSE_SYMMETRIC if symmetric else _DENSE_GENERAL):
+        J = dense_jacobian(system, point)
+        values, vectors = np.linalg.eigh(J) if symmetric else np.linalg.eig(J)
+    else:
+        values, vectors = _leading(system, point, name)
+    slowest = float(np.abs(values.real).min())
+    if slowest <= _FLAT * float(np.abs(values).max()):
+        raise ValueError(
+            f"{name}={format_point(point)} has a flat direction (rate {slowest:.3g}): it is not an isolated "
+            "non-degenerate fixed point; remove the redundant parameter or add weight decay"
+        )
+    direction = vectors[:, int(np.argmax(values.real))].real
+    return FixedPointRates(
+        slowest, int((values.real > 0).sum()), np.asarray(values), direction / np.linalg.norm(direction)
+    )
+
+
+def fastest_rate(system: System, point: Array) -> float:
+    """Largest absolute eigenvalue of a gradient drift's Jacobian, to a percent."""
+    if system.dimension <= _SMALL:
+        return float(np.abs(np.linalg.eigvalsh(dense_jacobian(system, point))).max())
+    start = np.random.default_rng(0).normal(size=system.dimension)
+    values = eigsh(jacobian_operator(system, point), k=1, which="LM", tol=1e-2, v0=start, return_eigenvectors=False)
+    return float(np.abs(values).max())
+
+
+def _leading(system: System, point: Array, name: str) -> tuple[Array, Array]:
+    """The three eigenvalues with the largest real parts, and their vectors."""
+    operator = jacobian_operator(system, point)
+    start = np.random.default_rng(0).normal(size=system.dimension)
+    try:
+        if system.gradient_drift:
+            values, vectors = eigsh(operator, k=3, which="LA", tol=1e-3, v0=start, ncv=40)
+        else:
+            values, vectors = eigs(operator, k=3, which="LR", tol=1e-3, v0=start, ncv=40)
+    except ArpackNoConvergence as error:
+        values, vectors = error.eigenvalues, error.eigenvectors
+        if values.size == 0:
+            raise ValueError(
+                f"{name}={format_point(point)}: the slowest rates of the drift were not found by Lanczos iterations; "
+                "the drift is too stiff without linear_part, or not differentiable there"
+            ) from error
+    return values, vectors

@@ -1,0 +1,335 @@
+"""Minima and saddles: found, polished by Newton's method, verified, and told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.stats import qmc
+
+from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
+from qpot._core.progress import ProgressLike, reporting
+from qpot.landscape.basins import NaNDrift
+from qpot.landscape.symmetry import as_symmetry, distinct_modulo
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
+from qpot.solvers.landscape.flow import AT_REST, relax_freely
+from qpot.solvers.landscape.stationary_points import distinct, find_roots
+
+# Two critical points closer than this fraction of the box are one.
+SAME = 1e-6
+# A rate below this fraction of the fastest is zero to the accuracy of differenced Jacobians: a flat direction.
+FLAT = 1e-7
+# Up to this many parameters all starts of a model descend together: a call of it costs the same for one point or for many.
+_TOGETHER = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Minimum:
+    """An attracting fixed point of the drift.
+
+    Attributes
+    ----------
+    point : array (d,)
+    loss : float
+        NaN where the system has no loss.
+    hessian : array (d, d)
+        Minus the drift's Jacobian; for a gradient system the Hessian of the loss. Not formed, (0, 0), above 2000
+        dimensions.
+    rates : array (d,), complex
+        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus. The three
+        slowest only in very many dimensions.
+    residual : float
+        |drift(point)|.
+    """
+
+    point: Array
+    loss: float
+    hessian: Array
+    rates: Any
+    residual: float
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether a direction is flat to working precision: the minimum is then not isolated, or not quadratic."""
+        return bool(self.rates.real.min() <= FLAT * np.abs(self.rates).max())
+
+    def __repr__(self) -> str:
+        loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
+        return f"Minimum({format_point(self.point)}{loss}{', degenerate' if self.degenerate else ''})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SaddleView:
+    """A saddle, by a symmetry, as the minimum on one of its sides sees it.
+
+    Attributes
+    ----------
+    point, direction : array (d,)
+        The saddle's image and its unstable direction, towards that minimum.
+    away : array (d,)
+        The minimum, or the copy of one, that the other side flows to.
+    """
+
+    point: Array
+    direction: Array
+    away: Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Saddle:
+    """A hyperbolic fixed point with one unstable direction.
+
+    Attributes
+    ----------
+    point : array (d,)
+    connects : (int or None, int or None)
+        Ids of the minima that the two sides of the unstable direction flow to, the smaller first. None: that side
+        leaves for a place that is not among the minima. Equal ids: it connects a minimum with itself.
+    loss : float
+    hessian : array (d, d)
+    rates : array (d,), complex
+        Eigenvalues of `hessian`; exactly one has a negative real part.
+    direction : array (d,)
+        Unit vector of the unstable direction, towards ``connects[0]``.
+    residual : float
+    views : (SaddleView or None, SaddleView or None) or None
+        Modulo symmetries: the saddle as seen from each of the minima in ``connects``.
+    """
+
+    point: Array
+    connects: tuple[int | None, int | None]
+    loss: float
+    hessian: Array
+    rates: Any
+    direction: Array
+    residual: float
+    views: tuple[SaddleView | None, SaddleView | None] | None = None
+
+    def seen_from(self, minimum: int) -> Array:
+        """The saddle, or with symmetries its image, that the minimum with this id climbs to, (d,)."""
+        view = None if self.views is None else self.views[self.connects.index(minimum)]
+        return self.point if view is None else view.point
+
+    @property
+    def label(self) -> str:
+        """What it does, in words."""
+        i, j = self.connects
+        if i is None and j is None:
+            return "connects none of the minima"
+        if i == j:
+            return f"connects minimum {i} with itself"
+        return f"leads from minimum {i} out of the known minima" if j is None else f"connects minima {i} and {j}"
+
+    def __repr__(self) -> str:
+        loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
+        return f"Saddle({format_point(self.point)}{loss}, {self.label})"
+
+
+def find_minima(
+    system: System,
+    bounds: Any,
+    *,
+    rng: np.random.Generator | int | None = None,
+    starts: int | ArrayLike | None = None,
+    symmetries: Any = None,
+    progress: ProgressLike = None,
+) -> tuple[Minimum, ...]:
+    """All minima (attracting fixed points) that a multi-start finds within a box.
+
+    Parameters
+    ----------
+    system : System
+    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
+    rng : numpy.random.Generator or seed, optional
+        For the scrambled Sobol starts; the result is the same for the same generator state. None is seed 0.
+    starts : int or array (n, d), optional
+        Number of starting points; by default ``64 d``, at least 128 and at most 1024. There is no certificate that a
+        multi-start has found all minima: raise it where the landscape is rough. An array is the starting points
+        themselves, the way in many dimensions (rough minima of training runs): no other ones are tried.
+    symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
+        Minima that are images of one another count as one; the first found is kept. Loss and noise must both have the
+        symmetries, which is checked at random points.
+    progress : callable, True, "auto" or None
+
+    Returns
+    -------
+    tuple of Minimum
+        Sorted by coordinates; the position in the tuple is the id used everywhere else.
+
+    Raises
+    ------
+    ValueError
+        For bad bounds, or a user function that returns NaN at every start.
+    SolveError
+        If there is none (status NO_MINIMUM).
+
+    Notes
+    -----
+    A loss is minimised by `scipy.optimize.minimize` (L-BFGS-B); a general drift, and the loss of a PyTorch or JAX model of
+    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes;
+    eigenvalues of the Jacobian verify. Fixed points closer than 1e-6 of the box are one.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> well = qpot.gallery.separable_double_well().system
+    >>> qpot.find_minima(well, [(-2, 2), (-1, 1)])
+    (Minimum((-1, 0), loss 0), Minimum((1, 0), loss 0))
+    """
+    d = system.dimension
+    lower, upper = as_bounds(bounds, dimension=d)
+    given = as_starts(starts, dimension=d)
+    group = as_symmetry(symmetries, system, lower, upper)
+    minima: list[Minimum]
+    if given is not None:
+        from qpot.landscape.by_products import minima_from  # it needs this module
+
+        n = given.shape[0]
+        minima = minima_from(system, given, lower, upper)
+        if group is not None:
+            points = np.array([m.point for m in minima])
+            minima = [minima[k] for k in distinct_modulo(points, group, upper - lower, tolerance=SAME)]
+    else:
+        n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+        with reporting(progress, "minima") as report:
+            ends = _descend(system, scattered(lower, upper, n, as_rng(rng)), lower, upper, report)
+            tolerant = NaNDrift(system)
+            roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
+        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        candidates = roots[inside]
+        minima = []
+        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        if group is not None:
+            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
+        for candidate in candidates:
+            minimum = as_minimum(system, candidate)
+            if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
+                minima.append(minimum)
+    if not minima:
+        raise SolveError(
+            f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
+            "starts; widen bounds or raise starts",
+            status=Status.NO_MINIMUM,
+            partial=(),
+        )
+    minima.sort(key=lambda m: tuple(np.round((m.point - lower) / (upper - lower), 6)))
+    return tuple(minima)
+
+
+def as_starts(starts: Any, *, dimension: int) -> Array | None:
+    """Starting points (n, d), or None where ``starts`` is a number of them or is left out."""
+    if starts is None or np.ndim(starts) == 0:
+        return None
+    return as_points(starts, dimension=dimension, name="starts")
+
+
+def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:
+    """The fixed point within ``reach`` of a point, or None."""
+    scale = 1.0 + float(np.abs(point).max())
+    near = max(reach, 1e-9 * scale)
+    # The box is the unit of length in which a root counts as found. A box of size ``reach`` would ask for less than the
+    # rounding of a mean of large per-sample gradients.
+    box = np.full(point.size, max(near, 1e-2 * scale))
+    roots, found = find_roots(
+        NaNDrift(system),
+        system.jacobian,
+        point[None],
+        lower=point - box,
+        upper=point + box,
+        max_iterations=30,
+    )
+    return tidy(roots[0]) if found[0] and (np.abs(roots[0] - point) <= near).all() else None
+
+
+def as_minimum(system: System, point: Array) -> Minimum:
+    """A fixed point with its loss, rates and residual, dust next to zero removed."""
+    point = tidy(point)
+    hessian = hessian_at(system, point)
+    rates = np.linalg.eigvals(hessian).astype(complex)
+    return Minimum(
+        point=point,
+        loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+        hessian=hessian,
+        rates=rates[np.lexsort((rates.imag, rates.real))],
+        residual=float(np.linalg.norm(system.drift(point[None])[0])),
+    )
+
+
+def hessian_at(system: System, point: Array) -> Array:
+    """Minus the drift's Jacobian (d, d); exactly symmetric for a gradient system."""
+    hessian = -system.jacobian(point[None])[0]
+    return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
+
+
+def tidy(point: Array) -> Array:
+    """Turn -0.0 and rounding dust next to zero into 0.0."""
+    return np.where(np.abs(point) < 1e-14 * (1.0 + np.abs(point).max()), 0.0, point)
+
+
+def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
+    """Scrambled Sobol points in a box, (n, d)."""
+    sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
+    points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
+    return points
+
+
+def _descend(system: System, points: Array, lower: Array, upper: Array, report: Any) -> Array:
+    """From every start to where the loss or the flow comes to rest; starts at which a user function fails are left out."""
+    n = points.shape[0]
+    together = isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER
+    if not system.gradient_drift or system.loss is None or together:
+        report(0, n, "flow")
+        return rest_points(system, points, lower, upper)
+    ends, failure = [], None
+    loss = system.loss
+    for k, start in enumerate(points):
+        report(k, n, "descents")
+        try:
+            result = minimize(
+                lambda x: (float(loss(x[None])[0]), system.gradient(x[None])[0]),
+                start,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=list(zip(lower, upper, strict=True)),
+                options={"maxiter": 500, "gtol": 1e-10, "ftol": 1e-15},
+            )
+            ends.append(result.x)
+        except NonFiniteError as error:
+            failure = error
+    if not ends and failure is not None:
+        raise failure
+    report(n, n, "descents")
+    return np.array(ends)
+
+
+def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:
+    """Where the flow comes to rest from every point that it does not carry away."""
+    size = float(np.linalg.norm(upper - lower))
+    drift = NaNDrift(system)
+    typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))
+    ends, status = relax_freely(
+        drift,
+        system.jacobian,
+        points,
+        escape_centre=0.5 * (lower + upper),
+        escape_radius=2.0 * size,
+        rest_speed=1e-9 * typical,
+        scale=0.1 * size,
+    )
+    return ends[status == AT_REST] if (status == AT_REST).any() else ends
+
+
+def _finite(values: Array, name: str, points: Array) -> Array:
+    rows = np.isfinite(values).all(axis=1)
+    if not rows.any():
+        raise NonFiniteError(
+            f"{name} returned NaN or infinity at every start, for example at {format_point(points[0])}; "
+            "restrict bounds to where it is finite",
+            points[0],
+        )
+    return values[rows]

@@ -1,0 +1,301 @@
+"""Saddles between minima: two searches, classification, and the minima that each connects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qpot._core.arrays import Array, as_bounds, as_count, as_rng
+from qpot._core.progress import ProgressLike, reporting
+from qpot.landscape.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.landscape.linear_rates import DENSE_SYMMETRIC
+from qpot.landscape.minima import (
+    FLAT,
+    SAME,
+    Minimum,
+    Saddle,
+    as_minimum,
+    as_starts,
+    hessian_at,
+    rest_points,
+    scattered,
+    tidy,
+)
+from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
+from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
+from qpot.problem.system import System
+from qpot.solvers.landscape.flow import relax_freely
+from qpot.solvers.landscape.mode_following import follow_modes
+from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+
+# Above this dimension basins are not marked out by Lyapunov functions and scattered starts.
+SEARCHED = 200
+# Above this dimension saddles of a loss are climbed to: scattered starts and basin borders take minutes there.
+CLIMBED = 16
+# Modes of slow relaxation that are climbed out of each minimum, both ways; the first and the longest step in box sizes.
+_MODES, _FIRST, _LONGEST = 8, 0.005, 0.01
+
+
+def find_saddles(
+    system: System,
+    minima: Sequence[Minimum],
+    bounds: Any,
+    *,
+    rng: np.random.Generator | int | None = None,
+    starts: int | ArrayLike | None = None,
+    symmetries: Any = None,
+    progress: ProgressLike = None,
+) -> tuple[Saddle, ...]:
+    """All saddles with one unstable direction that are found within a box, and which minima they connect.
+
+    Parameters
+    ----------
+    system : System
+    minima : sequence of Minimum
+        At least one, for example from `find_minima`.
+    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
+    rng : numpy.random.Generator or seed, optional
+    starts : int or array (n, d), optional
+        Number of starts of the Newton search for fixed points; as for `find_minima`, but none by default for a loss of more
+        than 16 parameters. From an array, Newton's method starts from these points and from the middles between minima only:
+        the way in many dimensions. Above 2000 dimensions a loss needs none: its lowest mode is climbed from these points,
+        if any, and from the highest points of strings between minima, by products.
+    symmetries : optional
+        As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
+        show it from the given minima on both sides.
+    progress : callable, True, "auto" or None
+
+    Returns
+    -------
+    tuple of Saddle
+        Sorted by the minima connected, then by coordinates. A saddle that connects a minimum with itself, or leads out
+        of the given minima, is kept and labelled.
+
+    Raises
+    ------
+    ValueError
+        For bad bounds, minima that are empty, repeated or do not attract, or more than 200 dimensions without starting
+        points (up to 2000 for a loss).
+
+    Notes
+    -----
+    Two searches: damped Newton iterations from scattered points and from the middles between minima; and trajectories
+    along the border between two basins (found by bisection between their minima), which run into the saddles on it and
+    so find them for any drift in any dimension. For a loss of more than 16 parameters that takes minutes: there the
+    eight slowest modes of every minimum are climbed, both ways, descending in all other directions (Cerjan and Miller,
+    J. Chem. Phys. 75 (1981) 2800). The two sides of the unstable direction are followed by the flow.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> well = qpot.gallery.separable_double_well().system
+    >>> minima = qpot.find_minima(well, [(-2, 2), (-1, 1)])
+    >>> qpot.find_saddles(well, minima, [(-2, 2), (-1, 1)])
+    (Saddle((0, 0), loss 0.25, connects minima 0 and 1),)
+    """
+    d = system.dimension
+    lower, upper = as_bounds(bounds, dimension=d)
+    attractors = attractor_points(minima, dimension=d)
+    group = as_symmetry(symmetries, system, lower, upper)
+    if group is not None:
+        attractors = representatives_and_copies(attractors, group, upper - lower)
+    generator = as_rng(rng)
+    given = as_starts(starts, dimension=d)
+    if given is None and d > DENSE_SYMMETRIC and system.gradient_drift:
+        given = np.zeros((0, d))  # from strings between the minima
+    if given is None and d > SEARCHED:
+        raise ValueError(
+            f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
+            "them, for example the highest points between minima"
+        )
+    if given is not None:
+        from qpot.landscape.by_products import saddles_from  # it needs this module's neighbours
+
+        near_given = saddles_from(system, attractors, given, lower, upper)
+        if group is not None:
+            near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
+        return _sorted(near_given, lower, upper)
+    n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+    with reporting(progress, "saddles") as report:
+        report(0, 3, "fixed points")
+        climbed = system.gradient_drift and d > CLIMBED
+        guesses = [scattered(lower, upper, n, generator)] if starts is not None or not climbed else []
+        if climbed:
+            attractors = attractor_points(
+                minima, dimension=d
+            )  # sides that lead to copies are followed to their rest below
+            guesses.append(_nearest_middles(attractors, group))
+            report(1, 3, "climbs out of minima")
+            guesses.append(_climbed(system, attractors, lower, upper))
+
+            def sides(points: Array) -> Any:
+                return _nearest_rests(system, points, attractors, lower, upper)
+        else:
+            near = attracting_neighbourhoods(system, minima if group is None else attractors)
+            guesses.append(_middles(attractors))
+            report(1, 3, "basin borders")
+            guesses.append(_border_states(system, attractors, near))
+
+            def sides(points: Array) -> Any:
+                return basin_of(system, points, attractors, neighbourhoods=near)
+
+        report(2, 3, "connections")
+        tolerant = NaNDrift(system)
+        roots, found = find_roots(tolerant, system.jacobian, np.concatenate(guesses), lower=lower, upper=upper)
+        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        candidates = roots[inside]
+        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+        if group is not None:
+            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
+        saddles = _classified(system, candidates, sides, float(np.linalg.norm(upper - lower)))
+        if group is not None:
+            saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
+        report(3, 3, "done")
+    return _sorted(saddles, lower, upper)
+
+
+def _sorted(saddles: list[Saddle], lower: Array, upper: Array) -> tuple[Saddle, ...]:
+    saddles.sort(
+        key=lambda s: (
+            tuple(-1 if i is None else i for i in s.connects),
+            tuple(np.round((s.point - lower) / (upper - lower), 6)),
+        )
+    )
+    return tuple(saddles)
+
+
+def new_minima_beyond(
+    system: System,
+    saddles: Sequence[Saddle],
+    minima: Sequence[Minimum],
+    lower: Array,
+    upper: Array,
+    symmetries: Any = None,
+) -> list[Minimum]:
+    """Minima within the box that a side of a saddle leads to and that are not in the list yet."""
+    size = upper - lower
+    group = as_symmetry(symmetries, system, lower, upper)
+    shift = 1e-4 * float(np.linalg.norm(size))
+    starts = [s.point + sign * shift * s.direction for s in saddles if None in s.connects for sign in (1.0, -1.0)]
+    if not starts:
+        return []
+    ends = rest_points(system, np.array(starts), lower, upper)
+    roots, found = find_roots(NaNDrift(system), system.jacobian, ends, lower=lower, upper=upper)
+    inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+    new: list[Minimum] = []
+    for root in roots[inside]:
+        known = [m.point for m in (*minima, *new)]
+        images = [root if group is None else apply(group.align(root, p), root) for p in known]
+        if min(np.linalg.norm((image - p) / size) for image, p in zip(images, known, strict=True)) > 10 * SAME:
+            minimum = as_minimum(system, root)
+            if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
+                new.append(minimum)
+    return new
+
+
+def _middles(attractors: Array) -> Array:
+    i, j = np.triu_indices(attractors.shape[0], 1)
+    return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
+
+
+def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array:
+    """Saddles reached from every minimum along its slowest modes."""
+    size = float(np.linalg.norm(upper - lower))
+    vectors = np.linalg.eigh(-system.jacobian(minima))[1][:, :, :_MODES]
+    modes = np.concatenate([vectors, -vectors], axis=2).swapaxes(1, 2)
+    starts = minima[:, None] + _FIRST * size * modes
+    drift = NaNDrift(system)
+    points, found = follow_modes(
+        lambda x: -drift(x),
+        lambda x: -system.jacobian(x),
+        starts.reshape(-1, system.dimension),
+        modes.reshape(-1, system.dimension),
+        lower=lower,
+        upper=upper,
+        longest=_LONGEST * size,
+    )
+    return points[found]
+
+
+def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
+    """The middles between every minimum and every other one, of its copies the nearest."""
+    i, j = np.triu_indices(minima.shape[0], 1)
+    if group is None or i.size == 0:
+        return np.asarray(0.5 * (minima[i] + minima[j]))
+    copies = np.array([apply(group.align(y, x), y) for x, y in zip(minima[i], minima[j], strict=True)])
+    return np.asarray(0.5 * (minima[i] + copies))
+
+
+def _nearest_rests(system: System, points: Array, attractors: Array, lower: Array, upper: Array) -> Any:
+    """Which attractor the flow comes to rest at, -1 for none of them: no neighbourhoods are marked out."""
+    size = float(np.linalg.norm(upper - lower))
+    drift = NaNDrift(system)
+    typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
+    ends, _ = relax_freely(
+        drift,
+        system.jacobian,
+        points,
+        escape_centre=0.5 * (lower + upper),
+        escape_radius=2.0 * size,
+        rest_speed=1e-6 * typical,
+        scale=0.1 * size,
+    )
+    away = np.linalg.norm(ends[:, None] - attractors, axis=2)
+    return np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)
+
+
+def _border_states(system: System, attractors: Array, near: Any) -> Array:
+    """Slowest points of trajectories that start on the border between two basins."""
+    i, j = np.triu_indices(attractors.shape[0], 1)
+    if i.size == 0:
+        return np.zeros((0, system.dimension))
+    pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
+    i, j = i[pairs], j[pairs]
+    weights = np.linspace(0.0, 1.0, 17)[:, None, None]
+    segments = (1 - weights) * attractors[i] + weights * attractors[j]  # (17, pairs, d)
+
+    def label(points: Array) -> Any:
+        return basin_of(system, points, attractors, neighbourhoods=near)
+
+    labels = label(segments.reshape(-1, system.dimension)).reshape(17, -1)
+    row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
+    if row.size == 0:
+        return np.zeros((0, system.dimension))
+    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
+    slowest = np.abs(np.linalg.eigvals(system.jacobian(attractors)).real).min()
+    drift = NaNDrift(system)
+    return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
+
+
+def _classified(system: System, points: Array, label: Callable[[Array], Any], size: float) -> list[Saddle]:
+    saddles = []
+    for point in (tidy(p) for p in points):
+        hessian = hessian_at(system, point)
+        rates, vectors = np.linalg.eig(hessian)
+        flat = FLAT * np.abs(rates).max()
+        unstable = np.flatnonzero(rates.real < -flat)
+        if unstable.size != 1 or (np.abs(rates.real) <= flat).any():
+            continue
+        direction = vectors[:, unstable[0]].real
+        direction /= np.linalg.norm(direction)
+        shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction
+        sides = label(np.array([point + shift, point - shift]))
+        ids: list[int | None] = [None if s < 0 else int(s) for s in sides]
+        first, second = ids
+        if first is None or (second is not None and second < first):
+            first, second, direction = second, first, -direction
+        saddles.append(
+            Saddle(
+                point=point,
+                connects=(first, second),
+                loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+                hessian=hessian,
+                rates=rates[np.lexsort((rates.imag, rates.real))],
+                direction=direction,
+                residual=float(np.linalg.norm(system.drift(point[None])[0])),
+            )
+        )
+    return saddles

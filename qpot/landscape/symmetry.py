@@ -1,0 +1,351 @@
+"""Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot.problem.system import System
+from qpot.samples.layout import ParameterLayout
+
+Integers = NDArray[np.int64]
+# A group given by generators is enumerated up to this size.
+MAX_ELEMENTS = 20_000
+_EQUIVARIANCE = 1e-6
+
+
+class Symmetry(Protocol):
+    """A group of signed permutations; an element maps x to y with y[k] = signs[k] x[permutation[k]]."""
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        ...
+
+    def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
+        """The element that brings x as near to the target as it can, ``(permutation, signs)``."""
+        ...
+
+    def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
+        """A random element."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SignedPermutations:
+    """The group that signed permutations generate; y[k] = signs[k] x[permutations[k]].
+
+    Parameters
+    ----------
+    permutations : ``(m, d)`` integers
+        One generator a row, each a permutation of 0 ... d - 1.
+    signs : ``(m, d)``, optional
+        +1 and -1; all +1 by default.
+
+    Raises
+    ------
+    ValueError
+        For rows that are no permutations, other signs, or a group of more than 20 000 elements.
+
+    Examples
+    --------
+    >>> flip = SignedPermutations([[0, 1]], [[-1, -1]])
+    >>> len(flip), flip.image([1.0, 2.0], [-1.0, -1.9])
+    (2, array([-1., -2.]))
+    """
+
+    permutations: Any
+    signs: Any = None
+
+    def __post_init__(self) -> None:
+        p = np.atleast_2d(np.asarray(self.permutations))
+        d = p.shape[1]
+        if p.ndim != 2 or p.size == 0 or not (np.sort(p, axis=1) == np.arange(d)).all():
+            raise ValueError(f"permutations must be rows that contain 0 ... d - 1 once each, got {self.permutations!r}")
+        s = np.ones(p.shape) if self.signs is None else np.atleast_2d(as_float_array(self.signs, name="signs"))
+        if s.shape != p.shape or (np.abs(s) != 1.0).any():
+            raise ValueError(f"signs must be +1 and -1 in the shape {p.shape} of permutations, got {self.signs!r}")
+        elements = _closure([(tuple(row.tolist()), tuple(t.tolist())) for row, t in zip(p, s, strict=True)], d)
+        object.__setattr__(self, "permutations", np.array([e[0] for e in elements], dtype=np.int64))
+        object.__setattr__(self, "signs", np.array([e[1] for e in elements]))
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return int(self.permutations.shape[1])
+
+    def __len__(self) -> int:
+        return int(self.permutations.shape[0])
+
+    def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
+        """The element that brings x nearest to the target."""
+        images = self.signs * np.asarray(x)[self.permutations]
+        k = int(np.argmin(((images - target) ** 2).sum(axis=1)))
+        return self.permutations[k], self.signs[k]
+
+    def image(self, x: Any, target: Any) -> Array:
+        """The image of x that is nearest to the target, (d,)."""
+        permutation, signs = self.align(np.asarray(x, dtype=float), np.asarray(target, dtype=float))
+        return np.asarray(signs * np.asarray(x, dtype=float)[permutation])
+
+    def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
+        """A random element."""
+        k = int(rng.integers(len(self)))
+        return self.permutations[k], self.signs[k]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLayerSymmetries:
+    """Exchanges of hidden units and, for odd activations, their sign flips; made by `dense_layer_symmetries`.
+
+    The group is not enumerated: points are aligned by assigning units to units, layer by layer. With one hidden layer that
+    is the nearest image; with more, images of one another are recognised unless units cannot be told apart.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Features, hidden units of each layer, outputs.
+    weights, biases : tuples of slices
+        Places of the weights (out, in) and biases of each layer in the flat vector; None where there is no bias.
+    odd : bool
+    dimension : int
+    """
+
+    sizes: tuple[int, ...]
+    weights: tuple[slice, ...]
+    biases: tuple[slice | None, ...]
+    odd: bool
+    dimension: int
+
+    @property
+    def order(self) -> int:
+        """Number of elements of the group."""
+        return math.prod(math.factorial(h) * (2**h if self.odd else 1) for h in self.sizes[1:-1])
+
+    def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
+        """The element that brings x near to the target."""
+        index, moved = np.arange(1.0, self.dimension + 1.0), np.array(x, dtype=float)
+        for layer in range(len(self.sizes) - 2):
+            order, flips = self._assign(layer, moved, np.asarray(target, dtype=float))
+            for vector in (moved, index):
+                self._exchange(layer, vector, order, flips)
+        return np.abs(index).astype(np.int64) - 1, np.sign(index)
+
+    def image(self, x: Any, target: Any) -> Array:
+        """The image of x that is near to the target, (d,)."""
+        permutation, signs = self.align(np.asarray(x, dtype=float), np.asarray(target, dtype=float))
+        return np.asarray(signs * np.asarray(x, dtype=float)[permutation])
+
+    def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
+        """A random element."""
+        index = np.arange(1.0, self.dimension + 1.0)
+        for layer, size in enumerate(self.sizes[1:-1]):
+            flips = rng.choice([-1.0, 1.0], size=size) if self.odd else np.ones(size)
+            self._exchange(layer, index, rng.permutation(size), flips)
+        return np.abs(index).astype(np.int64) - 1, np.sign(index)
+
+    def _matrices(self, layer: int, x: Array) -> tuple[Array, Array | None, Array]:
+        """Views of incoming weights, biases and outgoing weights of a hidden layer."""
+        s, bias = self.sizes, self.biases[layer]
+        incoming = x[self.weights[layer]].reshape(s[layer + 1], s[layer])
+        outgoing = x[self.weights[layer + 1]].reshape(s[layer + 2], s[layer + 1])
+        return incoming, None if bias is None else x[bias], outgoing
+
+    def _exchange(self, layer: int, x: Array, order: Integers, flips: Array) -> None:
+        incoming, bias, outgoing = self._matrices(layer, x)
+        incoming[:] = flips[:, None] * incoming[order]
+        if bias is not None:
+            bias[:] = flips * bias[order]
+        outgoing[:] = outgoing[:, order] * flips
+
+    def _assign(self, layer: int, x: Array, target: Array) -> tuple[Integers, Array]:
+        """Which unit of x takes the place of each unit of the target, and its sign."""
+        (own, own_rest), (wanted, wanted_rest) = self._features(layer, x), self._features(layer, target)
+        rest = ((wanted_rest[:, None] - own_rest[None]) ** 2).sum(axis=2)
+        same = ((wanted[:, None] - own[None]) ** 2).sum(axis=2)
+        cost, flipped = same, np.zeros(same.shape, dtype=bool)
+        if self.odd:
+            other = ((wanted[:, None] + own[None]) ** 2).sum(axis=2)
+            cost, flipped = np.minimum(same, other), other < same
+        _, order = linear_sum_assignment(cost + rest)
+        flips = np.where(flipped[np.arange(order.size), order], -1.0, 1.0)
+        return np.asarray(order, dtype=np.int64), flips
+
+    def _features(self, layer: int, x: Array) -> tuple[Array, Array]:
+        """What tells the units apart, (units, features): parts that change sign with the unit, and parts that do not."""
+        incoming, bias, outgoing = self._matrices(layer, x)
+        parts = [incoming] if bias is None else [incoming, bias[:, None]]
+        if layer == len(self.sizes) - 3:
+            return np.column_stack([*parts, outgoing.T]), np.zeros((incoming.shape[0], 0))
+        # the next layer's units are not aligned yet: only their sizes count, in order
+        return np.column_stack(parts), np.sort(np.abs(outgoing.T), axis=1)
+
+
+def dense_layer_symmetries(layers: Any, *, odd: bool, bias: bool = True) -> DenseLayerSymmetries:
+    """Symmetries of a fully connected network: hidden units may change places and, with an odd activation, signs.
+
+    Parameters
+    ----------
+    layers : ParameterLayout, or sequence of int
+        The layout of a network of dense layers (weights ``(out, in)``, each followed by its bias, as in
+        ``torch.nn.Sequential``), or its sizes (features, hidden units ..., outputs) for parameters in that order, as in
+        `qpot.dense_network`.
+    odd : bool
+        Whether the activation is odd, as tanh is and ReLU is not.
+    bias : bool
+        Whether the layers have biases, for sizes.
+
+    Raises
+    ------
+    ValueError
+        For layers that do not fit one after the other, tied or frozen parameters, or no hidden layer.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> group = qpot.dense_layer_symmetries((2, 3, 1), odd=True)
+    >>> group.dimension, group.order
+    (13, 48)
+    """
+    if not isinstance(odd, (bool, np.bool_)):
+        raise ValueError(f"odd must be True (tanh) or False (ReLU), got {odd!r}")
+    if isinstance(layers, ParameterLayout):
+        if layers.tied or layers.frozen:
+            raise ValueError(
+                f"layers has tied or frozen parameters ({[*layers.tied, *layers.frozen]}), which break the symmetry of "
+                "units; pass the remaining symmetries as qpot.SignedPermutations"
+            )
+        shapes, places = layers.shapes, [layers.slices[name] for name in layers.names]
+    else:
+        sizes = tuple(as_count(size, name="layers") for size in layers)
+        shapes = tuple(
+            shape
+            for inside, out in itertools.pairwise(sizes)
+            for shape in (((out, inside), (out,)) if bias else ((out, inside),))
+        )
+        ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)]).tolist()
+        places = [slice(a, b) for a, b in itertools.pairwise(ends)]
+    return _chain(shapes, places, bool(odd))
+
+
+def as_symmetry(symmetries: Any, system: System, lower: Array, upper: Array) -> Symmetry | None:
+    """A group from what a user passes, held against the system at random points of the box."""
+    if symmetries is None:
+        return None
+    group: Symmetry
+    if isinstance(symmetries, (SignedPermutations, DenseLayerSymmetries)):
+        group = symmetries
+    elif isinstance(symmetries, Sequence) and len(symmetries) == 2:
+        group = SignedPermutations(*symmetries)
+    else:
+        raise ValueError(
+            "symmetries must be qpot.SignedPermutations, qpot.dense_layer_symmetries(...) or (permutations, signs), got "
+            f"{type(symmetries).__name__}"
+        )
+    if group.dimension != system.dimension:
+        raise ValueError(
+            f"symmetries act on {group.dimension} coordinates, but the system has dimension {system.dimension}"
+        )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.uniform(lower, upper)
+        permutation, signs = group.random(rng)
+        _check_equivariance(system, x, permutation, signs)
+    return group
+
+
+def apply(element: tuple[Integers, Array], x: Array) -> Array:
+    """The image of a point or vector ``(..., d)``."""
+    permutation, signs = element
+    return np.asarray(signs * x[..., permutation], dtype=np.float64)
+
+
+def distinct_modulo(points: Array, group: Symmetry, scale: Array, *, tolerance: float) -> list[int]:
+    """Indices of points of which no earlier one kept is an image, within ``tolerance`` of ``scale``."""
+    kept: list[int] = []
+    sorted_sizes = np.sort(np.abs(points), axis=1)  # the same for all images
+    widest = float(scale.max())
+    for i in range(points.shape[0]):
+        near = [k for k in kept if np.abs(sorted_sizes[i] - sorted_sizes[k]).max() <= 10 * tolerance * widest]
+        if not any(same_class(points[i], points[k], group, scale, tolerance=tolerance) for k in near):
+            kept.append(i)
+    return kept
+
+
+def same_class(x: Array, y: Array, group: Symmetry, scale: Array, *, tolerance: float) -> bool:
+    """Whether x is an image of y."""
+    return bool(np.linalg.norm((apply(group.align(x, y), x) - y) / scale) <= 10 * tolerance)
+
+
+def _check_equivariance(system: System, x: Array, permutation: Integers, signs: Array) -> None:
+    image = apply((permutation, signs), x)
+    pairs: list[tuple[str, Any, Any]] = [
+        ("drift", apply((permutation, signs), system.drift(x[None])[0]), system.drift(image[None])[0])
+    ]
+    if system.loss is not None:
+        pairs.append(("loss", system.loss(x[None])[0], system.loss(image[None])[0]))
+    if system.structured_covariance is None:
+        a = system.covariance(x[None])[0][np.ix_(permutation, permutation)] * np.outer(signs, signs)
+        pairs.append(("covariance", a, system.covariance(image[None])[0]))
+    for name, expected, given in pairs:
+        if np.abs(expected - given).max() > _EQUIVARIANCE * (np.abs(expected).max() + np.abs(given).max()) + 1e-12:
+            raise ValueError(
+                f"symmetries: the {name} is not symmetric; at the point {format_point(x)} and its image "
+                f"{format_point(image)} it differs by {np.abs(expected - given).max():.3g}. Loss and noise must both be "
+                "symmetric for minima to count as one"
+            )
+
+
+def _chain(shapes: Sequence[tuple[int, ...]], places: Sequence[slice], odd: bool) -> DenseLayerSymmetries:
+    weights: list[slice] = []
+    biases: list[slice | None] = []
+    sizes: list[int] = []
+    for shape, place in zip(shapes, places, strict=True):
+        if len(shape) == 2 and (not sizes or shape[1] == sizes[-1]):
+            sizes += [shape[0]] if sizes else [shape[1], shape[0]]
+            weights.append(place)
+            biases.append(None)
+        elif len(shape) == 1 and weights and biases[-1] is None and shape[0] == sizes[-1]:
+            biases[-1] = place
+        else:
+            raise ValueError(
+                f"layers: shape {shape} does not follow {sizes}; a chain of dense layers has weights (out, in), each with "
+                "the outputs of the one before as inputs, and biases (out,)"
+            )
+    if len(sizes) < 3:
+        raise ValueError(f"layers={sizes} has no hidden layer, and no units to exchange")
+    return DenseLayerSymmetries(tuple(sizes), tuple(weights), tuple(biases), odd, places[-1].stop)
+
+
+Element = tuple[tuple[int, ...], tuple[float, ...]]
+
+
+def _closure(generators: list[Element], d: int) -> list[Element]:
+    """All products of the generators, the identity first."""
+    identity: Element = (tuple(range(d)), (1.0,) * d)
+    known, queue = {identity: None}, [identity]
+    while queue:
+        for element in _products(queue.pop(), generators):
+            if element not in known:
+                if len(known) == MAX_ELEMENTS:
+                    raise ValueError(
+                        f"symmetries generate more than {MAX_ELEMENTS} elements, which are not enumerated; for hidden units "
+                        "use qpot.dense_layer_symmetries"
+                    )
+                known[element] = None
+                queue.append(element)
+    return list(known)
+
+
+def _products(element: Element, generators: list[Element]) -> Iterator[Element]:
+    p, s = element
+    for q, t in generators:
+        yield tuple(p[k] for k in q), tuple(t[j] * s[k] for j, k in enumerate(q))

@@ -1,0 +1,1 @@
+"""What the noise pays: minimum action paths."""

@@ -1,0 +1,163 @@
+"""Boundaries of domains that are left: a ball, a box, a level set of the loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+
+from qpot._core.arrays import Array, NonFiniteError, as_float_array, as_point, as_positive
+from qpot.problem.system import System
+from qpot.solvers.common.differences import central_jacobian
+
+_FARTHEST = 1e6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ball:
+    """The sphere |x - centre| = radius; the centre is the minimum unless given."""
+
+    radius: float
+    centre: Any = None
+
+    def __post_init__(self) -> None:
+        as_positive(self.radius, name="radius")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Box:
+    """The faces of the box lower <= x <= upper; in one dimension the two ends of an interval. inf: no face there."""
+
+    lower: Any
+    upper: Any
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossLevel:
+    """The part of the level set {loss = level} around the minimum."""
+
+    level: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.level, bool) or not np.isscalar(self.level) or not np.isfinite(self.level):
+            raise ValueError(f"level must be a finite number, got {self.level!r}")
+
+
+class Surface(ABC):
+    """One smooth piece of a boundary: a function that is negative on the minimum's side and zero on it."""
+
+    @abstractmethod
+    def value(self, x: Array) -> Array:
+        """(n,)."""
+
+    @abstractmethod
+    def normal(self, x: Array) -> Array:
+        """Gradient of `value` at one point (d,)."""
+
+    def curvature(self, x: Array) -> Array:
+        """Hessian of `value` at one point (d, d)."""
+        return np.asarray(central_jacobian(lambda points: np.stack([self.normal(y) for y in points]), x[None])[0])
+
+    def crossing(self, origin: Array, direction: Array, reach: float) -> Array | None:
+        """The first point of the surface on a ray, or None."""
+        inside = 0.0
+        t = 0.05 * reach
+        while t < _FARTHEST * reach:
+            try:
+                outside = float(self.value((origin + t * direction)[None])[0])
+            except NonFiniteError:
+                return None
+            if outside >= 0.0:
+
+                def along(s: float) -> float:
+                    return float(self.value((origin + s * direction)[None])[0])
+
+                return np.asarray(origin + brentq(along, inside, t, xtol=1e-15 * t, rtol=1e-15) * direction)
+            inside, t = t, 1.15 * t
+        return None
+
+    def projected(self, x: Array) -> Array:
+        """The point of the surface near x, by Newton's method along the normal."""
+        for _ in range(20):
+            value, n = float(self.value(x[None])[0]), self.normal(x)
+            step = value / float(n @ n)
+            x = x - step * n
+            if abs(step) * np.linalg.norm(n) <= 1e-15 * (1.0 + np.abs(x).max()):
+                break
+        return x
+
+
+class _Sphere(Surface):
+    def __init__(self, centre: Array, radius: float) -> None:
+        self.centre, self.radius = centre, radius
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(((x - self.centre) ** 2).sum(axis=1) - self.radius**2)
+
+    def normal(self, x: Array) -> Array:
+        return 2.0 * (x - self.centre)
+
+
+class _Face(Surface):
+    def __init__(self, axis: int, at: float, side: float) -> None:
+        self.axis, self.at, self.side = axis, at, side
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(self.side * (x[:, self.axis] - self.at))
+
+    def normal(self, x: Array) -> Array:
+        n = np.zeros_like(x)
+        n[self.axis] = self.side
+        return n
+
+
+class _Level(Surface):
+    def __init__(self, system: System, level: float) -> None:
+        assert system.loss is not None
+        self.system, self.loss, self.level = system, system.loss, level
+
+    def value(self, x: Array) -> Array:
+        return self.loss(x) - self.level
+
+    def normal(self, x: Array) -> Array:
+        if self.system.gradient_drift:
+            return np.asarray(self.system.gradient(x[None])[0])
+        return np.asarray(central_jacobian(self.loss, x[None])[0])
+
+
+def surfaces(system: System, boundary: Any, minimum: Array) -> list[Surface]:
+    """The smooth pieces of a boundary.
+
+    Raises
+    ------
+    ValueError
+        If the minimum is not inside, or the boundary is of an unknown kind.
+    """
+    d = system.dimension
+    if isinstance(boundary, Ball):
+        centre = minimum if boundary.centre is None else as_point(boundary.centre, dimension=d, name="boundary.centre")
+        pieces: list[Surface] = [_Sphere(centre, boundary.radius)]
+    elif isinstance(boundary, Box):
+        lower = np.broadcast_to(as_float_array(boundary.lower, name="boundary.lower"), (d,))
+        upper = np.broadcast_to(as_float_array(boundary.upper, name="boundary.upper"), (d,))
+        faces = [(i, lower[i], -1.0) for i in range(d)] + [(i, upper[i], 1.0) for i in range(d)]
+        pieces = [_Face(i, float(at), side) for i, at, side in faces if np.isfinite(at)]
+        if not pieces:
+            raise ValueError(f"boundary={boundary!r} has no finite face: there is nothing to leave")
+    elif isinstance(boundary, LossLevel):
+        if system.loss is None:
+            raise ValueError("boundary is a level of the loss, but the system has none; build it with System.from_loss")
+        pieces = [_Level(system, float(boundary.level))]
+    else:
+        raise ValueError(f"boundary must be a qpot.Ball, qpot.Box, qpot.LossLevel or 'basin', got {boundary!r}")
+    for piece in pieces:
+        value = float(piece.value(minimum[None])[0])
+        if not value < 0.0:
+            raise ValueError(
+                f"the minimum {minimum.tolist()} is not inside the boundary {boundary!r}; enlarge the domain or raise the "
+                "level"
+            )
+    return pieces

@@ -1,0 +1,62 @@
+"""Paths that come to rest at another fixed point on their way.
+
+Where the cheapest way from a minimum to a saddle runs into a second saddle, no path attains the infimum: it is the sum
+of the piece that ends at the second saddle and of the piece that starts there, each in infinite time. Left whole, such a
+path lingers at the second saddle and its time span grows without end.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot.landscape.minima import polish_fixed_point
+from qpot.problem.system import System
+from qpot.solvers.paths.elements import ElementPath
+
+# A path that comes this close to a fixed point, in parts of its length, may rest there; a fixed point this close to an
+# end is that end. The search looks where the drift is slow against its mean along the path.
+_TOUCH, _APART, _SLOW = 0.02, 0.05, 0.25
+
+
+def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]:
+    """Fixed points other than the ends that the path runs through: (node of closest approach, point), in order."""
+    x = path.nodes
+    steps = np.linalg.norm(np.diff(x, axis=0), axis=1)
+    length = float(steps.sum())
+    ends = x[[0, -1]]
+    inner = np.linalg.norm(x[:, None] - ends, axis=2).min(axis=1) > _APART * length
+    if length == 0.0 or not inner.any():
+        return []
+    try:
+        speed = np.linalg.norm(system.drift(x), axis=1)
+    except NonFiniteError:
+        return []
+    typical = float(np.sum(0.5 * (speed[1:] + speed[:-1]) * steps)) / length  # nodes crowd where the path is slow
+    slow = np.where(inner, speed, np.inf)
+    padded = np.pad(slow, 1, constant_values=np.inf)
+    dips = np.flatnonzero((slow <= padded[:-2]) & (slow <= padded[2:]) & (slow < _SLOW * typical))
+    found: list[tuple[int, Array]] = []
+    for k in dips:
+        rest = polish_fixed_point(system, x[k], reach=_APART * length)
+        if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
+            continue
+        away = np.linalg.norm(x - rest, axis=1)
+        attracts = (np.linalg.eigvals(system.jacobian(rest[None])[0]).real < 0.0).all()
+        if away.min() < _TOUCH * length and not attracts:  # a way through another minimum is the chain's business
+            found.append((int(np.argmin(away)), rest))
+    return sorted(found, key=lambda item: item[0])
+
+
+def pieces(path: ElementPath, rests: list[tuple[int, Array]]) -> list[Array]:
+    """The path cut at the fixed points on it, each piece as a polyline between two of them."""
+    stops = [(0, path.nodes[0]), *rests, (len(path.nodes) - 1, path.nodes[-1])]
+    return [
+        np.concatenate([first[None], path.nodes[m + 1 : n], last[None]])
+        for (m, first), (n, last) in itertools.pairwise(stops)
+    ]
+
+
+__all__ = ["pieces", "resting_points"]

@@ -1,0 +1,217 @@
+"""Uphill legs under a singular covariance: the noise pushes in some directions only and the drift carries it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.paths.infinite import infinite_leg
+from qpot.paths.joined import uphill_path
+from qpot.paths.methods import GeometricAction
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.problem.controllable import Controllability, controllability, unreachable_reason
+from qpot.problem.covariance import RANK_TOLERANCE, check_semidefinite
+from qpot.solvers.paths import action_minimization, hamiltonian_path, path_refinement
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
+from qpot.solvers.paths.hamiltonian_refinement import refine_extremal, without_floor
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
+
+if TYPE_CHECKING:
+    from qpot.problem.system import System
+
+# The first floor, relative to the largest eigenvalue of the covariance: large enough for the minimiser of the floored
+# action to be found from any curve, small enough to be followed down.
+_FLOORS = (0.2, 1.0, 0.02)
+_ELEMENTS, _DEGREE = 40, 4
+_COARSE_ITERATIONS = 60
+# Coarse extremals closer than this fraction of their action are one.
+_SAME_ACTION = 1e-4
+_KEPT = 4
+_STATUS = {
+    hamiltonian_path.CONVERGED: Status.CONVERGED,
+    hamiltonian_path.MAX_ITERATIONS: Status.NOT_CONVERGED,
+    hamiltonian_path.UNSTABLE: Status.UNSTABLE,
+}
+
+
+def singular_at(system: System, point: Array) -> bool:
+    """Whether the covariance is singular, but neither zero nor indefinite, at a point."""
+    a = system.constant_covariance if system.constant_covariance is not None else system.covariance(point[None])[0]
+    values = np.linalg.eigvalsh(a)
+    return bool(values[-1] > 0.0 and abs(values[0]) <= RANK_TOLERANCE * values[-1])
+
+
+def certainly_no_path(system: System, start: Array, end: Array, method: GeometricAction) -> PathSolution | None:
+    """The infinite cost, with its reason, where the noise has no way to push from ``start`` to ``end``."""
+    if not singular_at(system, start):
+        return None
+    reason = unreachable_reason(system, controllability(system, start), start, end)
+    return infinite_leg(start, end, reason, method) if reason else None
+
+
+def uncontrollable(found: Controllability, point: Array, *, everywhere: bool) -> ValueError:
+    """The error for a covariance whose noise does not reach every direction."""
+    where = "everywhere" if everywhere else f"at {format_point(point)}"
+    low, high = found.eigenvalues[0], found.eigenvalues[-1]
+    return ValueError(
+        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}) and the drift does not carry the noise on: "
+        f"at {format_point(point)} nothing reaches the direction {format_point(found.missed[:, 0])}, so the action is "
+        "infinite for most curves. Ways out: reduce the system to the coordinates that carry noise, or add an explicit "
+        "floor with qpot.covariance.with_floor (the costs are then those of the floored noise)"
+    )
+
+
+def hypoelliptic_leg(
+    system: System,
+    start: Array,
+    end: Array,
+    curves: Sequence[Array],
+    *,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+    report: Callable[[int, int, str], None],
+    below: float,
+) -> PathSolution | None:
+    """The cheapest extremal from the fixed point ``start`` to ``end`` under a covariance that is singular at ``start``.
+
+    Raises
+    ------
+    ValueError
+        Where the drift does not carry the noise into every direction, naming one that is missed.
+    SolveError
+        Where no extremal of the exact noise was found.
+    """
+    found = controllability(system, start)
+    if not found.complete:
+        nothing = certainly_no_path(system, start, end, method)
+        if nothing is not None:
+            return nothing
+        raise uncontrollable(found, start, everywhere=system.constant_covariance is not None)
+    exact = DiffusionHamiltonian(system.drift, system.jacobian, system.covariance, system.constant_covariance)
+    groups: list[list[hamiltonian_path.Extremal]] = []  # those of one action
+    growth: list[tuple[float, float]] = []
+    failure: Exception | None = None
+    iterations = 0
+    for relative in _FLOORS:
+        floor = relative * float(found.eigenvalues[-1])
+        coarse: list[action_minimization.Minimization] = []
+        report(0, 2, "initial paths")
+        for outcome in _floored_minimisers(system, curves, floor, slow_start, slow_end):
+            if isinstance(outcome, ValueError):
+                failure = outcome
+                continue
+            iterations += outcome.iterations
+            if not any(_alike(outcome.action, other.action) for other in coarse):
+                coarse.append(outcome)
+        for candidate in sorted(coarse, key=lambda m: m.action)[:_KEPT]:
+            phase = _with_momenta(system, candidate.path, floor)
+            extremal, last = without_floor(exact, phase, floor=floor, max_iterations=method.max_iterations)
+            iterations += extremal.iterations
+            if last > 0.0:
+                growth.append((candidate.action, extremal.action))
+            else:
+                like = next((group for group in groups if _alike(extremal.action, group[0].action)), None)
+                if like is None:
+                    groups.append([extremal])
+                else:
+                    like.append(extremal)
+        if groups:
+            break
+    if not groups:
+        if not growth and isinstance(failure, NonFiniteError):
+            raise failure
+        grown = f" (it grew from {growth[0][0]:.6g} to {growth[0][1]:.6g} as the floor fell)" if growth else ""
+        raise SolveError(
+            f"no path from {format_point(start)} to {format_point(end)} was found for the singular covariance: the action "
+            f"of a floored covariance could not be followed to floor 0{grown}. Pass another initial path, or bound the "
+            "cost from below with qpot.covariance.with_floor",
+            status=Status.NOT_CONVERGED,
+        )
+    candidates = [group for group in groups if group[0].action < below]
+    if not candidates:
+        return None
+    solutions = []
+    for k, group in enumerate(candidates):
+        report(1, 2, f"refining path {k + 1} of {len(candidates)}")
+        for extremal in group:  # one of them may linger on its way, and no mesh shows that it is a minimum
+            solution = _refined(system, exact, extremal, slow_start, slow_end, method)
+            if solution.status.ok:
+                break
+        solutions.append(solution)
+    solutions.sort(key=lambda s: (not s.status.ok, s.action))
+    total = iterations + sum(s.iterations for s in solutions)
+    return replace(solutions[0], iterations=total, alternatives=tuple(solutions[1:]))
+
+
+def _refined(
+    system: System,
+    exact: DiffusionHamiltonian,
+    extremal: hamiltonian_path.Extremal,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+) -> PathSolution:
+    """An extremal taken to the tolerance."""
+    refined = refine_extremal(
+        exact,
+        extremal.path,
+        slow_start=slow_start,
+        slow_end=slow_end,
+        tolerance=method.tolerance,
+        max_iterations=method.max_iterations,
+        max_elements=method.max_elements,
+    )
+    times = refined.path.positions.node_times()
+    nodes = refined.path.positions.nodes
+    check_semidefinite(system.covariance(nodes), nodes, name="covariance")
+    return uphill_path(refined, nodes, times, refined.path.momentum_at(times), _STATUS[refined.status], method)
+
+
+def _alike(first: float, second: float) -> bool:
+    return abs(first - second) < _SAME_ACTION * abs(first)
+
+
+def _floored_minimisers(
+    system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
+) -> list[action_minimization.Minimization | ValueError]:
+    """Coarse minimisers of the action with ``floor`` added to the covariance; an error for a curve that made it."""
+    constant = system.constant_covariance
+    eye = np.eye(system.dimension)
+    lagrangian = DiffusionLagrangian(
+        system.drift,
+        system.jacobian,
+        lambda x: system.covariance(x) + floor * eye,
+        None if constant is None else constant + floor * eye,
+    )
+    guesses: list[ElementPath] = []
+    failures: list[action_minimization.Minimization | ValueError] = []
+    for curve in curves:
+        try:
+            guess = timed_path(
+                curve,
+                lagrangian.speed,
+                slow_start=slow_start,
+                slow_end=slow_end,
+                n_elements=_ELEMENTS,
+                degree=_DEGREE,
+            )
+            guesses.append(guess)
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failures.append(error)
+    return failures + path_refinement.coarse_paths(lagrangian, guesses, max_iterations=_COARSE_ITERATIONS)
+
+
+def _with_momenta(system: System, path: ElementPath, floor: float) -> hamiltonian_path.PhasePath:
+    """p = (a + floor I)^{-1} (x' - b) at the Gauss points."""
+    x, v, _ = path.at_quadrature(path.degree)
+    flat = x.reshape(-1, x.shape[-1])
+    a = system.covariance(flat) + floor * np.eye(flat.shape[1])
+    p = np.linalg.solve(a, (v.reshape(flat.shape) - system.drift(flat))[..., None])[..., 0]
+    return hamiltonian_path.PhasePath(path, np.asarray(p, dtype=np.float64).reshape(x.shape))

@@ -1,0 +1,309 @@
+"""escape_cost: what it costs the noise to leave a minimum, from the minimum itself or from a level of the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, as_point, as_rng, format_point
+from qpot._core.progress import ProgressLike, reporting
+from qpot.landscape.flow import descent, slow_rate
+from qpot.landscape.minima import Saddle
+from qpot.paths.boundaries import LossLevel, Surface, surfaces
+from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
+from qpot.paths.exits import attracting_point, check_basin, exit_cost
+from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.paths.joined import free_path
+from qpot.paths.methods import GeometricAction
+from qpot.paths.minimum_action import minimum_action_path
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.uphill import cheapest, distinct, lagrangian_of, refined, singular_covariance
+from qpot.problem.system import System
+from qpot.solvers.paths import action_minimization, path_refinement
+from qpot.solvers.paths.action import Lagrangian
+from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.problem.lagrangian import SingularCovarianceError
+
+_ELEMENTS, _DEGREE = 16, 4
+_COARSE_ITERATIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EscapeSolution:
+    """What leaving a minimum costs.
+
+    Attributes
+    ----------
+    cost : float
+        Without epsilon; times grow like exp(cost / epsilon). inf from a minimum where the covariance vanishes.
+    error : float
+    start, end : array (d,)
+        Where the cheapest path leaves the level and where it arrives.
+    path : PathSolution
+        ``path.reason`` tells why the cost is infinite, where it is.
+    status : Status
+    alternatives : tuple of EscapeSolution
+        Other local minimisers, dearer ones or ties: from another side, over another saddle.
+    """
+
+    cost: float
+    error: float
+    start: Array
+    end: Array
+    path: PathSolution
+    status: Status
+    alternatives: tuple[EscapeSolution, ...] = ()
+
+    def __repr__(self) -> str:
+        more = f", {len(self.alternatives)} others" if self.alternatives else ""
+        why = f": {self.path.reason}" if self.path.reason else ""
+        return (
+            f"EscapeSolution(cost {self.cost:.10g} +- {self.error:.1g} from {format_point(self.start)} to "
+            f"{format_point(self.end)}{more}{why})"
+        )
+
+
+def escape_cost(
+    system: System,
+    minimum: Any,
+    *,
+    from_loss: float | None = None,
+    to_loss: float | None = None,
+    end: Any = None,
+    saddles: Sequence[Saddle] | None = None,
+    bounds: Any = None,
+    method: GeometricAction | None = None,
+    rng: np.random.Generator | int | None = None,
+    progress: ProgressLike = None,
+    throw: bool = True,
+) -> EscapeSolution:
+    r"""The cost of leaving a minimum, from the minimum or from the level set where the loss is ``from_loss``.
+
+    Where every sample is fitted the covariance vanishes and SGD never leaves: the cost from the minimum is infinite.
+    From a level of the loss it is finite, and typically a logarithm of the ratio of losses.
+
+    Parameters
+    ----------
+    system : System
+        With a loss.
+    minimum : Minimum or array (d,)
+    from_loss : float, optional
+        The level around the minimum from which the path starts, at its cheapest point; None: from the minimum itself.
+    to_loss, end : float; Saddle or array (d,), optional
+        Where to, one of the two: a higher level of the loss, at its cheapest point, or a saddle or another point.
+        Without both: out of the minimum's basin over its cheapest saddle.
+    saddles, bounds : optional
+        For leaving the basin: known saddles, or the box to search for them.
+    method : GeometricAction, optional
+    rng : numpy.random.Generator or seed, optional
+        For the directions of first guesses in more than two dimensions; None is seed 0.
+    progress : callable, True, "auto" or None
+    throw : bool
+        Whether a failure raises `SolveError` or is returned as a status.
+
+    Returns
+    -------
+    EscapeSolution
+
+    Raises
+    ------
+    ValueError
+        Without a loss, for a level that is no number, not above the minimum's loss or not below that of the end, or a
+        level set that reaches beyond the basin.
+    SolveError
+        If the tolerance was not met or no saddle leads out of the basin.
+
+    Notes
+    -----
+    The action (Freidlin and Wentzell, ch. 4) is minimised over paths, their duration, and their ends on the level sets:
+    at the answer the momentum there is normal to the level set and H = 0. For noise a = 2 h L(x) I, the shape of the
+    mean squared error's (Mori et al., 2022), the cost is log(to_loss / from_loss) / h.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> fitted = qpot.System.from_loss(
+    ...     lambda x: 0.75 * x[:, 0] ** 2, lambda x: 1.5 * x, lambda x: 0.64 * x[:, :, None] ** 2, dimension=1)
+    >>> qpot.escape_cost(fitted, [0.0], to_loss=6.75).cost
+    inf
+    >>> found = qpot.escape_cost(fitted, [0.0], from_loss=0.75, to_loss=6.75)
+    >>> round(found.cost, 9), round(float(2 * 1.5 / 0.64 * np.log(3.0)), 9)
+    (5.149745103, 5.149745103)
+    """
+    chosen = GeometricAction() if method is None else method
+    if not isinstance(chosen, GeometricAction):
+        raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
+    if system.loss is None:
+        raise ValueError(
+            "escape_cost needs levels of the loss, but the system has none; build it with System.from_loss"
+        )
+    if to_loss is not None and end is not None:
+        raise ValueError(f"to_loss={to_loss!r} and end={end!r} both say where to; pass one of them")
+    start = attracting_point(system, minimum)
+    lowest = float(system.loss(start[None])[0])
+    high = None if to_loss is None else _level(to_loss, lowest, name="to_loss")
+    if from_loss is None:
+        return _from_the_minimum(system, start, high, end, chosen, saddles, bounds, rng, progress, throw)
+    low = _level(from_loss, lowest, name="from_loss")
+    inner = surfaces(system, LossLevel(level=low), start)[0]
+    directions = rays(start.size, as_rng(rng))
+    with reporting(progress, "escape cost") as report:
+        found: list[EscapeSolution] = []
+        try:
+            lagrangian = lagrangian_of(system)
+            inside = crossings(inner, start, directions)
+            if high is not None and high <= low:
+                return _downhill(system, start, inside, inner, high, chosen)
+            for point in inside:
+                check_basin(system, start, point, LossLevel(level=low))
+            targets = targets_of(system, start, low, high, end, saddles, bounds)
+            for k, target in enumerate(targets):
+                report(k, len(targets), "escapes")
+                outer = [] if target.surface is None else crossings(target.surface, start, directions)
+                for point in outer:
+                    check_basin(system, start, point, f"to_loss={high:g}")
+                found += _leg(system, lagrangian, start, inner, inside, target, outer, chosen)
+        except KeyboardInterrupt as error:
+            raise SolveError(
+                f"escape_cost was interrupted with {len(found)} escapes found",
+                status=Status.INTERRUPTED,
+                partial=tuple(found),
+            ) from error
+        except SingularCovarianceError as error:
+            raise singular_covariance(error) from error
+    found.sort(key=lambda e: (not e.status.ok, e.cost))
+    best = replace(found[0], alternatives=tuple(found[1:]))
+    if throw and not best.status.ok:
+        raise SolveError(
+            f"the escape from the level {low:g} around {format_point(start)}: {best.status} (cost {best.cost:.6g}, error "
+            f"{best.error:.2g})",
+            status=best.status,
+            partial=best,
+        )
+    return best
+
+
+def _level(value: Any, lowest: float, *, name: str) -> float:
+    if isinstance(value, bool) or not np.isscalar(value) or not np.isreal(value) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    level = float(value)  # type: ignore[arg-type]
+    if not level > lowest:
+        raise ValueError(f"{name}={level:g} must lie above the minimum's loss, {lowest:.6g}")
+    return level
+
+
+def _from_the_minimum(
+    system: System,
+    start: Array,
+    high: float | None,
+    end: Any,
+    method: GeometricAction,
+    saddles: Any,
+    bounds: Any,
+    rng: Any,
+    progress: ProgressLike,
+    throw: bool,
+) -> EscapeSolution:
+    """Without a level to start from: infinite where the covariance vanishes, else the library's other verbs."""
+    if end is not None:
+        aim = as_point(end, dimension=system.dimension, name="end")
+    elif high is not None:
+        aim = crossings(surfaces(system, LossLevel(level=high), start)[0], start, rays(start.size, as_rng(rng)))[0]
+    elif saddles:
+        aim = saddles[0].point
+    else:
+        aim = start + 0.1 * (1.0 + np.abs(start))
+    reason = interpolating_minimum(system, start, aim)
+    if reason is not None:
+        return _as_escape(infinite_leg(start, aim, reason, method))
+    if end is not None:
+        return _as_escape(
+            minimum_action_path(
+                system, start, end, method=method, saddles=saddles, bounds=bounds, progress=progress, throw=throw
+            )
+        )
+    found = exit_cost(
+        system,
+        start,
+        boundary="basin" if high is None else LossLevel(level=high),
+        method=method,
+        saddles=saddles,
+        bounds=bounds,
+        rng=rng,
+        progress=progress,
+        throw=throw,
+    )
+    others = tuple(replace(_as_escape(e.path), error=e.error, status=e.status) for e in found.alternatives)
+    return replace(_as_escape(found.path), error=found.error, status=found.status, alternatives=others)
+
+
+def _as_escape(path: PathSolution) -> EscapeSolution:
+    return EscapeSolution(
+        cost=path.action, error=path.error, start=path.start, end=path.end, path=path, status=path.status
+    )
+
+
+def _downhill(
+    system: System, start: Array, inside: list[Array], inner: Surface, high: float, method: GeometricAction
+) -> EscapeSolution:
+    """To a level that is not above the first: the free motion, which costs nothing."""
+    assert system.loss is not None
+    for point in inside:
+        down = descent(system, point, towards=start)
+        if down is None:
+            continue
+        times, points = down
+        below = np.flatnonzero(system.loss(points) <= high)
+        last = int(below[0]) + 1 if below.size else len(times)
+        last = max(last, 2)
+        return _as_escape(free_path(points[:last], times[:last], method))
+    raise SolveError(
+        f"the flow from the level around {format_point(start)} does not reach it: no descent was found",
+        status=Status.NO_ROUTE,
+    )
+
+
+def _leg(
+    system: System,
+    lagrangian: Lagrangian,
+    start: Array,
+    inner: Surface,
+    inside: list[Array],
+    target: Target,
+    outer: list[Array],
+    method: GeometricAction,
+) -> list[EscapeSolution]:
+    """All distinct local minimisers from the inner level to one target."""
+    surface, timed = target.free_ends
+    ends = FreeEnds(inner, surface, timed)
+    slow_end = 0.0 if target.point is None or not target.fixed else slow_rate(system, target.point, name="end")
+    curves = curves_to(system, lagrangian, start, inner, inside, target, outer)
+    reasons = [blocked_interval(system, curve[0], curve[-1]) for curve in curves]
+    if all(reason is not None for reason in reasons):
+        return [_as_escape(infinite_leg(curves[0][0], curves[0][-1], reasons[0] or "", method))]
+    curves = [c for c, reason in zip(curves, reasons, strict=True) if reason is None][: max(method.starts, 1)]
+    coarse: list[action_minimization.Minimization] = []
+    failure: Exception | None = None
+    for curve in curves:
+        try:
+            guess = timed_path(
+                curve, lagrangian.speed, slow_start=0.0, slow_end=slow_end, n_elements=_ELEMENTS, degree=_DEGREE
+            )
+            found = path_refinement.coarse_path(lagrangian, guess, max_iterations=_COARSE_ITERATIONS, ends=ends)
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failure = error
+            continue
+        if found.status != action_minimization.INFEASIBLE:
+            coarse.append(found)
+    if not coarse and failure is not None:
+        raise failure
+    if not coarse:
+        first, last = curves[0][0], curves[0][-1]
+        return [_as_escape(infinite_leg(first, last, no_feasible_path(first, last, len(curves)), method))]
+    solutions = [refined(system, lagrangian, m.path, 0.0, slow_end, method, ends) for m in distinct(coarse)]
+    best = cheapest(solutions, sum(m.iterations for m in coarse))
+    return [_as_escape(path) for path in (replace(best, alternatives=()), *best.alternatives)]

@@ -1,0 +1,164 @@
+"""Minimum action in a given time: both ends fixed, no tails, the energy H whatever it has to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
+from qpot.paths.joined import uphill_path
+from qpot.paths.methods import FixedTimeAction
+from qpot.paths.solution import PathSolution, Status
+from qpot.paths.starts import initial_curves, reversed_relaxations
+from qpot.paths.uphill import lagrangian_of, singular_covariance
+from qpot.problem.system import System
+from qpot.solvers.paths import action_minimization
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.fixed_time import FixedTimePath, coarse_fixed_time, refine_fixed_time
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.path_refinement import curve_distance
+from qpot.solvers.problem.lagrangian import SingularCovarianceError
+
+_SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
+_KEPT = 2
+_STATUS = {
+    action_minimization.CONVERGED: Status.CONVERGED,
+    action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
+    action_minimization.UNSTABLE: Status.UNSTABLE,
+    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
+}
+
+
+def fixed_time_path(
+    system: System, start: Array, end: Array, *, method: FixedTimeAction, curves: list[Array], report: Any
+) -> PathSolution:
+    """The cheapest path from ``start`` to ``end`` in exactly ``method.time``, over several initial curves.
+
+    Raises
+    ------
+    ValueError
+        Singular covariance, or NaN from a user function on every initial curve.
+    """
+    lagrangian = lagrangian_of(system)
+    blocked = blocked_interval(system, start, end)
+    if blocked is not None:
+        return infinite_leg(start, end, blocked, method)
+    guesses: list[ElementPath] = []
+    if system.exact_noise is not None and system.dimension == 1:
+        fastest = fastest_passage(system, start, end)
+        if fastest[0][-1] > method.time * (1.0 + 1e-6):
+            reason = (
+                f"no steps of the noise lead from {format_point(start)} to {format_point(end)} within the time "
+                f"{method.time:g}: at full speed it takes {fastest[0][-1]:.6g}; pass a longer time"
+            )
+            return infinite_leg(start, end, reason, method)
+        guesses.append(_on_time(*fastest, method))
+    relaxations = reversed_relaxations(system, start, end, np.zeros((0, start.size)))
+    lines = [*curves, *initial_curves(system, start, end, relaxations, method.starts, attracting=False)]
+    size = float(np.linalg.norm(end - start))
+    rates = (_rate(system, start, size), _rate(system, end, size))
+    coarse: list[action_minimization.Minimization] = []
+    failure: Exception | None = None
+    for curve in lines:
+        guesses.append(_constant_speed(curve, method))
+        try:
+            guesses.append(_natural_speed(curve, lagrangian.speed, rates, method))
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failure = error
+    for k, guess in enumerate(guesses):
+        report(k, len(guesses) + 1, "initial paths")
+        try:
+            found = coarse_fixed_time(lagrangian, guess)
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failure = error
+            continue
+        if found.status != action_minimization.INFEASIBLE and not any(_alike(found, other) for other in coarse):
+            coarse.append(found)
+    if not coarse:
+        if failure is None:
+            reason = no_feasible_path(start, end, len(guesses)) + "; a longer time may allow one"
+            return replace(infinite_leg(start, end, reason, method), status=Status.NOT_CONVERGED)
+        if isinstance(failure, SingularCovarianceError):
+            raise singular_covariance(failure) from failure
+        raise failure
+    coarse.sort(key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
+    refined = []
+    for candidate in coarse[:_KEPT]:
+        report(len(guesses), len(guesses) + 1, "refining")
+        refined.append(
+            refine_fixed_time(
+                lagrangian,
+                candidate.path,
+                tolerance=method.tolerance,
+                max_iterations=method.max_iterations,
+                max_elements=method.max_elements,
+            )
+        )
+    refined.sort(key=lambda r: (not _STATUS[r.status].ok, r.action))
+    iterations = sum(m.iterations for m in coarse) + sum(r.iterations for r in refined)
+    others: list[FixedTimePath] = []
+    for other in refined[1:]:
+        if all(curve_distance(other.path, known.path) > _SAME_CURVE for known in (refined[0], *others)):
+            others.append(other)
+    alternatives = tuple(_solution(lagrangian, other, method, other.iterations, ()) for other in others)
+    return _solution(lagrangian, refined[0], method, iterations, alternatives)
+
+
+def _solution(
+    lagrangian: Any, found: FixedTimePath, method: FixedTimeAction, iterations: int, others: tuple[PathSolution, ...]
+) -> PathSolution:
+    times = found.path.node_times()
+    points, velocities = found.path.at(times)
+    momenta = lagrangian.momentum(points, velocities)
+    path = uphill_path(found, found.path.nodes, times, momenta, _STATUS[found.status], method)
+    return replace(path, iterations=iterations, alternatives=others)
+
+
+def _constant_speed(curve: Array, method: FixedTimeAction) -> ElementPath:
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+    kept = np.append(True, np.diff(lengths) > 0)
+    times = method.time * lengths[kept] / max(lengths[-1], 1e-300)
+    return ElementPath(times, curve[kept], 1).on(np.linspace(0.0, method.time, 17), 4)
+
+
+def _on_time(times: Array, points: Array, method: FixedTimeAction) -> ElementPath:
+    """A motion spun out to the time given, on more elements: it runs close to what bounded noise allows."""
+    times = times * (method.time / times[-1])
+    times[-1] = method.time
+    return ElementPath(times, points, 1).on(np.linspace(0.0, method.time, 33), 4)
+
+
+def _natural_speed(curve: Array, speed: Any, rates: tuple[float, float], method: FixedTimeAction) -> ElementPath:
+    """At the pace of the free motion; time to spare is spent resting at ends that are fixed points, or spun out."""
+    free = timed_path(curve, speed, slow_start=rates[0], slow_end=rates[1], n_elements=16, degree=4)
+    breaks, nodes, spare = free.breaks, free.nodes, method.time - free.breaks[-1]
+    resting = (rates[0] > 0.0, rates[1] > 0.0)
+    if spare <= 0.0 or not any(resting):
+        breaks = breaks * (method.time / breaks[-1])
+    else:
+        share = spare / sum(resting)
+        pieces = max(2, int(np.ceil(4 * share * max(rates))))
+        rest = np.linspace(0.0, share, min(pieces, 12) + 1)
+        if resting[0]:
+            breaks = np.concatenate([rest[:-1], breaks + share])
+            nodes = np.concatenate([np.repeat(nodes[:1], 4 * (rest.size - 1), axis=0), nodes])
+        if resting[1]:
+            breaks = np.concatenate([breaks, breaks[-1] + rest[1:]])
+            nodes = np.concatenate([nodes, np.repeat(nodes[-1:], 4 * (rest.size - 1), axis=0)])
+    breaks[-1] = method.time
+    return ElementPath(breaks, nodes, 4)
+
+
+def _rate(system: System, point: Array, size: float) -> float:
+    """Slowest rate at an end that is a fixed point, 0 elsewhere."""
+    rates = np.abs(np.linalg.eigvals(system.jacobian(point[None])[0]).real)
+    speed = float(np.linalg.norm(system.drift(point[None])[0]))
+    return float(rates.min()) if speed <= 1e-6 * rates.max() * size and rates.min() > 1e-7 * rates.max() else 0.0
+
+
+def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
+    same = abs(first.action - second.action) <= _SAME_ACTION * abs(first.action)
+    return bool(same and curve_distance(first.path, second.path) < _SAME_CURVE)

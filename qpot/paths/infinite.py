@@ -1,0 +1,96 @@
+"""Where the noise cannot push at all: costs that are infinite, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, format_point
+from qpot.paths.solution import PathSolution, Status
+from qpot.problem.discrete_steps import sup_along
+from qpot.problem.system import System
+
+_SCANNED = 2001
+
+
+def infinite_leg(start: Array, end: Array, reason: str, method: Any) -> PathSolution:
+    """The answer for a leg that no noise can follow: action inf, with the reason."""
+    points = np.stack([start, end])
+    return PathSolution(
+        points=points,
+        action=float("inf"),
+        error=0.0,
+        status=Status.INFINITE,
+        residual=float("nan"),
+        iterations=0,
+        method=method,
+        momenta=np.full_like(points, np.nan),
+        times=np.array([0.0, np.inf]),
+        uphill=np.ones(2, dtype=bool),
+        reason=reason,
+    )
+
+
+def blocked_interval(system: System, start: Array, end: Array) -> str | None:
+    """In one dimension: why bounded noise cannot get from start to end, or None where it can.
+
+    Some point between must be crossed; where the largest step in that direction is not positive, nothing crosses it.
+    """
+    if system.exact_noise is None or system.dimension != 1:
+        return None
+    direction = np.sign(end - start)
+    x = np.linspace(start, end, _SCANNED)
+    push = sup_along(system.exact_noise, x, direction)
+    for _ in range(3):  # closer around the weakest point: a push that only touches zero is as good as a wall
+        k = int(np.argmin(push))
+        x = np.linspace(x[max(k - 1, 0)], x[min(k + 1, x.shape[0] - 1)], 201)
+        push = sup_along(system.exact_noise, x, direction)
+    k = int(np.argmin(push))
+    if push[k] > 0.0:
+        return None
+    return (
+        f"at {format_point(x[k])} no step of the noise leads from {format_point(start)} towards {format_point(end)} "
+        f"(the largest has the component {push[k]:.3g}), so that discrete SGD never gets there, though the Gaussian "
+        "approximation has a finite cost"
+    )
+
+
+def no_feasible_path(start: Array, end: Array, tried: int) -> str:
+    """The reason in more than one dimension, where the search is over paths and proves nothing."""
+    return (
+        f"no path from {format_point(start)} to {format_point(end)} was found whose velocities lie within the convex hull "
+        f"of the noise's steps, from {tried} initial curves and added noise that was taken away; pass initial= if you "
+        "know one"
+    )
+
+
+def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Array]:
+    """In one dimension: times and points of the motion from start to end at the largest step of bounded noise."""
+    assert system.exact_noise is not None
+    x = np.linspace(start, end, _SCANNED)
+    speed = sup_along(system.exact_noise, 0.5 * (x[1:] + x[:-1]), np.sign(end - start))
+    with np.errstate(divide="ignore"):
+        steps = np.abs(np.diff(x[:, 0])) / np.maximum(speed, 0.0)
+    return np.append(0.0, np.cumsum(steps)), x
+
+
+def interpolating_minimum(system: System, start: Array, end: Array) -> str | None:
+    """Why nothing leaves a minimum where the covariance vanishes like the squared distance, or None where it does not.
+
+    With drift of order r and covariance of order r^2 the cost int 2 |b| / a dr diverges logarithmically at the minimum.
+    """
+    if system.constant_covariance is not None:
+        return None
+    shares = np.array([0.0, 1e-4, 1e-3, 0.3, 1.0])
+    a = np.abs(system.covariance(start + shares[:, None] * (end - start))).max(axis=(1, 2))
+    if a[0] > 1e-14 * a[3:].max() or a[1] <= 0.0:
+        return None
+    order = np.log(a[2] / a[1]) / np.log(shares[2] / shares[1])
+    if order < 1.9:
+        return None
+    return (
+        f"the covariance vanishes at the minimum {format_point(start)} (every sample is fitted there): SGD that is there "
+        "stays, and the cost of leaving grows like the logarithm of the loss ratio; "
+        "qpot.escape_cost(system, minimum, from_loss=...) gives it from a level of the loss"
+    )

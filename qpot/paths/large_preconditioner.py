@@ -1,0 +1,53 @@
+"""The preconditioner of one leg in many dimensions, from what is known of its system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.landscape.flow_by_products import stiff_part
+from qpot.landscape.linear_rates import CHUNK, DENSE
+from qpot.paths.methods import LargeScaleAction
+from qpot.problem.sample_products import sampled
+from qpot.problem.system import System
+from qpot.solvers.common.time_preconditioner import scalar_preconditioner, stiff_preconditioner
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.subspace_preconditioner import StrongDirections, subspace_preconditioner
+
+Product = Callable[[Array, Array], Array]
+
+
+def leg_preconditioner(
+    system: System,
+    method: LargeScaleAction,
+    times: Product,
+    product: Product,
+    strong: StrongDirections | None,
+    path: ElementPath,
+) -> Callable[[Array], Array]:
+    """Rates of the stiff part, or of the strong directions, or one rate for all directions."""
+    d = system.dimension
+    probe = np.random.default_rng(0).normal(size=d)
+    probe /= np.linalg.norm(probe)
+    if method.linear_part is not None:
+        size = float(probe @ times(path.nodes[:1], probe[None])[0])
+        return stiff_preconditioner(path, stiff_part(method.linear_part, d), size)
+
+    def pieces(x: Array, p: Array) -> Iterator[Array]:
+        rows = max(1, CHUNK // d)
+        return (product(x[k : k + rows], p[k : k + rows]) for k in range(0, x.shape[0], rows))
+
+    if strong is not None:
+        return subspace_preconditioner(path, strong, lambda x, p: np.concatenate([*pieces(x, p)]), probe)
+    # of every piece only the squares are kept
+    probes = np.broadcast_to(probe, path.nodes.shape)
+    squares = np.concatenate([(piece**2).sum(axis=1) for piece in pieces(path.nodes, probes)])
+    structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
+    if structured is not None:
+        return scalar_preconditioner(path, squares, structured.frozen(middle))
+    if sampled(system) is None or d > DENSE:
+        return scalar_preconditioner(path, squares, lambda r: times(np.broadcast_to(middle, r.shape), r))
+    a = system.covariance(middle[None])[0]
+    return scalar_preconditioner(path, squares, lambda r: r @ a)

@@ -1,0 +1,319 @@
+"""Routes of several legs: uphill to saddles, down for free, and through the attractors between them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
+from qpot.landscape.basins import basin_of, runs_away
+from qpot.landscape.flow_by_products import basins_of_sides
+from qpot.landscape.linear_rates import fixed_point_rates
+from qpot.landscape.minima import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
+from qpot.landscape.saddles import find_saddles
+from qpot.paths.joined import joined
+from qpot.paths.leg import down, up
+from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.starts import reversed_relaxations
+from qpot.paths.uphill import uphill_leg
+from qpot.problem.system import System
+
+# A given fixed point may be off by this much of the distance between the ends and is polished; farther off it is none.
+REACH = 1e-3
+
+
+def _unstable_directions(system: System, point: Array) -> Array:
+    """Real unit vectors that span the unstable directions of a fixed point."""
+    rates, vectors = np.linalg.eig(system.jacobian(point[None])[0])
+    spanning = vectors[:, rates.real > 0]
+    real = np.concatenate([spanning.real, spanning.imag], axis=1).T
+    norms = np.linalg.norm(real, axis=1)
+    kept: Array = real[norms > 1e-8] / norms[norms > 1e-8, None]
+    return kept
+
+
+def _surroundings(system: System, source: Array, target: Array, bounds: Any) -> list[tuple[float, float]]:
+    if bounds is not None:
+        lower, upper = as_bounds(bounds, dimension=system.dimension)
+    else:
+        margin = float(np.abs(target - source).max())
+        lower, upper = np.minimum(source, target) - margin, np.maximum(source, target) + margin
+    return list(zip(lower.tolist(), upper.tolist(), strict=True))
+
+
+def _landscape(
+    system: System, source: Array, target: Array, saddles: Sequence[Saddle] | None, bounds: Any, report: Any
+) -> tuple[list[Array], list[Saddle]]:
+    """The attractors (source first, then target if it is one) and the saddles between them."""
+    box = _surroundings(system, source, target, bounds)
+    report(0, 3, "minima around the path")
+    points = [source]
+    for minimum in find_minima(system, box):
+        if min(np.linalg.norm(minimum.point - p) for p in points) > 1e-6 * np.linalg.norm(target - source):
+            points.append(minimum.point)
+    report(1, 3, "saddles around the path")
+    if saddles is None:
+        return points, list(find_saddles(system, [_bare(p) for p in points], box))
+    # ids of given saddles refer to the caller's minima: find out anew which attractors they connect
+    relabelled = []
+    for saddle in saddles:
+        shift = 1e-4 * np.linalg.norm(target - source) * saddle.direction
+        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), np.array(points))
+        ids = [None if s < 0 else int(s) for s in sides]
+        relabelled.append(replace(saddle, connects=(ids[0], ids[1])))
+    return points, relabelled
+
+
+def _bare(point: Array) -> Minimum:
+    d = point.size
+    return Minimum(point=point, loss=float("nan"), hessian=np.full((d, d), np.nan), rates=np.ones(d), residual=0.0)
+
+
+def _labelled(
+    system: System, source: Array, target: Array, saddles: Sequence[Saddle], method: LargeScaleAction
+) -> tuple[list[Array], list[Saddle]]:
+    """In many dimensions: the two ends as the only attractors, and which of them the sides of given saddles flow to."""
+    labelled = []
+    for saddle in saddles:
+        rates = fixed_point_rates(system, saddle.point, name="saddle")
+        rates = rates._replace(direction=saddle.direction)
+        ends = np.stack([source, target])
+        first, second = basins_of_sides(system, saddle.point, rates, ends, linear_part=method.linear_part)
+        labelled.append(replace(saddle, connects=(first, second)))
+    return [source, target], labelled
+
+
+def to_attractor(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction | LargeScaleAction,
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """Shortest route over saddles and attractors; legs are solved as the search reaches them."""
+    if isinstance(method, LargeScaleAction) and saddles is not None:
+        points, found = _labelled(system, source, target, saddles, method)
+    else:
+        points, found = _landscape(system, source, target, saddles, bounds, report)
+    goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))
+    if np.linalg.norm(points[goal] - target) > 1e-5 * np.linalg.norm(target - source):
+        points.append(target)
+        goal = len(points) - 1
+    graph = nx.MultiDiGraph()
+    graph.add_nodes_from(range(len(points)))
+    for saddle in found:
+        i, j = saddle.connects
+        if i is None or j is None or i == j:
+            continue
+        for home, away, sign in ((i, j, -1.0), (j, i, 1.0)):
+            graph.add_edge(home, away, saddle=saddle, side=sign)
+    reachable = nx.has_path(graph, 0, goal)
+    if not reachable:
+        raise SolveError(
+            f"no route over saddles from {format_point(source)} to {format_point(target)}: {len(points)} attractors and "
+            f"{len(found)} saddles are known; widen bounds or pass saddles=",
+            status=Status.NO_ROUTE,
+        )
+    relevant = nx.descendants(graph, 0) | {0}
+    for n, (home, away, key, data) in enumerate(graph.edges(keys=True, data=True)):
+        if home not in relevant or home == goal:
+            graph.edges[home, away, key]["weight"] = float("inf")
+            continue
+        report(n, graph.number_of_edges(), "uphill legs")
+        leg = up(system, points[home], data["saddle"].point, data["saddle"].direction, method)
+        graph.edges[home, away, key].update(weight=leg.action, leg=leg)
+    nodes = nx.shortest_path(graph, 0, goal, weight="weight")
+    legs = []
+    for home, away in itertools.pairwise(nodes):
+        data = min(graph[home][away].values(), key=lambda e: e["weight"])
+        legs.append(data["leg"])
+        legs.append(down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away], method))
+    return joined(legs)
+
+
+def to_saddle(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction,
+    curves: list[Array],
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """A leg to a saddle on the border of the source's basin; to any other saddle also through the attractors below it."""
+    directions = _unstable_directions(system, target)
+    relaxations = reversed_relaxations(system, source, target, directions)
+    shift = 1e-4 * float(np.linalg.norm(target - source))
+    sides = np.concatenate([target + shift * directions, target - shift * directions])
+    best: PathSolution | None = None
+    if not relaxations and not (basin_of(system, sides, source[None]) == 0).any():
+        best = _through(system, source, target, sides, method, saddles, bounds, report, directions=directions)
+    straight = uphill_leg(
+        system,
+        source,
+        target,
+        method=method,
+        curves=curves,
+        directions=directions,
+        relaxations=relaxations,
+        end_is_fixed=True,
+        report=report,
+        below=np.inf if best is None else best.action,
+    )
+    candidates = [s for s in (best, straight) if s is not None]
+    return min(candidates, key=lambda s: (not s.status.ok, s.action))
+
+
+def _through(
+    system: System,
+    source: Array,
+    target: Array,
+    beginnings: Array,
+    method: GeometricAction,
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+    *,
+    directions: Array | None = None,
+) -> PathSolution | None:
+    """To the attractors that ``beginnings`` next to the target flow to, and on from there: a sum of legs.
+
+    An optimal path through an attractor stays there forever; as one leg it could only be approached.
+    """
+    lower, upper = as_bounds(_surroundings(system, source, target, bounds), dimension=system.dimension)
+    best: PathSolution | None = None
+    known = [source]
+    for end in rest_points(system, beginnings, lower, upper):
+        attractor = polish_fixed_point(system, end, reach=REACH * float(np.linalg.norm(target - source)))
+        if attractor is None or (np.linalg.eigvals(system.jacobian(attractor[None])[0]).real >= 0).any():
+            continue
+        if min(np.linalg.norm(attractor - p) for p in known) <= 1e-6 * np.linalg.norm(target - source):
+            continue
+        known.append(attractor)
+        try:
+            way = to_attractor(system, source, attractor, method, saddles, bounds, report)
+        except SolveError as error:
+            if error.status is Status.NO_ROUTE:
+                continue
+            raise
+        below = np.inf if best is None else best.action
+        on = uphill_leg(
+            system,
+            attractor,
+            target,
+            method=method,
+            directions=directions,
+            end_is_fixed=directions is not None,
+            report=report,
+            below=below - way.action,
+        )
+        if on is not None and way.action + on.action < below:
+            best = joined([way, on])
+    return best
+
+
+def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array]:
+    """Curves down from a saddle that leave the free way where it comes close to the target, closest first.
+
+    A flow that turns on its way down passes the target several times; the cheapest path leaves it at one of them.
+    """
+    rates = np.abs(np.linalg.eigvals(system.jacobian(saddle.point[None])[0]).real)
+    size = float(np.linalg.norm(target - saddle.point))
+    curves: list[tuple[float, Array]] = []
+    for sign in (1.0, -1.0):
+        try:
+            down = solve_ivp(
+                lambda _, x: system.drift(x[None])[0],
+                (0.0, 40.0 / rates.min()),
+                saddle.point + sign * 1e-4 * size * saddle.direction,
+                rtol=1e-6,
+                atol=1e-9 * size,
+                max_step=0.05 / rates.min(),
+            ).y.T
+        except NonFiniteError:
+            continue
+        away = np.linalg.norm(down - target, axis=1)
+        passes = np.flatnonzero((away[1:-1] <= away[:-2]) & (away[1:-1] < away[2:])) + 1
+        curves += [
+            (float(away[k]), np.concatenate([saddle.point[None], down[:k], target[None]]))
+            for k in passes[np.argsort(away[passes], kind="stable")[:3]]
+        ]
+    return [curve for _, curve in sorted(curves, key=lambda item: item[0])[:4]]
+
+
+def to_point(
+    system: System,
+    source: Array,
+    target: Array,
+    method: GeometricAction,
+    curves: list[Array],
+    saddles: Sequence[Saddle] | None,
+    bounds: Any,
+    report: Any,
+) -> PathSolution:
+    """A leg straight to an ordinary point, or over a saddle into its basin, whichever is cheaper."""
+
+    def direct(below: float) -> PathSolution | None:
+        return uphill_leg(
+            system,
+            source,
+            target,
+            method=method,
+            curves=curves,
+            end_is_fixed=False,
+            report=report,
+            below=below,
+        )
+
+    best: PathSolution | None = None
+    if basin_of(system, target[None], source[None])[0] != 0:
+        if runs_away(system, target, float(np.linalg.norm(target - source))):
+            raise ValueError(
+                f"end={format_point(target)} lies in the closure of no basin: the drift carries it off to infinity, or to "
+                "where it is not finite; end at a saddle on the way there, or see qpot.exit_cost for the cost of leaving"
+            )
+        best = _through(system, source, target, target[None], method, saddles, bounds, report)
+        for saddle in _landscape(system, source, target, saddles, bounds, report)[1]:
+            if 0 not in saddle.connects or saddle.connects == (0, 0):
+                continue
+            below = np.inf if best is None else best.action
+            up = uphill_leg(
+                system,
+                source,
+                saddle.point,
+                method=method,
+                directions=saddle.direction[None],
+                end_is_fixed=True,
+                report=report,
+                below=below,
+            )
+            if up is None or up.action >= below:
+                continue
+            on = uphill_leg(
+                system,
+                saddle.point,
+                target,
+                method=method,
+                curves=past_the_target(system, saddle, target),
+                end_is_fixed=False,
+                report=report,
+                below=below - up.action,
+            )
+            if on is not None and up.action + on.action < below:
+                # down an unstable direction it is free: what is left is to be small against the whole, not against itself
+                if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
+                    on = replace(on, status=Status.CONVERGED)
+                best = joined([up, on])
+    straight = direct(np.inf if best is None else best.action)
+    candidates = [s for s in (best, straight) if s is not None]
+    return min(candidates, key=lambda s: (not s.status.ok, s.action))

@@ -1,0 +1,336 @@
+"""One leg of a route: uphill between two fixed ends by the noise, or downhill along the drift for free."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.landscape.flow import slow_rate
+from qpot.paths.broken import pieces, resting_points
+from qpot.paths.degenerate import hypoelliptic_leg, singular_at, uncontrollable
+from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.paths.joined import joined, uphill_path
+from qpot.paths.line import hugs_the_hull, line_leg
+from qpot.paths.methods import GeometricAction
+from qpot.paths.solution import PathSolution, Status
+from qpot.paths.starts import initial_curves, reversed_relaxations
+from qpot.problem.controllable import controllability, unreachable_reason
+from qpot.problem.system import System
+from qpot.solvers.paths import action_minimization, path_refinement
+from qpot.solvers.paths.action import Lagrangian
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.tails import spread
+from qpot.solvers.problem.cumulant import CumulantLagrangian
+from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
+
+# Elements of a coarse path; a focus makes it wind, which takes more.
+_ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
+# A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
+# and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
+_FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
+# Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
+_SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
+# Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
+# have no minimum in a finite time.
+_KEPT = 4
+_DEARER, _FAIR_TRY = 0.01, 150
+_STATUS = {
+    action_minimization.CONVERGED: Status.CONVERGED,
+    action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
+    action_minimization.UNSTABLE: Status.UNSTABLE,
+    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
+}
+
+Report = Callable[[int, int, str], None]
+
+
+def lagrangian_of(system: System) -> Lagrangian:
+    """The Lagrangian of a system; a singular constant covariance is refused here."""
+    if system.exact_noise is not None:
+        return CumulantLagrangian(system.exact_noise.steps, system.exact_noise.scale)
+    try:
+        return DiffusionLagrangian(
+            system.drift,
+            system.jacobian,
+            system.covariance,
+            system.constant_covariance,
+            None if system.finite_sum is None else system.moments,
+        )
+    except SingularCovarianceError as error:
+        raise singular_covariance(error, anywhere=True) from error
+
+
+def check_noise(system: System, points: Array) -> None:
+    """Refuse a constant covariance that is singular and whose noise the drift does not carry everywhere."""
+    if system.constant_covariance is not None and singular_at(system, points[0]):
+        for point in points:
+            found = controllability(system, point)
+            if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
+                raise uncontrollable(found, point, everywhere=True)
+    elif system.constant_covariance is not None:
+        lagrangian_of(system)
+
+
+def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
+    """The error that says where the covariance is singular, and the ways out."""
+    where = "everywhere" if anywhere else f"at {format_point(error.point)}"
+    low, high = float(error.eigenvalues[0]), float(error.eigenvalues[-1])
+    if low < -1e-10 * max(abs(low), abs(high)):
+        return ValueError(
+            f"covariance is not positive semidefinite {where} (eigenvalues {low:.3g} to {high:.3g}), so that the Hamiltonian "
+            "is not convex in p: a covariance is sigma @ sigma.T, without negative eigenvalues"
+        )
+    return ValueError(
+        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}): the "
+        "noise cannot push in every direction, so the action is infinite for most curves. Ways out: reduce the system "
+        "to the coordinates that carry noise, or add an explicit floor with qpot.covariance.with_floor (the costs are "
+        "then those of the floored noise)"
+    )
+
+
+def uphill_leg(
+    system: System,
+    start: Array,
+    end: Array,
+    *,
+    method: GeometricAction,
+    curves: Sequence[Array] = (),
+    directions: Array | None = None,
+    relaxations: Sequence[Array] | None = None,
+    end_is_fixed: bool,
+    report: Report,
+    below: float = np.inf,
+) -> PathSolution | None:
+    """The cheapest path from the fixed point ``start`` to ``end``, over several initial curves.
+
+    Parameters
+    ----------
+    curves : sequence of arrays (n, d)
+        Initial curves tried before the library's own.
+    directions : array (m, d), optional
+        Unit vectors along which to leave ``end`` when relaxing from it (the unstable direction of a saddle).
+    relaxations : sequence of arrays (n, d), optional
+        The `reversed_relaxations`, where they are known already.
+    below : float
+        Paths whose coarse action is not below this are not worth refining; None is returned if there is no other.
+
+    Raises
+    ------
+    ValueError
+        Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
+    """
+    blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
+    if blocked is not None:
+        return infinite_leg(start, end, blocked, method)
+    degenerate = singular_at(system, start)
+    lagrangian = None if degenerate else lagrangian_of(system)
+    slow_start = slow_rate(system, start, name="start")
+    slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
+    if relaxations is None:
+        no_directions = np.zeros((0, start.size))
+        relaxations = reversed_relaxations(system, start, end, no_directions if directions is None else directions)
+    own = initial_curves(system, start, end, relaxations, method.starts, attracting=True)
+    if lagrangian is None:
+        return hypoelliptic_leg(
+            system,
+            start,
+            end,
+            [*curves, *own],
+            slow_start=slow_start,
+            slow_end=slow_end,
+            method=method,
+            report=report,
+            below=below,
+        )
+    guesses = [*curves, *own]
+    winding = any(np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.jacobian(np.stack([start, end])))
+    report(0, len(guesses) + 1, "initial paths")
+    timed: list[ElementPath] = []
+    failures: list[ValueError] = []
+    for curve in guesses:
+        try:
+            timed.append(
+                timed_path(
+                    curve,
+                    lagrangian.speed,
+                    slow_start=slow_start,
+                    slow_end=slow_end,
+                    n_elements=_ELEMENTS_FOCUS if winding else _ELEMENTS,
+                    degree=_DEGREE,
+                )
+            )
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failures.append(error)
+    coarse, iterations = _coarse(lagrangian, timed, failures, report)
+    if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
+        line = line_leg(lagrangian, start, end, method)
+        return line if line.action < below else None
+    if not coarse:
+        if not failures:
+            return infinite_leg(start, end, no_feasible_path(start, end, len(guesses)), method)
+        failure = failures[-1]
+        if isinstance(failure, SingularCovarianceError):
+            raise singular_covariance(failure) from failure
+        raise failure
+    seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
+    solutions: list[PathSolution] = []
+    candidates = [m for m in distinct(seen or coarse) if m.action < below]
+    if not candidates:
+        return None
+    for k, candidate in enumerate(candidates):
+        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(candidates)}")
+        # an alternative that is clearly dearer is worth a fair try, not any price
+        dearer = any(s.status.ok and candidate.action > (1.0 + _DEARER) * s.action for s in solutions)
+        most = _FAIR_TRY if dearer else None
+        try:
+            solutions.append(_finished(system, lagrangian, candidate.path, slow_start, slow_end, method, most))
+        except SingularCovarianceError as error:
+            raise singular_covariance(error) from error
+    return cheapest(solutions, iterations)
+
+
+def _coarse(
+    lagrangian: Lagrangian, guesses: Sequence[ElementPath], failures: list[ValueError], report: Report
+) -> tuple[list[action_minimization.Minimization], int]:
+    """Coarse paths from all guesses, and the iterations they took; what fails is added to ``failures``."""
+
+    def minimized(starts: Sequence[ElementPath], limit: int) -> list[action_minimization.Minimization]:
+        outcomes = path_refinement.coarse_paths(lagrangian, starts, max_iterations=limit)
+        for outcome in outcomes:
+            if isinstance(outcome, (NonFiniteError, SingularCovarianceError)):
+                failures.append(outcome)
+            elif isinstance(outcome, ValueError):
+                raise outcome
+        return [m for m in outcomes if isinstance(m, action_minimization.Minimization)]
+
+    first = minimized(guesses, _FIRST_LOOK)
+    found = [m for m in first if m.status != action_minimization.MAX_ITERATIONS]
+    slow: list[action_minimization.Minimization] = []
+    for m in first:
+        if m.status == action_minimization.MAX_ITERATIONS and not any(_alike(m, other) for other in found + slow):
+            slow.append(m)
+    if slow:
+        report(len(guesses) // 2, len(guesses) + 1, f"{len(slow)} initial paths that creep")
+    second = minimized([m.path for m in slow], _COARSE_ITERATIONS - _FIRST_LOOK)
+    feasible = [m for m in found + second if m.status != action_minimization.INFEASIBLE]
+    return feasible, sum(m.iterations for m in first + second)
+
+
+def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
+    """The lowest of every group of like curves, unstable ones last, cut to the few that are worth refining."""
+    ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
+    kept: list[action_minimization.Minimization] = []
+    for candidate in ordered:
+        if not any(_alike(candidate, other) for other in kept):
+            kept.append(candidate)
+    return kept[:_KEPT]
+
+
+def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
+    return bool(
+        abs(first.action - second.action) < _SAME_ACTION * abs(first.action)
+        and path_refinement.curve_distance(first.path, second.path) < _SAME_CURVE
+    )
+
+
+def _finished(
+    system: System,
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+    most: int | None,
+) -> PathSolution:
+    """A coarse path refined; in pieces where it rests at another fixed point on its way and that is no dearer."""
+    rests = resting_points(system, path) if slow_start > 0.0 else []
+    whole = refined(system, lagrangian, path, slow_start, slow_end, method, most=_FAIR_TRY)
+    if slow_start > 0.0 and not rests and not whole.status.ok:
+        path = ElementPath(np.asarray(whole.times), whole.points, 1)  # it may have begun to linger
+        rests = resting_points(system, path)
+    if rests:
+        rates = [slow_start, *(slow_rate(system, x, name="fixed point on the path") for _, x in rests), slow_end]
+        legs = []
+        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
+            guess = timed_path(
+                piece, lagrangian.speed, slow_start=first, slow_end=last, n_elements=_ELEMENTS_FOCUS, degree=_DEGREE
+            )
+            legs.append(refined(system, lagrangian, guess, first, last, method, most=most))
+        broken = joined(legs)
+        # both are true paths, so that the lower one is nearer to the minimum
+        if broken.status.ok and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
+            return broken
+    if whole.status.ok or most is not None:
+        return whole
+    return refined(system, lagrangian, path, slow_start, slow_end, method)
+
+
+def refined(
+    system: System,
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    slow_start: float,
+    slow_end: float,
+    method: GeometricAction,
+    ends: FreeEnds | None = None,
+    most: int | None = None,
+) -> PathSolution:
+    """A coarse path on its own mesh, taken to the tolerance."""
+    leg = path_refinement.refine_path(
+        lagrangian,
+        path,
+        slow_start=slow_start,
+        slow_end=slow_end,
+        tolerance=method.tolerance,
+        max_iterations=method.max_iterations,
+        max_elements=method.max_elements,
+        most_iterations=most,
+        spreads=(
+            _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
+            _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
+        ),
+        ends=ends,
+    )
+    times = leg.path.node_times()
+    points = leg.path.nodes
+    _, velocities = leg.path.at(times)
+    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), _STATUS[leg.status], method)
+
+
+def _spread(system: System, point: Array) -> Array | None:
+    """The stationary spread at a focus, where the energy alone misjudges the cost of the finite time."""
+    drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
+    if np.isrealobj(np.linalg.eigvals(drift)):
+        return None
+    return spread(drift, covariance)
+
+
+def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
+    """The cheapest path, with the other distinct ones as alternatives.
+
+    A path that did not converge is a path nevertheless: where it is cheaper by more than both errors, the converged ones
+    are no minimum, and the failure is the answer.
+    """
+    ordered = sorted(solutions, key=lambda s: s.action)
+    best = next((s for s in ordered if s.status.ok), ordered[0])
+    if ordered[0].action + ordered[0].error < best.action - best.error:
+        best = ordered[0]
+    ordered = [best, *(s for s in ordered if s is not best)]
+    others: list[PathSolution] = []
+    for other in ordered[1:]:
+        known = [best, *others]
+        if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):
+            others.append(other)
+    total = iterations + sum(s.iterations for s in solutions)
+    return replace(best, iterations=total, alternatives=tuple(others))
+
+
+def _apart(first: PathSolution, second: PathSolution) -> bool:
+    a, b = (ElementPath(np.asarray(s.times), s.points, 1) for s in (first, second))
+    return path_refinement.curve_distance(a, b) > _SAME_CURVE

@@ -1,0 +1,336 @@
+"""Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import as_positive
+from qpot.chain.cycles import cycle_hierarchy
+from qpot.chain.graphs import DisconnectivityTree, disconnectivity_tree
+from qpot.chain.routes import as_routes, with_prefactors
+from qpot.chain.stationary import log_stationary_distribution
+from qpot.chain.training_time import TrainingTimeDiagram
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999")
+
+
+def state_colours(k: int) -> list[Any]:
+    """One colour for each minimum: Okabe and Ito's up to eight, then samples of viridis."""
+    if k <= len(OKABE_ITO):
+        return list(OKABE_ITO[:k])
+    import matplotlib as mpl
+
+    return [mpl.colormaps["viridis"](x) for x in np.linspace(0.0, 1.0, k)]
+
+
+def plot_chain(
+    costs: Any,
+    *,
+    epsilon: float,
+    prefactors: Any = None,
+    labels: Sequence[str] | None = None,
+    positions: Any = None,
+    ax: Any = None,
+) -> Any:
+    """The chain: minima by stationary weight, routes by rate.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`.
+    epsilon : float
+    prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+    labels : sequence of str, optional
+        Names of the minima.
+    positions : ``(k, 2)``, optional
+        Where to draw them; on a circle if left out.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    import networkx as nx
+    from matplotlib.colors import to_rgb
+
+    ax = _axes(ax)
+    routes = as_routes(costs)
+    level = as_positive(epsilon, name="epsilon")
+    log_rates = np.log(with_prefactors(routes, prefactors)) - routes.costs / level
+    log_law = log_stationary_distribution(routes, level, prefactors=prefactors)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(routes.k))
+    for i, j, value in zip(routes.tails.tolist(), routes.heads.tolist(), log_rates.tolist(), strict=True):
+        known = graph.edges[i, j]["log_rate"] if graph.has_edge(i, j) else -math.inf
+        graph.add_edge(i, j, log_rate=float(np.logaddexp(known, value)))
+    where = nx.circular_layout(graph) if positions is None else dict(enumerate(np.asarray(positions)[:, :2]))
+    values = np.array([data["log_rate"] for *_, data in graph.edges(data=True)])
+    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    widths = 0.8 + 5.2 * (values - low) / max(high - low, 1e-12)
+    sizes = 350.0 + 1400.0 * np.exp(log_law)
+    colours = state_colours(routes.k)
+    nx.draw_networkx_nodes(graph, where, ax=ax, node_size=sizes, node_color=colours, edgecolors="black")
+    nx.draw_networkx_edges(
+        graph, where, ax=ax, width=widths, node_size=sizes, edge_color="0.35", arrowsize=14,
+        connectionstyle="arc3,rad=0.14",
+    )  # fmt: skip
+    names = {i: str(i) if labels is None else labels[i] for i in range(routes.k)}
+    for i, (x, y) in where.items():
+        dark = np.dot(to_rgb(colours[i]), (0.3, 0.6, 0.1)) < 0.6
+        ax.text(x, y, names[i], color="white" if dark else "black", ha="center", va="center", weight="bold")
+        ax.annotate(
+            f"{math.exp(log_law[i]):.2g}",
+            (x, y),
+            xytext=(0, -math.sqrt(sizes[i] / math.pi) - 3),  # below the disc
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+        )
+    ax.set_title(
+        rf"$\epsilon$ = {level:g}: area and number = stationary weight,"
+        "\n"
+        rf"width = log rate, {math.exp(max(low, -700)):.1e} to {math.exp(high):.1e}",
+        fontsize=10,
+    )
+    ax.margins(0.2)
+    ax.set_axis_off()
+    return ax
+
+
+def plot_cycles(costs: Any, *, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
+    """The hierarchy of cycles: a box from the exponent at which a cycle has mixed to that at which it is
+    left.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        As for `qpot.w_graph`.
+    labels : sequence of str, optional
+        Names of the minima.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    hierarchy = cycle_hierarchy(costs)
+    cycles = [cycle for _, cycle in hierarchy.walk()]
+    order = [cycle.members[0] for cycle in cycles if len(cycle.members) == 1]
+    place = {i: x for x, i in enumerate(order)}
+    finite = [c.exit_cost for c in cycles if math.isfinite(c.exit_cost)]
+    top = 1.12 * max(
+        [
+            hierarchy.rotation_time_exponent if math.isfinite(hierarchy.rotation_time_exponent) else 0,
+            *finite,
+            1e-12,
+        ]
+    )
+    colours = state_colours(len(order))
+    for cycle in cycles:
+        xs = sorted(place[i] for i in cycle.members)
+        end = min(cycle.exit_cost, top)
+        begin = max((c.exit_cost for c in cycle.children), default=0.0)
+        main = cycle.main_states
+        colour = colours[main[0]] if len(main) == 1 else "0.75"
+        ax.fill_between(
+            [xs[0] - 0.4, xs[-1] + 0.4],
+            min(begin, end),
+            end,
+            facecolor=colour,
+            edgecolor="black",
+            alpha=0.75,
+            linewidth=1,
+        )
+        name = ", ".join(str(i) if labels is None else labels[i] for i in main) or "by start"
+        arrow = "" if cycle.exit_edge is None else f" -> {_label(cycle.exit_edge[1], labels)}"
+        if end - begin > 0.04 * top:
+            ax.text((xs[0] + xs[-1]) / 2, (begin + end) / 2, name + arrow, ha="center", va="center", fontsize=9)
+    ax.set_xticks(range(len(order)), [_label(i, labels) for i in order])
+    ax.set_ylim(0, top)
+    ax.set_xlabel("minimum")
+    ax.set_ylabel(r"$\epsilon$ log(time)")
+    ax.set_title("cycles: main state -> where it leaves to", fontsize=10)
+    return ax
+
+
+def plot_disconnectivity(
+    tree: Any,
+    *,
+    labels: Sequence[str] | None = None,
+    offset: float = 0.0,
+    ylabel: str = r"quasi-potential $W(i) - \min W$",
+    ax: Any = None,
+) -> Any:
+    """A disconnectivity graph: minima hang at their height and join where they become connected from below.
+
+    Parameters
+    ----------
+    tree : DisconnectivityTree or anything that is a ``costs`` argument
+    labels : sequence of str, optional
+        Names of the minima.
+    offset : float
+        Added to all heights, for example the least loss.
+    ylabel : str
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    if not isinstance(tree, DisconnectivityTree):
+        tree = disconnectivity_tree(tree)
+    k = tree.bottoms.size
+    order: list[int] = []
+    centre: dict[int, float] = {}
+    stack = [(root, False) for root in tree.roots]
+    while stack:
+        S, done = stack.pop()
+        if not tree.children[S]:
+            centre[S] = float(len(order))
+            order.append(S)
+        elif done:
+            centre[S] = float(np.mean([centre[child] for child in tree.children[S]]))
+        else:
+            stack.append((S, True))
+            # deepest first: the eye reads the order of the minima from left to right
+            stack.extend((child, False) for child in sorted(tree.children[S], key=lambda c: -_bottom(tree, c)))
+    colours = state_colours(k)
+    lines = []
+    for S, x in centre.items():
+        for child in tree.children[S]:
+            lines.append(([x, centre[child], centre[child]], [tree.levels[S], tree.levels[S], tree.levels[child]]))
+    for xs, ys in lines:
+        ax.plot(xs, np.asarray(ys) + offset, color="0.25", linewidth=1.6)
+    high = max(tree.levels[S] for S in centre)
+    low = min(tree.bottoms[i] for i in order)
+    for root in tree.roots:
+        ax.plot(
+            [centre[root]] * 2,
+            np.array([tree.levels[root], high + 0.06 * (high - low)]) + offset,
+            color="0.25",
+            linewidth=1.6,
+        )
+    for i in order:
+        y = tree.bottoms[i] + offset
+        ax.plot(centre[i], y, "o", color=colours[i], markeredgecolor="black", markersize=9)
+        ax.annotate(_label(i, labels), (centre[i], y), xytext=(0, -16), textcoords="offset points", ha="center")
+    ax.set_xlim(-0.6, len(order) - 0.4)
+    ax.set_ylim(low + offset - 0.12 * (high - low + 1e-12), None)
+    ax.set_xticks([])
+    ax.set_ylabel(ylabel)
+    return ax
+
+
+def plot_landscapes(
+    costs: Any,
+    loss_tree: Any,
+    *,
+    labels: Sequence[str] | None = None,
+    least_loss: float = 0.0,
+    axes: Any = None,
+) -> Any:
+    """Disconnectivity graphs of the loss and of the quasi-potential side by side: they may order the minima
+    differently.
+
+    Parameters
+    ----------
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
+        Costs of the chain.
+    loss_tree : anything that is a ``costs`` argument
+        Costs of the loss, from `qpot.chain_graphs.loss_costs`.
+    labels : sequence of str, optional
+    least_loss : float
+        Loss of the lowest minimum.
+    axes : two matplotlib axes, optional
+
+    Returns
+    -------
+    two matplotlib axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        _, axes = plt.subplots(1, 2, figsize=(9, 4), constrained_layout=True)
+    left, right = axes
+    plot_disconnectivity(loss_tree, labels=labels, offset=least_loss, ylabel="loss", ax=left)
+    left.set_title("loss", fontsize=10)
+    plot_disconnectivity(costs, labels=labels, ax=right)
+    right.set_title("what SGD sees", fontsize=10)
+    return axes
+
+
+def plot_training_time(
+    diagram: TrainingTimeDiagram,
+    *,
+    labels: Sequence[str] | None = None,
+    ax: Any = None,
+) -> Any:
+    """Learning rate against training steps, coloured by the minimum SGD sits in.
+
+    Parameters
+    ----------
+    diagram : TrainingTimeDiagram
+        Of `qpot.training_time.training_time_diagram`. Where it has probabilities, colours fade to white where
+        no minimum has more than half of it.
+    labels : sequence of str, optional
+        Names of the minima.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    ax = _axes(ax)
+    palette = np.array([to_rgb(c) for c in state_colours(diagram.k)] + [to_rgb("0.85")])
+    picture = palette[diagram.state]
+    if diagram.probability is not None:
+        share = diagram.probability.max(axis=2)
+        strength = np.clip((share - 0.3) / 0.6, 0.15, 1.0)[..., None]
+        picture = strength * picture + (1.0 - strength)
+    ax.pcolormesh(diagram.learning_rates, diagram.steps, picture, shading="nearest")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("learning rate" + (f" (batch size {diagram.batch_size})" if diagram.batch_size > 1 else ""))
+    ax.set_ylabel("training steps")
+    shown = [i for i in range(diagram.k) if (diagram.state == i).any()]
+    ax.legend(
+        handles=[Patch(facecolor=palette[i], edgecolor="black", label=_label(i, labels)) for i in shown],
+        title=f"SGD is in (start {_label(diagram.start, labels)})",
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+    )
+    return ax
+
+
+def _bottom(tree: DisconnectivityTree, S: int) -> float:
+    stack, low = [S], math.inf
+    while stack:
+        T = stack.pop()
+        low = min(low, tree.bottoms[T]) if not tree.children[T] else low
+        stack.extend(tree.children[T])
+    return low
+
+
+def _label(i: int, labels: Sequence[str] | None) -> str:
+    return str(i) if labels is None else labels[i]
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(constrained_layout=True)[1]

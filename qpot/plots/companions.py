@@ -1,0 +1,141 @@
+"""Figures of flows, margins and path kernels; each takes ``ax=`` and returns it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_count, as_float_array
+from qpot.companions.margin import MarginFlow
+from qpot.companions.path_kernel import Explanation
+from qpot.companions.trajectory import FlowTrajectory
+
+# Okabe and Ito's colours, told apart by all kinds of colour vision
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+
+
+def plot_flow_loss(trajectories: Any, *, ax: Any = None) -> Any:
+    """Loss along one or more trajectories, with the loss that each flow's law promises as dots.
+
+    Parameters
+    ----------
+    trajectories : FlowTrajectory or mapping name -> FlowTrajectory
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    named = (
+        {type(trajectories.flow).__name__: trajectories} if isinstance(trajectories, FlowTrajectory) else trajectories
+    )
+    if not isinstance(named, dict) or not all(isinstance(t, FlowTrajectory) for t in named.values()) or not named:
+        raise ValueError(
+            f"trajectories must be a FlowTrajectory or a mapping of names to them, got {trajectories!r:.80}"
+        )
+    ax = _axes(ax)
+    for (name, trajectory), colour in zip(named.items(), _cycle(len(named)), strict=True):
+        t = trajectory.times
+        ax.plot(t, trajectory.losses, color=colour, lw=1.8, label=name)
+        promised = trajectory.losses - trajectory.law_residuals
+        marks = np.searchsorted(t, np.linspace(t[0], t[-1], 12)).clip(max=t.size - 1)
+        ax.plot(t[marks], promised[marks], "o", ms=4, color=colour, mfc="white")
+    ax.set(xlabel="flow time t", ylabel="loss L  (dots: what the law says)")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
+    """How much margin the flow's direction still lacks against log10 of time, with the law constant / log t.
+
+    Parameters
+    ----------
+    flow : MarginFlow
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    if not isinstance(flow, MarginFlow):
+        raise ValueError(f"flow must be a MarginFlow, got {flow!r:.80}")
+    ax = _axes(ax)
+    seen = flow.log_times >= 1.0
+    decades = flow.log_times[seen] / np.log(10.0)
+    gamma, constant = flow.svm.margin, flow.laws().gap_constant.theory
+    ax.plot(decades, gamma - flow.margins[seen], color=BLUE, lw=2.2, label="gradient flow")
+    if np.isfinite(constant) and constant > 0:
+        law = constant / flow.log_times[seen]
+        ax.plot(decades, law, ":", color=VERMILION, lw=2.2, label=f"theory, {constant:.3g} / log t")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"$\log_{10}$ t",
+        ylabel=rf"SVM's margin {gamma:.4g} minus the flow's",
+    )
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_explanation(
+    explanation: Explanation,
+    *,
+    row: int = 0,
+    output: int = 0,
+    top: int = 10,
+    names: Any = None,
+    ax: Any = None,
+) -> Any:
+    """The training samples that contributed most to one prediction, as signed bars.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    row, output : int
+        Which prediction and which of its outputs.
+    top : int
+        How many samples to show; the others are summed in one bar.
+    names : sequence of str, optional
+        A name for every training sample.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    if not isinstance(explanation, Explanation):
+        raise ValueError(f"explanation must be an Explanation, got {explanation!r:.80}")
+    ranking = explanation.ranking(row, output=output)
+    shown = ranking[: as_count(top, name="top")]
+    N = explanation.contributions.shape[1]
+    if names is not None and len(names) != N:
+        raise ValueError(f"names has {len(names)} entries, expected one for each of the {N} training samples")
+    labels = [f"sample {i}" if names is None else str(names[i]) for i, _ in shown]
+    values = [value for _, value in shown]
+    rest = ranking[len(shown) :]
+    bars = [(label, value) for label, value in zip(labels, values, strict=True)]
+    if rest:
+        bars.append((f"{len(rest)} others", sum(value for _, value in rest)))
+    bars.append(("untrained", float(explanation.initial[row, output])))
+    heights: Array = as_float_array([value for _, value in bars], name="contributions")
+    ax = _axes(ax)
+    y = np.arange(len(bars))[::-1]
+    ax.barh(y, heights, color=np.where(heights >= 0, BLUE, VERMILION))
+    ax.axvline(0.0, color="black", lw=0.8)
+    ax.set_yticks(y, [label for label, _ in bars])
+    ax.set_xlabel(f"contribution to f(x); sum {heights.sum():.3f}, model {explanation.prediction[row, output]:.3f}")
+    return ax
+
+
+def _axes(ax: Any) -> Any:
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(layout="constrained")
+    return ax
+
+
+def _cycle(n: int) -> list[str]:
+    colours = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]
+    return [colours[k % len(colours)] for k in range(n)]

@@ -1,0 +1,333 @@
+"""Pictures: loss and noise, minimum action paths, the chain, prediction against simulation. Each takes ``ax``, returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_bounds, as_points
+from qpot.paths.solution import PathSolution
+from qpot.plots.chain import (
+    plot_chain,
+    plot_cycles,
+    plot_disconnectivity,
+    plot_landscapes,
+    plot_training_time,
+    state_colours,
+)
+from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
+from qpot.plots.noise import plot_noise_spectrum
+from qpot.prediction.pipeline import Prediction
+from qpot.problem.system import System
+from qpot.simulation.ensemble import Ensemble, Occupation
+
+__all__ = [
+    "plot_chain",
+    "plot_critical_points",
+    "plot_cycles",
+    "plot_disconnectivity",
+    "plot_field",
+    "plot_field_beside_loss",
+    "plot_field_surface",
+    "plot_landscapes",
+    "plot_loss",
+    "plot_noise",
+    "plot_noise_spectrum",
+    "plot_occupation",
+    "plot_path",
+    "plot_prediction",
+    "plot_training_time",
+    "state_colours",
+]
+
+# Okabe and Ito's colours for what is not a minimum
+UPHILL, DOWNHILL, NOISE = "#D55E00", "#56B4E9", "#CC79A7"
+
+
+def plot_loss(
+    system: System,
+    bounds: Any,
+    *,
+    axes: tuple[int, int] = (0, 1),
+    at: Any = None,
+    levels: int | Sequence[float] = 24,
+    resolution: int = 161,
+    ax: Any = None,
+) -> Any:
+    """Contours of the loss, or of the drift's speed where there is no loss, over two coordinates.
+
+    Parameters
+    ----------
+    system : System
+    bounds : (low, high) pair for each coordinate
+    axes : (int, int)
+        The coordinates shown.
+    at : array (d,), optional
+        Values of the other coordinates; the middle of the box by default.
+    levels : int or increasing values
+        A number of levels is spread over the lower half of the losses, where the minima are.
+    resolution : int
+        Points for each coordinate.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    lower, upper = as_bounds(bounds, dimension=system.dimension)
+    i, j = _two_axes(axes, system.dimension)
+    base = 0.5 * (lower + upper) if at is None else as_points(at, dimension=system.dimension, name="at")[0]
+    x, y = np.linspace(lower[i], upper[i], resolution), np.linspace(lower[j], upper[j], resolution)
+    points = np.tile(base, (resolution**2, 1))
+    points[:, i], points[:, j] = (v.ravel() for v in np.meshgrid(x, y))
+    if system.loss is not None:
+        values, name = system.loss(points), "loss"
+    else:
+        values, name = np.log10(np.linalg.norm(system.drift(points), axis=1) + 1e-12), "log10 |drift|"
+    values = values.reshape(resolution, resolution)
+    if isinstance(levels, int):
+        shown = np.linspace(float(values.min()), float(np.quantile(values, 0.8)), levels)
+    else:
+        shown = np.asarray(levels, dtype=float)
+    ticks = np.linspace(shown[0], shown[-1], 5)
+    filled = ax.contourf(x, y, values, levels=shown, cmap="cividis", extend="max", alpha=0.9)
+    ax.contour(x, y, values, levels=shown[::2], colors="white", linewidths=0.4, alpha=0.6)
+    ax.figure.colorbar(filled, ax=ax, label=name, pad=0.02, format="%.2g", ticks=ticks)
+    ax.set_xlabel(f"$x_{i + 1}$")
+    ax.set_ylabel(f"$x_{j + 1}$")
+    return ax
+
+
+def plot_noise(
+    system: System,
+    points: Any,
+    *,
+    size: float,
+    axes: tuple[int, int] = (0, 1),
+    label: str | None = None,
+    ax: Any = None,
+) -> Any:
+    """The covariance as ellipses around points: half axes are standard deviations, the longest of all is ``size``.
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    from matplotlib.patches import Ellipse
+
+    ax = _axes(ax)
+    x = as_points(points, dimension=system.dimension, name="points")
+    pair = list(_two_axes(axes, system.dimension))
+    blocks = system.covariance(x)[:, pair][:, :, pair]
+    values, vectors = np.linalg.eigh(blocks)
+    scale = size / float(np.sqrt(values.max()))
+    for n, (point, value, vector) in enumerate(zip(x[:, pair], values, vectors, strict=True)):
+        width, height = 2 * scale * np.sqrt(np.maximum(value[::-1], 0.0))
+        angle = float(np.degrees(np.arctan2(vector[1, 1], vector[0, 1])))
+        ax.add_patch(
+            Ellipse(
+                point,
+                width,
+                height,
+                angle=angle,
+                fill=False,
+                edgecolor=NOISE,
+                linewidth=1.6,
+                label=label if n == 0 else None,
+                zorder=3,
+            )
+        )
+    return ax
+
+
+def plot_path(path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: bool = True, ax: Any = None) -> Any:
+    """A minimum action path: uphill legs solid with an arrow, free descents dashed.
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    i, j = _two_axes(axes, path.points.shape[1])
+    xy = path.points[:, [i, j]]
+    segment = path.uphill[1:] & path.uphill[:-1]
+    changes = np.flatnonzero(segment[1:] != segment[:-1]) + 1
+    seen = set()
+    for part in np.split(np.arange(segment.size), changes):
+        rows = np.append(part, part[-1] + 1)
+        up = bool(segment[part[0]])
+        text = "noise climbs" if up else "free descent"
+        colour, style = (UPHILL, "-") if up else (DOWNHILL, "--")
+        ax.plot(
+            xy[rows, 0],
+            xy[rows, 1],
+            style,
+            color=colour,
+            linewidth=2.2,
+            zorder=4 if up else 3.5,
+            label=text if labels and up not in seen else None,
+        )
+        seen.add(up)
+        if up:
+            _arrow(ax, xy[rows], colour)
+    return ax
+
+
+def plot_critical_points(
+    prediction: Prediction, *, axes: tuple[int, int] = (0, 1), names: bool = True, ax: Any = None
+) -> Any:
+    """Minima as numbered discs (the selected ones ringed), saddles as crosses.
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    i, j = _two_axes(axes, prediction.minima[0].point.size)
+    colours = state_colours(len(prediction.minima))
+    for n, minimum in enumerate(prediction.minima):
+        x, y = minimum.point[i], minimum.point[j]
+        if n in prediction.selected:
+            ax.plot(
+                x, y, "o", markersize=19, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5
+            )
+        ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
+        if names:
+            ax.annotate(str(n), (x, y), color="white", weight="bold", ha="center", va="center", zorder=7)
+    saddles = np.array([[s.point[i], s.point[j]] for s in prediction.saddles])
+    if saddles.size:
+        ax.plot(saddles[:, 0], saddles[:, 1], "X", color="white", markeredgecolor="black", markersize=9, zorder=6)
+    return ax
+
+
+def plot_occupation(
+    prediction: Prediction,
+    simulated: Ensemble | Occupation | Sequence[Ensemble | Occupation],
+    *,
+    learning_rates: Sequence[float] | None = None,
+    batch_size: int = 1,
+    labels: Sequence[str] | None = None,
+    burn_in: float = 0.1,
+    ax: Any = None,
+) -> Any:
+    """Predicted against simulated share of time at each minimum, for one or several noise levels.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    simulated : Ensemble, Occupation or a sequence of them
+        An Ensemble knows its own learning rate and batch size.
+    learning_rates : sequence of float, optional
+        For Occupations, one for each.
+    batch_size : int
+        For Occupations.
+    labels : sequence of str, optional
+        Names of the minima.
+    burn_in : float or int
+        What is left out at the beginning of an Ensemble, as for `Ensemble.occupation`.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    runs = [simulated] if isinstance(simulated, (Ensemble, Occupation)) else list(simulated)
+    if learning_rates is not None and len(learning_rates) != len(runs):
+        raise ValueError(f"learning_rates has {len(learning_rates)} entries for {len(runs)} simulated runs")
+    rates, occupations, batches = [], [], []
+    for n, run in enumerate(runs):
+        if isinstance(run, Ensemble):
+            rates.append(run.learning_rate)
+            batches.append(run.batch_size or 1)
+            occupations.append(run.occupation([m.point for m in prediction.minima], burn_in=burn_in))
+        else:
+            if learning_rates is None:
+                raise ValueError("learning_rates is needed for runs given as Occupation; pass one for each")
+            rates.append(learning_rates[n])
+            batches.append(batch_size)
+            occupations.append(run)
+    k = len(prediction.minima)
+    width = 0.8 / (2 * k)
+    for i in range(k):
+        offset = (np.arange(len(runs)) - 0.4) + (2 * i + 0.5) * width
+        predicted = [prediction.occupation(r, B)[i] for r, B in zip(rates, batches, strict=True)]
+        if np.isnan(predicted).any():
+            predicted = [prediction.occupation(r, B, prefactor=False)[i] for r, B in zip(rates, batches, strict=True)]
+        measured = np.array([o.fractions[i] for o in occupations])
+        spread = np.abs(np.array([o.intervals[i] for o in occupations]).T - measured)
+        colour = state_colours(k)[i]
+        name = f"minimum {i}" if labels is None else labels[i]
+        ax.bar(offset, predicted, width, facecolor="none", edgecolor=colour, hatch="////", label=f"{name}: predicted")
+        ax.bar(offset + width, measured, width, color=colour, label=f"{name}: simulated")
+        ax.errorbar(offset + width, measured, yerr=spread, fmt="none", color="black", capsize=3, linewidth=1.2)
+    ax.set_xticks(range(len(runs)), [f"{prediction.epsilon(r, B):.3g}" for r, B in zip(rates, batches, strict=True)])
+    ax.set_xlabel("epsilon = learning rate / batch size")
+    ax.set_ylabel("share of time")
+    ax.set_ylim(0, 1.25)
+    ax.legend(fontsize=8, ncols=2, loc="upper center", frameon=False)
+    return ax
+
+
+def plot_prediction(
+    system: System, prediction: Prediction, bounds: Any, *, axes: tuple[int, int] = (0, 1), ax: Any = None
+) -> Any:
+    """The answer on one map: loss, noise at the minima, the cheapest path out of every minimum.
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = _axes(ax)
+    lower, upper = as_bounds(bounds, dimension=system.dimension)
+    i, j = _two_axes(axes, system.dimension)
+    plot_loss(system, bounds, axes=axes, at=prediction.minima[prediction.selected[0]].point, ax=ax)
+    size = 0.12 * float(min(upper[i] - lower[i], upper[j] - lower[j]))
+    points = np.array([m.point for m in prediction.minima])
+    plot_noise(system, points, size=size, axes=axes, label="noise (one standard deviation)", ax=ax)
+    shown = False
+    for _, path in sorted(_exits(prediction).items()):
+        plot_path(path, axes=axes, labels=not shown, ax=ax)
+        shown = True
+    plot_critical_points(prediction, axes=axes, ax=ax)
+    ax.set_xlim(lower[i], upper[i])
+    ax.set_ylim(lower[j], upper[j])
+    ax.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    return ax
+
+
+def _exits(prediction: Prediction) -> dict[int, PathSolution]:
+    """The cheapest direct path out of every minimum."""
+    result: dict[int, PathSolution] = {}
+    for (i, _), path in prediction.costs.paths.items():
+        if i not in result or path.action < result[i].action:
+            result[i] = path
+    return result
+
+
+def _arrow(ax: Any, xy: Array, colour: str) -> None:
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(xy, axis=0), axis=1))])
+    if lengths[-1] <= 0.0:
+        return
+    tail, head = (np.array([np.interp(f * lengths[-1], lengths, xy[:, c]) for c in (0, 1)]) for f in (0.52, 0.6))
+    ax.annotate(
+        "", head, tail, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18}, zorder=5
+    )
+
+
+def _two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
+    i, j = axes
+    if not (0 <= i < dimension and 0 <= j < dimension and i != j):
+        raise ValueError(f"axes={axes!r} must be two different coordinates below {dimension}")
+    return i, j
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]

@@ -1,0 +1,73 @@
+"""A picture of measured gradient noise: its spectrum, the Hessian's, and how their leading directions agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qpot.problem.measured_noise import NoiseStatistics
+
+# Okabe and Ito
+_NOISE, _CURVATURE, _OVERLAP = "#CC79A7", "#0072B2", "#000000"
+
+
+def plot_noise_spectrum(statistics: NoiseStatistics, *, shown: int = 50, ax: Any = None) -> Any:
+    """Leading eigenvalues of gradient covariance and Hessian, each over its largest, and the overlap of their eigenspaces.
+
+    Parameters
+    ----------
+    statistics : NoiseStatistics
+        From `measure_noise`.
+    shown : int
+        At most so many eigenvalues.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> from qpot.plots.landscape import plot_noise_spectrum
+    >>> total = qpot.least_squares_sum(np.random.default_rng(0).normal(size=(50, 4)), np.ones(50))
+    >>> plot_noise_spectrum(qpot.measure_noise(total, np.zeros(4))).get_xlabel()
+    'rank of the eigenvalue'
+    """
+    import matplotlib.pyplot as plt
+
+    if not isinstance(statistics, NoiseStatistics):
+        raise ValueError(f"statistics must be a qpot.NoiseStatistics, got {type(statistics).__name__}")
+    if ax is None:
+        ax = plt.figure(figsize=(6.0, 4.2), layout="constrained").add_subplot()
+    noise = statistics.covariance.eigenvalues
+    if noise.size == 0:
+        noise = np.sort(statistics.covariance.diagonal)[::-1]
+    d = statistics.covariance.point.size
+    lowest = 1.0
+    for values, colour, marker, label in (
+        (statistics.hessian_eigenvalues, _CURVATURE, "s", "Hessian"),
+        (noise, _NOISE, "o", "gradient covariance"),
+    ):
+        if values.size == 0 or values[0] <= 0:
+            continue
+        heights = values[:shown] / values[0]
+        positive = heights > 1e-12
+        lowest = min(lowest, float(heights[positive].min()))
+        ranks = np.arange(1, heights.size + 1)
+        ax.plot(ranks[positive], heights[positive], marker=marker, ms=4, lw=1, color=colour, label=label)
+    k = np.arange(1, statistics.overlaps.size + 1)
+    if k.size:
+        ax.plot(k, statistics.overlaps, "^--", ms=5, lw=1.2, color=_OVERLAP, label="overlap of leading spaces")
+        ax.plot(k, k / d, ":", lw=1, color=_OVERLAP, label="overlap of random spaces")
+        lowest = min(lowest, max(float(statistics.overlaps.min()), 1.0 / d))
+    ax.set_yscale("log")
+    ax.set_ylim(0.5 * max(lowest, 1e-12), 2.0)
+    ax.set_xlabel("rank of the eigenvalue")
+    ax.set_ylabel("eigenvalue / largest, overlap")
+    ax.set_title(
+        f"alignment {statistics.alignment:.2f}, effective rank of the noise {statistics.effective_rank:.1f} of {d}"
+    )
+    ax.legend(frameon=False, fontsize="small")
+    return ax

@@ -1,0 +1,1 @@
+"""Costs, the choice, and times."""

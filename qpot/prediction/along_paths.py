@@ -1,0 +1,265 @@
+"""Rate prefactors along a minimum action path (Bouchet-Reygner), for any drift and covariance."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.interpolate import CubicSpline
+from scipy.linalg import solve_continuous_lyapunov
+
+from qpot._core.arrays import Array, as_point, as_points, format_point
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.solvers.prediction.transverse_hessian import transport
+
+# an eigenvalue below this share of the largest one leaves the quadratic approximation without meaning
+DEGENERATE = 1e-7
+_STEP = 1e-4
+
+
+def bouchet_reygner(
+    system: System,
+    points: Any,
+    momenta: Any,
+    *,
+    minimum: Any = None,
+    saddle: Any = None,
+) -> float:
+    r"""Prefactor A of the rate ``A exp(-V / epsilon)`` along a minimum action path, for any drift and
+    covariance.
+
+    .. math:: A = \frac{\lambda_+}{2\pi}\sqrt{\frac{\det\nabla^2\phi(O)}{|\det\nabla^2\phi(s)|}}
+              \exp\Bigl(-\int K\,dt\Bigr), \qquad
+              K = \nabla\cdot b + (\partial_i a_{ij})\,p_j + \tfrac12 a:\nabla^2\phi
+
+    Parameters
+    ----------
+    system : System
+    points, momenta : ``(n, d)``
+        The uphill leg: positions and p = gradient of the quasi-potential there.
+    minimum, saddle : ``(d,)`` or objects with ``.point``, optional
+        Where the leg begins and ends; the first and the last point if left out.
+
+    Returns
+    -------
+    float
+        As `eyring_kramers`: transitions per unit of time into the other minimum.
+
+    Raises
+    ------
+    ValueError
+        If the ends are not a stable fixed point and a saddle with one unstable direction, one of them is
+        degenerate, the covariance is singular at the minimum (absorbing), or the momenta do not belong to a
+        zero of the Hamiltonian.
+    SolveError
+        If the Hessian of the quasi-potential carried along the path diverges or does not arrive at that of
+        the saddle: a caustic, or a path that is not a minimum action path.
+
+    Notes
+    -----
+    Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q
+    follows Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the minimum;
+    its part along the path is known, Q x' = p', and is imposed, since it is the part that is not stable at
+    the saddle. Beyond the first and last point the path is continued linearly.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> from qpot.prediction.kramers import bouchet_reygner
+    >>> system = qpot.System.from_loss(
+    ...     lambda x: x[:, 0]**4/4 - x[:, 0]**2/2, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> x = np.linspace(-1, 0, 401)[1:-1, None]
+    >>> rate = bouchet_reygner(system, x, 2 * (x**3 - x), minimum=[-1.0], saddle=[0.0])
+    >>> round(1 / rate, 3)  # 2 pi / sqrt(2)
+    4.443
+    """
+    d = system.dimension
+    x = as_points(points, dimension=d, name="points")
+    p = as_points(momenta, dimension=d, name="momenta")
+    if p.shape != x.shape or x.shape[0] < 8:
+        raise ValueError(f"points {x.shape} and momenta {p.shape} must have one shape (n, {d}) with n >= 8")
+    origin = as_point(x[0] if minimum is None else minimum, dimension=d, name="minimum")
+    s = as_point(x[-1] if saddle is None else saddle, dimension=d, name="saddle")
+    J_O, a_O = _fixed_point(system, origin, "minimum")
+    J_s, a_s = _fixed_point(system, s, "saddle")
+    at_ends = [np.linalg.eigvals(J) for J in (J_O, J_s)]
+    if min(np.abs(v.real).min() for v in at_ends) <= DEGENERATE * max(np.abs(v).max() for v in at_ends):
+        raise ValueError(
+            f"the minimum {format_point(origin)} or the saddle {format_point(s)} is degenerate (Jacobian "
+            "eigenvalues "
+            f"{at_ends[0].tolist()}, {at_ends[1].tolist()}): the prefactor is another power of epsilon and "
+            "this formula "
+            "does not hold; the exponent V stays right"
+        )
+    S = solve_continuous_lyapunov(J_O, -a_O)
+    Q_O = np.linalg.inv((S + S.T) / 2)
+    growth = np.linalg.eigvals(J_s)
+    unstable = float(growth.real.max())
+    speed = np.linalg.norm(system.drift(x) + np.einsum("nij,nj->ni", system.covariance(x), p), axis=1)
+    moving = np.flatnonzero(speed > 1e-7 * speed.max())
+    x, p, speed = (q[moving[0] : moving[-1] + 1] for q in (x, p, speed))
+    _check_hamiltonian(system, x, p)
+    span, along = _along(x, p, speed)
+    late = min(span / 4.0, math.log(2.0) / unstable)
+    departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
+    fastest = max(np.abs(np.linalg.eigvals(J_O)).max(), np.abs(growth).max())
+    Q, integral, carried, distance = Q_O, 0.0, [], []
+    # on the linear path before the first point Q x' = p' holds only to first order, and it need not be
+    # imposed there
+    for begin, end, position, impose in (
+        (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
+    ):  # fmt: skip
+        steps = max(8, math.ceil((end - begin) * fastest * 16))
+        y, q = position(np.linspace(begin, end, 2 * steps + 1))
+        H_xx, H_px, a, velocity, force, K = _coefficients(system, y, q)
+        Q, piece = transport(H_xx, H_px, a, velocity, force, K, (end - begin) / steps, Q, impose)
+        integral += piece
+        carried.append(Q)
+        distance.append(np.linalg.norm(y[-1] - s))
+    # from the last point to the saddle K decays like the distance, and Q changes linearly with it
+    integral += float(K[-1] + 0.5 * (a[-1] * Q).sum()) / unstable
+    Q = Q + (Q - carried[1]) * distance[2] / (distance[1] - distance[2])
+    # at the saddle Q solves Q J + J^T Q + Q a Q = 0; solving that there alone fails where two eigenvalues of
+    # J cancel
+    rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
+    if not np.isfinite(Q).all() or not np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max():
+        raise SolveError(
+            "the Hessian of the quasi-potential, carried along the path, does not arrive at that of the "
+            "saddle "
+            f"{format_point(s)}; refine the path, and check that it is a minimum action path that ends there",
+            status=Status.NOT_CONVERGED,
+            partial=Q,
+        )
+    determinants = np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]
+    return float(unstable / (2.0 * math.pi) * math.exp(0.5 * determinants - integral))
+
+
+def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]:
+    """Jacobian and covariance at the minimum or the saddle, after checks."""
+    J, a = system.jacobian(point)[0], system.covariance(point)[0]
+    b = system.drift(point)[0]
+    if np.linalg.norm(b) > 1e-5 * np.linalg.norm(J) * (1.0 + np.linalg.norm(point)):
+        raise ValueError(f"the {name} {format_point(point)} is not a fixed point: the drift there is {format_point(b)}")
+    values = np.linalg.eigvals(J)
+    growing = int((values.real > 0).sum())
+    if growing != (name == "saddle"):
+        raise ValueError(
+            f"the {name} {format_point(point)} has {growing} unstable directions, expected {int(name == 'saddle')}"
+        )
+    noise = np.linalg.eigvalsh(a)
+    if noise[0] <= DEGENERATE * max(noise[-1], 0.0):
+        raise ValueError(
+            f"the covariance is singular at the {name} {format_point(point)}: an interpolating minimum is "
+            "absorbing and has "
+            "no rate out of it, and at a saddle the quasi-potential has no Hessian; add an explicit floor or "
+            "ask for "
+            "hitting probabilities (qpot.passage.committor)"
+        )
+    return J, a
+
+
+def _check_hamiltonian(system: System, x: Array, p: Array) -> None:
+    drift, a = system.drift(x), system.covariance(x)
+    work = np.einsum("ni,ni->n", drift, p)
+    noise = 0.5 * np.einsum("ni,nij,nj->n", p, a, p)
+    wrong = np.abs(work + noise) / (np.abs(work) + noise).max()
+    if wrong.max() > 0.02:
+        n = int(wrong.argmax())
+        raise ValueError(
+            f"momenta do not belong to the path: H(x, p) = {work[n] + noise[n]:.3g} at {format_point(x[n])} "
+            "should be zero; "
+            "pass the momenta of a converged minimum action path, uphill leg only"
+        )
+
+
+def _along(x: Array, p: Array, speed: Array) -> Any:
+    """Time span, and positions and momenta at given times.
+
+    Both are smooth in the length, not in time, near the ends; the time follows from the speed.
+    """
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
+    position, momentum, pace = (CubicSpline(length, q) for q in (x, p, speed))
+
+    def arrived(t: float, s: Array) -> float:
+        del t
+        return float(s[0] - length[-1])
+
+    arrived.terminal = True  # type: ignore[attr-defined]
+    longest = 10.0 * float((np.diff(length) / np.minimum(speed[1:], speed[:-1])).sum())
+    run = solve_ivp(
+        lambda t, s: pace(s),
+        (0.0, longest),
+        [0.0],
+        events=arrived,
+        dense_output=True,
+        rtol=1e-10,
+        atol=1e-12 * length[-1],
+    )
+
+    def at(u: Array) -> tuple[Array, Array]:
+        s = np.clip(run.sol(u)[0], 0.0, length[-1])
+        return position(s), momentum(s)
+
+    return float(run.t[-1]), at
+
+
+def _departure(origin: Array, first: Array, B: Array, Q: Array) -> Any:
+    """From a distance of 1e-6 of the first point on: x - O = exp(B u) (x_1 - O), p = Q (x - O)."""
+    values, vectors = np.linalg.eig(B)
+    amplitude = np.linalg.solve(vectors, (first - origin).astype(complex))
+    span = math.log(1e6) / float(values.real.min()) if np.linalg.norm(first - origin) > 0 else 1e-12
+
+    def position(u: Array) -> tuple[Array, Array]:
+        x = np.real((np.exp(np.outer(u - span, values)) * amplitude) @ vectors.T)
+        return origin + x, x @ Q
+
+    return span, position
+
+
+def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
+    """H_xx, H_px, a, velocity, -H_x and the part of K that needs no Hessian, at points of the path."""
+    n, d = x.shape
+    J, a = system.jacobian(x), system.covariance(x)
+    da = np.empty((n, d, d, d))
+    H_xx = np.empty((n, d, d))
+    for j in range(d):
+        step = np.zeros(d)
+        step[j] = 1.0
+        h = _STEP * (1.0 + np.abs(x[:, j]))
+        up, down = x + h[:, None] * step, x - h[:, None] * step
+        width = (2.0 * h)[:, None, None]
+        da[..., j] = (system.covariance(up) - system.covariance(down)) / width
+    H_x = np.einsum("nij,ni->nj", J, p) + 0.5 * np.einsum("ni,nikj,nk->nj", p, da, p)
+    for j in range(d):
+        step = np.zeros(d)
+        step[j] = 1.0
+        h = _STEP * (1.0 + np.abs(x[:, j]))
+        up, down = x + h[:, None] * step, x - h[:, None] * step
+        drift_part = np.einsum(
+            "nij,ni->nj", (system.jacobian(up) - system.jacobian(down)) / (2.0 * h)[:, None, None], p
+        )
+        H_xx[:, :, j] = drift_part + _second_noise(system, x, up, down, h, p)
+    H_px = J + np.einsum("nikj,nk->nij", da, p)
+    velocity = system.drift(x) + np.einsum("nij,nj->ni", a, p)
+    K = np.einsum("nii->n", J) + np.einsum("niji,nj->n", da, p)
+    return (H_xx + np.swapaxes(H_xx, 1, 2)) / 2, H_px, a, velocity, -H_x, K
+
+
+def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p: Array) -> Array:
+    """Derivative of (1/2) p d_i a p along the direction from ``down`` to ``up``, for all i, ``(n, d)``."""
+    d = x.shape[1]
+    if system.constant_covariance is not None:
+        return np.zeros_like(x)
+    result = np.empty_like(x)
+    for i in range(d):
+        step = np.zeros(d)
+        step[i] = 1.0
+        g = (_STEP * (1.0 + np.abs(x[:, i])))[:, None] * step
+        noise = [
+            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p) for y in (up + g, up - g, down + g, down - g)
+        ]
+        result[:, i] = (noise[0] - noise[1] - noise[2] + noise[3]) / (4.0 * h * g[:, i])
+    return result

@@ -1,0 +1,188 @@
+"""Predictions on disk: one ``.npz`` of plain arrays and a JSON text, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.landscape.minima import Minimum, Saddle
+from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.solution import PathSolution, Status
+from qpot.prediction.costs import TransitionCosts
+from qpot.prediction.opinion import FieldOpinion
+
+if TYPE_CHECKING:
+    from qpot.prediction.pipeline import Prediction
+
+_FORMAT = "qpot prediction"
+_VERSION = 1
+_METHODS: dict[str, Any] = {"GeometricAction": GeometricAction, "LargeScaleAction": LargeScaleAction}
+
+
+def save_prediction(prediction: Prediction, file: Any) -> None:
+    """Write a prediction: arrays as they are, everything else in the JSON entry ``about``."""
+    arrays: dict[str, Array] = {
+        "values": prediction.costs.values,
+        "errors": prediction.costs.errors,
+        "direct": prediction.costs.direct,
+        "stationary_costs": prediction.stationary_costs,
+        "stationary_errors": prediction.stationary_errors,
+    }
+    if prediction.prefactors is not None:
+        arrays["prefactors"] = prediction.prefactors
+    opinion = prediction.costs.field
+    if opinion is not None:
+        arrays["field_values"], arrays["field_errors"] = opinion.values, opinion.errors
+    about: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "selected": list(prediction.selected),
+        "margin": prediction.margin,
+        "margin_error": prediction.margin_error,
+        "population": prediction.population,
+        "field_reasons": [] if opinion is None else [[list(pair), text] for pair, text in opinion.reasons.items()],
+        "minima": [_point_out(m, f"minimum{i}", arrays) for i, m in enumerate(prediction.minima)],
+        "saddles": [
+            {
+                **_point_out(s, f"saddle{i}", arrays),
+                "connects": list(s.connects),
+                "direction": _put(arrays, f"saddle{i}_direction", s.direction),
+            }
+            for i, s in enumerate(prediction.saddles)
+        ],
+        "paths": [
+            {"pair": list(pair), **_path_out(path, f"path{n}", arrays)}
+            for n, (pair, path) in enumerate(prediction.costs.paths.items())
+        ],
+        "parallel": [
+            {"pair": list(pair), "paths": [_path_out(p, f"parallel{n}_{m}", arrays) for m, p in enumerate(paths)]}
+            for n, (pair, paths) in enumerate(prediction.costs.parallel.items())
+        ],
+    }
+    arrays["about"] = np.array(json.dumps(about))
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_prediction(file: Any) -> Prediction:
+    """Read what `save_prediction` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a saved prediction, or one of a newer version.
+    """
+    from qpot.prediction.pipeline import Prediction
+
+    with np.load(file, allow_pickle=False) as stored:
+        if "about" not in stored:
+            raise ValueError(f"{file} is not a saved qpot prediction")
+        about = json.loads(str(stored["about"]))
+        if about.get("format") != _FORMAT or about.get("version", 0) > _VERSION:
+            raise ValueError(
+                f"{file} holds {about.get('format')!r} version {about.get('version')}; this qpot reads "
+                f"{_FORMAT!r} up to version {_VERSION}"
+            )
+        minima = tuple(Minimum(**_point_in(item, stored)) for item in about["minima"])
+        saddles = tuple(
+            Saddle(**_point_in(item, stored), connects=tuple(item["connects"]), direction=stored[item["direction"]])
+            for item in about["saddles"]
+        )
+        opinion = None
+        if "field_values" in stored:
+            opinion = FieldOpinion(
+                values=stored["field_values"],
+                errors=stored["field_errors"],
+                reasons={(int(i), int(j)): text for (i, j), text in about["field_reasons"]},
+            )
+        costs = TransitionCosts(
+            values=stored["values"],
+            errors=stored["errors"],
+            direct=stored["direct"],
+            paths={_pair(item): _path_in(item, stored) for item in about["paths"]},
+            minima=minima,
+            saddles=saddles,
+            parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
+            field=opinion,
+        )
+        return Prediction(
+            selected=tuple(about["selected"]),
+            margin=about["margin"],
+            margin_error=about["margin_error"],
+            stationary_costs=stored["stationary_costs"],
+            stationary_errors=stored["stationary_errors"],
+            costs=costs,
+            minima=minima,
+            saddles=saddles,
+            prefactors=stored.get("prefactors"),
+            population=about["population"],
+        )
+
+
+def _pair(item: dict[str, Any]) -> tuple[int, int]:
+    i, j = item["pair"]
+    return int(i), int(j)
+
+
+def _put(arrays: dict[str, Any], key: str, value: Any) -> str:
+    arrays[key] = np.asarray(value)
+    return key
+
+
+def _point_out(point: Minimum | Saddle, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "point": _put(arrays, f"{key}_point", point.point),
+        "hessian": _put(arrays, f"{key}_hessian", point.hessian),
+        "rates": _put(arrays, f"{key}_rates", point.rates),
+        "loss": None if np.isnan(point.loss) else point.loss,
+        "residual": point.residual,
+    }
+
+
+def _point_in(item: dict[str, Any], stored: Any) -> dict[str, Any]:
+    return {
+        "point": stored[item["point"]],
+        "hessian": stored[item["hessian"]],
+        "rates": stored[item["rates"]],
+        "loss": float("nan") if item["loss"] is None else item["loss"],
+        "residual": item["residual"],
+    }
+
+
+def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "points": _put(arrays, f"{key}_points", path.points),
+        "momenta": _put(arrays, f"{key}_momenta", path.momenta),
+        "times": _put(arrays, f"{key}_times", path.times),
+        "uphill": _put(arrays, f"{key}_uphill", path.uphill),
+        "via": [_put(arrays, f"{key}_via{n}", x) for n, x in enumerate(path.via)],
+        "action": path.action,
+        "error": path.error,
+        "status": path.status.name,
+        "residual": path.residual,
+        "iterations": path.iterations,
+        # a stiff part is a matrix of the system, not an option to be kept
+        "method": {key: value for key, value in asdict(path.method).items() if key != "linear_part"},
+        "method_name": type(path.method).__name__,
+        "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
+    }
+
+
+def _path_in(item: dict[str, Any], stored: Any) -> PathSolution:
+    return PathSolution(
+        points=stored[item["points"]],
+        momenta=stored[item["momenta"]],
+        times=stored[item["times"]],
+        uphill=stored[item["uphill"]],
+        via=tuple(stored[key] for key in item["via"]),
+        action=item["action"],
+        error=item["error"],
+        status=Status[item["status"]],
+        residual=item["residual"],
+        iterations=item["iterations"],
+        method=_METHODS[item.get("method_name", "GeometricAction")](**item["method"]),
+        alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
+    )

@@ -1,0 +1,126 @@
+"""The covariance of a finite sum's sample gradients as products, for the method of many dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from qpot._core.arrays import Array, difference_step, format_point
+from qpot.problem.operators import conjugate_gradients
+from qpot.problem.system import System
+from qpot.samples.finite_sum import FiniteSum
+
+# Up to this dimension a^{-1} r comes from matrices, above from conjugate gradients; numbers in a batch of matrices.
+_DENSE, _NUMBERS = 200, 2_000_000
+# An eigenvalue of the covariance below this share of the largest is zero.
+_RANK_TOLERANCE = 1e-13
+# Cholesky pivots above this share of the largest leave no doubt about the rank.
+_SAFE_PIVOT = 1e-8
+
+Product = Callable[[Array, Array], Array]
+
+
+def sampled(system: System) -> FiniteSum | None:
+    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
+    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
+    return system.finite_sum if own else None
+
+
+def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
+    """(x, p) -> a p, (x, r) -> a^{-1} r, and the gradient of p.a p, of the covariance of one sample's gradient.
+
+    p.a p = mean (g_i.p)^2 - (g.p)^2 has the gradient 2 / N sum_i (g_i.p - g.p) H_i p: one weighted product with the samples'
+    Hessians, given or one directional difference, whatever the dimension.
+    """
+
+    def gradient(x: Array, p: Array) -> Array:
+        along = total.derivatives_along(x, p)
+        return _weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
+
+    return total.covariance_product, lambda x, r: _solved(total, x, r), gradient
+
+
+def local_operators(total: FiniteSum, x: Array, v: Array) -> tuple[Array, Array, Array]:
+    """M = d(b + a p)/dx at fixed p, a^{-1} and p = a^{-1} (v - b) as matrices and vectors, (n, d, d) twice and (n, d).
+
+    M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
+    """
+    n, d, N = x.shape[0], total.dimension, total.n_samples
+    rates, inverse, p = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d))
+    size = max(1, _NUMBERS // (d * max(d, N)))
+    for first in range(0, n, size):
+        rows = slice(first, first + size)
+        y = x[rows]
+        mean, a = total.moments(y)
+        inverse[rows] = _dense_solution(a, np.broadcast_to(np.eye(d), a.shape), y)
+        p[rows] = q = np.einsum("nij,nj->ni", inverse[rows], v[rows] + mean)
+        along = total.derivatives_along(y, q)
+        rates[rows] = _weighted_hessian(total, y, (along - along.mean(axis=1, keepdims=True) - 1.0) / N)
+        h = difference_step(y, q)
+        turned = (total.gradients_at(y + h * q) - total.gradients_at(y - h * q)) / (2.0 * h[:, :, None])
+        turned -= turned.mean(axis=1, keepdims=True)
+        rates[rows] += np.swapaxes(total.gradients_at(y), 1, 2) @ turned / N
+    return rates, inverse, p
+
+
+def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
+    """sum_i w_i H_i, (n, d, d), column by column where it is not given."""
+    if total.weighted_hessian is not None:
+        return np.asarray(total.weighted_hessian(x, w), dtype=np.float64)
+    n, d = x.shape
+    result = np.empty((n, d, d))
+    for k, column in enumerate(np.eye(d)):
+        result[:, :, k] = _weighted_product(total, x, np.broadcast_to(column, x.shape), w)
+    return result
+
+
+def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
+    """sum_i w_i H_i v, (n, d), given or by one directional difference."""
+    if total.weighted_hessian_product is not None:
+        return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)
+    h = difference_step(x, v)
+    up, down = total.combined_gradient(x + h * v, w), total.combined_gradient(x - h * v, w)
+    return np.asarray((up - down) / (2.0 * h))
+
+
+def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
+    d = total.dimension
+    result = np.empty_like(r)
+    size = max(1, _NUMBERS // (d * d if d <= _DENSE else d))
+    for first in range(0, x.shape[0], size):
+        rows = slice(first, first + size)
+        if d > _DENSE:
+            result[rows] = conjugate_gradients(lambda p, y=x[rows]: total.covariance_product(y, p), r[rows])  # type: ignore[misc]
+            continue
+        result[rows] = _dense_solution(total.moments(x[rows])[1], r[rows, :, None], x[rows])[..., 0]
+    return result
+
+
+def _dense_solution(a: Array, r: Array, x: Array) -> Array:
+    """a^{-1} r for matrices (n, d, d) and columns (n, d, k); raises where the covariance at a point x is singular."""
+    solved = _by_cholesky(a, r)
+    if solved is not None:
+        return solved
+    values, vectors = np.linalg.eigh(a)
+    bad = values[:, 0] <= _RANK_TOLERANCE * values[:, -1]
+    if bad.any():
+        point = x[int(np.flatnonzero(bad)[0])]
+        raise ValueError(
+            f"covariance is singular at {format_point(point)}: the noise cannot push in every direction; add an explicit "
+            "floor, for example System.from_finite_sum(total, covariance=qpot.low_rank_covariance(...)), or use "
+            "method=qpot.GeometricAction()"
+        )
+    return np.asarray(vectors @ (np.swapaxes(vectors, 1, 2) @ r / values[:, :, None]))
+
+
+def _by_cholesky(a: Array, r: Array) -> Array | None:
+    """a^{-1} r where every a (n, d, d) is well away from singular, by its pivots; None: the eigenvalues have to decide."""
+    try:
+        factor = np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        return None
+    pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
+    if (pivots.min(axis=1) <= _SAFE_PIVOT * pivots.max(axis=1)).any():
+        return None
+    return np.asarray(np.linalg.solve(a, r))  # NumPy has no triangular solves of many matrices

@@ -1,0 +1,220 @@
+"""What SGD is as a system: finite sums and the covariance of their minibatch gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_points, call_batch
+from qpot.samples.loss_checks import HeldAgainstLoss
+from qpot.solvers.common.sample_gradients import gradient_moments
+
+# How many numbers one call for per-sample gradients may return; larger batches of points are split.
+_CHUNK = 500_000
+# A covariance matrix with more entries than this is not formed: in that dimension its products are used.
+_DENSE_ENTRIES = 20_000_000
+_OPTIONAL = (
+    "drawn_gradients",
+    "batch_gradient",
+    "mean_gradient",
+    "hessian",
+    "hessian_vector_product",
+    "directional_derivatives",
+    "weighted_gradient",
+    "weighted_hessian_product",
+    "weighted_hessian",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FiniteSum:
+    """A loss that is a mean over samples, L = (1/N) sum_i L_i, with per-sample gradients.
+
+    Parameters
+    ----------
+    sample_losses : callable ``(n, d) -> (n, N)``
+        Loss of every sample at every point.
+    sample_gradients : callable ``(n, d) -> (n, N, d)``
+        Gradient of every sample's loss.
+    n_samples : int
+        N.
+    dimension : int
+        d.
+    drawn_gradients : callable ``((n, d), (n, B) int) -> (n, B, d)``, optional
+        Gradients of the drawn samples only: row k holds the B samples drawn for point k. Simulation uses it to avoid
+        computing all N gradients for a minibatch.
+    batch_gradient : callable ``((n, d), (n, B) int) -> (n, d)``, optional
+        Mean of the drawn samples' gradients, where that is cheaper than all B of them.
+    mean_gradient : callable ``(n, d) -> (n, d)``, optional
+        Gradient of the mean loss; held against ``sample_gradients`` when it is first used.
+    hessian : callable ``(n, d) -> (n, d, d)``, optional
+        Of the mean loss.
+    hessian_vector_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
+    directional_derivatives : callable ``((n, d), (n, d)) -> (n, N)``, optional
+        Derivative of every sample's loss along a vector, <g_i, v>.
+    weighted_gradient : callable ``((n, d), (n, N)) -> (n, d)``, optional
+        sum_i w_i g_i. With these two, covariances of many dimensions need no ``(N, d)`` array.
+    weighted_hessian_product : callable ``((n, d), (n, d), (n, N)) -> (n, d)``, optional
+        sum_i w_i H_i v, H_i the Hessian of sample i.
+    weighted_hessian : callable ``((n, d), (n, N)) -> (n, d, d)``, optional
+        sum_i w_i H_i.
+    kernel : tuple ``(name, arrays)``, optional
+        A compiled per-sample gradient of `qpot.solvers.sample_gradients` and its parameter arrays: simulation, basins and
+        covariances then run compiled.
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer or a function is not callable; on use, if a function returns the wrong
+        shape, or NaN (naming the sample and the point).
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> data = np.array([1.0, -1.0, 0.5])
+    >>> mean = qpot.FiniteSum(
+    ...     sample_losses=lambda x: (x - data) ** 2 / 2,
+    ...     sample_gradients=lambda x: (x - data)[:, :, None],
+    ...     n_samples=3, dimension=1)
+    >>> mean.covariance(np.array([[0.0]])).round(6)
+    array([[[0.722222]]])
+    """
+
+    # whether mean and samples are derivatives of one function, by construction
+    differentiated: ClassVar[bool] = False
+
+    sample_losses: BatchFunction
+    sample_gradients: BatchFunction
+    n_samples: int
+    dimension: int
+    drawn_gradients: Callable[[Array, Any], Array] | None = None
+    batch_gradient: Callable[[Array, Any], Array] | None = None
+    mean_gradient: BatchFunction | None = None
+    hessian: BatchFunction | None = None
+    hessian_vector_product: Callable[[Array, Array], Array] | None = None
+    directional_derivatives: Callable[[Array, Array], Array] | None = None
+    weighted_gradient: Callable[[Array, Array], Array] | None = None
+    weighted_hessian_product: Callable[[Array, Array, Array], Array] | None = None
+    weighted_hessian: Callable[[Array, Array], Array] | None = None
+    kernel: tuple[str, tuple[Any, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        as_count(self.n_samples, name="n_samples")
+        as_count(self.dimension, name="dimension")
+        for name in ("sample_losses", "sample_gradients", *_OPTIONAL):
+            function = getattr(self, name)
+            if not callable(function) and not (name in _OPTIONAL and function is None):
+                raise ValueError(f"{name} must be a function of a batch of points, got {function!r}")
+
+    def losses_at(self, points: Any) -> Array:
+        """Loss of every sample, ``(n, N)``, checked."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        return call_batch(self.sample_losses, x, shape=(self.n_samples,), name="sample_losses", entries="sample")
+
+    def gradients_at(self, points: Any) -> Array:
+        """Gradient of every sample's loss, ``(n, N, d)``, checked."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        shape = (self.n_samples, self.dimension)
+        return call_batch(self.sample_gradients, x, shape=shape, name="sample_gradients", entries="sample")
+
+    def loss(self, points: Any) -> Array:
+        """Mean loss, ``(n,)``."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        pieces = max(1, -(-x.shape[0] * self.n_samples // _CHUNK))
+        return np.concatenate([self.losses_at(piece).mean(axis=1) for piece in np.array_split(x, pieces)])
+
+    def gradient(self, points: Any) -> Array:
+        """Mean gradient, ``(n, d)``."""
+        if self.mean_gradient is None:
+            return self.moments(points)[0]
+        x = as_points(points, dimension=self.dimension, name="points")
+        values = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
+        if not self.differentiated and not self.__dict__.get("_mean_checked") and x.shape[0] > 0:
+            from qpot.samples.gradient_checks import check_mean_gradient
+
+            check_mean_gradient(self, x[:1])
+            object.__setattr__(self, "_mean_checked", True)
+        return values
+
+    def covariance(self, points: Any) -> Array:
+        """Covariance of one sample's gradient, divided by N (not N - 1), ``(n, d, d)``."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        if x.shape[0] * self.dimension**2 > _DENSE_ENTRIES:
+            raise ValueError(
+                f"covariance: {x.shape[0]} matrices of {self.dimension} x {self.dimension} would be formed; in this "
+                "dimension use covariance_product, or System.from_finite_sum(total, covariance=...) with "
+                "qpot.low_rank_covariance"
+            )
+        return self.moments(x)[1]
+
+    def covariance_product(self, points: Any, vectors: Any) -> Array:
+        """Covariance of one sample's gradient times a vector at every point, ``(n, d)``.
+
+        (1/N) sum_i (g_i - g) <g_i - g, v>, from `directional_derivatives` and `weighted_gradient` where they are given:
+        no ``(N, d)`` array is then formed.
+        """
+        x = as_points(points, dimension=self.dimension, name="points")
+        along = self.derivatives_along(x, vectors)
+        return self.combined_gradient(x, (along - along.mean(axis=1, keepdims=True)) / self.n_samples)
+
+    def derivatives_along(self, points: Any, vectors: Any) -> Array:
+        """Derivative of every sample's loss along a vector at every point, <g_i, v>, ``(n, N)``."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        v = np.broadcast_to(as_points(vectors, dimension=self.dimension, name="vectors"), x.shape)
+        given = self.directional_derivatives
+        if given is None:
+            return self._by_rows(x, lambda g, rows: np.einsum("nki,ni->nk", g, v[rows]))
+        shape, name = (self.n_samples,), "directional_derivatives"
+        return call_batch(lambda y: given(y, v), x, shape=shape, name=name, entries="sample")
+
+    def combined_gradient(self, points: Any, weights: Any) -> Array:
+        """sum_i w_i g_i at every point, ``(n, d)``, for weights ``(n, N)`` or ``(N,)``."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        w = np.broadcast_to(as_float_array(weights, name="weights"), (x.shape[0], self.n_samples))
+        given = self.weighted_gradient
+        if given is None:
+            return self._by_rows(x, lambda g, rows: np.einsum("nki,nk->ni", g, w[rows]))
+        return call_batch(lambda y: given(y, w), x, shape=(self.dimension,), name="weighted_gradient")
+
+    def _by_rows(self, x: Array, value: Callable[[Array, Any], Array]) -> Array:
+        """``value`` of the gradients of a few points at a time."""
+        pieces = max(1, -(-x.shape[0] * self.n_samples * self.dimension // _CHUNK))
+        rows = [r for r in np.array_split(np.arange(x.shape[0]), pieces) if r.size] or [np.arange(0)]
+        return np.concatenate([value(self.gradients_at(x[r]), r) for r in rows])
+
+    def moments(self, points: Any) -> tuple[Array, Array]:
+        """Mean ``(n, d)`` and covariance ``(n, d, d)`` of the samples' gradients; compiled where there is a kernel."""
+        x = as_points(points, dimension=self.dimension, name="points")
+        if self.kernel is not None and x.shape[0] > 0:
+            mean, covariance = gradient_moments(*self._checked_kernel(x), x, self.n_samples)
+            if np.isfinite(mean).all() and np.isfinite(covariance).all():
+                return mean, covariance
+        d, n = self.dimension, x.shape[0]
+        mean, covariance = np.empty((n, d)), np.empty((n, d, d))
+        for rows in np.array_split(np.arange(n), max(1, -(-n * self.n_samples * d // _CHUNK))):
+            g = self.gradients_at(x[rows])  # names the point if it is not finite
+            mean[rows] = g.mean(axis=1)
+            g = g - mean[rows, None]
+            covariance[rows] = np.swapaxes(g, 1, 2) @ g / self.n_samples
+        return mean, covariance
+
+    def _checked_kernel(self, points: Array) -> tuple[int, Array, Array]:
+        """The packed kernel, held once against ``sample_gradients``; kept for later calls."""
+        packed: tuple[int, Array, Array] | None = self.__dict__.get("_packed")
+        if packed is None:
+            from qpot.samples.ready_made import checked_kernel
+
+            packed = checked_kernel(self, points[:4])
+            object.__setattr__(self, "_packed", packed)
+        return packed
+
+
+def system_parts(finite_sum: FiniteSum) -> tuple[BatchFunction, BatchFunction, BatchFunction]:
+    """Loss, gradient and covariance functions of a finite sum, for `System.from_finite_sum`."""
+    gradient = HeldAgainstLoss(
+        finite_sum.gradient, finite_sum.loss, "the mean of sample_gradients", checked=finite_sum.differentiated
+    )
+    return finite_sum.loss, gradient, finite_sum.covariance

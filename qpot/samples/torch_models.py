@@ -1,0 +1,281 @@
+"""from_torch: a PyTorch module, a loss function and a data set as a finite sum."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import threading
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
+from qpot.samples.layout import ParameterLayout
+from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
+
+
+def from_torch(
+    model: Any,
+    loss_fn: Any,
+    dataset: Any,
+    *,
+    weight_decay: float = 0.0,
+    dtype: Any = None,
+    device: Any = None,
+    memory: float = DEFAULT_MEMORY,
+) -> ModelSum:
+    """The training loss of a PyTorch model, (1/N) sum_i loss_fn(model(x_i), y_i), as a finite sum of its parameters.
+
+    Per-sample gradients come from ``torch.func`` (``vmap`` of ``grad``), Hessian- and covariance-vector products from
+    differentiating twice; everything is evaluated for many points at once, in pieces of bounded memory.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It is copied, and neither changed nor referred to later. Parameters with ``requires_grad=False`` and buffers are
+        constants; tied parameters occur once. Call ``model.eval()`` first if it has dropout or batch normalisation.
+    loss_fn : callable ``(outputs, targets) -> number``
+        Called with a batch of one sample, for example ``torch.nn.functional.cross_entropy``.
+    dataset : (inputs, targets), (inputs, more inputs, ..., targets), or a map-style Dataset of such tuples
+        Tensors or arrays with N rows. They may lie on a GPU, or on the CPU and are moved to the GPU in pieces.
+    weight_decay : float
+        w >= 0: adds w |x|^2 / 2, over all parameters that are not frozen, to every sample's loss. It changes the drift,
+        not the covariance.
+    dtype : torch.dtype, optional
+        Of the computation, ``torch.float64`` by default; results are float64 arrays always.
+    device : torch.device or str, optional
+        Where it is computed; by default where the model's parameters are.
+    memory : float
+        Bytes that one piece of a computation may take, approximately.
+
+    Returns
+    -------
+    ModelSum
+        A `FiniteSum` with ``layout`` (names and places of the parameters), ``initial_point``, and ``model_at(point)``.
+
+    Raises
+    ------
+    ImportError
+        Without PyTorch, with the line that installs it.
+    ValueError
+        For dropout or batch normalisation in training mode, random outputs, a loss that is no mean over samples, an
+        empty data set, data with NaN, or a NaN loss (naming the sample).
+
+    Examples
+    --------
+    >>> import torch, qpot
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> total = qpot.from_torch(model, torch.nn.functional.mse_loss, ([[1.0], [2.0]], [[0.0], [1.0]]))
+    >>> total.layout.names, total.loss([[1.0]]), total.gradient([[1.0]]), total.hessian([[1.0]])
+    (('weight',), array([1.]), array([[3.]]), array([[[5.]]]))
+    """
+    torch = require("torch", "PyTorch", "qpot[torch]", "from_torch")
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not callable(loss_fn):
+        raise ValueError(f"loss_fn must be a function (outputs, targets) -> number, got {loss_fn!r}")
+    decay = as_weight_decay(weight_decay)
+    refuse_training_mode(torch, model)
+    number = torch.float64 if dtype is None else dtype
+    place = torch.device(device) if device is not None else _device_of(torch, model)
+    net = copy.deepcopy(model).to(dtype=number, device=place)
+    if isinstance(loss_fn, torch.nn.Module):  # it may hold class weights
+        loss_fn = copy.deepcopy(loss_fn).to(dtype=number, device=place)
+    layout = _layout(net)
+    data = as_tensors(torch, dataset)
+    functions = _TorchFunctions(net, loss_fn, data, layout, decay, number, place, memory)
+    check_loss(torch, functions)
+    check_vectorised(functions)
+    initial = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
+    return functions.sum(
+        layout=layout,
+        initial_point=np.asarray(initial.cpu().to(torch.float64).numpy(), dtype=np.float64),
+        restore=_Restore(model, layout),
+    )
+
+
+def require(module: str, title: str, extra: str, function: str) -> Any:
+    """An optional module, or an ImportError that says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"qpot.{function} needs {title}, which is not installed: pip install '{extra}'") from error
+
+
+def as_weight_decay(value: Any) -> float:
+    """A finite number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 <= value < np.inf:
+        raise ValueError(f"weight_decay must be a finite number >= 0, got {value!r}")
+    return float(value)
+
+
+class _TorchFunctions(Differentiated):
+    """Pieces of losses and derivatives by torch.func."""
+
+    def __init__(
+        self,
+        model: Any,
+        loss_fn: Any,
+        data: tuple[Any, ...],
+        layout: ParameterLayout,
+        decay: float,
+        dtype: Any,
+        device: Any,
+        memory: Any,
+    ) -> None:
+        import torch
+
+        self.model, self.loss_fn, self.data, self.layout, self.decay = model, loss_fn, data, layout, decay
+        self.dtype, self.device = dtype, device
+        self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
+            model.named_buffers()
+        )
+        # evaluating with given parameters puts them into the module for a moment: one thread at a time
+        self.lock = threading.RLock()
+        size = torch.finfo(dtype).bits // 8
+        super().__init__(len(data[0]), layout.dimension, memory, _activations(torch, self), size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.RLock())
+
+    def tensor(self, array: Any) -> Any:
+        """An array of points, vectors or weights on the device."""
+        import torch
+
+        return torch.tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
+
+    def samples(self, rows: Any) -> tuple[Any, ...]:
+        """The data of some samples on the device; floating-point data in the type of the computation."""
+        import torch
+
+        index = None if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows))
+        pieces = []
+        for tensor in self.data:
+            piece = tensor[rows if index is None else index.to(tensor.device)]
+            pieces.append(piece.to(self.device, self.dtype if piece.is_floating_point() else piece.dtype))
+        return tuple(pieces)
+
+    def loss_of(self, theta: Any, *sample: Any) -> Any:
+        """Loss of one sample."""
+        import torch
+
+        batch = [part.unsqueeze(0) for part in sample]
+        # one split and not a slice for each: its derivative is one concatenation
+        parts = zip(self.layout.names, self.layout.shapes, theta.split(list(self.layout.sizes)), strict=True)
+        parameters = {name: part.reshape(shape) for name, shape, part in parts} | self.constants
+        outputs = torch.func.functional_call(self.model, parameters, tuple(batch[:-1]))
+        value = self.loss_fn(outputs, batch[-1])
+        if value.numel() != 1:
+            raise ValueError(
+                f"loss_fn returned shape {tuple(value.shape)} for one sample; it must return one number: use "
+                "reduction='mean', or reduce over the outputs yourself"
+            )
+        return value.reshape(()) + (0.5 * self.decay * theta.dot(theta) if self.decay else 0.0)
+
+    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+        with self.lock:
+            values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
+            return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
+
+    def _value(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
+        from torch.func import grad, vmap
+
+        one = self.loss_of
+        samples = (0,) * len(data)
+
+        def losses(theta: Any, *rows: Any) -> Any:
+            return vmap(one, (None, *samples))(theta, *rows)
+
+        if kind == "drawn_gradients":
+            return vmap(vmap(grad(one), (None, *samples)), (0, *samples))(x, *data)
+        if kind == "batch_gradient":
+            return vmap(grad(lambda theta, *rows: losses(theta, *rows).mean()), (0, *samples))(x, *data)
+        if kind == "losses":
+            return vmap(lambda theta: losses(theta, *data))(x)
+        if kind == "sample_gradients":
+            return vmap(lambda theta: vmap(grad(one), (None, *samples))(theta, *data))(x)
+
+        def pulled(theta: Any, w: Any) -> Any:
+            return grad(lambda t: (losses(t, *data) * w).sum())(theta)
+
+        if kind == "weighted_gradient":
+            return vmap(pulled)(x, *given)
+        if kind == "directional_derivatives":
+            # <g_i, v> is the derivative by w of <sum_i w_i g_i, v>; needs reverse mode only
+            zeros = x.new_zeros((x.shape[0], len(data[0])))
+            return vmap(lambda theta, v, w: grad(lambda u: pulled(theta, u).dot(v))(w))(x, *given, zeros)
+
+        def curved(theta: Any, v: Any, w: Any) -> Any:
+            return grad(lambda t: pulled(t, w).dot(v))(theta)
+
+        if kind == "weighted_hessian_product":
+            return vmap(curved)(x, *given)
+        if kind == "hessian_rows":
+            return vmap(vmap(curved, (None, 0, None)))(x, *given)
+        raise AssertionError(kind)
+
+
+class _Restore:
+    """A copy of the user's module with the parameters of a point."""
+
+    def __init__(self, model: Any, layout: ParameterLayout) -> None:
+        self.model, self.layout = copy.deepcopy(model), layout
+
+    def __call__(self, point: Array) -> Any:
+        import torch
+
+        model = copy.deepcopy(self.model)
+        with torch.no_grad():
+            for name, value in self.layout.restore(point).items():
+                parameter = model.get_parameter(name)
+                parameter.copy_(torch.as_tensor(value).to(parameter))
+        return model
+
+
+def _layout(model: Any) -> ParameterLayout:
+    """Trainable parameters by their first name; further names are tied ones."""
+    first: dict[int, str] = {}
+    names: list[str] = []
+    frozen: list[str] = []
+    tied: dict[str, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in first:
+            if parameter.requires_grad:
+                tied[name] = first[id(parameter)]
+            continue
+        first[id(parameter)] = name
+        if not parameter.is_floating_point():
+            raise ValueError(f"parameter {name!r} has type {parameter.dtype}; parameters must be real numbers")
+        (names if parameter.requires_grad else frozen).append(name)
+    if not names:
+        raise ValueError("model has no parameter with requires_grad=True: there is nothing that SGD moves")
+    shapes = tuple(tuple(model.get_parameter(name).shape) for name in names)
+    return ParameterLayout(names=tuple(names), shapes=shapes, frozen=tuple(frozen), tied=tied)
+
+
+def _device_of(torch: Any, model: Any) -> Any:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _activations(torch: Any, functions: _TorchFunctions) -> int:
+    """Numbers that the model's modules produce for one sample; those that go in are held once and not for every step."""
+    count = [0]
+
+    def counting(module: Any, arguments: Any, output: Any) -> None:
+        del module, arguments
+        count[0] += output.numel() if torch.is_tensor(output) else 0
+
+    hooks = [module.register_forward_hook(counting) for module in functions.model.modules()]
+    try:
+        with torch.no_grad():
+            functions.model(*(part for part in functions.samples(slice(0, 1))[:-1]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    inputs = sum(part[0].numel() for part in functions.data)
+    return int(count[0] + inputs // KEPT + 1)

@@ -1,0 +1,1 @@
+"""The algorithm itself, and the verdict."""

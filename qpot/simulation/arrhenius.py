@@ -1,0 +1,236 @@
+"""Arrhenius regression: the logarithm of mean escape times against 1 / epsilon, beside the predicted cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.stats import chi2, norm
+
+from qpot._core.arrays import Array
+from qpot.prediction.finite_rate import corrected_costs
+from qpot.prediction.pipeline import Prediction
+from qpot.problem.system import System
+from qpot.simulation.escape_times import check_confidence
+
+LEAST_LEVELS = 4
+
+
+class EscapeMeasurement(Protocol):
+    """What the regression needs of a measured escape time; `ExitTimes` and `SplittingTimes` are two."""
+
+    @property
+    def home(self) -> int: ...
+    @property
+    def epsilon(self) -> float: ...
+    @property
+    def time_step(self) -> float: ...
+    @property
+    def learning_rate(self) -> float | None: ...
+    @property
+    def batch_size(self) -> int | None: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def sampling(self) -> str | None: ...
+    @property
+    def minima(self) -> Array | None: ...
+    @property
+    def exit_points(self) -> Array | None: ...
+    @property
+    def system(self) -> System | None: ...
+    @property
+    def arrivals(self) -> dict[int, float]: ...
+    @property
+    def log_mean_time(self) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArrheniusLaw:
+    r"""log E tau = intercept + slope / epsilon, fitted to measured escapes from one minimum, and what is predicted.
+
+    Attributes
+    ----------
+    home : int
+        The minimum left.
+    inverse_epsilon : ``(n,)``
+        Increasing.
+    learning_rates : ``(n,)``
+    log_times, log_errors : ``(n,)``
+        Logarithms of the measured mean times (in SDE time) and their standard errors.
+    predicted_log_times : ``(n,)``
+        log of 1 / sum_j A_ij exp(-V_ij / epsilon); with A = 1 where prefactors are not known.
+    cost, cost_error : float
+        Predicted cost of the cheapest direct route; no epsilon in it.
+    slope, intercept : float
+        Fitted.
+    slope_error, intercept_error : float
+        Standard errors: the sampling error, the allowance and the error of the predicted cost together.
+    slope_sampling_error, slope_allowance : float
+        The first two on their own.
+    predicted_slope, predicted_intercept : float
+        The same fit of the predicted log times: equal to the cost and to -log A where one route dominates. The
+        intercept is NaN where prefactors are not known.
+    allowance : float
+        The next term of the logarithm, c epsilon, is not predicted: c is allowed a standard deviation of
+        ``allowance / cost``, and the fit knows it.
+    """
+
+    home: int
+    inverse_epsilon: Array
+    learning_rates: Array
+    log_times: Array
+    log_errors: Array
+    predicted_log_times: Array
+    cost: float
+    cost_error: float
+    slope: float
+    intercept: float
+    slope_error: float
+    intercept_error: float
+    slope_sampling_error: float
+    slope_allowance: float
+    predicted_slope: float
+    predicted_intercept: float
+    allowance: float
+
+    @property
+    def slope_deviation(self) -> float:
+        """(slope - predicted slope) in standard errors."""
+        return (self.slope - self.predicted_slope) / self.slope_error
+
+    @property
+    def intercept_deviation(self) -> float:
+        """(intercept - predicted intercept) in standard errors; NaN where prefactors are not known."""
+        return (self.intercept - self.predicted_intercept) / self.intercept_error
+
+    @property
+    def residual_probability(self) -> float:
+        """Chi-square probability of residuals as large as those of the fit: small where it is no straight line."""
+        residuals = self.log_times - self.intercept - self.slope * self.inverse_epsilon
+        inverse = np.linalg.inv(self._covariance())
+        return float(chi2.sf(residuals @ inverse @ residuals, residuals.size - 2))
+
+    @property
+    def approaches(self) -> tuple[float, float] | None:
+        """Slopes of the larger and of the smaller noise levels, where the second is clearly closer to the prediction.
+
+        The prediction is a law for small noise and, for SGD, small learning rates: a slope that comes towards it as
+        both fall is what the law's corrections look like, and no evidence against its cost. None otherwise.
+        """
+        x, middle = self.inverse_epsilon, self.inverse_epsilon.size // 2
+        ends = np.array([[0, middle], [middle, x.size - 1]])
+        lengths = np.diff(x[ends])[:, 0]
+        if (lengths <= 0.0).any():
+            return None
+        measured = np.diff(self.log_times[ends])[:, 0] / lengths
+        gaps = np.abs(measured - np.diff(self.predicted_log_times[ends])[:, 0] / lengths)
+        errors = np.sqrt((self.log_errors[ends] ** 2).sum(axis=1)) / lengths
+        if gaps[0] - gaps[1] <= 2.0 * float(np.hypot(*errors)):
+            return None
+        return float(measured[0]), float(measured[1])
+
+    def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Confidence interval of the slope, the allowance included."""
+        half = float(norm.ppf(0.5 + check_confidence(confidence) / 2)) * self.slope_error
+        return self.slope - half, self.slope + half
+
+    def _covariance(self) -> Array:
+        epsilon = 1.0 / self.inverse_epsilon
+        return _covariance(self.log_errors, epsilon, self.allowance / self.cost)
+
+    def __repr__(self) -> str:
+        low, high = self.slope_interval()
+        return (
+            f"ArrheniusLaw(from minimum {self.home}: slope {self.slope:.5g} +- {self.slope_error:.2g} (sampling "
+            f"{self.slope_sampling_error:.2g}, allowance {self.slope_allowance:.2g}; 95% interval {low:.5g} to "
+            f"{high:.5g}), predicted {self.predicted_slope:.5g}, cost {self.cost:.5g}; intercept {self.intercept:.4g} "
+            f"+- {self.intercept_error:.2g}, predicted {self.predicted_intercept:.4g})"
+        )
+
+
+def arrhenius_law(
+    prediction: Prediction,
+    measurements: Sequence[EscapeMeasurement],
+    home: int,
+    *,
+    allowance: float,
+    finite_rate: bool,
+) -> ArrheniusLaw:
+    """Fit the escapes from one minimum; arguments are those of `qpot.compare`, checked there."""
+    ordered = sorted(measurements, key=lambda m: -m.epsilon)
+    epsilon = np.array([m.epsilon for m in ordered])
+    if np.unique(epsilon).size < LEAST_LEVELS:
+        raise ValueError(
+            f"escape times from minimum {home} are given at {np.unique(epsilon).size} noise levels, epsilon = "
+            f"{', '.join(f'{e:.4g}' for e in np.unique(epsilon))}; the regression takes at least {LEAST_LEVELS} learning "
+            "rates"
+        )
+    log_times, log_errors = (np.array(column) for column in zip(*(m.log_mean_time for m in ordered), strict=True))
+    if not np.isfinite(log_times).all():
+        row = int(np.flatnonzero(~np.isfinite(log_times))[0])
+        raise ValueError(
+            f"no replica left minimum {home} at epsilon={epsilon[row]:.4g}; simulate longer, at a larger learning rate, "
+            "or use qpot.splitting_times"
+        )
+    known = prediction.prefactors is not None and not np.isnan(prediction.prefactors[home]).any()
+    steps = [_step_size(m) if finite_rate else None for m in ordered]
+    predicted = np.array(
+        [_log_mean_time(prediction, home, e, step, known) for e, step in zip(epsilon, steps, strict=True)]
+    )
+    direct = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
+    away = int(np.argmin(direct))
+    cost = float(direct[away])
+    design = np.column_stack([np.ones(epsilon.size), 1.0 / epsilon])
+    covariance = _covariance(log_errors, epsilon, allowance / cost)
+    inverse = np.linalg.inv(covariance)
+    weights = np.linalg.solve(design.T @ inverse @ design, design.T @ inverse)  # (2, n): fit = weights @ log times
+    sampling = np.sqrt((weights**2) @ log_errors**2)
+    systematic = np.abs(weights @ epsilon) * allowance / cost
+    numerical = np.array([0.0, prediction.costs.errors[home, away]])
+    total = np.sqrt(sampling**2 + systematic**2 + numerical**2)
+    fitted, expected = weights @ log_times, weights @ predicted
+    return ArrheniusLaw(
+        home=home,
+        inverse_epsilon=1.0 / epsilon,
+        learning_rates=np.array([m.learning_rate or m.time_step for m in ordered]),
+        log_times=log_times,
+        log_errors=log_errors,
+        predicted_log_times=predicted,
+        cost=cost,
+        cost_error=float(numerical[1]),
+        slope=float(fitted[1]),
+        intercept=float(fitted[0]),
+        slope_error=float(total[1]),
+        intercept_error=float(total[0]),
+        slope_sampling_error=float(sampling[1]),
+        slope_allowance=float(systematic[1]),
+        predicted_slope=float(expected[1]),
+        predicted_intercept=float(expected[0]) if known else np.nan,
+        allowance=allowance,
+    )
+
+
+def _covariance(errors: Array, epsilon: Array, amplitude: float) -> Array:
+    """Of the log times: independent sampling errors, and c epsilon with one random c for all."""
+    return np.diag(errors**2) + amplitude**2 * np.outer(epsilon, epsilon)
+
+
+def _step_size(measurement: Any) -> float | None:
+    """Step in time whose first correction applies; none with momentum, which has another."""
+    return None if measurement.momentum else float(measurement.time_step)
+
+
+def _log_mean_time(prediction: Prediction, home: int, epsilon: float, step: float | None, known: bool) -> float:
+    """log of 1 / sum over direct routes of A exp(-V / epsilon)."""
+    costs = prediction.costs if step is None else corrected_costs(prediction.costs, step)
+    off = np.isfinite(costs.direct[home]) & (np.arange(len(prediction.minima)) != home)
+    if not off.any():
+        raise ValueError(
+            f"the prediction knows no finite cost out of minimum {home}: nothing to compare its escapes with"
+        )
+    factors = prediction.prefactors[home, off] if known and prediction.prefactors is not None else np.ones(off.sum())
+    with np.errstate(divide="ignore"):
+        return -float(np.logaddexp.reduce(np.log(factors) - costs.direct[home, off] / epsilon))

@@ -1,0 +1,327 @@
+"""compare: a prediction against what was simulated, and one sentence about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array
+from qpot.prediction.pipeline import Prediction
+from qpot.problem.system import System
+from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
+from qpot.simulation.ensemble import Ensemble
+from qpot.simulation.exit_points import ExitCheck, exit_check
+from qpot.simulation.shares import OccupationCheck, occupation_check
+from qpot.simulation.stability import raise_if_unstable
+
+_THRESHOLD = 3.0
+# A logarithm of a mean time with a larger standard error is no measurement.
+_UNDETERMINED = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Comparison:
+    """A prediction held against simulations.
+
+    Attributes
+    ----------
+    prediction : Prediction
+    arrhenius : tuple of ArrheniusLaw
+        One for each minimum whose escapes were measured.
+    occupations : tuple of OccupationCheck
+        One for each ensemble.
+    exits : tuple of ExitCheck
+        One for each measured escape time.
+    outside : tuple of str
+        What is not judged, and why: simulated outside the theory, or not determined.
+    threshold : float
+        Standard errors up to which measurement and prediction agree.
+    system : System or None
+        For the figure's background.
+    """
+
+    prediction: Prediction
+    arrhenius: tuple[ArrheniusLaw, ...]
+    occupations: tuple[OccupationCheck, ...]
+    exits: tuple[ExitCheck, ...]
+    outside: tuple[str, ...]
+    threshold: float
+    system: System | None = None
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """(measured - predicted) / standard error of everything that is judged, by name."""
+        result: dict[str, float] = {}
+        for law in self.arrhenius:
+            result[f"cost out of minimum {law.home}"] = law.slope_deviation
+            if np.isfinite(law.intercept_deviation):
+                result[f"prefactor out of minimum {law.home}"] = law.intercept_deviation
+        for occupation in self.occupations:
+            z = occupation.deviations
+            i = int(np.abs(z).argmax())
+            result[_unused(result, f"occupation of minimum {i} at epsilon {occupation.epsilon:.4g}")] = float(z[i])
+        for exits in self.exits:
+            z = exits.deviations
+            if exits.predicted.max() < 1.0 or exits.shares.max() < 1.0:
+                j = int(np.abs(z).argmax())
+                name = f"exits from minimum {exits.home} to {j} at epsilon {exits.epsilon:.4g}"
+                result[_unused(result, name)] = float(z[j])
+        return result
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether everything judged is within the threshold; None if nothing could be judged."""
+        deviations = self.deviations
+        if not deviations:
+            return None
+        return max(abs(z) for z in deviations.values()) <= self.threshold
+
+    @property
+    def sentence(self) -> str:
+        """The verdict: agrees or disagrees, and by how many standard errors."""
+        deviations = self.deviations
+        not_judged = "" if not self.outside else " Not judged: " + "; ".join(self.outside) + "."
+        if not deviations:
+            return f"No verdict.{not_judged}"
+        name, worst = max(deviations.items(), key=lambda item: abs(item[1]))
+        if self.agrees:
+            return (
+                f"The simulation agrees with the prediction: of {len(deviations)} comparisons the farthest, the {name}, "
+                f"is {abs(worst):.1f} standard errors away.{not_judged}"
+            )
+        return (
+            f"The simulation disagrees with the prediction: the {name} is {abs(worst):.1f} standard errors too "
+            f"{'large' if worst > 0 else 'small'}.{self._trend(name)}{not_judged}"
+        )
+
+    def _trend(self, name: str) -> str:
+        """What to say where a cost disagrees less and less as the noise falls."""
+        for law in self.arrhenius:
+            if name.endswith(f"minimum {law.home}") and law.approaches is not None:
+                early, late = law.approaches
+                return (
+                    f" But the slope comes towards the predicted {law.predicted_slope:.4g} as the noise falls "
+                    f"({early:.4g} over the larger half of the levels, {late:.4g} over the smaller): the law is one for "
+                    "small learning rates, and these may be too large for it. Measure at smaller ones "
+                    "(qpot.splitting_times)."
+                )
+        return ""
+
+    def plot(self, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None) -> Any:
+        """One figure with four panels: escape times, prefactors, occupation, exit points; see `plot_comparison`."""
+        from qpot.plots.comparison import plot_comparison
+
+        return plot_comparison(self, axes=axes, bounds=bounds, ax=ax)
+
+    def __repr__(self) -> str:
+        rows = [self.sentence, *(f"  {item!r}" for item in (*self.arrhenius, *self.occupations, *self.exits))]
+        return "\n".join(rows)
+
+
+def compare(
+    prediction: Prediction,
+    *evidence: Any,
+    allowance: float = 1.0,
+    finite_rate: bool = True,
+    burn_in: float = 0.1,
+    threshold: float = _THRESHOLD,
+    system: System | None = None,
+) -> Comparison:
+    """Hold a prediction against simulated ensembles and escape times.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    *evidence : Ensemble, ExitTimes, SplittingTimes, or sequences of them
+        Ensembles are held against the predicted law of the chain, escape times (at least four learning rates for every
+        minimum that is left) against costs and prefactors by Arrhenius regression, their destinations against the
+        predicted routes, and their exit points against the saddles.
+    allowance : float
+        What a prediction at finite epsilon leaves out: the logarithm of every rate is allowed a next term c epsilon
+        with standard deviation ``allowance / cost`` in c, stated with every error. Zero to trust the leading order.
+    finite_rate : bool
+        Correct the costs to first order in the learning rate (`qpot.finite_rate`); not with momentum.
+    burn_in : float or int
+        What is left out at the beginning of an ensemble, as for `Ensemble.occupation`.
+    threshold : float
+        Standard errors up to which the verdict is "agrees".
+    system : System, optional
+        For ensembles and exit points that have been loaded from a file without one.
+
+    Returns
+    -------
+    Comparison
+        ``print`` it for the sentence and the numbers, ``.plot()`` for the figure.
+
+    Raises
+    ------
+    ValueError
+        For evidence of another kind or dimension, fewer than four noise levels, escapes from a minimum that the
+        prediction does not have, or a learning rate beyond stability at one of its minima.
+
+    Notes
+    -----
+    Simulations with epoch reshuffling or a schedule of learning rates are outside the theory of quasi-potentials
+    (the noise cancels within an epoch; there is no single epsilon). They are named as such instead of judged.
+    docs/verdict.md has the formulas.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> case = qpot.gallery.double_well()
+    >>> prediction = qpot.predict(case.system, case.bounds)
+    >>> times = [qpot.exit_times(case.system, start=[-1.0], minima=prediction.minima, epsilon=e, time_step=0.05,
+    ...                          steps=100_000, replicas=200) for e in (0.25, 0.2, 0.16, 0.13)]
+    >>> comparison = qpot.compare(prediction, times)
+    >>> comparison.agrees
+    True
+    """
+    if not isinstance(prediction, Prediction):
+        raise ValueError(f"prediction must be a qpot.Prediction, from qpot.predict, got {type(prediction).__name__}")
+    for name, value in (("allowance", allowance), ("threshold", threshold)):
+        if isinstance(value, bool) or not np.isscalar(value) or not 0 <= value < np.inf:  # type: ignore[operator]
+            raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    ensembles, escapes = _sorted_out(evidence)
+    if not ensembles and not escapes:
+        raise ValueError("nothing to compare with: pass an Ensemble, or escape times at four or more learning rates")
+    points = np.array([m.point for m in prediction.minima])
+    outside: list[str] = []
+    occupations = []
+    for ensemble in ensembles:
+        if ensemble.points.shape[2] != points.shape[1]:
+            raise ValueError(f"the ensemble has dimension {ensemble.points.shape[2]}, the prediction {points.shape[1]}")
+        _check_stable(prediction, ensemble.learning_rate, ensemble.momentum, "the ensemble's learning rate (time step)")
+        reason = _outside(ensemble)
+        if reason:
+            outside.append(reason)
+            continue
+        occupations.append(
+            occupation_check(
+                prediction, ensemble, allowance=allowance, finite_rate=finite_rate, burn_in=burn_in, system=system
+            )
+        )
+    groups: dict[int, list[EscapeMeasurement]] = {}
+    vague: dict[int, list[str]] = {}  # why times out of a minimum are not judged
+    exits = []
+    for measurement in escapes:
+        ids = _ids(prediction, measurement)
+        rate = measurement.learning_rate
+        if rate is not None:
+            _check_stable(prediction, rate, measurement.momentum, "the learning rate (time step) of the escape times")
+        reason = _outside(measurement)
+        if reason:
+            outside.append(reason)
+            continue
+        home = int(ids[measurement.home])
+        _, spread = measurement.log_mean_time
+        if _UNDETERMINED < spread < np.inf:
+            vague.setdefault(home, []).append(
+                f"the time to leave minimum {home} at epsilon {measurement.epsilon:.4g} is only known to a factor of "
+                f"{_factor(spread)} (one standard error): take more clones or repetitions, or another coordinate"
+            )
+            continue
+        groups.setdefault(home, []).append(measurement)
+        exits.append(
+            exit_check(prediction, measurement, home, ids, system, allowance=allowance, finite_rate=finite_rate)
+        )
+    for home, group in groups.items():
+        if home in vague and len({m.epsilon for m in group}) < LEAST_LEVELS:
+            raise ValueError(
+                f"too few measured times are left for the regression, which takes at least {LEAST_LEVELS} learning rates: "
+                + "; ".join(vague[home])
+            )
+    for reasons in vague.values():
+        outside += reasons
+    laws = [
+        arrhenius_law(prediction, group, home, allowance=float(allowance), finite_rate=finite_rate)
+        for home, group in sorted(groups.items())
+    ]
+    known = [system, *(item.system for item in ensembles), *(item.system for item in escapes)]
+    return Comparison(
+        prediction=prediction,
+        arrhenius=tuple(laws),
+        occupations=tuple(occupations),
+        exits=tuple(exits),
+        outside=tuple(dict.fromkeys(outside)),
+        threshold=float(threshold),
+        system=next((candidate for candidate in known if candidate is not None), None),
+    )
+
+
+def _factor(spread: float) -> str:
+    return f"{np.exp(spread):.2g}" if spread < 20.0 else f"1e{spread / np.log(10.0):.0f}"
+
+
+def _sorted_out(evidence: Iterable[Any]) -> tuple[list[Ensemble], list[EscapeMeasurement]]:
+    ensembles: list[Ensemble] = []
+    escapes: list[EscapeMeasurement] = []
+    for item in evidence:
+        if isinstance(item, Ensemble):
+            ensembles.append(item)
+        elif hasattr(item, "log_mean_time"):
+            escapes.append(item)
+        elif isinstance(item, (list, tuple)):
+            inner = _sorted_out(item)
+            ensembles += inner[0]
+            escapes += inner[1]
+        else:
+            raise ValueError(
+                f"evidence must be Ensembles, ExitTimes or SplittingTimes, or sequences of them, got {type(item).__name__}"
+            )
+    return ensembles, escapes
+
+
+def _outside(item: Any) -> str:
+    """Why the theory does not apply to what was simulated; empty if it does."""
+    if item.sampling == "epoch reshuffling":
+        return (
+            "epoch reshuffling is outside the theory: the noise cancels within an epoch (its variance is of order "
+            "learning rate^3), so that costs at speed 1 / epsilon do not apply"
+        )
+    if isinstance(item, Ensemble) and item.time.size > 2:
+        pace = np.diff(item.time) / np.diff(item.steps)
+        if np.ptp(pace) > 1e-9 * pace.max():
+            return "a schedule of learning rates has no single epsilon and no stationary law"
+    return ""
+
+
+def _ids(prediction: Prediction, measurement: EscapeMeasurement) -> NDArray[np.int64]:
+    """The prediction's minimum for every one of the measurement's."""
+    points = np.array([m.point for m in prediction.minima])
+    k, d = points.shape
+    if measurement.minima is None:
+        if measurement.home >= k:
+            raise ValueError(f"escape times from minimum {measurement.home}, but the prediction has {k} minima")
+        return np.arange(k)
+    given: Array = measurement.minima
+    if given.shape[1] != d:
+        raise ValueError(f"the escape times have dimension {given.shape[1]}, the prediction {d}")
+    distance = np.linalg.norm(given[:, None] - points, axis=2)
+    ids = distance.argmin(axis=1)
+    scale = 1e-3 * (1.0 + np.abs(points).max())
+    if (distance.min(axis=1) > scale).any() or np.unique(ids).size < ids.size:
+        bad = int(distance.min(axis=1).argmax())
+        raise ValueError(
+            f"minimum {bad} of the escape times, {given[bad].tolist()}, is none of the prediction's minima; measure with "
+            "minima=prediction.minima"
+        )
+    return np.asarray(ids, dtype=np.int64)
+
+
+def _check_stable(prediction: Prediction, rate: float, momentum: float, name: str) -> None:
+    for i, minimum in enumerate(prediction.minima):
+        raise_if_unstable(
+            minimum.point, -np.atleast_1d(minimum.rates), float(rate), momentum, name=name, where=f"minimum {i}"
+        )
+
+
+def _unused(taken: dict[str, float], name: str) -> str:
+    n, result = 1, name
+    while result in taken:
+        n += 1
+        result = f"{name} ({n})"
+    return result

@@ -1,0 +1,114 @@
+"""Reaction coordinates for splitting: how far an excursion has come, from the loss, a path, a field or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.fields.solution import FieldSolution
+from qpot.paths.solution import PathSolution
+from qpot.problem.system import System
+from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, as_polyline, as_table, coordinate_values
+
+# Nodes of a path, and of a table along each axis in one, two and three dimensions.
+_PATH_NODES = 40
+_TABLE_NODES = {1: 4001, 2: 301, 3: 61}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReactionCoordinate:
+    """A function of points, as compiled arrays where there are any."""
+
+    name: str
+    function: Callable[[Array], Array] | None = None
+    arrays: CoordinateArrays | None = None
+
+    def __call__(self, points: Array) -> Array:
+        if self.arrays is not None:
+            return coordinate_values(self.arrays, points)
+        assert self.function is not None  # one of the two is given
+        return self.function(points)
+
+
+def reaction_coordinate(
+    system: System, coordinate: Any, home: Array, minima: Array, *, compiled: bool
+) -> ReactionCoordinate:
+    """What the user passed, checked; with ``compiled`` a function of at most three variables becomes a table."""
+    d = system.dimension
+    if isinstance(coordinate, PathSolution):
+        if coordinate.points.shape[1] != d:
+            raise ValueError(f"coordinate is a path in dimension {coordinate.points.shape[1]}, the system has {d}")
+        if np.linalg.norm(coordinate.start - home) > 0.05 * (1e-12 + np.linalg.norm(coordinate.end - coordinate.start)):
+            raise ValueError(
+                f"coordinate is a path from {coordinate.start.tolist()}, but the escapes start at {home.tolist()}; pass "
+                "costs.path(i, j) of the minimum i that is left"
+            )
+        return ReactionCoordinate(name="path", arrays=_along(coordinate))
+    if isinstance(coordinate, FieldSolution):
+        grid, values = coordinate.grid, np.asarray(coordinate.values, dtype=np.float64)
+        lower, upper = np.asarray(grid.lower, dtype=np.float64), np.asarray(grid.upper, dtype=np.float64)
+        if lower.size != d:
+            raise ValueError(f"coordinate is a field in dimension {lower.size}, the system has {d}")
+        reached = np.isfinite(values)
+        spacing = (upper - lower) / (np.array(values.shape) - 1)
+        return ReactionCoordinate(
+            name="field", arrays=as_table(np.where(reached, values, values[reached].max()), lower, spacing)
+        )
+    if isinstance(coordinate, str) and coordinate == "loss":
+        if system.loss is None:
+            raise ValueError(
+                'coordinate="loss" needs a system with a loss; pass a path, a field or a function (n, d) -> (n,)'
+            )
+        name, function = "loss", system.loss
+    elif callable(coordinate):
+        name, function = "function", _Checked(coordinate)
+    else:
+        raise ValueError(
+            f'coordinate must be "loss", a PathSolution, a FieldSolution or a function (n, d) -> (n,), got {coordinate!r}'
+        )
+    if compiled and d in _TABLE_NODES:
+        n = _TABLE_NODES[d]
+        reach = np.maximum(np.ptp(minima, axis=0), 0.5 * np.linalg.norm(np.ptp(minima, axis=0)))
+        lower, upper = minima.min(axis=0) - reach, minima.max(axis=0) + reach
+        axes = [np.linspace(a, b, n) for a, b in zip(lower, upper, strict=True)]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, d)
+        return ReactionCoordinate(
+            name=name, arrays=as_table(function(points).reshape((n,) * d), lower, (upper - lower) / (n - 1))
+        )
+    return ReactionCoordinate(name=name, function=function)
+
+
+def _along(path: PathSolution) -> CoordinateArrays:
+    """The cost paid so far along the path; on free descents a slow further rise, by half the cost in all."""
+    x, p = path.points, path.momenta
+    steps = np.diff(x, axis=0)
+    length = np.linalg.norm(steps, axis=1)
+    paid = np.maximum(np.einsum("ni,ni->n", 0.5 * (p[1:] + p[:-1]), steps), 0.0)
+    free = ~(path.uphill[1:] & path.uphill[:-1])
+    paid[free] = 0.0
+    if free.any():
+        paid[free] = 0.5 * path.action * length[free] / length[free].sum()
+    s, heights = (np.concatenate([[0.0], np.cumsum(each)]) for each in (length, paid))
+    at = np.linspace(0.0, s[-1], _PATH_NODES)
+    nodes = np.stack([np.interp(at, s, column) for column in x.T], axis=1)
+    return as_polyline(nodes, np.interp(at, s, heights))
+
+
+class _Checked:
+    """A user's coordinate, its shape and finiteness checked (a class, so that it can be sent to a process)."""
+
+    def __init__(self, function: Callable[[Array], Any]) -> None:
+        self.function = function
+
+    def __call__(self, points: Array) -> Array:
+        values = np.asarray(self.function(points), dtype=np.float64)
+        if values.shape != (points.shape[0],):
+            raise ValueError(f"coordinate returned shape {values.shape} for {points.shape[0]} points, expected (n,)")
+        if np.isnan(values).any():
+            row = int(np.flatnonzero(np.isnan(values))[0])
+            raise ValueError(f"coordinate returned NaN at the point {points[row].tolist()}")
+        return values

@@ -1,0 +1,311 @@
+"""Exit times: when replicas reach another minimum, and their mean in spite of censoring."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
+from scipy.stats import chi2
+
+from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot._core.progress import ProgressLike
+from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+
+# Latest positions kept for the exit points, and how many relaxation times they cover.
+_TRACE, _TRACED = 256, 25.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExitTimes:
+    """First passages of independent replicas from one minimum to the others.
+
+    Attributes
+    ----------
+    steps : ``(replicas,)`` int
+        Steps until the replica reached another minimum; for one that did not, the steps it was watched.
+    destination : ``(replicas,)`` int
+        The minimum reached; -1 for a replica that was still out when the run ended (censored).
+    home : int
+        The minimum they started at.
+    time_step : float
+        SDE time of one step: the learning rate (over 1 - momentum).
+    epsilon : float
+        Noise level of the run.
+    learning_rate : float or None
+    batch_size : int or None
+    momentum : float
+    sampling : str or None
+        How minibatches were drawn; None without a finite sum.
+    minima : ``(k, d)`` or None
+        The minima that ``home`` and ``destination`` count.
+    exit_points : ``(replicas, d)`` or None
+        Where each replica crossed from its home basin into another one; NaN for one that is still out, or whose last
+        crossing lies further back than its latest positions.
+    system : System or None
+    """
+
+    steps: NDArray[np.int64]
+    destination: NDArray[np.int64]
+    home: int
+    time_step: float
+    epsilon: float
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    momentum: float = 0.0
+    sampling: str | None = None
+    minima: Array | None = None
+    exit_points: Array | None = None
+    system: System | None = None
+
+    @property
+    def exited(self) -> NDArray[np.bool_]:
+        """Which replicas reached another minimum ``(replicas,)``."""
+        return self.destination >= 0
+
+    @property
+    def events(self) -> int:
+        """How many did."""
+        return int(self.exited.sum())
+
+    @property
+    def mean_steps(self) -> float:
+        """Maximum likelihood mean of a censored exponential: all steps watched / exits; inf without exits."""
+        return float(self.steps.sum()) / self.events if self.events else np.inf
+
+    @property
+    def mean_time(self) -> float:
+        """`mean_steps` in SDE time."""
+        return self.mean_steps * self.time_step
+
+    @property
+    def log_mean_time(self) -> tuple[float, float]:
+        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without exits.
+
+        For k exits of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
+        trigamma(k).
+        """
+        if not self.events:
+            return np.inf, np.inf
+        bias = float(digamma(self.events)) - np.log(self.events)
+        return float(np.log(self.mean_time)) - bias, float(np.sqrt(polygamma(1, self.events)))
+
+    @property
+    def arrivals(self) -> dict[int, float]:
+        """How many replicas reached each minimum."""
+        reached, counts = np.unique(self.destination[self.exited], return_counts=True)
+        return {int(j): float(n) for j, n in zip(reached, counts, strict=True)}
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Confidence interval of `mean_steps`, from the chi-square law of exits of a Poisson process.
+
+        (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k exits, q = (1 -
+        confidence) / 2; without exits the upper end is inf and the lower end uses the whole error
+        probability. Exit times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
+        interval relies on.
+        """
+        alpha = 1.0 - check_confidence(confidence)
+        total, k = float(self.steps.sum()), self.events
+        if k == 0:
+            return 2.0 * total / float(chi2.ppf(1.0 - alpha, 2)), np.inf
+        low = 2.0 * total / float(chi2.ppf(1.0 - alpha / 2, 2 * k + 2))
+        return low, 2.0 * total / float(chi2.ppf(alpha / 2, 2 * k))
+
+    def __repr__(self) -> str:
+        low, high = self.interval()
+        return (
+            f"ExitTimes(from minimum {self.home}: {self.events} of {self.steps.size} replicas left, "
+            f"mean {self.mean_steps:.4g} steps, 95% interval {low:.4g} to {high:.4g})"
+        )
+
+
+def check_confidence(confidence: Any) -> float:
+    """A probability strictly between 0 and 1."""
+    if not isinstance(confidence, (float, np.floating)) or not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence!r}")
+    return float(confidence)
+
+
+def exit_times(
+    system: System,
+    *,
+    start: Any,
+    minima: Any,
+    steps: int,
+    replicas: int,
+    learning_rate: float | None = None,
+    batch_size: int = 1,
+    epsilon: float | None = None,
+    time_step: float | None = None,
+    momentum: float = 0.0,
+    sampling: str | None = None,
+    radius: float | Array | None = None,
+    exit_points: bool = False,
+    rng: np.random.Generator | int | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = None,
+) -> ExitTimes:
+    """Simulate replicas until each comes close to another minimum, or for ``steps`` steps.
+
+    Parameters
+    ----------
+    system : System
+    start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
+        Within one basin.
+    minima : sequence of objects with ``.point``, or ``(k, d)``
+        At least two.
+    steps : int
+        Limit; a replica that has not arrived by then is recorded as censored.
+    replicas : int
+    learning_rate, batch_size : float, int
+        For SGD, as in `simulate_sgd`.
+    epsilon, time_step : float
+        Instead of the learning rate: the diffusion, as in `simulate_diffusion`.
+    momentum, sampling
+        As in `simulate_sgd`.
+    radius : float or ``(k,)``, optional
+        A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
+        default the largest ball that the flow provably (on samples) stays near: see
+        `qpot.basins.attracting_neighbourhoods`.
+    exit_points : bool
+        Also find where each replica crossed the boundary of its basin, for `qpot.compare`: by the flow from its latest
+        positions.
+    rng, executor, progress
+        As in `simulate_sgd`.
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, a start outside every basin or in several, or within the radius of another minimum.
+    SolveError
+        As `simulate_sgd`; ``partial`` holds the `ExitTimes` so far.
+
+    Notes
+    -----
+    The time into the other minimum's neighbourhood, not to the saddle: Kramers' formula gives this one, the
+    other is about half of it.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> wells = qpot.System.from_loss(
+    ...     lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> times = exit_times(wells, start=[-1.0], minima=np.array([[-1.0], [1.0]]), epsilon=0.5, time_step=0.05,
+    ...                    steps=4000, replicas=64)
+    >>> times.home, times.events
+    (0, 64)
+    """
+    R, limit = as_count(replicas, name="replicas"), as_count(steps, name="steps")
+    setting: Setting
+    if learning_rate is not None and epsilon is None and time_step is None:
+        setting = sgd_setting(system, learning_rate, batch_size, start, R, limit, momentum, sampling)
+    elif learning_rate is None and epsilon is not None and time_step is not None:
+        setting = diffusion_setting(system, epsilon, time_step, start, R)
+    else:
+        raise ValueError(
+            "pass either learning_rate (and batch_size) for SGD, or epsilon and time_step for the diffusion; "
+            f"got learning_rate={learning_rate!r}, epsilon={epsilon!r}, time_step={time_step!r}"
+        )
+    near = attracting_neighbourhoods(system, minima)
+    k = near.points.shape[0]
+    if k < 2:
+        raise ValueError(f"minima holds {k} minimum; an exit needs another one to go to")
+    home = home_of(system, setting.start, near, minima)
+    radii = near.radii if radius is None else radii_of(radius, k)
+    others = np.delete(np.arange(k), home)
+    distance = np.linalg.norm(setting.start[:, None] - near.points[others], axis=2)
+    if (distance <= radii[others]).any():
+        row, column = np.argwhere(distance <= radii[others])[0]
+        raise ValueError(
+            f"start {format_point(setting.start[row])} is within radius={radii[others[column]]:.3g} of "
+            f"minima[{others[column]}], which it is to travel to; pass a smaller radius"
+        )
+    slowest = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    stride = max(1, int(np.ceil(_TRACED / (_TRACE * setting.time_step * slowest))))
+    outcome = run_setting(
+        setting,
+        steps=limit,
+        record_steps=np.array([], dtype=np.int64),
+        rng=rng,
+        executor=executor,
+        progress=progress,
+        description="exit_times",
+        targets=near.points[others],
+        radii=radii[others],
+        trace=_TRACE if exit_points else 0,
+        stride=stride,
+    )
+    hit = outcome.exit_step >= 0
+    result = ExitTimes(
+        steps=np.where(hit, outcome.exit_step, outcome.done),
+        destination=np.where(hit, others[outcome.exit_target], -1),
+        home=home,
+        time_step=setting.time_step,
+        epsilon=setting.epsilon,
+        learning_rate=setting.learning_rate,
+        batch_size=setting.batch_size,
+        momentum=setting.momentum,
+        sampling=setting.sampling_name,
+        minima=near.points,
+        system=system,
+    )
+    raise_unless_finished(outcome, setting, result)
+    if not exit_points:
+        return result
+    assert outcome.trace is not None  # asked for above
+    try:
+        return replace(result, exit_points=_crossings(system, outcome.trace, result, near, stride))
+    except KeyboardInterrupt:
+        message = "interrupted while the exit points were told; the exit times are in .partial"
+        raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
+
+
+def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourhoods, stride: int) -> Array:
+    """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
+    R, K, d = trace.shape
+    points = np.full((R, d), np.nan)
+    # position n, after step n stride, is at n % K; the first one traced is n = 1
+    last = times.steps // stride
+    first = np.maximum(last - K + 1, 1)
+    rows = np.flatnonzero(times.exited & (last > first))
+    low, high = first[rows], last[rows]
+
+    def at_home(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(basin_of(system, trace[rows, n % K], near.points, neighbourhoods=near) == times.home)
+
+    if rows.size:
+        bracketed = at_home(low) & ~at_home(high)
+        rows, low, high = rows[bracketed], low[bracketed], high[bracketed]
+    while rows.size and (high - low > 1).any():
+        middle = (low + high) // 2
+        inside = at_home(middle)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    points[rows] = 0.5 * (trace[rows, low % K] + trace[rows, high % K])
+    return points
+
+
+def radii_of(radius: float | Array, k: int) -> Array:
+    """One radius for each of the ``k`` minima, ``(k,)``."""
+    radii = as_float_array(radius, name="radius")
+    if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
+        raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
+    return np.broadcast_to(radii, (k,))
+
+
+def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
+    """The minimum in whose basin all starts lie; ValueError where there is none, or more than one."""
+    rows = np.unique(start, axis=0)
+    labels = basin_of(system, rows, minima, neighbourhoods=near)
+    if (labels < 0).any():
+        raise ValueError(
+            f"start {format_point(rows[int(np.argmin(labels))])} flows to none of the minima; pass the missing minimum"
+        )
+    if np.unique(labels).size > 1:
+        raise ValueError(f"start lies in the basins of minima {np.unique(labels).tolist()}; measure one at a time")
+    return int(labels[0])

@@ -1,0 +1,174 @@
+"""Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.landscape.basins import Neighbourhoods, basin_of
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.samples.formulas import Integers
+from qpot.simulation.coordinates import ReactionCoordinate
+from qpot.simulation.rare_escapes import Repetition
+from qpot.simulation.replicas import FunctionFailedError
+from qpot.simulation.settings import Setting
+from qpot.simulation.updates import CompiledSum, VectorisedSteps
+from qpot.solvers.simulation.splitting import (
+    ARRIVED,
+    FAILED,
+    FULL,
+    RUNNING,
+    Excursions,
+    Region,
+    set_out,
+    sgd_excursions,
+    split,
+    unpacked,
+    vectorised_excursions,
+    with_room,
+)
+
+# Loops out and back before the excursion that is split; its start is then nearly independent of theirs.
+_LOOPS = 3
+_CAPACITY = 64
+# Steps of one call, of all clones compiled and of each in NumPy: how soon Ctrl-C is heard and an endless one noticed.
+_SLICE = {True: 2_000_000, False: 1_000}
+_MOST_EXIT_POINTS = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SplittingTask:
+    """What a repetition needs; a value, so that it can be sent to another process."""
+
+    system: System
+    setting: Setting
+    region: Region
+    coordinate: ReactionCoordinate
+    clones: int
+    limit: int
+    kill: int
+    others: Integers
+    near: Neighbourhoods
+    home: int
+
+
+def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition:
+    """Loops out of the neighbourhood and back, then the splitting of one more excursion for every clone."""
+    task, rng = item
+    simulation = _Simulation(task, rng)
+    N, d = task.clones, task.region.centre.size
+    x, v = np.tile(task.region.centre, (N, 1)), np.zeros((N, d))
+    rows = np.arange(N)
+    out, back, returned = np.empty(0), np.empty(0), np.ones(N, dtype=bool)
+    for loop in range(_LOOPS):
+        paths = simulation.run(Excursions.of(x, v, 0), rows, leaving=True)
+        if loop > 0:
+            out = np.append(out, paths.elapsed)
+        x, v = paths.x, paths.velocity
+        if loop == _LOOPS - 1:
+            break
+        paths = simulation.run(Excursions.of(x, v, 0), rows, leaving=False)
+        returned = paths.outcome < ARRIVED
+        if loop > 0:
+            back = np.append(back, paths.elapsed[returned])
+        # what has arrived starts again at home
+        x = np.where(returned[:, None], paths.x, task.region.centre)
+        v = np.where(returned[:, None], paths.velocity, 0.0)
+    first = simulation.run(set_out(x, v, task.coordinate(x), _CAPACITY), rows, leaving=False)
+    result = split(first, lambda p, dead: simulation.run(p, dead, leaving=False), rng, task.kill)
+    paths = result.paths
+    arrived = np.flatnonzero(paths.outcome >= ARRIVED) if result.probability > 0 else np.empty(0, dtype=np.int64)
+    shares = np.zeros(task.near.points.shape[0])
+    np.add.at(shares, task.others[paths.outcome[arrived] - ARRIVED], 1.0 / max(arrived.size, 1))
+    return Repetition(
+        probability=result.probability,
+        out_steps=float(out.mean()),
+        back_steps=float(back.mean()) if back.size else 0.0,
+        reactive_steps=float(paths.elapsed[arrived].mean()) if arrived.size else np.nan,
+        arrivals=shares,
+        lineages=int(np.unique(result.ancestors[arrived]).size),
+        rounds=result.rounds,
+        steps=simulation.used,
+        exit_points=_exit_points(task, paths, arrived),
+    )
+
+
+class _Simulation:
+    """Runs excursions to their end in slices."""
+
+    def __init__(self, task: SplittingTask, rng: np.random.Generator) -> None:
+        self.task, self.rng, self.used = task, rng, 0
+        self.order = np.arange(task.setting.n_samples, dtype=np.int64)
+
+    def run(self, paths: Excursions, rows: Integers, *, leaving: bool) -> Excursions:
+        region = self.task.region
+        region = region._replace(inner=-1.0) if leaving else region._replace(outer=np.inf)
+        while True:
+            paths = with_room(paths, rows)
+            self.used += self._slice(paths, rows, region)
+            outcome = paths.outcome[rows]
+            if (outcome == FAILED).any():
+                bad = rows[int(np.flatnonzero(outcome == FAILED)[0])]
+                raise FunctionFailedError(
+                    f"a clone has run away (beyond 1e50) to {format_point(paths.x[bad])}; lower the learning rate (time step)"
+                )
+            going = (outcome == RUNNING) | (outcome == FULL)
+            if not going.any():
+                return paths
+            if int(paths.elapsed[rows[going]].max()) > self.task.limit:
+                raise SolveError(
+                    f"an excursion has not ended after longest={self.task.limit} steps, at "
+                    f"{format_point(paths.x[rows[going]][0])}; is a minimum missing from minima?",
+                    status=Status.NOT_CONVERGED,
+                )
+
+    def _slice(self, paths: Excursions, rows: Integers, region: Region) -> int:
+        setting, coordinate = self.task.setting, self.task.coordinate
+        update, rate = setting.update, setting.rate
+        assert isinstance(rate, float)  # no schedules here
+        if isinstance(update, CompiledSum):
+            assert coordinate.arrays is not None  # checked at the beginning
+            kernel: Any = sgd_excursions
+            return int(
+                kernel(
+                    update.kind, update.table, update.constants, rate, update.batch_size, update.momentum,
+                    update.sampling, self.order, self.rng, rows, _SLICE[True], *region, *unpacked(coordinate.arrays),
+                    *paths,
+                )
+            )  # fmt: skip
+        assert isinstance(update, VectorisedSteps)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return vectorised_excursions(
+                    update.increment, coordinate, rate, update.momentum, self.rng, rows, _SLICE[False], region, paths
+                )
+        except NonFiniteError as error:
+            raise FunctionFailedError(str(error)) from error
+
+
+def _exit_points(task: SplittingTask, paths: Excursions, arrived: Integers) -> Array:
+    """Where some of the arrived clones crossed the boundary of the home basin, by bisection of the states kept.
+
+    Clones whose last state kept is still at home say nothing and are left out.
+    """
+    chosen, d = arrived[:_MOST_EXIT_POINTS], task.region.centre.size
+
+    def at_home(index: Integers) -> Any:
+        points = paths.points[chosen, index]
+        return basin_of(task.system, points, task.near.points, neighbourhoods=task.near) == task.home
+
+    chosen = chosen[paths.kept[chosen] > 2]
+    if not chosen.size:
+        return np.empty((0, d))
+    low, high = np.zeros(chosen.size, dtype=np.int64), paths.kept[chosen] - 2  # the last one is the target
+    keep = at_home(low) & ~at_home(high)
+    chosen, low, high = chosen[keep], low[keep], high[keep]
+    while chosen.size and (high - low > 1).any():
+        middle = (low + high) // 2
+        inside = at_home(middle)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return np.asarray(0.5 * (paths.points[chosen, low] + paths.points[chosen, high]), dtype=np.float64)

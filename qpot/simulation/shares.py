@@ -1,0 +1,143 @@
+"""Measured shares of time beside the predicted law, at the time of measurement and in the long run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.chain.relaxation import occupation_after
+from qpot.chain.stationary import stationary_distribution
+from qpot.prediction.finite_rate import corrected_costs
+from qpot.prediction.pipeline import Prediction
+from qpot.simulation.ensemble import Ensemble
+
+# Records at which the predicted law is evaluated; it changes slowly between them.
+_EVALUATIONS = 8
+# Shares that differ by less than this from the stationary ones count as relaxed.
+_RELAXED = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OccupationCheck:
+    """Shares of time of one ensemble against the prediction.
+
+    Attributes
+    ----------
+    epsilon : float
+    fractions, standard_errors : ``(k,)``
+        Measured; the errors are those of the replicas' means, so that correlation in time does not enter.
+    elsewhere : float
+        Measured share of points that flow to none of the minima.
+    predicted : ``(k,)``
+        The chain's law, averaged over the records, from where the replicas started.
+    stationary : ``(k,)``
+        Its stationary law.
+    allowances : ``(k,)``
+        Standard deviation of ``predicted`` when every rate may be off by ``allowance * epsilon / cost``, the next term
+        of its logarithm, or by a factor e where prefactors are not known.
+    replicas : int
+    """
+
+    epsilon: float
+    fractions: Array
+    standard_errors: Array
+    elsewhere: float
+    predicted: Array
+    stationary: Array
+    allowances: Array
+    replicas: int
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether the run was long enough to be stationary, by the prediction's own time scale."""
+        return bool(np.abs(self.predicted - self.stationary).max() < _RELAXED)
+
+    @property
+    def deviations(self) -> Array:
+        """(measured - predicted) in standard errors ``(k,)``.
+
+        The sampling error is that of the predicted share with as many independent points as the measured errors say, at
+        least one for each replica: a share of 0 or 1 has an error too.
+        """
+        measured = self.fractions * (1.0 - self.fractions)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.where(self.standard_errors > 0, measured / self.standard_errors**2, self.replicas)
+        size = np.maximum(size, self.replicas)
+        sampling = self.predicted * (1.0 - self.predicted) / size + 0.25 / size**2
+        return np.asarray((self.fractions - self.predicted) / np.sqrt(sampling + self.allowances**2))
+
+    def __repr__(self) -> str:
+        shares = "; ".join(
+            f"minimum {i}: {f:.4f} +- {e:.4f}, predicted {p:.4f} +- {a:.4f}"
+            for i, (f, e, p, a) in enumerate(
+                zip(self.fractions, self.standard_errors, self.predicted, self.allowances, strict=True)
+            )
+        )
+        law = "stationary law" if self.relaxed else "law after this time, not stationary yet"
+        return f"OccupationCheck(epsilon {self.epsilon:.4g}, {law}: {shares})"
+
+
+def occupation_check(
+    prediction: Prediction,
+    ensemble: Ensemble,
+    *,
+    allowance: float,
+    finite_rate: bool,
+    burn_in: Any,
+    system: Any,
+) -> OccupationCheck:
+    """Hold one ensemble against the chain; arguments are those of `qpot.compare`, checked there."""
+    points = np.array([m.point for m in prediction.minima])
+    measured = ensemble.occupation(points, burn_in=burn_in, system=system)
+    labels = ensemble.basins(points, system=system)
+    k = points.shape[0]
+    start = np.bincount(labels[0][labels[0] >= 0], minlength=k).astype(float)
+    start = start / start.sum() if start.sum() else np.full(k, 1.0 / k)
+    late = ensemble.time[ensemble.steps >= (burn_in if burn_in >= 1 else burn_in * ensemble.steps[-1])]
+    late = np.maximum(late, 1e-300)  # the start itself
+    times = late[np.unique(np.linspace(0, late.size - 1, _EVALUATIONS).round().astype(int))]
+    eps = ensemble.epsilon
+    step = ensemble.time[-1] / ensemble.steps[-1]
+    costs = prediction.costs
+    if finite_rate and not ensemble.momentum:
+        costs = corrected_costs(costs, float(step))
+    direct = costs.direct
+    known = prediction.prefactors is not None and not np.isnan(prediction.prefactors).any()
+    edges = np.isfinite(direct) & ~np.eye(k, dtype=bool)
+    factors = np.ones((k, k))
+    if known and prediction.prefactors is not None:
+        factors = np.where(prediction.prefactors > 0, prediction.prefactors, 1.0)
+
+    def law(log_shift: Array) -> Array:
+        A = factors * np.exp(log_shift)
+        if relaxed:
+            return np.asarray(stationary_distribution(direct, eps, prefactors=A))
+        laws = [occupation_after(direct, eps, eps * np.log(t), start, prefactors=A) for t in times]
+        return np.asarray(np.mean(laws, axis=0))
+
+    stationary = np.asarray(stationary_distribution(direct, eps, prefactors=factors))
+    earliest = occupation_after(direct, eps, eps * np.log(times[0]), start, prefactors=factors)
+    relaxed = bool(np.abs(earliest - stationary).max() < 1e-6)
+    predicted = law(np.zeros((k, k)))
+    variance = np.zeros(k)
+    for i, j in np.argwhere(edges):
+        shift = np.zeros((k, k))
+        shift[i, j] = allowance * eps / direct[i, j] if known else 1.0
+        variance += (0.5 * (law(shift) - law(-shift))) ** 2
+        # the solver's own error, in the exponent
+        shift[i, j] = costs.errors[i, j] / eps
+        if shift[i, j] > 1e-3:
+            variance += (0.5 * (law(shift) - law(-shift))) ** 2
+    return OccupationCheck(
+        epsilon=eps,
+        fractions=measured.fractions,
+        standard_errors=measured.standard_errors,
+        elsewhere=measured.elsewhere,
+        predicted=predicted,
+        stationary=stationary,
+        allowances=np.sqrt(variance),
+        replicas=measured.replicas,
+    )

@@ -1,0 +1,201 @@
+"""simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import as_count
+from qpot._core.progress import ProgressLike
+from qpot.landscape.basins import attractor_points
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.simulation.ensemble import Ensemble
+from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+
+_DEFAULT_RECORDS = 200
+
+
+def simulate_sgd(
+    system: System,
+    *,
+    learning_rate: float | Any,
+    batch_size: int = 1,
+    steps: int,
+    start: Any,
+    replicas: int,
+    rng: np.random.Generator | int | None = None,
+    executor: Executor | None = None,
+    record: int | Any | None = None,
+    minima: Any = None,
+    momentum: float = 0.0,
+    sampling: str | None = None,
+    progress: ProgressLike = None,
+) -> Ensemble:
+    """Run stochastic gradient descent in many independent replicas.
+
+    Parameters
+    ----------
+    system : System
+        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it, in a compiled
+        kernel where ``finite_sum.kernel`` is given. Without one: x <- x + eta b(x) + sqrt(eta epsilon)
+        sigma(x) xi with epsilon = eta / batch_size and standard normal xi (Gaussian gradient noise).
+    learning_rate : float or ``(steps,)``
+        eta; an array is a schedule.
+    batch_size : int
+        B.
+    steps : int
+        Minibatch steps of every replica.
+    start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
+        Where the replicas start.
+    replicas : int
+    rng : Generator or int, optional
+        Seed 0 by default. The same ``rng`` gives the same result, bit for bit, for every executor.
+    executor : concurrent.futures.Executor, optional
+        Where blocks of replicas run; `qpot.parallel.process_executor` makes a safe process pool.
+    record : int or sequence of int, optional
+        Keep every record-th step, or the given steps; the last step is always kept, and step 0 unless steps
+        are listed. By default 200 evenly spaced records.
+    minima : sequence of objects with ``.point`` or ``(k, d)``, optional
+        Label the records by basin, for `Ensemble.occupation`.
+    momentum : float
+        Heavy ball, 0 <= beta < 1: v <- beta v - eta g, x <- x + v.
+    sampling : {"independent", "without replacement", "epoch reshuffling"}, optional
+        How the samples of a finite sum are drawn; by default as ``system.replacement`` says. The last one is
+        outside the theory of quasi-potentials: its noise cancels within an epoch.
+    progress : callable, True, "auto" or None
+        See `qpot.reporting`.
+
+    Raises
+    ------
+    ValueError
+        For bad arguments; a batch larger than the finite sum without replacement; a learning rate beyond
+        stability, 2 / (largest Hessian eigenvalue) at the minimum where it starts; functions that cannot be
+        sent to a process pool.
+    SolveError
+        When a replica diverges or a user function fails (`Status.NON_FINITE`) or on Ctrl-C
+        (`Status.INTERRUPTED`); ``partial`` is the ensemble with all records before that.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> system = qpot.System.from_finite_sum(qpot.quadratic_sum(1.5, [2.0, -2.0]))
+    >>> ensemble = qpot.simulate_sgd(
+    ...     system, learning_rate=0.3, batch_size=1, steps=2000, start=[0.0], replicas=100)
+    >>> variance = ensemble.points[100:].var()  # exact: eta a^2 c^2 / (a (2 - eta a)) = 1.161
+    >>> bool(abs(variance - 1.161) < 0.05)
+    True
+    """
+    R, n = as_count(replicas, name="replicas"), as_count(steps, name="steps")
+    setting = sgd_setting(system, learning_rate, batch_size, start, R, n, momentum, sampling)
+    return _simulate(system, setting, n, record, minima, rng, executor, progress, "simulate_sgd")
+
+
+def simulate_diffusion(
+    system: System,
+    *,
+    epsilon: float,
+    time_step: float,
+    steps: int,
+    start: Any,
+    replicas: int,
+    rng: np.random.Generator | int | None = None,
+    executor: Executor | None = None,
+    record: int | Any | None = None,
+    minima: Any = None,
+    progress: ProgressLike = None,
+) -> Ensemble:
+    """Run dX = b dt + sqrt(epsilon) sigma dW in many independent replicas (Euler-Maruyama).
+
+    Parameters
+    ----------
+    system : System
+    epsilon : float
+        Noise level.
+    time_step : float
+        Weak error of order one in it.
+    steps, start, replicas, rng, executor, record, minima, progress
+        As in `simulate_sgd`.
+
+    Raises
+    ------
+    ValueError, SolveError
+        As `simulate_sgd`.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> ou = qpot.System(drift=lambda x: -x, covariance=np.eye(2), dimension=2)
+    >>> ensemble = qpot.simulate_diffusion(
+    ...     ou, epsilon=0.2, time_step=0.05, steps=400, start=[0.0, 0.0], replicas=500)
+    >>> variance = ensemble.points[100:].var()  # epsilon / 2, and 1 / (1 - time_step / 2) of it at this step
+    >>> bool(abs(variance - 0.1026) < 0.01)
+    True
+    """
+    R, n = as_count(replicas, name="replicas"), as_count(steps, name="steps")
+    setting = diffusion_setting(system, epsilon, time_step, start, R)
+    return _simulate(system, setting, n, record, minima, rng, executor, progress, "simulate_diffusion")
+
+
+def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
+    """The steps to keep, increasing, the last one included."""
+    if record is None:
+        chosen = np.unique(np.linspace(0, steps, min(steps, _DEFAULT_RECORDS) + 1).astype(np.int64))
+    elif np.ndim(record) == 0:
+        chosen = np.arange(0, steps + 1, as_count(record, name="record"), dtype=np.int64)
+    else:
+        chosen = np.asarray(record)
+        whole = np.issubdtype(chosen.dtype, np.integer) and chosen.ndim == 1 and chosen.size > 0
+        if not whole or (np.diff(chosen) <= 0).any() or chosen[0] < 0 or chosen[-1] > steps:
+            raise ValueError(f"record must be one interval or increasing steps between 0 and {steps}, got {record!r}")
+        chosen = chosen.astype(np.int64)
+    return chosen if chosen[-1] == steps else np.append(chosen, steps)
+
+
+def _simulate(
+    system: System,
+    setting: Setting,
+    steps: int,
+    record: Any,
+    minima: Any,
+    rng: np.random.Generator | int | None,
+    executor: Executor | None,
+    progress: ProgressLike,
+    description: str,
+) -> Ensemble:
+    given = None if minima is None else attractor_points(minima, dimension=system.dimension)
+    outcome = run_setting(
+        setting,
+        steps=steps,
+        record_steps=record_schedule(record, steps),
+        rng=rng,
+        executor=executor,
+        progress=progress,
+        description=description,
+    )
+    time = np.asarray(outcome.steps * setting.time_step, dtype=np.float64)
+    if not isinstance(setting.rate, float):
+        time = np.append(0.0, np.cumsum(setting.rate))[outcome.steps] / (1.0 - setting.momentum)
+    ensemble = Ensemble(
+        points=outcome.points,
+        steps=outcome.steps,
+        time=time,
+        learning_rate=setting.learning_rate if setting.learning_rate is not None else np.nan,
+        batch_size=setting.batch_size,
+        epsilon=setting.epsilon,
+        momentum=setting.momentum,
+        sampling=setting.sampling_name,
+        system=system,
+    )
+    raise_unless_finished(outcome, setting, ensemble)
+    if given is None:
+        return ensemble
+    try:
+        return replace(ensemble, minima=given, labels=ensemble.basins(given))
+    except KeyboardInterrupt:
+        message = "interrupted while the basins of the records were told; the run itself is in .partial"
+        raise SolveError(message, status=Status.INTERRUPTED, partial=ensemble) from None

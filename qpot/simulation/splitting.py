@@ -1,0 +1,219 @@
+"""splitting_times: escapes too rare for plain simulation, by adaptive multilevel splitting of the real dynamics."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_continuous_lyapunov
+from scipy.stats import chi2
+
+from qpot._core.arrays import Array, as_count, as_point, as_rng, format_point
+from qpot._core.parallel import check_executor, check_sendable, run_in_order
+from qpot._core.progress import ProgressLike, reporting
+from qpot.landscape.basins import attracting_neighbourhoods
+from qpot.paths.solution import SolveError, Status
+from qpot.problem.system import System
+from qpot.simulation.coordinates import reaction_coordinate
+from qpot.simulation.escape_times import home_of, radii_of
+from qpot.simulation.excursions import SplittingTask, repetition_of
+from qpot.simulation.rare_escapes import Repetition, SplittingTimes, collected
+from qpot.simulation.replicas import FunctionFailedError
+from qpot.simulation.settings import Setting, diffusion_setting, sgd_setting
+from qpot.simulation.updates import CompiledSum, MinibatchIncrement, VectorisedSteps
+from qpot.solvers.simulation.splitting import Region
+
+# The neighbourhood: returned within as many deviations as the noise has on average, left where 95 % lie within.
+_LEAVING = 0.95
+
+
+def splitting_times(
+    system: System,
+    *,
+    start: Any,
+    minima: Any,
+    learning_rate: float | None = None,
+    batch_size: int = 1,
+    epsilon: float | None = None,
+    time_step: float | None = None,
+    momentum: float = 0.0,
+    sampling: str | None = None,
+    coordinate: Any = "loss",
+    clones: int = 500,
+    kill: float = 0.2,
+    repetitions: int = 10,
+    radius: float | Array | None = None,
+    longest: int = 10_000_000,
+    rng: np.random.Generator | int | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = None,
+) -> SplittingTimes:
+    """Mean escape time from a minimum that plain simulation would never see left.
+
+    Clones run excursions of the real dynamics out of the minimum's neighbourhood; those that come least far are killed
+    and replaced by branches of the others, until all arrive at another minimum. The product of the shares that survive
+    is an unbiased estimate of the probability p of one excursion to arrive; the mean time follows from p and the mean
+    time of an excursion.
+
+    Parameters
+    ----------
+    system : System
+    start : object with ``.point`` or ``(d,)``
+        The minimum that is left, or a point of its basin.
+    minima : sequence of objects with ``.point``, or ``(k, d)``
+        All minima: a clone that came to rest at another one unnoticed would never end.
+    learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, progress
+        As in `qpot.exit_times`; not epoch reshuffling.
+    coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
+        How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little
+        variance: the quasi-potential (``quasipotential(...)``), the cost along the minimum action path
+        (``costs.path(i, j)``), or in few dimensions the loss. With compiled dynamics a function of up to three variables
+        is tabulated.
+    clones : int
+        N. The relative variance of one repetition is about |log p| / N times 1 to 2 with a good coordinate.
+    kill : float
+        Share of the clones that is replaced at a time, strictly between 0 and 1.
+    repetitions : int
+        Independent estimates, at least 2: they give the error.
+    longest : int
+        Most steps of one excursion.
+    rng : Generator or int, optional
+        Seed 0 by default; the same ``rng`` gives the same result for every executor.
+
+    Returns
+    -------
+    SplittingTimes
+        ``.mean_steps``, ``.interval()``, and everything that `qpot.compare` needs.
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, as `qpot.exit_times`; if epsilon is so large that the neighbourhood of the minimum reaches
+        another one.
+    SolveError
+        When a clone diverges (`Status.NON_FINITE`), an excursion does not end (`Status.NOT_CONVERGED`), or on Ctrl-C
+        (`Status.INTERRUPTED`; ``partial`` holds the repetitions that are finished, if at least two are).
+
+    Notes
+    -----
+    Adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25 (2007) 417) for Markov chains, with the rule
+    for ties of Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26 (2016) 3559. The neighbourhood is
+    the ellipsoid of the local stationary covariance, A S + S A^T = a.
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> wells = qpot.System.from_loss(
+    ...     lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+    >>> times = qpot.splitting_times(
+    ...     wells, start=[-1.0], minima=np.array([[-1.0], [1.0]]), epsilon=0.05, time_step=0.05, clones=100, repetitions=4)
+    >>> 1e6 < times.mean_steps < 4e6  # Kramers: 4.44 exp(10) / 0.05 = 2e6 steps
+    True
+    """
+    N, m = as_count(clones, name="clones", minimum=2), as_count(repetitions, name="repetitions", minimum=2)
+    if isinstance(kill, bool) or not isinstance(kill, (int, float, np.number)) or not 0.0 < kill < 1.0:
+        raise ValueError(
+            f"kill must lie strictly between 0 and 1, the share of clones replaced at a time, got {kill!r}"
+        )
+    limit = as_count(longest, name="longest")
+    origin = as_point(start, dimension=system.dimension, name="start")
+    setting = _setting(system, origin, learning_rate, batch_size, epsilon, time_step, momentum, sampling)
+    near = attracting_neighbourhoods(system, minima)
+    k = near.points.shape[0]
+    if k < 2:
+        raise ValueError(f"minima holds {k} minimum; an escape needs another one to go to")
+    home = home_of(system, origin[None], near, minima)
+    radii = near.radii if radius is None else radii_of(radius, k)
+    others = np.delete(np.arange(k), home)
+    compiled = isinstance(setting.update, CompiledSum)
+    region = _region(system, near.points[home], setting.epsilon, near.points[others], radii[others])
+    xi = reaction_coordinate(system, coordinate, near.points[home], near.points, compiled=compiled)
+    if xi.arrays is None and isinstance(setting.update, CompiledSum) and system.finite_sum is not None:
+        # a function of more than three variables cannot be tabulated: the same steps in NumPy
+        increment = MinibatchIncrement(total=system.finite_sum, batch_size=batch_size, sampling=setting.sampling)
+        setting = replace(setting, update=VectorisedSteps(increment=increment, momentum=setting.momentum))
+    task = SplittingTask(
+        system=system, setting=setting, region=region, coordinate=xi, clones=N, limit=limit,
+        kill=max(1, round(float(kill) * N)), others=others, near=near, home=home,
+    )  # fmt: skip
+    pool = check_executor(executor)
+    check_sendable(task, pool, what="the system")
+    finished: list[Repetition] = []
+    settings = {
+        "home": home, "time_step": setting.time_step, "epsilon": setting.epsilon, "coordinate": xi.name,
+        "learning_rate": setting.learning_rate, "batch_size": setting.batch_size, "momentum": setting.momentum,
+        "sampling": setting.sampling_name, "minima": near.points, "system": system,
+    }  # fmt: skip
+    with reporting(progress, "splitting_times") as report:
+        try:
+            tasks = [(task, child) for child in as_rng(rng).spawn(m)]
+            for repetition in run_in_order(repetition_of, tasks, pool):
+                finished.append(repetition)
+                report(len(finished), m, "repetitions")
+        except KeyboardInterrupt:
+            partial = collected(finished, **settings) if len(finished) >= 2 else None
+            raise SolveError(
+                f"interrupted after {len(finished)} of {m} repetitions", status=Status.INTERRUPTED, partial=partial
+            ) from None
+        except FunctionFailedError as error:
+            raise SolveError(str(error), status=Status.NON_FINITE) from error
+    return collected(finished, **settings)
+
+
+def _setting(
+    system: System,
+    origin: Array,
+    learning_rate: Any,
+    batch_size: int,
+    epsilon: float | None,
+    time_step: float | None,
+    momentum: float,
+    sampling: str | None,
+) -> Setting:
+    if learning_rate is not None and epsilon is None and time_step is None:
+        if np.ndim(learning_rate) != 0:
+            raise ValueError("learning_rate is a schedule; an escape time needs one number")
+        setting = sgd_setting(system, learning_rate, batch_size, origin, 1, 1, momentum, sampling)
+    elif learning_rate is None and epsilon is not None and time_step is not None:
+        setting = diffusion_setting(system, epsilon, time_step, origin, 1)
+    else:
+        raise ValueError(
+            "pass either learning_rate (and batch_size) for SGD, or epsilon and time_step for the diffusion; "
+            f"got learning_rate={learning_rate!r}, epsilon={epsilon!r}, time_step={time_step!r}"
+        )
+    if setting.sampling_name == "epoch reshuffling":
+        raise ValueError(
+            "sampling='epoch reshuffling' cannot be split: a clone would have to draw the rest of its parent's epoch; use "
+            "'independent' or 'without replacement'"
+        )
+    if not isinstance(setting.update, (CompiledSum, VectorisedSteps)):
+        raise ValueError(f"steps of kind {type(setting.update).__name__} cannot be split")
+    if setting.epsilon <= 0.0:
+        raise ValueError(f"batch_size={batch_size} is the whole sum: there is no noise, and nothing escapes")
+    return setting
+
+
+def _region(system: System, centre: Array, epsilon: float, targets: Array, radii: Array) -> Region:
+    """Ellipsoids of the local stationary law around the minimum."""
+    d = system.dimension
+    S = solve_continuous_lyapunov(system.jacobian(centre)[0], -system.covariance(centre)[0])
+    S = 0.5 * (S + S.T)
+    values = np.linalg.eigvalsh(S)
+    if values[0] <= 1e-12 * values[-1] or values[-1] <= 0.0:
+        raise ValueError(
+            f"the noise at the minimum {format_point(centre)} is singular (stationary covariance with eigenvalues "
+            f"{values[0]:.3g} to {values[-1]:.3g}): there is no neighbourhood that excursions leave in every direction"
+        )
+    metric = np.ascontiguousarray(np.linalg.inv(S) / epsilon)
+    outer = float(chi2.ppf(_LEAVING, d))
+    gap = np.sqrt(np.einsum("ni,ij,nj->n", targets - centre, metric, targets - centre)) - radii / np.sqrt(
+        epsilon * values[0]
+    )
+    if (gap <= np.sqrt(outer)).any():
+        raise ValueError(
+            f"epsilon={epsilon:.4g} is too large for splitting: the noise at the minimum {format_point(centre)} reaches "
+            "another minimum at once; measure with qpot.exit_times"
+        )
+    return Region(centre, metric, float(d), outer, np.ascontiguousarray(targets), np.asarray(radii**2))

@@ -1,0 +1,243 @@
+"""Update rules: how one block of replicas takes its steps, compiled or in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.problem.system import System
+from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.formulas import Integers
+from qpot.samples.ready_made import checked_kernel
+from qpot.solvers.simulation.stepping import (
+    RESHUFFLED,
+    draw_batches,
+    lower_factor,
+    next_in_epoch,
+    sgd_steps,
+    vectorised_steps,
+)
+
+
+class Update(Protocol):
+    """A rule that advances one block in place; it must be possible to send it to a process."""
+
+    @property
+    def block_size(self) -> int:
+        """How many replicas a block has."""
+        ...
+
+    def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
+        """Run the job; the first step and replica that are not finite, or (-1, -1)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """State of the replicas of one block.
+
+    ``order`` and ``cursor`` belong to sampling without replacement, ``trace`` ``(R, K, d)`` holds the latest positions.
+    """
+
+    x: Array
+    velocity: Array
+    order: Integers
+    cursor: Integers
+    exit_step: Integers
+    exit_target: Integers
+    trace: Array
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One slice: learning rates of its steps, which of them to record, and the balls that stop a replica."""
+
+    first_step: int
+    length: int
+    rate: float | Array
+    record_at: Integers
+    targets: Array
+    squared_radii: Array
+    stride: int = 1
+
+    @property
+    def rates(self) -> Array:
+        """The learning rate of each step of the slice, ``(length,)``."""
+        if isinstance(self.rate, float):
+            return np.full(self.length, self.rate)
+        return np.ascontiguousarray(self.rate[self.first_step : self.first_step + self.length])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CompiledSum:
+    """Minibatch SGD in a compiled kernel."""
+
+    kind: int
+    table: Array
+    constants: Array
+    n_samples: int
+    batch_size: int
+    momentum: float
+    sampling: int
+    block_size: int = 8
+
+    @classmethod
+    def of(cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int) -> CompiledSum:
+        """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
+        kind, table, constants = checked_kernel(total, points)
+        return cls(
+            kind=kind,
+            table=table,
+            constants=constants,
+            n_samples=total.n_samples,
+            batch_size=batch_size,
+            momentum=momentum,
+            sampling=sampling,
+        )
+
+    def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
+        step, replica = sgd_steps(
+            self.kind,
+            self.table,
+            self.constants,
+            block.x,
+            block.velocity,
+            job.rates,
+            self.batch_size,
+            self.momentum,
+            self.sampling,
+            block.order,
+            block.cursor,
+            block.rng,
+            job.record_at,
+            records,
+            job.targets,
+            job.squared_radii,
+            job.first_step,
+            block.exit_step,
+            block.exit_target,
+            block.trace,
+            job.stride,
+        )
+        return int(step), int(replica)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VectorisedSteps:
+    """Any increment, one NumPy call for all replicas of a block."""
+
+    increment: Callable[[Array, float, np.random.Generator, Any], Array]
+    momentum: float
+    block_size: int = 512
+
+    def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
+        # a run that diverges overflows on the way; it is reported as what it is, not as a warning
+        with np.errstate(over="ignore", invalid="ignore"):
+            return vectorised_steps(
+                self.increment,
+                block.x,
+                block.velocity,
+                job.rates,
+                self.momentum,
+                block,
+                block.rng,
+                job.record_at,
+                records,
+                job.targets,
+                job.squared_radii,
+                job.first_step,
+                block.exit_step,
+                block.exit_target,
+                block.trace,
+                job.stride,
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MinibatchIncrement:
+    """-rate times the mean gradient of a minibatch, by the finite sum's NumPy functions."""
+
+    total: FiniteSum
+    batch_size: int
+    sampling: int
+
+    def __call__(self, x: Array, rate: float, rng: np.random.Generator, block: Block) -> Array:
+        total, B, R = self.total, self.batch_size, x.shape[0]
+        if self.sampling == RESHUFFLED:
+            index = next_in_epoch(rng, block.order, block.cursor, B)
+        else:
+            index = draw_batches(rng, total.n_samples, R, B, self.sampling)
+        if total.batch_gradient is not None:
+            mean = np.asarray(total.batch_gradient(x, index), dtype=np.float64)
+            if mean.shape != x.shape:
+                raise ValueError(f"batch_gradient gave an array of shape {mean.shape}, expected {x.shape}")
+            bad = np.flatnonzero(~np.isfinite(mean).all(axis=1))
+            if bad.size:
+                raise NonFiniteError(
+                    f"batch_gradient returned NaN or infinity for the samples {index[bad[0]][:8].tolist()} at the point "
+                    f"{format_point(x[bad[0]])}; lower the learning rate or make the function finite there",
+                    x[bad[0]].copy(),
+                )
+            step: Array = -rate * mean
+            return step
+        if total.drawn_gradients is not None:
+            g = np.asarray(total.drawn_gradients(x, index), dtype=np.float64)
+        else:
+            every = np.asarray(total.sample_gradients(x), dtype=np.float64)
+            g = np.take_along_axis(every, index[:, :, None], axis=1)
+        if g.shape != (R, B, total.dimension):
+            name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
+            raise ValueError(f"{name} gave gradients of shape {g.shape}, expected {(R, B, total.dimension)}")
+        finite = np.isfinite(g).all(axis=(1, 2))
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            name = "drawn_gradients" if total.drawn_gradients is not None else "sample_gradients"
+            sample = index[row, int(np.flatnonzero(~np.isfinite(g[row]).all(axis=1))[0])]
+            raise NonFiniteError(
+                f"{name} returned NaN or infinity for sample {sample} at the point {format_point(x[row])}; "
+                "lower the learning rate or make the function finite there",
+                x[row].copy(),
+            )
+        result: Array = -rate * g.mean(axis=1)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GaussianIncrement:
+    """rate b + amplitude sigma xi: Euler-Maruyama, or SGD with Gaussian gradient noise.
+
+    The amplitude is sqrt(rate epsilon); with ``batch_size`` given, epsilon = rate / batch_size.
+    """
+
+    system: System
+    epsilon: float | None = None
+    batch_size: int | None = None
+    constant_factor: Array | None = None
+
+    def __call__(self, x: Array, rate: float, rng: np.random.Generator, block: Block) -> Array:
+        del block
+        xi = rng.standard_normal(x.shape)
+        epsilon = self.epsilon if self.epsilon is not None else rate / (self.batch_size or 1)
+        if self.constant_factor is not None:
+            noise = xi @ self.constant_factor.T
+        else:
+            noise = np.einsum("nij,nj->ni", noise_factor(self.system, x), xi)
+        result: Array = rate * self.system.drift(x) + np.sqrt(rate * epsilon) * noise
+        return result
+
+
+def noise_factor(system: System, points: Array) -> Array:
+    """Lower triangular sigma ``(n, d, d)``, sigma sigma^T = covariance; ValueError where there is none."""
+    factor, bad = lower_factor(system.covariance(points))
+    if bad >= 0:
+        raise NonFiniteError(
+            f"covariance is not positive semidefinite at the point {format_point(points[bad])}; "
+            "a covariance is sigma @ sigma.T",
+            points[bad].copy(),
+        )
+    return factor

@@ -1,0 +1,1 @@
+"""Numerics that serve several wings."""

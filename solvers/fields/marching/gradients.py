@@ -1,0 +1,46 @@
+"""Gradients at nodes from the heads they belong to."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from qpot.solvers.fields.marching.characteristics import taylor_gradient
+from qpot.solvers.fields.marching.march import unravel
+
+Array = NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gradient, dims):
+    d = len(dims)
+    index = np.zeros(d, np.int64)
+    dx = np.zeros(d)
+    for node in range(owner.shape[0]):
+        if not wanted[node]:
+            continue
+        y = records[owner[node]]
+        unravel(node, shape, index, d)
+        for i in range(d):
+            dx[i] = lower[i] + index[i] * spacing[i] - y[i]
+            if periodic[i]:
+                period = shape[i] * spacing[i]
+                dx[i] -= period * np.floor(dx[i] / period + 0.5)
+        taylor_gradient(y, dx, dims, gradient[node])
+
+
+def node_gradients(
+    records: Array,
+    owner: NDArray[np.int32],
+    wanted: NDArray[np.bool_],
+    medium: tuple[Any, ...],
+    gradient: Array,
+) -> None:
+    """Fill ``gradient`` ``(n, d)`` at the ``wanted`` nodes with the gradient of their heads' polynomials."""
+    _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient, medium[7])

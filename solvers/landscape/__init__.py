@@ -1,0 +1,1 @@
+"""Numerics of fixed points and relaxations."""

@@ -1,0 +1,252 @@
+"""Newton minimisation of the action on a fixed mesh, with a second-order check of the answer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas, eig_banded, lapack
+
+from qpot.solvers.paths.action import Lagrangian, action_expansions, action_values
+from qpot.solvers.paths.elements import ElementPath
+
+Array = NDArray[np.float64]
+
+CONVERGED, MAX_ITERATIONS, UNSTABLE, INFEASIBLE = 0, 1, 2, 3
+
+# A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
+_FLOOR = 1e-9
+# A coarse mesh can make the time-shift mode negative by this fraction; a genuine saddle of the action is far below.
+_SOFT = 1e-6
+_MAX_ESCAPES = 5
+# Lengths of the step off a saddle of the action, as parts of the path's extent.
+_PUSHES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+# Points that the Lagrangian is given in one call: enough to drown the overhead, few enough for any memory.
+_TOGETHER = 1 << 15
+# Relative decrease of the action that is lost in the rounding of differenced derivatives.
+_NOISE = 3e-9
+_MU_START = 1e-4
+_MU_MAX = 1e12
+
+
+@dataclass(frozen=True)
+class Minimization:
+    """Outcome of `minimize_action`.
+
+    ``decrement`` is half the squared Newton decrement g.H^{-1} g / 2: the decrease of the action that the local
+    quadratic model still promises. Unlike a small change between iterations it bounds the distance to the minimum.
+    """
+
+    path: ElementPath
+    action: float
+    decrement: float
+    iterations: int
+    status: int
+
+
+class _Ask(NamedTuple):
+    """What a Newton run needs next: values of the action (inf where there is none), or the expansion of one path."""
+
+    paths: list[ElementPath]
+    expand: bool
+
+
+_Run = Generator[_Ask, Any, Minimization]
+
+
+def minimize_action(
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    *,
+    quadrature: int,
+    tolerance: float,
+    max_iterations: int,
+    on_iteration: Callable[[int, float], None] | None = None,
+) -> Minimization:
+    """Minimise the action over the interior nodes, ends and mesh fixed.
+
+    Newton's method with a Levenberg-Marquardt shift. Accepted as converged only if the Hessian is positive definite
+    (up to the floor that holds the time-shift mode) and the decrement is below ``tolerance`` times the action; at a
+    stationary point with a negative direction the path is pushed along it and the iteration goes on.
+    """
+    run = _newton(path, tolerance, max_iterations, on_iteration)
+    (outcome,) = _driven(lagrangian, [run], quadrature)
+    if isinstance(outcome, ValueError):
+        raise outcome
+    return outcome
+
+
+def minimize_actions(
+    lagrangian: Lagrangian, paths: Sequence[ElementPath], *, quadrature: int, tolerance: float, max_iterations: int
+) -> list[Minimization | ValueError]:
+    """`minimize_action` of several paths of one degree side by side, each with its own steps.
+
+    The Lagrangian is called for all of them at once: a search pays the overhead of a call once, not once for each
+    curve. The errors of single paths (NaN from a user function, a singular covariance) are returned in their places.
+    """
+    return _driven(lagrangian, [_newton(path, tolerance, max_iterations, None) for path in paths], quadrature)
+
+
+def _driven(lagrangian: Lagrangian, runs: Sequence[_Run], quadrature: int) -> list[Minimization | ValueError]:
+    outcomes: dict[int, Minimization | ValueError] = {}
+    asks = {k: next(run) for k, run in enumerate(runs)}
+    while asks:
+        # runs that look for the length of their step go first, so that all others wait for one common expansion
+        searching = [k for k, ask in asks.items() if not ask.expand]
+        turn = searching or list(asks)
+        answer = _values if searching else _expansions
+        for k, reply in zip(turn, answer(lagrangian, [asks[k].paths for k in turn], quadrature), strict=True):
+            if isinstance(reply, ValueError):
+                outcomes[k] = reply
+                del asks[k]
+                continue
+            try:
+                asks[k] = runs[k].send(reply)
+            except StopIteration as stop:
+                outcomes[k] = stop.value
+                del asks[k]
+    return [outcomes[k] for k in range(len(runs))]
+
+
+def _values(lagrangian: Lagrangian, asked: Sequence[list[ElementPath]], quadrature: int) -> list[list[float]]:
+    paths = list(itertools.chain.from_iterable(asked))
+    found = iter(_safe_values(lagrangian, paths, quadrature))
+    return [list(itertools.islice(found, len(own))) for own in asked]
+
+
+def _expansions(
+    lagrangian: Lagrangian, asked: Sequence[list[ElementPath]], quadrature: int
+) -> list[tuple[float, Array, Array] | ValueError]:
+    paths = list(itertools.chain.from_iterable(asked))
+    d = paths[0].nodes.shape[1]
+    shifted = max(p.n_elements for p in paths) * quadrature * (1 + d + d * d)  # points of the second differences
+    together = max(1, _TOGETHER // shifted)
+    found: list[tuple[float, Array, Array] | ValueError] = []
+    for first in range(0, len(paths), together):
+        group = paths[first : first + together]
+        try:
+            found += action_expansions(lagrangian, group, quadrature)
+        except ValueError as error:
+            if len(group) == 1:
+                found.append(error)
+            else:  # one of them: which?
+                found += itertools.chain.from_iterable(_expansions(lagrangian, [[p]], quadrature) for p in group)
+    return found
+
+
+def _newton(
+    path: ElementPath,
+    tolerance: float,
+    max_iterations: int,
+    on_iteration: Callable[[int, float], None] | None,
+) -> _Run:
+    """One run of `minimize_action`: yields what it needs, is sent the answer, returns the outcome."""
+    mu, escapes = _FLOOR, 0
+    action, gradient, band = yield _Ask([path], expand=True)
+    decrement = np.inf
+    if not np.isfinite(action):  # bounded noise cannot follow the path, see `qpot.solvers.feasible_path`
+        return Minimization(path, action, decrement, 0, INFEASIBLE)
+    for iteration in range(1, max_iterations + 1):
+        scale = np.maximum(np.abs(band[0]), 1e-300)
+        target = tolerance * abs(action)
+        accepted = asked_floor = False
+        while not accepted:
+            step = _solve(band, scale, mu, gradient)
+            if step is None:
+                mu = max(10.0 * mu, _MU_START)
+                if mu > _MU_MAX:
+                    return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+                continue
+            decrement = -0.5 * float(gradient @ step)
+            if decrement <= target and mu > _FLOOR and not asked_floor:
+                # a short step: converged, or only held back by the shift, or at a saddle of the action?
+                asked_floor = True
+                flat = _solve(band, scale, _FLOOR, gradient)
+                if flat is None and _solve(band, scale, _SOFT, gradient) is not None:
+                    return Minimization(path, action, decrement, iteration, CONVERGED)
+                if flat is None:
+                    trials = _pushes(path, band) if escapes < _MAX_ESCAPES else []
+                    values = (yield _Ask(trials, expand=False)) if trials else []
+                    if min(values, default=np.inf) >= action:
+                        return Minimization(path, action, decrement, iteration, UNSTABLE)
+                    path, mu = trials[int(np.argmin(values))], _MU_START
+                    escapes += 1
+                    break
+                step, mu = flat, _FLOOR
+                decrement = -0.5 * float(gradient @ step)
+            trial = _moved(path, step)
+            (new,) = yield _Ask([trial], expand=False)
+            if decrement <= target and mu <= _FLOOR:
+                better = new < action
+                return Minimization(trial if better else path, min(new, action), decrement, iteration, CONVERGED)
+            bent = float(step @ blas.dsbmv(band.shape[0] - 1, 1.0, band, step, lower=1))
+            ratio = (action - new) / max(2.0 * decrement - 0.5 * bent, 1e-300)
+            if new < action and ratio > 1e-3:
+                accepted, path = True, trial
+                if ratio > 0.75:
+                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR
+                elif ratio < 0.25:
+                    mu = max(4.0 * mu, _MU_START)
+            elif mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
+                # differenced derivatives leave a gradient that no step can follow; the Hessian is positive definite
+                return Minimization(path, action, decrement, iteration, CONVERGED)
+            else:
+                mu = max(6.0 * mu, _MU_START)
+                if mu > _MU_MAX:
+                    return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+        if on_iteration is not None:
+            on_iteration(iteration, action)
+        action, gradient, band = yield _Ask([path], expand=True)
+    return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
+
+
+def _solve(band: Array, scale: Array, mu: float, gradient: Array) -> Array | None:
+    shifted = band.copy()
+    shifted[0] += mu * scale
+    _, step, info = lapack.dpbsv(shifted, -gradient, lower=1, overwrite_ab=1, overwrite_b=1)
+    return step if info == 0 and np.isfinite(step).all() else None
+
+
+def _moved(path: ElementPath, step: Array) -> ElementPath:
+    nodes = path.nodes.copy()
+    nodes[1:-1] += step.reshape(-1, nodes.shape[1])
+    return replace(path, nodes=nodes)
+
+
+def _safe_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadrature: int) -> list[float]:
+    """The actions, inf where a trial step left the region in which the functions are finite and regular."""
+    try:
+        values = action_values(lagrangian, paths, quadrature)
+    except ValueError:  # NaN from a user function or a singular covariance: a step was too long
+        if len(paths) == 1:
+            return [np.inf]
+        return [_safe_values(lagrangian, [path], quadrature)[0] for path in paths]
+    return [value if np.isfinite(value) else np.inf for value in values]
+
+
+def push_off(
+    lagrangian: Lagrangian, path: ElementPath, action: float, band: Array, quadrature: int
+) -> ElementPath | None:
+    """Step along the direction of most negative curvature, both ways, as far as the action falls."""
+    trials = _pushes(path, band)
+    values = _safe_values(lagrangian, trials, quadrature) if trials else []
+    return trials[int(np.argmin(values))] if min(values, default=np.inf) < action else None
+
+
+def _pushes(path: ElementPath, band: Array) -> list[ElementPath]:
+    """Paths along the direction of most negative curvature, at several distances both ways; none without such one."""
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(band[0]), 1e-300))
+    scaled = np.zeros_like(band)
+    for offset in range(min(band.shape[0], scale.size)):
+        n = scale.size - offset
+        scaled[offset, :n] = band[offset, :n] * scale[:n] * scale[offset:]
+    values, vectors = eig_banded(scaled, lower=True, select="i", select_range=(0, 0), check_finite=False)
+    if values[0] >= -_SOFT:
+        return []
+    direction = vectors[:, 0] * scale
+    direction *= np.ptp(path.nodes, axis=0).max() / max(np.abs(direction).max(), 1e-300)
+    return [_moved(path, sign * length * direction) for sign in (1.0, -1.0) for length in _PUSHES]

@@ -1,0 +1,50 @@
+"""Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from qpot.solvers.paths.action import Lagrangian, action_value
+from qpot.solvers.paths.action_minimization import minimize_action
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.problem.cumulant import CumulantLagrangian
+
+# Amounts of added noise, as multiples of the noise itself.
+_FIRST, _LAST, _FACTOR = 1.0, 1e-6, 0.25
+_STEPS = 15
+# Where the noise can hold the drift a slower motion is feasible too; exact paths may run a hair from the hull's edge.
+_STRETCHES = (1.01, 1.1, 1.5, 3.0, 10.0, 30.0)
+_HELPED_STRETCH = 3.0
+
+
+def feasible_path(
+    lagrangian: Lagrangian, path: ElementPath, *, same_time: bool = False, helped: bool = True
+) -> ElementPath | None:
+    """The path if its action is finite; else a nearby one of finite action on the same mesh, or None if none was found.
+
+    Slower paths are tried first, unless the duration is to stay the same, and nothing else if not ``helped``. With
+    Gaussian noise added every path has a finite action. Minimising it while the addition shrinks drives the path to
+    where the noise itself suffices, if such paths exist; otherwise the action grows like 1 / addition.
+    """
+    quadrature = path.degree + 3
+    if not isinstance(lagrangian, CumulantLagrangian) or np.isfinite(action_value(lagrangian, path, quadrature)):
+        return path
+    for stretch in () if same_time else _STRETCHES:
+        slower = _slower(path, stretch)
+        if np.isfinite(action_value(lagrangian, slower, quadrature)):
+            return slower
+    path = path if same_time else _slower(path, _HELPED_STRETCH)
+    added = _FIRST
+    while helped and added >= _LAST:
+        noisier = lagrangian.with_added(added)
+        path = minimize_action(noisier, path, quadrature=quadrature, tolerance=1e-2, max_iterations=_STEPS).path
+        if np.isfinite(action_value(lagrangian, path, quadrature)):
+            return path
+        added *= _FACTOR
+    return None
+
+
+def _slower(path: ElementPath, stretch: float) -> ElementPath:
+    return replace(path, breaks=path.breaks[0] + stretch * (path.breaks - path.breaks[0]))

@@ -1,0 +1,248 @@
+"""Newton minimisation of the action with ends that may move on surfaces and a duration that may change.
+
+An end on a surface is moved in the tangent space and taken back to the surface, so that every trial is admissible and the
+action decides about it alone; the Hessian there is that of S - lambda c with the multiplier lambda of the constraint
+c(x) = 0. At the minimum the momentum is normal to the surface and, with the duration free, H = 0 on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
+
+from qpot.solvers.paths.action import FullExpansion, Lagrangian, action_expansion, action_value, full_expansion
+from qpot.solvers.paths.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    push_off,
+)
+from qpot.solvers.paths.elements import ElementPath
+
+Array = NDArray[np.float64]
+
+_FLOOR, _SOFT = 1e-9, 1e-6
+_NOISE = 3e-9
+_MU_START, _MU_MAX = 1e-4, 1e12
+_MAX_ESCAPES = 5
+# The duration changes by no more than this factor (its logarithm) in one step.
+_LONGEST = 1.0
+
+
+class Surface(Protocol):
+    """c(x) = 0 with a gradient that does not vanish on it."""
+
+    def normal(self, x: Array) -> Array: ...
+    def curvature(self, x: Array) -> Array: ...
+    def projected(self, x: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class FreeEnds:
+    """Surfaces on which the first and the last node may move (None: fixed), and whether the duration may change."""
+
+    start: Surface | None = None
+    end: Surface | None = None
+    time: bool = False
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The quadratic model in the admissible directions: nodes, and the time scale as a border of the band."""
+
+    gradient: Array  # (n,)
+    band: Array
+    border: Array  # (n,)
+    slope: float
+    curvature: float
+    frames: tuple[Array | None, Array | None]
+    time: bool
+
+    def step(self, mu: float) -> tuple[Array, float] | None:
+        """Newton step with a relative shift ``mu``; None where the shifted Hessian is not positive definite."""
+        shifted = self.band.copy()
+        shifted[0] += mu * np.maximum(np.abs(self.band[0]), 1e-300)
+        try:
+            factor = cholesky_banded(shifted, lower=True, overwrite_ab=True, check_finite=False)
+        except LinAlgError:
+            return None
+        nodes = -cho_solve_banded((factor, True), self.gradient, check_finite=False)
+        scale = 0.0
+        if self.time:
+            carried = cho_solve_banded((factor, True), self.border, check_finite=False)
+            schur = self.curvature + mu * abs(self.curvature) - float(self.border @ carried)
+            if not schur > 0.0:
+                return None
+            scale = -(self.slope + float(self.border @ nodes)) / schur
+            nodes = nodes - scale * carried
+        return (nodes, scale) if np.isfinite(nodes).all() and np.isfinite(scale) else None
+
+    def promised(self, step: tuple[Array, float]) -> float:
+        """Half the decrease that the step's first-order term promises."""
+        return -0.5 * (float(self.gradient @ step[0]) + self.slope * step[1] * self.time)
+
+
+def minimize_with_free_ends(
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    ends: FreeEnds,
+    *,
+    quadrature: int,
+    tolerance: float,
+    max_iterations: int,
+) -> Minimization:
+    """As `minimize_action`, over interior nodes, free ends and, where asked, the duration.
+
+    The mesh keeps its proportions. The first and last nodes must lie on their surfaces.
+    """
+    mu, escapes, decrement = _FLOOR, 0, np.inf
+    action = _value(lagrangian, path, quadrature)
+    if not np.isfinite(action):
+        return Minimization(path, action, decrement, 0, INFEASIBLE)
+    for iteration in range(1, max_iterations + 1):
+        model = _model(full_expansion(lagrangian, path, quadrature), path, ends)
+        target = tolerance * abs(action)
+        asked_floor = False
+        while True:
+            if mu > _MU_MAX:
+                return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+            step = model.step(mu)
+            if step is None:
+                mu = max(10.0 * mu, _MU_START)
+                continue
+            decrement = model.promised(step)
+            if decrement <= target and mu > _FLOOR and not asked_floor:
+                # a short step: converged, or only held back by the shift, or at a saddle of the action?
+                asked_floor = True
+                flat = model.step(_FLOOR)
+                if flat is not None:
+                    step, mu = flat, _FLOOR
+                    decrement = model.promised(step)
+                elif model.step(_SOFT) is not None:
+                    return Minimization(path, action, decrement, iteration, CONVERGED)
+                else:
+                    pushed = _pushed(lagrangian, path, action, quadrature) if escapes < _MAX_ESCAPES else None
+                    if pushed is None:
+                        return Minimization(path, action, decrement, iteration, UNSTABLE)
+                    path, mu, escapes = pushed, _MU_START, escapes + 1
+                    action = _value(lagrangian, path, quadrature)
+                    break
+            trial = _moved(path, step, model.frames, ends)
+            new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
+            if decrement <= target and mu <= _FLOOR:
+                held = model.step(_SOFT) if new >= action else None
+                if held is not None:
+                    # a family of minimisers, along which a straight step leads uphill: the other directions alone
+                    trial = _moved(path, held, model.frames, ends)
+                    new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
+                if trial is not None and new < action:
+                    path, action = trial, new
+                return Minimization(path, action, decrement, iteration, CONVERGED)
+            ratio = (action - new) / max(decrement, 1e-300)
+            if trial is not None and new < action and ratio > 1e-3:
+                path, action = trial, new
+                if ratio > 0.75:
+                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR
+                elif ratio < 0.25:
+                    mu = max(4.0 * mu, _MU_START)
+                break
+            if mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
+                return Minimization(path, action, decrement, iteration, CONVERGED)
+            mu = max(6.0 * mu, _MU_START)
+    return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
+
+
+def _model(e: FullExpansion, path: ElementPath, ends: FreeEnds) -> _Model:
+    d = path.nodes.shape[1]
+    n = path.nodes.size
+    gradient, border, band = e.gradient.ravel().copy(), e.mixed.ravel().copy(), e.band.copy()
+    frames: list[Array | None] = []
+    for first, surface, x in ((0, ends.start, path.nodes[0]), (n - d, ends.end, path.nodes[-1])):
+        own = slice(first, first + d)
+        if surface is None:
+            frames.append(None)
+            held = range(d)
+        else:
+            normal = surface.normal(x)
+            frame = _frame(normal)
+            frames.append(frame)
+            multiplier = float(gradient[own] @ normal) / float(normal @ normal)
+            _turn(band, first, frame, -multiplier * surface.curvature(x))
+            gradient[own], border[own] = frame.T @ gradient[own], frame.T @ border[own]
+            held = range(1)
+        for k in held:
+            _hold(band, first + k)
+            gradient[first + k] = border[first + k] = 0.0
+    return _Model(gradient, band, border, e.slope, e.curvature, (frames[0], frames[1]), ends.time)
+
+
+def _frame(normal: Array) -> Array:
+    """Orthonormal columns, the first along the normal."""
+    q, _ = np.linalg.qr(np.concatenate([normal[:, None], np.eye(normal.size)], axis=1))
+    return np.asarray(q, dtype=np.float64)
+
+
+def _turn(band: Array, first: int, frame: Array, added: Array) -> None:
+    """Coordinates of one node turned into a frame, in lower band storage; ``added`` goes to its diagonal block."""
+    d, (width, n) = frame.shape[0], band.shape
+    own = np.arange(first, first + d)
+    others = np.array(
+        [k for k in range(max(0, first + d - width), min(n, first + width)) if not first <= k < first + d]
+    )
+    for rows, is_own in ((own, True), (others, False)):
+        if rows.size == 0:
+            continue
+        high, low = np.maximum(rows[:, None], own), np.minimum(rows[:, None], own)
+        inside = high - low < width
+        block = np.where(inside, band[np.where(inside, high - low, 0), low], 0.0)
+        block = frame.T @ (block + added) @ frame if is_own else block @ frame
+        band[(high - low)[inside], low[inside]] = block[inside]
+
+
+def _hold(band: Array, k: int) -> None:
+    """Decouple one unknown; its gradient is zero, so that it stays where it is."""
+    width, n = band.shape
+    band[1 : min(width, n - k), k] = 0.0
+    for offset in range(1, min(width, k + 1)):
+        band[offset, k - offset] = 0.0
+    band[0, k] = 1.0
+
+
+def _moved(
+    path: ElementPath, step: tuple[Array, float], frames: tuple[Array | None, Array | None], ends: FreeEnds
+) -> ElementPath | None:
+    """The path after a step, ends back on their surfaces; None where that fails or the duration would jump."""
+    change, scale = step
+    if abs(scale) > _LONGEST:
+        return None
+    moves = change.reshape(path.nodes.shape).copy()
+    nodes = path.nodes + moves
+    for row, frame, surface in ((0, frames[0], ends.start), (-1, frames[1], ends.end)):
+        nodes[row] = path.nodes[row]
+        if frame is not None and surface is not None and frame.shape[0] > 1:
+            try:
+                nodes[row] = surface.projected(path.nodes[row] + frame @ moves[row])
+            except ValueError:  # NaN from a user function: the step was too long
+                return None
+    breaks = path.breaks[0] + np.exp(scale) * (path.breaks - path.breaks[0])
+    return replace(path, nodes=nodes, breaks=breaks) if np.isfinite(nodes).all() else None
+
+
+def _value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
+    try:
+        value = action_value(lagrangian, path, quadrature)
+    except ValueError:  # NaN from a user function or a singular covariance: the step was too long
+        return np.inf
+    return value if np.isfinite(value) else np.inf
+
+
+def _pushed(lagrangian: Lagrangian, path: ElementPath, action: float, quadrature: int) -> ElementPath | None:
+    """Off a saddle of the action, along the worst direction of the interior nodes."""
+    _, _, band = action_expansion(lagrangian, path, quadrature)
+    return push_off(lagrangian, path, action, band, quadrature)

@@ -1,0 +1,177 @@
+"""Extremals for noise of any rank: from a floored covariance to the exact one, on a mesh that adapts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
+from qpot.solvers.paths.hamiltonian_path import (
+    CONVERGED,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Extremal,
+    PhasePath,
+    constraint_defect,
+    is_minimum,
+    solve_extremal,
+)
+from qpot.solvers.paths.meshing import equidistributed
+from qpot.solvers.paths.tails import lengthened, tail_rate
+
+Array = NDArray[np.float64]
+
+_DEGREE, _CHECK_DEGREE = 6, 8
+_LEVELS = 10
+_NEWTON = 1e-9
+# The floor falls by this factor; by its square root, and so on, where Newton's method does not follow.
+_FALL, _SLOWEST = 0.1, 0.8
+# Below this fraction of its first value the floor is dropped altogether.
+_DROPPED = 1e-3
+
+
+@dataclass(frozen=True)
+class RefinedExtremal:
+    """An extremal with its action, an error made of measured parts, and max |H| along it."""
+
+    path: PhasePath
+    action: float
+    error: float
+    residual: float
+    iterations: int
+    status: int
+
+
+def without_floor(
+    hamiltonian: DiffusionHamiltonian, path: PhasePath, *, floor: float, max_iterations: int
+) -> tuple[Extremal, float]:
+    """Follow the extremal from a floored covariance to the exact one.
+
+    Returns
+    -------
+    extremal : Extremal
+        Of the last floor that was reached, not converged if that is not zero.
+    floor : float
+    """
+    total = 0
+    start = solve_extremal(hamiltonian.floored(floor), path, tolerance=_NEWTON, max_iterations=max_iterations)
+    total += start.iterations
+    if start.status != CONVERGED:
+        return start, floor
+    fall, first = _FALL, floor
+    reached, current = start, floor
+    while current > 0.0:
+        trial = current * fall if current > _DROPPED * first else 0.0
+        found = solve_extremal(hamiltonian.floored(trial), reached.path, tolerance=_NEWTON, max_iterations=40)
+        total += found.iterations
+        if found.status == CONVERGED:
+            reached, current = found, trial
+            fall = max(fall**2, _FALL)
+        elif trial == 0.0 or np.sqrt(fall) > _SLOWEST:
+            return Extremal(reached.path, reached.action, found.correction, total, MAX_ITERATIONS), current
+        else:
+            fall = float(np.sqrt(fall))
+        if total > 20 * max_iterations:
+            return Extremal(reached.path, reached.action, found.correction, total, MAX_ITERATIONS), current
+    return Extremal(reached.path, reached.action, reached.correction, total, CONVERGED), 0.0
+
+
+def refine_extremal(
+    hamiltonian: DiffusionHamiltonian,
+    path: PhasePath,
+    *,
+    slow_start: float,
+    slow_end: float,
+    tolerance: float,
+    max_iterations: int,
+    max_elements: int,
+    on_iteration: Callable[[int, float], None] | None = None,
+) -> RefinedExtremal:
+    """Adapt mesh and time span until the action is good to the relative ``tolerance``.
+
+    The error adds: twice the change from degree 6 to 8, the violation of the constraint between collocation points
+    weighted by the momentum, and three times what the finite time span costs, E / rate.
+    """
+    total = 0
+    best: RefinedExtremal | None = None
+    rate = tail_rate(slow_start, slow_end)
+    last = path
+    scale = _action_scale(hamiltonian, path)
+    # the signs of eigenvalues seldom need the fine mesh
+    minimal = is_minimum(hamiltonian, path) is not False
+    for _ in range(_LEVELS):
+        energy = _energy(hamiltonian, last)
+        longer = _rested(last, energy, scale, slow_start, slow_end, tolerance)
+        mesh = _mesh(longer, scale, tolerance, max_elements)
+        solved = solve_extremal(hamiltonian, longer.on(mesh, _DEGREE), tolerance=_NEWTON, max_iterations=max_iterations)
+        total += solved.iterations
+        if solved.status != CONVERGED:
+            break
+        checked = solve_extremal(
+            hamiltonian, solved.path.on(mesh, _CHECK_DEGREE), tolerance=_NEWTON, max_iterations=max_iterations
+        )
+        total += checked.iterations
+        if checked.status != CONVERGED:
+            break
+        last, scale = checked.path, abs(checked.action)
+        E = abs(_energy(hamiltonian, last))
+        tail = 3.0 * E / rate if rate > 0.0 else 0.0
+        defect = constraint_defect(hamiltonian, last)
+        error = 2.0 * abs(checked.action - solved.action) + defect + tail + 1e-14 * scale
+        x, _, p, _ = last.at_gauss()
+        residual = float(np.abs(hamiltonian.first(x, p)[0]).max())
+        result = RefinedExtremal(last, checked.action, error, residual, total, CONVERGED)
+        if best is None or error <= best.error:
+            best = result
+        if on_iteration is not None:
+            on_iteration(total, checked.action)
+        if error <= tolerance * scale:
+            break
+    if best is None:
+        return RefinedExtremal(last, np.nan, np.inf, np.inf, total, MAX_ITERATIONS)
+    status = CONVERGED if best.error <= tolerance * abs(best.action) else MAX_ITERATIONS
+    if not minimal and is_minimum(hamiltonian, best.path) is not True:
+        status = UNSTABLE
+    return RefinedExtremal(best.path, best.action, best.error, best.residual, total, status)
+
+
+def _energy(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
+    x, _, p, w = path.at_gauss()
+    return float(w @ hamiltonian.first(x, p)[0] / w.sum())
+
+
+def _action_scale(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
+    _, v, p, w = path.at_gauss()
+    return abs(float(w @ np.einsum("ni,ni->n", p, v)))
+
+
+def _rested(
+    path: PhasePath, energy: float, scale: float, slow_start: float, slow_end: float, tolerance: float
+) -> PhasePath:
+    """Resting elements at the fixed ends, with the momentum at rest there too."""
+    rate = tail_rate(slow_start, slow_end)
+    tail = abs(energy) / rate if rate > 0.0 else 0.0
+    longer: ElementPath = lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
+    added = longer.n_elements - path.positions.n_elements
+    if added == 0:
+        return path
+    before = int(np.searchsorted(longer.breaks, path.positions.breaks[0] - 1e-12))
+    K, m, d = path.momenta.shape
+    momenta = np.zeros((K + added, m, d))
+    momenta[before : before + K] = path.momenta
+    return PhasePath(longer, momenta)
+
+
+def _mesh(path: PhasePath, scale: float, tolerance: float, max_elements: int) -> Array:
+    """Breaks that give every element the same estimated error, from the products of the highest modes of p and x."""
+    breaks, m = path.positions.breaks, path.positions.degree
+    h = np.diff(breaks)
+    top_x = np.abs(path.positions.top_coefficients()).max(axis=1)
+    local = np.polynomial.legendre.legvander(np.polynomial.legendre.leggauss(m)[0], m - 1)
+    top_p = np.abs(np.einsum("iq,kqd->kid", np.linalg.inv(local), path.momenta)[:, -2:]).max(axis=1)
+    error = m**2 * (top_x * top_p).sum(axis=1) + 1e-3 * tolerance * scale / h.size
+    return equidistributed(breaks, error, order=2 * m - 1, target=0.02 * tolerance * scale, max_elements=max_elements)

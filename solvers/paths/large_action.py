@@ -1,0 +1,108 @@
+"""The action of a path in many dimensions: value and gradient by products only, no d x d matrix anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.paths.elements import ElementPath, _tables
+
+Array = NDArray[np.float64]
+Field = Callable[[Array], Array]
+Product = Callable[[Array, Array], Array]
+
+# Numbers in one array of a batch of quadrature points; a path is worked through in pieces of this size.
+_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class LargeAction:
+    """S = 1/2 int (x' - b).a^{-1}(x' - b) dt through batch functions.
+
+    Attributes
+    ----------
+    drift : callable (n, d) -> (n, d)
+    transpose_product : callable (x, p) -> J(x)^T p, (n, d) each
+    solve : callable (x, r) -> a(x)^{-1} r
+    covariance_gradient : callable (x, p) -> gradient in x of p.a(x) p, or None where a is constant
+    """
+
+    drift: Field
+    transpose_product: Product
+    solve: Product
+    covariance_gradient: Product | None = None
+
+    def _pieces(self, path: ElementPath, quadrature: int) -> Iterator[tuple[slice, Array, Array, Array]]:
+        K, d = path.n_elements, path.nodes.shape[1]
+        size = max(1, _CHUNK // (quadrature * d))
+        for first in range(0, K, size):
+            last = min(first + size, K)
+            piece = ElementPath(
+                path.breaks[first : last + 1],
+                path.nodes[first * path.degree : last * path.degree + 1],
+                path.degree,
+            )
+            x, v, w = piece.at_quadrature(quadrature)
+            yield slice(first, last), x.reshape(-1, d), v.reshape(-1, d), w.ravel()
+
+    def value(self, path: ElementPath, quadrature: int) -> float:
+        """S by Gauss quadrature."""
+        total = 0.0
+        for _, x, v, w in self._pieces(path, quadrature):
+            r = v - self.drift(x)
+            total += 0.5 * float(w @ np.einsum("ni,ni->n", r, self.solve(x, r)))
+        return total
+
+    def value_and_gradient(self, path: ElementPath, quadrature: int) -> tuple[float, Array]:
+        """S and its gradient with respect to all nodes but the first and last, (n - 2, d)."""
+        total = 0.0
+        gradient = np.zeros_like(path.nodes)
+        values, slopes, _ = _tables(path.degree, quadrature)
+        m, d = path.degree, path.nodes.shape[1]
+        for elements, x, v, w in self._pieces(path, quadrature):
+            r = v - self.drift(x)
+            p = self.solve(x, r)
+            total += 0.5 * float(w @ np.einsum("ni,ni->n", r, p))
+            L_x = -self.transpose_product(x, p)
+            if self.covariance_gradient is not None:
+                L_x -= 0.5 * self.covariance_gradient(x, p)
+            rate = 2.0 / np.diff(path.breaks)[elements]
+            L_x *= w[:, None]
+            p *= w[:, None]
+            local = values.T @ L_x.reshape(-1, quadrature, d)
+            local += (slopes.T @ p.reshape(-1, quadrature, d)) * rate[:, None, None]
+            for k in range(local.shape[0]):
+                start = (elements.start + k) * m
+                gradient[start : start + m + 1] += local[k]
+        return total, gradient[1:-1]
+
+    def energy(self, path: ElementPath, quadrature: int) -> tuple[float, float]:
+        """Time average and largest absolute value of H = p.(x' + b) / 2 along the path."""
+        total, largest = 0.0, 0.0
+        for _, x, v, w in self._pieces(path, quadrature):
+            b = self.drift(x)
+            H = 0.5 * np.einsum("ni,ni->n", self.solve(x, v - b), v + b)
+            total += float(w @ H)
+            largest = max(largest, float(np.abs(H).max()))
+        return total / float(path.breaks[-1] - path.breaks[0]), largest
+
+    def momenta(self, path: ElementPath) -> Array:
+        """p = a^{-1}(x' - b) at the nodes, (n, d)."""
+        times = path.node_times()
+        result = np.empty_like(path.nodes)
+        size = max(1, _CHUNK // path.nodes.shape[1])
+        for first in range(0, times.size, size):
+            rows = slice(first, first + size)
+            x, v = path.at(times[rows])
+            result[rows] = self.solve(x, v - self.drift(x))
+        return result
+
+
+def moved(path: ElementPath, step: Array) -> ElementPath:
+    """The path with its inner nodes shifted."""
+    nodes = path.nodes.copy()
+    nodes[1:-1] += step
+    return replace(path, nodes=nodes)

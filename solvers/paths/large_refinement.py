@@ -1,0 +1,135 @@
+"""Minimum action in many dimensions: adaptive mesh and time span, error from two degrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.large_action import LargeAction
+from qpot.solvers.paths.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, Linearised, minimize_large
+from qpot.solvers.paths.tails import lengthened, tail_rate
+
+Array = NDArray[np.float64]
+Preconditioner = Callable[[ElementPath], Callable[[Array], Array]]
+
+_DEGREE, _CHECK_DEGREE = 4, 6
+_LEVELS = 6
+
+
+@dataclass(frozen=True)
+class LargePath:
+    """A leg, its action and error, max |H|, Newton steps and Hessian products."""
+
+    path: ElementPath
+    action: float
+    error: float
+    residual: float
+    iterations: int
+    products: int
+    status: int
+
+
+def refine_large(
+    action: LargeAction,
+    guesses: Sequence[ElementPath],
+    preconditioner: Preconditioner,
+    *,
+    slow_start: float,
+    slow_end: float,
+    tolerance: float,
+    max_iterations: int,
+    max_products: int,
+    max_elements: int,
+    difference: float,
+    linearised: Linearised | None = None,
+    on_iteration: Callable[[int, float, ElementPath], None] | None = None,
+) -> LargePath:
+    """Minimise until the relative ``tolerance`` is met, on a mesh that is refined between the rounds.
+
+    Every guess is solved roughly, the lowest one is refined. A guess on which a user function is not finite is left out;
+    its ValueError is raised if there is no other.
+    """
+    steps, products = 0, 0
+    best: LargePath | None = None
+    rate = tail_rate(slow_start, slow_end)
+
+    def solved(start: ElementPath, rtol: float) -> LargeMinimization:
+        nonlocal steps, products
+        found = minimize_large(
+            action,
+            start,
+            preconditioner,
+            quadrature=start.degree + 2,
+            tolerance=rtol,
+            max_iterations=max_iterations,
+            max_products=max_products,
+            difference=difference,
+            linearised=linearised,
+            on_iteration=None if on_iteration is None else lambda i, s, at: on_iteration(steps + i, s, at),
+        )
+        steps += found.iterations
+        products += found.products
+        return found
+
+    coarse: LargeMinimization | None = None
+    failure: ValueError | None = None
+    for guess in guesses:
+        try:
+            found = solved(guess, 1e-3)
+        except ValueError as caught:
+            failure = caught
+            continue
+        if coarse is None or found.action < coarse.action:
+            coarse = found
+    if coarse is None:
+        assert failure is not None  # there is at least one guess
+        raise failure
+    path = coarse.path
+    for _ in range(_LEVELS):
+        energy, _ = action.energy(path, path.degree + 2)
+        path = lengthened(
+            path, abs(energy) / rate if rate > 0.0 else 0.0, coarse.action, slow_start, slow_end, tolerance
+        )
+        path = path.on(_mesh(action, path, coarse.action, tolerance, max_elements), _DEGREE)
+        low = solved(path, 0.03 * tolerance)
+        high = solved(low.path.on(low.path.breaks, _CHECK_DEGREE), 0.03 * tolerance)
+        energy, largest = action.energy(high.path, _CHECK_DEGREE + 2)
+        fine = action.value(high.path, _CHECK_DEGREE + 6)
+        tail = 3.0 * abs(energy) / rate if rate > 0.0 else 0.0
+        coarser = action.value(low.path, _CHECK_DEGREE + 6)
+        error = 2.0 * abs(coarser - fine) + abs(fine - high.action) + tail + 2.0 * high.decrement + 1e-13 * fine
+        status = CONVERGED if high.status == CONVERGED and error <= tolerance * fine else MAX_ITERATIONS
+        result = LargePath(high.path, fine, error, largest, steps, products, status)
+        if best is None or result.error <= best.error:
+            best = result
+        if status == CONVERGED or products >= max_products:
+            break
+        path, coarse = high.path, high
+    assert best is not None
+    return LargePath(best.path, best.action, best.error, best.residual, steps, products, best.status)
+
+
+def _mesh(action: LargeAction, path: ElementPath, total: float, tolerance: float, max_elements: int) -> Array:
+    """Breaks that give every element the same estimated action error, from its highest two Legendre modes."""
+    h, m = np.diff(path.breaks), path.degree
+    top = path.top_coefficients()
+    middle, _ = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
+    error = 1e-3 * tolerance * total / h.size + sum(
+        weight * np.einsum("ki,ki->k", top[:, k], action.solve(middle, top[:, k])) / h
+        for k, weight in ((0, m * (m - 1)), (1, m * (m + 1)))
+    )
+    logs = np.log(error ** (1.0 / (2 * m + 1)) / h)
+    for _ in range(3):
+        padded = np.pad(logs, 1, mode="edge")
+        logs = np.maximum(logs, np.maximum(padded[:-2], padded[2:]) - np.log(3.0))
+    density = np.exp(logs) * h
+    wanted = density.sum() * (density.sum() / (0.1 * tolerance * total)) ** (1.0 / (2 * _DEGREE))
+    n = int(np.clip(np.ceil(wanted), max(8, h.size // 2), min(2 * h.size + 4, max_elements)))
+    cumulative = np.concatenate([[0.0], np.cumsum(density)])
+    breaks = np.interp(np.linspace(0.0, cumulative[-1], n + 1), cumulative, path.breaks)
+    breaks[0], breaks[-1] = path.breaks[0], path.breaks[-1]
+    return np.asarray(breaks, dtype=np.float64)

@@ -1,0 +1,114 @@
+"""The action's Hessian from linear rates along the path: products, and a banded factorisation that leaves curvature out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
+
+from qpot.solvers.paths.action import assembled_gradient
+from qpot.solvers.paths.elements import ElementPath, _tables
+from qpot.solvers.paths.large_action import LargeAction
+
+Array = NDArray[np.float64]
+
+# Points and velocities (n, d) to M (n, d, d), a^{-1} (n, d, d) and the momenta (n, d).
+Operators = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+# Shares of the diagonal that are added until the factorisation succeeds: a shift in time is all but free.
+_SHIFTS = (1e-10, 1e-8, 1e-6, 1e-4)
+
+
+def local_preconditioner(
+    path: ElementPath, quadrature: int, rates: Array, inverse: Array, stiffness: Array | None = None
+) -> Callable[[Array], Array]:
+    """Inverse of u, w -> int (u' - M u).a^{-1} (w' - M w) + u.K w dt on the inner nodes.
+
+    Parameters
+    ----------
+    quadrature : int
+        Points on every element, q.
+    rates, inverse : ``(K q, d, d)``
+        M and a^{-1} at the quadrature points in order. With M = d(b + a p)/dx at fixed p this is the action's Hessian
+        without p.b_xx and p.a_xx p / 2: positive definite whatever the path (Gauss and Newton).
+    stiffness : ``(K q, d, d)``, optional
+        K, symmetric and not negative, at the same points.
+    """
+    K, m, d = path.n_elements, path.degree, path.nodes.shape[1]
+    values, slopes, weights = _tables(m, quadrature)
+    h = np.diff(path.breaks)
+    size, n = (m + 1) * d, (K * m + 1) * d
+    band = np.zeros((size, n))
+    row, column = np.tril_indices(size)
+    eye, flat = np.eye(d), band.ravel()
+    for k in range(K):
+        points = slice(k * quadrature, (k + 1) * quadrature)
+        # a factor of a^{-1} times u' - M u, for the element's nodes: (q, d, m + 1, d)
+        strain = (2.0 / h[k]) * slopes[:, None, :, None] * eye[:, None] - (
+            values[:, None, :, None] * rates[points][:, :, None, :]
+        )
+        factor = np.swapaxes(np.linalg.cholesky(inverse[points]), 1, 2) * np.sqrt(0.5 * h[k] * weights)[:, None, None]
+        whitened = (factor @ strain.reshape(quadrature, d, size)).reshape(-1, size)
+        local = whitened.T @ whitened
+        if stiffness is not None:
+            shares = np.einsum("q,qi,qj->qij", 0.5 * h[k] * weights, values, values)
+            local += np.einsum("qij,qab->iajb", shares, stiffness[points]).reshape(size, size)
+        flat[(row - column) * n + column + k * m * d] += local[row, column]
+    for offset in range(1, size):
+        band[offset, max(n - d - offset, 0) :] = 0.0  # the last node is fixed
+    inner = band[:, d : n - d]
+    for shift in _SHIFTS:
+        shifted = inner.copy()
+        shifted[0] *= 1.0 + shift
+        try:
+            factors = cholesky_banded(shifted, lower=True, overwrite_ab=True, check_finite=False)
+            break
+        except LinAlgError:
+            if shift == _SHIFTS[-1]:
+                raise
+
+    def apply(residual: Array) -> Array:
+        solved = cho_solve_banded((factors, True), residual.ravel(), check_finite=False)
+        return np.asarray(solved.reshape(residual.shape), dtype=np.float64)
+
+    return apply
+
+
+def linearised(
+    action: LargeAction, operators: Operators, path: ElementPath, quadrature: int
+) -> tuple[Callable[[float, Array], Array], Callable[[Array], Array]]:
+    """Products of the action's Hessian at a path, and a preconditioner for them.
+
+    Returns
+    -------
+    product : callable (length, (n, d)) -> (n, d)
+        H_xx, the one part that is not known as a matrix, is differenced over a step of this length of all nodes together.
+        With a^{-1} and M at hand that is a third of the work of differencing the action's gradient.
+    precondition : callable (n, d) -> (n, d)
+    """
+    x, v, w = path.at_quadrature(quadrature)
+    shape, d = x.shape, x.shape[2]
+    x, v = x.reshape(-1, d), v.reshape(-1, d)
+    rates, inverse, p = operators(x, v)
+
+    def slope(points: Array) -> Array:
+        """H_x at fixed p."""
+        total = action.transpose_product(points, p)
+        return total if action.covariance_gradient is None else total + 0.5 * action.covariance_gradient(points, p)
+
+    base = slope(x)
+
+    def product(length: float, s: Array) -> Array:
+        nodes = np.zeros_like(path.nodes)
+        nodes[1:-1] = s
+        h = length / float(np.linalg.norm(s))
+        u, du, _ = replace(path, nodes=nodes).at_quadrature(quadrature)
+        u, du = u.reshape(-1, d), du.reshape(-1, d)
+        momentum = np.einsum("nij,nj->ni", inverse, du - np.einsum("nij,nj->ni", rates, u))
+        force = (base - slope(x + h * u)) / h - np.einsum("nij,ni->nj", rates, momentum)
+        return assembled_gradient(path, quadrature, w, force.reshape(shape), momentum.reshape(shape))[1:-1]
+
+    return product, local_preconditioner(path, quadrature, rates, inverse)

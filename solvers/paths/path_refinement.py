@@ -1,0 +1,329 @@
+"""Minimum action on a mesh that adapts itself: element sizes, slow tails, and an error from two resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.paths.action import Lagrangian, action_value, geometric_action_value
+from qpot.solvers.paths.action_minimization import (
+    CONVERGED,
+    INFEASIBLE,
+    MAX_ITERATIONS,
+    UNSTABLE,
+    Minimization,
+    minimize_action,
+    minimize_actions,
+)
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.feasible_path import feasible_path
+from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
+from qpot.solvers.paths.meshing import equidistributed
+from qpot.solvers.paths.tails import lengthened, tail_rate
+
+Array = NDArray[np.float64]
+
+# Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
+Spreads = tuple[Array | None, Array | None]
+NOT_CONVERGED = 1
+_DEGREE, _CHECK_DEGREE = 8, 10
+_LEVELS = 10
+# The mesh's part of the tolerance at first and on every further level: the energy, and with it the estimate of the
+# tail, is good to the root of the action's error only. An element's own error below this part of its share is not seen:
+# a coarse mesh of low degree has elements whose error at the full degree is far below rounding.
+_SHARE, _STRICTER, _UNSEEN, _SHRINK = 0.005, 0.1, 1e-12, 3
+# Two neighbouring modes' ratio of energies below which the lower one may be an accident.
+_FASTEST_DECAY = 1e-6
+# Relative decrease that a coarse path may leave.
+_COARSE = 1e-4
+# On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
+# the mesh that the answer is taken from converges by its Newton decrement.
+_PASSING = 30
+# A Newton decrement above this share of the action promises nothing yet; after so many meshes with an error above the
+# action itself and no convergence there is no minimiser near, as where a path does best by running off to infinity.
+_LOST, _HOPELESS = 1e-2, 3
+# A mesh that lowers the error by less than this is no progress; after so many in a row, finer ones every time, there is none
+# to be had, as where the noise jumps.
+_PROGRESS, _STUCK = 0.5, 3
+# An action smaller than that of its own curve by this factor is none: the mesh is blind to parts of the curve.
+_BELOW_ITS_CURVE = 1.5
+
+
+@dataclass(frozen=True)
+class RefinedPath:
+    """A leg with its action and an error that is made of measured parts.
+
+    ``action`` is the geometric action of the final curve, an upper bound of the minimum up to quadrature.
+    ``error`` adds: the change from degree 8 to 10, the finite-time tail, the Newton decrement, the quadrature error.
+    """
+
+    path: ElementPath
+    action: float
+    error: float
+    residual: float
+    iterations: int
+    status: int
+
+
+def refine_path(
+    lagrangian: Lagrangian,
+    guess: ElementPath,
+    *,
+    slow_start: float,
+    slow_end: float,
+    tolerance: float,
+    max_iterations: int,
+    max_elements: int,
+    most_iterations: int | None = None,
+    spreads: Spreads = (None, None),
+    ends: FreeEnds | None = None,
+    on_iteration: Callable[[int, float], None] | None = None,
+) -> RefinedPath:
+    """Minimise the action from a guess, adapting mesh and time span until the relative error is met.
+
+    Parameters
+    ----------
+    guess : ElementPath
+        From fixed ends; any degree.
+    slow_start, slow_end : float
+        Slowest relaxation rate at an end that is a fixed point, 0 elsewhere. An end that is a fixed point is reached
+        in infinite time; the finite time costs about H / rate, and the tail is lengthened until that is small.
+    tolerance : float
+        Relative error of the action that is asked for.
+    max_iterations : int
+        Newton iterations for one mesh.
+    most_iterations : int, optional
+        Newton iterations after which no other mesh is tried.
+    spreads : pair of arrays (d, d) or None
+        `qpot.solvers.tails.spread` at the ends that are fixed points, for the cost of the finite time.
+    ends : FreeEnds, optional
+        Surfaces on which the ends may move, and whether the duration may change; both ends fixed by default.
+    """
+    path = guess
+    total = 0
+    best: RefinedPath | None = None
+
+    def minimized(
+        start: ElementPath, rtol: float, limit: int = max_iterations, *, helped: bool = False
+    ) -> Minimization:
+        nonlocal total
+        outcome = _minimized(
+            lagrangian,
+            start,
+            ends,
+            tolerance=rtol,
+            max_iterations=min(limit, max_iterations, most_iterations or limit),
+            helped=helped,
+            on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
+        )
+        total += outcome.iterations
+        return outcome
+
+    # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
+    # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
+    inner = min(0.01 * tolerance, 1e-10)
+    coarse = minimized(path, 1e-5, _PASSING, helped=True)
+    if coarse.status == INFEASIBLE:
+        return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
+    if coarse.status == UNSTABLE:
+        return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
+    path, hopeless, stuck = coarse.path, 0, 0
+    for level in range(_LEVELS):
+        tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
+        path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
+        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, max_elements, _DEGREE)
+        solved = minimized(path, inner, _PASSING)
+        if solved.status == INFEASIBLE:
+            break
+        # from a mesh on which Newton's method got nowhere, the next one is a better place to go on than this one
+        lost = solved.status == MAX_ITERATIONS and solved.decrement > _LOST * abs(solved.action)
+        checked = minimized(
+            solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner, _PASSING if lost else max_iterations
+        )
+        if checked.status == INFEASIBLE:
+            break
+        tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
+        status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
+        result = _report(lagrangian, solved, checked, tail, total, status)
+        stuck = 0 if best is None or result.error <= _PROGRESS * best.error else stuck + 1
+        if best is None or result.error <= best.error:
+            best = result
+        if (
+            result.status == CONVERGED
+            and np.isfinite(result.error)
+            and result.error <= tolerance * max(result.action, 1e-300)
+        ):
+            return result
+        if result.status == UNSTABLE:
+            return result
+        hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
+        if hopeless == _HOPELESS or stuck == _STUCK or (most_iterations is not None and total >= most_iterations):
+            break
+        path, coarse = checked.path, checked
+    if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
+        return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
+    return RefinedPath(best.path, best.action, best.error, best.residual, total, NOT_CONVERGED)
+
+
+def _report(
+    lagrangian: Lagrangian,
+    solved: Minimization,
+    checked: Minimization,
+    tail: float,
+    iterations: int,
+    status: int,
+) -> RefinedPath:
+    q = checked.path.degree + 3
+    fine = geometric_action_value(lagrangian, checked.path, 2 * q)
+    quadrature = abs(fine - geometric_action_value(lagrangian, checked.path, q))
+    resolution = abs(geometric_action_value(lagrangian, solved.path, 2 * q) - fine)
+    # the finite time costs S_T - V of about H / rate, of which the geometric value has removed a part already
+    slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
+    late = max(3.0 * tail, slack)
+    rounding = 1e-14 * max(abs(fine), 0.0)
+    error = 2.0 * resolution + quadrature + late + 2.0 * checked.decrement + rounding
+    x, v, _ = checked.path.at_quadrature(q)
+    d = x.shape[-1]
+    flat_x, flat_v = x.reshape(-1, d), v.reshape(-1, d)
+    H = lagrangian.hamiltonian(flat_x, lagrangian.momentum(flat_x, flat_v))
+    return RefinedPath(checked.path, fine, error, float(np.abs(H).max()), iterations, status)
+
+
+def _tail(lagrangian: Lagrangian, path: ElementPath, slow_start: float, slow_end: float, spreads: Spreads) -> float:
+    """What the finite time costs: two estimates, the larger counts.
+
+    H / rate, from dS/dT = -H; and p.S p / 2 at an end that is a fixed point, with S the stationary spread of the linear
+    system there (see `spread`). The second is exact to leading order for linear drifts of any kind; the first can be
+    several times too small at a focus, where H swings with T.
+    """
+    rate = tail_rate(slow_start, slow_end)
+    if rate == 0.0:
+        return 0.0
+    ends = np.array([path.breaks[0], path.breaks[-1]])
+    momenta = lagrangian.momentum(*path.at(ends))
+    excess = sum(0.5 * float(p @ S @ p) for p, S in zip(momenta, spreads, strict=True) if S is not None)
+    return max(abs(_energy(lagrangian, path)) / rate, excess)
+
+
+def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
+    """H along the path, which a minimiser keeps constant: the median in time of the elements' averages.
+
+    Short elements on which the path turns fast miss H by the root of their error in the action. The time average would
+    take that for the cost of the finite time; the median does not.
+    """
+    x, v, w = path.at_quadrature(path.degree + 3)
+    d = x.shape[-1]
+    flat = x.reshape(-1, d)
+    H = lagrangian.hamiltonian(flat, lagrangian.momentum(flat, v.reshape(-1, d))).reshape(w.shape)
+    durations = w.sum(axis=1)
+    averages = (w * H).sum(axis=1) / durations
+    order = np.argsort(averages)
+    before = np.cumsum(durations[order])
+    return float(averages[order[np.searchsorted(before, 0.5 * before[-1])]])
+
+
+def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elements: int, degree: int) -> ElementPath:
+    """Equidistribute the estimated action error of the elements, with as many as ``target`` (relative) asks for."""
+    h = np.diff(path.breaks)
+    m = path.degree
+    middle, velocity = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
+    # the action of the highest modes' velocities alone, in the metric L_vv of the element's middle
+    top = path.top_coefficients(4)
+    weight = np.array([k * (k + 1) for k in range(m + 1)][-4:], dtype=float)
+    modes = np.einsum("nki,nij,nkj->nk", top, lagrangian.metric(middle, velocity), top) * weight / h[:, None]
+    last, before = modes[:, -2:].sum(axis=1), modes[:, :-2].sum(axis=1)
+    # of a smooth path every further degree takes as much off as those before, or more
+    decay = np.sqrt(np.clip(last / np.maximum(before, 1e-300), _FASTEST_DECAY, 1.0))
+    total = _total(path, lagrangian)
+    error = np.maximum(last * decay ** max(degree - m, 0), 0.0) + _UNSEEN * target * total / h.size
+    order = 2 * max(degree, m)
+    breaks = equidistributed(
+        path.breaks, error, order=order, target=target * total, max_elements=max_elements, shrink=_SHRINK
+    )
+    return path.on(breaks, degree)
+
+
+def _total(path: ElementPath, lagrangian: Lagrangian) -> float:
+    return abs(action_value(lagrangian, path, path.degree + 3))
+
+
+def coarse_path(
+    lagrangian: Lagrangian, guess: ElementPath, *, max_iterations: int, ends: FreeEnds | None = None
+) -> Minimization:
+    """A minimiser on the guess's own mesh, good to a few digits: enough to tell distinct paths apart."""
+    return _minimized(lagrangian, guess, ends, tolerance=_COARSE, max_iterations=max_iterations, on_iteration=None)
+
+
+def coarse_paths(
+    lagrangian: Lagrangian, guesses: Sequence[ElementPath], *, max_iterations: int
+) -> list[Minimization | ValueError]:
+    """`coarse_path` of several guesses of one degree side by side; an error in the place of the guess that made it."""
+    found: list[Minimization | ValueError | None] = [None] * len(guesses)
+    starts = {}
+    for k, guess in enumerate(guesses):
+        try:
+            starts[k] = feasible_path(lagrangian, guess) or guess
+        except ValueError as error:
+            found[k] = error
+    if starts:
+        paths = list(starts.values())
+        minimized = minimize_actions(
+            lagrangian, paths, quadrature=paths[0].degree + 3, tolerance=_COARSE, max_iterations=max_iterations
+        )
+        for k, outcome in zip(starts, minimized, strict=True):
+            found[k] = outcome
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _minimized(
+    lagrangian: Lagrangian,
+    guess: ElementPath,
+    ends: FreeEnds | None,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    helped: bool = True,
+    on_iteration: Callable[[int, float], None] | None,
+) -> Minimization:
+    """On the guess's own mesh, from a feasible path near it if there is one."""
+    start = feasible_path(lagrangian, guess, helped=helped) or guess
+    quadrature = start.degree + 3
+    if ends is not None:
+        return minimize_with_free_ends(
+            lagrangian, start, ends, quadrature=quadrature, tolerance=tolerance, max_iterations=max_iterations
+        )
+    return minimize_action(
+        lagrangian,
+        start,
+        quadrature=quadrature,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        on_iteration=on_iteration,
+    )
+
+
+def resolved(lagrangian: Lagrangian, found: Minimization) -> bool:
+    """Whether the mesh sees what its curve costs.
+
+    No path over a curve costs less than the curve's geometric action. A minimiser that does on its own mesh has found a
+    gap between the quadrature points, as can happen where the covariance grows steeply, and not a cheap path.
+    """
+    fine = geometric_action_value(lagrangian, found.path, 4 * (found.path.degree + 3))
+    return bool(fine <= _BELOW_ITS_CURVE * found.action)
+
+
+def curve_distance(first: ElementPath, second: ElementPath) -> float:
+    """Largest distance between points of equal relative arc length, as a fraction of the longer curve."""
+    a, length_a = _by_arc_length(first)
+    b, length_b = _by_arc_length(second)
+    return float(np.linalg.norm(a - b, axis=1).max() / max(length_a, length_b, 1e-300))
+
+
+def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
+    points = path.sampled(8)
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    u = np.linspace(0.0, s[-1], 101)
+    return np.stack([np.interp(u, s, points[:, i]) for i in range(points.shape[1])], axis=1), float(s[-1])

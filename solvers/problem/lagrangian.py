@@ -1,0 +1,215 @@
+"""The pointwise Lagrangian of a small-noise diffusion and its derivatives, for batches of points.
+
+With r = v - b(x) and p = a(x)^{-1} r the Lagrangian is L(x, v) = r.p / 2 and its Legendre dual is
+H(x, p) = b.p + p.a p / 2. All derivatives of L follow from those of H at the dual momentum p:
+
+    L_v = p,   L_x = -H_x,   L_vv = H_pp^{-1},   L_xv = -H_xp H_pp^{-1},   L_xx = -H_xx + H_xp H_pp^{-1} H_px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.common.differences import central_jacobian
+
+Array = NDArray[np.float64]
+
+# Fourth root of the machine epsilon: balances a second difference. H_xx only shapes Newton steps, so 1e-8 is enough.
+_SECOND_STEP = 1.2e-4
+# Below this ratio of smallest to largest eigenvalue a covariance is singular to working precision.
+_RANK_TOLERANCE = 1e-13
+
+
+class SingularCovarianceError(ValueError):
+    """The covariance cannot be inverted; ``.point`` is where."""
+
+    def __init__(self, point: Array, eigenvalues: Array) -> None:
+        super().__init__(f"singular covariance, eigenvalues {eigenvalues[0]:.3g} ... {eigenvalues[-1]:.3g}")
+        self.point = point
+        self.eigenvalues = eigenvalues
+
+
+class Expansion(NamedTuple):
+    """L and its first and second derivatives at n points of dimension d."""
+
+    value: Array  # (n,)
+    x: Array  # (n, d)
+    v: Array  # (n, d), the momentum
+    xx: Array  # (n, d, d)
+    xv: Array  # (n, d, d), index order (x, v)
+    vv: Array  # (n, d, d)
+
+
+class DiffusionLagrangian:
+    """L(x, v) = (v - b)^T a^{-1} (v - b) / 2 for batch functions b and a.
+
+    Parameters
+    ----------
+    drift, jacobian, covariance : callables
+        ``(n, d) -> (n, d)``, ``(n, d, d)`` with ``[n, i, j] = d b_i / d x_j``, and ``(n, d, d)``.
+    constant : array (d, d) or None
+        The covariance, where it does not depend on x.
+    moments : callable, optional
+        ``(n, d) -> (n, d), (n, d, d)``: drift and covariance from one evaluation, where that is cheaper than two; the
+        Jacobian is then differenced together with the covariance.
+    """
+
+    def __init__(
+        self,
+        drift: Callable[[Array], Array],
+        jacobian: Callable[[Array], Array],
+        covariance: Callable[[Array], Array],
+        constant: Array | None,
+        moments: Callable[[Array], tuple[Array, Array]] | None = None,
+    ) -> None:
+        self.drift, self.jacobian, self.covariance, self.moments = drift, jacobian, covariance, moments
+        self._constant_inverse: Array | None = None
+        self.constant = constant
+        if constant is not None:
+            self._constant_inverse = _inverse(constant[None], np.zeros((1, constant.shape[0])))[0]
+
+    def inverse_covariance(self, x: Array) -> Array:
+        """a(x)^{-1} (n, d, d); raises `SingularCovarianceError` naming the point."""
+        if self._constant_inverse is not None:
+            return np.broadcast_to(self._constant_inverse, (x.shape[0], *self._constant_inverse.shape))
+        return _inverse(self.covariance(x), x)
+
+    def fields(self, x: Array) -> tuple[Array, Array]:
+        """Drift and inverse covariance, which is one matrix (d, d) for all points where it is constant."""
+        if self._constant_inverse is not None:
+            return self.drift(x), self._constant_inverse
+        if self.moments is None:
+            return self.drift(x), _inverse(self.covariance(x), x)
+        b, a = self.moments(x)
+        return b, _inverse(a, x)
+
+    def value(self, x: Array, v: Array) -> Array:
+        """L at n points."""
+        b, inverse = self.fields(x)
+        return 0.5 * _quadratic(inverse, v - b)
+
+    def momentum(self, x: Array, v: Array) -> Array:
+        """p = a^{-1} (v - b)."""
+        b, inverse = self.fields(x)
+        return _times(inverse, v - b)
+
+    def metric(self, x: Array, v: Array) -> Array:
+        """L_vv = a^{-1}, whatever the velocity."""
+        return self.inverse_covariance(x)
+
+    def speed(self, x: Array, direction: Array) -> Array:
+        """|b|, the speed of an optimal path in the metric of a; here as good a guess in the plain one."""
+        return np.asarray(np.linalg.norm(self.drift(x), axis=1), dtype=np.float64)
+
+    def hamiltonian(self, x: Array, p: Array) -> Array:
+        """H(x, p) = b.p + p.a p / 2."""
+        if self.constant is not None:
+            b, curvature = self.drift(x), _quadratic(self.constant, p)
+        else:
+            b, a = (self.drift(x), self.covariance(x)) if self.moments is None else self.moments(x)
+            curvature = _quadratic(a, p)
+        return np.asarray((b * p).sum(axis=1) + 0.5 * curvature, dtype=np.float64)
+
+    def geometric(self, x: Array, v: Array) -> Array:
+        """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
+        b, inverse = self.fields(x)
+        bb, vv = _quadratic(inverse, b), _quadratic(inverse, v)
+        bv = (b * _times(inverse, v)).sum(axis=1)
+        # |b||v| - <b,v> cancels on the downhill part; the difference of squares over the sum does not.
+        norm = np.sqrt(bb * vv)
+        cross = _gram_gap(inverse, b, v, bb, vv)
+        total = norm + bv
+        return np.where(bv <= 0.0, norm - bv, cross / np.where(total > 0.0, total, 1.0))
+
+    def expand(self, x: Array, v: Array) -> Expansion:
+        """L with all first and second derivatives."""
+        b, inverse = self.fields(x)
+        r = v - b
+        p = _times(inverse, r)
+        J, a_x = self._first_derivatives(x)
+        H_x = np.einsum("nij,ni->nj", J, p)
+        H_px = J.copy()
+        if a_x is not None:
+            a_x_p = np.einsum("nijk,nj->nik", a_x, p)
+            H_x += 0.5 * np.einsum("nik,ni->nk", a_x_p, p)
+            H_px += a_x_p
+        whitened = inverse @ H_px  # (n, p, x)
+        L_xx = np.swapaxes(H_px, 1, 2) @ whitened - second_differences(self.hamiltonian, x, p)
+        return Expansion(
+            value=0.5 * (r * p).sum(axis=1),
+            x=-H_x,
+            v=p,
+            xx=L_xx,
+            xv=-np.swapaxes(whitened, 1, 2),
+            vv=np.array(np.broadcast_to(inverse, J.shape)),
+        )
+
+    def _first_derivatives(self, x: Array) -> tuple[Array, Array | None]:
+        """Jacobian (n, i, k) and derivative of the covariance (n, i, j, k), None where that is constant."""
+        if self.constant is not None:
+            return self.jacobian(x), None
+        if self.moments is None:
+            return self.jacobian(x), central_jacobian(self.covariance, x)
+        moments = self.moments
+
+        def stacked(points: Array) -> Array:
+            b, a = moments(points)
+            return np.concatenate([b[:, None], a], axis=1)
+
+        derivative = central_jacobian(stacked, x)
+        return derivative[:, 0], derivative[:, 1:]
+
+
+def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p: Array) -> Array:
+    """H_xx at fixed p, one vectorised call for all shifted points: 1 + 2 d + d (d - 1) of them for each point."""
+    n, d = x.shape
+    h = _SECOND_STEP * (1.0 + np.abs(x))
+    pairs = [(i, j) for i in range(d) for j in range(i)]
+    shifts = np.zeros((1 + 2 * d + 2 * len(pairs), n, d))
+    for i in range(d):
+        shifts[1 + 2 * i, :, i] = h[:, i]
+    for k, (i, j) in enumerate(pairs):
+        shifts[1 + 2 * d + 2 * k, :, i] = h[:, i]
+        shifts[1 + 2 * d + 2 * k, :, j] = h[:, j]
+    shifts[2::2] = -shifts[1::2]
+    points = (x + shifts).reshape(-1, d)
+    H = hamiltonian(points, np.tile(p, (shifts.shape[0], 1))).reshape(-1, n)
+    both = H[1::2] + H[2::2] - 2.0 * H[0]  # h.H_xx.h for every shift h
+    result = np.empty((n, d, d))
+    for i in range(d):
+        result[:, i, i] = both[i] / h[:, i] ** 2
+    for k, (i, j) in enumerate(pairs):
+        mixed = (both[d + k] - both[i] - both[j]) / (2.0 * h[:, i] * h[:, j])
+        result[:, i, j] = result[:, j, i] = mixed
+    return result
+
+
+def _inverse(a: Array, x: Array) -> Array:
+    values, vectors = np.linalg.eigh(a)
+    bad = values[:, 0] <= _RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise SingularCovarianceError(x[row].copy(), values[row])
+    return np.asarray((vectors / values[:, None, :]) @ np.swapaxes(vectors, 1, 2), dtype=np.float64)
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    """Symmetric matrices (n, d, d), or one (d, d) for all points, times vectors (n, d)."""
+    if matrix.ndim == 2:
+        return np.asarray(vector @ matrix, dtype=np.float64)
+    return np.asarray(np.einsum("nij,nj->ni", matrix, vector), dtype=np.float64)
+
+
+def _quadratic(matrix: Array, vector: Array) -> Array:
+    return np.asarray((vector * _times(matrix, vector)).sum(axis=1), dtype=np.float64)
+
+
+def _gram_gap(inverse: Array, b: Array, v: Array, bb: Array, vv: Array) -> Array:
+    """|b|^2 |v|^2 - <b, v>^2 without cancellation: |b|^2 times the squared distance of v from the line of b."""
+    bv = (b * _times(inverse, v)).sum(axis=1)
+    across = v - b * (bv / np.where(bb > 0.0, bb, 1.0))[:, None]
+    return np.where(bb > 0.0, bb * _quadratic(inverse, across), 0.0 * vv)

@@ -1,0 +1,1 @@
+"""Numerics of simulated SGD and diffusions."""

@@ -1,0 +1,93 @@
+"""Reaction coordinates as arrays: a multilinear table, or the height along a polyline; one value for a point."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from qpot.solvers.common.sample_gradients import LEAF
+
+Array = NDArray[np.float64]
+
+TABLE, POLYLINE = range(2)
+
+
+class CoordinateArrays(NamedTuple):
+    """TABLE: ``heights`` flat in C order over a grid of ``shape`` from ``origin`` by ``spacing``, constant beyond it.
+    POLYLINE: ``heights`` at the ``nodes``, linear in between, of the nearest point of the line."""
+
+    kind: int
+    heights: Array  # (M,)
+    nodes: Array  # (M, d) for POLYLINE, (0, d) for TABLE
+    origin: Array  # (d,)
+    spacing: Array  # (d,)
+    shape: NDArray[np.int64]  # (d,)
+
+
+def as_table(values: Array, origin: Array, spacing: Array) -> CoordinateArrays:
+    """Values on a grid."""
+    d = values.ndim
+    shape = np.array(values.shape, dtype=np.int64)
+    heights = np.ascontiguousarray(values, dtype=np.float64).ravel()
+    return CoordinateArrays(TABLE, heights, np.empty((0, d)), origin.copy(), spacing.copy(), shape)
+
+
+def as_polyline(nodes: Array, heights: Array) -> CoordinateArrays:
+    """Heights along a line."""
+    d = nodes.shape[1]
+    none = np.zeros(d)
+    return CoordinateArrays(POLYLINE, heights.copy(), nodes.copy(), none, none, np.zeros(d, dtype=np.int64))
+
+
+@njit(**LEAF)
+def coordinate_at(kind, heights, nodes, origin, spacing, shape, x, r):  # type: ignore[no-untyped-def]
+    """The coordinate at ``x[r]``."""
+    d = x.shape[1]
+    if kind == POLYLINE:
+        best, value = math.inf, heights[0]
+        for m in range(nodes.shape[0] - 1):
+            length, along = 0.0, 0.0
+            for j in range(d):
+                side = nodes[m + 1, j] - nodes[m, j]
+                length += side * side
+                along += side * (x[r, j] - nodes[m, j])
+            share = min(max(along / length, 0.0), 1.0)
+            distance = 0.0
+            for j in range(d):
+                distance += (x[r, j] - nodes[m, j] - share * (nodes[m + 1, j] - nodes[m, j])) ** 2
+            if distance < best:
+                best = distance
+                value = heights[m] + share * (heights[m + 1] - heights[m])
+        return value
+    value = 0.0
+    for corner in range(1 << d):
+        weight, index = 1.0, 0
+        for j in range(d):
+            u = min(max((x[r, j] - origin[j]) / spacing[j], 0.0), shape[j] - 1.0)
+            cell = min(int(u), shape[j] - 2)
+            if (corner >> j) & 1:
+                weight *= u - cell
+                cell += 1
+            else:
+                weight *= 1.0 - (u - cell)
+            index = index * shape[j] + cell
+        if weight > 0.0:
+            value += weight * heights[index]
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _coordinates(kind, heights, nodes, origin, spacing, shape, points, out):  # type: ignore[no-untyped-def]
+    for r in range(points.shape[0]):
+        out[r] = coordinate_at(kind, heights, nodes, origin, spacing, shape, points, r)
+
+
+def coordinate_values(arrays: CoordinateArrays, points: Array) -> Array:
+    """The coordinate at ``points`` ``(n, d)``, ``(n,)``."""
+    out = np.empty(points.shape[0])
+    _coordinates(*arrays, np.ascontiguousarray(points), out)
+    return out

@@ -1,0 +1,124 @@
+"""The hard-margin machine: closed forms, optimality conditions, scikit-learn, and errors that name the
+samples."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import qpot
+from qpot.companions.known_answers import OrthogonalSamples
+from qpot.solvers.companions import max_margin
+
+
+def separable(seed: int, N: int, d: int, gap: float = 0.2) -> tuple[Any, Any]:
+    """Random points with a margin of at least ``gap`` about a random plane through the origin."""
+    rng = np.random.default_rng(seed)
+    w = rng.normal(size=d)
+    w /= np.linalg.norm(w)
+    X = rng.normal(size=(N, d))
+    y = np.where(X @ w > 0, 1.0, -1.0)
+    return X + gap * y[:, None] * w, y
+
+
+@given(seed=st.integers(0, 10_000), N=st.integers(2, 40), d=st.integers(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_optimality_conditions(seed: int, N: int, d: int) -> None:
+    X, y = separable(seed, N, d)
+    machine = qpot.separate(X, y)
+    assert machine.conditions().worst < 1e-8
+    assert machine.margin >= 0.2 - 1e-9
+    assert machine.margin == pytest.approx((y * (X @ machine.direction)).min(), rel=1e-8)
+    assert machine.duals.sum() == pytest.approx(float(machine.normal @ machine.normal), rel=1e-8)
+
+
+@given(scales=st.lists(st.floats(0.1, 10.0), min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_orthogonal_samples(scales: list[float]) -> None:
+    case = OrthogonalSamples(scales=scales)
+    machine = qpot.separate(case.X, case.y)
+    np.testing.assert_allclose(machine.normal, case.normal, rtol=1e-9)
+    np.testing.assert_allclose(machine.duals, case.duals, rtol=1e-8)
+    assert machine.margin == pytest.approx(case.margin)
+    assert machine.support.size == len(scales)
+
+
+@given(seed=st.integers(0, 1000), factor=st.floats(1e-6, 1e6))
+@settings(max_examples=20, deadline=None)
+def test_scaling_the_samples_scales_the_machine(seed: int, factor: float) -> None:
+    X, y = separable(seed, 20, 3)
+    one, other = qpot.separate(X, y), qpot.separate(factor * X, y)
+    np.testing.assert_allclose(other.normal * factor, one.normal, rtol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_scikit_learn(seed: int) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra qpot[ml]")
+    X, y = separable(seed, 50, 4)
+    ours, theirs = qpot.separate(X, y), qpot.svc_separation(X, y)
+    np.testing.assert_allclose(theirs.normal, ours.normal, rtol=1e-4, atol=1e-5)
+    # libsvm meets the constraints to some 1e-4 only
+    np.testing.assert_array_equal(theirs.support_within(1e-3), ours.support)
+
+
+def test_without_scikit_learn_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    with pytest.raises(ImportError, match=re.escape("pip install 'qpot[ml]'")):
+        qpot.svc_separation([[1.0]], [1])
+
+
+@given(seed=st.integers(0, 10_000), N=st.integers(3, 30), d=st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_certificates_of_inseparable_data(seed: int, N: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(N, d))
+    _, u, status = max_margin.hard_margin(Z)
+    assume(status == max_margin.NOT_SEPARABLE)
+    assert (u >= 0).all()
+    assert u.sum() == pytest.approx(1.0)
+    assert np.linalg.norm(Z.T @ u) < 1e-7
+    with pytest.raises(ValueError, match="not linearly separable") as caught:
+        qpot.separate(Z, np.ones(N))
+    named = [int(k) for k in re.search(r"has samples ([\d, ]+)", str(caught.value)).group(1).split(",")]  # type: ignore[union-attr]
+    assert set(named) <= set(np.flatnonzero(u > 0).tolist())
+    # the named samples alone are already inseparable
+    _, _, alone = max_margin.hard_margin(Z[u > 0])
+    assert alone == max_margin.NOT_SEPARABLE
+
+
+def test_the_violating_samples_are_named() -> None:
+    X = [[2.0, 1.0], [1.0, 2.0], [3.0, 1.0], [-1.0, -1.0]]
+    with pytest.raises(ValueError, match=r"has samples 0, 1, 3 on their"):
+        qpot.separate(X, [1, 1, 1, 1])
+
+
+def test_contradictory_samples_are_named() -> None:
+    with pytest.raises(ValueError, match=r"contradictory.*pairs \(0, 2\), \(1, 3\)"):
+        qpot.separate([[1.0, 0.0], [0.0, -2.0], [1.0, 0.0], [0.0, -2.0]], [1, 1, -1, -1])
+
+
+def test_long_lists_are_cut() -> None:
+    X = np.repeat(np.arange(1.0, 13.0)[:, None], 2, axis=0)
+    with pytest.raises(ValueError, match="and 4 more"):
+        qpot.separate(X, np.tile([1, -1], 12))
+
+
+def test_zero_samples_are_named() -> None:
+    with pytest.raises(ValueError, match=r"zero in rows 1\b"):
+        qpot.separate([[1.0, 0.0], [0.0, 0.0]], [1, 1])
+
+
+def test_all_zero_samples_have_a_certificate() -> None:
+    _, u, status = max_margin.hard_margin(np.zeros((4, 2)))
+    assert status == max_margin.NOT_SEPARABLE
+    assert u.sum() == pytest.approx(1.0)
+
+
+def test_repr() -> None:
+    assert "2 support vectors of 3" in repr(qpot.separate([[2.0, 0.0], [0.0, -1.0], [3.0, 3.0]], [1, -1, 1]))
