@@ -2,6 +2,7 @@
 
 from qpot import gallery
 from qpot._core.progress import reporting
+from qpot._core.status import SolveError, Status
 from qpot.chain.certainty import selection
 from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
 from qpot.chain.graphs import as_graph, from_graph
@@ -33,7 +34,8 @@ from qpot.fields.solve import quasipotential
 from qpot.fields.whole import GlobalField, global_quasipotential
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flatness import FlatDirections, flat_directions
-from qpot.landscape.minima import Minimum, Saddle, find_minima
+from qpot.landscape.minima import find_minima
+from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 from qpot.paths.boundaries import Ball, Box, LossLevel
@@ -42,7 +44,7 @@ from qpot.paths.exits import ExitSolution, exit_cost
 from qpot.paths.gaussianity import Gaussianity, check_gaussianity
 from qpot.paths.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.paths.minimum_action import minimum_action_path
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts, transition_costs
 from qpot.prediction.opinion import FieldOpinion, with_field_opinion
 from qpot.prediction.pipeline import Prediction, predict, prediction_from_costs

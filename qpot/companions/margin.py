@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive
+from qpot._core.status import SolveError, Status
 from qpot.companions.margin_losses import Exponential, Logistic, as_number, signed_samples
 from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
-from qpot.paths.solution import SolveError, Status
 from qpot.solvers.companions import log_time_flow, max_margin
 
 

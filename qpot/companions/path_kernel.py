@@ -9,8 +9,8 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.companions.models import OutputLoss, PredictionModel, sample_pulls, training_data
-from qpot.paths.solution import SolveError, Status
 from qpot.solvers.companions.flow_steps import ORDERS, runge_kutta_step, stage_weights
 
 

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_point, as_positive, format_point
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.companions.flows import Flow, GradientFlow, PolyakFlow, SignFlow
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.solvers.companions import switching
 from qpot.solvers.companions.flow_steps import ORDERS, runge_kutta_step

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.status import Status
 from qpot.fields.grid import Grid
 from qpot.fields.methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
 from qpot.fields.outliers import mend_outliers
@@ -20,7 +21,6 @@ from qpot.fields.sources import (
     cycle_source,
     equilibrium_source,
 )
-from qpot.paths.solution import Status
 from qpot.solvers.fields.marching.bridge import bridge
 from qpot.solvers.fields.marching.gradients import node_gradients
 from qpot.solvers.fields.marching.state import (

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
+from qpot._core.status import SolveError, Status
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.fields.hermite import interpolate
 

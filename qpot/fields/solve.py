@@ -9,13 +9,13 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_points, format_point
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.fields.assembly import FieldRun, march_field, sweep_field
 from qpot.fields.checks import check_memory, check_regular, kink_in
 from qpot.fields.grid import Grid
 from qpot.fields.methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import as_source_points, attracting_equilibrium, refined_equilibrium
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.solvers.fields.line import line_quasipotential
 from qpot.solvers.fields.marching.splines import MINIMUM_NODES

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.status import Status
 from qpot.fields.entrances import entrance
 from qpot.fields.grid import Grid
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
 if TYPE_CHECKING:

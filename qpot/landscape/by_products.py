@@ -20,7 +20,7 @@ from qpot.landscape.linear_rates import (
     jacobian_operator,
     transpose_product,
 )
-from qpot.landscape.minima import SAME, Minimum, Saddle, tidy
+from qpot.landscape.points import SAME, Minimum, Saddle, tidy
 from qpot.problem.system import System
 from qpot.solvers.landscape.mode_following import follow_lowest_mode
 from qpot.solvers.landscape.saddle_string import highest_between

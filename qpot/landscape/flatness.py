@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
-from qpot.landscape.minima import FLAT, Minimum, as_minimum
+from qpot.landscape.points import FLAT, Minimum, as_minimum
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
 

@@ -8,9 +8,6 @@ import numpy as np
 from scipy.integrate import LSODA
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
-from qpot.paths.joined import free_path
-from qpot.paths.methods import GeometricAction
-from qpot.paths.solution import PathSolution, SolveError, Status
 from qpot.problem.system import System
 
 # A point that moves by less than this part of the tolerated distance in the system's slowest relaxation time is at rest.
@@ -85,21 +82,3 @@ def _stepped(solver: LSODA) -> bool:
     except NonFiniteError:
         return False
     return bool(solver.status != "failed")
-
-
-def downhill_leg(
-    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
-) -> PathSolution:
-    """The free descent from a saddle along one side of its unstable direction to a minimum."""
-    shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
-    trajectory = descent(system, saddle + shift * direction, towards=minimum)
-    if trajectory is None:
-        raise SolveError(
-            f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",
-            status=Status.NO_ROUTE,
-        )
-    times, points = trajectory
-    points = np.concatenate([saddle[None], points, minimum[None]])
-    rate = slow_rate(system, saddle, name="saddle")
-    times = np.concatenate([[0.0], times + 1.0 / rate, [times[-1] + 2.0 / rate]])
-    return free_path(points, times, method)

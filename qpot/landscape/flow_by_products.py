@@ -10,11 +10,9 @@ import numpy as np
 from scipy.integrate import BDF, RK45
 from scipy.sparse import csc_array, diags_array
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError
 from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
-from qpot.paths.joined import free_path
 from qpot.paths.methods import LargeScaleAction
-from qpot.paths.solution import PathSolution, SolveError, Status
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.common.time_preconditioner import as_linear_part
@@ -80,34 +78,6 @@ def large_flow(
     except NonFiniteError:
         return None
     return None
-
-
-def large_downhill(
-    system: System, saddle: Array, direction: Array, minimum: Array, method: LargeScaleAction
-) -> PathSolution:
-    """The free descent from a saddle along one side of its unstable direction to a minimum."""
-    at_minimum = fixed_point_rates(system, minimum, name="minimum")
-    at_saddle = fixed_point_rates(system, saddle, name="saddle")
-    shift = _NUDGE * float(np.linalg.norm(minimum - saddle))
-    found = large_flow(
-        system,
-        saddle + shift * direction,
-        minimum[None],
-        slowest=min(at_minimum.slowest, at_saddle.slowest),
-        linear_part=method.linear_part,
-    )
-    if found is None:
-        raise SolveError(
-            f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",
-            status=Status.NO_ROUTE,
-        )
-    _, times, points = found
-    rest = 1.0 / at_saddle.slowest
-    return free_path(
-        np.concatenate([saddle[None], points, minimum[None]]),
-        np.concatenate([[0.0], times + rest, [times[-1] + 2.0 * rest]]),
-        method,
-    )
 
 
 def initial_curves(

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.landscape.minima import SAME, Minimum, Saddle, SaddleView, polish_fixed_point, rest_points
+from qpot.landscape.minima import polish_fixed_point, rest_points
+from qpot.landscape.points import SAME, Minimum, Saddle, SaddleView
 from qpot.landscape.symmetry import Symmetry, apply, distinct_modulo, same_class
 from qpot.problem.system import System
 

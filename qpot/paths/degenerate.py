@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import SolveError, Status
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import GeometricAction
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.problem.controllable import Controllability, controllability, unreachable_reason
 from qpot.problem.covariance import RANK_TOLERANCE, check_semidefinite
 from qpot.solvers.paths import action_minimization, hamiltonian_path, path_refinement

@@ -10,8 +10,9 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_point, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.landscape.flow import descent, slow_rate
-from qpot.landscape.minima import Saddle
+from qpot.landscape.points import Saddle
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
 from qpot.paths.exits import attracting_point, check_basin, exit_cost
@@ -19,7 +20,7 @@ from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_mi
 from qpot.paths.joined import free_path
 from qpot.paths.methods import GeometricAction
 from qpot.paths.minimum_action import minimum_action_path
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import cheapest, distinct, lagrangian_of, refined, singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_point, format_point
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
@@ -15,7 +16,6 @@ from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
 from qpot.paths.exits import leading_out
 from qpot.paths.multi_leg import REACH
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.solvers.paths.action import Lagrangian
 from qpot.solvers.problem.lagrangian import SingularCovarianceError

@@ -12,13 +12,15 @@ from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, as_point, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flatness import refuse_flat_point
-from qpot.landscape.minima import Saddle, find_minima, polish_fixed_point
+from qpot.landscape.minima import find_minima, polish_fixed_point
+from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Box, Surface, surfaces
 from qpot.paths.methods import GeometricAction
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import lagrangian_of, uphill_leg
 from qpot.problem.system import System
 

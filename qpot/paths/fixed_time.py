@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import Status
 from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import FixedTimeAction
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.paths.uphill import lagrangian_of, singular_covariance
 from qpot.problem.system import System

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
-from qpot.paths.solution import PathSolution, Status
+from qpot._core.status import Status
+from qpot.paths.solution import PathSolution
 from qpot.problem.discrete_steps import sup_along
 from qpot.problem.system import System
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.paths.solution import PathSolution, Status
+from qpot._core.status import Status
+from qpot.paths.solution import PathSolution
 
 
 def free_path(points: Array, times: Array, method: Any) -> PathSolution:

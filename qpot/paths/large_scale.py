@@ -10,13 +10,14 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import Status
 from qpot.landscape.flow_by_products import initial_curves
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
 from qpot.paths.methods import GeometricAction, LargeScaleAction
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.strong_directions import strong_directions
 from qpot.problem.operators import differenced_gradient
 from qpot.problem.sample_products import finite_sum_products, local_operators, sampled

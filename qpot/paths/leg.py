@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qpot._core.arrays import Array
-from qpot.landscape.flow import downhill_leg
-from qpot.landscape.flow_by_products import large_downhill
+from qpot.paths.downhill import downhill_leg, large_downhill
 from qpot.paths.large_scale import large_leg
 from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.solution import PathSolution

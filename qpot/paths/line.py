@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.status import Status
 from qpot.paths.methods import GeometricAction
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.solvers.paths.action_minimization import Minimization
 from qpot.solvers.paths.line_momentum import line_cost
 from qpot.solvers.problem.cumulant import CumulantLagrangian

@@ -9,9 +9,11 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.linear_rates import fixed_point_rates
-from qpot.landscape.minima import Saddle, polish_fixed_point
+from qpot.landscape.minima import polish_fixed_point
+from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import SEARCHED
 from qpot.paths.degenerate import certainly_no_path
 from qpot.paths.fixed_time import fixed_time_path
@@ -19,7 +21,7 @@ from qpot.paths.joined import free_path
 from qpot.paths.large_scale import LatestPath, attracting_rates, chosen_method, large_leg
 from qpot.paths.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.paths.multi_leg import REACH, to_attractor, to_point, to_saddle
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
 # Up to this dimension an ordinary end is looked at over saddles and through attractors too.

@@ -12,15 +12,17 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import basin_of, runs_away
 from qpot.landscape.flow_by_products import basins_of_sides
 from qpot.landscape.linear_rates import fixed_point_rates
-from qpot.landscape.minima import Minimum, Saddle, find_minima, polish_fixed_point, rest_points
+from qpot.landscape.minima import find_minima, polish_fixed_point, rest_points
+from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.joined import joined
 from qpot.paths.leg import down, up
 from qpot.paths.methods import GeometricAction, LargeScaleAction
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.starts import reversed_relaxations
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System

@@ -1,67 +1,15 @@
-"""What a solver says when it is done: statuses that are sentences, and the error that carries them."""
+"""PathSolution: a minimum action path with its cost, its error and what lies on its way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
-
-
-class Status(Enum):
-    """Outcome of a computation; ``str(status)`` is a sentence with a remedy."""
-
-    CONVERGED = "converged to the requested tolerance"
-    INFINITE = "the cost is infinite: the noise cannot push there; see .reason"
-    NOT_CONVERGED = "stopped before the tolerance was met; raise max_iterations or elements, or loosen tolerance"
-    UNSTABLE = (
-        "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
-    )
-    NO_MINIMUM = "no attracting fixed point was found within the bounds; widen the bounds or raise starts"
-    NO_ROUTE = "no route leads there within the bounds; widen the bounds or pass the missing minima and saddles"
-    LEFT_DOMAIN = (
-        "the requested point lies beyond the level where the quasi-potential leaves the grid; enlarge the grid"
-    )
-    NON_FINITE = "a user function returned NaN or infinity on the way; restrict the bounds or repair the function"
-    SINGULAR = "the covariance is singular on the way; use an exact degenerate method or add an explicit floor"
-    INTERRUPTED = "interrupted; what was finished is in .partial"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def ok(self) -> bool:
-        """Whether the result can be used as it is; an infinite cost is an answer."""
-        return self in (Status.CONVERGED, Status.INFINITE)
-
-
-class SolveError(RuntimeError):
-    """A solver failed.
-
-    Attributes
-    ----------
-    status : Status
-        Why, with a remedy.
-    partial : object
-        What was finished: a `PathSolution`, `TransitionCosts`, ... or None.
-    """
-
-    def __init__(self, message: str, *, status: Status, partial: Any = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.partial = partial
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # keyword-only arguments: without this a failure in a worker process could not come back
-        return _rebuilt, (str(self), self.status, self.partial)
-
-
-def _rebuilt(message: str, status: Status, partial: Any) -> SolveError:
-    return SolveError(message, status=status, partial=partial)
+from qpot._core.status import Status
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

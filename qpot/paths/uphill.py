@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
 from qpot.paths.broken import pieces, resting_points
 from qpot.paths.degenerate import hypoelliptic_leg, singular_at, uncontrollable
@@ -16,7 +17,7 @@ from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_mi
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.line import hugs_the_hull, line_leg
 from qpot.paths.methods import GeometricAction
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.controllable import controllability, unreachable_reason
 from qpot.problem.system import System

@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
-from qpot.paths.solution import SolveError, Status
+from qpot._core.status import SolveError, Status
 from qpot.problem.system import System
 from qpot.solvers.prediction.transverse_hessian import transport
 

@@ -16,15 +16,16 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._core.arrays import Array
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
-from qpot.landscape.minima import Minimum, Saddle
+from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.joined import joined
 from qpot.paths.large_scale import chosen_method
 from qpot.paths.leg import down, up
 from qpot.paths.methods import GeometricAction, LargeScaleAction
-from qpot.paths.solution import PathSolution, SolveError, Status
+from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import check_noise
 from qpot.prediction.opinion import FieldOpinion, disagreements
 from qpot.problem.system import System

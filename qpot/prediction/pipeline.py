@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_bounds, as_count, as_positive
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.chain.certainty import selection
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
 from qpot.landscape.flatness import refuse_flat
-from qpot.landscape.minima import Minimum, Saddle, find_minima
+from qpot.landscape.minima import find_minima
+from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.paths.methods import GeometricAction, LargeScaleAction
-from qpot.paths.solution import SolveError, Status
 from qpot.paths.uphill import check_noise
 from qpot.prediction.costs import TransitionCosts, transition_costs
 from qpot.prediction.opinion import with_field_opinion

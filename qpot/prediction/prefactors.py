@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.status import SolveError
 from qpot.paths.degenerate import singular_at
-from qpot.paths.solution import PathSolution, SolveError
+from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.kramers import eyring_kramers

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.landscape.minima import Minimum, Saddle
+from qpot._core.status import Status
+from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.methods import GeometricAction, LargeScaleAction
-from qpot.paths.solution import PathSolution, Status
+from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.opinion import FieldOpinion
 

@@ -13,8 +13,8 @@ from scipy.stats import chi2
 
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
 from qpot._core.progress import ProgressLike
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
 

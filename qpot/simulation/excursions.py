@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import Neighbourhoods, basin_of
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.samples.formulas import Integers
 from qpot.simulation.coordinates import ReactionCoordinate

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
-from qpot.paths.solution import Status
+from qpot._core.status import Status
 from qpot.samples.formulas import Integers
 from qpot.simulation.updates import Block, Job, Update
 from qpot.solvers.simulation.stepping import INDEPENDENT, RESHUFFLED, RUNNING

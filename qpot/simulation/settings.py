@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, as_count, as_float_array, as_points, as_positive, as_rng
 from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike
-from qpot.paths.solution import SolveError, Status
+from qpot._core.status import SolveError, Status
 from qpot.problem.system import System
 from qpot.simulation.replicas import Outcome, run_replicas
 from qpot.simulation.stability import check_stability

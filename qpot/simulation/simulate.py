@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import as_count
 from qpot._core.progress import ProgressLike
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting

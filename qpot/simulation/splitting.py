@@ -13,8 +13,8 @@ from scipy.stats import chi2
 from qpot._core.arrays import Array, as_count, as_point, as_rng, format_point
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attracting_neighbourhoods
-from qpot.paths.solution import SolveError, Status
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
 from qpot.simulation.escape_times import home_of, radii_of

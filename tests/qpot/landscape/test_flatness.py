@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.landscape.minima import as_minimum
+from qpot.landscape.points import as_minimum
 
 
 def product() -> qpot.System:
