@@ -45,9 +45,11 @@ from qpot.paths.gaussianity import Gaussianity, check_gaussianity
 from qpot.paths.methods import FixedTimeAction, GeometricAction, LargeScaleAction
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.solution import PathSolution
-from qpot.prediction.costs import TransitionCosts, transition_costs
-from qpot.prediction.opinion import FieldOpinion, with_field_opinion
-from qpot.prediction.pipeline import Prediction, predict, prediction_from_costs
+from qpot.prediction.costs import FieldOpinion, TransitionCosts
+from qpot.prediction.opinion import with_field_opinion
+from qpot.prediction.pipeline import predict
+from qpot.prediction.result import Prediction, prediction_from_costs
+from qpot.prediction.transitions import transition_costs
 from qpot.problem import covariance
 from qpot.problem.controllable import Controllability, controllability
 from qpot.problem.discrete_steps import random_steps

@@ -15,12 +15,13 @@ from qpot.fields.methods import CharacteristicJets, FieldMethod, OrderedLineInte
 from qpot.fields.outliers import mend_outliers
 from qpot.fields.passages import equilibria, other_basins
 from qpot.fields.run import CORE, PATCH, SLICE, FieldRun, boundary, run_rays
-from qpot.fields.solution import FieldSolution, Passage
+from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import (
     Source,
     cycle_source,
     equilibrium_source,
 )
+from qpot.fields.values import Passage
 from qpot.solvers.fields.marching.bridge import bridge
 from qpot.solvers.fields.marching.gradients import node_gradients
 from qpot.solvers.fields.marching.state import (

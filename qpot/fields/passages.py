@@ -11,8 +11,8 @@ from qpot._core.arrays import Array
 from qpot.fields.cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
 from qpot.fields.grid import Grid
 from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
-from qpot.fields.solution import Passage
 from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
+from qpot.fields.values import Passage
 from qpot.fields.walk import free_descent
 from qpot.solvers.fields.marching.characteristics import taylor_value
 from qpot.solvers.fields.marching.gradients import node_gradients

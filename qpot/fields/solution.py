@@ -7,38 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_point, as_points, format_point
+from qpot._core.arrays import as_point, format_point
 from qpot._core.status import SolveError, Status
-from qpot.fields.grid import Grid
-from qpot.fields.methods import FieldMethod
+from qpot.fields.values import FieldValues
+from qpot.fields.walk import walk_back
 from qpot.paths.solution import PathSolution
-from qpot.problem.system import System
-from qpot.solvers.fields.hermite import interpolate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Passage:
-    """An equilibrium from which the field goes on: a saddle on the way to another basin, or the attractor there.
-
-    Attributes
-    ----------
-    point : array (d,)
-    level : float
-        V there.
-    attracts : bool
-        An attractor, not a saddle.
-    before : int
-        Position among the passages of the saddle from which the drift leads here; -1 if V was read off a ray.
-    """
-
-    point: Array
-    level: float
-    attracts: bool
-    before: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FieldSolution:
+class FieldSolution(FieldValues):
     """The quasi-potential V(source, x) on a grid.
 
     Attributes
@@ -64,44 +41,9 @@ class FieldSolution:
         Saddles and attractors beyond the source that the field goes over, lowest first.
     """
 
-    values: Array
-    gradient: Array
-    grid: Grid
-    source: Array
     status: Status
-    error: float
     level: float
-    method: FieldMethod | None
     exact_order: np.ndarray[Any, np.dtype[np.bool_]]
-    system: System
-    passages: tuple[Passage, ...] = ()
-
-    def at(self, points: Any) -> Array:
-        """V at points ``(n, d)`` or ``(d,)``, by cubic Hermite interpolation; ``(n,)``, nan beyond the level.
-
-        Raises
-        ------
-        ValueError
-            If a point lies outside the grid.
-        """
-        return self.jet_at(points)[0]
-
-    def gradient_at(self, points: Any) -> Array:
-        """Gradient of V, the momentum of the minimum action path, at points ``(n, d)``; nan beyond the level."""
-        return self.jet_at(points)[1]
-
-    def jet_at(self, points: Any) -> tuple[Array, Array]:
-        """V and its gradient at points ``(n, d)`` at once, ``(n,)`` and ``(n, d)``."""
-        x = as_points(points, dimension=self.grid.dimension, name="points")
-        outside = ~self.grid.contains(x)
-        if outside.any():
-            row = int(np.flatnonzero(outside)[0])
-            raise ValueError(
-                f"points: row {row}, {format_point(x[row])}, lies outside the {self.grid}; enlarge the grid"
-            )
-        return interpolate(
-            self.values, self.gradient, self.grid.wrap(x), self.grid.lower, self.grid.spacing, self.grid.periodic
-        )
 
     def path_to(self, point: Any, *, throw: bool = True) -> PathSolution:
         """The minimum action path from the source to ``point``, found by walking back along the characteristic.
@@ -124,8 +66,6 @@ class FieldSolution:
         SolveError
             With ``status`` LEFT_DOMAIN beyond the level, NOT_CONVERGED if the walk does not reach the source.
         """
-        from qpot.fields.walk import walk_back
-
         solution = walk_back(self, as_point(point, dimension=self.grid.dimension, name="point"))
         if throw and solution.status is not Status.CONVERGED:
             raise SolveError(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot.fields.entrances import entrance
 from qpot.fields.grid import Grid
+from qpot.fields.values import FieldValues, Passage
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
-
-if TYPE_CHECKING:
-    from qpot.fields.solution import FieldSolution, Passage
 
 # A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
 _STEP_CELLS = 0.5
@@ -37,7 +33,7 @@ _FREE = 1e-6
 class _Walk:
     """The points, momenta and times gathered so far, from the end backwards, and their action."""
 
-    def __init__(self, field: FieldSolution, point: Array) -> None:
+    def __init__(self, field: FieldValues, point: Array) -> None:
         self.field = field
         self.points: list[Array] = [point]
         self.momenta: list[Array] = [np.zeros(point.size)]
@@ -51,7 +47,7 @@ class _Walk:
         self.action += cost
 
 
-def walk_back(field: FieldSolution, point: Array) -> PathSolution:
+def walk_back(field: FieldValues, point: Array) -> PathSolution:
     """The minimum action path to ``point``: x' = b + a grad V followed backwards with RK4.
 
     The action is integrated along the same curve, so it is the action of a true path and agrees with V up to the
@@ -88,7 +84,7 @@ def walk_back(field: FieldSolution, point: Array) -> PathSolution:
     return _solution(walk, status, value)
 
 
-def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
+def _along_the_line(field: FieldValues, point: Array) -> _Walk:
     """In one dimension the path is the interval, on a circle the cheaper of two; climbs cost -2 b / a, descents 0."""
     source = float(field.source[0])
     period = float(field.grid.upper[0] - field.grid.lower[0])
@@ -121,7 +117,7 @@ def _along_the_line(field: FieldSolution, point: Array) -> _Walk:
     return best
 
 
-def _free_ways(field: FieldSolution) -> list[tuple[Passage, Array]]:
+def _free_ways(field: FieldValues) -> list[tuple[Passage, Array]]:
     """The free ways down from the saddles on the side that is reached over them, where V is flat."""
     ways = []
     cell = float(np.min(field.grid.spacing))
@@ -256,14 +252,14 @@ def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Arra
     return np.array(points)
 
 
-def _velocity(field: FieldSolution, x: Array) -> tuple[float, Array, Array]:
+def _velocity(field: FieldValues, x: Array) -> tuple[float, Array, Array]:
     """V, the velocity b + a p, and p at a point of the grid."""
     V, slope = field.jet_at(x[None])
     p = slope[0]
     return float(V[0]), np.asarray(field.system.drift(x[None])[0] + field.system.covariance(x[None])[0] @ p), p
 
 
-def _backward(field: FieldSolution, x: Array, dt: float) -> tuple[Array, Array, float] | None:
+def _backward(field: FieldValues, x: Array, dt: float) -> tuple[Array, Array, float] | None:
     """One RK4 step back in time: the new point, its momentum, and the cost of the piece; None outside the field."""
     velocities, costs = [], []
     z = x

@@ -13,7 +13,6 @@ from scipy.spatial.distance import pdist
 
 from qpot._core.arrays import Array, NonFiniteError, as_points, as_positive, format_point
 from qpot.problem.system import System
-from qpot.samples.ready_made import checked_kernel
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import LEFT, NON_FINITE, relax, relax_freely
@@ -232,7 +231,7 @@ def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     if system.finite_sum is None or system.finite_sum.kernel is None:
         return NaNDrift(system), system.jacobian
     N = system.finite_sum.n_samples
-    kind, table, constants = checked_kernel(system.finite_sum, points)
+    kind, table, constants = system.finite_sum.checked_kernel(points)
 
     def drift(x: Array) -> Array:
         return -mean_gradients(kind, table, constants, x, N)

@@ -12,19 +12,15 @@ from scipy.sparse import csc_array, diags_array
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
-from qpot.paths.methods import LargeScaleAction
 from qpot.problem.system import System
-from qpot.solvers.common.polyline import interpolated, lengths_along
-from qpot.solvers.common.time_preconditioner import as_linear_part
+from qpot.solvers.common.linear_part import as_linear_part
 from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
 
 # A trajectory has arrived within this fraction of its length of a fixed point; a point is kept after each such step.
 _ARRIVED, _KEPT = 1e-4, 0.01
 _MAX_STEPS = 20_000
 # A trajectory leaves a saddle at this fraction of the distance to the minima.
-_NUDGE = 1e-4
-# Initial curves closer than this fraction of their length are one.
-_SAME_CURVE = 0.01
+NUDGE = 1e-4
 
 
 def stiff_part(linear_part: Any, dimension: int) -> Array | csc_array:
@@ -80,61 +76,11 @@ def large_flow(
     return None
 
 
-def initial_curves(
-    system: System,
-    start: Array,
-    end: Array,
-    at_start: FixedPointRates,
-    at_end: FixedPointRates | None,
-    given: Array | None,
-    method: LargeScaleAction,
-) -> list[Array]:
-    """Polylines from start to end: the one given, the reversed relaxation from a saddle, the straight line, and bows.
-
-    Bows turn to random sides, in pairs; the same call makes the same curves.
-    """
-    offset = end - start
-    size = float(np.linalg.norm(offset))
-    curves = [] if given is None else [given]
-    if at_end is not None:
-        towards = 1.0 if at_end.direction @ offset <= 0.0 else -1.0
-        for sign in (towards, -towards):
-            nudged = end + sign * _NUDGE * size * at_end.direction
-            slowest = min(at_start.slowest, at_end.slowest)
-            down = large_flow(system, nudged, start[None], slowest=slowest, linear_part=method.linear_part)
-            if down is not None:
-                curves.append(np.concatenate([start[None], down[2][::-1], end[None]]))
-                break
-    curves.append(np.stack([start, end]))
-    rng, s = np.random.default_rng(0), np.linspace(0.0, 1.0, 33)[:, None]
-    while len(curves) < method.starts + (given is not None) and system.dimension > 1:
-        bow = rng.normal(size=end.size)
-        bow -= (bow @ offset) / size**2 * offset
-        bow *= 0.25 * size / np.linalg.norm(bow)
-        curves += [start + s * offset + sign * np.sin(np.pi * s) * bow for sign in (1.0, -1.0)]
-    kept: list[Array] = []
-    for curve in curves[: method.starts + (given is not None)]:
-        if not any(_alike(curve, other) for other in kept):
-            kept.append(curve)
-    return kept
-
-
-def _alike(first: Array, second: Array) -> bool:
-    """Whether two polylines are the same to a percent of their length, at equal fractions of it."""
-    a, b, length = *(_sampled(curve) for curve in (first, second)), lengths_along(first)[-1]
-    return bool(np.linalg.norm(a - b, axis=1).max() <= _SAME_CURVE * length)
-
-
-def _sampled(curve: Array) -> Array:
-    lengths = lengths_along(curve)
-    return interpolated(lengths, curve, np.linspace(0.0, lengths[-1], 17))
-
-
 def basins_of_sides(
     system: System, saddle: Array, rates: FixedPointRates, minima: Array, *, linear_part: Any = None
 ) -> Sequence[int | None]:
     """Which of the minima (k, d) the two sides of a saddle flow to, the positive one first; None: to none of them."""
-    shift = _NUDGE * float(np.linalg.norm(minima - saddle, axis=1).min())
+    shift = NUDGE * float(np.linalg.norm(minima - saddle, axis=1).min())
     slowest = min(rates.slowest, *(fixed_point_rates(system, m, name="minimum").slowest for m in minima))
     ids: list[int | None] = []
     for sign in (1.0, -1.0):

@@ -7,7 +7,7 @@ import numpy as np
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import SolveError, Status
 from qpot.landscape.flow import descent, slow_rate
-from qpot.landscape.flow_by_products import _NUDGE, large_flow
+from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.paths.joined import free_path
 from qpot.paths.methods import GeometricAction, LargeScaleAction
@@ -39,7 +39,7 @@ def large_downhill(
     """The free descent from a saddle along one side of its unstable direction to a minimum."""
     at_minimum = fixed_point_rates(system, minimum, name="minimum")
     at_saddle = fixed_point_rates(system, saddle, name="saddle")
-    shift = _NUDGE * float(np.linalg.norm(minimum - saddle))
+    shift = NUDGE * float(np.linalg.norm(minimum - saddle))
     found = large_flow(
         system,
         saddle + shift * direction,

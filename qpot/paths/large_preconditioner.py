@@ -12,9 +12,9 @@ from qpot.landscape.linear_rates import CHUNK, DENSE
 from qpot.paths.methods import LargeScaleAction
 from qpot.problem.sample_products import sampled
 from qpot.problem.system import System
-from qpot.solvers.common.time_preconditioner import scalar_preconditioner, stiff_preconditioner
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.subspace_preconditioner import StrongDirections, subspace_preconditioner
+from qpot.solvers.paths.time_preconditioner import scalar_preconditioner, stiff_preconditioner
 
 Product = Callable[[Array, Array], Array]
 

@@ -11,13 +11,13 @@ from scipy.linalg import cho_factor, cho_solve
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import Status
-from qpot.landscape.flow_by_products import initial_curves
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
 from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.solution import PathSolution
+from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
 from qpot.problem.operators import differenced_gradient
 from qpot.problem.sample_products import finite_sum_products, local_operators, sampled
@@ -165,7 +165,7 @@ def large_leg(
     report(0, 1, "initial paths")
     guesses: list[ElementPath] = []
     failure: NonFiniteError | None = None
-    for knots in initial_curves(system, start, end, at_start, at_end, curve, method):
+    for knots in curves_by_products(system, start, end, at_start, at_end, curve, method):
         try:
             guesses.append(_timed(system, start, end, knots, slow_start, slow_end))
         except NonFiniteError as error:

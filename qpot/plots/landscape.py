@@ -19,7 +19,7 @@ from qpot.plots.chain import (
 )
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.noise import plot_noise_spectrum
-from qpot.prediction.pipeline import Prediction
+from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble, Occupation
 

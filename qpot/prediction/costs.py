@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
-from qpot._core.parallel import check_executor, check_sendable, run_in_order
-from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import SolveError, Status
-from qpot.landscape.basins import attractor_points
-from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddles import find_saddles
 from qpot.paths.joined import joined
-from qpot.paths.large_scale import chosen_method
-from qpot.paths.leg import down, up
-from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import check_noise
-from qpot.prediction.opinion import FieldOpinion, disagreements
-from qpot.problem.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,208 +96,6 @@ class TransitionCosts:
         return "\n".join(rows)
 
 
-def transition_costs(
-    system: System,
-    minima: Sequence[Minimum],
-    *,
-    saddles: Sequence[Saddle] | None = None,
-    bounds: Any = None,
-    method: GeometricAction | LargeScaleAction | None = None,
-    executor: Executor | None = None,
-    progress: ProgressLike = None,
-) -> TransitionCosts:
-    """Costs of all transitions between minima, over their saddles.
-
-    Parameters
-    ----------
-    system : System
-    minima : sequence of Minimum
-        At least two, for example from `find_minima`.
-    saddles : sequence of Saddle, optional
-        With ``connects`` referring to ``minima``; searched for otherwise, within ``bounds``.
-    bounds : (low, high) pair for each coordinate, optional
-        Box of that search; by default that of the minima, widened on each side by its longest edge.
-    method : GeometricAction or LargeScaleAction, optional
-        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors.
-    executor : concurrent.futures.Executor, optional
-        Runs the legs side by side; the result does not depend on it.
-    progress : callable, True, "auto" or None
-
-    Returns
-    -------
-    TransitionCosts
-
-    Raises
-    ------
-    ValueError
-        Fewer than two minima, repeated or not attracting ones, saddles that name unknown minima, a singular covariance
-        whose noise the drift does not carry into every direction.
-    SolveError
-        If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished,
-        NaN where an answer is missing.
-
-    Examples
-    --------
-    >>> import qpot
-    >>> case = qpot.gallery.separable_double_well(noise=(0.5, 2.0))
-    >>> minima = qpot.find_minima(case.system, case.bounds)
-    >>> qpot.transition_costs(case.system, minima).values.round(8)
-    array([[0., 1.],
-           [1., 0.]])
-    """
-    if isinstance(minima, Minimum):
-        minima = (minima,)
-    points = attractor_points(minima, dimension=system.dimension)
-    k = points.shape[0]
-    if k < 2:
-        raise ValueError(
-            "minima holds one minimum only; transitions need at least two: widen the bounds of find_minima"
-        )
-    if not all(isinstance(m, Minimum) for m in minima):
-        raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    refuse_flat(system, minima)
-    chosen = chosen_method(system, method, points)
-    check_executor(executor)
-    check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
-    if saddles is None:
-        saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
-    sides = _sides(saddles, k)
-    tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
-    if executor is not None and tasks:
-        check_sendable(tasks[0], executor, what="the system")
-    finished: dict[int, PathSolution] = {}
-    failures: dict[int, SolveError] = {}
-    with reporting(progress, "transition costs") as report:
-        try:
-            for n, outcome in enumerate(run_in_order(_solve_leg, tasks, executor)):
-                if isinstance(outcome, SolveError):
-                    failures[n] = outcome
-                else:
-                    finished[n] = outcome
-                home, away, _, _ = sides[n]
-                report(n + 1, len(tasks), f"minimum {home} to {away}")
-        except KeyboardInterrupt as error:
-            partial = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
-            raise SolveError(
-                f"transition_costs was interrupted after {len(finished)} of {len(tasks)} legs",
-                status=Status.INTERRUPTED,
-                partial=partial,
-            ) from error
-    costs = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
-    if failures:
-        n, first = next(iter(failures.items()))
-        home, away, s, _ = sides[n]
-        raise SolveError(
-            f"{len(failures)} of {len(tasks)} legs failed, first from minimum {home} to {away} over the saddle "
-            f"{saddles[s]!r}: {first}; the others are in .partial",
-            status=first.status,
-            partial=costs,
-        ) from first
-    return costs
-
-
-@dataclass(frozen=True, eq=False)
-class _Leg:
-    """One side of one saddle; a value, so that it can be sent to another process."""
-
-    system: System
-    start: Array
-    saddle: Saddle
-    sign: float
-    end: Array
-    method: GeometricAction | LargeScaleAction
-
-
-def _leg(
-    system: System,
-    points: Array,
-    saddle: Saddle,
-    home: int,
-    away: int,
-    sign: float,
-    method: GeometricAction | LargeScaleAction,
-) -> _Leg:
-    view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
-    if view is None:
-        return _Leg(system, points[home], saddle, sign, points[away], method)
-    # modulo symmetries the saddle near this minimum, and the copy on its other side
-    seen = replace(saddle, point=view.point, direction=view.direction)
-    return _Leg(system, points[home], seen, -1.0, view.away, method)
-
-
-def _solve_leg(task: _Leg) -> PathSolution | SolveError:
-    """Uphill from the minimum to the saddle, then down its other side."""
-    direction = task.saddle.direction
-    try:
-        leg = up(task.system, task.start, task.saddle.point, direction, task.method)
-        if not leg.status.ok:
-            return SolveError(
-                f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
-            )
-        if leg.reason:  # an infinite cost
-            return leg
-        descent = down(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
-    except SolveError as error:
-        return error
-    return joined([leg, descent])
-
-
-def _around(points: Array) -> list[tuple[float, float]]:
-    lower, upper = points.min(axis=0), points.max(axis=0)
-    margin = float((upper - lower).max())
-    return list(zip((lower - margin).tolist(), (upper + margin).tolist(), strict=True))
-
-
-def _sides(saddles: Sequence[Saddle], k: int) -> list[tuple[int, int, int, float]]:
-    """(home, away, saddle, sign of the direction towards away) for both sides of every saddle between two minima."""
-    sides = []
-    for n, saddle in enumerate(saddles):
-        i, j = saddle.connects
-        for minimum in (i, j):
-            if minimum is not None and not 0 <= minimum < k:
-                raise ValueError(f"saddles[{n}] connects minimum {minimum}, but there are only {k} minima")
-        if i is None or j is None or i == j:
-            continue
-        sides += [(i, j, n, -1.0), (j, i, n, 1.0)]
-    return sides
-
-
-def _assembled(
-    k: int,
-    sides: Sequence[tuple[int, int, int, float]],
-    finished: Mapping[int, PathSolution],
-    minima: tuple[Minimum, ...],
-    saddles: tuple[Saddle, ...],
-) -> TransitionCosts:
-    direct = np.full((k, k), np.inf)
-    leg_errors = np.zeros((k, k))
-    groups: dict[tuple[int, int], list[PathSolution]] = {}
-    missing = []
-    for n, (home, away, _, _) in enumerate(sides):
-        if n in finished:
-            groups.setdefault((home, away), []).append(finished[n])
-        else:
-            missing.append((home, away))
-    paths = {}
-    for pair, solutions in groups.items():
-        solutions.sort(key=lambda s: s.action)
-        paths[pair] = solutions[0]
-        direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
-    values, errors = sums_of_legs(direct, leg_errors)
-    np.fill_diagonal(direct, 0.0)
-    for pair in missing:
-        values[pair] = errors[pair] = np.nan
-    return TransitionCosts(
-        values=values,
-        errors=errors,
-        direct=direct,
-        paths=paths,
-        minima=minima,
-        saddles=saddles,
-        parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
-    )
-
-
 def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
     """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
     k = direct.shape[0]
@@ -327,3 +112,50 @@ def _sparse_ready(direct: Array) -> Any:
     """As a sparse matrix, in which a cost of zero is an edge and only inf is none."""
     rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
     return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FieldOpinion:
+    """Costs between minima from the fields of the minima.
+
+    Attributes
+    ----------
+    values : array (k, k)
+        The least V(i, s) over the saddles s between i and j, zero on the diagonal. nan where there is none, or where
+        no field could tell (``reasons``); inf where the field lies more than a tenth above the cost of the path.
+    errors : array (k, k)
+        Twice the difference between two grids of spacing h and 2 h, plus one percent of V.
+    reasons : mapping of (i, j) to str
+        Why an entry of a direct route is nan.
+    """
+
+    values: Array
+    errors: Array
+    reasons: Mapping[tuple[int, int], str]
+
+    @property
+    def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Where there is an opinion, (k, k)."""
+        return ~np.isnan(self.values) & ~np.eye(len(self.values), dtype=bool)
+
+
+def disagreements(costs: TransitionCosts) -> tuple[tuple[int, int], ...]:
+    """Pairs (i, j) whose cost over their saddles differs from the field's by more than both errors together."""
+    if costs.field is None:
+        return ()
+    direct, errors = _over_saddles(costs)
+    with np.errstate(invalid="ignore"):  # nan where there is no opinion
+        beyond = costs.field.known & (np.abs(direct - costs.field.values) > errors + costs.field.errors)
+    return tuple((int(i), int(j)) for i, j in np.argwhere(beyond))
+
+
+def _over_saddles(costs: TransitionCosts) -> tuple[Array, Array]:
+    """V(i, s) for the saddles between i and j by paths: uphill from i, or round to j and up from there."""
+    through = costs.values + np.where(np.isfinite(costs.direct), costs.direct, np.inf).T
+    direct = np.minimum(costs.direct, through)
+    errors = np.zeros_like(direct)
+    for (i, j), path in costs.paths.items():
+        round_about = costs.errors[i, j] + (costs.paths[j, i].error if (j, i) in costs.paths else 0.0)
+        errors[i, j] = path.error if costs.direct[i, j] <= through[i, j] else round_about
+    np.fill_diagonal(direct, 0.0)
+    return direct, errors

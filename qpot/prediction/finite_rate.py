@@ -15,16 +15,12 @@ size. Times of SGD therefore differ from those of its diffusion by a constant fa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qpot._core.arrays import Array, as_positive
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
-
-if TYPE_CHECKING:
-    from qpot.prediction.pipeline import Prediction
 
 
 def cost_correction(path: PathSolution) -> float:
@@ -107,14 +103,6 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
     values, summed = sums_of_legs(direct, errors)
     np.fill_diagonal(direct, 0.0)
     return replace(costs, values=values, errors=summed, direct=direct, paths=paths, parallel=parallel)
-
-
-def corrected_prediction(prediction: Prediction, learning_rate: float) -> Prediction:
-    """The prediction with `corrected_costs`; the prefactors stay, their change is of the next order."""
-    from qpot.prediction.pipeline import prediction_from_costs
-
-    costs = corrected_costs(prediction.costs, learning_rate)
-    return prediction_from_costs(costs, prefactors=prediction.prefactors, population=prediction.population)
 
 
 def correction_matrix(costs: TransitionCosts) -> Array:

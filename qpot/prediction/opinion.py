@@ -22,6 +22,7 @@ from qpot.fields.grid import Grid
 from qpot.fields.methods import CharacteristicJets
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
+from qpot.prediction.costs import FieldOpinion
 from qpot.problem.system import System
 
 if TYPE_CHECKING:
@@ -36,31 +37,6 @@ _BEYOND = 1.1
 _SAFETY, _ALLOWANCE = 2.0, 1e-2
 # The box: path and ellipse at that level, widened; the next where V leaves it before the level.
 _WIDENINGS = (1.2, 1.8, 3.0)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FieldOpinion:
-    """Costs between minima from the fields of the minima.
-
-    Attributes
-    ----------
-    values : array (k, k)
-        The least V(i, s) over the saddles s between i and j, zero on the diagonal. nan where there is none, or where
-        no field could tell (``reasons``); inf where the field lies more than a tenth above the cost of the path.
-    errors : array (k, k)
-        Twice the difference between two grids of spacing h and 2 h, plus one percent of V.
-    reasons : mapping of (i, j) to str
-        Why an entry of a direct route is nan.
-    """
-
-    values: Array
-    errors: Array
-    reasons: Mapping[tuple[int, int], str]
-
-    @property
-    def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Where there is an opinion, (k, k)."""
-        return ~np.isnan(self.values) & ~np.eye(len(self.values), dtype=bool)
 
 
 def with_field_opinion(
@@ -144,28 +120,6 @@ def with_field_opinion(
             partial=replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons)),
         ) from error
     return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
-
-
-def disagreements(costs: TransitionCosts) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j) whose cost over their saddles differs from the field's by more than both errors together."""
-    if costs.field is None:
-        return ()
-    direct, errors = _over_saddles(costs)
-    with np.errstate(invalid="ignore"):  # nan where there is no opinion
-        beyond = costs.field.known & (np.abs(direct - costs.field.values) > errors + costs.field.errors)
-    return tuple((int(i), int(j)) for i, j in np.argwhere(beyond))
-
-
-def _over_saddles(costs: TransitionCosts) -> tuple[Array, Array]:
-    """V(i, s) for the saddles between i and j by paths: uphill from i, or round to j and up from there."""
-    through = costs.values + np.where(np.isfinite(costs.direct), costs.direct, np.inf).T
-    direct = np.minimum(costs.direct, through)
-    errors = np.zeros_like(direct)
-    for (i, j), path in costs.paths.items():
-        round_about = costs.errors[i, j] + (costs.paths[j, i].error if (j, i) in costs.paths else 0.0)
-        errors[i, j] = path.error if costs.direct[i, j] <= through[i, j] else round_about
-    np.fill_diagonal(direct, 0.0)
-    return direct, errors
 
 
 def _impossible(system: System) -> str:

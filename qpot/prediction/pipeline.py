@@ -4,220 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_bounds, as_count, as_positive
+from qpot._core.arrays import as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
-from qpot.chain.certainty import selection
-from qpot.chain.stationary import stationary_distribution
-from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.uphill import check_noise
-from qpot.prediction.costs import TransitionCosts, transition_costs
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
-from qpot.prediction.report import prediction_html, prediction_text
-from qpot.problem.sgd import SGD
+from qpot.prediction.result import Prediction, prediction_from_costs
+from qpot.prediction.transitions import transition_costs
 from qpot.problem.system import System
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Prediction:
-    """Where SGD ends up, how sure that is, by which route and after how long.
-
-    Attributes
-    ----------
-    selected : tuple of int
-        Ids of the minima with the least W, the answer as epsilon -> 0. More than one is a tie within the errors.
-    margin : float
-        Gap of W between the best minimum and the runner-up; no epsilon in it.
-    margin_error : float
-        How much of that gap the errors of the costs can take away (`qpot.selection`). A margin below it is a tie.
-    stationary_costs : array (k,)
-        W(i) - min W, that is -epsilon log of the stationary weight of minimum i.
-    stationary_errors : array (k,)
-        Error of W(i), summed from the costs in its W-graph.
-    costs : TransitionCosts
-    minima : tuple of Minimum
-        Position is id.
-    saddles : tuple of Saddle
-    prefactors : array (k, k) or None
-        Prefactors of the rates; NaN where they could not be had, see `qpot.prefactors.rate_prefactors`.
-    population : int or None
-        N, where minibatches are drawn without replacement from N samples; it enters epsilon.
-    """
-
-    selected: tuple[int, ...]
-    margin: float
-    margin_error: float
-    stationary_costs: Array
-    stationary_errors: Array
-    costs: TransitionCosts
-    minima: tuple[Minimum, ...]
-    saddles: tuple[Saddle, ...]
-    prefactors: Array | None = None
-    population: int | None = None
-
-    @property
-    def graph(self) -> nx.MultiDiGraph:
-        """The chain: a node for each minimum, an edge for each side of each saddle.
-
-        Node attributes: ``point``, ``loss``, ``stationary_cost``, ``selected``. Edge attributes: ``cost``, ``error``,
-        ``saddle`` (the point crossed).
-        """
-        graph = nx.MultiDiGraph()
-        for i, minimum in enumerate(self.minima):
-            graph.add_node(
-                i,
-                point=minimum.point,
-                loss=minimum.loss,
-                stationary_cost=float(self.stationary_costs[i]),
-                selected=i in self.selected,
-            )
-        for (i, j), path in self.costs.paths.items():
-            for leg in self.costs.parallel.get((i, j), (path,)):
-                graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
-        return graph
-
-    def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
-        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement.
-
-        Heavy-ball momentum beta, fixed as the learning rate gets small, divides the learning rate by 1 - beta (`qpot.SGD`).
-        """
-        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        B = as_count(batch_size, name="batch_size")
-        if self.population is None:
-            return rate / B
-        if self.population <= B:
-            raise ValueError(
-                f"batch_size={B} is the whole population of {self.population} samples: without replacement there is "
-                "no noise left and nothing is selected"
-            )
-        return rate / B * (self.population - B) / (self.population - 1)
-
-    def after(
-        self,
-        steps: float,
-        learning_rate: float,
-        batch_size: int,
-        start: int | Minimum,
-        *,
-        momentum: float = 0.0,
-    ) -> tuple[int, ...]:
-        """The minimum that SGD sits in after so many steps, on the exponential time scale.
-
-        Parameters
-        ----------
-        steps : float
-        learning_rate : float
-        batch_size : int
-        start : int or Minimum
-            Where it starts: the id of a minimum, or one of `minima`.
-        momentum : float
-            Of heavy-ball SGD: it moves like plain SGD at learning_rate / (1 - momentum).
-
-        Returns
-        -------
-        tuple of int
-            One id, or several where exit costs tie with the time scale.
-
-        Notes
-        -----
-        Time is steps * learning_rate = exp(c / epsilon); the cycle hierarchy tells which minimum holds the chain at the
-        exponent c (Freidlin and Wentzell, ch. 6). Sub-exponential factors are not in it: an escape is put at
-        exp(V / epsilon) / learning_rate steps.
-        """
-        eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        time = as_positive(steps, name="steps") * eta
-        exponent = self.epsilon(eta, batch_size) * float(np.log(time))
-        return metastable_state(self.costs, max(exponent, 0.0), self._id(start))
-
-    def escape_steps(
-        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
-    ) -> Array:
-        """Expected steps until SGD has left each minimum for another, (k,).
-
-        1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)) over the direct routes, with the prefactors A where
-        they are known and, for ``prefactor=False``, with A = 1. NaN where a prefactor is missing, inf beyond floats.
-        With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
-        """
-        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        eps = self.epsilon(rate, batch_size)
-        factors = self._factors(prefactor)
-        off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
-        steps = np.empty(len(self.minima))
-        for i in range(steps.size):
-            lowest = self.costs.direct[i, off[i]].min(initial=np.inf)
-            weights = factors[i, off[i]] * np.exp(-(self.costs.direct[i, off[i]] - lowest) / eps)
-            with np.errstate(over="ignore", divide="ignore"):
-                steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
-        return steps
-
-    def occupation(
-        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
-    ) -> Array:
-        """Fraction of time near each minimum at this noise level, (k,): the stationary law of the chain.
-
-        With the prefactors of the rates if all are known; with ``prefactor=False`` all are taken as equal, which is
-        right to leading order only. NaN where a prefactor is missing.
-        """
-        eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
-        factors = self._factors(prefactor)
-        if np.isnan(factors).any():
-            return np.full(len(self.minima), np.nan)
-        rates = np.where(factors > 0.0, factors, 1.0)
-        return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
-
-    def at_learning_rate(self, learning_rate: float) -> Prediction:
-        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
-        from qpot.prediction.finite_rate import corrected_prediction
-
-        return corrected_prediction(self, learning_rate)
-
-    def _factors(self, wanted: bool) -> Array:
-        k = len(self.minima)
-        if not wanted:
-            return np.ones((k, k))
-        return np.full((k, k), np.nan) if self.prefactors is None else self.prefactors
-
-    def save(self, file: Any) -> None:
-        """Write everything to one ``.npz`` file, without pickle; `load_prediction` reads it back."""
-        from qpot.prediction.storage import save_prediction
-
-        save_prediction(self, file)
-
-    @staticmethod
-    def load(file: Any) -> Prediction:
-        """Read what `save` wrote."""
-        from qpot.prediction.storage import load_prediction
-
-        return load_prediction(file)
-
-    def __repr__(self) -> str:
-        return prediction_text(self)
-
-    def _repr_html_(self) -> str:
-        return prediction_html(self)
-
-    def _id(self, start: int | Minimum) -> int:
-        if isinstance(start, Minimum):
-            for i, minimum in enumerate(self.minima):
-                if minimum is start or np.array_equal(minimum.point, start.point):
-                    return i
-            raise ValueError(f"start={start!r} is not one of this prediction's minima")
-        if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or not 0 <= start < len(self.minima):
-            raise ValueError(f"start must be the id of a minimum, 0 to {len(self.minima) - 1}, got {start!r}")
-        return int(start)
 
 
 def predict(
@@ -340,48 +145,3 @@ def predict(
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
     return prediction_from_costs(costs, prefactors=prefactors, population=population)
-
-
-def prediction_from_costs(
-    costs: TransitionCosts, *, prefactors: Array | None = None, population: int | None = None
-) -> Prediction:
-    """The chain of minima and the choice, for costs that are known already.
-
-    Raises
-    ------
-    SolveError
-        If the minima are not connected, so that no stationary law exists (``.partial`` is the costs).
-    """
-    k = len(costs.minima)
-    try:
-        W = np.asarray(stationary_costs(costs.values), dtype=np.float64)
-    except ValueError as error:
-        reasons = sorted({path.reason for path in costs.paths.values() if path.reason})
-        if reasons:
-            raise SolveError(
-                f"costs between the {k} minima are infinite, so that nothing is selected: {'; '.join(reasons)}",
-                status=Status.INFINITE,
-                partial=costs,
-            ) from error
-        raise SolveError(
-            f"the {k} minima are not connected by the {len(costs.saddles)} saddles known, so nothing is selected "
-            f"({error}); widen bounds, raise starts or pass saddles",
-            status=Status.NO_ROUTE,
-            partial=costs,
-        ) from error
-    errors = np.zeros(k)
-    for i in np.flatnonzero(np.isfinite(W)):
-        errors[i] = sum(costs.errors[edge] for edge in w_graph(costs.values, int(i)).edges)
-    decision = selection(costs)
-    return Prediction(
-        selected=decision.possible,
-        margin=decision.margin,
-        margin_error=decision.margin - decision.certain_margin,
-        stationary_costs=W,
-        stationary_errors=errors,
-        costs=costs,
-        minima=costs.minima,
-        saddles=costs.saddles,
-        prefactors=prefactors,
-        population=population,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +13,15 @@ from qpot._core.status import Status
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.solution import PathSolution
-from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.opinion import FieldOpinion
-
-if TYPE_CHECKING:
-    from qpot.prediction.pipeline import Prediction
+from qpot.prediction.costs import FieldOpinion, TransitionCosts
+from qpot.prediction.report import PredictionReport
 
 _FORMAT = "qpot prediction"
 _VERSION = 1
 _METHODS: dict[str, Any] = {"GeometricAction": GeometricAction, "LargeScaleAction": LargeScaleAction}
 
 
-def save_prediction(prediction: Prediction, file: Any) -> None:
+def save_prediction(prediction: PredictionReport, file: Any) -> None:
     """Write a prediction: arrays as they are, everything else in the JSON entry ``about``."""
     arrays: dict[str, Array] = {
         "values": prediction.costs.values,
@@ -68,16 +65,14 @@ def save_prediction(prediction: Prediction, file: Any) -> None:
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def load_prediction(file: Any) -> Prediction:
-    """Read what `save_prediction` wrote.
+def stored_prediction(file: Any) -> dict[str, Any]:
+    """The fields of the `Prediction` that `save_prediction` wrote.
 
     Raises
     ------
     ValueError
         If the file is not a saved prediction, or one of a newer version.
     """
-    from qpot.prediction.pipeline import Prediction
-
     with np.load(file, allow_pickle=False) as stored:
         if "about" not in stored:
             raise ValueError(f"{file} is not a saved qpot prediction")
@@ -109,18 +104,18 @@ def load_prediction(file: Any) -> Prediction:
             parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
             field=opinion,
         )
-        return Prediction(
-            selected=tuple(about["selected"]),
-            margin=about["margin"],
-            margin_error=about["margin_error"],
-            stationary_costs=stored["stationary_costs"],
-            stationary_errors=stored["stationary_errors"],
-            costs=costs,
-            minima=minima,
-            saddles=saddles,
-            prefactors=stored.get("prefactors"),
-            population=about["population"],
-        )
+        return {
+            "selected": tuple(about["selected"]),
+            "margin": about["margin"],
+            "margin_error": about["margin_error"],
+            "stationary_costs": stored["stationary_costs"],
+            "stationary_errors": stored["stationary_errors"],
+            "costs": costs,
+            "minima": minima,
+            "saddles": saddles,
+            "prefactors": stored.get("prefactors"),
+            "population": about["population"],
+        }
 
 
 def _pair(item: dict[str, Any]) -> tuple[int, int]:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_points, call_batch
+from qpot._core.arrays import (
+    Array,
+    BatchFunction,
+    NonFiniteError,
+    as_count,
+    as_float_array,
+    as_points,
+    call_batch,
+    format_point,
+)
 from qpot.samples.loss_checks import HeldAgainstLoss
-from qpot.solvers.common.sample_gradients import gradient_moments
+from qpot.solvers.common.sample_gradients import all_sample_gradients, gradient_moments, pack
 
 # How many numbers one call for per-sample gradients may return; larger batches of points are split.
 _CHUNK = 500_000
 # A covariance matrix with more entries than this is not formed: in that dimension its products are used.
 _DENSE_ENTRIES = 20_000_000
+# Relative disagreement between a mean gradient and the mean of the samples' gradients that is rounding.
+_MEAN_TOLERANCE = 1e-7
+# Functions that a user may leave out.
 _OPTIONAL = (
     "drawn_gradients",
     "batch_gradient",
@@ -100,6 +112,8 @@ class FiniteSum:
     weighted_hessian_product: Callable[[Array, Array, Array], Array] | None = None
     weighted_hessian: Callable[[Array, Array], Array] | None = None
     kernel: tuple[str, tuple[Any, ...]] | None = None
+    # What was checked or packed once, by name.
+    _kept: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         as_count(self.n_samples, name="n_samples")
@@ -132,11 +146,9 @@ class FiniteSum:
             return self.moments(points)[0]
         x = as_points(points, dimension=self.dimension, name="points")
         values = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
-        if not self.differentiated and not self.__dict__.get("_mean_checked") and x.shape[0] > 0:
-            from qpot.samples.gradient_checks import check_mean_gradient
-
-            check_mean_gradient(self, x[:1])
-            object.__setattr__(self, "_mean_checked", True)
+        if not self.differentiated and "mean checked" not in self._kept and x.shape[0] > 0:
+            self._check_mean_near(x[0])
+            self._kept["mean checked"] = True
         return values
 
     def covariance(self, points: Any) -> Array:
@@ -189,7 +201,7 @@ class FiniteSum:
         """Mean ``(n, d)`` and covariance ``(n, d, d)`` of the samples' gradients; compiled where there is a kernel."""
         x = as_points(points, dimension=self.dimension, name="points")
         if self.kernel is not None and x.shape[0] > 0:
-            mean, covariance = gradient_moments(*self._checked_kernel(x), x, self.n_samples)
+            mean, covariance = gradient_moments(*self._packed_kernel(x), x, self.n_samples)
             if np.isfinite(mean).all() and np.isfinite(covariance).all():
                 return mean, covariance
         d, n = self.dimension, x.shape[0]
@@ -201,14 +213,69 @@ class FiniteSum:
             covariance[rows] = np.swapaxes(g, 1, 2) @ g / self.n_samples
         return mean, covariance
 
-    def _checked_kernel(self, points: Array) -> tuple[int, Array, Array]:
-        """The packed kernel, held once against ``sample_gradients``; kept for later calls."""
-        packed: tuple[int, Array, Array] | None = self.__dict__.get("_packed")
-        if packed is None:
-            from qpot.samples.ready_made import checked_kernel
+    def checked_kernel(self, points: Array) -> tuple[int, Array, Array]:
+        """Kind, table and constants of `kernel`, held against `sample_gradients` at ``points`` ``(n, d)``.
 
-            packed = checked_kernel(self, points[:4])
-            object.__setattr__(self, "_packed", packed)
+        Raises
+        ------
+        ValueError
+            If there is no kernel, it is unknown, its arrays do not fit, or it is another function than
+            ``sample_gradients``.
+        """
+        if self.kernel is None:
+            raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
+        name, arrays = self.kernel
+        kind, table, constants = pack(name, tuple(arrays), self.n_samples, self.dimension)
+        expected = self.gradients_at(points)
+        compiled = all_sample_gradients(kind, table, constants, points, self.n_samples)
+        if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
+            raise ValueError(
+                f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g}; "
+                "make them the same function or leave kernel=None"
+            )
+        return kind, table, constants
+
+    def check_mean_gradient(self, points: Any) -> None:
+        """Hold `mean_gradient` against the mean of the samples' gradients at points ``(n, d)``.
+
+        Raises
+        ------
+        ValueError
+            Naming the point, the coordinate and both numbers, or if there is no ``mean_gradient``.
+        """
+        if self.mean_gradient is None:
+            raise ValueError("the finite sum has no mean_gradient to be checked; it is the mean of sample_gradients")
+        x = as_points(points, dimension=self.dimension, name="points")
+        mean = self.combined_gradient(x, np.full(self.n_samples, 1.0 / self.n_samples))
+        given = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
+        # Samples may cancel in the mean: its rounding is relative to them.
+        size = np.abs(self.derivatives_along(x, np.ones_like(x))).max(axis=1) + np.abs(mean).max(axis=1)
+        bad = np.flatnonzero(np.abs(mean - given).max(axis=1) > _MEAN_TOLERANCE * size)
+        if bad.size:
+            row = bad[0]
+            j = int(np.argmax(np.abs(mean[row] - given[row])))
+            raise ValueError(
+                f"the mean of sample_gradients is not mean_gradient at the point {format_point(x[row])}: coordinate {j} is "
+                f"{mean[row, j]:.6g} against {given[row, j]:.6g}; every sample's gradient must contain what all samples "
+                "share (weight decay, for example), and the loss is a mean over samples, not a sum"
+            )
+
+    def _check_mean_near(self, point: Array) -> None:
+        """`check_mean_gradient` at one point ``(d,)`` and at two random points around it."""
+        rng = np.random.default_rng(0)
+        around = point + 0.1 * (1.0 + np.abs(point)) * rng.normal(size=(2, point.size))
+        self.check_mean_gradient(point[None])
+        for other in around:
+            try:
+                self.check_mean_gradient(other[None])
+            except NonFiniteError:
+                continue  # It lies outside the domain of the user's functions; the point itself has been checked.
+
+    def _packed_kernel(self, points: Array) -> tuple[int, Array, Array]:
+        """The `checked_kernel`, held against ``sample_gradients`` once and kept for later calls."""
+        if "kernel" not in self._kept:
+            self._kept["kernel"] = self.checked_kernel(points[:4])
+        packed: tuple[int, Array, Array] = self._kept["kernel"]
         return packed
 
 

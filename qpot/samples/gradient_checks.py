@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, as_count, as_points, as_rng, call_batch, format_point
+from qpot._core.arrays import Array, as_count, as_points, as_rng, format_point
 from qpot.samples.finite_sum import FiniteSum
 
-# Relative disagreement that is rounding for a mean of gradients, and for differences of losses.
-_MEAN_TOLERANCE, _DIFFERENCE_TOLERANCE = 1e-7, 1e-4
+# Relative disagreement between a gradient and a difference of losses that the difference itself explains.
+_DIFFERENCE_TOLERANCE = 1e-4
+# Step of central differences, near the cube root of the rounding.
 _STEP = 6e-6
 
 
@@ -73,7 +74,7 @@ def check_gradients(
             "sample_gradients (or sample_losses)"
         )
     if finite_sum.mean_gradient is not None:
-        _check_mean(finite_sum, x)
+        finite_sum.check_mean_gradient(x)
     index = generator.integers(N, size=(x.shape[0], 3))
     single = [finite_sum.combined_gradient(x, _unit_weights(N, index[:, b])) for b in range(3)]
     expected = np.stack(single, axis=1)
@@ -90,37 +91,6 @@ def check_gradients(
                     f"{name} differs from sample_gradients for the samples {index[0].tolist()} at the point "
                     f"{format_point(x[0])}, or at one of the others tried; make them the same function"
                 )
-
-
-def check_mean_gradient(finite_sum: FiniteSum, near: Array) -> None:
-    """`mean_gradient` against the mean of the samples' gradients, at and around one point ``(1, d)``."""
-    rng = np.random.default_rng(0)
-    around = near + 0.1 * (1.0 + np.abs(near)) * rng.normal(size=(2, near.shape[1]))
-    _check_mean(finite_sum, near)
-    for point in around:
-        try:
-            _check_mean(finite_sum, point[None])
-        except NonFiniteError:
-            continue  # outside the domain of the user's functions; the point itself has been checked
-
-
-def _check_mean(finite_sum: FiniteSum, x: Array) -> None:
-    assert finite_sum.mean_gradient is not None
-    N = finite_sum.n_samples
-    mean = finite_sum.combined_gradient(x, np.full(N, 1.0 / N))
-    given = call_batch(finite_sum.mean_gradient, x, shape=(finite_sum.dimension,), name="mean_gradient")
-    # samples may cancel in the mean: rounding is relative to them
-    size = np.abs(finite_sum.derivatives_along(x, np.ones_like(x))).max(axis=1) + np.abs(mean).max(axis=1)
-    gap = np.abs(mean - given).max(axis=1)
-    bad = np.flatnonzero(gap > _MEAN_TOLERANCE * size)
-    if bad.size:
-        row = bad[0]
-        j = int(np.argmax(np.abs(mean[row] - given[row])))
-        raise ValueError(
-            f"the mean of sample_gradients is not mean_gradient at the point {format_point(x[row])}: coordinate {j} is "
-            f"{mean[row, j]:.6g} against {given[row, j]:.6g}; every sample's gradient must contain what all samples share "
-            "(weight decay, for example), and the loss is a mean over samples, not a sum"
-        )
 
 
 def _unit_weights(n_samples: int, index: Any) -> Array:

@@ -23,7 +23,6 @@ from qpot.samples.formulas import (
     Sinusoid,
     Welsch,
 )
-from qpot.solvers.common.sample_gradients import all_sample_gradients, pack
 
 
 def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
@@ -227,28 +226,6 @@ def embedded_double_well_sum(s: float) -> FiniteSum:
         raise ValueError(f"s must be one finite number, got {s!r}")
     functions = EmbeddedDoubleWell(float(value))
     return _as_sum(functions, "embedded_double_well", (float(value),), (6, 2))
-
-
-def checked_kernel(total: FiniteSum, points: Array) -> tuple[int, Array, Array]:
-    """Kind, table and constants of ``total.kernel``, held against ``total.sample_gradients`` at ``points``.
-
-    Raises
-    ------
-    ValueError
-        If the kernel is unknown, its arrays do not fit, or it is another function than ``sample_gradients``.
-    """
-    if total.kernel is None:
-        raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
-    name, arrays = total.kernel
-    kind, table, constants = pack(name, tuple(arrays), total.n_samples, total.dimension)
-    expected = total.gradients_at(points)
-    compiled = all_sample_gradients(kind, table, constants, points, total.n_samples)
-    if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
-        raise ValueError(
-            f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g}; "
-            "make them the same function or leave kernel=None"
-        )
-    return kind, table, constants
 
 
 def _as_sum(functions: SampleFunctions, name: str, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> FiniteSum:

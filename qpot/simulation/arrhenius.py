@@ -11,7 +11,7 @@ from scipy.stats import chi2, norm
 
 from qpot._core.arrays import Array
 from qpot.prediction.finite_rate import corrected_costs
-from qpot.prediction.pipeline import Prediction
+from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.escape_times import check_confidence
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
-from qpot.prediction.pipeline import Prediction
+from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
 from qpot.simulation.ensemble import Ensemble

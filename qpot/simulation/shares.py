@@ -11,7 +11,7 @@ from qpot._core.arrays import Array
 from qpot.chain.relaxation import occupation_after
 from qpot.chain.stationary import stationary_distribution
 from qpot.prediction.finite_rate import corrected_costs
-from qpot.prediction.pipeline import Prediction
+from qpot.prediction.result import Prediction
 from qpot.simulation.ensemble import Ensemble
 
 # Records at which the predicted law is evaluated; it changes slowly between them.

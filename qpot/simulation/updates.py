@@ -12,7 +12,6 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers
-from qpot.samples.ready_made import checked_kernel
 from qpot.solvers.simulation.stepping import (
     RESHUFFLED,
     draw_batches,
@@ -89,7 +88,7 @@ class CompiledSum:
     @classmethod
     def of(cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int) -> CompiledSum:
         """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
-        kind, table, constants = checked_kernel(total, points)
+        kind, table, constants = total.checked_kernel(points)
         return cls(
             kind=kind,
             table=table,

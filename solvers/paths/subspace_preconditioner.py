@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.common.polyline import interpolated, lengths_along
-from qpot.solvers.common.time_preconditioner import scalar_preconditioner
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.local_preconditioner import local_preconditioner
+from qpot.solvers.paths.time_preconditioner import scalar_preconditioner
 
 Array = NDArray[np.float64]
 

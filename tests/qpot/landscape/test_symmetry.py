@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import qpot
 from qpot.landscape.symmetry import apply, distinct_modulo
-from qpot.prediction.opinion import disagreements
+from qpot.prediction.costs import disagreements
 
 
 def network(sizes: tuple[int, ...], theta: Any, X: Any, activation: Any) -> Any:

@@ -14,7 +14,6 @@ from sums_simulation import NAMES, finite_sum
 
 import qpot
 from qpot._core.arrays import Array
-from qpot.samples.ready_made import checked_kernel
 from qpot.solvers.common.differences import central_jacobian
 
 
@@ -106,6 +105,6 @@ def test_a_kernel_that_is_another_function_is_refused() -> None:
         kernel=("quadratic", (np.full((2, 1), 2.0), np.array([[1.0], [-1.0]]))),
     )
     with pytest.raises(ValueError, match="disagree"):
-        checked_kernel(wrong, np.array([[0.3]]))
+        wrong.checked_kernel(np.array([[0.3]]))
     with pytest.raises(ValueError, match="disagree"):
         qpot.simulate_sgd(qpot.System.from_finite_sum(wrong), learning_rate=0.1, steps=1, start=[0.3], replicas=1)

@@ -9,11 +9,11 @@ import pytest
 from scipy.sparse import csc_array
 
 from qpot.solvers.common.differences import central_jacobian
-from qpot.solvers.common.time_preconditioner import scalar_preconditioner, stiff_preconditioner, time_matrices
 from qpot.solvers.paths.action import action_expansion
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction, moved
 from qpot.solvers.paths.newton_krylov import CONVERGED, _Model, minimize_large
+from qpot.solvers.paths.time_preconditioner import scalar_preconditioner, stiff_preconditioner, time_matrices
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qpot.solvers.common.time_preconditioner import scalar_preconditioner
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction, moved
 from qpot.solvers.paths.newton_krylov import CONVERGED, minimize_large
 from qpot.solvers.paths.subspace_preconditioner import StrongDirections, subspace_preconditioner
+from qpot.solvers.paths.time_preconditioner import scalar_preconditioner
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

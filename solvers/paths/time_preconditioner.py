@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve_banded, cholesky_banded, eigh
-from scipy.sparse import csc_array, diags_array, eye_array
+from scipy.sparse import csc_array, eye_array
 from scipy.sparse.linalg import splu
 
 from qpot.solvers.paths.elements import ElementPath, _tables
@@ -83,13 +83,3 @@ def stiff_preconditioner(path: ElementPath, linear_part: Array | csc_array, scal
         return np.asarray(scale * (modes @ parts))
 
     return apply
-
-
-def as_linear_part(matrix: object, dimension: int) -> Array | csc_array:
-    """A diagonal (d,) or a sparse symmetric (d, d) as the preconditioner takes it."""
-    if isinstance(matrix, np.ndarray) and matrix.ndim == 1:
-        return matrix.astype(np.float64)
-    sparse = csc_array(matrix)
-    if sparse.shape != (dimension, dimension):
-        raise ValueError(f"shape {sparse.shape}, expected ({dimension}, {dimension}) or ({dimension},)")
-    return csc_array(sparse + diags_array(np.zeros(dimension)))
