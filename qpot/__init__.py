@@ -52,7 +52,6 @@ from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.problem import covariance
 from qpot.problem.controllable import Controllability, controllability
-from qpot.problem.discrete_steps import random_steps
 from qpot.problem.estimates import (
     CovarianceEstimate,
     DiagonalCovariance,
@@ -64,6 +63,7 @@ from qpot.problem.estimates import (
 )
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
+from qpot.problem.random_steps import random_steps
 from qpot.problem.sgd import SGD
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum

@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator
 
 import qpot
 from qpot.problem.covariance import factored
+from qpot.problem.gaussian_noise import StructuredNoise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -90,7 +91,9 @@ def tilted_well(d: int, tilt: float = 0.2) -> tuple[qpot.System, Array, list[flo
     """Two minima +-e of unequal depth and the saddle -tilt e; costs 2 (L(saddle) - L(minimum)) / a_00 exactly."""
     even, start, half = turned_well(d, products=True)
     e, a_00 = -start, 0.5 / half
-    loss, gradient, noise = even.loss, even.gradient, even.structured_covariance
+    loss, gradient = even.loss, even.gradient
+    assert isinstance(even.noise, StructuredNoise)
+    noise = even.noise.structured
     assert loss is not None
     product = even.jacobian_transpose_product
     assert product is not None
@@ -101,7 +104,7 @@ def tilted_well(d: int, tilt: float = 0.2) -> tuple[qpot.System, Array, list[flo
     system = qpot.System.from_loss(
         lambda x: loss(x) + tilt * rest(x @ e),
         lambda x: gradient(x) + tilt * ((x @ e) ** 2 - 1)[:, None] * e,
-        noise,  # type: ignore[arg-type]
+        noise,
         dimension=d,
         hessian_product=lambda x, p: -product(x, p) + 2 * tilt * ((x @ e) * (p @ e))[:, None] * e,
     )

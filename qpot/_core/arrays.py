@@ -11,6 +11,8 @@ from scipy.optimize import Bounds
 
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], ArrayLike]
+# Arrays of this very type need no conversion, which is most of the calls from within.
+_FLOAT = np.dtype(np.float64)
 BoundsLike = Bounds | Sequence[Sequence[float]] | NDArray[np.float64]
 
 
@@ -58,6 +60,8 @@ def as_point(x: Any, *, dimension: int, name: str) -> Array:
 
 def as_float_array(x: Any, *, name: str) -> Array:
     """Convert to a C-contiguous float64 array, refusing what is not real numbers."""
+    if type(x) is np.ndarray and x.dtype is _FLOAT and x.flags.c_contiguous:
+        return x
     try:
         raw = np.asarray(x)
         if np.iscomplexobj(raw):

@@ -215,10 +215,10 @@ class _Problem:
 
     def loss(self, x: Array) -> float:
         assert self.system.loss is not None
-        return float(self.system.loss(x)[0])
+        return float(self.system.unchecked.loss(x[None])[0])
 
     def gradient(self, x: Array) -> Array:
-        g: Array = self.system.gradient(x)[0]
+        g: Array = self.system.unchecked.gradient(x[None])[0]
         return g
 
     def velocity(self, state: Array) -> Array:
@@ -238,7 +238,7 @@ class _Problem:
     def trajectory(self, raw: _Raw, method: EventDriven | FixedStep) -> FlowTrajectory:
         points, memories, integrals = raw.states[:, : self.d], raw.states[:, self.d : -1], raw.states[:, -1]
         assert self.system.loss is not None
-        losses, gradients = self.system.loss(points), self.system.gradient(points)
+        losses, gradients = self.system.unchecked.loss(points), self.system.unchecked.gradient(points)
         rates = [self.flow.loss_rate(float(loss), g, m) for loss, g, m in zip(losses, gradients, memories, strict=True)]
         return FlowTrajectory(
             times=raw.times,
@@ -332,7 +332,7 @@ def _sign_pieces(problem: _Problem, duration: float, method: EventDriven, report
     try:
         times, points, integrals, switch_times, code = switching.switching_flow(
             problem.gradient,
-            lambda x: -problem.system.jacobian(x)[0],
+            lambda x: -problem.system.unchecked.jacobian(x[None])[0],
             start,
             duration,
             zero_tolerance=method.rest,

@@ -142,7 +142,7 @@ def _started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: floa
         np.full(len(source.heads), CORE * state.near),
     )
     _check_patch(run, source, PATCH * state.near)
-    covariance = run.system.covariance(source.points)
+    covariance = run.system.unchecked.covariance(source.points)
     for i in range(len(source.heads)):
         write_patch(state, first + i, PATCH * state.near, covariance[i])
     if int(np.isfinite(state.value).sum()) == 0:

@@ -57,7 +57,7 @@ def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attrac
     sign = 1.0 if attracts else -1.0
     ways, _ = _walk(run, starts, sign)
     for way in ways:
-        curve = _last_round(way, lambda x: np.asarray(sign * run.system.drift(x)))
+        curve = _last_round(way, lambda x: np.asarray(sign * run.system.unchecked.drift(x)))
         if curve is None:
             continue
         turned = medium
@@ -96,7 +96,7 @@ def _walk(run: FieldRun, starts: Array, sign: float) -> tuple[Array, Array]:
     fastest = float(np.linalg.norm(run.samples[..., :2], axis=-1).max())
 
     def drift(z: Array) -> Array:
-        return sign * np.asarray(run.system.drift(grid.wrap(z)))
+        return sign * np.asarray(run.system.unchecked.drift(grid.wrap(z)))
 
     ways, rests = [x], [np.zeros((0, 2))]
     for _ in range(int(_ROUNDS * 4.0 / _STEP)):
@@ -168,7 +168,7 @@ def write_cycle(
     """Write the polynomials of a cycle's heads; rays start from the nodes around. Returns the first record."""
     first = add_records(state, heads, parents, np.full(len(heads), core))
     state.parents[first : first + len(heads)] = np.where(parents < 0, -1, first + parents)
-    covariance = run.system.covariance(run.grid.wrap(heads[:, :2]))
+    covariance = run.system.unchecked.covariance(run.grid.wrap(heads[:, :2]))
     for i in range(len(heads)):
         write_patch(state, first + i, PATCH * state.near, covariance[i])
     return first

@@ -50,7 +50,7 @@ class Entrance:
 
 def entrance(system: System, grid: Grid, saddle: Array, value: Callable[[Array], Array]) -> Entrance | None:
     """The cheapest way into ``saddle`` over points at which ``value`` (n, d) -> (n,), inf where unknown, is V."""
-    J, a = system.jacobian(saddle[None])[0], system.covariance(saddle[None])[0]
+    J, a = system.unchecked.jacobian(saddle[None])[0], system.unchecked.covariance(saddle[None])[0]
     rest = quadratic_at_saddle(-J, a)
     rates = np.linalg.eigvals(J - a @ rest)
     if (rates.real >= 0.0).any():
@@ -148,18 +148,20 @@ class _Fan:
     def _rates(self, x: Array, p: Array) -> tuple[Array, Array, Array]:
         """dH/dp, -dH/dx and the cost rate 1/2 p a p."""
         y = self.grid.wrap(x)
-        a = self.system.covariance(y)
+        a = self.system.unchecked.covariance(y)
         push = np.einsum("nij,nj->ni", a, p)
-        force = -np.einsum("nji,nj->ni", self.system.jacobian(y), p)
-        if self.system.constant_covariance is None:
+        force = -np.einsum("nji,nj->ni", self.system.unchecked.jacobian(y), p)
+        if self.system.noise.constant is None:
             h = 1e-5 * (self.grid.upper - self.grid.lower)
             for i in range(x.shape[1]):
                 step = np.zeros(x.shape[1])
                 step[i] = h[i]
-                ahead, behind = (self.system.covariance(self.grid.wrap(y + side * step)) for side in (1.0, -1.0))
+                ahead, behind = (
+                    self.system.unchecked.covariance(self.grid.wrap(y + side * step)) for side in (1.0, -1.0)
+                )
                 slope = (ahead - behind) / (2.0 * h[i])
                 force[:, i] -= 0.5 * np.einsum("nj,njk,nk->n", p, slope, p)
-        return self.system.drift(y) + push, force, 0.5 * np.einsum("ni,ni->n", p, push)
+        return self.system.unchecked.drift(y) + push, force, 0.5 * np.einsum("ni,ni->n", p, push)
 
 
 def sphere(d: int, count: int) -> Array:

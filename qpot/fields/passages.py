@@ -102,7 +102,7 @@ def _over_equilibrium(
     None for a repeller, which nothing starts from that does not go over a saddle cheaper, and for degenerate points,
     which are left to the march.
     """
-    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0]).real
+    rates = np.linalg.eigvals(run.system.unchecked.jacobian(x[None])[0]).real
     if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
         return None
     attracts = not bool((rates > 0).any())
@@ -227,7 +227,7 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
     drift's own separatrix only where the drift does not turn.
     """
     grid = run.grid
-    rates, vectors = np.linalg.eig(run.system.jacobian(saddle[None])[0])
+    rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(saddle[None])[0])
     across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
     close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
@@ -319,7 +319,7 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
 
 def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
     """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances."""
-    rates = np.linalg.eigvals(run.system.jacobian(x[None])[0])
+    rates = np.linalg.eigvals(run.system.unchecked.jacobian(x[None])[0])
     sums = np.abs(rates[:, None] + rates[None, :])
     if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
         return None
@@ -331,7 +331,7 @@ def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
 
     Where two rates add up to zero the smallest spread that solves the equation is taken.
     """
-    J, a = run.system.jacobian(x[None])[0], run.system.covariance(x[None])[0]
+    J, a = run.system.unchecked.jacobian(x[None])[0], run.system.unchecked.covariance(x[None])[0]
     d = len(x)
     operator = np.kron(J, np.eye(d)) + np.kron(np.eye(d), J)
     spread = np.linalg.lstsq(operator, -a.reshape(-1), rcond=_RESONANT)[0].reshape(d, d)

@@ -132,7 +132,7 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
     d = grid.dimension
     if min(grid.shape) < MINIMUM_NODES:
         raise ValueError(f"grid has {min(grid.shape)} nodes on an axis; the splines need {MINIMUM_NODES}")
-    constant = system.constant_covariance
+    constant = system.noise.constant
     rows, columns = np.triu_indices(d)
     m = d if constant is not None else d + rows.size
     samples = np.empty((grid.size, m))
@@ -142,9 +142,9 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
         stop = min(start + _BATCH, grid.size)
         x = grid.points(start, stop)
         try:
-            samples[start:stop, :d] = system.drift(x)
+            samples[start:stop, :d] = system.unchecked.drift(x)
             if constant is None:
-                a = system.covariance(x)
+                a = system.unchecked.covariance(x)
                 check_regular(a, x)
                 samples[start:stop, d:] = a[:, rows, columns]
         except NonFiniteError as error:
@@ -155,15 +155,15 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
 def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     """V in one dimension, by quadrature."""
     nodes = grid.axes[0]
-    check_regular(system.covariance(nodes[:, None]), nodes[:, None])
+    check_regular(system.unchecked.covariance(nodes[:, None]), nodes[:, None])
     period = float(grid.upper[0] - grid.lower[0])
     turns = np.array([-period, 0.0, period]) if grid.periodic[0] else np.zeros(1)
     # on a circle both ways round lead to a node: unroll it to a period on each side of the source
     unrolled = (nodes + turns[:, None]).ravel()
     within = np.abs(unrolled - source) <= period if grid.periodic[0] else np.ones(unrolled.size, dtype=bool)
     V, slope, error = line_quasipotential(
-        lambda x: system.drift(grid.wrap(x[:, None]))[:, 0],
-        lambda x: system.covariance(grid.wrap(x[:, None]))[:, 0, 0],
+        lambda x: system.unchecked.drift(grid.wrap(x[:, None]))[:, 0],
+        lambda x: system.unchecked.covariance(grid.wrap(x[:, None]))[:, 0, 0],
         source,
         unrolled[within],
     )

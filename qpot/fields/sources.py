@@ -65,8 +65,8 @@ def refined_equilibrium(system: System, point: Array, reach: float, *, name: str
     """The equilibrium within ``reach`` of ``point`` by Newton's method."""
     x = np.array(point, dtype=np.float64)
     for _ in range(30):
-        b = system.drift(x[None])[0]
-        J = system.jacobian(x[None])[0]
+        b = system.unchecked.drift(x[None])[0]
+        J = system.unchecked.jacobian(x[None])[0]
         try:
             step = np.linalg.solve(J, b)
         except np.linalg.LinAlgError as error:
@@ -76,8 +76,9 @@ def refined_equilibrium(system: System, point: Array, reach: float, *, name: str
             ) from error
         x = x - step
         if np.linalg.norm(x - point) > reach:
+            speed = float(np.linalg.norm(system.unchecked.drift(point[None])))
             raise ValueError(
-                f"{name} {format_point(point)} is not at rest: |drift| = {np.linalg.norm(system.drift(point[None])):.3g} "
+                f"{name} {format_point(point)} is not at rest: |drift| = {speed:.3g} "
                 "and no equilibrium lies close by; pass one of find_minima(system, bounds), "
                 "or a limit cycle as a closed curve"
             )
@@ -98,7 +99,7 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
             f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; "
             "move the boundary away"
         )
-    rates = np.linalg.eigvals(system.jacobian(x[None])[0]).real
+    rates = np.linalg.eigvals(system.unchecked.jacobian(x[None])[0]).real
     if rates.max() >= -1e-9 * np.abs(rates).max():
         raise ValueError(
             f"source {format_point(x)} is not attracting: an eigenvalue of the drift's Jacobian has "
@@ -156,7 +157,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     """
 
     def drift(x: Array) -> Array:
-        return time * np.asarray(system.drift(x))
+        return time * np.asarray(system.unchecked.drift(x))
 
     start, period = _settled_on_cycle(drift, curve)
     length = float(np.linalg.norm(np.diff(np.vstack([curve, curve[:1]]), axis=0), axis=1).sum())
@@ -168,7 +169,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     y[:2] = start
     b = drift(start[None])[0]
     normal = np.array([-b[1], b[0]]) / np.linalg.norm(b)
-    y[5:9] = np.outer(normal, normal).ravel() / float(np.trace(system.covariance(start[None])[0]))
+    y[5:9] = np.outer(normal, normal).ravel() / float(np.trace(system.unchecked.covariance(start[None])[0]))
     heads = np.zeros((steps, n))
     before = np.full(12, np.inf)
     for _ in range(_ROUNDS):

@@ -98,13 +98,15 @@ def _along_the_line(field: FieldValues, point: Array) -> _Walk:
         knots = np.linspace(end, source, max(2, int(np.ceil(abs(end - source) / field.grid.spacing[0])) * 4 + 1))
         half = 0.5 * np.diff(knots)
         x = field.grid.wrap((0.5 * (knots[1:] + knots[:-1])[:, None] + half[:, None] * nodes).reshape(-1, 1))
-        b, a = field.system.drift(x)[:, 0], field.system.covariance(x)[:, 0, 0]
+        b, a = field.system.unchecked.drift(x)[:, 0], field.system.unchecked.covariance(x)[:, 0, 0]
         forward = np.sign(end - source)
         slopes = np.maximum(0.0, -2.0 * b / a * forward).reshape(half.size, nodes.size)
         for k in range(half.size):
             there = field.grid.wrap(np.array([[knots[k + 1]]]))
             momentum = max(
-                0.0, float(-2.0 * (field.system.drift(there) / field.system.covariance(there)[0])[0, 0]) * forward
+                0.0,
+                float(-2.0 * (field.system.unchecked.drift(there) / field.system.unchecked.covariance(there)[0])[0, 0])
+                * forward,
             )
             pace = float(np.abs(b[k * nodes.size : (k + 1) * nodes.size]).mean())
             walk.add(
@@ -190,7 +192,7 @@ def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
 
 def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
     """A free way down from a saddle, backwards and at no cost."""
-    speeds = np.linalg.norm(walk.field.system.drift(curve), axis=1)
+    speeds = np.linalg.norm(walk.field.system.unchecked.drift(curve), axis=1)
     rest = np.zeros(saddle.point.size)
     for k in range(len(curve) - 1, -1, -1):
         walk.add(curve[k], rest, float(np.linalg.norm(curve[k] - walk.points[-1])) / max(speeds[k], 1e-12), 0.0)
@@ -201,7 +203,7 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
     """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
     field = walk.field
     # the walk came down on one side of the ridge; the way in lies on the other
-    rates, left = np.linalg.eig(field.system.jacobian(saddle.point[None])[0].T)
+    rates, left = np.linalg.eig(field.system.unchecked.jacobian(saddle.point[None])[0].T)
     across = np.real(left[:, int(np.argmax(rates.real))])
     came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(saddle.point.size)
     off = abs(across @ came) > _OFF_RIDGE * np.linalg.norm(across) * float(np.min(field.grid.spacing))
@@ -225,7 +227,7 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
 
 def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
     """Where the drift leads from beside a saddle, ``(n, d)``: to an equilibrium or out of the grid."""
-    rates, vectors = np.linalg.eig(system.jacobian(saddle[None])[0])
+    rates, vectors = np.linalg.eig(system.unchecked.jacobian(saddle[None])[0])
     fastest = int(np.argmax(rates.real))
     away = np.real(vectors[:, fastest])
     cell = float(np.min(grid.spacing))
@@ -234,7 +236,7 @@ def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Arra
     dt = 0.1 / float(np.abs(rates).max())
 
     def drift(z: Array) -> Array:
-        return np.asarray(system.drift(z[None])[0])
+        return np.asarray(system.unchecked.drift(z[None])[0])
 
     for _ in range(_MOST_STEPS):
         k1 = drift(x)
@@ -256,7 +258,11 @@ def _velocity(field: FieldValues, x: Array) -> tuple[float, Array, Array]:
     """V, the velocity b + a p, and p at a point of the grid."""
     V, slope = field.jet_at(x[None])
     p = slope[0]
-    return float(V[0]), np.asarray(field.system.drift(x[None])[0] + field.system.covariance(x[None])[0] @ p), p
+    return (
+        float(V[0]),
+        np.asarray(field.system.unchecked.drift(x[None])[0] + field.system.unchecked.covariance(x[None])[0] @ p),
+        p,
+    )
 
 
 def _backward(field: FieldValues, x: Array, dt: float) -> tuple[Array, Array, float] | None:
@@ -270,7 +276,7 @@ def _backward(field: FieldValues, x: Array, dt: float) -> tuple[Array, Array, fl
         if not np.isfinite(v).all():
             return None
         velocities.append(v)
-        costs.append(0.5 * float(p @ (v - field.system.drift(z[None])[0])))
+        costs.append(0.5 * float(p @ (v - field.system.unchecked.drift(z[None])[0])))
         if fraction is not None:
             z = x - fraction * dt * v
     weights = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
@@ -291,8 +297,8 @@ def _solution(walk: _Walk, status: Status, value: float) -> PathSolution:
     else:
         action = walk.action
         error = abs(action - value) + (field.error if np.isfinite(field.error) else 0.0)
-        b = field.system.drift(points)
-        a = field.system.covariance(points)
+        b = field.system.unchecked.drift(points)
+        a = field.system.unchecked.covariance(points)
         H = np.einsum("ni,ni->n", b, momenta) + 0.5 * np.einsum("ni,nij,nj->n", momenta, a, momenta)
         residual = float(np.abs(H).max())
     sizes = np.linalg.norm(momenta, axis=1)

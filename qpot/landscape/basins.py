@@ -72,7 +72,7 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
     d = system.dimension
     points = attractor_points(minima, dimension=d)
     k = points.shape[0]
-    drifts, jacobians = system.drift(points), system.jacobian(points)
+    drifts, jacobians = system.unchecked.drift(points), system.unchecked.jacobian(points)
     metrics, radii = np.empty((k, d, d)), np.empty(k)
     spread = float(pdist(points).max()) if k > 1 else 1.0 + float(np.abs(points).max())
     directions = _directions(d)
@@ -190,7 +190,7 @@ def basin_of(
         1e-3 * (1.0 + float(np.abs(centre).max())),
     )
     scale = float(near.radii.max())
-    rate = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     drift, jacobian = _flow_functions(system, near.points)
     labels = [
         relax(
@@ -229,7 +229,7 @@ def runs_away(system: System, point: Array, scale: float) -> bool:
 def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
     """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
     if system.finite_sum is None or system.finite_sum.kernel is None:
-        return NaNDrift(system), system.jacobian
+        return NaNDrift(system), system.unchecked.jacobian
     N = system.finite_sum.n_samples
     kind, table, constants = system.finite_sum.checked_kernel(points)
 
@@ -243,7 +243,7 @@ class NaNDrift:
     """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
 
     def __init__(self, system: System) -> None:
-        self.drift = system.drift
+        self.drift = system.unchecked.drift
 
     def __call__(self, points: Array) -> Array:
         try:

@@ -91,10 +91,9 @@ def saddles_from(
 
 def _highest_between(system: System, first: Array, second: Array) -> Array:
     """The top of a string between two minima of a loss."""
-    loss = system.loss
-    assert loss is not None  # a drift that is a gradient has it
+    loss = system.unchecked.loss
     fastest = max(fastest_rate(system, x) for x in (first, 0.5 * (first + second), second))
-    return highest_between(loss, system.gradient, first, second, step=1.0 / fastest)
+    return highest_between(loss, system.unchecked.gradient, first, second, step=1.0 / fastest)
 
 
 def _climbed(system: System, start: Array, longest: float) -> Array | None:
@@ -105,7 +104,7 @@ def _climbed(system: System, start: Array, longest: float) -> Array | None:
         return np.asarray(-product(x[None], v[None])[0])
 
     try:
-        rest, found = follow_lowest_mode(lambda x: -system.drift(x[None])[0], curved, start, longest=longest)
+        rest, found = follow_lowest_mode(lambda x: -system.unchecked.drift(x[None])[0], curved, start, longest=longest)
     except NonFiniteError:
         return None
     return tidy(rest) if found else None
@@ -115,7 +114,7 @@ def polished(system: System, start: Array) -> Array | None:
     """The fixed point that damped Newton steps reach from a start, or None."""
     x = start.copy()
     try:
-        b = system.drift(x[None])[0]
+        b = system.unchecked.drift(x[None])[0]
         for _ in range(_NEWTON_STEPS):
             step = _newton_step(system, x, b)
             size = 1.0 + float(np.linalg.norm(x))
@@ -123,7 +122,7 @@ def polished(system: System, start: Array) -> Array | None:
                 return tidy(x + step)
             for share in 0.5 ** np.arange(8):
                 trial = x + share * step
-                new = system.drift(trial[None])[0]
+                new = system.unchecked.drift(trial[None])[0]
                 if np.linalg.norm(new) < np.linalg.norm(b):
                     break
             else:  # the drift is at rounding level, or there is no root this way
@@ -144,11 +143,11 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
 
 def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
     """Down the loss, where there is one; other drifts are left to Newton's method."""
-    loss = system.loss
-    if loss is None or not system.gradient_drift:
+    loss = system.unchecked.loss
+    if system.loss is None or not system.gradient_drift:
         return start
     result = minimize(
-        lambda x: (float(loss(x[None])[0]), system.gradient(x[None])[0]),
+        lambda x: (float(loss(x[None])[0]), system.unchecked.gradient(x[None])[0]),
         start,
         jac=True,
         method="L-BFGS-B",
@@ -163,8 +162,8 @@ def _described(system: System, point: Array, rates: FixedPointRates) -> dict[str
     values = -np.asarray(rates.values, dtype=complex)
     return {
         "point": point,
-        "loss": float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+        "loss": float("nan") if system.loss is None else float(system.unchecked.loss(point[None])[0]),
         "hessian": -dense_jacobian(system, point) if d <= DENSE_SYMMETRIC else np.zeros((0, 0)),
         "rates": values[np.lexsort((values.imag, values.real))],
-        "residual": float(np.linalg.norm(system.drift(point[None])[0])),
+        "residual": float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
     }

@@ -81,7 +81,8 @@ def flat_directions(system: System, minimum: Minimum) -> FlatDirections:
     >>> import numpy as np, qpot
     >>> product = qpot.System.from_loss(lambda x: (x[:, 0] * x[:, 1] - 1) ** 2 / 2,
     ...                                 lambda x: (x[:, :1] * x[:, 1:] - 1) * x[:, ::-1], 1.0, dimension=2)
-    >>> minimum = qpot.critical_points.as_minimum(product, np.array([1.0, 1.0]))
+    >>> from qpot.landscape.points import as_minimum
+    >>> minimum = as_minimum(product, np.array([1.0, 1.0]))
     >>> qpot.flat_directions(product, minimum).names
     ('0.71 x[0] - 0.71 x[1]',)
     """
@@ -123,7 +124,7 @@ def refuse_flat(system: System, minima: Sequence[Minimum]) -> None:
 
 def refuse_flat_point(system: System, fixed: Array, *, name: str) -> None:
     """ValueError that names the flat directions of a fixed point with an eigenvalue that is zero within rounding."""
-    values = np.linalg.eigvals(system.jacobian(fixed[None])[0])
+    values = np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0])
     if abs(values.real.max()) > _ROUNDING * np.abs(values).max():
         return
     found = flat_directions(system, as_minimum(system, fixed))
@@ -143,8 +144,8 @@ def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> 
             h = reach * size
             try:
                 y = _corrected(system, x + sign * h * v, stiff)
-                moved = float(np.linalg.norm(system.drift(y[None])[0]))
-                change = 0.0 if system.loss is None else abs(float(system.loss(y[None])[0]) - minimum.loss)
+                moved = float(np.linalg.norm(system.unchecked.drift(y[None])[0]))
+                change = 0.0 if system.loss is None else abs(float(system.unchecked.loss(y[None])[0]) - minimum.loss)
             except NonFiniteError:
                 return False
             # a curvature of the fraction _TOLERANCE of the largest one would show
@@ -158,7 +159,7 @@ def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> 
 def _corrected(system: System, y: Array, stiff: Array) -> Array:
     """Newton's method within y + span(stiff)."""
     for _ in range(_CORRECTIONS if stiff.shape[1] else 0):
-        b, J = system.drift(y[None])[0], system.jacobian(y[None])[0]
+        b, J = system.unchecked.drift(y[None])[0], system.unchecked.jacobian(y[None])[0]
         reduced = stiff.T @ J @ stiff
         step = np.linalg.lstsq(reduced, -stiff.T @ b, rcond=None)[0]
         y = y + stiff @ step

@@ -16,7 +16,7 @@ _AT_REST = 1e-2
 
 def slow_rate(system: System, point: Array, *, name: str) -> float:
     """Slowest linear rate at a hyperbolic fixed point; a flat direction is refused."""
-    rates = np.abs(np.linalg.eigvals(system.jacobian(point[None])[0]).real)
+    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(point[None])[0]).real)
     if rates.min() <= 1e-7 * rates.max():
         raise ValueError(
             f"{name}={format_point(point)} has a flat direction (rates {rates.min():.3g} to {rates.max():.3g}): it is "
@@ -39,7 +39,9 @@ def descents(
     m, d = starts.shape
     sizes = np.linalg.norm(starts - towards, axis=1)
     # a shallow saddle is left as slowly as its unstable rate says
-    rates = np.abs(np.linalg.eigvals(system.jacobian(np.concatenate([starts, towards[None]]))).real).min(axis=1)
+    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.concatenate([starts, towards[None]]))).real).min(
+        axis=1
+    )
     patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
     under_way, found = np.arange(m), [[start] for start in starts]
     times = [[0.0] for _ in starts]
@@ -47,7 +49,7 @@ def descents(
     now = 0.0
     while under_way.size and now < patience:
         solver = LSODA(
-            lambda _, x: system.drift(x.reshape(-1, d)).ravel(),
+            lambda _, x: system.unchecked.drift(x.reshape(-1, d)).ravel(),
             now,
             np.concatenate([found[k][-1] for k in under_way]),
             patience,

@@ -42,7 +42,7 @@ def large_flow(
     size = float(np.linalg.norm(targets - start, axis=1).max())
 
     def velocity(_: float, x: Array) -> Array:
-        return np.asarray(system.drift(x[None])[0])
+        return np.asarray(system.unchecked.drift(x[None])[0])
 
     # a point at rest that is none of the targets: within a share of the arrival radius even along the slowest direction
     limit, at_rest = 200.0 / slowest, 0.1 * _ARRIVED * slowest * size

@@ -59,7 +59,7 @@ def transpose_product(system: System) -> Callable[[Array, Array], Array]:
     def dense(x: Array, p: Array) -> Array:
         size = max(1, CHUNK // d**2)
         parts = [
-            np.einsum("nij,ni->nj", system.jacobian(x[k : k + size]), p[k : k + size])
+            np.einsum("nij,ni->nj", system.unchecked.jacobian(x[k : k + size]), p[k : k + size])
             for k in range(0, x.shape[0], size)
         ]
         return np.concatenate(parts)
@@ -70,7 +70,9 @@ def transpose_product(system: System) -> Callable[[Array, Array], Array]:
 def directional_difference(system: System, x: Array, p: Array) -> Array:
     """J(x) p, the derivative of the drift along p, by a central difference."""
     h = difference_step(x, p)
-    return np.asarray((system.drift(x + h * p) - system.drift(x - h * p)) / (2.0 * h), dtype=np.float64)
+    return np.asarray(
+        (system.unchecked.drift(x + h * p) - system.unchecked.drift(x - h * p)) / (2.0 * h), dtype=np.float64
+    )
 
 
 def dense_jacobian(system: System, point: Array) -> Array:

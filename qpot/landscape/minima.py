@@ -93,7 +93,7 @@ def find_minima(
         with reporting(progress, "minima") as report:
             ends = _descend(system, scattered(lower, upper, n, as_rng(rng)), lower, upper, report)
             tolerant = NaNDrift(system)
-            roots, found = find_roots(tolerant, system.jacobian, ends, lower=lower, upper=upper)
+            roots, found = find_roots(tolerant, system.unchecked.jacobian, ends, lower=lower, upper=upper)
         inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
         candidates = roots[inside]
         minima = []
@@ -131,7 +131,7 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
     box = np.full(point.size, max(near, 1e-2 * scale))
     roots, found = find_roots(
         NaNDrift(system),
-        system.jacobian,
+        system.unchecked.jacobian,
         point[None],
         lower=point - box,
         upper=point + box,
@@ -155,12 +155,12 @@ def _descend(system: System, points: Array, lower: Array, upper: Array, report: 
         report(0, n, "flow")
         return rest_points(system, points, lower, upper)
     ends, failure = [], None
-    loss = system.loss
+    loss = system.unchecked.loss
     for k, start in enumerate(points):
         report(k, n, "descents")
         try:
             result = minimize(
-                lambda x: (float(loss(x[None])[0]), system.gradient(x[None])[0]),
+                lambda x: (float(loss(x[None])[0]), system.unchecked.gradient(x[None])[0]),
                 start,
                 jac=True,
                 method="L-BFGS-B",
@@ -183,7 +183,7 @@ def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Ar
     typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))
     ends, status = relax_freely(
         drift,
-        system.jacobian,
+        system.unchecked.jacobian,
         points,
         escape_centre=0.5 * (lower + upper),
         escape_radius=2.0 * size,

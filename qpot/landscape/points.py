@@ -127,16 +127,16 @@ def as_minimum(system: System, point: Array) -> Minimum:
     rates = np.linalg.eigvals(hessian).astype(complex)
     return Minimum(
         point=point,
-        loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+        loss=float("nan") if system.loss is None else float(system.unchecked.loss(point[None])[0]),
         hessian=hessian,
         rates=rates[np.lexsort((rates.imag, rates.real))],
-        residual=float(np.linalg.norm(system.drift(point[None])[0])),
+        residual=float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
     )
 
 
 def hessian_at(system: System, point: Array) -> Array:
     """Minus the drift's Jacobian (d, d); exactly symmetric for a gradient system."""
-    hessian = -system.jacobian(point[None])[0]
+    hessian = -system.unchecked.jacobian(point[None])[0]
     return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
 
 

@@ -134,7 +134,9 @@ def find_saddles(
 
         report(2, 3, "connections")
         tolerant = NaNDrift(system)
-        roots, found = find_roots(tolerant, system.jacobian, np.concatenate(guesses), lower=lower, upper=upper)
+        roots, found = find_roots(
+            tolerant, system.unchecked.jacobian, np.concatenate(guesses), lower=lower, upper=upper
+        )
         inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
         candidates = roots[inside]
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
@@ -173,7 +175,7 @@ def new_minima_beyond(
     if not starts:
         return []
     ends = rest_points(system, np.array(starts), lower, upper)
-    roots, found = find_roots(NaNDrift(system), system.jacobian, ends, lower=lower, upper=upper)
+    roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, ends, lower=lower, upper=upper)
     inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
     new: list[Minimum] = []
     for root in roots[inside]:
@@ -194,13 +196,13 @@ def _middles(attractors: Array) -> Array:
 def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array:
     """Saddles reached from every minimum along its slowest modes."""
     size = float(np.linalg.norm(upper - lower))
-    vectors = np.linalg.eigh(-system.jacobian(minima))[1][:, :, :_MODES]
+    vectors = np.linalg.eigh(-system.unchecked.jacobian(minima))[1][:, :, :_MODES]
     modes = np.concatenate([vectors, -vectors], axis=2).swapaxes(1, 2)
     starts = minima[:, None] + _FIRST * size * modes
     drift = NaNDrift(system)
     points, found = follow_modes(
         lambda x: -drift(x),
-        lambda x: -system.jacobian(x),
+        lambda x: -system.unchecked.jacobian(x),
         starts.reshape(-1, system.dimension),
         modes.reshape(-1, system.dimension),
         lower=lower,
@@ -226,7 +228,7 @@ def _nearest_rests(system: System, points: Array, attractors: Array, lower: Arra
     typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
     ends, _ = relax_freely(
         drift,
-        system.jacobian,
+        system.unchecked.jacobian,
         points,
         escape_centre=0.5 * (lower + upper),
         escape_radius=2.0 * size,
@@ -255,7 +257,7 @@ def _border_states(system: System, attractors: Array, near: Any) -> Array:
     if row.size == 0:
         return np.zeros((0, system.dimension))
     a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
-    slowest = np.abs(np.linalg.eigvals(system.jacobian(attractors)).real).min()
+    slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
     drift = NaNDrift(system)
     return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
 
@@ -281,11 +283,11 @@ def _classified(system: System, points: Array, label: Callable[[Array], Any], si
             Saddle(
                 point=point,
                 connects=(first, second),
-                loss=float("nan") if system.loss is None else float(system.loss(point[None])[0]),
+                loss=float("nan") if system.loss is None else float(system.unchecked.loss(point[None])[0]),
                 hessian=hessian,
                 rates=rates[np.lexsort((rates.imag, rates.real))],
                 direction=direction,
-                residual=float(np.linalg.norm(system.drift(point[None])[0])),
+                residual=float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
             )
         )
     return saddles

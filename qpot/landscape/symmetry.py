@@ -288,13 +288,17 @@ def same_class(x: Array, y: Array, group: Symmetry, scale: Array, *, tolerance: 
 def _check_equivariance(system: System, x: Array, permutation: Integers, signs: Array) -> None:
     image = apply((permutation, signs), x)
     pairs: list[tuple[str, Any, Any]] = [
-        ("drift", apply((permutation, signs), system.drift(x[None])[0]), system.drift(image[None])[0])
+        (
+            "drift",
+            apply((permutation, signs), system.unchecked.drift(x[None])[0]),
+            system.unchecked.drift(image[None])[0],
+        )
     ]
     if system.loss is not None:
-        pairs.append(("loss", system.loss(x[None])[0], system.loss(image[None])[0]))
-    if system.structured_covariance is None:
-        a = system.covariance(x[None])[0][np.ix_(permutation, permutation)] * np.outer(signs, signs)
-        pairs.append(("covariance", a, system.covariance(image[None])[0]))
+        pairs.append(("loss", system.unchecked.loss(x[None])[0], system.unchecked.loss(image[None])[0]))
+    if system.noise.matrices:
+        a = system.unchecked.covariance(x[None])[0][np.ix_(permutation, permutation)] * np.outer(signs, signs)
+        pairs.append(("covariance", a, system.unchecked.covariance(image[None])[0]))
     for name, expected, given in pairs:
         if np.abs(expected - given).max() > _EQUIVARIANCE * (np.abs(expected).max() + np.abs(given).max()) + 1e-12:
             raise ValueError(

@@ -124,7 +124,7 @@ class _Level(Surface):
 
     def normal(self, x: Array) -> Array:
         if self.system.gradient_drift:
-            return np.asarray(self.system.gradient(x[None])[0])
+            return np.asarray(self.system.unchecked.gradient(x[None])[0])
         return np.asarray(central_jacobian(self.loss, x[None])[0])
 
 

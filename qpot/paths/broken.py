@@ -31,7 +31,7 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
     if length == 0.0 or not inner.any():
         return []
     try:
-        speed = np.linalg.norm(system.drift(x), axis=1)
+        speed = np.linalg.norm(system.unchecked.drift(x), axis=1)
     except NonFiniteError:
         return []
     typical = float(np.sum(0.5 * (speed[1:] + speed[:-1]) * steps)) / length  # nodes crowd where the path is slow
@@ -44,7 +44,7 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        attracts = (np.linalg.eigvals(system.jacobian(rest[None])[0]).real < 0.0).all()
+        attracts = (np.linalg.eigvals(system.unchecked.jacobian(rest[None])[0]).real < 0.0).all()
         if away.min() < _TOUCH * length and not attracts:  # a way through another minimum is the chain's business
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])

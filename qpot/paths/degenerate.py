@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,16 +14,14 @@ from qpot.paths.joined import uphill_path
 from qpot.paths.methods import GeometricAction
 from qpot.paths.solution import PathSolution
 from qpot.problem.controllable import Controllability, controllability, unreachable_reason
-from qpot.problem.covariance import RANK_TOLERANCE, check_semidefinite
+from qpot.problem.covariance import check_semidefinite
+from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, hamiltonian_path, path_refinement
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.paths.hamiltonian_refinement import refine_extremal, without_floor
 from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
-
-if TYPE_CHECKING:
-    from qpot.problem.system import System
 
 # The first floor, relative to the largest eigenvalue of the covariance: large enough for the minimiser of the floored
 # action to be found from any curve, small enough to be followed down.
@@ -41,16 +38,9 @@ _STATUS = {
 }
 
 
-def singular_at(system: System, point: Array) -> bool:
-    """Whether the covariance is singular, but neither zero nor indefinite, at a point."""
-    a = system.constant_covariance if system.constant_covariance is not None else system.covariance(point[None])[0]
-    values = np.linalg.eigvalsh(a)
-    return bool(values[-1] > 0.0 and abs(values[0]) <= RANK_TOLERANCE * values[-1])
-
-
 def certainly_no_path(system: System, start: Array, end: Array, method: GeometricAction) -> PathSolution | None:
     """The infinite cost, with its reason, where the noise has no way to push from ``start`` to ``end``."""
-    if not singular_at(system, start):
+    if not system.noise.singular_at(start):
         return None
     reason = unreachable_reason(system, controllability(system, start), start, end)
     return infinite_leg(start, end, reason, method) if reason else None
@@ -94,8 +84,8 @@ def hypoelliptic_leg(
         nothing = certainly_no_path(system, start, end, method)
         if nothing is not None:
             return nothing
-        raise uncontrollable(found, start, everywhere=system.constant_covariance is not None)
-    exact = DiffusionHamiltonian(system.drift, system.jacobian, system.covariance, system.constant_covariance)
+        raise uncontrollable(found, start, everywhere=system.noise.constant is not None)
+    exact = system.noise.hamiltonian(system.unchecked)
     groups: list[list[hamiltonian_path.Extremal]] = []  # those of one action
     growth: list[tuple[float, float]] = []
     failure: Exception | None = None
@@ -171,7 +161,7 @@ def _refined(
     )
     times = refined.path.positions.node_times()
     nodes = refined.path.positions.nodes
-    check_semidefinite(system.covariance(nodes), nodes, name="covariance")
+    check_semidefinite(system.unchecked.covariance(nodes), nodes, name="covariance")
     return uphill_path(refined, nodes, times, refined.path.momentum_at(times), _STATUS[refined.status], method)
 
 
@@ -183,12 +173,12 @@ def _floored_minimisers(
     system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
 ) -> list[action_minimization.Minimization | ValueError]:
     """Coarse minimisers of the action with ``floor`` added to the covariance; an error for a curve that made it."""
-    constant = system.constant_covariance
+    constant = system.noise.constant
     eye = np.eye(system.dimension)
     lagrangian = DiffusionLagrangian(
-        system.drift,
-        system.jacobian,
-        lambda x: system.covariance(x) + floor * eye,
+        system.unchecked.drift,
+        system.unchecked.jacobian,
+        lambda x: system.unchecked.covariance(x) + floor * eye,
         None if constant is None else constant + floor * eye,
     )
     guesses: list[ElementPath] = []
@@ -213,6 +203,6 @@ def _with_momenta(system: System, path: ElementPath, floor: float) -> hamiltonia
     """p = (a + floor I)^{-1} (x' - b) at the Gauss points."""
     x, v, _ = path.at_quadrature(path.degree)
     flat = x.reshape(-1, x.shape[-1])
-    a = system.covariance(flat) + floor * np.eye(flat.shape[1])
-    p = np.linalg.solve(a, (v.reshape(flat.shape) - system.drift(flat))[..., None])[..., 0]
+    a = system.unchecked.covariance(flat) + floor * np.eye(flat.shape[1])
+    p = np.linalg.solve(a, (v.reshape(flat.shape) - system.unchecked.drift(flat))[..., None])[..., 0]
     return hamiltonian_path.PhasePath(path, np.asarray(p, dtype=np.float64).reshape(x.shape))

@@ -21,13 +21,13 @@ from qpot.paths.joined import free_path
 from qpot.paths.methods import GeometricAction
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import cheapest, distinct, lagrangian_of, refined, singular_covariance
+from qpot.paths.uphill import cheapest, distinct, refined
+from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
-from qpot.solvers.paths.action import Lagrangian
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
-from qpot.solvers.problem.lagrangian import SingularCovarianceError
+from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 _ELEMENTS, _DEGREE = 16, 4
 _COARSE_ITERATIONS = 60
@@ -145,7 +145,7 @@ def escape_cost(
     if to_loss is not None and end is not None:
         raise ValueError(f"to_loss={to_loss!r} and end={end!r} both say where to; pass one of them")
     start = attracting_point(system, minimum)
-    lowest = float(system.loss(start[None])[0])
+    lowest = float(system.unchecked.loss(start[None])[0])
     high = None if to_loss is None else _level(to_loss, lowest, name="to_loss")
     if from_loss is None:
         return _from_the_minimum(system, start, high, end, chosen, saddles, bounds, rng, progress, throw)
@@ -155,7 +155,7 @@ def escape_cost(
     with reporting(progress, "escape cost") as report:
         found: list[EscapeSolution] = []
         try:
-            lagrangian = lagrangian_of(system)
+            lagrangian = system.noise.lagrangian(system.unchecked)
             inside = crossings(inner, start, directions)
             if high is not None and high <= low:
                 return _downhill(system, start, inside, inner, high, chosen)
@@ -258,7 +258,7 @@ def _downhill(
         if down is None:
             continue
         times, points = down
-        below = np.flatnonzero(system.loss(points) <= high)
+        below = np.flatnonzero(system.unchecked.loss(points) <= high)
         last = int(below[0]) + 1 if below.size else len(times)
         last = max(last, 2)
         return _as_escape(free_path(points[:last], times[:last], method))

@@ -17,8 +17,7 @@ from qpot.paths.boundaries import LossLevel, Surface, surfaces
 from qpot.paths.exits import leading_out
 from qpot.paths.multi_leg import REACH
 from qpot.problem.system import System
-from qpot.solvers.paths.action import Lagrangian
-from qpot.solvers.problem.lagrangian import SingularCovarianceError
+from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 # Rays from the minimum on which first guesses start, for each dimension beyond the plane.
 _RAYS, _RAYS_PER_DIMENSION = 16, 8
@@ -66,12 +65,12 @@ def targets_of(
     if end is not None:
         point = as_point(end, dimension=system.dimension, name="end")
         fixed = polish_fixed_point(system, point, reach=REACH * float(np.linalg.norm(point - start)))
-        if fixed is not None and (np.linalg.eigvals(system.jacobian(fixed[None])[0]).real < 0).all():
+        if fixed is not None and (np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real < 0).all():
             raise ValueError(
                 f"end={format_point(point)} attracts: the cost to it is that to the saddle on the way; pass the saddle"
             )
         point = point if fixed is None else fixed
-        _below(low, float(system.loss(point[None])[0]), f"end={format_point(point)}")
+        _below(low, float(system.unchecked.loss(point[None])[0]), f"end={format_point(point)}")
         directions = none if fixed is None else _unstable(system, fixed)
         sides = np.concatenate([point[None], point + 1e-4 * directions, point - 1e-4 * directions])
         if not (basin_of(system, sides if fixed is None else sides[1:], start[None]) == 0).any():
@@ -92,7 +91,7 @@ def targets_of(
             status=Status.NO_ROUTE,
         )
     for saddle in out:
-        _below(low, float(system.loss(saddle.point[None])[0]), f"the saddle {format_point(saddle.point)}")
+        _below(low, float(system.unchecked.loss(saddle.point[None])[0]), f"the saddle {format_point(saddle.point)}")
     return [Target(s.point, None, s.direction[None], True) for s in out]
 
 
@@ -105,7 +104,7 @@ def _below(low: float, top: float, what: str) -> None:
 
 
 def _unstable(system: System, point: Array) -> Array:
-    rates, vectors = np.linalg.eig(system.jacobian(point[None])[0])
+    rates, vectors = np.linalg.eig(system.unchecked.jacobian(point[None])[0])
     spanning = np.concatenate([vectors[:, rates.real > 0].real, vectors[:, rates.imag > 0].imag], axis=1).T
     norms = np.linalg.norm(spanning, axis=1)
     return np.asarray(spanning[norms > 1e-8] / norms[norms > 1e-8, None], dtype=np.float64)
@@ -131,8 +130,8 @@ def curves_to(
             down = descent(system, top + nudge, towards=start)
             if down is None:
                 continue
-            levels = system.loss(down[1])
-            level = float(system.loss(inside[0][None])[0])
+            levels = system.unchecked.loss(down[1])
+            level = float(system.unchecked.loss(inside[0][None])[0])
             above = np.flatnonzero(levels <= level)
             if above.size and above[0] > 0:
                 foot = inner.projected(down[1][above[0]])

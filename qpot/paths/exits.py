@@ -21,7 +21,7 @@ from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Box, Surface, surfaces
 from qpot.paths.methods import GeometricAction
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import lagrangian_of, uphill_leg
+from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
 
 # Boundary points compared by the local quadratic approximation, and those of them that the search starts from.
@@ -156,7 +156,7 @@ def attracting_point(system: System, minimum: Any) -> Array:
     fixed = polish_fixed_point(system, point, reach=1e-4 * (1.0 + float(np.abs(point).max())))
     if fixed is not None:
         refuse_flat_point(system, fixed, name="minimum")
-    if fixed is None or np.linalg.eigvals(system.jacobian(fixed[None])[0]).real.max() >= 0.0:
+    if fixed is None or np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real.max() >= 0.0:
         raise ValueError(
             f"minimum={format_point(point)} is no attracting fixed point of the drift; use a point from qpot.find_minima"
         )
@@ -210,7 +210,7 @@ def _over_surfaces(
     rng: np.random.Generator,
     report: Any,
 ) -> list[ExitSolution]:
-    lagrangian_of(system)
+    system.noise.lagrangian(system.unchecked)
     shape = local_covariance(system, start)
     candidates = []
     for piece in pieces:
@@ -301,7 +301,7 @@ def _face_bounds(box: Box, dimension: int) -> list[tuple[float, float]]:
 
 def local_covariance(system: System, point: Array) -> Array:
     """S with J S + S J^T + a = 0: V = dx^T S^{-1} dx / 2 to second order."""
-    J, a = system.jacobian(point[None])[0], system.covariance(point[None])[0]
+    J, a = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
     return np.asarray(solve_continuous_lyapunov(J, -a), dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ from qpot.paths.joined import uphill_path
 from qpot.paths.methods import FixedTimeAction
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
-from qpot.paths.uphill import lagrangian_of, singular_covariance
+from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization
 from qpot.solvers.paths.elements import ElementPath
@@ -43,13 +43,13 @@ def fixed_time_path(
     ValueError
         Singular covariance, or NaN from a user function on every initial curve.
     """
-    lagrangian = lagrangian_of(system)
+    lagrangian = system.noise.lagrangian(system.unchecked)
     blocked = blocked_interval(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
     guesses: list[ElementPath] = []
-    if system.exact_noise is not None and system.dimension == 1:
-        fastest = fastest_passage(system, start, end)
+    fastest = fastest_passage(system, start, end) if system.dimension == 1 else None
+    if fastest is not None:
         if fastest[0][-1] > method.time * (1.0 + 1e-6):
             reason = (
                 f"no steps of the noise lead from {format_point(start)} to {format_point(end)} within the time "
@@ -155,8 +155,8 @@ def _natural_speed(curve: Array, speed: Any, rates: tuple[float, float], method:
 
 def _rate(system: System, point: Array, size: float) -> float:
     """Slowest rate at an end that is a fixed point, 0 elsewhere."""
-    rates = np.abs(np.linalg.eigvals(system.jacobian(point[None])[0]).real)
-    speed = float(np.linalg.norm(system.drift(point[None])[0]))
+    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(point[None])[0]).real)
+    speed = float(np.linalg.norm(system.unchecked.drift(point[None])[0]))
     return float(rates.min()) if speed <= 1e-6 * rates.max() * size and rates.min() > 1e-7 * rates.max() else 0.0
 
 

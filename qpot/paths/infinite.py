@@ -9,7 +9,6 @@ import numpy as np
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
 from qpot.paths.solution import PathSolution
-from qpot.problem.discrete_steps import sup_along
 from qpot.problem.system import System
 
 _SCANNED = 2001
@@ -38,15 +37,18 @@ def blocked_interval(system: System, start: Array, end: Array) -> str | None:
 
     Some point between must be crossed; where the largest step in that direction is not positive, nothing crosses it.
     """
-    if system.exact_noise is None or system.dimension != 1:
+    if system.dimension != 1:
         return None
     direction = np.sign(end - start)
     x = np.linspace(start, end, _SCANNED)
-    push = sup_along(system.exact_noise, x, direction)
+    push = system.noise.largest_step(x, direction)
     for _ in range(3):  # closer around the weakest point: a push that only touches zero is as good as a wall
+        if push is None:
+            return None
         k = int(np.argmin(push))
         x = np.linspace(x[max(k - 1, 0)], x[min(k + 1, x.shape[0] - 1)], 201)
-        push = sup_along(system.exact_noise, x, direction)
+        push = system.noise.largest_step(x, direction)
+    assert push is not None  # The same noise had a bound before.
     k = int(np.argmin(push))
     if push[k] > 0.0:
         return None
@@ -66,11 +68,12 @@ def no_feasible_path(start: Array, end: Array, tried: int) -> str:
     )
 
 
-def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Array]:
-    """In one dimension: times and points of the motion from start to end at the largest step of bounded noise."""
-    assert system.exact_noise is not None
+def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Array] | None:
+    """In one dimension: times and points of the motion from start to end at the largest step; None if steps have no bound."""
     x = np.linspace(start, end, _SCANNED)
-    speed = sup_along(system.exact_noise, 0.5 * (x[1:] + x[:-1]), np.sign(end - start))
+    speed = system.noise.largest_step(0.5 * (x[1:] + x[:-1]), np.sign(end - start))
+    if speed is None:
+        return None
     with np.errstate(divide="ignore"):
         steps = np.abs(np.diff(x[:, 0])) / np.maximum(speed, 0.0)
     return np.append(0.0, np.cumsum(steps)), x
@@ -81,10 +84,10 @@ def interpolating_minimum(system: System, start: Array, end: Array) -> str | Non
 
     With drift of order r and covariance of order r^2 the cost int 2 |b| / a dr diverges logarithmically at the minimum.
     """
-    if system.constant_covariance is not None:
+    if not system.noise.state_dependent:
         return None
     shares = np.array([0.0, 1e-4, 1e-3, 0.3, 1.0])
-    a = np.abs(system.covariance(start + shares[:, None] * (end - start))).max(axis=(1, 2))
+    a = np.abs(system.unchecked.covariance(start + shares[:, None] * (end - start))).max(axis=(1, 2))
     if a[0] > 1e-14 * a[3:].max() or a[1] <= 0.0:
         return None
     order = np.log(a[2] / a[1]) / np.log(shares[2] / shares[1])

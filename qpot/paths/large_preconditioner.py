@@ -8,9 +8,8 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.landscape.flow_by_products import stiff_part
-from qpot.landscape.linear_rates import CHUNK, DENSE
+from qpot.landscape.linear_rates import CHUNK
 from qpot.paths.methods import LargeScaleAction
-from qpot.problem.sample_products import sampled
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.subspace_preconditioner import StrongDirections, subspace_preconditioner
@@ -44,10 +43,4 @@ def leg_preconditioner(
     # of every piece only the squares are kept
     probes = np.broadcast_to(probe, path.nodes.shape)
     squares = np.concatenate([(piece**2).sum(axis=1) for piece in pieces(path.nodes, probes)])
-    structured, middle = system.structured_covariance, path.nodes[path.nodes.shape[0] // 2]
-    if structured is not None:
-        return scalar_preconditioner(path, squares, structured.frozen(middle))
-    if sampled(system) is None or d > DENSE:
-        return scalar_preconditioner(path, squares, lambda r: times(np.broadcast_to(middle, r.shape), r))
-    a = system.covariance(middle[None])[0]
-    return scalar_preconditioner(path, squares, lambda r: r @ a)
+    return scalar_preconditioner(path, squares, system.noise.frozen(path.nodes[path.nodes.shape[0] // 2]))

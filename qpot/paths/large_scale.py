@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import Status
@@ -19,8 +18,6 @@ from qpot.paths.methods import GeometricAction, LargeScaleAction
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
-from qpot.problem.operators import differenced_gradient
-from qpot.problem.sample_products import finite_sum_products, local_operators, sampled
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.paths.elements import ElementPath
@@ -46,62 +43,11 @@ def chosen_method(
 ) -> GeometricAction | LargeScaleAction:
     """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
     if method is None:
-        many = system.dimension > AUTOMATIC and products_suffice(system, points)
+        many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, (GeometricAction, LargeScaleAction)):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     return method
-
-
-def products_suffice(system: System, points: Array) -> bool:
-    """Whether products are enough: noise in every direction, and its dependence on x known by products."""
-    if system.exact_noise is not None:
-        return False
-    structured = system.structured_covariance
-    if structured is not None and system.constant_covariance is None:
-        return structured.constant or structured.gradient is not None
-    a = system.constant_covariance
-    if a is None:
-        if sampled(system) is None or system.dimension > DENSE:
-            return False
-        values = np.linalg.eigvalsh(system.covariance(points))
-        return bool((values[:, 0] > _RANK_TOLERANCE * values[:, -1]).all())
-    diagonal = np.diagonal(a)
-    values = diagonal if np.count_nonzero(a) == np.count_nonzero(diagonal) else np.linalg.eigvalsh(a)
-    return bool(values.min() > _RANK_TOLERANCE * values.max())
-
-
-def products_of_covariance(
-    system: System,
-) -> tuple[Callable[[Array, Array], Array], Callable[[Array, Array], Array], Callable[[Array, Array], Array] | None]:
-    """(x, p) -> a p, (x, r) -> a^{-1} r, and the gradient of p.a p where a depends on x."""
-    structured = system.structured_covariance
-    if structured is not None:
-        if structured.constant or structured.gradient is not None:
-            return structured.times, structured.solve, structured.gradient
-        if system.dimension > DENSE:
-            raise ValueError(
-                f"covariance depends on the state in {system.dimension} dimensions: pass its derivative, "
-                "gradient=(x, p) -> gradient in x of p.a(x) p, to qpot.covariance.factored or products"
-            )
-        return structured.times, structured.solve, differenced_gradient(structured.times)
-    a = system.constant_covariance
-    total = sampled(system)
-    if total is not None:
-        return finite_sum_products(total)
-    if a is None:
-        raise ValueError(
-            "covariance is a function that returns matrices; in many dimensions pass a constant one, "
-            "qpot.covariance.factored(factor, floor, gradient=...) or qpot.covariance.products(...)"
-        )
-    try:
-        factor = cho_factor(a)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(
-            "covariance is singular: the method for many dimensions needs noise in every direction; use "
-            "qpot.covariance.factored with a floor, or method=qpot.GeometricAction() for the exact singular covariance"
-        ) from error
-    return (lambda x, p: p @ a), (lambda x, r: cho_solve(factor, r.T, check_finite=False).T), None
 
 
 class LatestPath:
@@ -153,11 +99,12 @@ def large_leg(
     ValueError
         If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
     """
-    if sampled(system) is not None and system.dimension <= DENSE:
+    operators = system.noise.local_operators()
+    if operators is not None and system.dimension <= DENSE:
         vanishing = interpolating_minimum(system, start, end)
         if vanishing is not None:
             return infinite_leg(start, end, vanishing, method)
-    times, solve, gradient = products_of_covariance(system)
+    times, solve, gradient = system.noise.products(system.dimension)
     product = transpose_product(system)
     at_start, at_end = _ends(system, start, end)
     slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
@@ -178,10 +125,10 @@ def large_leg(
         kept.update(iteration, action, path)
         report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
 
-    action, total = LargeAction(system.drift, product, solve, gradient), sampled(system)
+    action = LargeAction(system.unchecked.drift, product, solve, gradient)
     local = None
-    if total is not None and method.linear_part is None and system.dimension <= _LOCAL:
-        local = partial(linearised, action, partial(local_operators, total))
+    if operators is not None and method.linear_part is None and system.dimension <= _LOCAL:
+        local = partial(linearised, action, operators)
     report(0, 1, "preconditioner")
     directions = None
     if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
@@ -208,7 +155,7 @@ def large_leg(
 
 def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
     """Rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
-    speed = float(np.linalg.norm(system.drift(start[None])))
+    speed = float(np.linalg.norm(system.unchecked.drift(start[None])))
     at_start = fixed_point_rates(system, start, name="start")
     if speed > 1e-4 * at_start.slowest * distance:
         raise ValueError(
@@ -223,7 +170,7 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
     """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
     distance = float(np.linalg.norm(end - start))
     at_start = attracting_rates(system, start, distance)
-    if float(np.linalg.norm(system.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
+    if float(np.linalg.norm(system.unchecked.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
         return at_start, None
     at_end = fixed_point_rates(system, end, name="end")
     if not at_end.unstable:
@@ -243,7 +190,7 @@ def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: f
         flat = s.ravel()
         return np.concatenate(
             [
-                np.linalg.norm(system.drift(interpolated(lengths, knots, flat[k : k + rows])), axis=1)
+                np.linalg.norm(system.unchecked.drift(interpolated(lengths, knots, flat[k : k + rows])), axis=1)
                 for k in range(0, flat.size, rows)
             ]
         )

@@ -12,13 +12,13 @@ from qpot.paths.methods import GeometricAction
 from qpot.paths.solution import PathSolution
 from qpot.solvers.paths.action_minimization import Minimization
 from qpot.solvers.paths.line_momentum import line_cost
-from qpot.solvers.problem.cumulant import CumulantLagrangian
+from qpot.solvers.problem.lagrangian import BoundedLagrangian
 
-# Below this `CumulantLagrangian.hull_margin` a polynomial velocity has too few digits left inside the hull.
+# Below this `BoundedLagrangian.hull_margin` a polynomial velocity has too few digits left inside the hull.
 _MARGIN = 1e-4
 
 
-def hugs_the_hull(lagrangian: CumulantLagrangian, coarse: Sequence[Minimization]) -> bool:
+def hugs_the_hull(lagrangian: BoundedLagrangian, coarse: Sequence[Minimization]) -> bool:
     """Whether no path was found, or one whose velocity is hardly inside the hull of the steps."""
     if not coarse:
         return True
@@ -28,7 +28,7 @@ def hugs_the_hull(lagrangian: CumulantLagrangian, coarse: Sequence[Minimization]
     return lagrangian.hull_margin(x.reshape(-1, d), v.reshape(-1, d)) < _MARGIN
 
 
-def line_leg(lagrangian: CumulantLagrangian, start: Array, end: Array, method: GeometricAction) -> PathSolution:
+def line_leg(lagrangian: BoundedLagrangian, start: Array, end: Array, method: GeometricAction) -> PathSolution:
     """The leg from ``start`` to ``end`` in one dimension: V is the integral of the root p of H(x, p) = 0."""
     value, error, x, p = line_cost(lagrangian, float(start[0]), float(end[0]), tolerance=method.tolerance)
     both = lagrangian.cumulants(x[:, None], p[:, None])

@@ -126,7 +126,7 @@ def minimum_action_path(
                 solution: PathSolution | None
                 solution = partial = to_point(system, source, target, method, curves, saddles, bounds, report)
             else:
-                rates = np.linalg.eigvals(system.jacobian(fixed[None])[0]).real
+                rates = np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real
                 if (rates < 0).all():
                     solution = to_attractor(system, source, fixed, method, saddles, bounds, report)
                 else:
@@ -212,7 +212,7 @@ def _in_many_dimensions(
 def _at_rest(system: System, point: Array, source: Array) -> bool:
     """Whether a point is close to a fixed point, by the speed there against that between it and the source."""
     shares = np.array([1.0, 0.8, 0.6, 0.4, 0.2])[:, None]
-    speeds = np.linalg.norm(system.drift(shares * point + (1.0 - shares) * source), axis=1)
+    speeds = np.linalg.norm(system.unchecked.drift(shares * point + (1.0 - shares) * source), axis=1)
     return bool(speeds[0] <= REACH * speeds.max())
 
 
@@ -237,13 +237,13 @@ def _attractor(system: System, point: Array, distance: float) -> Array:
     """The attracting fixed point that ``start`` names, or an error that says what it is instead."""
     fixed = polish_fixed_point(system, point, reach=REACH * distance)
     if fixed is None:
-        speed = float(np.linalg.norm(system.drift(point[None])[0]))
+        speed = float(np.linalg.norm(system.unchecked.drift(point[None])[0]))
         raise ValueError(
             f"start={format_point(point)} is not a minimum: the drift there is {speed:.3g}, not zero; use a point from "
             "qpot.find_minima"
         )
     refuse_flat_point(system, fixed, name="start")
-    largest = float(np.linalg.eigvals(system.jacobian(fixed[None])[0]).real.max())
+    largest = float(np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real.max())
     if largest >= 0.0:
         raise ValueError(
             f"start={format_point(point)} does not attract: its Jacobian has an eigenvalue with real part {largest:.3g}; "

@@ -33,7 +33,7 @@ REACH = 1e-3
 
 def _unstable_directions(system: System, point: Array) -> Array:
     """Real unit vectors that span the unstable directions of a fixed point."""
-    rates, vectors = np.linalg.eig(system.jacobian(point[None])[0])
+    rates, vectors = np.linalg.eig(system.unchecked.jacobian(point[None])[0])
     spanning = vectors[:, rates.real > 0]
     real = np.concatenate([spanning.real, spanning.imag], axis=1).T
     norms = np.linalg.norm(real, axis=1)
@@ -197,7 +197,7 @@ def _through(
     known = [source]
     for end in rest_points(system, beginnings, lower, upper):
         attractor = polish_fixed_point(system, end, reach=REACH * float(np.linalg.norm(target - source)))
-        if attractor is None or (np.linalg.eigvals(system.jacobian(attractor[None])[0]).real >= 0).any():
+        if attractor is None or (np.linalg.eigvals(system.unchecked.jacobian(attractor[None])[0]).real >= 0).any():
             continue
         if min(np.linalg.norm(attractor - p) for p in known) <= 1e-6 * np.linalg.norm(target - source):
             continue
@@ -229,13 +229,13 @@ def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array
 
     A flow that turns on its way down passes the target several times; the cheapest path leaves it at one of them.
     """
-    rates = np.abs(np.linalg.eigvals(system.jacobian(saddle.point[None])[0]).real)
+    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(saddle.point[None])[0]).real)
     size = float(np.linalg.norm(target - saddle.point))
     curves: list[tuple[float, Array]] = []
     for sign in (1.0, -1.0):
         try:
             down = solve_ivp(
-                lambda _, x: system.drift(x[None])[0],
+                lambda _, x: system.unchecked.drift(x[None])[0],
                 (0.0, 40.0 / rates.min()),
                 saddle.point + sign * 1e-4 * size * saddle.direction,
                 rtol=1e-6,

@@ -59,6 +59,6 @@ def initial_curves(
 
 def _ellipse(system: System, start: Array) -> tuple[Array, Array]:
     """Semi-axes, the longest 1, and their directions (rows) of a level set of the quasi-potential around an attractor."""
-    covariance = spread(system.jacobian(start[None])[0], system.covariance(start[None])[0])
+    covariance = spread(system.unchecked.jacobian(start[None])[0], system.unchecked.covariance(start[None])[0])
     values, vectors = np.linalg.eigh(covariance)
     return np.sqrt(np.maximum(values[::-1], 0.0) / values[-1]), vectors.T[::-1]

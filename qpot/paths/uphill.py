@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
 from qpot.paths.broken import pieces, resting_points
-from qpot.paths.degenerate import hypoelliptic_leg, singular_at, uncontrollable
+from qpot.paths.degenerate import hypoelliptic_leg, uncontrollable
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.line import hugs_the_hull, line_leg
@@ -20,15 +20,14 @@ from qpot.paths.methods import GeometricAction
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.controllable import controllability, unreachable_reason
+from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
-from qpot.solvers.paths.action import Lagrangian
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.tails import spread
-from qpot.solvers.problem.cumulant import CumulantLagrangian
-from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
+from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 # Elements of a coarse path; a focus makes it wind, which takes more.
 _ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
@@ -51,48 +50,16 @@ _STATUS = {
 Report = Callable[[int, int, str], None]
 
 
-def lagrangian_of(system: System) -> Lagrangian:
-    """The Lagrangian of a system; a singular constant covariance is refused here."""
-    if system.exact_noise is not None:
-        return CumulantLagrangian(system.exact_noise.steps, system.exact_noise.scale)
-    try:
-        return DiffusionLagrangian(
-            system.drift,
-            system.jacobian,
-            system.covariance,
-            system.constant_covariance,
-            None if system.finite_sum is None else system.moments,
-        )
-    except SingularCovarianceError as error:
-        raise singular_covariance(error, anywhere=True) from error
-
-
 def check_noise(system: System, points: Array) -> None:
     """Refuse a constant covariance that is singular and whose noise the drift does not carry everywhere."""
-    if system.constant_covariance is not None and singular_at(system, points[0]):
+    constant = system.noise.constant is not None
+    if constant and system.noise.singular_at(points[0]):
         for point in points:
             found = controllability(system, point)
             if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
                 raise uncontrollable(found, point, everywhere=True)
-    elif system.constant_covariance is not None:
-        lagrangian_of(system)
-
-
-def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
-    """The error that says where the covariance is singular, and the ways out."""
-    where = "everywhere" if anywhere else f"at {format_point(error.point)}"
-    low, high = float(error.eigenvalues[0]), float(error.eigenvalues[-1])
-    if low < -1e-10 * max(abs(low), abs(high)):
-        return ValueError(
-            f"covariance is not positive semidefinite {where} (eigenvalues {low:.3g} to {high:.3g}), so that the Hamiltonian "
-            "is not convex in p: a covariance is sigma @ sigma.T, without negative eigenvalues"
-        )
-    return ValueError(
-        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}): the "
-        "noise cannot push in every direction, so the action is infinite for most curves. Ways out: reduce the system "
-        "to the coordinates that carry noise, or add an explicit floor with qpot.covariance.with_floor (the costs are "
-        "then those of the floored noise)"
-    )
+    elif constant:
+        system.noise.lagrangian(system.unchecked)
 
 
 def uphill_leg(
@@ -129,8 +96,8 @@ def uphill_leg(
     blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
-    degenerate = singular_at(system, start)
-    lagrangian = None if degenerate else lagrangian_of(system)
+    degenerate = system.noise.singular_at(start)
+    lagrangian = None if degenerate else system.noise.lagrangian(system.unchecked)
     slow_start = slow_rate(system, start, name="start")
     slow_end = slow_rate(system, end, name="end") if end_is_fixed else 0.0
     if relaxations is None:
@@ -150,7 +117,9 @@ def uphill_leg(
             below=below,
         )
     guesses = [*curves, *own]
-    winding = any(np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.jacobian(np.stack([start, end])))
+    winding = any(
+        np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.unchecked.jacobian(np.stack([start, end]))
+    )
     report(0, len(guesses) + 1, "initial paths")
     timed: list[ElementPath] = []
     failures: list[ValueError] = []
@@ -169,8 +138,9 @@ def uphill_leg(
         except (NonFiniteError, SingularCovarianceError) as error:
             failures.append(error)
     coarse, iterations = _coarse(lagrangian, timed, failures, report)
-    if isinstance(lagrangian, CumulantLagrangian) and system.dimension == 1 and hugs_the_hull(lagrangian, coarse):
-        line = line_leg(lagrangian, start, end, method)
+    bounded = lagrangian.bounded() if system.dimension == 1 else None
+    if bounded is not None and hugs_the_hull(bounded, coarse):
+        line = line_leg(bounded, start, end, method)
         return line if line.action < below else None
     if not coarse:
         if not failures:
@@ -306,7 +276,7 @@ def refined(
 
 def _spread(system: System, point: Array) -> Array | None:
     """The stationary spread at a focus, where the energy alone misjudges the cost of the finite time."""
-    drift, covariance = system.jacobian(point[None])[0], system.covariance(point[None])[0]
+    drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
     if np.isrealobj(np.linalg.eigvals(drift)):
         return None
     return spread(drift, covariance)

@@ -98,7 +98,9 @@ def bouchet_reygner(
     Q_O = np.linalg.inv((S + S.T) / 2)
     growth = np.linalg.eigvals(J_s)
     unstable = float(growth.real.max())
-    speed = np.linalg.norm(system.drift(x) + np.einsum("nij,nj->ni", system.covariance(x), p), axis=1)
+    speed = np.linalg.norm(
+        system.unchecked.drift(x) + np.einsum("nij,nj->ni", system.unchecked.covariance(x), p), axis=1
+    )
     moving = np.flatnonzero(speed > 1e-7 * speed.max())
     x, p, speed = (q[moving[0] : moving[-1] + 1] for q in (x, p, speed))
     _check_hamiltonian(system, x, p)
@@ -139,8 +141,9 @@ def bouchet_reygner(
 
 def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]:
     """Jacobian and covariance at the minimum or the saddle, after checks."""
-    J, a = system.jacobian(point)[0], system.covariance(point)[0]
-    b = system.drift(point)[0]
+    here = point[None]
+    J, a = system.unchecked.jacobian(here)[0], system.unchecked.covariance(here)[0]
+    b = system.unchecked.drift(here)[0]
     if np.linalg.norm(b) > 1e-5 * np.linalg.norm(J) * (1.0 + np.linalg.norm(point)):
         raise ValueError(f"the {name} {format_point(point)} is not a fixed point: the drift there is {format_point(b)}")
     values = np.linalg.eigvals(J)
@@ -162,7 +165,7 @@ def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]
 
 
 def _check_hamiltonian(system: System, x: Array, p: Array) -> None:
-    drift, a = system.drift(x), system.covariance(x)
+    drift, a = system.unchecked.drift(x), system.unchecked.covariance(x)
     work = np.einsum("ni,ni->n", drift, p)
     noise = 0.5 * np.einsum("ni,nij,nj->n", p, a, p)
     wrong = np.abs(work + noise) / (np.abs(work) + noise).max()
@@ -222,7 +225,7 @@ def _departure(origin: Array, first: Array, B: Array, Q: Array) -> Any:
 def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
     """H_xx, H_px, a, velocity, -H_x and the part of K that needs no Hessian, at points of the path."""
     n, d = x.shape
-    J, a = system.jacobian(x), system.covariance(x)
+    J, a = system.unchecked.jacobian(x), system.unchecked.covariance(x)
     da = np.empty((n, d, d, d))
     H_xx = np.empty((n, d, d))
     for j in range(d):
@@ -231,7 +234,7 @@ def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
         h = _STEP * (1.0 + np.abs(x[:, j]))
         up, down = x + h[:, None] * step, x - h[:, None] * step
         width = (2.0 * h)[:, None, None]
-        da[..., j] = (system.covariance(up) - system.covariance(down)) / width
+        da[..., j] = (system.unchecked.covariance(up) - system.unchecked.covariance(down)) / width
     H_x = np.einsum("nij,ni->nj", J, p) + 0.5 * np.einsum("ni,nikj,nk->nj", p, da, p)
     for j in range(d):
         step = np.zeros(d)
@@ -239,11 +242,13 @@ def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
         h = _STEP * (1.0 + np.abs(x[:, j]))
         up, down = x + h[:, None] * step, x - h[:, None] * step
         drift_part = np.einsum(
-            "nij,ni->nj", (system.jacobian(up) - system.jacobian(down)) / (2.0 * h)[:, None, None], p
+            "nij,ni->nj",
+            (system.unchecked.jacobian(up) - system.unchecked.jacobian(down)) / (2.0 * h)[:, None, None],
+            p,
         )
         H_xx[:, :, j] = drift_part + _second_noise(system, x, up, down, h, p)
     H_px = J + np.einsum("nikj,nk->nij", da, p)
-    velocity = system.drift(x) + np.einsum("nij,nj->ni", a, p)
+    velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", a, p)
     K = np.einsum("nii->n", J) + np.einsum("niji,nj->n", da, p)
     return (H_xx + np.swapaxes(H_xx, 1, 2)) / 2, H_px, a, velocity, -H_x, K
 
@@ -251,7 +256,7 @@ def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
 def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p: Array) -> Array:
     """Derivative of (1/2) p d_i a p along the direction from ``down`` to ``up``, for all i, ``(n, d)``."""
     d = x.shape[1]
-    if system.constant_covariance is not None:
+    if system.noise.constant is not None:
         return np.zeros_like(x)
     result = np.empty_like(x)
     for i in range(d):
@@ -259,7 +264,8 @@ def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p:
         step[i] = 1.0
         g = (_STEP * (1.0 + np.abs(x[:, i])))[:, None] * step
         noise = [
-            0.5 * np.einsum("ni,nik,nk->n", p, system.covariance(y), p) for y in (up + g, up - g, down + g, down - g)
+            0.5 * np.einsum("ni,nik,nk->n", p, system.unchecked.covariance(y), p)
+            for y in (up + g, up - g, down + g, down - g)
         ]
         result[:, i] = (noise[0] - noise[1] - noise[2] + noise[3]) / (4.0 * h * g[:, i])
     return result

@@ -125,8 +125,8 @@ def with_field_opinion(
 def _impossible(system: System) -> str:
     if system.dimension > 3:
         return f"fields are for one to three dimensions, this system has {system.dimension}"
-    if system.exact_noise is not None:
-        return "fields are for Gaussian noise; this system has the exact noise of discrete SGD"
+    if not system.noise.gaussian:
+        return "fields are for Gaussian noise, and the noise of this system is not: its steps are taken exactly"
     return ""
 
 
@@ -161,7 +161,9 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
 def _ellipse(system: System, minimum: Array, level: float) -> Array:
     """Corners of the box around {V <= level} by the quadratic approximation of V at a minimum, (2, d)."""
     try:
-        spread = solve_continuous_lyapunov(system.jacobian(minimum[None])[0], -system.covariance(minimum[None])[0])
+        spread = solve_continuous_lyapunov(
+            system.unchecked.jacobian(minimum[None])[0], -system.unchecked.covariance(minimum[None])[0]
+        )
     except np.linalg.LinAlgError:
         return minimum[None]
     reach = np.sqrt(2.0 * level * np.maximum(np.diag(spread), 0.0))

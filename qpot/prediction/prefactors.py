@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
-from qpot.paths.degenerate import singular_at
 from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.kramers import eyring_kramers
-from qpot.problem.factored import FactoredCovariance
 from qpot.problem.system import System
 
 # Share of a leg's length that is left out next to its ends, where differences of nearly equal numbers would decide:
@@ -55,7 +51,7 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     """
     k = len(costs.minima)
     result = np.zeros((k, k))
-    if system.exact_noise is not None:
+    if not system.noise.gaussian:
         # the formula is for diffusions; that of discrete steps is another one
         for pair, path in costs.paths.items():
             result[pair] = np.nan if np.isfinite(path.action) else 0.0
@@ -77,10 +73,7 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
 def _closed_form(system: System, costs: TransitionCosts) -> Array:
     """Eyring-Kramers prefactors of gradient systems under isotropic or commuting constant noise; NaN elsewhere."""
     result = np.zeros((len(costs.minima),) * 2)
-    structured, covariance = system.structured_covariance, system.constant_covariance
-    noise: Any = covariance
-    if isinstance(structured, FactoredCovariance) and structured.constant and structured.factor.shape[1] == 0:
-        noise = float(structured.floor) if structured.floor.ndim == 0 else None
+    noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
     for (i, j), path in costs.paths.items():
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
@@ -97,7 +90,7 @@ def _closed_form(system: System, costs: TransitionCosts) -> Array:
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:
     """The prefactor of one leg, or NaN where it cannot be trusted."""
-    if singular_at(system, minimum):
+    if system.noise.singular_at(minimum):
         return float("nan")  # the formula assumes noise in every direction
     x, p = leg.points[leg.uphill], leg.momenta[leg.uphill]
     size = float(np.linalg.norm(saddle - minimum))

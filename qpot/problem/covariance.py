@@ -139,6 +139,8 @@ def products(times: Any, *, solve: Any = None, gradient: Any = None) -> ProductC
 
 def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
     """Return ``a`` ``(n, d, d)`` exactly symmetric, or raise naming the worst matrix."""
+    if (a == np.swapaxes(a, -1, -2)).all():
+        return a.copy()  # It may be an array that the user keeps.
     gap = np.abs(a - np.swapaxes(a, -1, -2)).max(axis=(-1, -2))
     scale = np.abs(a).max(axis=(-1, -2))
     bad = gap > _SYMMETRY_TOLERANCE * scale

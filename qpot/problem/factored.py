@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from qpot._core.arrays import Array, as_float_array, as_points, call_batch, format_point
+from qpot._core.arrays import Array, as_float_array, format_point
 from qpot.problem.operators import OperatorCovariance, ProductCovariance, refuse_dense
 
 # Numbers in one batch of factors that depend on the state: they are made again whenever needed. That many
@@ -135,15 +135,3 @@ def _refuse_nan(values: Array, F: Array, x: Array) -> None:
 
 
 Structured = FactoredCovariance | OperatorCovariance | ProductCovariance
-
-
-class CheckedStructured:
-    """`System.covariance` of a structured covariance: points checked, values dense and only on request."""
-
-    def __init__(self, structured: Structured, dimension: int) -> None:
-        self.structured, self.dimension = structured, dimension
-
-    def __call__(self, points: Any) -> Array:
-        x = as_points(points, dimension=self.dimension, name="the argument of covariance")
-        refuse_dense(x.shape[0], self.dimension)
-        return call_batch(self.structured, x, shape=(self.dimension, self.dimension), name="covariance")

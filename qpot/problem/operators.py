@@ -9,6 +9,8 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_float_array
 
+# Up to this dimension matrices stand in for products where these are missing.
+DENSE = 200
 # A dense matrix is handed out only on request and only up to this many entries, so that none is formed by accident.
 _DENSE_ENTRIES = 20_000_000
 # Conjugate gradients for a^{-1} of an operator: relative residual, and the steps after which it is given up.

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_point, as_points, as_positive
+from qpot.problem.gaussian_noise import MatrixNoise, gaussian_noise
+from qpot.problem.noise import Noise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 
@@ -58,20 +60,23 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
         raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
     P = _Preconditioner(preconditioner, system.dimension)
     functions = _Transformed(system, P)
-    matrix, constant = P.constant, system.constant_covariance
-    both = matrix is not None and constant is not None
-    result = System(
+    matrix, constant = P.constant, system.noise.constant
+    total = None if system.finite_sum is None else _preconditioned_sum(system.finite_sum, P)
+    noise: Noise
+    if matrix is not None and constant is not None:
+        noise = gaussian_noise(matrix @ constant @ matrix.T, system.dimension)
+    else:
+        samples = None if system.noise.samples is None else total
+        noise = MatrixNoise(functions.covariance, system.dimension, samples=samples)
+    return System(
         drift=functions.drift,
-        covariance=matrix @ constant @ matrix.T if both else functions.covariance,  # type: ignore[union-attr,operator]
+        noise=noise,
         dimension=system.dimension,
         loss=system.loss,
         jacobian=functions.jacobian if matrix is not None else None,
+        finite_sum=total,
+        replacement=system.replacement,
     )
-    if system.finite_sum is not None:
-        object.__setattr__(result, "finite_sum", _preconditioned_sum(system.finite_sum, P))
-        object.__setattr__(result, "own_covariance", system.own_covariance)
-        object.__setattr__(result, "replacement", system.replacement)
-    return result
 
 
 def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:

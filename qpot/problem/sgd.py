@@ -70,15 +70,19 @@ class SGD:
         if self.preconditioner is None:
             return plain
         changed = preconditioned(plain, self.preconditioner)
-        if plain.exact_noise is not None:
-            if changed.finite_sum is None or plain.exact_noise.batch_size is not None:
-                raise ValueError(
-                    "exact noise is preconditioned sample by sample: pass a FiniteSum with replacement=True"
-                )
-            object.__setattr__(
-                changed, "exact_noise", exact_noise(changed.finite_sum, replacement=True, batch_size=None)
-            )
-        return changed
+        if plain.noise.gaussian:
+            return changed
+        if changed.finite_sum is None or plain.noise.batch_size is not None:
+            raise ValueError("exact noise is preconditioned sample by sample: pass a FiniteSum with replacement=True")
+        return System(
+            drift=changed.drift,
+            noise=exact_noise(changed.finite_sum, replacement=True, batch_size=None),
+            dimension=changed.dimension,
+            loss=changed.loss,
+            jacobian=changed.jacobian,
+            finite_sum=changed.finite_sum,
+            replacement=changed.replacement,
+        )
 
     def effective_learning_rate(self, learning_rate: float) -> float:
         """eta / (1 - momentum): what to pass as learning rate to predictions for plain SGD."""
@@ -130,7 +134,7 @@ class SGD:
         >>> round(qpot.minimum_action_path(kinetic, (-1, 0), (0, 0)).action, 8)
         0.25
         """
-        if isinstance(source, System) and source.exact_noise is not None:
+        if isinstance(source, System) and not source.noise.gaussian:
             raise ValueError(
                 "source has exact noise, which is there for SGD.system only; build it with noise='gaussian'"
             )

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_points, as_positive, call_batch
-from qpot.problem.covariance import check_semidefinite, check_symmetric
-from qpot.problem.factored import CheckedStructured, FactoredCovariance, Structured
-from qpot.problem.operators import OperatorCovariance, ProductCovariance
+from qpot._core.arrays import Array, BatchFunction, as_count, as_points, as_positive
+from qpot.problem.discrete_steps import exact_noise
+from qpot.problem.factored import Structured
+from qpot.problem.functions import (
+    CheckedFunction,
+    DifferencedJacobian,
+    Negated,
+    NegatedProduct,
+    NoLoss,
+    OwnFunction,
+    PointFunction,
+    UncheckedFunctions,
+)
+from qpot.problem.gaussian_noise import gaussian_noise
+from qpot.problem.noise import Noise
+from qpot.problem.sample_noise import SampleNoise
+from qpot.samples.finite_sum import FiniteSum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
-from qpot.solvers.common.differences import central_jacobian
 
-if TYPE_CHECKING:
-    from qpot.problem.discrete_steps import ExactNoise
-    from qpot.samples.finite_sum import FiniteSum
-
-# Up to this dimension a constant covariance in factors is also kept as a matrix, for the solvers of few dimensions;
-# above the other one a number is not turned into a multiple of an identity matrix.
-_SMALL, _IDENTITY = 64, 2000
+CovarianceLike: TypeAlias = Union[BatchFunction, ArrayLike, Structured, "LinearOperator"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,8 +44,9 @@ class System:
     drift : callable ``(n, d) -> (n, d)``
         The deterministic velocity b.
     covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)``, number, `qpot.covariance.factored` or LinearOperator
-        a = sigma sigma^T per unit epsilon; never normalised. A number c means c times the identity. In factored form, or
-        as products (`scipy.sparse.linalg.LinearOperator`), no d x d matrix is formed in many dimensions.
+        a = sigma sigma^T per unit epsilon; never normalised. Leave it out where ``noise`` is given. A number c means c
+        times the identity. In factored form, or as products (`scipy.sparse.linalg.LinearOperator`), no d x d matrix is
+        formed in many dimensions.
     dimension : int
         d.
     loss : callable ``(n, d) -> (n,)``, optional
@@ -49,6 +56,15 @@ class System:
     jacobian_transpose_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
         J(x)^T p; only for many dimensions. For a gradient system: the Hessian-vector product with a minus. Without it
         gradient systems use one directional difference of the drift, since their J is symmetric.
+
+    noise : Noise, optional
+        A kind of noise of its own instead of ``covariance``, see `qpot.problem.Noise`.
+    finite_sum : FiniteSum, optional
+        The samples that the drift is minus the mean gradient of; simulated SGD draws from them. `from_finite_sum` sets it.
+    gradient_drift : bool
+        Whether the drift is minus the gradient of ``loss``; `from_loss` sets it.
+    replacement : bool
+        Whether the samples of a minibatch are drawn with replacement; it enters `epsilon` only.
 
     Raises
     ------
@@ -68,73 +84,78 @@ class System:
     array([[-1., -2.]])
     """
 
-    drift: Callable[[Any], Array]
+    drift: PointFunction
     covariance: Callable[[Any], Array]
     dimension: int
-    loss: Callable[[Any], Array] | None = None
-    jacobian: Callable[[Any], Array]
-    constant_covariance: Array | None = field(init=False, default=None)
-    gradient_drift: bool = field(init=False, default=False)
-    replacement: bool = field(init=False, default=True)
-    finite_sum: FiniteSum | None = field(init=False, default=None)
-    own_covariance: bool = field(init=False, default=True)  # whether `covariance` is that of `finite_sum`
-    exact_noise: ExactNoise | None = field(init=False, default=None)
-    structured_covariance: Structured | None = field(init=False, default=None)
-    jacobian_transpose_product: Callable[[Any, Any], Array] | None = None
+    loss: PointFunction | None
+    jacobian: PointFunction
+    jacobian_transpose_product: Callable[[Array, Array], Array] | None
+    noise: Noise
+    gradient_drift: bool
+    finite_sum: FiniteSum | None
+    replacement: bool
+    unchecked: UncheckedFunctions
 
     def __init__(
         self,
         *,
-        drift: BatchFunction,
-        covariance: BatchFunction | ArrayLike,
+        drift: BatchFunction | PointFunction,
         dimension: int,
-        loss: BatchFunction | None = None,
-        jacobian: BatchFunction | None = None,
+        covariance: CovarianceLike | None = None,
+        loss: BatchFunction | PointFunction | None = None,
+        jacobian: BatchFunction | PointFunction | None = None,
         jacobian_transpose_product: Callable[[Array, Array], Array] | None = None,
+        noise: Noise | None = None,
+        finite_sum: FiniteSum | None = None,
+        gradient_drift: bool = False,
+        replacement: bool = True,
     ) -> None:
         d = as_count(dimension, name="dimension")
-        for name, function in (
-            ("drift", drift),
-            ("loss", loss),
-            ("jacobian", jacobian),
-            ("jacobian_transpose_product", jacobian_transpose_product),
-        ):
-            if function is not None and not callable(function):
+        optional = (("loss", loss), ("jacobian", jacobian), ("jacobian_transpose_product", jacobian_transpose_product))
+        for name, function in (("drift", drift), *((n, f) for n, f in optional if f is not None)):
+            if not callable(function):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
-        structured = _structured(covariance, d)
-        if structured is None:
-            constant, covariance_function = _covariance_field(covariance, d)
-        else:
-            covariance_function = CheckedStructured(structured, d)
-            small = structured.constant and d <= _SMALL
-            constant, covariance_function = (
-                _covariance_field(structured(np.zeros((1, d)))[0], d) if small else (None, covariance_function)
+        if (covariance is None) == (noise is None):
+            raise ValueError(
+                "pass covariance= (a function, a matrix or a number) or noise= (a qpot.problem.Noise): one of them"
             )
-        set_field = object.__setattr__
-        set_field(self, "dimension", d)
-        set_field(self, "drift", _Checked(drift, d, (d,), "drift"))
-        set_field(self, "constant_covariance", constant)
-        set_field(self, "covariance", covariance_function)
-        set_field(self, "structured_covariance", structured)
-        set_field(self, "jacobian_transpose_product", jacobian_transpose_product)
-        set_field(self, "loss", None if loss is None else _Checked(loss, d, (), "loss"))
-        set_field(
-            self,
-            "jacobian",
-            _DifferencedJacobian(self.drift, d) if jacobian is None else _Checked(jacobian, d, (d, d), "jacobian"),
+        if noise is None:
+            noise = gaussian_noise(covariance, d)
+        elif not isinstance(noise, Noise):
+            raise ValueError(f"noise must be a qpot.problem.Noise, got {noise!r}")
+        checked_drift = _checked(drift, d, (d,), "drift")
+        checked_loss = None if loss is None else _checked(loss, d, (), "loss")
+        checked_jacobian = (
+            DifferencedJacobian(checked_drift, d) if jacobian is None else _checked(jacobian, d, (d, d), "jacobian")
         )
-        set_field(self, "gradient_drift", False)
-        set_field(self, "replacement", True)
-        set_field(self, "finite_sum", None)
-        set_field(self, "own_covariance", True)
-        set_field(self, "exact_noise", None)
+        fields = {
+            "drift": checked_drift,
+            "covariance": _Covariance(noise, d),
+            "dimension": d,
+            "loss": checked_loss,
+            "jacobian": checked_jacobian,
+            "jacobian_transpose_product": jacobian_transpose_product,
+            "noise": noise,
+            "gradient_drift": bool(gradient_drift),
+            "finite_sum": finite_sum,
+            "replacement": bool(replacement),
+            "unchecked": UncheckedFunctions(
+                drift=checked_drift.unchecked,
+                jacobian=checked_jacobian.unchecked,
+                covariance=noise.covariance,
+                loss=NoLoss() if checked_loss is None else checked_loss.unchecked,
+                moments=None if finite_sum is None else _Moments(noise, checked_drift),
+            ),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_loss(
         cls,
         loss: BatchFunction,
         gradient: BatchFunction,
-        covariance: BatchFunction | ArrayLike,
+        covariance: CovarianceLike,
         *,
         dimension: int,
         hessian: BatchFunction | None = None,
@@ -166,18 +187,17 @@ class System:
             if not callable(function) and not (name.startswith("hessian") and function is None):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
         held = gradient if isinstance(gradient, HeldAgainstLoss) else HeldAgainstLoss(gradient, loss, "gradient")
-        negative_gradient = _Negated(_Checked(held, d, (d,), "gradient"))
-        negative_hessian = None if hessian is None else _Negated(_Checked(hessian, d, (d, d), "hessian"))
-        system = cls(
+        negative_gradient = Negated(CheckedFunction(held, d, (d,), "gradient"))
+        negative_hessian = None if hessian is None else Negated(CheckedFunction(hessian, d, (d, d), "hessian"))
+        return cls(
             drift=negative_gradient,
             covariance=covariance,
             dimension=d,
             loss=loss,
             jacobian=negative_hessian,
-            jacobian_transpose_product=None if hessian_product is None else _NegatedProduct(hessian_product),
+            jacobian_transpose_product=None if hessian_product is None else NegatedProduct(hessian_product),
+            gradient_drift=True,
         )
-        object.__setattr__(system, "gradient_drift", True)
-        return system
 
     @classmethod
     def from_finite_sum(
@@ -187,7 +207,7 @@ class System:
         replacement: bool = True,
         noise: str = "gaussian",
         batch_size: int | None = None,
-        covariance: BatchFunction | ArrayLike | None = None,
+        covariance: CovarianceLike | None = None,
     ) -> System:
         """SGD on a finite sum: drift = -mean gradient, covariance of one sample's gradient.
 
@@ -219,9 +239,6 @@ class System:
         >>> system.epsilon(learning_rate=0.1, batch_size=2)
         0.05
         """
-        from qpot.problem.discrete_steps import exact_noise
-        from qpot.samples.finite_sum import FiniteSum, system_parts
-
         if not isinstance(finite_sum, FiniteSum):
             raise ValueError(f"finite_sum must be a qpot.FiniteSum, got {type(finite_sum).__name__}")
         if noise not in ("gaussian", "exact"):
@@ -240,22 +257,26 @@ class System:
             raise ValueError(
                 "covariance is an approximation of Gaussian noise; noise='exact' takes the samples themselves"
             )
-        loss, gradient, own_covariance = system_parts(finite_sum)
-        system = cls.from_loss(
-            loss,
-            gradient,
-            own_covariance if covariance is None else covariance,
-            dimension=finite_sum.dimension,
-            hessian=finite_sum.hessian,
-            hessian_product=finite_sum.hessian_vector_product,
-        )
-        object.__setattr__(system, "own_covariance", covariance is None)
-        object.__setattr__(system, "replacement", bool(replacement))
-        object.__setattr__(system, "finite_sum", finite_sum)
+        loss, gradient = system_parts(finite_sum)
+        kind: Noise
         if noise == "exact":
-            chosen = exact_noise(finite_sum, replacement=bool(replacement), batch_size=batch_size)
-            object.__setattr__(system, "exact_noise", chosen)
-        return system
+            kind = exact_noise(finite_sum, replacement=bool(replacement), batch_size=batch_size)
+        elif covariance is None:
+            kind = SampleNoise(finite_sum)
+        else:
+            kind = gaussian_noise(covariance, finite_sum.dimension)
+        d, hessian, product = finite_sum.dimension, finite_sum.hessian, finite_sum.hessian_vector_product
+        return cls(
+            drift=Negated(OwnFunction(gradient)),
+            noise=kind,
+            dimension=d,
+            loss=OwnFunction(loss),
+            jacobian=None if hessian is None else Negated(CheckedFunction(hessian, d, (d, d), "hessian")),
+            jacobian_transpose_product=None if product is None else NegatedProduct(product),
+            finite_sum=finite_sum,
+            gradient_drift=True,
+            replacement=bool(replacement),
+        )
 
     def epsilon(self, *, learning_rate: float, batch_size: int = 1) -> float:
         """Noise level of SGD on this system: learning rate / batch size.
@@ -269,9 +290,9 @@ class System:
         """
         rate = as_positive(learning_rate, name="learning_rate")
         B = as_count(batch_size, name="batch_size")
-        if self.exact_noise is not None and self.exact_noise.batch_size not in (None, B):
+        if self.noise.batch_size not in (None, B):
             raise ValueError(
-                f"batch_size={B}, but this system's exact costs are those of batches of {self.exact_noise.batch_size} "
+                f"batch_size={B}, but this system's exact costs are those of batches of {self.noise.batch_size} "
                 "without replacement; build it with that batch_size"
             )
         factor = 1.0
@@ -282,12 +303,14 @@ class System:
             factor = (N - B) / (N - 1) if N > 1 else 0.0
         return rate / B * factor
 
+    @property
+    def constant_covariance(self) -> Array | None:
+        """The covariance as a matrix ``(d, d)`` where it does not depend on the state; None elsewhere."""
+        return self.noise.constant
+
     def moments(self, points: Any) -> tuple[Array, Array]:
         """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
-        if self.finite_sum is None or not self.own_covariance:
-            return self.drift(points), self.covariance(points)
-        gradient, covariance = self.finite_sum.moments(points)
-        return -gradient, covariance
+        return _Moments(self.noise, self.drift)(as_points(points, dimension=self.dimension, name="points"))
 
     def gradient(self, points: Any) -> Array:
         """Gradient of the loss, ``(n, d)``; only for systems built from a loss."""
@@ -297,92 +320,38 @@ class System:
 
     def __repr__(self) -> str:
         kind = "finite sum" if self.finite_sum is not None else "loss" if self.gradient_drift else "drift"
-        constant = self.constant_covariance is not None or (
-            self.structured_covariance is not None and self.structured_covariance.constant
-        )
-        noise = "constant" if constant else "state-dependent"
-        exact = "" if self.exact_noise is None else ", exact discrete noise"
+        noise = "state-dependent" if self.noise.state_dependent else "constant"
+        exact = "" if self.noise.gaussian else ", exact discrete noise"
         return f"System({kind}, dimension={self.dimension}, {noise} covariance{exact})"
 
 
-class _Checked:
-    """A user's batch function with its arguments and values checked (a class, so that it can be sent to a process)."""
+class _Covariance:
+    """`System.covariance`: the noise's covariance at points from outside."""
 
-    def __init__(self, function: BatchFunction, dimension: int, shape: tuple[int, ...], name: str) -> None:
-        self.function, self.dimension, self.shape, self.name = function, dimension, shape, name
-
-    def __call__(self, points: Any) -> Array:
-        x = as_points(points, dimension=self.dimension, name=f"the argument of {self.name}")
-        return call_batch(self.function, x, shape=self.shape, name=self.name)
-
-
-class _Negated:
-    def __init__(self, function: Callable[[Any], Array]) -> None:
-        self.function = function
+    def __init__(self, noise: Noise, dimension: int) -> None:
+        self.noise, self.dimension = noise, dimension
 
     def __call__(self, points: Any) -> Array:
-        return -self.function(points)
+        return self.noise.covariance(as_points(points, dimension=self.dimension, name="the argument of covariance"))
 
 
-class _NegatedProduct:
-    def __init__(self, function: Callable[[Array, Array], Array]) -> None:
-        self.function = function
+class _Moments:
+    """Drift and covariance of a system, from one pass over the samples where the noise has some."""
 
-    def __call__(self, points: Array, vectors: Array) -> Array:
-        return -self.function(points, vectors)
+    def __init__(self, noise: Noise, drift: PointFunction) -> None:
+        self.noise, self.drift = noise, drift
 
-
-class _CheckedCovariance(_Checked):
-    def __call__(self, points: Any) -> Array:
-        x = as_points(points, dimension=self.dimension, name="the argument of covariance")
-        a = call_batch(self.function, x, shape=self.shape, name="covariance")
-        return check_symmetric(a, x, name="covariance")
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        if self.noise.samples is None:
+            return self.drift.unchecked(x), self.noise.covariance(x)
+        gradient, covariance = self.noise.samples.moments(x)
+        return -gradient, covariance
 
 
-class _ConstantCovariance:
-    def __init__(self, matrix: Array) -> None:
-        self.matrix = matrix
-
-    def __call__(self, points: Any) -> Array:
-        x = as_points(points, dimension=self.matrix.shape[0], name="the argument of covariance")
-        return np.broadcast_to(self.matrix, (x.shape[0], *self.matrix.shape)).copy()
-
-
-class _DifferencedJacobian:
-    def __init__(self, function: Callable[[Any], Array], dimension: int) -> None:
-        self.function, self.dimension = function, dimension
-
-    def __call__(self, points: Any) -> Array:
-        x = as_points(points, dimension=self.dimension, name="the argument of jacobian")
-        return central_jacobian(self.function, x)
-
-
-def _structured(covariance: Any, d: int) -> Structured | None:
-    """A covariance that is not to be formed as a matrix, or None."""
-    if isinstance(covariance, LinearOperator):
-        covariance = OperatorCovariance(covariance)
-    elif np.isscalar(covariance) and d > _IDENTITY:
-        covariance = FactoredCovariance(np.zeros((d, 0)), as_positive(covariance, name="covariance"), None)
-    if not isinstance(covariance, (FactoredCovariance, OperatorCovariance, ProductCovariance)):
-        return None
-    if covariance.dimension not in (None, d):
-        raise ValueError(f"covariance has dimension {covariance.dimension}, but the system has dimension {d}")
-    return covariance
-
-
-def _covariance_field(covariance: Any, d: int) -> tuple[Array | None, Callable[[Any], Array]]:
-    if callable(covariance):
-        return None, _CheckedCovariance(covariance, d, (d, d), "covariance")
-    matrix = as_float_array(covariance, name="covariance")
-    if matrix.ndim == 0:
-        matrix = float(matrix) * np.eye(d)
-    if matrix.shape != (d, d):
-        raise ValueError(
-            f"covariance has shape {matrix.shape}, expected ({d}, {d}), a number, or a function (n, {d}) -> (n, {d}, {d})"
-        )
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"covariance has NaN or infinite entries: {matrix.tolist()}")
-    matrix = check_symmetric(matrix[None], None, name="covariance")[0]
-    check_semidefinite(matrix[None], None, name="covariance")
-    matrix.setflags(write=False)
-    return matrix, _ConstantCovariance(matrix)
+def _checked(
+    function: BatchFunction | PointFunction, dimension: int, shape: tuple[int, ...], name: str
+) -> PointFunction:
+    """A user's function with its checks; one that has them already is kept."""
+    if isinstance(function, (CheckedFunction, Negated, OwnFunction, DifferencedJacobian)):
+        return function
+    return CheckedFunction(function, dimension, shape, name)

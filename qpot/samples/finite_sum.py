@@ -279,9 +279,9 @@ class FiniteSum:
         return packed
 
 
-def system_parts(finite_sum: FiniteSum) -> tuple[BatchFunction, BatchFunction, BatchFunction]:
-    """Loss, gradient and covariance functions of a finite sum, for `System.from_finite_sum`."""
+def system_parts(finite_sum: FiniteSum) -> tuple[Callable[[Any], Array], Callable[[Any], Array]]:
+    """Loss and gradient functions of a finite sum, for `System.from_finite_sum`."""
     gradient = HeldAgainstLoss(
         finite_sum.gradient, finite_sum.loss, "the mean of sample_gradients", checked=finite_sum.differentiated
     )
-    return finite_sum.loss, gradient, finite_sum.covariance
+    return finite_sum.loss, gradient

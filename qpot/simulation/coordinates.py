@@ -63,6 +63,8 @@ def reaction_coordinate(
             raise ValueError(
                 'coordinate="loss" needs a system with a loss; pass a path, a field or a function (n, d) -> (n,)'
             )
+        name: str
+        function: Callable[[Array], Array]
         name, function = "loss", system.loss
     elif callable(coordinate):
         name, function = "function", _Checked(coordinate)

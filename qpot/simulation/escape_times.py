@@ -226,7 +226,7 @@ def exit_times(
             f"start {format_point(setting.start[row])} is within radius={radii[others[column]]:.3g} of "
             f"minima[{others[column]}], which it is to travel to; pass a smaller radius"
         )
-    slowest = float(np.abs(np.linalg.eigvals(system.jacobian(near.points)).real).min())
+    slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     stride = max(1, int(np.ceil(_TRACED / (_TRACE * setting.time_step * slowest))))
     outcome = run_setting(
         setting,

@@ -136,7 +136,8 @@ def _distances(
     distances = np.zeros(points.shape[0])
     for n in own:
         rows = nearest == n
-        dual, inner = boundary_law(system.jacobian(saddles[n].point)[0], system.covariance(saddles[n].point)[0])
+        saddle = saddles[n].point[None]
+        dual, inner = boundary_law(system.unchecked.jacobian(saddle)[0], system.unchecked.covariance(saddle)[0])
         if dual.shape[0]:
             offset = (points[rows] - saddles[n].point) @ dual.T
             distances[rows] = np.sqrt(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(inner), offset) / epsilon)

@@ -218,7 +218,7 @@ def _sampling(system: System, sampling: str | None, batch_size: int) -> tuple[st
 
 
 def _constant_factor(system: System) -> Array | None:
-    if system.constant_covariance is None:
+    if system.noise.constant is None:
         return None
     factor: Array = noise_factor(system, np.zeros((1, system.dimension)))[0]
     return factor

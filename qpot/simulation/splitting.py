@@ -198,7 +198,9 @@ def _setting(
 def _region(system: System, centre: Array, epsilon: float, targets: Array, radii: Array) -> Region:
     """Ellipsoids of the local stationary law around the minimum."""
     d = system.dimension
-    S = solve_continuous_lyapunov(system.jacobian(centre)[0], -system.covariance(centre)[0])
+    S = solve_continuous_lyapunov(
+        system.unchecked.jacobian(centre[None])[0], -system.unchecked.covariance(centre[None])[0]
+    )
     S = 0.5 * (S + S.T)
     values = np.linalg.eigvalsh(S)
     if values[0] <= 1e-12 * values[-1] or values[-1] <= 0.0:

@@ -25,7 +25,7 @@ def check_stability(system: System, start: Array, rate: float, momentum: float, 
     method reaches it from there; above, and for gradient systems only, a start close to rest.
     """
     rows = np.unique(start, axis=0)
-    system.drift(rows)
+    system.unchecked.drift(rows)
     if rows.shape[0] > _MOST_STARTS:
         return
     for row in rows:
@@ -64,13 +64,13 @@ def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
         attractor = _newton(system, row)
         if attractor is None:
             return row, np.empty(0)
-        return attractor, np.linalg.eigvals(system.jacobian(attractor[None])[0])
+        return attractor, np.linalg.eigvals(system.unchecked.jacobian(attractor[None])[0])
     if not system.gradient_drift:
         return row, np.empty(0)
 
     def product(v: Array) -> Array:
         h = STEP * (1.0 + np.abs(row).max()) / np.linalg.norm(v)
-        pair = system.drift(np.stack([row + h * v.ravel(), row - h * v.ravel()]))
+        pair = system.unchecked.drift(np.stack([row + h * v.ravel(), row - h * v.ravel()]))
         return np.asarray((pair[0] - pair[1]) / (2.0 * h), dtype=np.float64)
 
     d = system.dimension
@@ -78,7 +78,7 @@ def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
     v0 = np.random.default_rng(0).standard_normal(d)
     value = eigsh(operator, k=1, which="SA", v0=v0, tol=1e-4, return_eigenvectors=False)
     # at rest: the steepest direction would be corrected by a small step
-    close = np.linalg.norm(system.drift(row)[0]) <= 1e-3 * abs(value[0]) * (1.0 + np.linalg.norm(row))
+    close = np.linalg.norm(system.unchecked.drift(row[None])[0]) <= 1e-3 * abs(value[0]) * (1.0 + np.linalg.norm(row))
     return row, value if close and value[0] < 0 else np.empty(0)
 
 
@@ -104,7 +104,7 @@ def _newton(system: System, row: Array) -> Array | None:
     x = row.copy()
     for _ in range(30):
         try:
-            b, J = system.drift(x[None])[0], system.jacobian(x[None])[0]
+            b, J = system.unchecked.drift(x[None])[0], system.unchecked.jacobian(x[None])[0]
         except NonFiniteError:
             return None
         if not (np.linalg.eigvals(J).real < 0).all():

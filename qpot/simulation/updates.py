@@ -226,13 +226,13 @@ class GaussianIncrement:
             noise = xi @ self.constant_factor.T
         else:
             noise = np.einsum("nij,nj->ni", noise_factor(self.system, x), xi)
-        result: Array = rate * self.system.drift(x) + np.sqrt(rate * epsilon) * noise
+        result: Array = rate * self.system.unchecked.drift(x) + np.sqrt(rate * epsilon) * noise
         return result
 
 
 def noise_factor(system: System, points: Array) -> Array:
     """Lower triangular sigma ``(n, d, d)``, sigma sigma^T = covariance; ValueError where there is none."""
-    factor, bad = lower_factor(system.covariance(points))
+    factor, bad = lower_factor(system.unchecked.covariance(points))
     if bad >= 0:
         raise NonFiniteError(
             f"covariance is not positive semidefinite at the point {format_point(points[bad])}; "

@@ -5,28 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.paths.elements import ElementPath, _tables
-from qpot.solvers.problem.lagrangian import Expansion
+from qpot.solvers.problem.lagrangian import Expansion, Lagrangian
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
-
-
-class Lagrangian(Protocol):
-    """What the action needs to know about a system, for batches of points."""
-
-    def value(self, x: Array, v: Array) -> Array: ...
-    def momentum(self, x: Array, v: Array) -> Array: ...
-    def metric(self, x: Array, v: Array) -> Array: ...
-    def speed(self, x: Array, direction: Array) -> Array: ...
-    def hamiltonian(self, x: Array, p: Array) -> Array: ...
-    def geometric(self, x: Array, v: Array) -> Array: ...
-    def expand(self, x: Array, v: Array) -> Expansion: ...
 
 
 def action_value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, eig_banded, lapack
 
-from qpot.solvers.paths.action import Lagrangian, action_expansions, action_values
+from qpot.solvers.paths.action import action_expansions, action_values
 from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 

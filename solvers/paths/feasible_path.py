@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from qpot.solvers.paths.action import Lagrangian, action_value
+from qpot.solvers.paths.action import action_value
 from qpot.solvers.paths.action_minimization import minimize_action
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.problem.cumulant import CumulantLagrangian
+from qpot.solvers.problem.lagrangian import Lagrangian
 
 # Amounts of added noise, as multiples of the noise itself.
 _FIRST, _LAST, _FACTOR = 1.0, 1e-6, 0.25
@@ -29,7 +29,8 @@ def feasible_path(
     where the noise itself suffices, if such paths exist; otherwise the action grows like 1 / addition.
     """
     quadrature = path.degree + 3
-    if not isinstance(lagrangian, CumulantLagrangian) or np.isfinite(action_value(lagrangian, path, quadrature)):
+    bounded = lagrangian.bounded()
+    if bounded is None or np.isfinite(action_value(lagrangian, path, quadrature)):
         return path
     for stretch in () if same_time else _STRETCHES:
         slower = _slower(path, stretch)
@@ -38,7 +39,7 @@ def feasible_path(
     path = path if same_time else _slower(path, _HELPED_STRETCH)
     added = _FIRST
     while helped and added >= _LAST:
-        noisier = lagrangian.with_added(added)
+        noisier = bounded.with_added(added)
         path = minimize_action(noisier, path, quadrature=quadrature, tolerance=1e-2, max_iterations=_STEPS).path
         if np.isfinite(action_value(lagrangian, path, quadrature)):
             return path

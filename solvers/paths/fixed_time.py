@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.paths.action import Lagrangian, action_value
+from qpot.solvers.paths.action import action_value
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
     INFEASIBLE,
@@ -18,6 +18,7 @@ from qpot.solvers.paths.action_minimization import (
 )
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.feasible_path import feasible_path
+from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 

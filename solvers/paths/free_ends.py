@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 
-from qpot.solvers.paths.action import FullExpansion, Lagrangian, action_expansion, action_value, full_expansion
+from qpot.solvers.paths.action import FullExpansion, action_expansion, action_value, full_expansion
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
     INFEASIBLE,
@@ -24,6 +24,7 @@ from qpot.solvers.paths.action_minimization import (
     push_off,
 )
 from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
 from qpot.solvers.paths.elements import ElementPath, _tables
-from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
 

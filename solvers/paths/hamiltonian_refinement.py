@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.paths.hamiltonian_path import (
     CONVERGED,
     MAX_ITERATIONS,
@@ -22,6 +21,7 @@ from qpot.solvers.paths.hamiltonian_path import (
 )
 from qpot.solvers.paths.meshing import equidistributed
 from qpot.solvers.paths.tails import lengthened, tail_rate
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
 

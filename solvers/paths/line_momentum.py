@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.problem.cumulant import CumulantLagrangian
+from qpot.solvers.problem.lagrangian import BoundedLagrangian
 
 Array = NDArray[np.float64]
 
@@ -14,7 +14,7 @@ _ROUNDS = 40
 _FIRST_PANELS = 8
 
 
-def zero_energy_momentum(lagrangian: CumulantLagrangian, x: Array, direction: float) -> Array:
+def zero_energy_momentum(lagrangian: BoundedLagrangian, x: Array, direction: float) -> Array:
     """The root p of H(x, p) = 0 on the side of ``direction`` (+1 or -1), (n,); 0 where the drift leads that way anyway.
 
     H is convex in p with H = 0 at p = 0, where its slope is the drift: there is one other root, on the side that the drift
@@ -47,7 +47,7 @@ def zero_energy_momentum(lagrangian: CumulantLagrangian, x: Array, direction: fl
 
 
 def line_cost(
-    lagrangian: CumulantLagrangian, start: float, end: float, *, tolerance: float
+    lagrangian: BoundedLagrangian, start: float, end: float, *, tolerance: float
 ) -> tuple[float, float, Array, Array]:
     """int p dx from start to end by Gauss quadrature on panels that are halved where 8 and 12 points differ.
 

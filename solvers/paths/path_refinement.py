@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.paths.action import Lagrangian, action_value, geometric_action_value
+from qpot.solvers.paths.action import action_value, geometric_action_value
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
     INFEASIBLE,
@@ -23,6 +23,7 @@ from qpot.solvers.paths.feasible_path import feasible_path
 from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
 from qpot.solvers.paths.meshing import equidistributed
 from qpot.solvers.paths.tails import lengthened, tail_rate
+from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 

@@ -48,6 +48,10 @@ class CumulantLagrangian:
     def __init__(self, steps: Callable[[Array], tuple[Array, Array]], scale: float = 1.0, added: float = 0.0) -> None:
         self.steps, self.scale, self.added = steps, scale, added
 
+    def bounded(self) -> CumulantLagrangian:
+        """The steps are finitely many, so that velocities outside their hull are impossible."""
+        return self
+
     def with_added(self, added: float) -> CumulantLagrangian:
         """The same steps with another amount of added Gaussian noise."""
         return CumulantLagrangian(self.steps, self.scale, added)

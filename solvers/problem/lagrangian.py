@@ -9,7 +9,7 @@ H(x, p) = b.p + p.a p / 2. All derivatives of L follow from those of H at the du
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,38 @@ class Expansion(NamedTuple):
     vv: Array  # (n, d, d)
 
 
+class Lagrangian(Protocol):
+    """What the action needs to know about a system, for batches of points."""
+
+    def bounded(self) -> BoundedLagrangian | None:
+        """The same Lagrangian where the noise makes steps of bounded size only, so that L may be infinite; else None."""
+        ...
+
+    def value(self, x: Array, v: Array) -> Array: ...
+    def momentum(self, x: Array, v: Array) -> Array: ...
+    def metric(self, x: Array, v: Array) -> Array: ...
+    def speed(self, x: Array, direction: Array) -> Array: ...
+    def hamiltonian(self, x: Array, p: Array) -> Array: ...
+    def geometric(self, x: Array, v: Array) -> Array: ...
+    def expand(self, x: Array, v: Array) -> Expansion: ...
+
+
+class BoundedLagrangian(Lagrangian, Protocol):
+    """A Lagrangian that is infinite for velocities outside the convex hull of the noise's steps."""
+
+    def with_added(self, added: float) -> Lagrangian:
+        """The Lagrangian with Gaussian noise added, as a multiple of the noise's own covariance: it is finite."""
+        ...
+
+    def hull_margin(self, x: Array, v: Array) -> float:
+        """How far inside the hull the velocities v at the points x are; 0 on its edge."""
+        ...
+
+    def cumulants(self, x: Array, p: Array) -> Array:
+        """H and H_p, (n, 1 + d)."""
+        ...
+
+
 class DiffusionLagrangian:
     """L(x, v) = (v - b)^T a^{-1} (v - b) / 2 for batch functions b and a.
 
@@ -71,6 +103,10 @@ class DiffusionLagrangian:
         self.constant = constant
         if constant is not None:
             self._constant_inverse = _inverse(constant[None], np.zeros((1, constant.shape[0])))[0]
+
+    def bounded(self) -> None:
+        """Gaussian noise makes every velocity possible."""
+        return
 
     def inverse_covariance(self, x: Array) -> Array:
         """a(x)^{-1} (n, d, d); raises `SingularCovarianceError` naming the point."""

@@ -219,11 +219,9 @@ def spread_quadratics(d: int, n_samples: int) -> qpot.FiniteSum:
 
 def test_minibatch_noise_of_a_finite_sum_by_products() -> None:
     """Its products against its matrices, and the large method against the dense one."""
-    from qpot.paths.large_scale import products_of_covariance, products_suffice
-
     total = spread_quadratics(4, 30)
     system = qpot.System.from_finite_sum(total)
-    times, solve, gradient = products_of_covariance(system)
+    times, solve, gradient = system.noise.products(4)
     assert gradient is not None
     x, p = np.random.default_rng(1).normal(size=(2, 5, 4))
     a = system.covariance(x)
@@ -242,9 +240,9 @@ def test_minibatch_noise_of_a_finite_sum_by_products() -> None:
     large = qpot.transition_costs(system, minima, saddles=saddles, method=qpot.LargeScaleAction())
     assert (np.abs(dense.values - large.values) <= dense.errors + large.errors).all()
     points = np.full((2, 15), [[0.3], [0.8]])
-    assert products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30)), points)
-    assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 12)), points)  # singular
-    assert not products_suffice(qpot.System.from_finite_sum(spread_quadratics(15, 30), noise="exact"), points)
+    assert qpot.System.from_finite_sum(spread_quadratics(15, 30)).noise.products_suffice(points)
+    assert not qpot.System.from_finite_sum(spread_quadratics(15, 12)).noise.products_suffice(points)  # singular
+    assert not qpot.System.from_finite_sum(spread_quadratics(15, 30), noise="exact").noise.products_suffice(points)
 
 
 def test_a_saddle_is_found_between_minima_alone() -> None:

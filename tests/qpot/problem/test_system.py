@@ -52,7 +52,7 @@ def test_missing_jacobians_are_central_differences() -> None:
 
 @pytest.mark.parametrize("value", [2.0, 2 * np.eye(2), 2, [[2, 0], [0, 2]]])
 def test_constant_covariances(value: object) -> None:
-    system = qpot.System(drift=lambda x: -x, covariance=value, dimension=2)  # type: ignore[arg-type]
+    system = qpot.System(drift=lambda x: -x, covariance=value, dimension=2)
     np.testing.assert_array_equal(system.covariance(X), np.tile(2 * np.eye(2), (7, 1, 1)))
     np.testing.assert_array_equal(system.constant_covariance, 2 * np.eye(2))
 

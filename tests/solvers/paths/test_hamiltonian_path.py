@@ -11,7 +11,6 @@ from scipy.linalg import expm, solve_continuous_lyapunov
 
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.paths.hamiltonian_path import (
     CONVERGED,
     PhasePath,
@@ -21,6 +20,7 @@ from qpot.solvers.paths.hamiltonian_path import (
     solve_extremal,
 )
 from qpot.solvers.paths.hamiltonian_refinement import refine_extremal, without_floor
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

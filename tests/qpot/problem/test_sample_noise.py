@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 from sums_models import random_network
 
 import qpot
-from qpot.problem.sample_products import _by_cholesky, finite_sum_products, local_operators
+from qpot.problem.sample_noise import _by_cholesky, finite_sum_products, local_operators
 from qpot.solvers.common.differences import central_jacobian
 
 

@@ -1,30 +1,56 @@
-"""The covariance of a finite sum's sample gradients as products, for the method of many dimensions."""
+"""The minibatch noise of a finite sum: its covariance as matrices and as products with the samples' gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from qpot._core.arrays import Array, difference_step, format_point
-from qpot.problem.operators import conjugate_gradients
-from qpot.problem.system import System
+from qpot._core.arrays import Array, call_batch, difference_step, format_point
+from qpot.problem.covariance import RANK_TOLERANCE, check_symmetric
+from qpot.problem.noise import LocalOperators, Noise, Product, Products
+from qpot.problem.operators import DENSE, conjugate_gradients
 from qpot.samples.finite_sum import FiniteSum
 
-# Up to this dimension a^{-1} r comes from matrices, above from conjugate gradients; numbers in a batch of matrices.
-_DENSE, _NUMBERS = 200, 2_000_000
-# An eigenvalue of the covariance below this share of the largest is zero.
-_RANK_TOLERANCE = 1e-13
+# Numbers in one batch of matrices.
+_NUMBERS = 2_000_000
 # Cholesky pivots above this share of the largest leave no doubt about the rank.
 _SAFE_PIVOT = 1e-8
 
-Product = Callable[[Array, Array], Array]
 
+class SampleNoise(Noise):
+    """The minibatch noise of a finite sum: the covariance of one sample's gradient.
 
-def sampled(system: System) -> FiniteSum | None:
-    """The finite sum whose samples' covariance the noise is, if it is that and their gradients are gradients."""
-    own = system.own_covariance and system.gradient_drift and system.exact_noise is None
-    return system.finite_sum if own else None
+    Parameters
+    ----------
+    total : FiniteSum
+        Its samples' gradients are gradients of losses, so that products with their Hessians are symmetric.
+    """
+
+    def __init__(self, total: FiniteSum) -> None:
+        self.total = self.samples = total
+
+    def covariance(self, x: Array) -> Array:
+        return check_symmetric(self.total.covariance(x), x, name="covariance")
+
+    def products(self, dimension: int) -> Products:
+        return Products(*finite_sum_products(self.total))
+
+    def products_suffice(self, points: Array) -> bool:
+        if self.total.dimension > DENSE:
+            return False
+        values = np.linalg.eigvalsh(self.covariance(points))
+        return bool((values[:, 0] > RANK_TOLERANCE * values[:, -1]).all())
+
+    def frozen(self, point: Array) -> Callable[[Array], Array]:
+        if self.total.dimension > DENSE:
+            return super().frozen(point)
+        a = self.covariance(point[None])[0]
+        return lambda r: r @ a
+
+    def local_operators(self) -> Callable[[Array, Array], LocalOperators]:
+        return partial(local_operators, self.total)
 
 
 def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
@@ -41,7 +67,7 @@ def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
     return total.covariance_product, lambda x, r: _solved(total, x, r), gradient
 
 
-def local_operators(total: FiniteSum, x: Array, v: Array) -> tuple[Array, Array, Array]:
+def local_operators(total: FiniteSum, x: Array, v: Array) -> LocalOperators:
     """M = d(b + a p)/dx at fixed p, a^{-1} and p = a^{-1} (v - b) as matrices and vectors, (n, d, d) twice and (n, d).
 
     M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
@@ -61,7 +87,7 @@ def local_operators(total: FiniteSum, x: Array, v: Array) -> tuple[Array, Array,
         turned = (total.gradients_at(y + h * q) - total.gradients_at(y - h * q)) / (2.0 * h[:, :, None])
         turned -= turned.mean(axis=1, keepdims=True)
         rates[rows] += np.swapaxes(total.gradients_at(y), 1, 2) @ turned / N
-    return rates, inverse, p
+    return LocalOperators(rates, inverse, p)
 
 
 def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
@@ -87,10 +113,10 @@ def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
 def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
     d = total.dimension
     result = np.empty_like(r)
-    size = max(1, _NUMBERS // (d * d if d <= _DENSE else d))
+    size = max(1, _NUMBERS // (d * d if d <= DENSE else d))
     for first in range(0, x.shape[0], size):
         rows = slice(first, first + size)
-        if d > _DENSE:
+        if d > DENSE:
             result[rows] = conjugate_gradients(lambda p, y=x[rows]: total.covariance_product(y, p), r[rows])  # type: ignore[misc]
             continue
         result[rows] = _dense_solution(total.moments(x[rows])[1], r[rows, :, None], x[rows])[..., 0]
@@ -103,7 +129,7 @@ def _dense_solution(a: Array, r: Array, x: Array) -> Array:
     if solved is not None:
         return solved
     values, vectors = np.linalg.eigh(a)
-    bad = values[:, 0] <= _RANK_TOLERANCE * values[:, -1]
+    bad = values[:, 0] <= RANK_TOLERANCE * values[:, -1]
     if bad.any():
         point = x[int(np.flatnonzero(bad)[0])]
         raise ValueError(
