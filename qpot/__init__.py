@@ -41,8 +41,10 @@ from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, de
 from qpot.paths.boundaries import Ball, Box, LossLevel
 from qpot.paths.escape import EscapeSolution, escape_cost
 from qpot.paths.exits import ExitSolution, exit_cost
+from qpot.paths.fixed_time import FixedTimeAction
 from qpot.paths.gaussianity import Gaussianity, check_gaussianity
-from qpot.paths.methods import FixedTimeAction, GeometricAction, LargeScaleAction
+from qpot.paths.geometric import GeometricAction
+from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, TransitionCosts

@@ -11,7 +11,7 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import SolveError, Status
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
-from qpot.paths.methods import GeometricAction
+from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.controllable import Controllability, controllability, unreachable_reason
 from qpot.problem.covariance import check_semidefinite
@@ -38,7 +38,7 @@ _STATUS = {
 }
 
 
-def certainly_no_path(system: System, start: Array, end: Array, method: GeometricAction) -> PathSolution | None:
+def certainly_no_path(system: System, start: Array, end: Array, method: LegMethod) -> PathSolution | None:
     """The infinite cost, with its reason, where the noise has no way to push from ``start`` to ``end``."""
     if not system.noise.singular_at(start):
         return None
@@ -66,7 +66,7 @@ def hypoelliptic_leg(
     *,
     slow_start: float,
     slow_end: float,
-    method: GeometricAction,
+    method: LegMethod,
     report: Callable[[int, int, str], None],
     below: float,
 ) -> PathSolution | None:
@@ -147,7 +147,7 @@ def _refined(
     extremal: hamiltonian_path.Extremal,
     slow_start: float,
     slow_end: float,
-    method: GeometricAction,
+    method: LegMethod,
 ) -> PathSolution:
     """An extremal taken to the tolerance."""
     refined = refine_extremal(

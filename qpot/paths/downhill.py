@@ -10,14 +10,12 @@ from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.paths.joined import free_path
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.methods import LegMethod, ProductMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
 
-def downhill_leg(
-    system: System, saddle: Array, direction: Array, minimum: Array, method: GeometricAction
-) -> PathSolution:
+def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array, method: LegMethod) -> PathSolution:
     """The free descent from a saddle along one side of its unstable direction to a minimum."""
     shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
     trajectory = descent(system, saddle + shift * direction, towards=minimum)
@@ -34,7 +32,7 @@ def downhill_leg(
 
 
 def large_downhill(
-    system: System, saddle: Array, direction: Array, minimum: Array, method: LargeScaleAction
+    system: System, saddle: Array, direction: Array, minimum: Array, method: ProductMethod
 ) -> PathSolution:
     """The free descent from a saddle along one side of its unstable direction to a minimum."""
     at_minimum = fixed_point_rates(system, minimum, name="minimum")

@@ -14,8 +14,8 @@ from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
+from qpot.paths.ends import REACH
 from qpot.paths.exits import leading_out
-from qpot.paths.multi_leg import REACH
 from qpot.problem.system import System
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 

@@ -19,7 +19,7 @@ from qpot.landscape.minima import find_minima, polish_fixed_point
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Box, Surface, surfaces
-from qpot.paths.methods import GeometricAction
+from qpot.paths.geometric import GeometricAction
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System

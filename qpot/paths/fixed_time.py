@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError, as_count, as_positive, format_point
 from qpot._core.status import Status
+from qpot.paths.ends import initial_curve
 from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
 from qpot.paths.joined import uphill_path
-from qpot.paths.methods import FixedTimeAction
+from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.noise import singular_covariance
@@ -31,6 +32,61 @@ _STATUS = {
     action_minimization.UNSTABLE: Status.UNSTABLE,
     action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedTimeAction(PathMethod):
+    """Minimum action over paths of a given duration, both ends fixed.
+
+    The cost of being at ``end`` after the time T: the probability that SGD started at ``start`` is there after
+    T / learning rate steps is exp(-S_T / epsilon) to leading order. Its infimum over T is the cost of `qpot.GeometricAction`;
+    towards a fixed point of the drift S_T falls with T.
+
+    Parameters
+    ----------
+    time : float
+        T, in units of the flow: learning rate times number of steps.
+    tolerance : float
+        Relative error asked of an action; between 1e-12 and 0.01.
+    max_iterations : int
+        Newton iterations on one mesh.
+    max_elements : int
+    starts : int
+        Initial curves besides those given; each is tried at constant speed and at the pace of the free motion.
+
+    Examples
+    --------
+    >>> import math, qpot
+    >>> bowl = qpot.System(drift=lambda x: -x, covariance=1.0, dimension=1)
+    >>> path = qpot.minimum_action_path(bowl, [0.0], [1.0], method=FixedTimeAction(time=2.0))
+    >>> round(path.action * (1 - math.exp(-4.0)), 9)  # S_T = 1 / (1 - exp(-2 T)) exactly
+    1.0
+    """
+
+    time: float
+    tolerance: float = 1e-9
+    max_iterations: int = 400
+    max_elements: int = 400
+    starts: int = 3
+
+    def __post_init__(self) -> None:
+        as_positive(self.time, name="time")
+        if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
+            raise ValueError(f"tolerance must lie between 1e-12 and 0.01, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.starts, name="starts")
+
+    def solve(self, problem: PathProblem) -> PathSolution:
+        """The cheapest path between both ends as they are given."""
+        source, target = problem.start, problem.end
+        if np.array_equal(source, target):
+            raise ValueError(
+                f"start and end are both {format_point(source)}; resting there costs T times L(x, 0), closed paths have "
+                "no initial curve: pass ends that differ"
+            )
+        curves = [] if problem.initial is None else [initial_curve(problem.initial, source, target)]
+        return fixed_time_path(problem.system, source, target, method=self, curves=curves, report=problem.report)
 
 
 def fixed_time_path(

@@ -9,7 +9,7 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.landscape.flow_by_products import stiff_part
 from qpot.landscape.linear_rates import CHUNK
-from qpot.paths.methods import LargeScaleAction
+from qpot.paths.methods import ProductMethod
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.subspace_preconditioner import StrongDirections, subspace_preconditioner
@@ -20,7 +20,7 @@ Product = Callable[[Array, Array], Array]
 
 def leg_preconditioner(
     system: System,
-    method: LargeScaleAction,
+    method: ProductMethod,
     times: Product,
     product: Product,
     strong: StrongDirections | None,

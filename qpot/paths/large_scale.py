@@ -1,205 +1,136 @@
-"""One leg in many dimensions: products instead of matrices."""
+"""LargeScaleAction: minimum action in many dimensions, by products only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
-from qpot._core.status import Status
-from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
-from qpot.paths.infinite import infinite_leg, interpolating_minimum
-from qpot.paths.joined import uphill_path
-from qpot.paths.large_preconditioner import leg_preconditioner
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot._core.arrays import Array, as_count, as_positive, format_point
+from qpot._core.status import SolveError, Status
+from qpot.landscape.flow_by_products import basins_of_sides
+from qpot.landscape.linear_rates import fixed_point_rates
+from qpot.landscape.points import Saddle
+from qpot.landscape.saddles import SEARCHED
+from qpot.paths.downhill import large_downhill
+from qpot.paths.ends import attracts, initial_curve, resting, same_point
+from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
+from qpot.paths.methods import PathProblem, ProductMethod, Report, quiet
+from qpot.paths.multi_leg import to_attractor
 from qpot.paths.solution import PathSolution
-from qpot.paths.starts_by_products import curves_by_products
-from qpot.paths.strong_directions import strong_directions
 from qpot.problem.system import System
-from qpot.solvers.common.polyline import interpolated, lengths_along
-from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.initial_path import timed_path
-from qpot.solvers.paths.large_action import LargeAction
-from qpot.solvers.paths.large_refinement import refine_large
-from qpot.solvers.paths.local_preconditioner import linearised
-from qpot.solvers.paths.newton_krylov import CONVERGED
-
-# Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
-AUTOMATIC = 12
-_ELEMENTS, _DEGREE = 16, 4
-# Directional differences of the action's gradient: with exact products and with differenced ones.
-_EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
-# Up to this dimension a finite sum's rates along the path are kept as matrices and their banded operator is factorised.
-_LOCAL = 100
-# An eigenvalue of the covariance below this share of the largest is zero.
-_RANK_TOLERANCE = 1e-13
 
 
-def chosen_method(
-    system: System, method: GeometricAction | LargeScaleAction | None, points: Array
-) -> GeometricAction | LargeScaleAction:
-    """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
-    if method is None:
-        many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
-        return LargeScaleAction() if many else GeometricAction()
-    if not isinstance(method, (GeometricAction, LargeScaleAction)):
-        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
-    return method
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LargeScaleAction(ProductMethod):
+    """Minimum action in many dimensions by products only: Newton's method with conjugate gradients in a trust region.
 
+    Parameters
+    ----------
+    tolerance : float
+        Relative error asked of the action; between 1e-9 and 0.1.
+    max_iterations : int
+        Newton steps on one mesh.
+    max_products : int
+        Hessian products (one gradient of the action each) in all; ``PathSolution.iterations`` counts them.
+    max_elements : int
+        Elements of degree 4 and 6 in time.
+    starts : int
+        Initial curves for one leg, besides one given: the reversed relaxation from a saddle, the straight line, and
+        curves bowed to random sides. All are solved roughly, the cheapest to the end; like curves count once.
+    linear_part : sparse (d, d) or array (d,), optional
+        A symmetric stiff operator in the drift, for example a discretised Laplacian: the preconditioner then inverts
+        -d^2/dt^2 + A^2 exactly and the number of products does not depend on the stiffness.
 
-class LatestPath:
-    """The best path of a leg that is still being solved, for whoever is interrupted."""
+    Notes
+    -----
+    A leg from a minimum to a given saddle or point. It is taken by itself above 12 dimensions, where the covariance is
+    constant, in factors or that of a finite sum's samples and leaves no direction out; below, `GeometricAction` looks into
+    more minimisers to nine digits.
 
-    def __init__(self) -> None:
-        self.path: ElementPath | None = None
-        self.action, self.iterations = np.inf, 0
-
-    def update(self, iterations: int, action: float, path: ElementPath) -> None:
-        """Keep a path that is lower, or on a finer mesh."""
-        finer = self.path is None or path.nodes.shape[0] != self.path.nodes.shape[0]
-        if finer or action <= self.action:
-            self.path, self.action = path, action
-        self.iterations = iterations
-
-    def solution(self, method: LargeScaleAction) -> PathSolution | None:
-        """As an unfinished solution (error inf, momenta NaN: not computed), or None before there is a path."""
-        if self.path is None:
-            return None
-        return PathSolution(
-            points=self.path.nodes,
-            action=self.action,
-            error=np.inf,
-            status=Status.INTERRUPTED,
-            residual=np.nan,
-            iterations=self.iterations,
-            method=method,
-            momenta=np.full_like(self.path.nodes, np.nan),
-            times=self.path.node_times(),
-            uphill=np.ones(self.path.nodes.shape[0], dtype=bool),
-        )
-
-
-def large_leg(
-    system: System,
-    start: Array,
-    end: Array,
-    *,
-    method: LargeScaleAction,
-    curve: Array | None,
-    report: Callable[[int, int, str], None],
-    latest: LatestPath | None = None,
-) -> PathSolution:
-    """The cheapest minimiser over a few initial curves, from the attracting fixed point ``start`` to ``end``.
-
-    Raises
-    ------
-    ValueError
-        If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
+    Examples
+    --------
+    >>> LargeScaleAction(tolerance=1e-5).max_elements
+    80
     """
-    operators = system.noise.local_operators()
-    if operators is not None and system.dimension <= DENSE:
-        vanishing = interpolating_minimum(system, start, end)
-        if vanishing is not None:
-            return infinite_leg(start, end, vanishing, method)
-    times, solve, gradient = system.noise.products(system.dimension)
-    product = transpose_product(system)
-    at_start, at_end = _ends(system, start, end)
-    slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
-    kept = LatestPath() if latest is None else latest
-    report(0, 1, "initial paths")
-    guesses: list[ElementPath] = []
-    failure: NonFiniteError | None = None
-    for knots in curves_by_products(system, start, end, at_start, at_end, curve, method):
+
+    tolerance: float = 1e-6
+    max_iterations: int = 60
+    max_products: int = 3000
+    max_elements: int = 80
+    starts: int = 2
+    linear_part: Any = None
+
+    def __post_init__(self) -> None:
+        if not 1e-9 <= as_positive(self.tolerance, name="tolerance") <= 0.1:
+            raise ValueError(f"tolerance must lie between 1e-9 and 0.1, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_products, name="max_products")
+        as_count(self.max_elements, name="max_elements", minimum=16)
+        as_count(self.starts, name="starts")
+
+    def solve(self, problem: PathProblem) -> PathSolution:
+        """One leg to a given saddle or point, or over the cheapest of given saddles to another attractor.
+
+        Raises
+        ------
+        SolveError
+            If interrupted; ``.partial`` is the best path so far.
+        """
+        system, source, target = problem.system, problem.start, problem.end
+        if same_point(source, target):
+            return resting(source, self)
+        curve = None if problem.initial is None else initial_curve(problem.initial, source, target)
+        latest = LatestPath()
         try:
-            guesses.append(_timed(system, start, end, knots, slow_start, slow_end))
-        except NonFiniteError as error:
-            failure = error
-    if not guesses:
-        assert failure is not None  # there is at least the straight line
-        raise failure
+            if curve is not None or not attracts(system, target, source):
+                return large_leg(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
+            if problem.saddles is None and system.dimension > SEARCHED:
+                raise ValueError(
+                    f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "
+                    "end, or saddles="
+                )
+            attracting_rates(system, source, float(np.linalg.norm(target - source)))
+            return to_attractor(problem, self)
+        except KeyboardInterrupt as error:
+            partial = latest.solution(self)
+            kept = "" if partial is None else f"; the best path so far, action {partial.action:.6g}, is in .partial"
+            raise SolveError(
+                f"minimum_action_path was interrupted{kept}", status=Status.INTERRUPTED, partial=partial
+            ) from error
 
-    def on_iteration(iteration: int, action: float, path: ElementPath) -> None:
-        kept.update(iteration, action, path)
-        report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
+    def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
+        """From a minimum to a saddle, whose unstable direction is found anew by products."""
+        del direction
+        return large_leg(system, start, saddle, method=self, curve=None, report=report)
 
-    action = LargeAction(system.unchecked.drift, product, solve, gradient)
-    local = None
-    if operators is not None and method.linear_part is None and system.dimension <= _LOCAL:
-        local = partial(linearised, action, operators)
-    report(0, 1, "preconditioner")
-    directions = None
-    if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
-        middle = guesses[0].nodes[guesses[0].nodes.shape[0] // 2]
-        directions = strong_directions(system, (start, end), lambda p: times(np.broadcast_to(middle, p.shape), p))
-    leg = refine_large(
-        action,
-        guesses,
-        partial(leg_preconditioner, system, method, times, product, directions),
-        slow_start=slow_start,
-        slow_end=slow_end,
-        tolerance=method.tolerance,
-        max_iterations=method.max_iterations,
-        max_products=method.max_products,
-        max_elements=method.max_elements,
-        difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
-        linearised=local,
-        on_iteration=on_iteration,
-    )
-    status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
-    path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
-    return replace(path, iterations=leg.products)
+    def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
+        """The free descent from a saddle along one side of its unstable direction to a minimum."""
+        return large_downhill(system, saddle, direction, minimum, self)
+
+    def landscape(self, problem: PathProblem) -> tuple[list[Array], list[Saddle]]:
+        """The two ends, and which of them the sides of given saddles flow to; without given ones as elsewhere."""
+        if problem.saddles is None:
+            return super().landscape(problem)
+        return _labelled(problem.system, problem.start, problem.end, problem.saddles, self)
+
+    def options(self) -> dict[str, Any]:
+        """Without the stiff part, which is a matrix of the system and not an option to be kept."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key != "linear_part"}
 
 
-def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
-    """Rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
-    speed = float(np.linalg.norm(system.unchecked.drift(start[None])))
-    at_start = fixed_point_rates(system, start, name="start")
-    if speed > 1e-4 * at_start.slowest * distance:
-        raise ValueError(
-            f"start={format_point(start)} is not a minimum: the drift there is {speed:.3g}, not zero; polish it first"
-        )
-    if at_start.unstable:
-        raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
-    return at_start
-
-
-def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
-    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
-    distance = float(np.linalg.norm(end - start))
-    at_start = attracting_rates(system, start, distance)
-    if float(np.linalg.norm(system.unchecked.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
-        return at_start, None
-    at_end = fixed_point_rates(system, end, name="end")
-    if not at_end.unstable:
-        raise ValueError(
-            f"end={format_point(end)} attracts: in many dimensions pass the saddle between as end, or saddles=; the way "
-            "down from it costs nothing"
-        )
-    return at_start, at_end
-
-
-def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
-    """The initial curve with the drift's speed, through its arc length alone, so that few points are held."""
-    lengths = lengths_along(knots)
-
-    def speed(s: Array, _: Array) -> Array:
-        rows = max(1, CHUNK // system.dimension)
-        flat = s.ravel()
-        return np.concatenate(
-            [
-                np.linalg.norm(system.unchecked.drift(interpolated(lengths, knots, flat[k : k + rows])), axis=1)
-                for k in range(0, flat.size, rows)
-            ]
-        )
-
-    scalar = timed_path(
-        lengths[:, None], speed, slow_start=slow_start, slow_end=slow_end, n_elements=_ELEMENTS, degree=_DEGREE
-    )
-    nodes = interpolated(lengths, knots, np.clip(scalar.nodes[:, 0], 0.0, lengths[-1]))
-    nodes[0], nodes[-1] = start, end
-    if not np.isfinite(nodes).all():
-        raise NonFiniteError("the initial curve is not finite", start)
-    return ElementPath(scalar.breaks, nodes, scalar.degree)
+def _labelled(
+    system: System, source: Array, target: Array, saddles: Sequence[Saddle], method: ProductMethod
+) -> tuple[list[Array], list[Saddle]]:
+    """In many dimensions: the two ends as the only attractors, and which of them the sides of given saddles flow to."""
+    labelled = []
+    for saddle in saddles:
+        rates = fixed_point_rates(system, saddle.point, name="saddle")
+        rates = rates._replace(direction=saddle.direction)
+        ends = np.stack([source, target])
+        first, second = basins_of_sides(system, saddle.point, rates, ends, linear_part=method.linear_part)
+        labelled.append(replace(saddle, connects=(first, second)))
+    return [source, target], labelled

@@ -8,7 +8,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
-from qpot.paths.methods import GeometricAction
+from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.solvers.paths.action_minimization import Minimization
 from qpot.solvers.paths.line_momentum import line_cost
@@ -28,7 +28,7 @@ def hugs_the_hull(lagrangian: BoundedLagrangian, coarse: Sequence[Minimization])
     return lagrangian.hull_margin(x.reshape(-1, d), v.reshape(-1, d)) < _MARGIN
 
 
-def line_leg(lagrangian: BoundedLagrangian, start: Array, end: Array, method: GeometricAction) -> PathSolution:
+def line_leg(lagrangian: BoundedLagrangian, start: Array, end: Array, method: LegMethod) -> PathSolution:
     """The leg from ``start`` to ``end`` in one dimension: V is the integral of the root p of H(x, p) = 0."""
     value, error, x, p = line_cost(lagrangian, float(start[0]), float(end[0]), tolerance=method.tolerance)
     both = lagrangian.cumulants(x[:, None], p[:, None])

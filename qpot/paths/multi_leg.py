@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -14,21 +12,16 @@ from scipy.integrate import solve_ivp
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import basin_of, runs_away
-from qpot.landscape.flow_by_products import basins_of_sides
-from qpot.landscape.linear_rates import fixed_point_rates
-from qpot.landscape.minima import find_minima, polish_fixed_point, rest_points
-from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddles import find_saddles
+from qpot.landscape.minima import polish_fixed_point, rest_points
+from qpot.landscape.points import Saddle
+from qpot.paths.ends import REACH
 from qpot.paths.joined import joined
-from qpot.paths.leg import down, up
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.methods import LegMethod, PathProblem
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import reversed_relaxations
+from qpot.paths.surroundings import surroundings
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
-
-# A given fixed point may be off by this much of the distance between the ends and is polished; farther off it is none.
-REACH = 1e-3
 
 
 def _unstable_directions(system: System, point: Array) -> Array:
@@ -41,71 +34,10 @@ def _unstable_directions(system: System, point: Array) -> Array:
     return kept
 
 
-def _surroundings(system: System, source: Array, target: Array, bounds: Any) -> list[tuple[float, float]]:
-    if bounds is not None:
-        lower, upper = as_bounds(bounds, dimension=system.dimension)
-    else:
-        margin = float(np.abs(target - source).max())
-        lower, upper = np.minimum(source, target) - margin, np.maximum(source, target) + margin
-    return list(zip(lower.tolist(), upper.tolist(), strict=True))
-
-
-def _landscape(
-    system: System, source: Array, target: Array, saddles: Sequence[Saddle] | None, bounds: Any, report: Any
-) -> tuple[list[Array], list[Saddle]]:
-    """The attractors (source first, then target if it is one) and the saddles between them."""
-    box = _surroundings(system, source, target, bounds)
-    report(0, 3, "minima around the path")
-    points = [source]
-    for minimum in find_minima(system, box):
-        if min(np.linalg.norm(minimum.point - p) for p in points) > 1e-6 * np.linalg.norm(target - source):
-            points.append(minimum.point)
-    report(1, 3, "saddles around the path")
-    if saddles is None:
-        return points, list(find_saddles(system, [_bare(p) for p in points], box))
-    # ids of given saddles refer to the caller's minima: find out anew which attractors they connect
-    relabelled = []
-    for saddle in saddles:
-        shift = 1e-4 * np.linalg.norm(target - source) * saddle.direction
-        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), np.array(points))
-        ids = [None if s < 0 else int(s) for s in sides]
-        relabelled.append(replace(saddle, connects=(ids[0], ids[1])))
-    return points, relabelled
-
-
-def _bare(point: Array) -> Minimum:
-    d = point.size
-    return Minimum(point=point, loss=float("nan"), hessian=np.full((d, d), np.nan), rates=np.ones(d), residual=0.0)
-
-
-def _labelled(
-    system: System, source: Array, target: Array, saddles: Sequence[Saddle], method: LargeScaleAction
-) -> tuple[list[Array], list[Saddle]]:
-    """In many dimensions: the two ends as the only attractors, and which of them the sides of given saddles flow to."""
-    labelled = []
-    for saddle in saddles:
-        rates = fixed_point_rates(system, saddle.point, name="saddle")
-        rates = rates._replace(direction=saddle.direction)
-        ends = np.stack([source, target])
-        first, second = basins_of_sides(system, saddle.point, rates, ends, linear_part=method.linear_part)
-        labelled.append(replace(saddle, connects=(first, second)))
-    return [source, target], labelled
-
-
-def to_attractor(
-    system: System,
-    source: Array,
-    target: Array,
-    method: GeometricAction | LargeScaleAction,
-    saddles: Sequence[Saddle] | None,
-    bounds: Any,
-    report: Any,
-) -> PathSolution:
+def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
     """Shortest route over saddles and attractors; legs are solved as the search reaches them."""
-    if isinstance(method, LargeScaleAction) and saddles is not None:
-        points, found = _labelled(system, source, target, saddles, method)
-    else:
-        points, found = _landscape(system, source, target, saddles, bounds, report)
+    system, source, target = problem.system, problem.start, problem.end
+    points, found = method.landscape(problem)
     goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))
     if np.linalg.norm(points[goal] - target) > 1e-5 * np.linalg.norm(target - source):
         points.append(target)
@@ -130,36 +62,28 @@ def to_attractor(
         if home not in relevant or home == goal:
             graph.edges[home, away, key]["weight"] = float("inf")
             continue
-        report(n, graph.number_of_edges(), "uphill legs")
-        leg = up(system, points[home], data["saddle"].point, data["saddle"].direction, method)
+        problem.report(n, graph.number_of_edges(), "uphill legs")
+        leg = method.up(system, points[home], data["saddle"].point, data["saddle"].direction)
         graph.edges[home, away, key].update(weight=leg.action, leg=leg)
     nodes = nx.shortest_path(graph, 0, goal, weight="weight")
     legs = []
     for home, away in itertools.pairwise(nodes):
         data = min(graph[home][away].values(), key=lambda e: e["weight"])
         legs.append(data["leg"])
-        legs.append(down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away], method))
+        legs.append(method.down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away]))
     return joined(legs)
 
 
-def to_saddle(
-    system: System,
-    source: Array,
-    target: Array,
-    method: GeometricAction,
-    curves: list[Array],
-    saddles: Sequence[Saddle] | None,
-    bounds: Any,
-    report: Any,
-) -> PathSolution:
+def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
     """A leg to a saddle on the border of the source's basin; to any other saddle also through the attractors below it."""
+    system, source, target, report = problem.system, problem.start, problem.end, problem.report
     directions = _unstable_directions(system, target)
     relaxations = reversed_relaxations(system, source, target, directions)
     shift = 1e-4 * float(np.linalg.norm(target - source))
     sides = np.concatenate([target + shift * directions, target - shift * directions])
     best: PathSolution | None = None
     if not relaxations and not (basin_of(system, sides, source[None]) == 0).any():
-        best = _through(system, source, target, sides, method, saddles, bounds, report, directions=directions)
+        best = _through(problem, method, sides, directions=directions)
     straight = uphill_leg(
         system,
         source,
@@ -177,22 +101,14 @@ def to_saddle(
 
 
 def _through(
-    system: System,
-    source: Array,
-    target: Array,
-    beginnings: Array,
-    method: GeometricAction,
-    saddles: Sequence[Saddle] | None,
-    bounds: Any,
-    report: Any,
-    *,
-    directions: Array | None = None,
+    problem: PathProblem, method: LegMethod, beginnings: Array, *, directions: Array | None = None
 ) -> PathSolution | None:
     """To the attractors that ``beginnings`` next to the target flow to, and on from there: a sum of legs.
 
     An optimal path through an attractor stays there forever; as one leg it could only be approached.
     """
-    lower, upper = as_bounds(_surroundings(system, source, target, bounds), dimension=system.dimension)
+    system, source, target = problem.system, problem.start, problem.end
+    lower, upper = as_bounds(surroundings(system, source, target, problem.bounds), dimension=system.dimension)
     best: PathSolution | None = None
     known = [source]
     for end in rest_points(system, beginnings, lower, upper):
@@ -203,7 +119,7 @@ def _through(
             continue
         known.append(attractor)
         try:
-            way = to_attractor(system, source, attractor, method, saddles, bounds, report)
+            way = to_attractor(replace(problem, end=attractor), method)
         except SolveError as error:
             if error.status is Status.NO_ROUTE:
                 continue
@@ -216,7 +132,7 @@ def _through(
             method=method,
             directions=directions,
             end_is_fixed=directions is not None,
-            report=report,
+            report=problem.report,
             below=below - way.action,
         )
         if on is not None and way.action + on.action < below:
@@ -253,17 +169,9 @@ def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array
     return [curve for _, curve in sorted(curves, key=lambda item: item[0])[:4]]
 
 
-def to_point(
-    system: System,
-    source: Array,
-    target: Array,
-    method: GeometricAction,
-    curves: list[Array],
-    saddles: Sequence[Saddle] | None,
-    bounds: Any,
-    report: Any,
-) -> PathSolution:
+def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
     """A leg straight to an ordinary point, or over a saddle into its basin, whichever is cheaper."""
+    system, source, target, report = problem.system, problem.start, problem.end, problem.report
 
     def direct(below: float) -> PathSolution | None:
         return uphill_leg(
@@ -284,8 +192,8 @@ def to_point(
                 f"end={format_point(target)} lies in the closure of no basin: the drift carries it off to infinity, or to "
                 "where it is not finite; end at a saddle on the way there, or see qpot.exit_cost for the cost of leaving"
             )
-        best = _through(system, source, target, target[None], method, saddles, bounds, report)
-        for saddle in _landscape(system, source, target, saddles, bounds, report)[1]:
+        best = _through(problem, method, target[None])
+        for saddle in method.landscape(problem)[1]:
             if 0 not in saddle.connects or saddle.connects == (0, 0):
                 continue
             below = np.inf if best is None else best.action

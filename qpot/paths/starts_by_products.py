@@ -7,7 +7,7 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import FixedPointRates
-from qpot.paths.methods import LargeScaleAction
+from qpot.paths.methods import ProductMethod
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 
@@ -22,7 +22,7 @@ def curves_by_products(
     at_start: FixedPointRates,
     at_end: FixedPointRates | None,
     given: Array | None,
-    method: LargeScaleAction,
+    method: ProductMethod,
 ) -> list[Array]:
     """Polylines from start to end: the one given, the reversed relaxation from a saddle, the straight line, and bows.
 

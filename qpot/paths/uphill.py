@@ -16,7 +16,7 @@ from qpot.paths.degenerate import hypoelliptic_leg, uncontrollable
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.line import hugs_the_hull, line_leg
-from qpot.paths.methods import GeometricAction
+from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.controllable import controllability, unreachable_reason
@@ -67,7 +67,7 @@ def uphill_leg(
     start: Array,
     end: Array,
     *,
-    method: GeometricAction,
+    method: LegMethod,
     curves: Sequence[Array] = (),
     directions: Array | None = None,
     relaxations: Sequence[Array] | None = None,
@@ -216,7 +216,7 @@ def _finished(
     path: ElementPath,
     slow_start: float,
     slow_end: float,
-    method: GeometricAction,
+    method: LegMethod,
     most: int | None,
 ) -> PathSolution:
     """A coarse path refined; in pieces where it rests at another fixed point on its way and that is no dearer."""
@@ -248,7 +248,7 @@ def refined(
     path: ElementPath,
     slow_start: float,
     slow_end: float,
-    method: GeometricAction,
+    method: LegMethod,
     ends: FreeEnds | None = None,
     most: int | None = None,
 ) -> PathSolution:

@@ -16,7 +16,7 @@ from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.methods import LegMethod
 from qpot.paths.uphill import check_noise
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
@@ -31,7 +31,7 @@ def predict(
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
-    method: GeometricAction | LargeScaleAction | None = None,
+    method: LegMethod | None = None,
     second_opinion: bool = True,
     starts: int | ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot.landscape.points import Minimum, Saddle
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, TransitionCosts
 from qpot.prediction.report import PredictionReport
 
 _FORMAT = "qpot prediction"
 _VERSION = 1
-_METHODS: dict[str, Any] = {"GeometricAction": GeometricAction, "LargeScaleAction": LargeScaleAction}
 
 
 def save_prediction(prediction: PredictionReport, file: Any) -> None:
@@ -160,8 +158,7 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "status": path.status.name,
         "residual": path.residual,
         "iterations": path.iterations,
-        # a stiff part is a matrix of the system, not an option to be kept
-        "method": {key: value for key, value in asdict(path.method).items() if key != "linear_part"},
+        "method": path.method.options(),
         "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
     }
@@ -179,6 +176,6 @@ def _path_in(item: dict[str, Any], stored: Any) -> PathSolution:
         status=Status[item["status"]],
         residual=item["residual"],
         iterations=item["iterations"],
-        method=_METHODS[item.get("method_name", "GeometricAction")](**item["method"]),
+        method=PathMethod.named[item.get("method_name", "GeometricAction")](**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
     )

@@ -17,10 +17,9 @@ from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
+from qpot.paths.choice import leg_method
 from qpot.paths.joined import joined
-from qpot.paths.large_scale import chosen_method
-from qpot.paths.leg import down, up
-from qpot.paths.methods import GeometricAction, LargeScaleAction
+from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import check_noise
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
@@ -33,7 +32,7 @@ def transition_costs(
     *,
     saddles: Sequence[Saddle] | None = None,
     bounds: Any = None,
-    method: GeometricAction | LargeScaleAction | None = None,
+    method: LegMethod | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
@@ -87,7 +86,7 @@ def transition_costs(
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
     refuse_flat(system, minima)
-    chosen = chosen_method(system, method, points)
+    chosen = leg_method(system, method, points)
     check_executor(executor)
     check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
     if saddles is None:
@@ -136,7 +135,7 @@ class _Leg:
     saddle: Saddle
     sign: float
     end: Array
-    method: GeometricAction | LargeScaleAction
+    method: LegMethod
 
 
 def _leg(
@@ -146,7 +145,7 @@ def _leg(
     home: int,
     away: int,
     sign: float,
-    method: GeometricAction | LargeScaleAction,
+    method: LegMethod,
 ) -> _Leg:
     view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
     if view is None:
@@ -160,14 +159,14 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     """Uphill from the minimum to the saddle, then down its other side."""
     direction = task.saddle.direction
     try:
-        leg = up(task.system, task.start, task.saddle.point, direction, task.method)
+        leg = task.method.up(task.system, task.start, task.saddle.point, direction)
         if not leg.status.ok:
             return SolveError(
                 f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
             )
         if leg.reason:  # an infinite cost
             return leg
-        descent = down(task.system, task.saddle.point, task.sign * direction, task.end, task.method)
+        descent = task.method.down(task.system, task.saddle.point, task.sign * direction, task.end)
     except SolveError as error:
         return error
     return joined([leg, descent])

@@ -1,0 +1,40 @@
+"""Which path method is taken where none is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.paths.ends import at_rest
+from qpot.paths.geometric import GeometricAction
+from qpot.paths.large_scale import LargeScaleAction
+from qpot.paths.methods import LegMethod, PathMethod
+from qpot.problem.system import System
+
+# Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
+AUTOMATIC = 12
+# Up to this dimension an ordinary end is looked at over saddles and through attractors too.
+FEW = 30
+
+
+def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMethod:
+    """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
+    if method is None:
+        many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
+        return LargeScaleAction() if many else GeometricAction()
+    if not isinstance(method, LegMethod):
+        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
+    return method
+
+
+def path_method(system: System, method: PathMethod | None, source: Array, target: Array) -> PathMethod:
+    """The method that was asked for, or the one for a path between these two ends."""
+    if method is not None:
+        if not isinstance(method, PathMethod):
+            raise ValueError(
+                f"method must be a qpot.GeometricAction, qpot.LargeScaleAction or qpot.FixedTimeAction, got {method!r}"
+            )
+        return method
+    if AUTOMATIC < system.dimension <= FEW and not at_rest(system, target, source):
+        return GeometricAction()  # To an ordinary point there are several ways, over saddles too.
+    return leg_method(system, None, np.stack([source, target]))

@@ -1,0 +1,94 @@
+"""GeometricAction: minimum action over all speeds, in any number of dimensions in which matrices are at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_count, as_positive
+from qpot.landscape.minima import polish_fixed_point
+from qpot.paths.degenerate import certainly_no_path
+from qpot.paths.downhill import downhill_leg
+from qpot.paths.ends import REACH, attractor, initial_curve, resting, same_point
+from qpot.paths.methods import LegMethod, PathProblem, Report, quiet
+from qpot.paths.multi_leg import to_attractor, to_point, to_saddle
+from qpot.paths.solution import PathSolution
+from qpot.paths.uphill import uphill_leg
+from qpot.problem.system import System
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometricAction(LegMethod):
+    """Minimum action over all speeds: spectral elements in time, Newton's method, adaptive mesh and time span.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative error asked of an action; between 1e-12 and 0.01.
+    max_iterations : int
+        Newton iterations on one mesh.
+    max_elements : int
+        Elements of degree 8 and 10 on one leg.
+    starts : int
+        Initial curves for one leg, besides those given: the reversed relaxation from the end, the straight line, curves
+        bowed to different sides, along the axes of the local quadratic approximation at the start, and to random sides
+        (always the same). All distinct minimisers are kept in ``PathSolution.alternatives``.
+
+    Notes
+    -----
+    The action functional and its geometric form are those of Heymann and Vanden-Eijnden, Comm. Pure Appl. Math. 61
+    (2008) 1052; minimising in time over a span that is lengthened until H = 0 holds avoids the singular
+    parametrisation at fixed points and handles foci. ``ARCHITECTURE.md`` and ``docs/paths.md`` tell how.
+
+    Examples
+    --------
+    >>> GeometricAction(tolerance=1e-7).starts
+    8
+    """
+
+    tolerance: float = 1e-9
+    max_iterations: int = 400
+    max_elements: int = 400
+    starts: int = 8
+
+    def __post_init__(self) -> None:
+        if not 1e-12 <= as_positive(self.tolerance, name="tolerance") <= 1e-2:
+            raise ValueError(f"tolerance must lie between 1e-12 and 0.01, got {self.tolerance!r}")
+        as_count(self.max_iterations, name="max_iterations")
+        as_count(self.max_elements, name="max_elements", minimum=4)
+        as_count(self.starts, name="starts")
+
+    def solve(self, problem: PathProblem) -> PathSolution:
+        """One leg to a saddle; to an attractor or an ordinary point also over saddles and through other attractors."""
+        system, target = problem.system, problem.end
+        distance = float(np.linalg.norm(target - problem.start))
+        source = attractor(system, problem.start, distance)
+        if same_point(source, target):
+            return resting(source, self)
+        nothing = certainly_no_path(system, source, target, self)
+        if nothing is not None:
+            return nothing
+        curves = [] if problem.initial is None else [initial_curve(problem.initial, source, target)]
+        fixed = polish_fixed_point(system, target, reach=REACH * distance)
+        if fixed is not None and np.linalg.norm(fixed - source) < 0.5 * distance:
+            fixed = None
+        if fixed is None:
+            return to_point(replace(problem, start=source), self, curves)
+        problem = replace(problem, start=source, end=fixed)
+        rates = np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real
+        if (rates < 0).all():
+            return to_attractor(problem, self)
+        return to_saddle(problem, self, curves)
+
+    def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
+        """From a minimum to a saddle with the unstable ``direction`` (d,)."""
+        leg = uphill_leg(
+            system, start, saddle, method=self, directions=direction[None], end_is_fixed=True, report=report
+        )
+        assert leg is not None  # No limit was set.
+        return leg
+
+    def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
+        """The free descent from a saddle along one side of its unstable direction to a minimum."""
+        return downhill_leg(system, saddle, direction, minimum, self)

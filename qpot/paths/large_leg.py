@@ -1,0 +1,191 @@
+"""One leg in many dimensions: products instead of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.status import Status
+from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
+from qpot.paths.infinite import infinite_leg, interpolating_minimum
+from qpot.paths.joined import uphill_path
+from qpot.paths.large_preconditioner import leg_preconditioner
+from qpot.paths.methods import ProductMethod
+from qpot.paths.solution import PathSolution
+from qpot.paths.starts_by_products import curves_by_products
+from qpot.paths.strong_directions import strong_directions
+from qpot.problem.system import System
+from qpot.solvers.common.polyline import interpolated, lengths_along
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.large_action import LargeAction
+from qpot.solvers.paths.large_refinement import refine_large
+from qpot.solvers.paths.local_preconditioner import linearised
+from qpot.solvers.paths.newton_krylov import CONVERGED
+
+_ELEMENTS, _DEGREE = 16, 4
+# Directional differences of the action's gradient: with exact products and with differenced ones.
+_EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
+# Up to this dimension a finite sum's rates along the path are kept as matrices and their banded operator is factorised.
+_LOCAL = 100
+# An eigenvalue of the covariance below this share of the largest is zero.
+_RANK_TOLERANCE = 1e-13
+
+
+class LatestPath:
+    """The best path of a leg that is still being solved, for whoever is interrupted."""
+
+    def __init__(self) -> None:
+        self.path: ElementPath | None = None
+        self.action, self.iterations = np.inf, 0
+
+    def update(self, iterations: int, action: float, path: ElementPath) -> None:
+        """Keep a path that is lower, or on a finer mesh."""
+        finer = self.path is None or path.nodes.shape[0] != self.path.nodes.shape[0]
+        if finer or action <= self.action:
+            self.path, self.action = path, action
+        self.iterations = iterations
+
+    def solution(self, method: ProductMethod) -> PathSolution | None:
+        """As an unfinished solution (error inf, momenta NaN: not computed), or None before there is a path."""
+        if self.path is None:
+            return None
+        return PathSolution(
+            points=self.path.nodes,
+            action=self.action,
+            error=np.inf,
+            status=Status.INTERRUPTED,
+            residual=np.nan,
+            iterations=self.iterations,
+            method=method,
+            momenta=np.full_like(self.path.nodes, np.nan),
+            times=self.path.node_times(),
+            uphill=np.ones(self.path.nodes.shape[0], dtype=bool),
+        )
+
+
+def large_leg(
+    system: System,
+    start: Array,
+    end: Array,
+    *,
+    method: ProductMethod,
+    curve: Array | None,
+    report: Callable[[int, int, str], None],
+    latest: LatestPath | None = None,
+) -> PathSolution:
+    """The cheapest minimiser over a few initial curves, from the attracting fixed point ``start`` to ``end``.
+
+    Raises
+    ------
+    ValueError
+        If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
+    """
+    operators = system.noise.local_operators()
+    if operators is not None and system.dimension <= DENSE:
+        vanishing = interpolating_minimum(system, start, end)
+        if vanishing is not None:
+            return infinite_leg(start, end, vanishing, method)
+    times, solve, gradient = system.noise.products(system.dimension)
+    product = transpose_product(system)
+    at_start, at_end = _ends(system, start, end)
+    slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
+    kept = LatestPath() if latest is None else latest
+    report(0, 1, "initial paths")
+    guesses: list[ElementPath] = []
+    failure: NonFiniteError | None = None
+    for knots in curves_by_products(system, start, end, at_start, at_end, curve, method):
+        try:
+            guesses.append(_timed(system, start, end, knots, slow_start, slow_end))
+        except NonFiniteError as error:
+            failure = error
+    if not guesses:
+        assert failure is not None  # there is at least the straight line
+        raise failure
+
+    def on_iteration(iteration: int, action: float, path: ElementPath) -> None:
+        kept.update(iteration, action, path)
+        report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
+
+    action = LargeAction(system.unchecked.drift, product, solve, gradient)
+    local = None
+    if operators is not None and method.linear_part is None and system.dimension <= _LOCAL:
+        local = partial(linearised, action, operators)
+    report(0, 1, "preconditioner")
+    directions = None
+    if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
+        middle = guesses[0].nodes[guesses[0].nodes.shape[0] // 2]
+        directions = strong_directions(system, (start, end), lambda p: times(np.broadcast_to(middle, p.shape), p))
+    leg = refine_large(
+        action,
+        guesses,
+        partial(leg_preconditioner, system, method, times, product, directions),
+        slow_start=slow_start,
+        slow_end=slow_end,
+        tolerance=method.tolerance,
+        max_iterations=method.max_iterations,
+        max_products=method.max_products,
+        max_elements=method.max_elements,
+        difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
+        linearised=local,
+        on_iteration=on_iteration,
+    )
+    status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
+    path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
+    return replace(path, iterations=leg.products)
+
+
+def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
+    """Rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
+    speed = float(np.linalg.norm(system.unchecked.drift(start[None])))
+    at_start = fixed_point_rates(system, start, name="start")
+    if speed > 1e-4 * at_start.slowest * distance:
+        raise ValueError(
+            f"start={format_point(start)} is not a minimum: the drift there is {speed:.3g}, not zero; polish it first"
+        )
+    if at_start.unstable:
+        raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
+    return at_start
+
+
+def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
+    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
+    distance = float(np.linalg.norm(end - start))
+    at_start = attracting_rates(system, start, distance)
+    if float(np.linalg.norm(system.unchecked.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
+        return at_start, None
+    at_end = fixed_point_rates(system, end, name="end")
+    if not at_end.unstable:
+        raise ValueError(
+            f"end={format_point(end)} attracts: in many dimensions pass the saddle between as end, or saddles=; the way "
+            "down from it costs nothing"
+        )
+    return at_start, at_end
+
+
+def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
+    """The initial curve with the drift's speed, through its arc length alone, so that few points are held."""
+    lengths = lengths_along(knots)
+
+    def speed(s: Array, _: Array) -> Array:
+        rows = max(1, CHUNK // system.dimension)
+        flat = s.ravel()
+        return np.concatenate(
+            [
+                np.linalg.norm(system.unchecked.drift(interpolated(lengths, knots, flat[k : k + rows])), axis=1)
+                for k in range(0, flat.size, rows)
+            ]
+        )
+
+    scalar = timed_path(
+        lengths[:, None], speed, slow_start=slow_start, slow_end=slow_end, n_elements=_ELEMENTS, degree=_DEGREE
+    )
+    nodes = interpolated(lengths, knots, np.clip(scalar.nodes[:, 0], 0.0, lengths[-1]))
+    nodes[0], nodes[-1] = start, end
+    if not np.isfinite(nodes).all():
+        raise NonFiniteError("the initial curve is not finite", start)
+    return ElementPath(scalar.breaks, nodes, scalar.degree)
