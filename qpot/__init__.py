@@ -24,7 +24,7 @@ from qpot.companions.models import (
     linear_model,
     training_sum,
 )
-from qpot.companions.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
+from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
 from qpot.companions.separation import KKT, HardMargin, separate
 from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
 from qpot.fields.grid import Grid
@@ -63,9 +63,9 @@ from qpot.problem.estimates import (
     estimate_covariance,
     low_rank_covariance,
 )
+from qpot.problem.given_steps import random_steps
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
-from qpot.problem.random_steps import random_steps
 from qpot.problem.sgd import SGD
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
@@ -160,7 +160,7 @@ __all__ = [
     "Status",
     "SubsampledCovariance",
     "System",
-    "TrainingPath",
+    "TrainingTrajectory",
     "TransitionCosts",
     "WGraph",
     "as_graph",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.deprecated import renamed_property
 from qpot.chain.contraction import Contraction, contraction_of
 from qpot.chain.cycles import TIE
 from qpot.chain.routes import Routes, as_routes, as_state
@@ -36,7 +37,7 @@ class Selection:
         The cost whose error matters most for the decision; None if it is certain.
     decides : bool
         Whether knowing that one cost exactly would make the selection certain.
-    verdict : str
+    certainty : str
         "selected with certainty", "tie within error" or "tie".
     """
 
@@ -49,10 +50,12 @@ class Selection:
     routes: Routes
 
     @property
-    def verdict(self) -> str:
+    def certainty(self) -> str:
         if len(self.possible) == 1:
             return "selected with certainty"
         return "tie" if len(self.selected) > 1 and set(self.selected) == set(self.possible) else "tie within error"
+
+    verdict = renamed_property("Selection", "verdict", "certainty")
 
     def interval(self, i: int) -> tuple[float, float]:
         """Lower and upper bound of W(i) - min W for all costs within the errors.
@@ -82,7 +85,7 @@ class Selection:
         return ends[0], ends[1]
 
     def __repr__(self) -> str:
-        text = f"Selection({', '.join(map(str, self.selected))}: {self.verdict}, margin {self.margin:.6g}"
+        text = f"Selection({', '.join(map(str, self.selected))}: {self.certainty}, margin {self.margin:.6g}"
         if self.refine is not None:
             what = "would decide" if self.decides else "matters most"
             text += f", possible {self.possible}, cost {self.refine[0]}->{self.refine[1]} {what}"

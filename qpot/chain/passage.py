@@ -9,7 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.chain.routes import Integers, Routes, as_routes, as_states
-from qpot.chain.stationary import Elimination, Rates, stationary_weights
+from qpot.chain.stationary import Elimination, TransitionRates, stationary_weights
 from qpot.solvers.chain.hitting import hitting_exponents as hitting_kernel
 from qpot.solvers.chain.scaled_floats import add_at, logarithms, product, to_floats
 
@@ -47,12 +47,12 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
     >>> mean_first_passage_times(costs, 0.1, 2).round(1)
     array([465536.5, 443510. ,      0. ])
     """
-    return to_floats(*_passage_times(Rates.of(costs, epsilon, prefactors), targets))
+    return to_floats(*_passage_times(TransitionRates.of(costs, epsilon, prefactors), targets))
 
 
 def log_mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
     """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
-    m, e = _passage_times(Rates.of(costs, epsilon, prefactors), targets)
+    m, e = _passage_times(TransitionRates.of(costs, epsilon, prefactors), targets)
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 
 
@@ -85,12 +85,12 @@ def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactor
     >>> committor(costs, 0.1, source=0, target=2)
     array([0.        , 0.04742587, 1.        ])
     """
-    return to_floats(*_committor(Rates.of(costs, epsilon, prefactors), source, target))
+    return to_floats(*_committor(TransitionRates.of(costs, epsilon, prefactors), source, target))
 
 
 def log_committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> Array:
     """Natural logarithm of `committor`, also where that underflows."""
-    return logarithms(*_committor(Rates.of(costs, epsilon, prefactors), source, target))
+    return logarithms(*_committor(TransitionRates.of(costs, epsilon, prefactors), source, target))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +155,7 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     >>> {tuple(edge): share for edge, share in shares if share > 0}
     {(0, 1): 0.259, (0, 2): 0.741, (1, 2): 0.259}
     """
-    rates = Rates.of(costs, epsilon, prefactors)
+    rates = TransitionRates.of(costs, epsilon, prefactors)
     routes = rates.routes
     A, B = _disjoint(routes, source, target)
     pi_m, pi_e = stationary_weights(rates, "reactive_flux")
@@ -170,7 +170,7 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     flow = product((pi_m[tails], pi_e[tails]), (rates.mantissas, rates.exponents))
     kept = (pi_m[tails] > 0) & (pi_m[heads] > 0)
     # rates of the reversed chain: pi_j q_ji / pi_i, and the division by pi_i changes no committor
-    reversed_rates = Rates(
+    reversed_rates = TransitionRates(
         routes=Routes(k=routes.k, tails=heads[kept], heads=tails[kept], costs=routes.costs[kept]),
         epsilon=rates.epsilon,
         mantissas=flow[0][kept],
@@ -243,7 +243,7 @@ def hitting_exponents(costs: Any, targets: Any) -> Array:
     return result
 
 
-def _passage_times(rates: Rates, targets: Any) -> Scaled:
+def _passage_times(rates: TransitionRates, targets: Any) -> Scaled:
     """Mean first passage times as mantissas and exponents; the mantissa is infinite where the time is."""
     routes = rates.routes
     T = as_states(targets, routes.k, name="targets")
@@ -257,7 +257,7 @@ def _passage_times(rates: Rates, targets: Any) -> Scaled:
     return m, e
 
 
-def _committor(rates: Rates, source: Any, target: Any) -> Scaled:
+def _committor(rates: TransitionRates, source: Any, target: Any) -> Scaled:
     routes = rates.routes
     A, B = _disjoint(routes, source, target)
     reach = _reaching(routes, (*A, *B))
@@ -284,7 +284,7 @@ def _disjoint(routes: Routes, source: Any, target: Any) -> tuple[tuple[int, ...]
     return A, B
 
 
-def _leaving(rates: Rates, free: Integers, into: Any = None) -> Scaled:
+def _leaving(rates: TransitionRates, free: Integers, into: Any = None) -> Scaled:
     """Total rate out of each of ``free`` to the states that are not (or to those marked in ``into``)."""
     routes = rates.routes
     place = np.full(routes.k, -1, dtype=np.int64)

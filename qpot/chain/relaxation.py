@@ -11,7 +11,7 @@ from qpot._core.arrays import Array, as_count, as_float_array
 from qpot.chain.cycles import relaxation_exponents
 from qpot.chain.passage import Scaled
 from qpot.chain.routes import as_state, is_number
-from qpot.chain.stationary import Elimination, Rates
+from qpot.chain.stationary import Elimination, TransitionRates
 from qpot.solvers.chain.scaled_floats import exponentials, from_floats, product
 from qpot.solvers.chain.transition_matrix import repeated_square, resolvent_columns
 
@@ -162,7 +162,7 @@ def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefacto
     return result
 
 
-def _decay_times(rates: Rates, log_h: float) -> Array:
+def _decay_times(rates: TransitionRates, log_h: float) -> Array:
     """Logarithms of 1 / (decay rate), largest first, good for those near h."""
     R = _resolvent(rates, exponentials(np.array([-log_h]), 1.0, np.ones(1)))
     eigenvalues = np.linalg.eigvals(R)
@@ -175,8 +175,8 @@ def _decay_times(rates: Rates, log_h: float) -> Array:
         return np.asarray(log_h - np.log(decay))
 
 
-def _small(costs: Any, epsilon: float, prefactors: Any) -> Rates:
-    rates = Rates.of(costs, epsilon, prefactors)
+def _small(costs: Any, epsilon: float, prefactors: Any) -> TransitionRates:
+    rates = TransitionRates.of(costs, epsilon, prefactors)
     if rates.routes.k > LARGEST:
         raise ValueError(
             f"costs has {rates.routes.k} minima, more than the {LARGEST} for which a dense transition matrix "
@@ -196,11 +196,11 @@ def _checked_time(log_time: Any) -> float:
     return float(log_time)
 
 
-def _resolvent(rates: Rates, step: Scaled) -> Array:
+def _resolvent(rates: TransitionRates, step: Scaled) -> Array:
     """(1 - h Q)^-1 as floats, for h given as a scaled float."""
     k = rates.routes.k
     m, e = product((rates.mantissas, rates.exponents), step)
-    scaled = Rates(routes=rates.routes, epsilon=rates.epsilon, mantissas=m, exponents=e)
+    scaled = TransitionRates(routes=rates.routes, epsilon=rates.epsilon, mantissas=m, exponents=e)
     solved = Elimination.of(scaled, np.arange(k), kill=from_floats(np.ones(k)))
     R = resolvent_columns(
         solved.states, solved.row_start, solved.columns, solved.column_start, solved.rows,
@@ -209,7 +209,7 @@ def _resolvent(rates: Rates, step: Scaled) -> Array:
     return np.asarray(R)
 
 
-def _at_time(rates: Rates, log_time: float, squarings: int) -> Array:
+def _at_time(rates: TransitionRates, log_time: float, squarings: int) -> Array:
     if log_time == -math.inf:
         return np.eye(rates.routes.k)
     step_m, step_e = exponentials(np.array([-log_time]), rates.epsilon, np.ones(1))

@@ -21,7 +21,7 @@ LARGEST = 60_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rates:
+class TransitionRates:
     """Rates of the routes, ``prefactor * exp(-cost / epsilon)``, as mantissas times powers of two."""
 
     routes: Routes
@@ -30,7 +30,7 @@ class Rates:
     exponents: Integers
 
     @classmethod
-    def of(cls, costs: Any, epsilon: float, prefactors: Any = None) -> Rates:
+    def of(cls, costs: Any, epsilon: float, prefactors: Any = None) -> TransitionRates:
         """Check the arguments and raise the exponentials."""
         routes = as_routes(costs)
         level = as_positive(epsilon, name="epsilon")
@@ -92,7 +92,7 @@ class Elimination:
 
     @classmethod
     def of(
-        cls, rates: Rates, states: Integers, *, kill: tuple[Array, Integers] | None = None, last: int = -1
+        cls, rates: TransitionRates, states: Integers, *, kill: tuple[Array, Integers] | None = None, last: int = -1
     ) -> Elimination:
         """Eliminate ``states``; ``kill`` is each one's rate of leaving for good (None: keep the last)."""
         routes = rates.routes
@@ -131,7 +131,7 @@ class Elimination:
         return gain_m, gain_e
 
 
-def stationary_weights(rates: Rates, name: str = "stationary_distribution") -> tuple[Array, Integers]:
+def stationary_weights(rates: TransitionRates, name: str = "stationary_distribution") -> tuple[Array, Integers]:
     """The stationary law as mantissas and exponents, ``(k,)`` each; zero outside the closed class."""
     states = rates.closed_class(name)
     solved = Elimination.of(rates, states)
@@ -183,7 +183,7 @@ def stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = Non
     >>> qpot.stationary_distribution(costs, 1.0).round(3)
     array([0.206, 0.578, 0.216])
     """
-    return to_floats(*stationary_weights(Rates.of(costs, epsilon, prefactors)))
+    return to_floats(*stationary_weights(TransitionRates.of(costs, epsilon, prefactors)))
 
 
 def log_stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:
@@ -199,4 +199,4 @@ def log_stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any =
     >>> log_stationary_distribution(costs, 1e-6)
     array([-1000000., 0., -1000000.])
     """
-    return logarithms(*stationary_weights(Rates.of(costs, epsilon, prefactors)))
+    return logarithms(*stationary_weights(TransitionRates.of(costs, epsilon, prefactors)))

@@ -113,7 +113,7 @@ class OrthogonalSamples:
     r"""Samples a_i e_i: with the exponential loss every coordinate of the gradient flow is alone.
 
     theta_i(t) = log(1 + a_i^2 t) / a_i from zero; the hard-margin machine is w_i = 1/a_i with duals 1/a_i^2
-    and margin (sum 1/a_i^2)^{-1/2}.
+    and geometric margin (sum 1/a_i^2)^{-1/2}.
 
     Parameters
     ----------
@@ -159,7 +159,8 @@ class OrthogonalSamples:
         return np.asarray(1.0 / self.scales**2)
 
     @property
-    def margin(self) -> float:
+    def geometric_margin(self) -> float:
+        """The distance of the nearest sample from the separating plane."""
         return float(1.0 / np.linalg.norm(self.normal))
 
 

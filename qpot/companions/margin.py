@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive
+from qpot._core.deprecated import renamed_property
 from qpot._core.status import SolveError, Status
 from qpot.companions.margin_losses import Exponential, Logistic, as_number, signed_samples
 from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
@@ -57,9 +58,11 @@ class MarginFlow:
         return self.weights / self.norms[:, None]
 
     @property
-    def margins(self) -> Array:
-        """min_i <u, z_i>, ``(n,)``; it rises to the SVM's margin."""
+    def geometric_margins(self) -> Array:
+        """min_i <u, z_i>, ``(n,)``; it rises to the SVM's geometric margin."""
         return np.asarray((self.directions @ self.samples.T).min(axis=1))
+
+    margins = renamed_property("MarginFlow", "margins", "geometric_margins")
 
     @property
     def angles(self) -> Array:
@@ -114,7 +117,7 @@ class MarginFlow:
         return (
             f"MarginFlow(t = 1 ... 1e{self.log_times[-1] / np.log(10):.4g}, rho = {self.norms[-1]:.6g}, "
             f"margin = "
-            f"{self.margins[-1]:.6g} of {self.svm.margin:.6g}, angle {self.angles[-1]:.2e}, KKT "
+            f"{self.geometric_margins[-1]:.6g} of {self.svm.geometric_margin:.6g}, angle {self.angles[-1]:.2e}, KKT "
             f"{self.conditions().worst:.1e})"
         )
 
@@ -317,12 +320,12 @@ def _slope_rate(kind: Logistic | Exponential) -> Any:
 def _laws(flow: MarginFlow) -> MarginLaws:
     late = flow.log_times >= 0.5 * flow.log_times[-1]
     s = flow.log_times[late]
-    gamma, w = flow.svm.margin, flow.svm.normal
+    gamma, w = flow.svm.geometric_margin, flow.svm.normal
     # norm = slope s + offset + O(1/s): fit that term too, or it leaks into the offset
     basis = np.column_stack([s, np.ones_like(s), 1.0 / s])
     norm_slope, norm_offset, _ = np.linalg.lstsq(basis, flow.norms[late], rcond=None)[0]
     loss_offset, loss_exponent = np.polynomial.polynomial.polyfit(s, flow.log_losses[late], 1)
-    gap = (gamma - flow.margins[late]) * s
+    gap = (gamma - flow.geometric_margins[late]) * s
     gap_constant = np.linalg.lstsq(np.column_stack([np.ones_like(s), 1.0 / s, 1.0 / s**2]), gap, rcond=None)[0][0]
 
     on_margin = flow.samples @ w < 1.0 + 1e-6

@@ -41,7 +41,7 @@ def _products(J: Array, G: Array) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingPath:
+class TrainingTrajectory:
     r"""A recorded training run, and the path kernel along it.
 
     Attributes
@@ -208,7 +208,7 @@ def train_flow(
     batches: Any = None,
     rng: np.random.Generator | int | None = None,
     progress: ProgressLike = None,
-) -> TrainingPath:
+) -> TrainingTrajectory:
     r"""Train by gradient flow on the mean loss and record the path.
 
     Parameters
@@ -233,7 +233,7 @@ def train_flow(
 
     Returns
     -------
-    TrainingPath
+    TrainingTrajectory
 
     Raises
     ------
@@ -269,8 +269,8 @@ def train_flow(
     nodes = np.empty((n_steps, used.size, model.dimension))
     shares = np.empty((n_steps, N))
 
-    def finish(done: int) -> TrainingPath:
-        return TrainingPath(
+    def finish(done: int) -> TrainingTrajectory:
+        return TrainingTrajectory(
             model=model,
             X=inputs,
             targets=Y,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
+from qpot._core.deprecated import renamed_property
 from qpot.companions.margin_losses import signed_samples
 from qpot.solvers.companions import max_margin
 
@@ -36,9 +37,11 @@ class HardMargin:
     signed_samples: Array
 
     @property
-    def margin(self) -> float:
+    def geometric_margin(self) -> float:
         r"""gamma = 1/\|w\|, the distance of the nearest sample from the hyperplane."""
         return float(1.0 / np.linalg.norm(self.normal))
+
+    margin = renamed_property("HardMargin", "margin", "geometric_margin")
 
     @property
     def direction(self) -> Array:
@@ -61,7 +64,7 @@ class HardMargin:
 
     def __repr__(self) -> str:
         count = f"{self.support.size} support vectors of {self.duals.size} samples"
-        return f"HardMargin(margin={self.margin:.6g}, {count})"
+        return f"HardMargin(geometric_margin={self.geometric_margin:.6g}, {count})"
 
 
 @dataclass(frozen=True, kw_only=True)

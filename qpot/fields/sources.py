@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 from qpot._core.arrays import Array, as_points, format_point
 from qpot.fields.grid import Grid
+from qpot.landscape.attractor import growth_rates, not_at_rest, not_attracting
 from qpot.problem.system import System
 from qpot.solvers.fields.local_quadratic import cubic_at_equilibrium, quadratic_at_attractor, quadratic_at_saddle
 from qpot.solvers.fields.marching.characteristics import component, make_workspace, sample, state_size
@@ -76,12 +77,7 @@ def refined_equilibrium(system: System, point: Array, reach: float, *, name: str
             ) from error
         x = x - step
         if np.linalg.norm(x - point) > reach:
-            speed = float(np.linalg.norm(system.unchecked.drift(point[None])))
-            raise ValueError(
-                f"{name} {format_point(point)} is not at rest: |drift| = {speed:.3g} "
-                "and no equilibrium lies close by; pass one of find_minima(system, bounds), "
-                "or a limit cycle as a closed curve"
-            )
+            raise not_at_rest(point, float(np.linalg.norm(system.unchecked.drift(point[None]))), name=name)
         if np.linalg.norm(step) <= 1e-14 * (1.0 + np.linalg.norm(x)):
             break
     return x
@@ -99,13 +95,9 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
             f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; "
             "move the boundary away"
         )
-    rates = np.linalg.eigvals(system.unchecked.jacobian(x[None])[0]).real
+    rates = growth_rates(system, x).real
     if rates.max() >= -1e-9 * np.abs(rates).max():
-        raise ValueError(
-            f"source {format_point(x)} is not attracting: an eigenvalue of the drift's Jacobian has "
-            f"real part {rates.max():.3g}; "
-            "pass a minimum (find_minima) or a stable limit cycle"
-        )
+        raise not_attracting(x, float(rates.max()), name="source")
     return x
 
 

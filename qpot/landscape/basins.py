@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.spatial.distance import pdist
 
-from qpot._core.arrays import Array, NonFiniteError, as_points, as_positive, format_point
+from qpot._core.arrays import Array, as_points, as_positive, format_point
+from qpot.landscape.attractor import not_at_rest, not_attracting
+from qpot.landscape.flatness import refuse_flat_point
+from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
@@ -67,8 +70,6 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
         If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real
         part >= 0.
     """
-    from qpot.landscape.flatness import refuse_flat_point  # it builds on this module
-
     d = system.dimension
     points = attractor_points(minima, dimension=d)
     k = points.shape[0]
@@ -82,17 +83,10 @@ def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
         refuse_flat_point(system, points[i], name=f"minima[{i}]")
         rate = float(np.linalg.eigvals(J).real.max())
         if rate >= 0:
-            raise ValueError(
-                f"minima[{i}] = {format_point(points[i])} does not attract: the drift's Jacobian has an "
-                f"eigenvalue with real part {rate:.3g} >= 0 there; pass points from qpot.find_minima"
-            )
+            raise not_attracting(points[i], rate, name=f"minima[{i}]")
         offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))
         if offset > 1e-4 * spread:
-            raise ValueError(
-                f"minima[{i}] = {format_point(points[i])} is no fixed point: the drift there is "
-                f"{format_point(drifts[i])}, about {offset:.3g} away from where it vanishes; "
-                "polish the point, for example with qpot.find_minima"
-            )
+            raise not_at_rest(points[i], float(np.linalg.norm(drifts[i])), name=f"minima[{i}]")
         M = solve_continuous_lyapunov(J.T, -np.eye(d))
         M = 0.5 * (M + M.T)
         M /= np.linalg.eigvalsh(M)[-1]
@@ -237,19 +231,3 @@ def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
         return -mean_gradients(kind, table, constants, x, N)
 
     return drift, lambda x: central_jacobian(drift, x)
-
-
-class NaNDrift:
-    """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
-
-    def __init__(self, system: System) -> None:
-        self.drift = system.unchecked.drift
-
-    def __call__(self, points: Array) -> Array:
-        try:
-            return self.drift(points)
-        except NonFiniteError:
-            if points.shape[0] == 1:
-                return np.full_like(points, np.nan)
-            half = points.shape[0] // 2
-            return np.concatenate([self(points[:half]), self(points[half:])])

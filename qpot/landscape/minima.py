@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.stats import qmc
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
-from qpot.landscape.basins import NaNDrift
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy
 from qpot.landscape.symmetry import as_symmetry, distinct_modulo
+from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
@@ -142,6 +141,8 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
 
 def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
     """Scrambled Sobol points in a box, (n, d)."""
+    from scipy.stats import qmc  # It takes longer to import than everything else together.
+
     sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
     points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
     return points

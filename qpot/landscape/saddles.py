@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_bounds, as_count, as_rng
 from qpot._core.progress import ProgressLike, reporting
-from qpot.landscape.basins import NaNDrift, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.landscape.basins import attracting_neighbourhoods, attractor_points, basin_of
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.landscape.minima import as_starts, rest_points, scattered
 from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
+from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.flow import relax_freely
 from qpot.solvers.landscape.mode_following import follow_modes

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot.landscape.attractor import attracts
 from qpot.landscape.minima import polish_fixed_point
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
@@ -44,8 +45,9 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        attracts = (np.linalg.eigvals(system.unchecked.jacobian(rest[None])[0]).real < 0.0).all()
-        if away.min() < _TOUCH * length and not attracts:  # a way through another minimum is the chain's business
+        if away.min() < _TOUCH * length and not attracts(
+            system, rest
+        ):  # a way through another minimum is the chain's business
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])
 

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_points, format_point
-from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.linear_rates import fixed_point_rates
-from qpot.landscape.minima import polish_fixed_point
 from qpot.paths.joined import free_path
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
@@ -43,25 +41,6 @@ def initial_curve(initial: Any, source: Array, target: Array) -> Array:
             f"{format_point(source)} to {format_point(target)}"
         )
     return np.concatenate([source[None], curve[1:-1], target[None]])
-
-
-def attractor(system: System, point: Array, distance: float) -> Array:
-    """The attracting fixed point that ``start`` names, or an error that says what it is instead."""
-    fixed = polish_fixed_point(system, point, reach=REACH * distance)
-    if fixed is None:
-        speed = float(np.linalg.norm(system.unchecked.drift(point[None])[0]))
-        raise ValueError(
-            f"start={format_point(point)} is not a minimum: the drift there is {speed:.3g}, not zero; use a point from "
-            "qpot.find_minima"
-        )
-    refuse_flat_point(system, fixed, name="start")
-    largest = float(np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real.max())
-    if largest >= 0.0:
-        raise ValueError(
-            f"start={format_point(point)} does not attract: its Jacobian has an eigenvalue with real part {largest:.3g}; "
-            "use a point from qpot.find_minima"
-        )
-    return fixed
 
 
 def resting(point: Array, method: PathMethod) -> PathSolution:

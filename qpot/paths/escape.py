@@ -15,7 +15,7 @@ from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.points import Saddle
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
-from qpot.paths.exits import attracting_point, check_basin, exit_cost
+from qpot.paths.exits import check_basin, exit_cost, named_minimum
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import free_path
@@ -144,7 +144,7 @@ def escape_cost(
         )
     if to_loss is not None and end is not None:
         raise ValueError(f"to_loss={to_loss!r} and end={end!r} both say where to; pass one of them")
-    start = attracting_point(system, minimum)
+    start = named_minimum(system, minimum)
     lowest = float(system.unchecked.loss(start[None])[0])
     high = None if to_loss is None else _level(to_loss, lowest, name="to_loss")
     if from_loss is None:

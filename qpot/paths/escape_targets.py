@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_point, format_point
 from qpot._core.status import SolveError, Status
+from qpot.landscape.attractor import attracts
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
@@ -65,7 +66,7 @@ def targets_of(
     if end is not None:
         point = as_point(end, dimension=system.dimension, name="end")
         fixed = polish_fixed_point(system, point, reach=REACH * float(np.linalg.norm(point - start)))
-        if fixed is not None and (np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real < 0).all():
+        if fixed is not None and attracts(system, fixed):
             raise ValueError(
                 f"end={format_point(point)} attracts: the cost to it is that to the saddle on the way; pass the saddle"
             )

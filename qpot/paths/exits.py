@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from qpot._core.arrays import Array, as_point, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot.landscape.attractor import attracting_point
 from qpot.landscape.basins import basin_of
-from qpot.landscape.flatness import refuse_flat_point
-from qpot.landscape.minima import find_minima, polish_fixed_point
+from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Box, Surface, surfaces
@@ -122,7 +122,7 @@ def exit_cost(
     chosen = GeometricAction() if method is None else method
     if not isinstance(chosen, GeometricAction):
         raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
-    start = attracting_point(system, minimum)
+    start = named_minimum(system, minimum)
     with reporting(progress, "exit cost") as report:
         try:
             if isinstance(boundary, str):
@@ -150,17 +150,10 @@ def exit_cost(
     return best
 
 
-def attracting_point(system: System, minimum: Any) -> Array:
+def named_minimum(system: System, minimum: Any) -> Array:
     """The attracting fixed point that ``minimum`` names, polished."""
     point = as_point(minimum, dimension=system.dimension, name="minimum")
-    fixed = polish_fixed_point(system, point, reach=1e-4 * (1.0 + float(np.abs(point).max())))
-    if fixed is not None:
-        refuse_flat_point(system, fixed, name="minimum")
-    if fixed is None or np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real.max() >= 0.0:
-        raise ValueError(
-            f"minimum={format_point(point)} is no attracting fixed point of the drift; use a point from qpot.find_minima"
-        )
-    return fixed
+    return attracting_point(system, point, reach=1e-4 * (1.0 + float(np.abs(point).max())), name="minimum")
 
 
 def _over_saddles(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
+from qpot.landscape.attractor import attracting_point, attracts
 from qpot.landscape.minima import polish_fixed_point
 from qpot.paths.degenerate import certainly_no_path
 from qpot.paths.downhill import downhill_leg
-from qpot.paths.ends import REACH, attractor, initial_curve, resting, same_point
+from qpot.paths.ends import REACH, initial_curve, resting, same_point
 from qpot.paths.methods import LegMethod, PathProblem, Report, quiet
 from qpot.paths.multi_leg import to_attractor, to_point, to_saddle
 from qpot.paths.solution import PathSolution
@@ -63,7 +64,7 @@ class GeometricAction(LegMethod):
         """One leg to a saddle; to an attractor or an ordinary point also over saddles and through other attractors."""
         system, target = problem.system, problem.end
         distance = float(np.linalg.norm(target - problem.start))
-        source = attractor(system, problem.start, distance)
+        source = attracting_point(system, problem.start, reach=REACH * distance, name="start")
         if same_point(source, target):
             return resting(source, self)
         nothing = certainly_no_path(system, source, target, self)
@@ -76,8 +77,7 @@ class GeometricAction(LegMethod):
         if fixed is None:
             return to_point(replace(problem, start=source), self, curves)
         problem = replace(problem, start=source, end=fixed)
-        rates = np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]).real
-        if (rates < 0).all():
+        if attracts(system, fixed):
             return to_attractor(problem, self)
         return to_saddle(problem, self, curves)
 

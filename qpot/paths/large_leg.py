@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import Status
+from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
@@ -144,11 +145,9 @@ def attracting_rates(system: System, start: Array, distance: float) -> FixedPoin
     speed = float(np.linalg.norm(system.unchecked.drift(start[None])))
     at_start = fixed_point_rates(system, start, name="start")
     if speed > 1e-4 * at_start.slowest * distance:
-        raise ValueError(
-            f"start={format_point(start)} is not a minimum: the drift there is {speed:.3g}, not zero; polish it first"
-        )
+        raise not_at_rest(start, speed, name="start")
     if at_start.unstable:
-        raise ValueError(f"start={format_point(start)} does not attract: its Jacobian has a positive eigenvalue")
+        raise not_attracting(start, float(np.real(at_start.values).max()), name="start")
     return at_start
 
 

@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot._core.status import SolveError, Status
+from qpot.landscape.attractor import attracts
 from qpot.landscape.basins import basin_of, runs_away
 from qpot.landscape.minima import polish_fixed_point, rest_points
 from qpot.landscape.points import Saddle
@@ -113,7 +114,7 @@ def _through(
     known = [source]
     for end in rest_points(system, beginnings, lower, upper):
         attractor = polish_fixed_point(system, end, reach=REACH * float(np.linalg.norm(target - source)))
-        if attractor is None or (np.linalg.eigvals(system.unchecked.jacobian(attractor[None])[0]).real >= 0).any():
+        if attractor is None or not attracts(system, attractor):
             continue
         if min(np.linalg.norm(attractor - p) for p in known) <= 1e-6 * np.linalg.norm(target - source):
             continue

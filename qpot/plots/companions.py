@@ -63,8 +63,8 @@ def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
     ax = _axes(ax)
     seen = flow.log_times >= 1.0
     decades = flow.log_times[seen] / np.log(10.0)
-    gamma, constant = flow.svm.margin, flow.laws().gap_constant.theory
-    ax.plot(decades, gamma - flow.margins[seen], color=BLUE, lw=2.2, label="gradient flow")
+    gamma, constant = flow.svm.geometric_margin, flow.laws().gap_constant.theory
+    ax.plot(decades, gamma - flow.geometric_margins[seen], color=BLUE, lw=2.2, label="gradient flow")
     if np.isfinite(constant) and constant > 0:
         law = constant / flow.log_times[seen]
         ax.plot(decades, law, ":", color=VERMILION, lw=2.2, label=f"theory, {constant:.3g} / log t")

@@ -81,7 +81,7 @@ class LeastSquares(LinearModel):
         return z - y
 
 
-class Logistic(LinearModel):
+class LogisticRegression(LinearModel):
     """log(1 + exp(-y_i z_i)), y_i = +-1."""
 
     def loss_of(self, z: Array, y: Array) -> Array:

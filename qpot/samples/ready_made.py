@@ -16,7 +16,7 @@ from qpot.samples.formulas import (
     EmbeddedDoubleWell,
     LeastSquares,
     LinearModel,
-    Logistic,
+    LogisticRegression,
     PhaseRetrieval,
     Quadratic,
     SampleFunctions,
@@ -104,7 +104,7 @@ def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> Fi
     y = as_float_array(labels, name="labels")
     if not np.isin(y, (-1.0, 1.0)).all():
         raise ValueError(f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1")
-    return _linear(Logistic, "logistic", features, y, weight_decay)
+    return _linear(LogisticRegression, "logistic", features, y, weight_decay)
 
 
 def welsch_sum(features: Any, targets: Any, *, scale: float, weight_decay: float = 0.0) -> FiniteSum:

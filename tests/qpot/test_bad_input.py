@@ -61,8 +61,8 @@ def test_a_start_that_is_nearly_the_minimum_is_polished() -> None:
 @pytest.mark.parametrize(
     ("points", "pieces"),
     [
-        ([(-1, 0), (0, 0)], ("minima[1] = (0, 0)", "does not attract", "qpot.find_minima")),
-        ([(-1, 0), (0.5, 0.3)], ("minima[1] = (0.5, 0.3)",)),
+        ([(-1, 0), (0, 0)], ("minima[1]=(0, 0)", "does not attract", "qpot.find_minima")),
+        ([(-1, 0), (0.5, 0.3)], ("minima[1]=(0.5, 0.3)",)),
     ],
 )
 def test_minima_that_are_none(points: list[tuple[float, float]], pieces: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ E1 = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
 
 def test_without_errors_the_selection_is_certain() -> None:
     found = selection(E1)
-    assert (found.selected, found.possible, found.verdict) == ((1,), (1,), "selected with certainty")
+    assert (found.selected, found.possible, found.certainty) == ((1,), (1,), "selected with certainty")
     assert found.margin == found.certain_margin == 1.0
     assert found.refine is None
     assert found.interval(0) == (1.0, 1.0)
@@ -30,7 +30,7 @@ def test_without_errors_the_selection_is_certain() -> None:
 
 def test_a_tie_is_a_tie() -> None:
     found = selection([[0, 1.0], [1.0, 0]])
-    assert (found.selected, found.verdict, found.margin) == ((0, 1), "tie", 0.0)
+    assert (found.selected, found.certainty, found.margin) == ((0, 1), "tie", 0.0)
 
 
 def test_errors_of_a_costs_object_are_used() -> None:
@@ -39,7 +39,7 @@ def test_errors_of_a_costs_object_are_used() -> None:
     found = selection(SimpleNamespace(values=E1, errors=errors))
     assert found.selected == (1,)
     assert found.possible == (0, 1)
-    assert found.verdict == "tie within error"
+    assert found.certainty == "tie within error"
     assert found.certain_margin == pytest.approx(-0.2, abs=1e-15)
     assert (found.refine, found.decides) == ((1, 0), True)
     assert found.interval(0)[0] == 0.0
@@ -49,7 +49,7 @@ def test_errors_of_a_costs_object_are_used() -> None:
 
 def test_no_single_cost_decides_when_two_are_too_uncertain() -> None:
     found = selection([[0, 1.0], [1.5, 0]], errors=0.6)
-    assert found.verdict == "tie within error"
+    assert found.certainty == "tie within error"
     assert found.decides is False
     assert found.refine in ((0, 1), (1, 0))
     assert "matters most" in repr(found)
@@ -61,7 +61,7 @@ def test_what_two_graphs_share_cancels() -> None:
     errors = np.zeros((3, 3))
     errors[2, 1] = 0.9
     found = selection(costs, errors=errors)
-    assert found.verdict == "selected with certainty"
+    assert found.certainty == "selected with certainty"
     assert found.interval(0) == (1.0, 1.0)
 
 
@@ -93,7 +93,7 @@ def test_certain_means_certain(costs: Any, size: int, seed: int) -> None:
             assert ranges[i][0] - 1e-12 <= w <= ranges[i][1] + 1e-12
     if found.decides:
         errors[found.refine] = 0.0
-        assert selection(costs, errors=errors).verdict == "selected with certainty"
+        assert selection(costs, errors=errors).certainty == "selected with certainty"
 
 
 def test_minima_outside_the_closed_class_are_never_selected() -> None:

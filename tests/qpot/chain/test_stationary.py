@@ -14,7 +14,7 @@ from strategies_chain import cost_matrices, tied_costs
 from twins_chain import generator, stationary_law
 
 import qpot
-from qpot.chain.stationary import Rates, log_stationary_distribution, stationary_weights
+from qpot.chain.stationary import log_stationary_distribution, stationary_weights
 
 inf = np.inf
 E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
@@ -22,7 +22,7 @@ E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
 
 def relative_error(costs: Any, epsilon: float, prefactors: Any = None, digits: int = 100) -> float:
     """Largest relative error of the scaled stationary law against a solve with many digits."""
-    m, e = stationary_weights(Rates.of(costs, epsilon, prefactors))
+    m, e = stationary_weights(TransitionRates.of(costs, epsilon, prefactors))
     with mp.workdps(digits):
         reference = stationary_law(generator(np.asarray(costs, dtype=float), epsilon, prefactors))
         return float(
@@ -47,7 +47,7 @@ def test_law_at_cost_over_epsilon_of_a_million() -> None:
     for i in range(3):
         costs[i, i + 1], costs[i + 1, i] = up[i], down[i]
     epsilon = 1e-6
-    m, e = stationary_weights(Rates.of(costs, epsilon))
+    m, e = stationary_weights(TransitionRates.of(costs, epsilon))
     with mp.workdps(60):
         weights = [mp.mpf(1)]
         for i in range(3):

@@ -27,7 +27,7 @@ def test_closed_form_to_a_googol(scales: list[float]) -> None:
     np.testing.assert_allclose(flow.weights, case.weights(np.exp(flow.log_times)), rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(flow.machine().normal, case.normal, rtol=1e-6)
     np.testing.assert_allclose(flow.machine().duals, case.duals, rtol=1e-6)
-    assert flow.svm.margin == pytest.approx(case.margin)
+    assert flow.svm.geometric_margin == pytest.approx(case.geometric_margin)
 
 
 @pytest.mark.parametrize("loss", [qpot.Logistic(), qpot.Exponential()], ids=repr)
@@ -62,9 +62,11 @@ def test_kkt_conditions_and_direction_at_a_googol(seed: int, N: int, d: int) -> 
     resolution = 1e-6 + 1e3 * np.exp(-rate * GOOGOL)
     assert flow.conditions().stationarity < 1e-14  # w is made of the duals
     assert flow.conditions().worst < resolution
-    np.testing.assert_allclose(flow.machine().normal, flow.svm.normal, rtol=0, atol=resolution * 1e2 / flow.svm.margin)
+    np.testing.assert_allclose(
+        flow.machine().normal, flow.svm.normal, rtol=0, atol=resolution * 1e2 / flow.svm.geometric_margin
+    )
     assert flow.angles[-1] < 0.2
-    assert (flow.margins <= flow.svm.margin + 1e-12).all()
+    assert (flow.geometric_margins <= flow.svm.geometric_margin + 1e-12).all()
 
 
 def test_support_vectors_duals_and_scikit_learn() -> None:
@@ -85,10 +87,10 @@ def test_asymptotic_laws_have_the_constants_of_theory(seed: int, loss: Any) -> N
     flow = qpot.margin_flow(X, y, log_time=1000.0, loss=loss, start=[0.3, -2.0, 1.0])
     laws = flow.laws()
     assert laws.norm_slope.fitted == pytest.approx(laws.norm_slope.theory, rel=1e-5)
-    assert laws.norm_slope.theory == 1.0 / flow.svm.margin
+    assert laws.norm_slope.theory == 1.0 / flow.svm.geometric_margin
     assert laws.norm_offset.fitted == pytest.approx(laws.norm_offset.theory, rel=1e-3, abs=1e-3)
     assert laws.loss_exponent.fitted == pytest.approx(-1.0, abs=1e-6)
-    assert laws.loss_constant.fitted == pytest.approx(flow.svm.margin**-2, rel=1e-4)
+    assert laws.loss_constant.fitted == pytest.approx(flow.svm.geometric_margin**-2, rel=1e-4)
     assert laws.gap_constant.fitted == pytest.approx(laws.gap_constant.theory, rel=2e-3, abs=1e-4)
 
 
@@ -146,7 +148,7 @@ def test_duplicates_are_named_or_merged() -> None:
     np.testing.assert_array_equal(flow.multiplicities, [3.0, 2.0, 1.0])
     laws = flow.laws()
     assert laws.norm_offset.theory == pytest.approx(
-        -flow.svm.margin * (0.25 * np.log(0.25 / 3) + 1.0 * np.log(1.0 / 2)), rel=1e-9
+        -flow.svm.geometric_margin * (0.25 * np.log(0.25 / 3) + 1.0 * np.log(1.0 / 2)), rel=1e-9
     )
 
 

@@ -33,8 +33,8 @@ def test_optimality_conditions(seed: int, N: int, d: int) -> None:
     X, y = separable(seed, N, d)
     machine = qpot.separate(X, y)
     assert machine.conditions().worst < 1e-8
-    assert machine.margin >= 0.2 - 1e-9
-    assert machine.margin == pytest.approx((y * (X @ machine.direction)).min(), rel=1e-8)
+    assert machine.geometric_margin >= 0.2 - 1e-9
+    assert machine.geometric_margin == pytest.approx((y * (X @ machine.direction)).min(), rel=1e-8)
     assert machine.duals.sum() == pytest.approx(float(machine.normal @ machine.normal), rel=1e-8)
 
 
@@ -45,7 +45,7 @@ def test_orthogonal_samples(scales: list[float]) -> None:
     machine = qpot.separate(case.X, case.y)
     np.testing.assert_allclose(machine.normal, case.normal, rtol=1e-9)
     np.testing.assert_allclose(machine.duals, case.duals, rtol=1e-8)
-    assert machine.margin == pytest.approx(case.margin)
+    assert machine.geometric_margin == pytest.approx(case.geometric_margin)
     assert machine.support.size == len(scales)
 
 

@@ -107,7 +107,7 @@ def test_neighbourhoods_keep_the_flow(seed: int, d: int) -> None:
     ("minima", "message"),
     [
         (np.array([[0.0, 0.0]]), "does not attract"),
-        (np.array([[1.3, 0.0]]), "is no fixed point"),
+        (np.array([[1.3, 0.0]]), "is not a minimum"),
         (np.array([[1.0, 0.0], [1.0, 0.0]]), "the same point twice"),
         ([], "is empty"),
         (np.empty((0, 2)), "is empty"),

@@ -110,7 +110,14 @@ def test_an_interrupt_leaves_the_best_path(where: str, throw: bool) -> None:
     system, start, exact = turned_well(60, products=True)
     progress: Any = None
     if where == "drift":
-        object.__setattr__(system, "drift", Interrupting(system.drift, 20))
+        system = qpot.System(
+            drift=Interrupting(system.drift, 20),
+            noise=system.noise,
+            dimension=60,
+            loss=system.loss,
+            jacobian_transpose_product=system.jacobian_transpose_product,
+            gradient_drift=True,
+        )
     else:
         progress = Interrupting(lambda done, total, message: None, 5)
     with pytest.raises(qpot.SolveError, match="best path so far") as caught:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qpot.chain.stationary import Rates, stationary_weights
+from qpot.chain.stationary import stationary_weights
 from qpot.solvers.chain.stationary_law import elimination_order, pattern_of
 from qpot.solvers.chain.transition_matrix import repeated_square
 
@@ -41,7 +41,7 @@ def random_routes(seed: int, k: int, degree: int) -> Any:
 @pytest.mark.parametrize(("k", "degree"), [(2, 1), (5, 1), (40, 2), (70, 3), (70, 70)])
 def test_sparse_elimination_equals_the_plain_one(k: int, degree: int) -> None:
     costs = random_routes(k, k, degree)
-    m, e = stationary_weights(Rates.of(costs, 0.3))
+    m, e = stationary_weights(TransitionRates.of(costs, 0.3))
     rates = np.where(np.isfinite(costs), np.exp(-costs / 0.3), 0.0)
     np.fill_diagonal(rates, 0)
     np.testing.assert_allclose(np.ldexp(m, e.astype(np.int32)), dense_gth(rates), rtol=k * 4e-16)

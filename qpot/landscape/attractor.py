@@ -1,0 +1,57 @@
+"""Does a fixed point attract? Asked in one place, and answered with one message for each way of failing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array, format_point
+from qpot.landscape.flatness import refuse_flat_point
+from qpot.landscape.minima import polish_fixed_point
+from qpot.problem.system import System
+
+
+def growth_rates(system: System, fixed: Array) -> NDArray[Any]:
+    """Eigenvalues of the drift's Jacobian at a point ``(d,)``; their real parts are negative at an attractor."""
+    return np.asarray(np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]))
+
+
+def attracts(system: System, fixed: Array) -> bool:
+    """Whether a fixed point ``(d,)`` attracts all that starts near it."""
+    return bool((growth_rates(system, fixed).real < 0.0).all())
+
+
+def attracting_point(system: System, point: Array, *, reach: float, name: str) -> Array:
+    """The attracting fixed point within ``reach`` of a point ``(d,)``, polished by Newton's method.
+
+    Raises
+    ------
+    ValueError
+        If the drift is not at rest there, or it has a flat direction (which is named), or does not attract.
+    """
+    fixed = polish_fixed_point(system, point, reach=reach)
+    if fixed is None:
+        raise not_at_rest(point, float(np.linalg.norm(system.unchecked.drift(point[None])[0])), name=name)
+    refuse_flat_point(system, fixed, name=name)
+    largest = float(growth_rates(system, fixed).real.max())
+    if largest >= 0.0:
+        raise not_attracting(point, largest, name=name)
+    return fixed
+
+
+def not_at_rest(point: Array, speed: float, *, name: str) -> ValueError:
+    """The error for a point that should be a minimum and at which the drift does not vanish."""
+    return ValueError(
+        f"{name}={format_point(point)} is not a minimum: the drift there is {speed:.3g}, not zero, and no fixed point lies "
+        "close by; use a point from qpot.find_minima"
+    )
+
+
+def not_attracting(point: Array, largest: float, *, name: str) -> ValueError:
+    """The error for a fixed point that should be a minimum and that something leaves."""
+    return ValueError(
+        f"{name}={format_point(point)} does not attract: the drift's Jacobian has an eigenvalue with real part "
+        f"{largest:.3g}; use a point from qpot.find_minima"
+    )

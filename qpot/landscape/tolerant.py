@@ -1,0 +1,24 @@
+"""The drift for searches that must survive points at which a user's function fails."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot.problem.system import System
+
+
+class NaNDrift:
+    """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
+
+    def __init__(self, system: System) -> None:
+        self.drift = system.unchecked.drift
+
+    def __call__(self, points: Array) -> Array:
+        try:
+            return self.drift(points)
+        except NonFiniteError:
+            if points.shape[0] == 1:
+                return np.full_like(points, np.nan)
+            half = points.shape[0] // 2
+            return np.concatenate([self(points[:half]), self(points[half:])])
