@@ -14,7 +14,7 @@ from strategies_chain import cost_matrices, tied_costs
 from twins_chain import generator, stationary_law
 
 import qpot
-from qpot.chain.stationary import log_stationary_distribution, stationary_weights
+from qpot.chain.stationary import TransitionRates, log_stationary_distribution, stationary_weights
 
 inf = np.inf
 E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qpot.chain.stationary import stationary_weights
+from qpot.chain.stationary import TransitionRates, stationary_weights
 from qpot.solvers.chain.stationary_law import elimination_order, pattern_of
 from qpot.solvers.chain.transition_matrix import repeated_square
 
