@@ -1,236 +1,432 @@
-"""qpot: which minimum does SGD select, how sure is that, by which route, and after how long?"""
+"""qpot: which minimum does SGD select, how sure is that, by which route, and after how long?
 
-from qpot import gallery
-from qpot._core.progress import reporting
-from qpot._core.status import SolveError, Status
-from qpot.chain.certainty import selection
-from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
-from qpot.chain.graphs import as_graph, from_graph
-from qpot.chain.passage import committor, hitting_exponents, mean_first_passage_times, reactive_flux
-from qpot.chain.relaxation import occupation_after
-from qpot.chain.stationary import stationary_distribution
-from qpot.chain.training_time import training_time_diagram
-from qpot.chain.w_graphs import WGraph, stationary_costs, w_graph
-from qpot.companions import known_answers as gallery_companions
-from qpot.companions.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
-from qpot.companions.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
-from qpot.companions.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
-from qpot.companions.models import (
+``qpot.predict(system, bounds)`` answers all of it. Every name below is reached as ``qpot.NAME``; the wings, modules of one
+noun each, are their own pages of reference.
+
+Outcomes, progress, executors
+    `process_executor`, `reporting`, `SolveError`, `Status`
+
+Losses that are means over samples (`qpot.samples`)
+    `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
+    `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
+    `sinusoid_sum`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`
+
+Minima as states (`qpot.chain`)
+    `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
+    `metastable_state`, `occupation_after`, `reactive_flux`, `selection`, `stationary_costs`,
+    `stationary_distribution`, `training_time_diagram`, `w_graph`, `Cycle`, `ReactiveFlux`, `Selection`,
+    `TrainingTimeDiagram`, `WGraph`
+
+Drift and noise (`qpot.problem`)
+    `controllability`, `estimate_covariance`, `low_rank_covariance`, `measure_noise`, `preconditioned`,
+    `random_steps`, `rmsprop_like`, `second_moment`, `sign_like`, `Controllability`, `CovarianceEstimate`,
+    `CovarianceMethod`, `DiagonalCovariance`, `DirectionalNoise`, `ExactCovariance`, `FactoredCovariance`,
+    `LowRankCovariance`, `Noise`, `NoiseStatistics`, `ProductCovariance`, `SGD`, `SubsampledCovariance`, `System`
+
+Where the drift rests (`qpot.landscape`)
+    `basin_of`, `dense_layer_symmetries`, `find_minima`, `find_saddles`, `flat_directions`, `DenseLayerSymmetries`,
+    `FlatDirections`, `Minimum`, `Saddle`, `SaddleView`, `SignedPermutations`
+
+What the noise pays (`qpot.paths`)
+    `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `EscapeSolution`,
+    `ExitSolution`, `FixedTimeAction`, `Gaussianity`, `GeometricAction`, `LargeScaleAction`, `LegMethod`,
+    `LossLevel`, `PathMethod`, `PathSolution`
+
+The quasi-potential on grids (`qpot.fields`)
+    `global_quasipotential`, `quasipotential`, `CharacteristicJets`, `FieldMethod`, `FieldSolution`, `GlobalField`,
+    `Grid`, `OrderedLineIntegral`, `Passage`
+
+Costs, the choice, and times (`qpot.prediction`)
+    `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`, `FieldOpinion`, `Prediction`,
+    `TransitionCosts`
+
+The algorithm itself, simulated, and the comparison (`qpot.simulation`)
+    `compare`, `exit_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`, `Comparison`,
+    `Ensemble`, `ExitTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
+
+What selects without noise (`qpot.companions`)
+    `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
+    `tangent_kernel`, `train_flow`, `training_sum`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`,
+    `FixedStep`, `Flow`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `Hinge`, `HuberisedHinge`, `KKT`, `Law`,
+    `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NormalisedFlow`, `OutputLoss`,
+    `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`, `SquaredHinge`, `TrainingTrajectory`
+
+Known answers, figures
+    `qpot.gallery`: named systems with known answers; `qpot.gallery_companions`: the same for flows and margins;
+    `qpot.plots`: all figures; `qpot.covariance`: ways to write a covariance down.
+"""
+
+from typing import Any
+
+from qpot import chain, companions, fields, gallery, landscape, paths, plots, prediction, problem, samples, simulation
+from qpot._core import SolveError, Status, process_executor, reporting
+from qpot._core.deprecated import renamed
+from qpot._core.moved import install as _install
+from qpot.chain import (
+    Cycle,
+    ReactiveFlux,
+    Selection,
+    TrainingTimeDiagram,
+    WGraph,
+    as_graph,
+    committor,
+    cycle_hierarchy,
+    from_graph,
+    hitting_exponents,
+    mean_first_passage_times,
+    metastable_state,
+    occupation_after,
+    reactive_flux,
+    selection,
+    stationary_costs,
+    stationary_distribution,
+    training_time_diagram,
+    w_graph,
+)
+from qpot.companions import (
+    KKT,
     CrossEntropy,
+    EventDriven,
+    Explanation,
+    Exponential,
+    FixedStep,
+    Flow,
+    FlowTrajectory,
+    GradientFlow,
+    HardMargin,
+    Hinge,
+    HuberisedHinge,
+    Law,
+    Logistic,
     MarginError,
+    MarginFlow,
+    MarginLaws,
+    MarginLoss,
+    NormalisedFlow,
+    OutputLoss,
+    PolyakFlow,
     PredictionModel,
+    RMSpropFlow,
+    SignFlow,
     SquaredError,
+    SquaredHinge,
+    TrainingTrajectory,
     dense_network,
+    integrate_flow,
     linear_model,
+    margin_flow,
+    margin_sum,
+    separate,
+    svc_separation,
+    tangent_kernel,
+    train_flow,
     training_sum,
 )
-from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
-from qpot.companions.separation import KKT, HardMargin, separate
-from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
-from qpot.fields.grid import Grid
-from qpot.fields.methods import CharacteristicJets, OrderedLineIntegral
-from qpot.fields.solution import FieldSolution
-from qpot.fields.solve import quasipotential
-from qpot.fields.whole import GlobalField, global_quasipotential
-from qpot.landscape.basins import basin_of
-from qpot.landscape.flatness import FlatDirections, flat_directions
-from qpot.landscape.minima import find_minima
-from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddles import find_saddles
-from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
-from qpot.paths.boundaries import Ball, Box, LossLevel
-from qpot.paths.escape import EscapeSolution, escape_cost
-from qpot.paths.exits import ExitSolution, exit_cost
-from qpot.paths.fixed_time import FixedTimeAction
-from qpot.paths.gaussianity import Gaussianity, check_gaussianity
-from qpot.paths.geometric import GeometricAction
-from qpot.paths.large_scale import LargeScaleAction
-from qpot.paths.minimum_action import minimum_action_path
-from qpot.paths.solution import PathSolution
-from qpot.prediction.costs import FieldOpinion, TransitionCosts
-from qpot.prediction.opinion import with_field_opinion
-from qpot.prediction.pipeline import predict
-from qpot.prediction.result import Prediction, prediction_from_costs
-from qpot.prediction.transitions import transition_costs
-from qpot.problem import covariance
-from qpot.problem.controllable import Controllability, controllability
-from qpot.problem.estimates import (
+from qpot.companions import known_answers as gallery_companions
+from qpot.fields import (
+    CharacteristicJets,
+    FieldMethod,
+    FieldSolution,
+    GlobalField,
+    Grid,
+    OrderedLineIntegral,
+    Passage,
+    global_quasipotential,
+    quasipotential,
+)
+from qpot.landscape import (
+    DenseLayerSymmetries,
+    FlatDirections,
+    Minimum,
+    Saddle,
+    SaddleView,
+    SignedPermutations,
+    basin_of,
+    dense_layer_symmetries,
+    find_minima,
+    find_saddles,
+    flat_directions,
+)
+from qpot.paths import (
+    Ball,
+    Box,
+    EscapeSolution,
+    ExitSolution,
+    FixedTimeAction,
+    Gaussianity,
+    GeometricAction,
+    LargeScaleAction,
+    LegMethod,
+    LossLevel,
+    PathMethod,
+    PathSolution,
+    check_gaussianity,
+    escape_cost,
+    exit_cost,
+    minimum_action_path,
+)
+from qpot.prediction import (
+    FieldOpinion,
+    Prediction,
+    TransitionCosts,
+    predict,
+    prediction_from_costs,
+    transition_costs,
+    with_field_opinion,
+)
+from qpot.problem import (
+    SGD,
+    Controllability,
     CovarianceEstimate,
+    CovarianceMethod,
     DiagonalCovariance,
+    DirectionalNoise,
     ExactCovariance,
+    FactoredCovariance,
     LowRankCovariance,
+    Noise,
+    NoiseStatistics,
+    ProductCovariance,
     SubsampledCovariance,
+    System,
+    controllability,
+    covariance,
     estimate_covariance,
     low_rank_covariance,
+    measure_noise,
+    preconditioned,
+    random_steps,
+    rmsprop_like,
+    second_moment,
+    sign_like,
 )
-from qpot.problem.given_steps import random_steps
-from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
-from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
-from qpot.problem.sgd import SGD
-from qpot.problem.system import System
-from qpot.samples.automatic import ModelSum
-from qpot.samples.finite_sum import FiniteSum
-from qpot.samples.gradient_checks import check_gradients
-from qpot.samples.jax_models import from_jax
-from qpot.samples.label_noise import label_noise_covariance, label_noise_sum
-from qpot.samples.layout import ParameterLayout
-from qpot.samples.network import network_sum
-from qpot.samples.ready_made import (
+from qpot.samples import (
+    FiniteSum,
+    ModelSum,
+    ParameterLayout,
+    check_gradients,
     embedded_double_well_sum,
+    from_jax,
+    from_torch,
+    label_noise_covariance,
+    label_noise_sum,
     least_squares_sum,
     logistic_sum,
+    network_sum,
     phase_retrieval_sum,
     quadratic_sum,
     sinusoid_sum,
     welsch_sum,
 )
-from qpot.samples.torch_models import from_torch
-from qpot.simulation.comparison import Comparison, compare
-from qpot.simulation.ensemble import Ensemble, Occupation
-from qpot.simulation.escape_times import ExitTimes, exit_times
-from qpot.simulation.rare_escapes import SplittingTimes
-from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
-from qpot.simulation.splitting import splitting_times
+from qpot.simulation import (
+    ArrheniusLaw,
+    Comparison,
+    Ensemble,
+    ExitTimes,
+    Occupation,
+    OccupationCheck,
+    SplittingTimes,
+    compare,
+    exit_times,
+    simulate_diffusion,
+    simulate_sgd,
+    splitting_times,
+)
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "KKT",
-    "SGD",
-    "Ball",
-    "Box",
-    "CharacteristicJets",
-    "Comparison",
-    "Controllability",
-    "CovarianceEstimate",
-    "CrossEntropy",
-    "Cycle",
-    "DenseLayerSymmetries",
-    "DiagonalCovariance",
-    "DirectionalNoise",
-    "Ensemble",
-    "EscapeSolution",
-    "EventDriven",
-    "ExactCovariance",
-    "ExitSolution",
-    "ExitTimes",
-    "Explanation",
-    "Exponential",
-    "FieldOpinion",
-    "FieldSolution",
-    "FiniteSum",
-    "FixedStep",
-    "FixedTimeAction",
-    "FlatDirections",
-    "FlowTrajectory",
-    "Gaussianity",
-    "GeometricAction",
-    "GlobalField",
-    "GradientFlow",
-    "Grid",
-    "HardMargin",
-    "Hinge",
-    "HuberisedHinge",
-    "LargeScaleAction",
-    "Logistic",
-    "LossLevel",
-    "LowRankCovariance",
-    "MarginError",
-    "MarginFlow",
-    "MarginLaws",
-    "Minimum",
-    "ModelSum",
-    "NoiseStatistics",
-    "NormalisedFlow",
-    "Occupation",
-    "OrderedLineIntegral",
-    "ParameterLayout",
-    "PathSolution",
-    "PolyakFlow",
-    "Prediction",
-    "PredictionModel",
-    "RMSpropFlow",
-    "Saddle",
-    "SignFlow",
-    "SignedPermutations",
+__all__ = [  # noqa: RUF022 (grouped by wing)
+    # Outcomes, progress, executors
+    "process_executor",
+    "reporting",
     "SolveError",
-    "SplittingTimes",
-    "SquaredError",
-    "SquaredHinge",
     "Status",
-    "SubsampledCovariance",
-    "System",
-    "TrainingTrajectory",
-    "TransitionCosts",
-    "WGraph",
-    "as_graph",
-    "basin_of",
-    "check_gaussianity",
+    # Losses that are means over samples
     "check_gradients",
-    "committor",
-    "compare",
-    "controllability",
-    "covariance",
-    "cycle_hierarchy",
-    "dense_layer_symmetries",
-    "dense_network",
     "embedded_double_well_sum",
-    "escape_cost",
-    "estimate_covariance",
-    "exit_cost",
-    "exit_times",
-    "find_minima",
-    "find_saddles",
-    "flat_directions",
-    "from_graph",
+    "FiniteSum",
     "from_jax",
     "from_torch",
-    "gallery",
-    "gallery_companions",
-    "global_quasipotential",
-    "hitting_exponents",
-    "integrate_flow",
     "label_noise_covariance",
     "label_noise_sum",
     "least_squares_sum",
-    "linear_model",
     "logistic_sum",
-    "low_rank_covariance",
-    "margin_flow",
-    "margin_sum",
-    "mean_first_passage_times",
-    "measure_noise",
-    "metastable_state",
-    "minimum_action_path",
+    "ModelSum",
     "network_sum",
-    "occupation_after",
+    "ParameterLayout",
     "phase_retrieval_sum",
-    "preconditioned",
-    "predict",
-    "prediction_from_costs",
     "quadratic_sum",
-    "quasipotential",
-    "random_steps",
-    "reactive_flux",
-    "reporting",
-    "rmsprop_like",
-    "second_moment",
-    "selection",
-    "separate",
-    "sign_like",
-    "simulate_diffusion",
-    "simulate_sgd",
     "sinusoid_sum",
-    "splitting_times",
+    "welsch_sum",
+    # Minima as states
+    "as_graph",
+    "committor",
+    "Cycle",
+    "cycle_hierarchy",
+    "from_graph",
+    "hitting_exponents",
+    "mean_first_passage_times",
+    "metastable_state",
+    "occupation_after",
+    "reactive_flux",
+    "ReactiveFlux",
+    "Selection",
+    "selection",
     "stationary_costs",
     "stationary_distribution",
+    "training_time_diagram",
+    "TrainingTimeDiagram",
+    "w_graph",
+    "WGraph",
+    # Drift and noise
+    "Controllability",
+    "controllability",
+    "CovarianceEstimate",
+    "CovarianceMethod",
+    "DiagonalCovariance",
+    "DirectionalNoise",
+    "estimate_covariance",
+    "ExactCovariance",
+    "FactoredCovariance",
+    "low_rank_covariance",
+    "LowRankCovariance",
+    "measure_noise",
+    "Noise",
+    "NoiseStatistics",
+    "preconditioned",
+    "ProductCovariance",
+    "random_steps",
+    "rmsprop_like",
+    "second_moment",
+    "SGD",
+    "sign_like",
+    "SubsampledCovariance",
+    "System",
+    # Where the drift rests
+    "basin_of",
+    "dense_layer_symmetries",
+    "DenseLayerSymmetries",
+    "find_minima",
+    "find_saddles",
+    "flat_directions",
+    "FlatDirections",
+    "Minimum",
+    "Saddle",
+    "SaddleView",
+    "SignedPermutations",
+    # What the noise pays
+    "Ball",
+    "Box",
+    "check_gaussianity",
+    "escape_cost",
+    "EscapeSolution",
+    "exit_cost",
+    "ExitSolution",
+    "FixedTimeAction",
+    "Gaussianity",
+    "GeometricAction",
+    "LargeScaleAction",
+    "LegMethod",
+    "LossLevel",
+    "minimum_action_path",
+    "PathMethod",
+    "PathSolution",
+    # The quasi-potential on grids
+    "CharacteristicJets",
+    "FieldMethod",
+    "FieldSolution",
+    "global_quasipotential",
+    "GlobalField",
+    "Grid",
+    "OrderedLineIntegral",
+    "Passage",
+    "quasipotential",
+    # Costs, the choice, and times
+    "FieldOpinion",
+    "predict",
+    "Prediction",
+    "prediction_from_costs",
+    "transition_costs",
+    "TransitionCosts",
+    "with_field_opinion",
+    # The algorithm itself, simulated, and the comparison
+    "ArrheniusLaw",
+    "compare",
+    "Comparison",
+    "Ensemble",
+    "exit_times",
+    "ExitTimes",
+    "Occupation",
+    "OccupationCheck",
+    "simulate_diffusion",
+    "simulate_sgd",
+    "splitting_times",
+    "SplittingTimes",
+    # What selects without noise
+    "CrossEntropy",
+    "dense_network",
+    "EventDriven",
+    "Explanation",
+    "Exponential",
+    "FixedStep",
+    "Flow",
+    "FlowTrajectory",
+    "GradientFlow",
+    "HardMargin",
+    "Hinge",
+    "HuberisedHinge",
+    "integrate_flow",
+    "KKT",
+    "Law",
+    "linear_model",
+    "Logistic",
+    "margin_flow",
+    "margin_sum",
+    "MarginError",
+    "MarginFlow",
+    "MarginLaws",
+    "MarginLoss",
+    "NormalisedFlow",
+    "OutputLoss",
+    "PolyakFlow",
+    "PredictionModel",
+    "RMSpropFlow",
+    "separate",
+    "SignFlow",
+    "SquaredError",
+    "SquaredHinge",
     "svc_separation",
     "tangent_kernel",
     "train_flow",
     "training_sum",
-    "training_time_diagram",
-    "transition_costs",
-    "w_graph",
-    "welsch_sum",
-    "with_field_opinion",
+    "TrainingTrajectory",
+    # The wings, known answers and figures
+    "chain",
+    "companions",
+    "covariance",
+    "fields",
+    "gallery",
+    "gallery_companions",
+    "landscape",
+    "paths",
+    "plots",
+    "prediction",
+    "problem",
+    "samples",
+    "simulation",
 ]
+
+# Names of the release before, which will go with the next one.
+_RENAMED = {"TrainingPath": "TrainingTrajectory"}
+_renamed = renamed(_RENAMED, "qpot", globals())
+_moved = _install()
+
+
+def __getattr__(name: str) -> Any:
+    """Old names of functions, classes and modules, with a warning that says the new one."""
+    return _moved(name) if name in _moved.names else _renamed(name)
+
+
+def __dir__() -> list[str]:
+    """The public names only."""
+    return sorted([*__all__, "__version__"])

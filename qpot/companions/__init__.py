@@ -1,1 +1,76 @@
-"""What selects without noise: flows, margins, the path kernel."""
+"""What selects without noise: optimisers as flows, the margin at infinity, the path kernel.
+
+- `flows`: Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move.
+- `known_answers`: Problems of flows, margins and path kernels whose answers are known in closed form.
+- `margin`: The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's.
+- `margin_losses`: Margin losses as finite sums: logistic, exponential, hinge, squared hinge and Huberised hinge.
+- `models`: Models f_theta(x) with their parameter Jacobian, and the losses of their outputs.
+- `path_kernel`: The path kernel: a model trained by gradient flow as a weighted sum of its training samples.
+- `separation`: separate: the hard-margin support vector machine through the origin, or why there is none.
+- `trajectory`: integrate_flow: the trajectory of an optimiser's flow, with its loss and the residual of its law.
+"""
+
+from qpot.companions.flows import Flow, GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.companions.margin import Law, MarginFlow, MarginLaws, margin_flow, svc_separation
+from qpot.companions.margin_losses import (
+    Exponential,
+    Hinge,
+    HuberisedHinge,
+    Logistic,
+    MarginLoss,
+    SquaredHinge,
+    margin_sum,
+)
+from qpot.companions.models import (
+    CrossEntropy,
+    MarginError,
+    OutputLoss,
+    PredictionModel,
+    SquaredError,
+    dense_network,
+    linear_model,
+    training_sum,
+)
+from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
+from qpot.companions.separation import KKT, HardMargin, separate
+from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+
+__all__ = [
+    "KKT",
+    "CrossEntropy",
+    "EventDriven",
+    "Explanation",
+    "Exponential",
+    "FixedStep",
+    "Flow",
+    "FlowTrajectory",
+    "GradientFlow",
+    "HardMargin",
+    "Hinge",
+    "HuberisedHinge",
+    "Law",
+    "Logistic",
+    "MarginError",
+    "MarginFlow",
+    "MarginLaws",
+    "MarginLoss",
+    "NormalisedFlow",
+    "OutputLoss",
+    "PolyakFlow",
+    "PredictionModel",
+    "RMSpropFlow",
+    "SignFlow",
+    "SquaredError",
+    "SquaredHinge",
+    "TrainingTrajectory",
+    "dense_network",
+    "integrate_flow",
+    "linear_model",
+    "margin_flow",
+    "margin_sum",
+    "separate",
+    "svc_separation",
+    "tangent_kernel",
+    "train_flow",
+    "training_sum",
+]

@@ -1,1 +1,59 @@
-"""Figures."""
+"""Figures: every function takes ``ax=`` and returns it.
+
+- `chain`: Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
+- `companions`: Figures of flows, margins and path kernels; each takes ``ax=`` and returns it.
+- `comparison`: The verdict as a picture: escape times, prefactors, shares of time, exit points.
+- `fields`: Pictures of fields: the quasi-potential as contours and as a surface, alone or beside the loss. ``ax`` in,
+  ``ax`` out.
+- `landscape`: Pictures: loss and noise, minimum action paths, the chain, prediction against simulation. Each takes
+  ``ax``, returns it.
+- `noise`: A picture of measured gradient noise: its spectrum, the Hessian's, and how their leading directions agree.
+"""
+
+from qpot.plots.chain import (
+    plot_chain,
+    plot_cycles,
+    plot_disconnectivity,
+    plot_landscapes,
+    plot_training_time,
+    state_colours,
+)
+from qpot.plots.companions import plot_explanation, plot_flow_loss, plot_margin_flow
+from qpot.plots.comparison import plot_comparison, plot_escape_times, plot_exit_points, plot_prefactors, plot_shares
+from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
+from qpot.plots.landscape import (
+    plot_critical_points,
+    plot_loss,
+    plot_noise,
+    plot_occupation,
+    plot_path,
+    plot_prediction,
+)
+from qpot.plots.noise import plot_noise_spectrum
+
+__all__ = [
+    "plot_chain",
+    "plot_comparison",
+    "plot_critical_points",
+    "plot_cycles",
+    "plot_disconnectivity",
+    "plot_escape_times",
+    "plot_exit_points",
+    "plot_explanation",
+    "plot_field",
+    "plot_field_beside_loss",
+    "plot_field_surface",
+    "plot_flow_loss",
+    "plot_landscapes",
+    "plot_loss",
+    "plot_margin_flow",
+    "plot_noise",
+    "plot_noise_spectrum",
+    "plot_occupation",
+    "plot_path",
+    "plot_prediction",
+    "plot_prefactors",
+    "plot_shares",
+    "plot_training_time",
+    "state_colours",
+]

@@ -1,1 +1,71 @@
-"""Drift and noise."""
+"""Drift and noise: what is asked about.
+
+- `controllable`: Which directions the noise reaches at a fixed point, directly or carried on by the drift.
+- `covariance`: Noise covariances a(x) = sigma(x) sigma(x)^T: constructors and the checks that every solver relies on.
+- `discrete_steps`: The exact noise of discrete SGD: its steps and their probabilities, for costs beyond the Gaussian
+  approximation.
+- `estimates`: The covariance of one sample's gradient at a point: exact, from a subsample, of low rank, or its
+  diagonal.
+- `factored`: Covariances in many dimensions: low rank plus a floor, in factors; a d x d matrix is never formed.
+- `functions`: A user's batch functions: checked where points come in from outside, called directly from within.
+- `gaussian_noise`: Gaussian noise of a given covariance: a matrix, a function that returns matrices, or products with
+  vectors.
+- `given_steps`: Discrete algorithms that are no plain SGD, given by their steps and probabilities.
+- `measured_noise`: measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools.
+- `noise`: What the noise of a system is: one object that answers every question about it.
+- `operators`: Covariances in many dimensions that are known by products only; a d x d matrix is never formed.
+- `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
+- `sample_noise`: The minibatch noise of a finite sum: its covariance as matrices and as products with the samples'
+  gradients.
+- `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
+- `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
+"""
+
+from qpot.problem.controllable import Controllability, controllability
+from qpot.problem.discrete_steps import DiscreteSteps, exact_noise
+from qpot.problem.estimates import (
+    CovarianceEstimate,
+    CovarianceMethod,
+    DiagonalCovariance,
+    ExactCovariance,
+    LowRankCovariance,
+    SubsampledCovariance,
+    estimate_covariance,
+    low_rank_covariance,
+)
+from qpot.problem.factored import FactoredCovariance
+from qpot.problem.given_steps import random_steps
+from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
+from qpot.problem.noise import Noise
+from qpot.problem.operators import ProductCovariance
+from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
+from qpot.problem.sgd import SGD
+from qpot.problem.system import System
+
+__all__ = [
+    "SGD",
+    "Controllability",
+    "CovarianceEstimate",
+    "CovarianceMethod",
+    "DiagonalCovariance",
+    "DirectionalNoise",
+    "DiscreteSteps",
+    "ExactCovariance",
+    "FactoredCovariance",
+    "LowRankCovariance",
+    "Noise",
+    "NoiseStatistics",
+    "ProductCovariance",
+    "SubsampledCovariance",
+    "System",
+    "controllability",
+    "estimate_covariance",
+    "exact_noise",
+    "low_rank_covariance",
+    "measure_noise",
+    "preconditioned",
+    "random_steps",
+    "rmsprop_like",
+    "second_moment",
+    "sign_like",
+]

@@ -1,1 +1,48 @@
-"""The algorithm itself, and the verdict."""
+"""The algorithm itself, simulated, and the comparison of a prediction with it.
+
+- `arrhenius`: Arrhenius regression: the logarithm of mean escape times against 1 / epsilon, beside the predicted
+  cost.
+- `comparison`: compare: a prediction against what was simulated, and one sentence about it.
+- `coordinates`: Reaction coordinates for splitting: how far an excursion has come, from the loss, a path, a field or
+  a function.
+- `ensemble`: Ensemble: what was simulated, and how often it sits in which basin.
+- `escape_times`: Exit times: when replicas reach another minimum, and their mean in spite of censoring.
+- `excursions`: Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals.
+- `exit_points`: Where escapes go and where they cross, beside the predicted routes and saddles.
+- `rare_escapes`: Mean escape times by splitting: the result, its error from independent repetitions, and how it is
+  put together.
+- `replicas`: Running many replicas: blocks with their own generators, slices that report and can be stopped.
+- `settings`: A simulation that is checked and ready to run: arguments in, a `Setting` out.
+- `shares`: Measured shares of time beside the predicted law, at the time of measurement and in the long run.
+- `simulate`: simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas.
+- `splitting`: splitting_times: escapes too rare for plain simulation, by adaptive multilevel splitting of the real
+  dynamics.
+- `stability`: Where a deterministic step is unstable: refuse a learning rate before the run instead of after it.
+- `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.
+"""
+
+from qpot.simulation.arrhenius import ArrheniusLaw
+from qpot.simulation.comparison import Comparison, compare
+from qpot.simulation.ensemble import Ensemble, Occupation
+from qpot.simulation.escape_times import ExitTimes, exit_times
+from qpot.simulation.exit_points import ExitCheck
+from qpot.simulation.rare_escapes import SplittingTimes
+from qpot.simulation.shares import OccupationCheck
+from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
+from qpot.simulation.splitting import splitting_times
+
+__all__ = [
+    "ArrheniusLaw",
+    "Comparison",
+    "Ensemble",
+    "ExitCheck",
+    "ExitTimes",
+    "Occupation",
+    "OccupationCheck",
+    "SplittingTimes",
+    "compare",
+    "exit_times",
+    "simulate_diffusion",
+    "simulate_sgd",
+    "splitting_times",
+]

@@ -1,0 +1,158 @@
+"""Old module names: ``qpot.critical_points`` is ``qpot.landscape.minima`` now, and so on, for one release."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from qpot._core.deprecated import warn_renamed
+
+# Modules of the release before and where their contents are now.
+MODULES = {
+    "arrhenius": "qpot.simulation.arrhenius",
+    "basins": "qpot.landscape.basins",
+    "boundaries": "qpot.paths.boundaries",
+    "broken_paths": "qpot.paths.broken",
+    "certainty": "qpot.chain.certainty",
+    "chain_graphs": "qpot.chain.graphs",
+    "companion_plots": "qpot.plots.companions",
+    "contraction": "qpot.chain.contraction",
+    "costs": "qpot.prediction.costs",
+    "critical_points": "qpot.landscape.minima",
+    "crossings": "qpot.paths.multi_leg",
+    "cycles": "qpot.chain.cycles",
+    "descents": "qpot.landscape.flow",
+    "ensemble": "qpot.simulation.ensemble",
+    "escapes": "qpot.simulation.escape_times",
+    "exact_noise": "qpot.problem.discrete_steps",
+    "excursions": "qpot.simulation.excursions",
+    "exit_check": "qpot.simulation.exit_points",
+    "exits": "qpot.paths.exits",
+    "field": "qpot.fields.solve",
+    "field_basins": "qpot.fields.passages",
+    "field_checks": "qpot.fields.checks",
+    "field_cycles": "qpot.fields.cycles",
+    "field_entrances": "qpot.fields.entrances",
+    "field_methods": "qpot.fields.methods",
+    "field_opinion": "qpot.prediction.opinion",
+    "field_outliers": "qpot.fields.outliers",
+    "field_path": "qpot.fields.walk",
+    "field_run": "qpot.fields.run",
+    "field_solution": "qpot.fields.solution",
+    "field_source": "qpot.fields.sources",
+    "field_sweep": "qpot.fields.assembly",
+    "finite_rate": "qpot.prediction.finite_rate",
+    "finite_sums": "qpot.samples.ready_made",
+    "fixed_time": "qpot.paths.fixed_time",
+    "flatness": "qpot.landscape.flatness",
+    "flow_trajectory": "qpot.companions.trajectory",
+    "flows": "qpot.companions.flows",
+    "gaussianity": "qpot.paths.gaussianity",
+    "global_field": "qpot.fields.whole",
+    "gradient_checks": "qpot.samples.gradient_checks",
+    "gradient_covariance": "qpot.problem.estimates",
+    "grid": "qpot.fields.grid",
+    "hypoelliptic": "qpot.paths.degenerate",
+    "infinite_costs": "qpot.paths.infinite",
+    "initial_curves": "qpot.paths.starts",
+    "jax_models": "qpot.samples.jax_models",
+    "joined_paths": "qpot.paths.joined",
+    "label_noise": "qpot.samples.label_noise",
+    "large_critical_points": "qpot.landscape.by_products",
+    "large_flow": "qpot.landscape.flow_by_products",
+    "large_preconditioner": "qpot.paths.large_preconditioner",
+    "large_rates": "qpot.landscape.linear_rates",
+    "large_scale": "qpot.paths.large_scale",
+    "leg_methods": "qpot.paths.choice",
+    "legs": "qpot.paths.uphill",
+    "level_costs": "qpot.paths.escape",
+    "level_targets": "qpot.paths.escape_targets",
+    "line_legs": "qpot.paths.line",
+    "loss_checks": "qpot.samples.loss_checks",
+    "margin": "qpot.companions.margin",
+    "margin_losses": "qpot.companions.margin_losses",
+    "methods": "qpot.paths.methods",
+    "minimum_action": "qpot.paths.minimum_action",
+    "model_sums": "qpot.samples.automatic",
+    "network_sums": "qpot.samples.network",
+    "noise_plots": "qpot.plots.noise",
+    "noise_statistics": "qpot.problem.measured_noise",
+    "occupation_check": "qpot.simulation.shares",
+    "parallel": "qpot._core.parallel",
+    "parameter_layout": "qpot.samples.layout",
+    "passage": "qpot.chain.passage",
+    "path_kernel": "qpot.companions.path_kernel",
+    "path_prefactor": "qpot.prediction.along_paths",
+    "plots_chain": "qpot.plots.chain",
+    "plots_comparison": "qpot.plots.comparison",
+    "plots_field": "qpot.plots.fields",
+    "preconditioning": "qpot.problem.preconditioning",
+    "prediction_models": "qpot.companions.models",
+    "prediction_report": "qpot.prediction.report",
+    "prefactors": "qpot.prediction.prefactors",
+    "product_covariance": "qpot.problem.operators",
+    "progress": "qpot._core.progress",
+    "rare_escapes": "qpot.simulation.rare_escapes",
+    "rates": "qpot.prediction.kramers",
+    "reachable_directions": "qpot.problem.controllable",
+    "reaction_coordinates": "qpot.simulation.coordinates",
+    "relaxation": "qpot.chain.relaxation",
+    "replicas": "qpot.simulation.replicas",
+    "routes": "qpot.chain.routes",
+    "runs": "qpot.simulation.settings",
+    "saddles": "qpot.landscape.saddles",
+    "sample_losses": "qpot.samples.formulas",
+    "separation": "qpot.companions.separation",
+    "sgd": "qpot.samples.finite_sum",
+    "sgd_builder": "qpot.problem.sgd",
+    "solution": "qpot.paths.solution",
+    "splitting": "qpot.simulation.splitting",
+    "stability": "qpot.simulation.stability",
+    "stationary_law": "qpot.chain.stationary",
+    "storage": "qpot.prediction.storage",
+    "strong_directions": "qpot.paths.strong_directions",
+    "structured_covariance": "qpot.problem.factored",
+    "sum_products": "qpot.problem.sample_noise",
+    "symmetric_saddles": "qpot.landscape.symmetric_saddles",
+    "symmetry": "qpot.landscape.symmetry",
+    "system": "qpot.problem.system",
+    "torch_checks": "qpot.samples.torch_checks",
+    "torch_models": "qpot.samples.torch_models",
+    "training_time": "qpot.chain.training_time",
+    "updates": "qpot.simulation.updates",
+    "verdict": "qpot.simulation.comparison",
+}
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Imports an old module name as the module that holds its contents now."""
+
+    names = MODULES
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, name = fullname.partition(".")
+        return ModuleSpec(fullname, self) if package == "qpot" and name in MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self(spec.name.removeprefix("qpot."))
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The module has been executed under its own name."""
+
+    def __call__(self, name: str) -> ModuleType:
+        """The module under its new name, with a warning that points at the line that asked for the old one."""
+        warn_renamed(f"qpot.{name}", MODULES[name], stacklevel=4)
+        return importlib.import_module(MODULES[name])
+
+
+def install() -> _Finder:
+    """Let old module names be imported; returns what resolves them as attributes of `qpot`."""
+    finder = _Finder()
+    sys.meta_path.append(finder)
+    return finder
