@@ -121,22 +121,7 @@ def uphill_leg(
         np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.unchecked.jacobian(np.stack([start, end]))
     )
     report(0, len(guesses) + 1, "initial paths")
-    timed: list[ElementPath] = []
-    failures: list[ValueError] = []
-    for curve in guesses:
-        try:
-            timed.append(
-                timed_path(
-                    curve,
-                    lagrangian.speed,
-                    slow_start=slow_start,
-                    slow_end=slow_end,
-                    n_elements=_ELEMENTS_FOCUS if winding else _ELEMENTS,
-                    degree=_DEGREE,
-                )
-            )
-        except (NonFiniteError, SingularCovarianceError) as error:
-            failures.append(error)
+    timed, failures = _timed(lagrangian, guesses, slow_start, slow_end, _ELEMENTS_FOCUS if winding else _ELEMENTS)
     coarse, iterations = _coarse(lagrangian, timed, failures, report)
     bounded = lagrangian.bounded() if system.dimension == 1 else None
     if bounded is not None and hugs_the_hull(bounded, coarse):
@@ -164,6 +149,29 @@ def uphill_leg(
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
     return cheapest(solutions, iterations)
+
+
+def _timed(
+    lagrangian: Lagrangian, curves: Sequence[Array], slow_start: float, slow_end: float, n_elements: int
+) -> tuple[list[ElementPath], list[ValueError]]:
+    """Curves as coarse paths in time, and the errors of those along which a user function fails."""
+    timed: list[ElementPath] = []
+    failures: list[ValueError] = []
+    for curve in curves:
+        try:
+            timed.append(
+                timed_path(
+                    curve,
+                    lagrangian.speed,
+                    slow_start=slow_start,
+                    slow_end=slow_end,
+                    n_elements=n_elements,
+                    degree=_DEGREE,
+                )
+            )
+        except (NonFiniteError, SingularCovarianceError) as error:
+            failures.append(error)
+    return timed, failures
 
 
 def _coarse(
