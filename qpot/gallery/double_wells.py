@@ -9,11 +9,22 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.arrays import Array, BatchFunction, as_count, as_positive
 from qpot.gallery.case import HU_ZHU_XIONG_HUAN, GalleryCase, diagonal, two_costs
 from qpot.problem.covariance import rotated
 from qpot.problem.system import System
 from qpot.samples.ready_made import embedded_double_well_sum
+
+
+def _well(covariance: BatchFunction | Array, stiffness: float = 1.0) -> System:
+    """The separable double well under any noise."""
+    return System.from_loss(
+        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4 + stiffness * x[:, 1] ** 2 / 2,
+        lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], stiffness * x[:, 1]], axis=1),
+        covariance,
+        dimension=2,
+        hessian=lambda x: diagonal(np.stack([3 * x[:, 0] ** 2 - 1, np.full(len(x), stiffness)], axis=1)),
+    )
 
 
 def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: float = 1.0) -> GalleryCase:
@@ -28,13 +39,7 @@ def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: fl
 
     return GalleryCase(
         name="separable_double_well",
-        system=System.from_loss(
-            lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4 + k * x[:, 1] ** 2 / 2,
-            lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], k * x[:, 1]], axis=1),
-            np.diag([ax, ay]),
-            dimension=2,
-            hessian=lambda x: diagonal(np.stack([3 * x[:, 0] ** 2 - 1, np.full(len(x), k)], axis=1)),
-        ),
+        system=_well(np.diag([ax, ay]), k),
         bounds=((-2.0, 2.0), (-1.5, 1.5)),
         minima=np.array([[-1.0, 0.0], [1.0, 0.0]]),
         saddles=np.array([[0.0, 0.0]]),
@@ -48,11 +53,9 @@ def rotated_well(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1
     """The separable double well with a rotated constant covariance: V = 1/(2 a_xx) exactly, by projection on x."""
     a = rotated(angle, eigenvalues)
     case = separable_double_well()
-    base = case.system
-    assert base.loss is not None
     return GalleryCase(
         name="rotated_well",
-        system=System.from_loss(base.loss, base.gradient, a, dimension=2, hessian=lambda x: -base.jacobian(x)),
+        system=_well(a),
         bounds=case.bounds,
         minima=case.minima,
         saddles=case.saddles,
@@ -203,17 +206,9 @@ def _symmetric(
     name: str, covariance: Callable[[Array], Array], costs: Array, parameters: dict[str, Any]
 ) -> GalleryCase:
     base = separable_double_well()
-    assert base.system.loss is not None
-    system = System.from_loss(
-        base.system.loss,
-        base.system.gradient,
-        covariance,
-        dimension=2,
-        hessian=lambda x: -base.system.jacobian(x),
-    )
     return GalleryCase(
         name=name,
-        system=system,
+        system=_well(covariance),
         bounds=base.bounds,
         minima=base.minima,
         saddles=base.saddles,
