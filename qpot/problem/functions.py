@@ -44,11 +44,11 @@ class CheckedFunction:
 class OwnFunction:
     """A function of the library's own that looks at its values itself: those of a finite sum, for example."""
 
-    def __init__(self, function: Callable[[Any], Array]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[[Any], Array], dimension: int, name: str) -> None:
+        self.function, self.dimension, self.name = function, dimension, name
 
     def __call__(self, points: Any) -> Array:
-        return self.function(points)
+        return self.function(as_points(points, dimension=self.dimension, name=f"the argument of {self.name}"))
 
     def unchecked(self, x: Array) -> Array:
         return self.function(x)

@@ -267,10 +267,10 @@ class System:
             kind = gaussian_noise(covariance, finite_sum.dimension)
         d, hessian, product = finite_sum.dimension, finite_sum.hessian, finite_sum.hessian_vector_product
         return cls(
-            drift=Negated(OwnFunction(gradient)),
+            drift=Negated(OwnFunction(gradient, d, "gradient")),
             noise=kind,
             dimension=d,
-            loss=OwnFunction(loss),
+            loss=OwnFunction(loss, d, "loss"),
             jacobian=None if hessian is None else Negated(CheckedFunction(hessian, d, (d, d), "hessian")),
             jacobian_transpose_product=None if product is None else NegatedProduct(product),
             finite_sum=finite_sum,
