@@ -27,8 +27,9 @@ from qpot.companions.models import (
 from qpot.companions.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.companions.separation import KKT, HardMargin, separate
 from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.grid import Grid
-from qpot.fields.methods import CharacteristicJets, OrderedLineIntegral
+from qpot.fields.ordered_line_integral import OrderedLineIntegral
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.fields.whole import GlobalField, global_quasipotential

@@ -18,8 +18,8 @@ from qpot._core.arrays import Array, as_bounds, as_count
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.grid import Grid
-from qpot.fields.methods import CharacteristicJets
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.prediction.costs import FieldOpinion

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from qpot._core.arrays import Array, call_batch, difference_step, format_point
+from qpot._core.arrays import Array, difference_step, format_point
 from qpot.problem.covariance import RANK_TOLERANCE, check_symmetric
 from qpot.problem.noise import LocalOperators, Noise, Product, Products
 from qpot.problem.operators import DENSE, conjugate_gradients
