@@ -12,6 +12,8 @@ from qpot.chain.stationary import stationary_distribution
 from qpot.chain.training_time import training_time_diagram
 from qpot.chain.w_graphs import WGraph, stationary_costs, w_graph
 from qpot.companions import known_answers as gallery_companions
+from qpot.companions.event_driven import EventDriven
+from qpot.companions.fixed_step import FixedStep
 from qpot.companions.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.companions.margin import MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.companions.margin_losses import Exponential, Hinge, HuberisedHinge, Logistic, SquaredHinge, margin_sum
@@ -26,7 +28,7 @@ from qpot.companions.models import (
 )
 from qpot.companions.path_kernel import Explanation, TrainingPath, tangent_kernel, train_flow
 from qpot.companions.separation import KKT, HardMargin, separate
-from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+from qpot.companions.trajectory import FlowTrajectory, integrate_flow
 from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.grid import Grid
 from qpot.fields.ordered_line_integral import OrderedLineIntegral
