@@ -55,19 +55,16 @@ from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.problem import covariance
 from qpot.problem.controllable import Controllability, controllability
-from qpot.problem.estimates import (
-    CovarianceEstimate,
-    DiagonalCovariance,
-    ExactCovariance,
-    LowRankCovariance,
-    SubsampledCovariance,
-    estimate_covariance,
-    low_rank_covariance,
-)
+from qpot.problem.covariance_methods import CovarianceEstimate
+from qpot.problem.diagonal_covariance import DiagonalCovariance
+from qpot.problem.estimates import estimate_covariance, low_rank_covariance
+from qpot.problem.exact_covariance import ExactCovariance
+from qpot.problem.low_rank_covariance import LowRankCovariance
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
 from qpot.problem.random_steps import random_steps
 from qpot.problem.sgd import SGD
+from qpot.problem.subsampled_covariance import SubsampledCovariance
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
 from qpot.samples.finite_sum import FiniteSum
