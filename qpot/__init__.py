@@ -47,9 +47,10 @@ The algorithm itself, simulated, and the comparison (`qpot.simulation`)
 What selects without noise (`qpot.companions`)
     `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
     `tangent_kernel`, `train_flow`, `training_sum`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`,
-    `FixedStep`, `Flow`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `Hinge`, `HuberisedHinge`, `KKT`, `Law`,
-    `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NormalisedFlow`, `OutputLoss`,
-    `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`, `SquaredHinge`, `TrainingTrajectory`
+    `ExponentialTail`, `FixedStep`, `Flow`, `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `Hinge`,
+    `HuberisedHinge`, `KKT`, `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`,
+    `NormalisedFlow`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
+    `SquaredHinge`, `TrainingTrajectory`
 
 Known answers, figures
     `qpot.gallery`: named systems with known answers; `qpot.gallery_companions`: the same for flows and margins;
@@ -89,8 +90,10 @@ from qpot.companions import (
     EventDriven,
     Explanation,
     Exponential,
+    ExponentialTail,
     FixedStep,
     Flow,
+    FlowMethod,
     FlowTrajectory,
     GradientFlow,
     HardMargin,
@@ -270,11 +273,11 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "ArrheniusLaw", "compare", "Comparison", "Ensemble", "exit_times", "ExitTimes", "Occupation", "OccupationCheck",
     "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
-    "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "FixedStep", "Flow",
-    "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow", "KKT", "Law",
-    "linear_model", "Logistic", "margin_flow", "margin_sum", "MarginError", "MarginFlow", "MarginLaws", "MarginLoss",
-    "NormalisedFlow", "OutputLoss", "PolyakFlow", "PredictionModel", "RMSpropFlow", "separate", "SignFlow",
-    "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow", "training_sum",
+    "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
+    "Flow", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow",
+    "KKT", "Law", "linear_model", "Logistic", "margin_flow", "margin_sum", "MarginError", "MarginFlow", "MarginLaws",
+    "MarginLoss", "NormalisedFlow", "OutputLoss", "PolyakFlow", "PredictionModel", "RMSpropFlow", "separate",
+    "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow", "training_sum",
     "TrainingTrajectory",
     # The wings, known answers and figures
     "chain", "companions", "covariance", "fields", "gallery", "gallery_companions", "landscape", "paths", "plots",

@@ -6,6 +6,7 @@
 - `parallel`: Running independent tasks on the caller's executor: same order, same results, whatever the executor.
 - `progress`: The progress protocol: ``progress(done, total, message)``, or True for a tqdm bar, or None for silence.
 - `status`: What a solver says when it is done: statuses that are sentences, and the error that carries them.
+- `types`: Names for what users pass in: points, minima, costs, files, seeds.
 """
 
 from qpot._core.parallel import process_executor

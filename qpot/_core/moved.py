@@ -21,14 +21,14 @@ MODULES = {
     "chain_graphs": "qpot.chain.graphs",
     "companion_plots": "qpot.plots.companions",
     "contraction": "qpot.chain.contraction",
-    "costs": "qpot.prediction.costs",
-    "critical_points": "qpot.landscape.minima",
+    "costs": "qpot.prediction",
+    "critical_points": "qpot.landscape",
     "crossings": "qpot.paths.multi_leg",
     "cycles": "qpot.chain.cycles",
     "descents": "qpot.landscape.flow",
     "ensemble": "qpot.simulation.ensemble",
     "escapes": "qpot.simulation.escape_times",
-    "exact_noise": "qpot.problem.discrete_steps",
+    "exact_noise": "qpot.problem",
     "excursions": "qpot.simulation.excursions",
     "exit_check": "qpot.simulation.exit_points",
     "exits": "qpot.paths.exits",
@@ -37,24 +37,24 @@ MODULES = {
     "field_checks": "qpot.fields.checks",
     "field_cycles": "qpot.fields.cycles",
     "field_entrances": "qpot.fields.entrances",
-    "field_methods": "qpot.fields.methods",
-    "field_opinion": "qpot.prediction.opinion",
+    "field_methods": "qpot.fields",
+    "field_opinion": "qpot.prediction",
     "field_outliers": "qpot.fields.outliers",
     "field_path": "qpot.fields.walk",
     "field_run": "qpot.fields.run",
-    "field_solution": "qpot.fields.solution",
+    "field_solution": "qpot.fields",
     "field_source": "qpot.fields.sources",
     "field_sweep": "qpot.fields.assembly",
     "finite_rate": "qpot.prediction.finite_rate",
     "finite_sums": "qpot.samples.ready_made",
     "fixed_time": "qpot.paths.fixed_time",
     "flatness": "qpot.landscape.flatness",
-    "flow_trajectory": "qpot.companions.trajectory",
+    "flow_trajectory": "qpot.companions",
     "flows": "qpot.companions.flows",
     "gaussianity": "qpot.paths.gaussianity",
     "global_field": "qpot.fields.whole",
     "gradient_checks": "qpot.samples.gradient_checks",
-    "gradient_covariance": "qpot.problem.estimates",
+    "gradient_covariance": "qpot.problem",
     "grid": "qpot.fields.grid",
     "hypoelliptic": "qpot.paths.degenerate",
     "infinite_costs": "qpot.paths.infinite",
@@ -75,7 +75,7 @@ MODULES = {
     "loss_checks": "qpot.samples.loss_checks",
     "margin": "qpot.companions.margin",
     "margin_losses": "qpot.companions.margin_losses",
-    "methods": "qpot.paths.methods",
+    "methods": "qpot.paths",
     "minimum_action": "qpot.paths.minimum_action",
     "model_sums": "qpot.samples.automatic",
     "network_sums": "qpot.samples.network",
@@ -109,7 +109,7 @@ MODULES = {
     "separation": "qpot.companions.separation",
     "sgd": "qpot.samples.finite_sum",
     "sgd_builder": "qpot.problem.sgd",
-    "solution": "qpot.paths.solution",
+    "solution": "qpot",
     "splitting": "qpot.simulation.splitting",
     "stability": "qpot.simulation.stability",
     "stationary_law": "qpot.chain.stationary",
@@ -127,6 +127,9 @@ MODULES = {
     "verdict": "qpot.simulation.comparison",
 }
 
+# Modules whose short name stays.
+KEPT = {"covariance": "qpot.problem.covariance", "gallery_companions": "qpot.companions.known_answers"}
+
 
 class _Finder(MetaPathFinder, Loader):
     """Imports an old module name as the module that holds its contents now."""
@@ -137,10 +140,12 @@ class _Finder(MetaPathFinder, Loader):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
-        return ModuleSpec(fullname, self) if package == "qpot" and name in MODULES else None
+        known = package == "qpot" and (name in MODULES or name in KEPT)
+        return ModuleSpec(fullname, self) if known else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return self(spec.name.removeprefix("qpot."))
+        name = spec.name.removeprefix("qpot.")
+        return importlib.import_module(KEPT[name]) if name in KEPT else self(name)
 
     def exec_module(self, module: ModuleType) -> None:
         """The module has been executed under its own name."""

@@ -1,5 +1,8 @@
 """What selects without noise: optimisers as flows, the margin at infinity, the path kernel.
 
+- `event_driven`: EventDriven: an optimiser's flow by adaptive integration that stops at rest and locates jumps.
+- `fixed_step`: FixedStep: an optimiser's flow by explicit steps of one size.
+- `flow_methods`: What a method of `integrate_flow` is: its options, which check themselves, and its verb.
 - `flows`: Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move.
 - `known_answers`: Problems of flows, margins and path kernels whose answers are known in closed form.
 - `margin`: The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's.
@@ -10,10 +13,14 @@
 - `trajectory`: integrate_flow: the trajectory of an optimiser's flow, with its loss and the residual of its law.
 """
 
+from qpot.companions.event_driven import EventDriven
+from qpot.companions.fixed_step import FixedStep
+from qpot.companions.flow_methods import FlowMethod
 from qpot.companions.flows import Flow, GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.companions.margin import Law, MarginFlow, MarginLaws, margin_flow, svc_separation
 from qpot.companions.margin_losses import (
     Exponential,
+    ExponentialTail,
     Hinge,
     HuberisedHinge,
     Logistic,
@@ -33,7 +40,7 @@ from qpot.companions.models import (
 )
 from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
 from qpot.companions.separation import KKT, HardMargin, separate
-from qpot.companions.trajectory import EventDriven, FixedStep, FlowTrajectory, integrate_flow
+from qpot.companions.trajectory import FlowTrajectory, integrate_flow
 
 __all__ = [
     "KKT",
@@ -41,8 +48,10 @@ __all__ = [
     "EventDriven",
     "Explanation",
     "Exponential",
+    "ExponentialTail",
     "FixedStep",
     "Flow",
+    "FlowMethod",
     "FlowTrajectory",
     "GradientFlow",
     "HardMargin",

@@ -11,7 +11,15 @@ from qpot._core.arrays import Array, as_positive
 
 
 class Flow(Protocol):
-    """A rule that turns loss, gradient and memory into a velocity; the functions take one point."""
+    """A rule that turns loss, gradient and memory into a velocity; the functions take one point.
+
+    A flow may say two more things of itself; where it does not have them, they count as False:
+
+    switches : bool
+        The velocity is minus the sign of every gradient component, without a memory, and jumps where one changes its sign.
+    runs_away : bool
+        The speed may grow without a bound towards a critical point, where the flow then has not come to rest.
+    """
 
     def initial_memory(self, gradient: Array) -> Array:
         """Memory ``(m,)`` at the start; empty for flows without one."""
@@ -26,7 +34,19 @@ class Flow(Protocol):
         ...
 
 
-class _Memoryless:
+class _Traits:
+    """What a flow says of itself, unless it says otherwise."""
+
+    @property
+    def switches(self) -> bool:
+        return False
+
+    @property
+    def runs_away(self) -> bool:
+        return False
+
+
+class _Memoryless(_Traits):
     def initial_memory(self, gradient: Array) -> Array:
         return np.empty(0)
 
@@ -51,6 +71,10 @@ class SignFlow(_Memoryless):
     chatters about it with an amplitude of one step and never rests.
     """
 
+    @property
+    def switches(self) -> bool:
+        return True
+
     def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
         return -np.sign(gradient), memory
 
@@ -71,7 +95,7 @@ class NormalisedFlow(_Memoryless):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMSpropFlow:
+class RMSpropFlow(_Traits):
     r"""RMSprop in the limit of small steps.
 
     .. math:: v' = (g \odot g - v)/T, \qquad \theta' = -g/(\sqrt{v} + c), \qquad
@@ -145,6 +169,10 @@ class PolyakFlow(_Memoryless):
             as_positive(self.bound, name="bound")
         if not np.isfinite(self.lowest_loss):
             raise ValueError(f"lowest_loss must be finite, got {self.lowest_loss!r}")
+
+    @property
+    def runs_away(self) -> bool:
+        return self.bound == np.inf
 
     def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
         norm = float(np.linalg.norm(gradient))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, as_count, as_point, as_positive
 from qpot._core.deprecated import renamed_property
 from qpot._core.status import SolveError, Status
-from qpot.companions.margin_losses import Exponential, Logistic, as_number, signed_samples
+from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number, signed_samples
 from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
 from qpot.solvers.companions import log_time_flow, max_margin
 
@@ -164,7 +164,7 @@ def margin_flow(
     y: Any,
     *,
     log_time: float = 230.0,
-    loss: Logistic | Exponential | None = None,
+    loss: ExponentialTail | None = None,
     start: Any = None,
     points: int = 200,
     duplicates: str = "error",
@@ -186,8 +186,8 @@ def margin_flow(
         Labels +1 and -1.
     log_time : float
         Natural logarithm of the final time; 230.26 is t = 1e100. It may exceed what a float holds as t.
-    loss : Logistic or Exponential, optional
-        Default `Logistic`. The loss is the sum over samples; a mean only divides time by N.
+    loss : ExponentialTail, optional
+        `Logistic` (the default) or `Exponential`. The loss is the sum over samples; a mean only divides time by N.
     start : (d,) array, optional
         theta at t = 0; default zero.
     points : int
@@ -218,8 +218,8 @@ def margin_flow(
     >>> flow.weights[-1].round(3)  # log(4 t) / 2 and log t on orthogonal samples
     array([115.822, 230.259])
     """
-    kind = Logistic() if loss is None else loss
-    if not isinstance(kind, (Logistic, Exponential)):
+    kind: ExponentialTail = Logistic() if loss is None else loss
+    if not isinstance(kind, ExponentialTail):
         raise ValueError(
             f"loss must be qpot.Logistic() or qpot.Exponential(), got {loss!r}: only a tail exp(-z) sends "
             f"the minimum to "
@@ -244,7 +244,7 @@ def margin_flow(
         Z,
         np.log(counts),
         kind.log_slope,
-        _slope_rate(kind),
+        kind.log_slope_rate,
         theta,
         np.concatenate([[0.0], np.logaddexp(0.0, log_times)]),
         **options,
@@ -308,13 +308,6 @@ def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
         duals=coefficients[:N] + coefficients[N:],
         signed_samples=Z,
     )
-
-
-def _slope_rate(kind: Logistic | Exponential) -> Any:
-    """d log(-l') / dz: -1 for the exponential loss, -1/(1 + exp(-z)) for the logistic loss."""
-    if isinstance(kind, Exponential):
-        return lambda z: np.full_like(z, -1.0)
-    return lambda z: -np.exp(kind.log_slope(-z))
 
 
 def _laws(flow: MarginFlow) -> MarginLaws:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -13,7 +14,11 @@ from qpot.samples.finite_sum import FiniteSum
 
 
 class MarginLoss(Protocol):
-    """A loss of the margin z = y <theta, x>."""
+    """A loss of the margin z = y <theta, x>.
+
+    A loss may also have ``compiled``, the name of a compiled kernel that takes the samples, their labels and the penalty:
+    simulation then runs it without calling Python.
+    """
 
     def value(self, z: Array) -> Array:
         """l(z)."""
@@ -24,9 +29,38 @@ class MarginLoss(Protocol):
         ...
 
 
+class ExponentialTail(ABC):
+    """A margin loss that falls like exp(-z), told in logarithms, which do not underflow: what `margin_flow` takes.
+
+    Only such a tail sends the minimum on separable data to infinity along the SVM's direction.
+    """
+
+    @abstractmethod
+    def value(self, z: Array) -> Array:
+        """l(z)."""
+
+    @abstractmethod
+    def derivative(self, z: Array) -> Array:
+        """l'(z)."""
+
+    @abstractmethod
+    def log_value(self, z: Array) -> Array:
+        """log l(z)."""
+
+    @abstractmethod
+    def log_slope(self, z: Array) -> Array:
+        """log(-l'(z))."""
+
+    @abstractmethod
+    def log_slope_rate(self, z: Array) -> Array:
+        """d log(-l'(z)) / dz."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Logistic:
+class Logistic(ExponentialTail):
     """l(z) = log(1 + exp(-z)); tail exp(-z)."""
+
+    compiled: ClassVar[str] = "logistic"
 
     def value(self, z: Array) -> Array:
         return np.logaddexp(0.0, -z)
@@ -43,9 +77,13 @@ class Logistic:
         """log(-l'(z)), accurate where l'(z) underflows."""
         return -np.logaddexp(0.0, z)
 
+    def log_slope_rate(self, z: Array) -> Array:
+        """d log(-l'(z)) / dz = -1 / (1 + exp(-z))."""
+        return -np.exp(self.log_slope(-z))
+
 
 @dataclass(frozen=True, kw_only=True)
-class Exponential:
+class Exponential(ExponentialTail):
     """l(z) = exp(-z)."""
 
     def value(self, z: Array) -> Array:
@@ -61,6 +99,10 @@ class Exponential:
     def log_slope(self, z: Array) -> Array:
         """log(-l'(z))."""
         return -z
+
+    def log_slope_rate(self, z: Array) -> Array:
+        """d log(-l'(z)) / dz = -1."""
+        return np.full_like(z, -1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,15 +201,16 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
         raise ValueError(f"penalty must be a finite number >= 0, got {penalty!r}")
 
     functions = _MarginSum(Z, kind, strength)
-    # the one margin loss with a compiled kernel: simulation runs it without calling Python
-    compiled = ("logistic", (Z, np.ones(Z.shape[0]), strength)) if isinstance(kind, Logistic) else None
+    # the labels are in the samples already
+    compiled: str | None = getattr(kind, "compiled", None)
+    kernel = None if compiled is None else (compiled, (Z, np.ones(Z.shape[0]), strength))
     return FiniteSum(
         sample_losses=functions.losses,
         sample_gradients=functions.gradients,
         n_samples=Z.shape[0],
         dimension=Z.shape[1],
         drawn_gradients=functions.drawn,
-        kernel=compiled,
+        kernel=kernel,
     )
 
 

@@ -21,7 +21,21 @@ PATCH, CORE = 2.0 / 3.0, 1.0 / 3.0
 
 @dataclass(frozen=True)
 class FieldRun:
-    """What every stage needs."""
+    """A field that is to be solved: what every method is given, and what every stage of one needs.
+
+    Attributes
+    ----------
+    system : System
+    grid : Grid
+    samples : array (*shape, m)
+        Drift and, unless it is constant, the upper triangle of the covariance at the nodes.
+    constant : array (d, d) or None
+        The covariance, where it is constant.
+    report : callable
+        Progress: what is done, of how much, in words.
+    highest : float
+        Rays end at this level.
+    """
 
     system: System
     grid: Grid

@@ -32,8 +32,8 @@ class FieldSolution(FieldValues):
         Estimate of max |V - exact| over the nodes; nan if it was not asked for.
     level : float
         The level at which the sublevel set of V first touches the boundary of the grid (inf on a torus).
-    method : object
-        The options used.
+    method : FieldMethod or None
+        The method with the options used; None for a quadrature in one dimension.
     exact_order : array of bool, the shape of the grid
         Where the value comes from a characteristic; elsewhere it was filled in to lower order.
     system : System

@@ -10,10 +10,11 @@ import numpy as np
 from qpot._core.arrays import Array, NonFiniteError, as_points, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
-from qpot.fields.assembly import FieldRun, march_field, sweep_field
+from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.checks import check_memory, check_regular, kink_in
 from qpot.fields.grid import Grid
-from qpot.fields.methods import CharacteristicJets, FieldMethod, OrderedLineIntegral
+from qpot.fields.methods import FieldMethod
+from qpot.fields.run import FieldRun
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import as_source_points, attracting_equilibrium, refined_equilibrium
 from qpot.problem.system import System
@@ -43,8 +44,8 @@ def quasipotential(
     source : array (d,), Minimum, or array (n, 2)
         An attracting equilibrium, or in 2-D an attracting limit cycle as at least eight points along it.
     grid : Grid
-    method : CharacteristicJets or OrderedLineIntegral, optional
-        Not used in 1-D, where V is a quadrature.
+    method : FieldMethod, optional
+        `CharacteristicJets` (the default) or `OrderedLineIntegral`. Not used in 1-D, where V is a quadrature.
     targets : array (n, d), optional
         Points where V is wanted: the status tells if one lies beyond the level at which V leaves the grid.
     progress : callable, True, "auto" or None
@@ -85,9 +86,11 @@ def quasipotential(
         raise ValueError(f"grid must be a qpot.Grid, got {type(grid).__name__}")
     if grid.dimension != system.dimension:
         raise ValueError(f"grid has {grid.dimension} axes, the system has dimension {system.dimension}")
-    options: FieldMethod = CharacteristicJets() if method is None else method
-    if not isinstance(options, (CharacteristicJets, OrderedLineIntegral)):
-        raise ValueError(f"method must be a CharacteristicJets or an OrderedLineIntegral, got {method!r}")
+    chosen: FieldMethod = CharacteristicJets() if method is None else method
+    if not isinstance(chosen, FieldMethod):
+        raise ValueError(
+            f"method must be a field method such as CharacteristicJets() or OrderedLineIntegral(), got {method!r}"
+        )
     points = as_source_points(source, grid.dimension)
     wanted = None if targets is None else as_points(targets, dimension=grid.dimension, name="targets")
     if wanted is not None and not grid.contains(wanted).all():
@@ -104,24 +107,13 @@ def quasipotential(
         with reporting(progress, "quasipotential") as report:
             samples, constant = sampled(system, grid)
             kink = kink_in(samples, grid)
-            if kink and getattr(options, "kinks", "warn") == "refuse":
+            if kink and chosen.kinks == "refuse":
                 raise ValueError(kink)
             if kink:
                 warnings.warn(kink, UserWarning, stacklevel=2)
-            highest = getattr(options, "highest", None)
-            run = FieldRun(
-                system=system,
-                grid=grid,
-                samples=samples,
-                constant=constant,
-                report=report,
-                highest=np.inf if highest is None else highest,
-            )
-            if isinstance(options, CharacteristicJets):
-                field = sweep_field(run, points, options)
-            else:
-                field = march_field(run, points, options)
-    return _checked(field, wanted, throw)
+            run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=report)
+            field = chosen.solve(run, points)
+    return _checked(field, chosen, wanted, throw)
 
 
 def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
@@ -188,14 +180,9 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     )
 
 
-def _checked(field: FieldSolution, targets: Array | None, throw: bool) -> FieldSolution:
-    status, message = field.status, str(field.status)
-    if status is Status.NOT_CONVERGED:
-        message = (
-            f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
-            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
-            "or pass method=OrderedLineIntegral() for a first-order answer"
-        )
+def _checked(field: FieldSolution, method: FieldMethod, targets: Array | None, throw: bool) -> FieldSolution:
+    status = field.status
+    message = "" if status is Status.CONVERGED else method.failure(field)
     if status is Status.CONVERGED and targets is not None:
         beyond = ~np.isfinite(field.at(targets))
         if beyond.any():

@@ -9,7 +9,6 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_points, format_point
 from qpot.fields.grid import Grid
-from qpot.fields.methods import FieldMethod
 from qpot.problem.system import System
 from qpot.solvers.fields.hermite import interpolate
 
@@ -50,8 +49,8 @@ class FieldValues:
         The attracting equilibrium, or points along the attracting limit cycle.
     error : float
         Estimate of max |V - exact| over the nodes; nan if it was not asked for.
-    method : object
-        The options used.
+    method : FieldMethod or None
+        The method with the options used; None for a quadrature in one dimension.
     system : System
     passages : tuple of Passage
         Saddles and attractors beyond the source that the field goes over, lowest first.
@@ -62,7 +61,7 @@ class FieldValues:
     grid: Grid
     source: Array
     error: float
-    method: FieldMethod | None
+    method: object
     system: System
     passages: tuple[Passage, ...] = ()
 

@@ -81,7 +81,8 @@ def global_quasipotential(
         Stationary costs W. Without them and without ``costs`` they are computed from the fields themselves.
     costs : array (k, k) or TransitionCosts, optional
         Transition costs to take W from.
-    method : CharacteristicJets or OrderedLineIntegral, optional
+    method : FieldMethod, optional
+        `CharacteristicJets` (the default) or `OrderedLineIntegral`.
     executor : concurrent.futures.Executor, optional
         The fields of the minima run side by side in it.
     progress : callable, True, "auto" or None

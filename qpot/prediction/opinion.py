@@ -18,8 +18,8 @@ from qpot._core.arrays import Array, as_bounds, as_count
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.grid import Grid
-from qpot.fields.methods import CharacteristicJets
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.prediction.costs import FieldOpinion
@@ -126,7 +126,7 @@ def _impossible(system: System) -> str:
     if system.dimension > 3:
         return f"fields are for one to three dimensions, this system has {system.dimension}"
     if not system.noise.gaussian:
-        return "fields are for Gaussian noise, and the noise of this system is not: its steps are taken exactly"
+        return f"fields are for Gaussian noise; this system has exact noise of its own ({type(system.noise).__name__})"
     return ""
 
 

@@ -2,15 +2,20 @@
 
 - `controllable`: Which directions the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Noise covariances a(x) = sigma(x) sigma(x)^T: constructors and the checks that every solver relies on.
+- `covariance_methods`: What a method of `estimate_covariance` is: its options, which check themselves, its verb, and
+  what it returns.
+- `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate.
 - `discrete_steps`: The exact noise of discrete SGD: its steps and their probabilities, for costs beyond the Gaussian
   approximation.
 - `estimates`: The covariance of one sample's gradient at a point: exact, from a subsample, of low rank, or its
   diagonal.
+- `exact_covariance`: ExactCovariance: from all samples, as a matrix.
 - `factored`: Covariances in many dimensions: low rank plus a floor, in factors; a d x d matrix is never formed.
 - `functions`: A user's batch functions: checked where points come in from outside, called directly from within.
 - `gaussian_noise`: Gaussian noise of a given covariance: a matrix, a function that returns matrices, or products with
   vectors.
 - `given_steps`: Discrete algorithms that are no plain SGD, given by their steps and probabilities.
+- `low_rank_covariance`: LowRankCovariance: leading eigenpairs by products with the covariance.
 - `measured_noise`: measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools.
 - `noise`: What the noise of a system is: one object that answers every question about it.
 - `operators`: Covariances in many dimensions that are known by products only; a d x d matrix is never formed.
@@ -18,28 +23,25 @@
 - `sample_noise`: The minibatch noise of a finite sum: its covariance as matrices and as products with the samples'
   gradients.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
+- `subsampled_covariance`: SubsampledCovariance: from some samples, as a matrix with errors.
 - `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
 """
 
 from qpot.problem.controllable import Controllability, controllability
+from qpot.problem.covariance_methods import CovarianceEstimate, CovarianceMethod
+from qpot.problem.diagonal_covariance import DiagonalCovariance
 from qpot.problem.discrete_steps import DiscreteSteps, exact_noise
-from qpot.problem.estimates import (
-    CovarianceEstimate,
-    CovarianceMethod,
-    DiagonalCovariance,
-    ExactCovariance,
-    LowRankCovariance,
-    SubsampledCovariance,
-    estimate_covariance,
-    low_rank_covariance,
-)
+from qpot.problem.estimates import estimate_covariance, low_rank_covariance
+from qpot.problem.exact_covariance import ExactCovariance
 from qpot.problem.factored import FactoredCovariance
 from qpot.problem.given_steps import random_steps
+from qpot.problem.low_rank_covariance import LowRankCovariance
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.problem.noise import Noise
 from qpot.problem.operators import ProductCovariance
 from qpot.problem.preconditioning import preconditioned, rmsprop_like, second_moment, sign_like
 from qpot.problem.sgd import SGD
+from qpot.problem.subsampled_covariance import SubsampledCovariance
 from qpot.problem.system import System
 
 __all__ = [

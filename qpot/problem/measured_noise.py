@@ -9,13 +9,8 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
-from qpot.problem.estimates import (
-    DENSE,
-    CovarianceEstimate,
-    CovarianceMethod,
-    DiagonalCovariance,
-    estimate_covariance,
-)
+from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
+from qpot.problem.estimates import estimate_covariance
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.differences import central_jacobian
 
@@ -282,12 +277,11 @@ def _norms(
 ) -> tuple[float, float, float]:
     """|C|_F, |H|_F and tr(C H)."""
     d = x.size
-    diagonal_only = isinstance(C.method, DiagonalCovariance)
 
     def noise(v: Array) -> Array:
         if C.matrix is not None:
             return np.asarray(C.matrix @ v)
-        return C.diagonal * v if diagonal_only else finite_sum.covariance_product(x[None], v[None])[0]
+        return C.diagonal * v if C.diagonal_only else finite_sum.covariance_product(x[None], v[None])[0]
 
     def curved(v: Array) -> Array:
         return np.asarray(H @ v) if H is not None else hessian_product(finite_sum, x, v)

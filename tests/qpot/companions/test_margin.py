@@ -13,7 +13,9 @@ from scipy.integrate import solve_ivp
 from test_separation import separable
 
 import qpot
+from qpot._core.arrays import Array
 from qpot.companions.known_answers import OrthogonalSamples
+from qpot.companions.margin_losses import ExponentialTail
 from qpot.solvers.companions import max_margin
 
 GOOGOL = float(np.log(1e100))
@@ -28,6 +30,35 @@ def test_closed_form_to_a_googol(scales: list[float]) -> None:
     np.testing.assert_allclose(flow.machine().normal, case.normal, rtol=1e-6)
     np.testing.assert_allclose(flow.machine().duals, case.duals, rtol=1e-6)
     assert flow.svm.geometric_margin == pytest.approx(case.geometric_margin)
+
+
+class HalfExponential(ExponentialTail):
+    """l(z) = exp(-z) / 2, a loss that the library does not know: the flow of exp(-z) at half its speed."""
+
+    def value(self, z: Array) -> Array:
+        return np.asarray(0.5 * np.exp(-z))
+
+    def derivative(self, z: Array) -> Array:
+        return np.asarray(-0.5 * np.exp(-z))
+
+    def log_value(self, z: Array) -> Array:
+        return np.asarray(-z - np.log(2.0))
+
+    def log_slope(self, z: Array) -> Array:
+        return np.asarray(-z - np.log(2.0))
+
+    def log_slope_rate(self, z: Array) -> Array:
+        return np.full_like(z, -1.0)
+
+
+def test_another_loss_with_an_exponential_tail_is_one_class() -> None:
+    case = OrthogonalSamples(scales=[0.5, 2.0, 1.3])
+    flow = qpot.margin_flow(case.X, case.y, log_time=GOOGOL, loss=HalfExponential(), points=60)
+    np.testing.assert_allclose(flow.weights, case.weights(0.5 * np.exp(flow.log_times)), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(flow.machine().duals, case.duals, rtol=1e-6)
+    total = qpot.margin_sum(case.X, case.y, loss=HalfExponential())
+    assert total.kernel is None
+    np.testing.assert_allclose(total.loss(flow.weights[:3]), np.exp(flow.log_losses[:3]) / len(case.y), rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", [qpot.Logistic(), qpot.Exponential()], ids=repr)

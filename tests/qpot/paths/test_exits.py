@@ -107,7 +107,7 @@ def test_bad_input_is_refused_with_the_way_out() -> None:
         qpot.exit_cost(CROSSED, [0.0, 0.0], boundary=Ball(radius=1.0, centre=[3.0, 0.0]))
     with pytest.raises(ValueError, match="not inside"):
         qpot.exit_cost(CROSSED, [0.0, 0.0], boundary=LossLevel(level=-1.0))
-    with pytest.raises(ValueError, match="attracting"):
+    with pytest.raises(ValueError, match="is not a minimum"):
         qpot.exit_cost(CROSSED, [1.0, 0.0], boundary=Ball(radius=1.0))
     with pytest.raises(ValueError, match="boundary must be"):
         qpot.exit_cost(CROSSED, [0.0, 0.0], boundary=3.0)

@@ -1,0 +1,224 @@
+"""CharacteristicJets: the field by rays that carry Taylor polynomials, other basins over saddles, holes, level, error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_positive
+from qpot._core.status import Status
+from qpot.fields.assembly import NodeResult, as_field, marched, started
+from qpot.fields.grid import Grid
+from qpot.fields.methods import FieldMethod
+from qpot.fields.misfits import misfits, roughness
+from qpot.fields.outliers import mend_outliers
+from qpot.fields.passages import other_basins
+from qpot.fields.run import FieldRun, boundary, run_rays
+from qpot.fields.solution import FieldSolution
+from qpot.fields.sources import Source
+from qpot.fields.values import Passage
+from qpot.solvers.fields.marching.bridge import bridge
+from qpot.solvers.fields.marching.gradients import node_gradients
+from qpot.solvers.fields.marching.state import NEAR_CELLS, SweepState, make_medium
+
+# The longest straight pieces, in cells, when the few nodes that rays left open are filled in.
+_FILL_RADIUS = 2
+# A gap is bridged if it has at most this many nodes to either side ...
+_SPAN = 6
+# ... and the provisional value agrees with the bridge within this fraction.
+_AGREEMENT = 0.03
+# The halved grid has 2^4 times the error; the estimate is three times what that alone would say.
+_RICHARDSON = 5.0
+# Where a few outliers of the halved grid decide the largest difference, this quantile of it counts instead ...
+_TYPICAL = 0.99
+# ... together with the roughness of the field, multiplied by this factor.
+_ROUGH = 3.0
+# Rays disagree at a node where they differ by more than this part of the level.
+_DISAGREE = 1e-2
+# A field is refused if rays disagree at more than this part of its nodes.
+_MANY = 0.05
+# It is refused as well if rays left more than this part of its nodes open.
+_FILLED = 0.5
+# A 3-D field is also refused if its estimated error is more than this part of its level.
+_USELESS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacteristicJets(FieldMethod):
+    """Rays that carry Taylor polynomials over the grid in the order of V; fourth order where V is smooth.
+
+    Parameters
+    ----------
+    radius : float or None
+        Distance, in cells, up to which a node takes its value from the Taylor polynomial of a ray; None lets the
+        solver choose. The error grows as its fourth power and the time falls as its square.
+    estimate_error : bool
+        Solve once more with every second node and compare: a quarter (2-D) or an eighth (3-D) of the time.
+    highest : float or None
+        The highest V that is wanted; the sweep ends there and leaves nan beyond.
+    kinks : {"warn", "refuse"}
+        What happens where drift or covariance are not smooth on the scale of the grid: a warning, or a ValueError.
+
+    Notes
+    -----
+    Nodes that no ray comes near, at kinks of the coefficients or where rays refuse, are filled by ordered line
+    integrals (Dahiya and Cameron 2018) from the nodes around them.
+
+    Examples
+    --------
+    >>> CharacteristicJets(radius=4.0)
+    CharacteristicJets(radius=4.0, estimate_error=True, highest=None, kinks='warn')
+    """
+
+    radius: float | None = None
+    estimate_error: bool = True
+    highest: float | None = None
+    kinks: str = "warn"
+
+    def __post_init__(self) -> None:
+        if self.radius is not None and not 1.5 <= as_positive(self.radius, name="radius") <= 12.0:
+            raise ValueError(f"radius must lie between 1.5 and 12 cells, or be None, got {self.radius!r}")
+        if self.highest is not None:
+            as_positive(self.highest, name="highest")
+        if self.kinks not in ("warn", "refuse"):
+            raise ValueError(f"kinks must be 'warn' or 'refuse', got {self.kinks!r}")
+
+    def solve(self, run: FieldRun, source: Array) -> FieldSolution:
+        """The sweep of the rays, what it leaves open, and the estimate of the error."""
+        run = replace(run, highest=np.inf if self.highest is None else self.highest)
+        radius = NEAR_CELLS if self.radius is None else self.radius
+        result, patch = _solve(run, source, radius)
+        # nodes that were filled in to lower order have no say
+        mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
+        result.trusted = result.interrupted or _trusted(run, result)
+        error = float("nan")
+        if self.estimate_error and not result.interrupted:
+            error = _estimated_error(run, source, radius, result)
+            # in 3-D rays along a ridge may have lost the curvature across it; NaN is no estimate
+            if run.grid.dimension == 3:
+                result.trusted = result.trusted and not error > _USELESS * result.level
+        return as_field(run, result, patch, error, self)
+
+    def failure(self, field: FieldSolution) -> str:
+        if field.status is not Status.NOT_CONVERGED:
+            return super().failure(field)
+        return (
+            f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
+            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
+            "or pass method=OrderedLineIntegral() for a first-order answer"
+        )
+
+
+def _trusted(run: FieldRun, result: NodeResult) -> bool:
+    """Whether neighbouring rays agree, and have reached most of the nodes."""
+    settled = result.value <= result.level
+    filled = int(np.count_nonzero(settled & ~result.near))
+    nodes = int(np.count_nonzero(settled))
+    # where sheets meet V has a kink and a misfit of its own: only many of them speak against the rays
+    rough = max(
+        int(np.count_nonzero(gap > _DISAGREE * result.level))
+        for gap in misfits(result.value, result.gradient, result.near, run.grid, result.level)
+    )
+    return rough <= _MANY * nodes and filled <= _FILLED * nodes
+
+
+def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Source]:
+    """The sweep on one grid, with the nodes that it left open filled in."""
+    grid = run.grid
+    medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
+    state, source = started(run, medium, points, radius)
+    state.exits[0] = min(float(state.exits[0]), run.highest)
+    interrupted = False
+    passages: tuple[Passage, ...] = ()
+    try:
+        run_rays(run, state)
+        passages = other_basins(run, state, medium, points)
+    except KeyboardInterrupt:
+        interrupted = True
+    near = (state.distance <= state.near) & np.isfinite(state.value)
+    gradient = np.zeros((grid.size, grid.dimension))
+    node_gradients(state.records, state.owner, near, medium, gradient)
+    value = np.where(near, state.value, np.inf)
+    if interrupted:
+        level = min(float(state.exits[0]), float(state.keys[0]) if state.counts[0] else np.inf)
+        return NodeResult(value, gradient, near, level, True), source
+    level = float(state.exits[0])
+    if not _has_gaps(grid, value, near, level):
+        level = min(level, float(value[boundary(grid) & near].min(initial=np.inf)))
+        level = level if np.isfinite(level) else float(value[near].max())
+        return NodeResult(value, gradient, near, level, False, passages), source
+    closed = bridge(
+        value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
+    )
+    result = marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
+    result.passages = passages
+    _prefer_polynomials(state, result)
+    return result, source
+
+
+def _has_gaps(grid: Grid, value: Array, near: np.ndarray[Any, np.dtype[np.bool_]], level: float) -> bool:
+    """Whether a node below the level has a neighbour that no ray came near."""
+    inside = (near & (value <= level)).reshape(grid.shape)
+    unreached = ~near.reshape(grid.shape)
+    for axis, wraps in enumerate(grid.periodic):
+        for step in (1, -1):
+            beside = np.roll(unreached, step, axis)
+            if not wraps:
+                index: list[Any] = [slice(None)] * grid.dimension
+                index[axis] = 0 if step == 1 else -1
+                beside[tuple(index)] = False
+            if (inside & beside).any():
+                return True
+    return False
+
+
+def _prefer_polynomials(state: SweepState, result: NodeResult) -> None:
+    """Where a line integral and the polynomial of a distant head agree, the polynomial is of higher order."""
+    filled = np.flatnonzero(~result.near & np.isfinite(result.value) & (state.owner >= 0))
+    if filled.size == 0:
+        return
+    change = state.near * np.linalg.norm(result.gradient[filled], axis=1)
+    difference = state.value[filled] - result.value[filled]
+    # a line integral is slightly too high where the drift turns; a polynomial far below it is not believed
+    agree = (difference <= _AGREEMENT * change) & (difference >= -0.5 * change)
+    nodes = filled[agree]
+    result.value[nodes] = state.value[nodes]
+    wanted = np.zeros(result.value.size, dtype=bool)
+    wanted[nodes] = True
+    node_gradients(state.records, state.owner, wanted, state.medium, result.gradient)
+
+
+def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResult) -> float:
+    """Compare with the same solve on every second node."""
+    grid = run.grid
+    keep = tuple(slice(None, None, 2) for _ in grid.shape)
+    samples = np.ascontiguousarray(run.samples[keep])
+    if min(samples.shape[:-1]) < 17 or any(p and n % 2 for p, n in zip(grid.periodic, grid.shape, strict=True)):
+        return float("nan")
+    upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
+    half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic)
+    try:
+        coarse, _ = _solve(replace(run, grid=half, samples=samples), points, radius)
+    except ValueError:
+        # the source's patch does not fit on the coarse grid
+        return float("nan")
+    fine_near = fine.near.reshape(grid.shape)[keep].ravel()
+    reference = fine.value.reshape(grid.shape)[keep].ravel()
+    level = min(coarse.level, fine.level)
+    known = (coarse.value <= coarse.level) & (reference <= level)
+    difference = np.abs(np.subtract(coarse.value, reference, out=np.zeros_like(reference), where=known))
+    both = known & coarse.near & fine_near
+    if not both.any():
+        return float("nan")
+    halved = float(difference[both].max()) / _RICHARDSON
+    # one bad ray on the coarse grid says nothing about the fine one, which then is smooth all the same
+    typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
+    error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
+    # what was filled in is of first order: it shows in the difference, or in a misfit with the nodes around
+    settled = fine.value <= fine.level
+    if (settled & ~fine.near).any():
+        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level)
+        error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
+    return error
