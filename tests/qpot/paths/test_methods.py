@@ -31,12 +31,31 @@ def test_options_check_themselves(name: str, value: Any) -> None:
         GeometricAction(**{name: value})
 
 
-def test_options_are_frozen_values_with_keywords_only() -> None:
-    assert GeometricAction(tolerance=1e-7) == GeometricAction(tolerance=1e-7)
+@pytest.mark.parametrize(
+    "method",
+    [
+        GeometricAction(),
+        qpot.FixedTimeAction(time=2.0),
+        qpot.LargeScaleAction(),
+        qpot.CharacteristicJets(),
+        qpot.OrderedLineIntegral(),
+        qpot.FixedStep(step=0.1),
+        qpot.EventDriven(),
+    ],
+    ids=lambda method: type(method).__name__,
+)
+def test_options_are_frozen_values_with_keywords_only(method: Any) -> None:
+    kind = type(method)
+    first, *_ = dataclasses.fields(method)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        GeometricAction().tolerance = 1.0  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        GeometricAction(1e-7)  # type: ignore[call-arg]
+        setattr(method, first.name, 1.0)
+    with pytest.raises(TypeError, match="positional argument"):
+        kind(1e-7)
+    # what a method prints builds it again
+    again = eval(repr(method), {kind.__name__: kind})
+    assert [getattr(again, f.name) for f in dataclasses.fields(method)] == [
+        getattr(method, f.name) for f in dataclasses.fields(method)
+    ]
 
 
 @pytest.mark.parametrize("status", list(Status))

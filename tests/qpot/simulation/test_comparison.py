@@ -335,7 +335,25 @@ def test_figure(prediction: qpot.Prediction) -> None:
     panels = comparison.plot()
     titles = [panel.get_title() for panel in panels]
     assert [title.split(":")[0] for title in titles] == ["Escape times", "Prefactor", "Occupation", "Exits"]
-    assert all(panel.get_xlabel() for panel in panels)
+    times, ratios, shares, _ = panels
+    law, check, ten = comparison.arrhenius[0], comparison.occupations[0], np.log(10)
+    measured, predicted, fit = (
+        next(line for line in times.get_lines() if look in (line.get_marker(), line.get_linestyle())).get_xydata()
+        for look in ("o", "--", "-")
+    )
+    np.testing.assert_allclose(measured, np.stack([law.inverse_epsilon, law.log_times / ten], axis=1))
+    for line, slope, intercept in (
+        (predicted, law.predicted_slope, law.predicted_intercept),
+        (fit, law.slope, law.intercept),
+    ):
+        np.testing.assert_allclose(line[:, 1] * ten, intercept + slope * line[:, 0], atol=0.1)
+        assert np.polyfit(line[:, 0], line[:, 1], 1)[0] * ten == pytest.approx(slope, rel=0.05)
+    # the ratio of the measured to the predicted times over epsilon
+    ratio = next(line for line in ratios.get_lines() if line.get_marker() == "o").get_xydata()
+    np.testing.assert_allclose(ratio[:, 0], 1 / law.inverse_epsilon)
+    np.testing.assert_allclose(np.log10(ratio[:, 1]), measured[:, 1] - predicted[:, 1], atol=1e-12)
+    bars = [bar.get_height() for bar in shares.patches][:4]
+    np.testing.assert_allclose(bars, np.stack([check.predicted, check.fractions], axis=1).ravel())
     figure, four = plt.subplots(2, 2)
     assert [p.figure for p in qpot.compare(prediction, drawn(prediction)).plot(ax=four)] == [figure] * 4
     with pytest.raises(ValueError, match="four axes"):
