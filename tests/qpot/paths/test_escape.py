@@ -126,7 +126,7 @@ def test_up_to_a_saddle_in_the_plane(noise: tuple[float, float], curvature: floa
     assert found.cost == pytest.approx(expected, abs=1e-8)
     assert abs(found.cost - expected) <= found.error + 1e-12
     assert system.loss is not None
-    assert system.loss(found.start[None])[0] == pytest.approx(level, rel=1e-9)
+    assert system.loss(found.start[None])[0] == pytest.approx(level, rel=1e-9, abs=0.0)
 
 
 @pytest.mark.parametrize("noise", [(1.5, 0.5), (0.8, 1.6), (1.0, 1.0)])
