@@ -28,6 +28,12 @@ def test_closed_form_to_a_googol(scales: list[float]) -> None:
     np.testing.assert_allclose(flow.machine().normal, case.normal, rtol=1e-6)
     np.testing.assert_allclose(flow.machine().duals, case.duals, rtol=1e-6)
     assert flow.svm.margin == pytest.approx(case.margin)
+    # the direction by itself: its margin and its angle to the machine's
+    w = case.weights(np.exp(flow.log_times[1:]))
+    direction = w / np.linalg.norm(w, axis=1)[:, None]
+    np.testing.assert_allclose(flow.margins[1:], (direction @ (case.y[:, None] * case.X).T).min(axis=1), atol=1e-6)
+    cosine = np.clip(direction @ case.normal / np.linalg.norm(case.normal), -1.0, 1.0)
+    np.testing.assert_allclose(np.cos(flow.angles[1:]), cosine, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [qpot.Logistic(), qpot.Exponential()], ids=repr)

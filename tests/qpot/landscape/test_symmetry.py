@@ -69,6 +69,7 @@ def test_groups_are_generated() -> None:
     cyclic = qpot.SignedPermutations([[1, 2, 3, 0]])
     assert len(cyclic) == 4
     assert np.array_equal(cyclic.image([1.0, 2.0, 3.0, 4.0], [4.1, 1.0, 2.0, 3.0]), [4.0, 1.0, 2.0, 3.0])
+    assert np.array_equal(hyperoctahedral.image([1.0, 2.0, -3.0], [-3.1, 0.9, -2.0]), [-3.0, 1.0, -2.0])
 
 
 def test_a_layout_gives_the_same_group_as_sizes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -77,13 +78,22 @@ def test_batches_of_points_are_split_without_a_trace(monkeypatch: pytest.MonkeyP
     total = qpot.FiniteSum(
         sample_losses=counted(sample_losses), sample_gradients=counted(sample_gradients), n_samples=5, dimension=2
     )
-    for ask in (total.covariance, total.gradient, total.loss):
+    # eleven numbers are the gradients of five samples at one point, and the losses at two
+    combined = functools.partial(total.combined_gradient, weights=np.arange(5.0))
+    asked: list[tuple[Callable[[Array], Array], int]] = [
+        (total.covariance, 1),
+        (total.gradient, 1),
+        (combined, 1),
+        (total.loss, 2),
+    ]
+    for ask, most in asked:
         whole = ask(X)
         largest.clear()
         with monkeypatch.context() as patch:
             patch.setattr(module, "_CHUNK", 11)
             np.testing.assert_array_equal(ask(X), whole)
-        assert max(largest) <= 2 < sum(largest)
+        assert max(largest) == most
+        assert sum(largest) == len(X)
 
 
 def test_the_system_of_a_finite_sum() -> None:
