@@ -49,7 +49,6 @@ class PolynomialWell(NamedTuple):
     saddle: Array
     forth: float  # L(saddle) - L(start)
     back: float  # L(saddle) - L(end)
-    rotation: Array
 
 
 @st.composite
@@ -85,5 +84,4 @@ def polynomial_wells(draw: st.DrawFn) -> PolynomialWell:
         saddle=top[0],
         forth=float(levels[2] - levels[0]),
         back=float(levels[2] - levels[1]),
-        rotation=R,
     )

@@ -71,8 +71,7 @@ def test_minima_that_are_none(points: list[tuple[float, float]], pieces: tuple[s
 
     wrong = [dataclasses.replace(minima[0], point=np.array(p, dtype=float)) for p in points]
     refused(lambda: qpot.find_saddles(well(), wrong, BOX), *pieces)
-    with pytest.raises((ValueError, SolveError)):
-        qpot.transition_costs(well(), wrong)
+    refused(lambda: qpot.transition_costs(well(), wrong), *pieces)
 
 
 # --- NaN and infinite values ---------------------------------------------------------------------------------------
@@ -258,16 +257,15 @@ def test_a_flat_direction() -> None:
     ring = System.from_loss(
         lambda x: ((x**2).sum(axis=1) - 1) ** 2 / 4, lambda x: x * ((x**2).sum(axis=1) - 1)[:, None], 1.0, dimension=2
     )
-    with pytest.raises((ValueError, SolveError)):
-        qpot.minimum_action_path(ring, (1, 0), (0, 0))
+    flat = ("has a flat direction", "manifold of minima of dimension 1", "constant along 1 x[1]", "add weight decay")
+    refused(lambda: qpot.minimum_action_path(ring, (1, 0), (0, 0)), "start = ", *flat)
     trough = System.from_loss(
         lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4,
         lambda x: np.stack([x[:, 0] ** 3 - x[:, 0], 0 * x[:, 1]], 1),
         1.0,
         dimension=2,
     )
-    with pytest.raises((ValueError, SolveError)):
-        qpot.minimum_action_path(trough, (-1, 0), (0, 0))
+    refused(lambda: qpot.minimum_action_path(trough, (-1, 0), (0, 0)), "start = ", *flat)
 
 
 def test_no_route() -> None:

@@ -236,26 +236,29 @@ def test_divergence_keeps_the_finite_part() -> None:
     )
     assert trajectory.status is qpot.Status.NON_FINITE
     assert np.isfinite(trajectory.points).all()
-    assert trajectory.points.shape[0] >= 1
+    # x -> x - L'(x) / 2 from 9: each step is about minus the cube of the one before
+    x = trajectory.points[:, 0]
+    assert x.size > 3
+    np.testing.assert_allclose(x[1:], x[:-1] - 0.5 * (4 * x[:-1] ** 3 - 21 * x[:-1] ** 2 + 30 * x[:-1] - 9), rtol=1e-9)
     with pytest.raises(qpot.SolveError, match="smaller step"):
         qpot.integrate_flow(QuarticWells().system, [9.0], duration=5.0, method=qpot.FixedStep(step=0.5))
 
 
 @pytest.mark.parametrize(
-    ("flow", "method"),
+    ("flow", "method", "at", "kept"),
     [
-        (qpot.GradientFlow(), qpot.FixedStep(step=0.01)),
-        (qpot.GradientFlow(), qpot.EventDriven()),
-        (qpot.SignFlow(), qpot.EventDriven()),
+        (qpot.GradientFlow(), qpot.FixedStep(step=0.01), 40, 0.18),  # two gradients a step
+        (qpot.GradientFlow(), qpot.EventDriven(), 400, 10.0),  # two of the ten slices of the duration
+        (qpot.SignFlow(), qpot.EventDriven(), 40, 0.0),  # its pieces come all at once: nothing but the start
     ],
 )
-def test_interruption_is_reported(flow: Flow, method: Any) -> None:
+def test_an_interruption_keeps_what_is_finished(flow: Flow, method: Any, at: int, kept: float) -> None:
     calls = 0
 
     def gradient(x: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 40:
+        if calls == at:
             raise KeyboardInterrupt
         return x
 
@@ -263,7 +266,11 @@ def test_interruption_is_reported(flow: Flow, method: Any) -> None:
     with pytest.raises(qpot.SolveError, match="interrupted") as caught:
         qpot.integrate_flow(system, [5.0], flow=flow, duration=50.0, method=method)
     assert caught.value.status is qpot.Status.INTERRUPTED
-    assert caught.value.partial.times.size >= 1
+    partial = caught.value.partial
+    assert partial.times[-1] == pytest.approx(kept, abs=1e-12)
+    h = getattr(method, "step", 0.0)
+    exact = 5.0 * ((1 - h) ** (partial.times / h) if h else np.exp(-partial.times))
+    np.testing.assert_allclose(partial.points[:, 0], exact, rtol=1e-6)
 
 
 def test_progress_is_reported() -> None:

@@ -148,6 +148,16 @@ def test_dependent_support_vectors_pick_one_of_many_duals() -> None:
     assert laws.gap_constant.fitted == pytest.approx(laws.gap_constant.theory, rel=2e-3)
 
 
+def test_margin_and_angle_of_the_direction() -> None:
+    case = OrthogonalSamples(scales=[0.5, 2.0, 1.3])
+    flow = qpot.margin_flow(case.X, case.y, log_time=50.0, loss=qpot.Exponential(), points=40)
+    w = case.weights(np.exp(flow.log_times[1:]))
+    direction = w / np.linalg.norm(w, axis=1)[:, None]
+    np.testing.assert_allclose(flow.margins[1:], (direction @ (case.y[:, None] * case.X).T).min(axis=1), atol=1e-6)
+    cosine = direction @ case.normal / np.linalg.norm(case.normal)
+    np.testing.assert_allclose(flow.angles[1:], np.arccos(np.minimum(cosine, 1.0)), atol=1e-5)
+
+
 def test_no_constants_where_a_dual_vanishes() -> None:
     """A sample on the margin with zero dual: log log t corrections, and no theory value is claimed."""
     flow = qpot.margin_flow([[1.0, 0.0], [1.0, 1.0]], [1, 1], log_time=500.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -72,15 +73,20 @@ def test_sums_have_consistent_gradients(loss: Any) -> None:
 
 
 def test_the_logistic_sum_runs_compiled() -> None:
-    """Its kernel is the one of `qpot.logistic_sum`: checked against the NumPy formula by the simulator."""
+    """Its kernel is the one of `qpot.logistic_sum`, which draws other batches than the NumPy formula would."""
     X, y = blobs(N=12)
     total = qpot.margin_sum(X, y, penalty=0.4)
     same = qpot.logistic_sum(X, y, weight_decay=0.4)
     x = np.array([[0.3, -0.7]])
     np.testing.assert_allclose(total.gradients_at(x), same.gradients_at(x), atol=1e-14)
-    system = qpot.System.from_finite_sum(total)
-    ensemble = qpot.simulate_sgd(system, learning_rate=0.1, steps=50, start=[0.0, 0.0], replicas=3)
-    assert np.isfinite(ensemble.points).all()
+    runs = [
+        qpot.simulate_sgd(
+            qpot.System.from_finite_sum(each), learning_rate=0.1, steps=50, start=[0.0, 0.0], replicas=3, rng=1
+        ).points
+        for each in (total, same, dataclasses.replace(total, kernel=None))
+    ]
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-12, atol=1e-14)
+    assert np.abs(runs[0] - runs[2])[-1].max() > 1e-3
 
 
 def test_pegasos_is_sgd_on_the_sum() -> None:

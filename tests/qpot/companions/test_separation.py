@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import qpot
 from qpot.companions.known_answers import OrthogonalSamples
+from qpot.companions.separation import kkt_conditions
 from qpot.solvers.companions import max_margin
 
 
@@ -36,6 +37,26 @@ def test_optimality_conditions(seed: int, N: int, d: int) -> None:
     assert machine.geometric_margin >= 0.2 - 1e-9
     assert machine.geometric_margin == pytest.approx((y * (X @ machine.direction)).min(), rel=1e-8)
     assert machine.duals.sum() == pytest.approx(float(machine.normal @ machine.normal), rel=1e-8)
+
+
+def test_every_violated_condition_is_reported() -> None:
+    """Samples (2, 0) and (0, 1): w = (1/2, 1) with duals 1/4 and 1 is the machine; then one thing is wrong at a time."""
+    Z, w, alpha = np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0.5, 1.0]), np.array([0.25, 1.0])
+
+    def violations(normal: Any, duals: Any) -> list[float]:
+        found = kkt_conditions(Z, np.asarray(normal), np.asarray(duals))
+        each = [found.stationarity, found.primal, found.dual, found.complementarity]
+        assert found.worst == max(each)
+        return each
+
+    assert violations(w, alpha) == [0.0, 0.0, 0.0, 0.0]
+    # w is not sum alpha z: off by (0, 1/2) against |w|
+    assert violations(w, [0.25, 0.5]) == pytest.approx([0.5 / np.linalg.norm(w), 0.0, 0.0, 0.0])
+    # half of w: both samples are within the margin
+    assert violations(0.5 * w, 0.5 * alpha) == pytest.approx([0.0, 0.5, 0.0, 0.25 / 0.625])
+    # twice w: neither is on the margin, though both have duals
+    assert violations(2 * w, 2 * alpha) == pytest.approx([0.0, 0.0, 0.0, 2.0 / 2.5])
+    assert violations([0.5, -1.0], [0.25, -1.0]) == pytest.approx([0.0, 2.0, 1.0 / 1.25, 2.0 / 1.25])
 
 
 @given(scales=st.lists(st.floats(0.1, 10.0), min_size=1, max_size=6))

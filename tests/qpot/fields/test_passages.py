@@ -224,9 +224,10 @@ def test_smooth_functions_bring_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for problem in (linear(), rotating_anisotropy()):
-            qpot.quasipotential(
+            field = qpot.quasipotential(
                 problem.system, problem.source, qpot.Grid(problem.lower, problem.upper, 65), method=FAST
             )
+            assert field.status is qpot.Status.CONVERGED
 
 
 def test_nan_in_the_covariance_names_the_node() -> None:

@@ -199,8 +199,10 @@ def test_high_dimensional_wells(dimension: int) -> None:
     assert path.error < 1e-9
 
 
-def test_a_point_in_ten_dimensions() -> None:
-    d = 10
+@pytest.mark.parametrize(
+    ("d", "reference", "relative"), [(10, ref.HIGH_DIMENSIONAL_AT_10, 1e-8), (100, ref.HIGH_DIMENSIONAL_AT_100, 1e-6)]
+)
+def test_a_point_in_many_dimensions(d: int, reference: ref.Reference, relative: float) -> None:
     case = qpot.gallery.high_dimensional_well(d)
     v = np.arange(1.0, d + 1)
     v /= np.linalg.norm(v)
@@ -210,8 +212,14 @@ def test_a_point_in_ten_dimensions() -> None:
     start[0] = -1.0
     x, x0 = u - 2 * (u @ v) * v, start - 2 * (start @ v) * v
     path = qpot.minimum_action_path(case.system, x0, x)
-    assert abs(path.action - ref.HIGH_DIMENSIONAL_AT_10.value) <= path.error
-    assert path.action == pytest.approx(ref.HIGH_DIMENSIONAL_AT_10.value, rel=1e-8)
+    assert abs(path.action - reference.value) <= path.error <= relative * reference.value
+
+
+def test_mueller_and_browns_published_levels() -> None:
+    case = qpot.gallery.mueller_brown()
+    assert case.system.loss is not None
+    np.testing.assert_allclose(case.system.loss(case.minima), ref.MUELLER_BROWN_MINIMA, rtol=1e-12)
+    np.testing.assert_allclose(case.system.loss(case.saddles), ref.MUELLER_BROWN_SADDLES, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_an_infinite_cost_says_why() -> None:
     path = qpot.minimum_action_path(decoupled(np.diag([1.0, 0.0])), (-1, 0), (0.0, 0.5))
     assert path.action == np.inf
     assert path.status is qpot.Status.INFINITE
-    assert "(0, 1) moves by itself" in path.reason or "(0, -1) moves by itself" in path.reason
+    assert re.search(r"\(0, -?1\) moves by itself", path.reason)
     assert path.reason in repr(path)
 
 

@@ -38,7 +38,7 @@ def test_products_do_not_grow_with_the_dimension() -> None:
         path = qpot.minimum_action_path(system, start, np.zeros(d))
         assert abs(path.action - exact) <= path.error
         counts.append(path.iterations)
-    assert max(counts) < 1.5 * min(counts) + 10, counts
+    assert 5 < max(counts) < 1.5 * min(counts) + 10, counts
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_stiff_allen_cahn(n: int) -> None:
     method = qpot.LargeScaleAction(linear_part=linear)
     path = qpot.minimum_action_path(system, np.ones(n), np.zeros(n), method=method)
     assert abs(h * path.action - np.pi / 2) <= h * path.error < 2e-6
-    assert path.iterations < 30
+    assert 3 < path.iterations < 30
 
 
 def test_stiff_drift_with_noise_that_varies_in_space() -> None:
@@ -128,7 +128,7 @@ def test_stiff_drift_with_noise_that_varies_in_space() -> None:
         values.append(h * path.action)
         counts.append(path.iterations)
     assert (values[1] - values[0]) / (values[2] - values[1]) == pytest.approx(4.0, rel=0.1)
-    assert max(counts) <= min(counts) + 15, counts
+    assert 3 < max(counts) <= min(counts) + 15, counts
     assert values[2] < np.pi / 2
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 
 import qpot
@@ -31,12 +32,31 @@ def test_options_check_themselves(name: str, value: Any) -> None:
         GeometricAction(**{name: value})
 
 
-def test_options_are_frozen_values_with_keywords_only() -> None:
-    assert GeometricAction(tolerance=1e-7) == GeometricAction(tolerance=1e-7)
+@pytest.mark.parametrize(
+    "method",
+    [
+        GeometricAction(),
+        qpot.FixedTimeAction(time=2.0),
+        qpot.LargeScaleAction(),
+        qpot.CharacteristicJets(),
+        qpot.OrderedLineIntegral(),
+        qpot.FixedStep(step=0.1),
+        qpot.EventDriven(),
+    ],
+    ids=lambda method: type(method).__name__,
+)
+def test_options_are_frozen_values_with_keywords_only(method: Any) -> None:
+    kind = type(method)
+    first, *_ = dataclasses.fields(method)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        GeometricAction().tolerance = 1.0  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        GeometricAction(1e-7)  # type: ignore[call-arg]
+        setattr(method, first.name, 1.0)
+    with pytest.raises(TypeError, match="positional argument"):
+        kind(1e-7)
+    # what a method prints builds it again
+    again = eval(repr(method), {kind.__name__: kind})
+    assert [getattr(again, f.name) for f in dataclasses.fields(method)] == [
+        getattr(method, f.name) for f in dataclasses.fields(method)
+    ]
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -50,6 +70,27 @@ def test_failures_travel_between_processes() -> None:
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, SolveError)
     assert (str(again), again.status, again.partial) == ("no route", Status.NO_ROUTE, (1, 2))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        GeometricAction(starts=1, tolerance=1e-3),
+        qpot.LargeScaleAction(tolerance=1e-3),
+        qpot.FixedTimeAction(time=40.0, tolerance=1e-2, starts=1),
+    ],
+    ids=["over all times", "by products", "in a given time"],
+)
+def test_the_residual_is_what_is_left_of_the_energy(method: Any) -> None:
+    """H = 0 on an exact path, and constant in a given time; these paths are not asked to be exact."""
+    system = qpot.gallery.maier_stein(beta=10.0).system
+    path = qpot.minimum_action_path(system, (-1, 0), (0, 0), method=method)
+    x, p = path.points[path.uphill], path.momenta[path.uphill]
+    H = np.einsum("ni,ni->n", system.drift(x), p) + 0.5 * np.einsum("ni,nij,nj->n", p, system.covariance(x), p)
+    left = np.abs(H - (H.mean() if isinstance(method, qpot.FixedTimeAction) else 0.0)).max()
+    assert left > 1e-9, "nothing to be seen"
+    # at other points of the same path: the same size
+    assert 0.3 * left < path.residual < 3.0 * left
 
 
 def test_a_solution_prints_what_matters() -> None:

@@ -42,6 +42,9 @@ def test_contours(field: qpot.FieldSolution) -> None:
 def test_surfaces(field: qpot.FieldSolution) -> None:
     ax = plot_field_surface(field)
     assert ax.get_title() == "V(source, x)"
+    lowest, highest = ax.get_zlim()
+    top = field.values[np.isfinite(field.values)].max()
+    assert lowest <= 0.0 < top <= highest < 1.2 * top
     assert plot_field_surface(field, ax=ax) is ax
     loss, V = plot_field_beside_loss(field)
     assert (loss.get_title(), V.get_title()) == ("loss", "V(source, x)")

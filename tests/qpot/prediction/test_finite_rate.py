@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
+import networkx as nx
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -93,9 +92,49 @@ def test_routes_are_chosen_again() -> None:
     for pair, path in changed.paths.items():
         assert changed.direct[pair] == path.action
         assert path.action == pytest.approx(costs.direct[pair] + 0.05 * cost_correction(path), rel=1e-12)
-    i, j = 0, 3
-    legs = changed.route(i, j)
-    assert changed.values[i, j] == pytest.approx(sum(changed.direct[a, b] for a, b in itertools.pairwise(legs)))
+    direct = nx.DiGraph([(i, j, {"weight": action}) for (i, j), action in np.ndenumerate(changed.direct) if i != j])
+    for i, lengths in nx.all_pairs_dijkstra_path_length(direct):
+        np.testing.assert_allclose(changed.values[i], [lengths[j] for j in range(4)], rtol=1e-12)
+
+
+def test_another_route_can_become_the_cheapest() -> None:
+    """Three minima in a row: 3 at once or 1.6 twice; the legs between neighbours fall by 5 per learning rate."""
+    ring = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), lambda x: np.sin(x), 1.0, dimension=1)
+    minima = qpot.find_minima(ring, [(-1.0, 14.0)])
+
+    def leg(i: int, j: int, action: float, momentum: float) -> qpot.PathSolution:
+        # one uphill step in a unit of time: the correction is -<dx, dp> / 2
+        return qpot.PathSolution(
+            points=np.array([[0.0], [1.0]]),
+            momenta=np.array([[0.0], [momentum]]),
+            times=np.array([0.0, 1.0]),
+            uphill=np.ones(2, dtype=bool),
+            action=action,
+            error=1e-9,
+            status=qpot.Status.CONVERGED,
+            residual=0.0,
+            iterations=1,
+            method=qpot.GeometricAction(),
+        )
+
+    legs = dict.fromkeys(((0, 1), (1, 0), (1, 2), (2, 1)), (1.6, 10.0)) | dict.fromkeys(((0, 2), (2, 0)), (3.0, 0.0))
+    direct = np.zeros((3, 3))
+    for pair, (action, _) in legs.items():
+        direct[pair] = action
+    costs = qpot.TransitionCosts(
+        values=direct,
+        errors=np.where(direct > 0, 1e-9, 0.0),
+        direct=direct,
+        paths={pair: leg(*pair, *values) for pair, values in legs.items()},
+        minima=minima,
+        saddles=(),
+    )
+    assert costs.route(0, 2) == (0, 2)
+    barely, clearly = corrected_costs(costs, 0.01), corrected_costs(costs, 0.1)
+    assert (barely.route(0, 2), clearly.route(0, 2)) == ((0, 2), (0, 1, 2))
+    assert barely.values[0, 2] == pytest.approx(3.0)
+    assert clearly.values[0, 2] == pytest.approx(2 * (1.6 - 0.1 * 5.0))
+    assert clearly.errors[0, 2] == pytest.approx(2e-9)
 
 
 def test_too_large_a_learning_rate() -> None:

@@ -181,8 +181,10 @@ def test_a_saddle_is_climbed_to_from_afar() -> None:
     climbed = _climbed(system, start, 0.2)
     assert climbed is not None
     assert climbed == pytest.approx(expected, abs=1e-8)
+    # Newton's method alone goes from there to a minimum
     newton = polished(system, start)
-    assert newton is None or np.abs(newton - expected).max() > 0.1
+    assert newton is not None
+    assert np.abs(newton) == pytest.approx(np.ones(d), abs=1e-8)
 
 
 def test_minima_of_a_drift_without_a_loss() -> None:
@@ -305,7 +307,7 @@ def test_stiff_and_noisy_directions_that_mix() -> None:
     exact = 0.5 * end @ np.linalg.solve(S, end)
     path = qpot.minimum_action_path(system, np.zeros(d), end)
     assert abs(path.action - exact) <= path.error <= 1e-6 * exact
-    assert path.iterations < 150
+    assert 5 < path.iterations < 150
 
 
 def test_a_flow_that_ends_elsewhere_is_given_up_soon() -> None:

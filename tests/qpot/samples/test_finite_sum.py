@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -64,12 +66,34 @@ def test_the_full_batch_without_replacement_has_no_noise() -> None:
 
 
 def test_batches_of_points_are_split_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = finite_sum().covariance(X), finite_sum().gradient(X), finite_sum().loss(X)
-    monkeypatch.setattr(module, "_CHUNK", 11)
-    for split, expected in zip(
-        (finite_sum().covariance(X), finite_sum().gradient(X), finite_sum().loss(X)), whole, strict=True
-    ):
-        np.testing.assert_array_equal(split, expected)
+    largest: list[int] = []
+
+    def counted(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def call(x: Array) -> Array:
+            largest.append(len(x))
+            return function(x)
+
+        return call
+
+    total = qpot.FiniteSum(
+        sample_losses=counted(sample_losses), sample_gradients=counted(sample_gradients), n_samples=5, dimension=2
+    )
+    # eleven numbers are the gradients of five samples at one point, and the losses at two
+    combined = functools.partial(total.combined_gradient, weights=np.arange(5.0))
+    asked: list[tuple[Callable[[Array], Array], int]] = [
+        (total.covariance, 1),
+        (total.gradient, 1),
+        (combined, 1),
+        (total.loss, 2),
+    ]
+    for ask, most in asked:
+        whole = ask(X)
+        largest.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_CHUNK", 11)
+            np.testing.assert_array_equal(ask(X), whole)
+        assert max(largest) == most
+        assert sum(largest) == len(X)
 
 
 def test_the_system_of_a_finite_sum() -> None:

@@ -53,8 +53,21 @@ def test_double_precision_without_touching_the_global_setting() -> None:
 
 
 def test_a_chosen_device() -> None:
-    total = qpot.from_jax(loss, PARAMS, (X, Y), device=jax.devices("cpu")[0])
-    assert np.isfinite(total.loss(total.initial_point)).all()
+    used: list[Any] = []
+
+    def noted(params: Any, x: Any, y: Any) -> Any:
+        used.append(jax.config.jax_default_device)
+        return loss(params, x, y)
+
+    device = jax.devices("cpu")[0]
+    there, anywhere = (qpot.from_jax(noted, PARAMS, (X, Y), device=where) for where in (device, None))
+    point = there.initial_point
+    used.clear()
+    values = there.gradient(point)
+    assert set(used) == {device}
+    used.clear()
+    np.testing.assert_allclose(values, anywhere.gradient(point), rtol=1e-12)
+    assert set(used) == {None}
 
 
 BAD: list[tuple[Any, Any, Any, str]] = [

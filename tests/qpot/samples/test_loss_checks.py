@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -87,19 +88,26 @@ def test_from_loss(wrong: Any) -> None:
     ids=["float32", "offset", "kink", "flat", "small", "not defined below zero"],
 )
 def test_right_gradients_pass(fine: Any, slope: Any, centre: Any) -> None:
+    """The drift is given, and not a complaint that the gradient is not that of the loss."""
     system = qpot.System.from_loss(fine, slope, 1.0, dimension=1)
+    point = np.array([[centre]])
     with np.errstate(divide="ignore"):
-        if np.isfinite(slope(np.array([[centre]]))).all():
-            system.drift([[centre]])
+        expected = -slope(point)
+        if np.isfinite(expected).all():
+            np.testing.assert_array_equal(system.drift(point), expected)
+        else:  # the logarithm at zero
+            with pytest.raises(ValueError, match=r"gradient returned NaN or infinity at the point \(0\)"):
+                system.drift(point)
 
 
 def test_functions_that_are_checked_can_still_be_sent() -> None:
     from qpot._core.parallel import check_sendable, process_executor
 
     system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(0.5))
-    system.drift([[0.1, 0.2]])
+    drift = system.drift([[0.1, 0.2]])
     with process_executor(1) as executor:
         check_sendable(system, executor, what="the system")
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(system)).drift([[0.1, 0.2]]), drift)
 
 
 def test_a_nan_loss_names_its_sample_before_a_simulation() -> None:

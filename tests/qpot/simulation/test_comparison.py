@@ -68,6 +68,7 @@ def test_the_fit_is_least_squares_without_allowance(prediction: qpot.Prediction)
     assert law.predicted_slope == pytest.approx(prediction.costs.direct[0, 1], rel=1e-9)
     assert prediction.prefactors is not None
     assert law.predicted_intercept == pytest.approx(-np.log(prediction.prefactors[0, 1]), rel=1e-9)
+    assert law.slope_deviation == pytest.approx((slope - law.cost) / expected, rel=1e-3)
     low, high = law.slope_interval(0.95)
     assert (high - low) / 2 == pytest.approx(1.959964 * law.slope_error, rel=1e-6)
 
@@ -286,6 +287,21 @@ def test_destinations_against_rates() -> None:
     assert np.abs(swapped.deviations).max() > 3
 
 
+@pytest.mark.parametrize(("stretch", "near"), [(1.0, 0.9973), (10.0, 0.2358)])
+def test_exits_near_saddles_are_those_of_a_gaussian_law(
+    prediction: qpot.Prediction, stretch: float, near: float
+) -> None:
+    """Along the boundary x = 0 the exits have the variance eps a_yy / 2, and a_yy is 3/4 there; or ten times the spread."""
+    system, rng = qpot.gallery.symmetric_minima(s=0.5).system, np.random.default_rng(0)
+    times = []
+    for t in drawn(prediction):
+        y = stretch * np.sqrt(t.epsilon * 0.75 / 2) * rng.normal(size=400)
+        times.append(replace(t, exit_points=np.stack([np.zeros(400), y], axis=1), system=system))
+    shares = [check.share_near_saddles for check in qpot.compare(prediction, times).exits]
+    assert len(shares) == len(LEVELS)
+    assert np.mean(shares) == pytest.approx(near, abs=4 * np.sqrt(near * (1 - near) / 2000))
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_too_few_learning_rates(prediction: qpot.Prediction, n: int) -> None:
     with pytest.raises(ValueError, match=f"given at {n} noise levels.*at least 4 learning rates"):
@@ -335,7 +351,22 @@ def test_figure(prediction: qpot.Prediction) -> None:
     panels = comparison.plot()
     titles = [panel.get_title() for panel in panels]
     assert [title.split(":")[0] for title in titles] == ["Escape times", "Prefactor", "Occupation", "Exits"]
-    assert all(panel.get_xlabel() for panel in panels)
+    times, ratios, shares, _ = panels
+    law, check, ten = comparison.arrhenius[0], comparison.occupations[0], np.log(10)
+    measured, predicted, fit = (
+        next(line for line in times.get_lines() if look in (line.get_marker(), line.get_linestyle())).get_xydata()
+        for look in ("o", "--", "-")
+    )
+    np.testing.assert_allclose(measured, np.stack([law.inverse_epsilon, law.log_times / ten], axis=1))
+    np.testing.assert_allclose(fit[:, 1] * ten, law.intercept + law.slope * fit[:, 0], rtol=1e-12)
+    # the prediction is at finite rates, which bend the line of the limit a little
+    np.testing.assert_allclose(predicted[:, 1] * ten, law.predicted_intercept + law.cost * predicted[:, 0], atol=0.1)
+    # the ratio of the measured to the predicted times over epsilon
+    ratio = next(line for line in ratios.get_lines() if line.get_marker() == "o").get_xydata()
+    np.testing.assert_allclose(ratio[:, 0], 1 / law.inverse_epsilon)
+    np.testing.assert_allclose(np.log10(ratio[:, 1]), measured[:, 1] - predicted[:, 1], atol=1e-12)
+    bars = [bar.get_height() for bar in shares.patches][:4]
+    np.testing.assert_allclose(bars, np.stack([check.predicted, check.fractions], axis=1).ravel())
     figure, four = plt.subplots(2, 2)
     assert [p.figure for p in qpot.compare(prediction, drawn(prediction)).plot(ax=four)] == [figure] * 4
     with pytest.raises(ValueError, match="four axes"):

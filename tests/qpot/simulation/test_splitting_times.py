@@ -125,6 +125,23 @@ def small(**changes: Any) -> qpot.SplittingTimes:
     return qpot.splitting_times(line(), **{**options, **changes})
 
 
+def test_simulated_steps_are_counted() -> None:
+    rows, plain = 0, line().drift
+
+    def drift(x: Array) -> Array:
+        nonlocal rows
+        rows += len(x)
+        return plain(x)
+
+    system = qpot.System(drift=drift, covariance=1.0, dimension=1)
+    times = qpot.splitting_times(
+        system, start=[-1.0], minima=LINE, epsilon=0.08, time_step=0.05, clones=160, repetitions=4, rng=5,
+        coordinate=position,
+    )  # fmt: skip
+    # some drifts belong to the search of the neighbourhoods
+    assert 0.7 * rows < times.simulated_steps <= rows
+
+
 def test_every_executor_gives_the_same() -> None:
     alone = small()
     with ThreadPoolExecutor(3) as pool:

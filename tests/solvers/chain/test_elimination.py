@@ -65,5 +65,6 @@ def test_squaring_does_not_double_the_errors_of_small_entries() -> None:
     """exp of a slow two-state chain: entry 1e-9 after 2^30 steps of 1e-18, to full relative accuracy."""
     a = 1e-18
     P = repeated_square(np.array([[1.0, a], [2 * a, 1.0]]), 30)
-    assert P[0, 1] == pytest.approx(2.0**30 * a * (1 - 0.5 * 3 * a * 2.0**30), rel=1e-14)
-    assert P[1, 0] == pytest.approx(2 * P[0, 1], rel=1e-15)
+    # without abs=0 a difference of 1e-12 would pass, a thousandth of the entry
+    assert P[0, 1] == pytest.approx(2.0**30 * a * (1 - 0.5 * 3 * a * 2.0**30), rel=1e-14, abs=0.0)
+    assert P[1, 0] == pytest.approx(2 * P[0, 1], rel=1e-15, abs=0.0)

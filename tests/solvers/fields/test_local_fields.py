@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference import SIGN_FLOW
 
 from qpot.solvers.fields.hermite import interpolate
 from qpot.solvers.fields.line import line_quasipotential
@@ -50,6 +51,15 @@ def test_line_double_well_with_variable_noise() -> None:
         assert (slope[flat] == 0).all()
         assert error < 1e-9
         assert (np.diff(V)[nodes[1:] < min(source, 0) - 0.1] <= 0).all()
+
+
+def test_line_with_a_drift_that_jumps_at_its_source() -> None:
+    nodes = np.linspace(-1.5, 1.5, 31)
+    V, slope, error = line_quasipotential(lambda x: -np.sign(x), np.ones_like, 0.0, nodes)
+    assert V[[0, -1]] == pytest.approx([SIGN_FLOW.value] * 2, abs=SIGN_FLOW.accuracy)
+    np.testing.assert_allclose(V, 2 * np.abs(nodes), atol=1e-14)
+    np.testing.assert_allclose(slope[np.abs(nodes) > 1e-9], 2 * np.sign(nodes[np.abs(nodes) > 1e-9]))
+    assert error < 1e-12
 
 
 @pytest.mark.parametrize("d", [2, 3])

@@ -69,6 +69,9 @@ def test_linear_drift_needs_few_steps_and_gives_the_discrete_minimum() -> None:
     assert found.action == pytest.approx(expected, rel=1e-8)
     assert found.action >= expected * (1 - 1e-12)
     assert found.iterations <= 8
+    # the decrement of a step is what a quadratic action falls by
+    one = run(lagrangian, path, iterations=1, tolerance=1e-12)
+    assert one.decrement == pytest.approx(value - one.action, rel=1e-6)
 
 
 def test_same_minimum_as_a_quasi_newton_method_from_scipy() -> None:

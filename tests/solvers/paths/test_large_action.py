@@ -70,12 +70,13 @@ def test_gradient_with_noise_that_depends_on_the_state() -> None:
     assert np.vdot(gradient, direction) == pytest.approx(slope, rel=1e-7)
 
 
-def test_pieces_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("numbers", [18, 40, 60])  # pieces of one, two, and three of the four elements
+def test_pieces_do_not_change_the_result(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from qpot.solvers.paths import large_action
 
     whole = constant_action().value_and_gradient(some_path(), 6)
     momenta = constant_action().momenta(some_path())
-    monkeypatch.setattr(large_action, "_CHUNK", 18)
+    monkeypatch.setattr(large_action, "_CHUNK", numbers)
     parts = constant_action().value_and_gradient(some_path(), 6)
     assert parts[0] == pytest.approx(whole[0], rel=1e-14)
     assert parts[1] == pytest.approx(whole[1], rel=1e-12)

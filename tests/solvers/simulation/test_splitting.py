@@ -73,7 +73,7 @@ def test_compiled_excursions_follow_the_samples() -> None:
     ends = set(paths.outcome.tolist())
     assert {LEFT, RETURNED, ARRIVED} >= ends
     assert len(ends) > 1
-    first = total.gradients_at(x[:1])[0]
+    first, stepped = total.gradients_at(x[:1])[0], 0
     for r in range(40):
         n = int(paths.kept[r])
         assert (np.diff(paths.heights[r, :n]) > 0).all()
@@ -81,6 +81,7 @@ def test_compiled_excursions_follow_the_samples() -> None:
         last = n - 1 if paths.outcome[r] >= ARRIVED else n
         np.testing.assert_allclose(coordinate_values(line, paths.points[r, :last]), paths.heights[r, :last], atol=1e-12)
         if n > 1 and paths.times[r, 1] == 1:
+            stepped += 1
             assert np.abs(x[0] - 0.1 * first - paths.points[r, 1]).sum(axis=1).min() < 1e-12
         distance = np.linalg.norm(paths.x[r] - [0.8, 0.4])
         if paths.outcome[r] == ARRIVED:
@@ -90,6 +91,7 @@ def test_compiled_excursions_follow_the_samples() -> None:
             assert paths.x[r] @ paths.x[r] > 1.0
         else:
             assert paths.x[r] @ paths.x[r] <= 0.1
+    assert stepped > 5
 
 
 def walk(up: float) -> Any:
