@@ -2,6 +2,14 @@
 
 Every entry is a function that returns a `GalleryCase`. Quasi-potentials are in the library's convention: 1/2 in the
 action, a = sigma sigma^T, no epsilon, so that a = I and b = -grad L give 2 (L(x) - L(minimum)).
+
+Modules:
+
+- `case`: A system together with its known answer.
+- `double_wells`: Two minima in two and more dimensions: what the covariance does to their balance.
+- `landscapes`: Losses with more than two minima.
+- `non_gradient`: Drifts that are not gradients.
+- `one_dimensional`: Wells on a line, where the quasi-potential is an integral.
 """
 
 from qpot.gallery.case import GalleryCase

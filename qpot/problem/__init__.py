@@ -15,7 +15,7 @@
 - `gaussian_noise`: Gaussian noise of a given covariance: a matrix, a function that returns matrices, or products with
   vectors.
 - `given_steps`: Discrete algorithms that are no plain SGD, given by their steps and probabilities.
-- `low_rank_covariance`: LowRankCovariance: leading eigenpairs by products with the covariance.
+- `low_rank`: LowRankCovariance: leading eigenpairs by products with the covariance.
 - `measured_noise`: measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools.
 - `noise`: What the noise of a system is: one object that answers every question about it.
 - `operators`: Covariances in many dimensions that are known by products only; a d x d matrix is never formed.
@@ -35,7 +35,7 @@ from qpot.problem.estimates import estimate_covariance, low_rank_covariance
 from qpot.problem.exact_covariance import ExactCovariance
 from qpot.problem.factored import FactoredCovariance
 from qpot.problem.given_steps import random_steps
-from qpot.problem.low_rank_covariance import LowRankCovariance
+from qpot.problem.low_rank import LowRankCovariance
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics, measure_noise
 from qpot.problem.noise import Noise
 from qpot.problem.operators import ProductCovariance

@@ -11,7 +11,7 @@ from qpot.problem.covariance import factored
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.exact_covariance import ExactCovariance
 from qpot.problem.factored import FactoredCovariance
-from qpot.problem.low_rank_covariance import LowRankCovariance
+from qpot.problem.low_rank import LowRankCovariance
 from qpot.samples.finite_sum import FiniteSum
 
 

@@ -1,1 +1,11 @@
-"""Numerics of the chain of minima."""
+"""Numerics of the chain of minima.
+
+- `arborescence`: Minimum in-trees to every root at once: one contraction of the digraph.
+- `exact_sums`: Sums of floats without rounding: fixed-point numbers of several 32-bit limbs, most significant first.
+- `hitting`: Exponents of mean hitting times: elimination of states where sums are minima and products are sums.
+- `scaled_floats`: Positive numbers as mantissa times a power of two with a 64-bit exponent: no underflow, full
+  relative.
+- `stationary_law`: Elimination of states of a Markov chain without subtraction (Grassmann, Taksar and Heyman), sparse
+  and in.
+- `transition_matrix`: Transition matrices of a Markov chain with rates over any number of decades.
+"""
