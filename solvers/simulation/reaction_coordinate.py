@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.sample_gradients import LEAF
+from qpot.solvers.common.compiled import LEAF
 
 Array = NDArray[np.float64]
 
