@@ -21,8 +21,10 @@ from qpot.simulation.replicas import Execution, raise_unless_finished, run_repli
 from qpot.simulation.settings import setting_of
 from qpot.simulation.updates import Targets
 
-# Latest positions kept for the exit points, and how many relaxation times they cover.
-_TRACE, _TRACED = 256, 25.0
+# Latest positions of every replica that are kept for the exit points.
+_TRACE = 256
+# How many relaxation times of the slowest minimum they cover.
+_TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

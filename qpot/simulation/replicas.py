@@ -24,9 +24,11 @@ from qpot.simulation.updates import Block, Job, Targets, Update
 from qpot.solvers.simulation.minibatch import RESHUFFLED
 from qpot.solvers.simulation.stepping import Replicas
 
-# Wall-clock aim for one slice, in seconds: how soon Ctrl-C is heard. With an executor each slice is also a
-# round trip.
-_SERIAL_SLICE, _EXECUTOR_SLICE = 0.2, 1.0
+# Wall-clock aim for one slice, in seconds: how soon Ctrl-C is heard.
+_SERIAL_SLICE = 0.2
+# The same with an executor, where each slice is also a round trip.
+_EXECUTOR_SLICE = 1.0
+# Most steps of a slice: their rates are an array.
 _LONGEST_SLICE = 1_000_000
 
 

@@ -16,13 +16,17 @@ BatchFunction = Callable[[Array], Array]
 # undecided after max_time or max_steps, or where the drift is not finite.
 ARRIVED, AT_REST, LEFT, OUT_OF_TIME, NON_FINITE = range(5)
 
-# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not
-# matter. Up to the second one it takes over from the explicit method what is undecided after so many steps: that is stiff.
-IMPLICIT_DIMENSION, STIFF_DIMENSION = 8, 200
+# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not matter.
+IMPLICIT_DIMENSION = 8
+# Up to this one it takes over from the explicit method the points that are stiff.
+STIFF_DIMENSION = 200
+# A point that is undecided after so many explicit steps is stiff.
 _EXPLICIT_STEPS = 100
 # Most steps where no attractor is known that could end the flow earlier.
 _FREE_STEPS = 1000
+# The diagonal coefficient of the Rosenbrock pair (ode23s), with which it is L-stable.
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
+# Its coefficient e32, in the error estimate.
 _E32 = 6.0 + np.sqrt(2.0)
 
 
