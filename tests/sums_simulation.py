@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 import qpot
-from qpot._core.arrays import Array
-from qpot.solvers.common.sample_gradients import pack
+from qpot.solvers.common.sample_gradients import PackedSamples, pack
 
 
-def packed(total: qpot.FiniteSum) -> tuple[int, Array, Array]:
+def packed(total: qpot.FiniteSum) -> PackedSamples:
     """Kind, table and constants of the sum's kernel."""
     assert total.kernel is not None
     name, arrays = total.kernel

@@ -8,7 +8,7 @@ import numpy as np
 
 from qpot import FiniteSum
 from qpot._core.arrays import Array
-from qpot.solvers.simulation.stepping import INDEPENDENT, WITHOUT_REPLACEMENT
+from qpot.solvers.simulation.minibatch import INDEPENDENT, WITHOUT_REPLACEMENT
 
 
 def sgd_path(

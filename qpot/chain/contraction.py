@@ -38,10 +38,9 @@ class Contraction:
         order = np.lexsort((routes.costs, routes.tails))
         starts = np.concatenate(([0], np.cumsum(np.bincount(routes.tails, minlength=k))))
         limbs, exponent = to_limbs(routes.costs[order], 2 * k)
-        n, parent, leave, deepest, closed, first, following = contract(
-            starts.astype(np.int64), routes.heads[order], limbs, float(tolerance)
-        )
-        D = depths(n, parent, leave, closed)
+        nested = contract(starts.astype(np.int64), routes.heads[order], limbs, float(tolerance))
+        n, parent, leave, deepest, closed, first, following = nested
+        D = depths(nested)
         children: list[list[int]] = [[] for _ in range(n)]
         for S in range(n):
             if parent[S] >= 0:

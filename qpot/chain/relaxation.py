@@ -202,11 +202,7 @@ def _resolvent(rates: TransitionRates, step: Scaled) -> Array:
     m, e = product((rates.mantissas, rates.exponents), step)
     scaled = TransitionRates(routes=rates.routes, epsilon=rates.epsilon, mantissas=m, exponents=e)
     solved = Elimination.of(scaled, np.arange(k), kill=from_floats(np.ones(k)))
-    R = resolvent_columns(
-        solved.states, solved.row_start, solved.columns, solved.column_start, solved.rows,
-        solved.positions, solved.m, solved.e, solved.total_m, solved.total_e,
-    )  # fmt: skip
-    return np.asarray(R)
+    return resolvent_columns(solved.states, solved.pattern, solved.entries, solved.total)
 
 
 def _at_time(rates: TransitionRates, log_time: float, squarings: int) -> Array:

@@ -14,7 +14,7 @@ from qpot._core.arrays import Array, as_positive
 from qpot.chain.contraction import format_states
 from qpot.chain.routes import Integers, Routes, as_routes, with_prefactors
 from qpot.solvers.chain import stationary_law as kernels
-from qpot.solvers.chain.scaled_floats import exponentials, logarithms, to_floats
+from qpot.solvers.chain.scaled_floats import ScaledFloats, exponentials, logarithms, to_floats
 
 # elimination_order keeps two bit sets of k^2 bits
 LARGEST = 60_000
@@ -80,68 +80,43 @@ class Elimination:
     eliminated."""
 
     states: Integers  # in the order of elimination
-    row_start: Integers
-    columns: Integers
-    column_start: Integers
-    rows: Integers
-    positions: Integers
-    m: Array
-    e: Integers
-    total_m: Array
-    total_e: Integers
+    pattern: kernels.Pattern
+    entries: ScaledFloats  # of the pattern
+    total: ScaledFloats  # rate of leaving each state at its elimination
 
     @classmethod
-    def of(
-        cls, rates: TransitionRates, states: Integers, *, kill: tuple[Array, Integers] | None = None, last: int = -1
-    ) -> Elimination:
-        """Eliminate ``states``; ``kill`` is each one's rate of leaving for good (None: keep the last)."""
-        routes = rates.routes
+    def of(cls, rates: TransitionRates, states: Integers, *, kill: tuple[Array, Integers] | None = None) -> Elimination:
+        """Eliminate ``states``; ``kill`` is each one's rate of leaving for good (None: keep one of them)."""
+        routes, n = rates.routes, states.size
         place = np.full(routes.k, -1, dtype=np.int64)
-        place[states] = np.arange(states.size)
+        place[states] = np.arange(n)
         inside = (place[routes.tails] >= 0) & (place[routes.heads] >= 0)
-        tails, heads = place[routes.tails[inside]], place[routes.heads[inside]]
-        order, out, into = kernels.elimination_order(states.size, tails, heads, last)
-        rank, row_start, columns, column_start, rows, positions = kernels.pattern_of(order, out, into)
-        m, e = np.zeros(columns.size), np.zeros(columns.size, dtype=np.int64)
-        kernels.fill_in(rank, tails, heads, rates.mantissas[inside], rates.exponents[inside], row_start, columns, m, e)
-        n = states.size
-        if kill is None:
-            kill_m, kill_e = np.zeros(n), np.zeros(n, dtype=np.int64)
-        else:
-            kill_m, kill_e = kill[0][order].copy(), kill[1][order].copy()
-        total_m, total_e = np.zeros(n), np.zeros(n, dtype=np.int64)
-        stuck = kernels.eliminate(
+        stuck, order, pattern, entries, total = kernels.eliminated(
             n - 1 if kill is None else n,
-            row_start, columns, column_start, rows, positions, m, e, kill_m, kill_e, total_m, total_e,
-        )  # fmt: skip
+            place[routes.tails[inside]],
+            place[routes.heads[inside]],
+            ScaledFloats(rates.mantissas[inside], rates.exponents[inside]),
+            ScaledFloats.zeros(n) if kill is None else ScaledFloats(*kill),
+        )
         if stuck >= 0:
             raise ValueError(f"nothing leaves minimum {states[order[stuck]]} any more; the chain is not connected")
-        return cls(
-            states=states[order], row_start=row_start, columns=columns, column_start=column_start, rows=rows,
-            positions=positions, m=m, e=e, total_m=total_m, total_e=total_e,
-        )  # fmt: skip
+        return cls(states=states[order], pattern=pattern, entries=entries, total=total)
 
     def accumulate(self, gain: tuple[Array, Integers]) -> tuple[Array, Integers]:
         """Expected gain until leaving for good from each of ``states``; ``gain`` is given in their order."""
-        gain_m, gain_e = gain[0].copy(), gain[1].copy()
-        kernels.accumulate(
-            self.row_start, self.columns, self.column_start, self.rows, self.positions, self.m, self.e,
-            self.total_m, self.total_e, gain_m, gain_e,
-        )  # fmt: skip
-        return gain_m, gain_e
+        expected = ScaledFloats(*gain).copy()
+        kernels.accumulate(self.pattern, self.entries, self.total, expected)
+        return expected
 
 
 def stationary_weights(rates: TransitionRates, name: str = "stationary_distribution") -> tuple[Array, Integers]:
     """The stationary law as mantissas and exponents, ``(k,)`` each; zero outside the closed class."""
     states = rates.closed_class(name)
     solved = Elimination.of(rates, states)
-    weight_m, weight_e = kernels.stationary_weights(
-        solved.column_start, solved.rows, solved.positions, solved.m, solved.e
-    )
-    kernels.normalise(weight_m, weight_e)
-    m, e = np.zeros(rates.routes.k), np.zeros(rates.routes.k, dtype=np.int64)
-    m[solved.states], e[solved.states] = weight_m, weight_e
-    return m, e
+    inside, weights = ScaledFloats.zeros(states.size), ScaledFloats.zeros(rates.routes.k)
+    kernels.stationary_law(solved.pattern, solved.entries, inside)
+    weights.m[solved.states], weights.e[solved.states] = inside
+    return weights
 
 
 def stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:

@@ -18,7 +18,7 @@ from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
-from qpot.solvers.landscape.flow import LEFT, NON_FINITE, relax, relax_freely
+from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
 
 _SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
 _SMALLEST_FRACTION = 2.0**-20
@@ -186,20 +186,10 @@ def basin_of(
     scale = float(near.radii.max())
     rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     drift, jacobian = _flow_functions(system, near.points)
+    attractors = Attractors(near.points, near.metrics, near.radii)
+    limits = Limits(centre, escape_radius=10.0 * reach, rest_speed=1e-8 * rate * scale, max_time=limit)
     labels = [
-        relax(
-            drift,
-            jacobian,
-            piece,
-            near.points,
-            near.metrics,
-            near.radii,
-            escape_centre=centre,
-            escape_radius=10.0 * reach,
-            rest_speed=1e-8 * rate * scale,
-            scale=scale,
-            max_time=limit,
-        )[0]
+        relax(drift, jacobian, piece, attractors, limits, scale=scale)[0]
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate(labels)

@@ -19,7 +19,7 @@ from qpot._core.arrays import (
     format_point,
 )
 from qpot.samples.loss_checks import HeldAgainstLoss
-from qpot.solvers.common.sample_gradients import all_sample_gradients, gradient_moments, pack
+from qpot.solvers.common.sample_gradients import PackedSamples, all_sample_gradients, gradient_moments, pack
 
 # How many numbers one call for per-sample gradients may return; larger batches of points are split.
 _CHUNK = 500_000
@@ -213,7 +213,7 @@ class FiniteSum:
             covariance[rows] = np.swapaxes(g, 1, 2) @ g / self.n_samples
         return mean, covariance
 
-    def checked_kernel(self, points: Array) -> tuple[int, Array, Array]:
+    def checked_kernel(self, points: Array) -> PackedSamples:
         """Kind, table and constants of `kernel`, held against `sample_gradients` at ``points`` ``(n, d)``.
 
         Raises
@@ -225,15 +225,15 @@ class FiniteSum:
         if self.kernel is None:
             raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
         name, arrays = self.kernel
-        kind, table, constants = pack(name, tuple(arrays), self.n_samples, self.dimension)
+        samples = pack(name, tuple(arrays), self.n_samples, self.dimension)
         expected = self.gradients_at(points)
-        compiled = all_sample_gradients(kind, table, constants, points, self.n_samples)
+        compiled = all_sample_gradients(*samples, points, self.n_samples)
         if not np.allclose(compiled, expected, rtol=1e-6, atol=1e-8 * (1.0 + np.abs(expected).max())):
             raise ValueError(
                 f"kernel {name!r} and sample_gradients disagree by {np.abs(compiled - expected).max():.3g}; "
                 "make them the same function or leave kernel=None"
             )
-        return kind, table, constants
+        return samples
 
     def check_mean_gradient(self, points: Any) -> None:
         """Hold `mean_gradient` against the mean of the samples' gradients at points ``(n, d)``.
@@ -271,11 +271,11 @@ class FiniteSum:
             except NonFiniteError:
                 continue  # It lies outside the domain of the user's functions; the point itself has been checked.
 
-    def _packed_kernel(self, points: Array) -> tuple[int, Array, Array]:
+    def _packed_kernel(self, points: Array) -> PackedSamples:
         """The `checked_kernel`, held against ``sample_gradients`` once and kept for later calls."""
         if "kernel" not in self._kept:
             self._kept["kernel"] = self.checked_kernel(points[:4])
-        packed: tuple[int, Array, Array] = self._kept["kernel"]
+        packed: PackedSamples = self._kept["kernel"]
         return packed
 
 

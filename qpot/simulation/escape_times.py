@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
-from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot._core.arrays import Array, as_count
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
-from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
 from qpot.problem.system import System
-from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+from qpot.simulation.destinations import Destinations
+from qpot.simulation.dynamics import Dynamics
+from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
+from qpot.simulation.settings import setting_of
+from qpot.simulation.updates import Targets
 
-# Latest positions kept for the exit points, and how many relaxation times they cover.
-_TRACE, _TRACED = 256, 25.0
+# Latest positions of every replica that are kept for the exit points.
+_TRACE = 256
+# How many relaxation times of the slowest minimum they cover.
+_TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,12 +168,10 @@ def exit_times(
     steps : int
         Limit; a replica that has not arrived by then is recorded as censored.
     replicas : int
-    learning_rate, batch_size : float, int
+    learning_rate, batch_size, momentum, sampling : float, int, float, str
         For SGD, as in `simulate_sgd`.
     epsilon, time_step : float
         Instead of the learning rate: the diffusion, as in `simulate_diffusion`.
-    momentum, sampling
-        As in `simulate_sgd`.
     radius : float or ``(k,)``, optional
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball that the flow provably (on samples) stays near: see
@@ -202,71 +205,42 @@ def exit_times(
     (0, 64)
     """
     R, limit = as_count(replicas, name="replicas"), as_count(steps, name="steps")
-    setting: Setting
-    if learning_rate is not None and epsilon is None and time_step is None:
-        setting = sgd_setting(system, learning_rate, batch_size, start, R, limit, momentum, sampling)
-    elif learning_rate is None and epsilon is not None and time_step is not None:
-        setting = diffusion_setting(system, epsilon, time_step, start, R)
-    else:
-        raise ValueError(
-            "pass either learning_rate (and batch_size) for SGD, or epsilon and time_step for the diffusion; "
-            f"got learning_rate={learning_rate!r}, epsilon={epsilon!r}, time_step={time_step!r}"
-        )
-    near = attracting_neighbourhoods(system, minima)
-    k = near.points.shape[0]
-    if k < 2:
-        raise ValueError(f"minima holds {k} minimum; an exit needs another one to go to")
-    home = home_of(system, setting.start, near, minima)
-    radii = near.radii if radius is None else radii_of(radius, k)
-    others = np.delete(np.arange(k), home)
-    distance = np.linalg.norm(setting.start[:, None] - near.points[others], axis=2)
-    if (distance <= radii[others]).any():
-        row, column = np.argwhere(distance <= radii[others])[0]
-        raise ValueError(
-            f"start {format_point(setting.start[row])} is within radius={radii[others[column]]:.3g} of "
-            f"minima[{others[column]}], which it is to travel to; pass a smaller radius"
-        )
-    slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
-    stride = max(1, int(np.ceil(_TRACED / (_TRACE * setting.time_step * slowest))))
-    outcome = run_setting(
+    dynamics = Dynamics(
+        system=system, learning_rate=learning_rate, batch_size=batch_size, momentum=momentum, sampling=sampling,
+        epsilon=epsilon, time_step=time_step,
+    )  # fmt: skip
+    setting = setting_of(dynamics, start, R, limit)
+    goals = Destinations.of(system, setting.start, minima, radius, event="an exit")
+    goals.check_apart(setting.start)
+    slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(goals.near.points)).real).min())
+    stride = max(1, int(np.ceil(_TRACED / (_TRACE * dynamics.sde_step * slowest))))
+    outcome = run_replicas(
         setting,
         steps=limit,
         record_steps=np.array([], dtype=np.int64),
-        rng=rng,
-        executor=executor,
-        progress=progress,
-        description="exit_times",
-        targets=near.points[others],
-        radii=radii[others],
-        trace=_TRACE if exit_points else 0,
-        stride=stride,
+        execution=Execution.of(rng, executor, progress, "exit_times"),
+        targets=Targets(points=goals.points, radii=goals.radii, trace=_TRACE if exit_points else 0, stride=stride),
     )
     hit = outcome.exit_step >= 0
     result = ExitTimes(
         steps=np.where(hit, outcome.exit_step, outcome.done),
-        destination=np.where(hit, others[outcome.exit_target], -1),
-        home=home,
-        time_step=setting.time_step,
-        epsilon=setting.epsilon,
-        learning_rate=setting.learning_rate,
-        batch_size=setting.batch_size,
-        momentum=setting.momentum,
-        sampling=setting.sampling_name,
-        minima=near.points,
-        system=system,
+        destination=np.where(hit, goals.others[outcome.exit_target], -1),
+        home=goals.home,
+        minima=goals.near.points,
+        **dynamics.facts,
     )
     raise_unless_finished(outcome, setting, result)
     if not exit_points:
         return result
     assert outcome.trace is not None  # asked for above
     try:
-        return replace(result, exit_points=_crossings(system, outcome.trace, result, near, stride))
+        return replace(result, exit_points=_crossings(system, outcome.trace, result, goals, stride))
     except KeyboardInterrupt:
         message = "interrupted while the exit points were told; the exit times are in .partial"
         raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
 
 
-def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourhoods, stride: int) -> Array:
+def _crossings(system: System, trace: Array, times: ExitTimes, goals: Destinations, stride: int) -> Array:
     """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
     R, K, d = trace.shape
     points = np.full((R, d), np.nan)
@@ -277,7 +251,7 @@ def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourho
     low, high = first[rows], last[rows]
 
     def at_home(n: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.asarray(basin_of(system, trace[rows, n % K], near.points, neighbourhoods=near) == times.home)
+        return goals.at_home(system, trace[rows, n % K])
 
     if rows.size:
         bracketed = at_home(low) & ~at_home(high)
@@ -288,24 +262,3 @@ def _crossings(system: System, trace: Array, times: ExitTimes, near: Neighbourho
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     points[rows] = 0.5 * (trace[rows, low % K] + trace[rows, high % K])
     return points
-
-
-def radii_of(radius: float | Array, k: int) -> Array:
-    """One radius for each of the ``k`` minima, ``(k,)``."""
-    radii = as_float_array(radius, name="radius")
-    if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
-        raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
-    return np.broadcast_to(radii, (k,))
-
-
-def home_of(system: System, start: Array, near: Any, minima: Any) -> int:
-    """The minimum in whose basin all starts lie; ValueError where there is none, or more than one."""
-    rows = np.unique(start, axis=0)
-    labels = basin_of(system, rows, minima, neighbourhoods=near)
-    if (labels < 0).any():
-        raise ValueError(
-            f"start {format_point(rows[int(np.argmin(labels))])} flows to none of the minima; pass the missing minimum"
-        )
-    if np.unique(labels).size > 1:
-        raise ValueError(f"start lies in the basins of minima {np.unique(labels).tolist()}; measure one at a time")
-    return int(labels[0])

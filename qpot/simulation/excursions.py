@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import SolveError, Status
-from qpot.landscape.basins import Neighbourhoods, basin_of
-from qpot.problem.system import System
 from qpot.samples.formulas import Integers
 from qpot.simulation.coordinates import ReactionCoordinate
+from qpot.simulation.destinations import Destinations
+from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.rare_escapes import Repetition
 from qpot.simulation.replicas import FunctionFailedError
 from qpot.simulation.settings import Setting
 from qpot.simulation.updates import CompiledSum, VectorisedSteps
-from qpot.solvers.simulation.splitting import (
+from qpot.solvers.simulation.excursions import (
     ARRIVED,
     FAILED,
     FULL,
@@ -26,11 +26,10 @@ from qpot.solvers.simulation.splitting import (
     Region,
     set_out,
     sgd_excursions,
-    split,
-    unpacked,
     vectorised_excursions,
     with_room,
 )
+from qpot.solvers.simulation.splitting import split
 
 # Loops out and back before the excursion that is split; its start is then nearly independent of theirs.
 _LOOPS = 3
@@ -44,16 +43,17 @@ _MOST_EXIT_POINTS = 50
 class SplittingTask:
     """What a repetition needs; a value, so that it can be sent to another process."""
 
-    system: System
     setting: Setting
+    goals: Destinations
     region: Region
     coordinate: ReactionCoordinate
     clones: int
     limit: int
     kill: int
-    others: Integers
-    near: Neighbourhoods
-    home: int
+
+    @property
+    def dynamics(self) -> Dynamics:
+        return self.setting.dynamics
 
 
 def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition:
@@ -82,8 +82,8 @@ def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition
     result = split(first, lambda p, dead: simulation.run(p, dead, leaving=False), rng, task.kill)
     paths = result.paths
     arrived = np.flatnonzero(paths.outcome >= ARRIVED) if result.probability > 0 else np.empty(0, dtype=np.int64)
-    shares = np.zeros(task.near.points.shape[0])
-    np.add.at(shares, task.others[paths.outcome[arrived] - ARRIVED], 1.0 / max(arrived.size, 1))
+    shares = np.zeros(task.goals.near.points.shape[0])
+    np.add.at(shares, task.goals.others[paths.outcome[arrived] - ARRIVED], 1.0 / max(arrived.size, 1))
     return Repetition(
         probability=result.probability,
         out_steps=float(out.mean()),
@@ -102,7 +102,7 @@ class _Simulation:
 
     def __init__(self, task: SplittingTask, rng: np.random.Generator) -> None:
         self.task, self.rng, self.used = task, rng, 0
-        self.order = np.arange(task.setting.n_samples, dtype=np.int64)
+        self.order = np.arange(task.dynamics.n_samples, dtype=np.int64)[None].copy()
 
     def run(self, paths: Excursions, rows: Integers, *, leaving: bool) -> Excursions:
         region = self.task.region
@@ -127,19 +127,13 @@ class _Simulation:
                 )
 
     def _slice(self, paths: Excursions, rows: Integers, region: Region) -> int:
-        setting, coordinate = self.task.setting, self.task.coordinate
-        update, rate = setting.update, setting.rate
+        update, rate, coordinate = self.task.setting.update, self.task.dynamics.rate, self.task.coordinate
         assert isinstance(rate, float)  # no schedules here
         if isinstance(update, CompiledSum):
             assert coordinate.arrays is not None  # checked at the beginning
-            kernel: Any = sgd_excursions
-            return int(
-                kernel(
-                    update.kind, update.table, update.constants, rate, update.batch_size, update.momentum,
-                    update.sampling, self.order, self.rng, rows, _SLICE[True], *region, *unpacked(coordinate.arrays),
-                    *paths,
-                )
-            )  # fmt: skip
+            return sgd_excursions(
+                update.rule, rate, self.order, self.rng, rows, _SLICE[True], region, coordinate.arrays, paths
+            )
         assert isinstance(update, VectorisedSteps)
         try:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -157,9 +151,9 @@ def _exit_points(task: SplittingTask, paths: Excursions, arrived: Integers) -> A
     """
     chosen, d = arrived[:_MOST_EXIT_POINTS], task.region.centre.size
 
-    def at_home(index: Integers) -> Any:
+    def at_home(index: Integers) -> NDArray[np.bool_]:
         points = paths.points[chosen, index]
-        return basin_of(task.system, points, task.near.points, neighbourhoods=task.near) == task.home
+        return task.goals.at_home(task.dynamics.system, points)
 
     chosen = chosen[paths.kept[chosen] > 2]
     if not chosen.size:

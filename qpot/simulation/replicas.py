@@ -9,24 +9,42 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qpot._core.arrays import Array, NonFiniteError
-from qpot._core.parallel import check_sendable, run_in_order
+from qpot._core.arrays import Array, NonFiniteError, as_rng
+from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import Status
+from qpot._core.status import SolveError, Status
 from qpot.samples.formulas import Integers
-from qpot.simulation.updates import Block, Job, Update
-from qpot.solvers.simulation.stepping import INDEPENDENT, RESHUFFLED, RUNNING
+from qpot.simulation.settings import Setting
+from qpot.simulation.updates import Block, Job, Targets, Update
+from qpot.solvers.simulation.minibatch import RESHUFFLED
+from qpot.solvers.simulation.stepping import Replicas
 
-# Wall-clock aim for one slice, in seconds: how soon Ctrl-C is heard. With an executor each slice is also a
-# round trip.
-_SERIAL_SLICE, _EXECUTOR_SLICE = 0.2, 1.0
+# Wall-clock aim for one slice, in seconds: how soon Ctrl-C is heard.
+_SERIAL_SLICE = 0.2
+# The same with an executor, where each slice is also a round trip.
+_EXECUTOR_SLICE = 1.0
+# Most steps of a slice: their rates are an array.
 _LONGEST_SLICE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Execution:
+    """Where random numbers come from, where blocks run, and who hears of it."""
+
+    rng: np.random.Generator
+    executor: Executor | None
+    progress: ProgressLike
+    description: str
+
+    @classmethod
+    def of(cls, rng: Any, executor: Any, progress: ProgressLike, description: str) -> Execution:
+        """From the keywords of a simulation, checked."""
+        return cls(rng=as_rng(rng), executor=check_executor(executor), progress=progress, description=description)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,46 +67,34 @@ class Outcome:
 
 
 def run_replicas(
-    update: Update,
-    start: Array,
+    setting: Setting,
     *,
     steps: int,
-    rate: float | Array,
     record_steps: Integers,
-    rng: np.random.Generator,
-    executor: Executor | None,
-    progress: ProgressLike,
-    description: str,
-    n_samples: int = 1,
-    sampling: int = INDEPENDENT,
-    targets: Array | None = None,
-    radii: Array | None = None,
-    trace: int = 0,
-    stride: int = 1,
+    execution: Execution,
+    targets: Targets | None = None,
 ) -> Outcome:
-    """Advance replicas from ``start`` ``(R, d)`` by ``steps`` steps, recording after ``record_steps``.
+    """Advance the replicas by ``steps`` steps, recording after ``record_steps``, until all have hit a target.
 
     Ctrl-C, divergence and a failing user function end the run with what was finished; nothing is raised for
     them.
     """
+    update, start, executor = setting.update, setting.start, execution.executor
     check_sendable(update, executor, what="the system")
-    balls = np.empty((0, start.shape[1])) if targets is None else np.ascontiguousarray(targets, dtype=np.float64)
-    squared = np.empty(0) if radii is None else np.asarray(radii, dtype=np.float64) ** 2
+    ends = Targets.none(start.shape[1]) if targets is None else targets
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
-    run = _Run(_blocks(start, update.block_size, rng, n_samples, sampling, trace), start, record_steps)
+    run = _Run(_blocks(setting, execution.rng, ends.trace), start, record_steps)
     length = 64
-    with reporting(progress, description) as report:
+    with reporting(execution.progress, execution.description) as report:
         try:
-            while run.done < steps and not (balls.shape[0] and run.all_exited()):
+            while run.done < steps and not (ends.points.shape[0] and run.all_exited()):
                 length = min(length, steps - run.done, _LONGEST_SLICE)
                 job = Job(
                     first_step=run.done,
                     length=length,
-                    rate=rate,
+                    rate=setting.dynamics.rate,
                     record_at=run.due(length),
-                    targets=balls,
-                    squared_radii=squared,
-                    stride=stride,
+                    targets=ends,
                 )
                 clock = time.perf_counter()
                 tasks = [(update, block, job) for block in run.blocks]
@@ -102,6 +108,21 @@ def run_replicas(
         except FunctionFailedError as error:
             return run.outcome(Status.NON_FINITE, str(error))
     return run.outcome(Status.CONVERGED if run.failure is None else Status.NON_FINITE, "")
+
+
+def raise_unless_finished(outcome: Outcome, setting: Setting, partial: Any) -> None:
+    """SolveError for a run that was interrupted or diverged."""
+    if outcome.status is Status.CONVERGED:
+        return
+    message = outcome.reason
+    if outcome.failed_step >= 0:
+        message = (
+            f"replica {outcome.failed_replica} has run away (beyond 1e50) after step "
+            f"{outcome.failed_step}: the run diverges with learning rate (time step) "
+            f"{setting.dynamics.last_rate:g}; lower it, or start closer to a minimum. The records before that step are in "
+            ".partial"
+        )
+    raise SolveError(message, status=outcome.status, partial=partial)
 
 
 class FunctionFailedError(Exception):
@@ -118,10 +139,10 @@ class _Run:
         self.records[: self.recorded] = start
         self.done = 0
         self.failure: tuple[int, int] | None = None
-        self.edges = np.cumsum([0, *(block.x.shape[0] for block in blocks)])
+        self.edges = np.cumsum([0, *(block.replicas.x.shape[0] for block in blocks)])
 
     def all_exited(self) -> bool:
-        return all((block.exit_step >= 0).all() for block in self.blocks)
+        return all((block.replicas.exit_step >= 0).all() for block in self.blocks)
 
     def due(self, length: int) -> Integers:
         """Steps of the next slice that are to be recorded, counted from its beginning."""
@@ -133,7 +154,7 @@ class _Run:
         end = self.recorded + job.record_at.size
         failures = []
         for low, (block, records, (step, replica)) in zip(self.edges, results, strict=False):
-            self.records[self.recorded : end, low : low + block.x.shape[0]] = records
+            self.records[self.recorded : end, low : low + block.replicas.x.shape[0]] = records
             if step >= 0:
                 failures.append((step, int(low) + replica))
         if failures:
@@ -150,41 +171,31 @@ class _Run:
         taken, kept = self.record_steps[: self.recorded], self.records[: self.recorded]
         if status is Status.INTERRUPTED and (taken.size == 0 or taken[-1] < self.done):
             taken = np.append(taken, self.done)
-            kept = np.concatenate([kept, np.concatenate([block.x for block in self.blocks])[None]])
+            kept = np.concatenate([kept, np.concatenate([block.replicas.x for block in self.blocks])[None]])
         step, replica = (-1, -1) if self.failure is None else self.failure
         return Outcome(
             status=status,
             steps=taken,
             points=kept,
-            exit_step=np.concatenate([block.exit_step for block in self.blocks]),
-            exit_target=np.concatenate([block.exit_target for block in self.blocks]),
+            exit_step=np.concatenate([block.replicas.exit_step for block in self.blocks]),
+            exit_target=np.concatenate([block.replicas.exit_target for block in self.blocks]),
             done=self.done,
             failed_step=step,
             failed_replica=replica,
             reason=reason,
-            trace=np.concatenate([block.trace for block in self.blocks]),
+            trace=np.concatenate([block.replicas.trace for block in self.blocks]),
         )
 
 
-def _blocks(
-    start: Array, size: int, rng: np.random.Generator, n_samples: int, sampling: int, trace: int
-) -> list[Block]:
+def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Block]:
     """Split the replicas; at most 256 blocks, so that a large ensemble is not all round trips."""
+    start, dynamics = setting.start, setting.dynamics
     R = start.shape[0]
-    size = max(size, -(-R // 256))
+    size = max(setting.update.block_size, -(-R // 256))
     parts = [start[low : low + size] for low in range(0, R, size)]
-    rows = size if sampling == RESHUFFLED else 1
+    epochs = dynamics.sampling_code == RESHUFFLED
     return [
-        Block(
-            x=part.copy(),
-            velocity=np.zeros_like(part),
-            order=np.tile(np.arange(n_samples, dtype=np.int64), (min(rows, part.shape[0]), 1)),
-            cursor=np.zeros(part.shape[0], dtype=np.int64),
-            exit_step=np.full(part.shape[0], RUNNING, dtype=np.int64),
-            exit_target=np.full(part.shape[0], -1, dtype=np.int64),
-            trace=np.full((part.shape[0], trace, part.shape[1]), np.nan),
-            rng=child,
-        )
+        Block(replicas=Replicas.at(part, n_samples=dynamics.n_samples, epochs=epochs, trace=trace), rng=child)
         for part, child in zip(parts, rng.spawn(len(parts)), strict=True)
     ]
 
@@ -192,12 +203,8 @@ def _blocks(
 def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, int]]:
     """Advance a copy of the block; the one given stays, so that an interrupted slice leaves no trace."""
     update, block, job = task
-    arrays: dict[str, NDArray[Any]] = {
-        name: getattr(block, name).copy()
-        for name in ("x", "velocity", "order", "cursor", "exit_step", "exit_target", "trace")
-    }
-    moved = replace(block, **arrays)  # type: ignore[arg-type]
-    records = np.empty((job.record_at.size, *moved.x.shape))
+    moved = Block(replicas=block.replicas.copy(), rng=block.rng)
+    records = np.empty((job.record_at.size, *moved.replicas.x.shape))
     try:
         failure = update.advance(moved, job, records)
     except NonFiniteError as error:

@@ -14,8 +14,10 @@ from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
 from qpot.problem.system import System
+from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.ensemble import Ensemble
-from qpot.simulation.settings import Setting, diffusion_setting, raise_unless_finished, run_setting, sgd_setting
+from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
+from qpot.simulation.settings import Setting, setting_of
 
 _DEFAULT_RECORDS = 200
 
@@ -41,13 +43,12 @@ def simulate_sgd(
     Parameters
     ----------
     system : System
-        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it, in a compiled
-        kernel where ``finite_sum.kernel`` is given. Without one: x <- x + eta b(x) + sqrt(eta epsilon)
-        sigma(x) xi with epsilon = eta / batch_size and standard normal xi (Gaussian gradient noise).
+        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it; without one: Gaussian
+        gradient noise.
     learning_rate : float or ``(steps,)``
-        eta; an array is a schedule.
+        One number, or a schedule. `qpot.simulation.dynamics.Dynamics` states the step that is taken with it.
     batch_size : int
-        B.
+        Samples of a step.
     steps : int
         Minibatch steps of every replica.
     start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
@@ -63,10 +64,10 @@ def simulate_sgd(
     minima : sequence of objects with ``.point`` or ``(k, d)``, optional
         Label the records by basin, for `Ensemble.occupation`.
     momentum : float
-        Heavy ball, 0 <= beta < 1: v <- beta v - eta g, x <- x + v.
+        Of the heavy ball, at least 0 and below 1.
     sampling : {"independent", "without replacement", "epoch reshuffling"}, optional
-        How the samples of a finite sum are drawn; by default as ``system.replacement`` says. The last one is
-        outside the theory of quasi-potentials: its noise cancels within an epoch.
+        How the samples of a finite sum are drawn; by default as ``system.replacement`` says. See
+        `qpot.simulation.dynamics.Dynamics`.
     progress : callable, True, "auto" or None
         See `qpot.reporting`.
 
@@ -91,8 +92,11 @@ def simulate_sgd(
     True
     """
     R, n = as_count(replicas, name="replicas"), as_count(steps, name="steps")
-    setting = sgd_setting(system, learning_rate, batch_size, start, R, n, momentum, sampling)
-    return _simulate(system, setting, n, record, minima, rng, executor, progress, "simulate_sgd")
+    dynamics = Dynamics(
+        system=system, learning_rate=learning_rate, batch_size=batch_size, momentum=momentum, sampling=sampling
+    )
+    execution = Execution.of(rng, executor, progress, "simulate_sgd")
+    return _simulate(setting_of(dynamics, start, R, n), n, record, minima, execution)
 
 
 def simulate_diffusion(
@@ -137,8 +141,9 @@ def simulate_diffusion(
     True
     """
     R, n = as_count(replicas, name="replicas"), as_count(steps, name="steps")
-    setting = diffusion_setting(system, epsilon, time_step, start, R)
-    return _simulate(system, setting, n, record, minima, rng, executor, progress, "simulate_diffusion")
+    dynamics = Dynamics(system=system, epsilon=epsilon, time_step=time_step)
+    execution = Execution.of(rng, executor, progress, "simulate_diffusion")
+    return _simulate(setting_of(dynamics, start, R, n), n, record, minima, execution)
 
 
 def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
@@ -156,41 +161,15 @@ def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
     return chosen if chosen[-1] == steps else np.append(chosen, steps)
 
 
-def _simulate(
-    system: System,
-    setting: Setting,
-    steps: int,
-    record: Any,
-    minima: Any,
-    rng: np.random.Generator | int | None,
-    executor: Executor | None,
-    progress: ProgressLike,
-    description: str,
-) -> Ensemble:
-    given = None if minima is None else attractor_points(minima, dimension=system.dimension)
-    outcome = run_setting(
-        setting,
-        steps=steps,
-        record_steps=record_schedule(record, steps),
-        rng=rng,
-        executor=executor,
-        progress=progress,
-        description=description,
-    )
-    time = np.asarray(outcome.steps * setting.time_step, dtype=np.float64)
-    if not isinstance(setting.rate, float):
-        time = np.append(0.0, np.cumsum(setting.rate))[outcome.steps] / (1.0 - setting.momentum)
-    ensemble = Ensemble(
-        points=outcome.points,
-        steps=outcome.steps,
-        time=time,
-        learning_rate=setting.learning_rate if setting.learning_rate is not None else np.nan,
-        batch_size=setting.batch_size,
-        epsilon=setting.epsilon,
-        momentum=setting.momentum,
-        sampling=setting.sampling_name,
-        system=system,
-    )
+def _simulate(setting: Setting, steps: int, record: Any, minima: Any, execution: Execution) -> Ensemble:
+    dynamics = setting.dynamics
+    given = None if minima is None else attractor_points(minima, dimension=dynamics.system.dimension)
+    outcome = run_replicas(setting, steps=steps, record_steps=record_schedule(record, steps), execution=execution)
+    facts = dynamics.facts
+    time = np.asarray(outcome.steps * facts.pop("time_step"), dtype=np.float64)
+    if isinstance(dynamics.rate, np.ndarray):
+        time = np.append(0.0, np.cumsum(dynamics.rate))[outcome.steps] / (1.0 - dynamics.momentum)
+    ensemble = Ensemble(points=outcome.points, steps=outcome.steps, time=time, **facts)
     raise_unless_finished(outcome, setting, ensemble)
     if given is None:
         return ensemble

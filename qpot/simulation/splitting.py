@@ -10,20 +10,20 @@ import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.stats import chi2
 
-from qpot._core.arrays import Array, as_count, as_point, as_rng, format_point
-from qpot._core.parallel import check_executor, check_sendable, run_in_order
+from qpot._core.arrays import Array, as_count, as_point, format_point
+from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
-from qpot.landscape.basins import attracting_neighbourhoods
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
-from qpot.simulation.escape_times import home_of, radii_of
+from qpot.simulation.destinations import Destinations
+from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.excursions import SplittingTask, repetition_of
 from qpot.simulation.rare_escapes import Repetition, SplittingTimes, collected
-from qpot.simulation.replicas import FunctionFailedError
-from qpot.simulation.settings import Setting, diffusion_setting, sgd_setting
-from qpot.simulation.updates import CompiledSum, MinibatchIncrement, VectorisedSteps
-from qpot.solvers.simulation.splitting import Region
+from qpot.simulation.replicas import Execution, FunctionFailedError
+from qpot.simulation.settings import minibatch_steps, setting_of
+from qpot.simulation.updates import CompiledSum
+from qpot.solvers.simulation.excursions import Region
 
 # The neighbourhood: returned within as many deviations as the noise has on average, left where 95 % lie within.
 _LEAVING = 0.95
@@ -119,85 +119,64 @@ def splitting_times(
         )
     limit = as_count(longest, name="longest")
     origin = as_point(start, dimension=system.dimension, name="start")
-    setting = _setting(system, origin, learning_rate, batch_size, epsilon, time_step, momentum, sampling)
-    near = attracting_neighbourhoods(system, minima)
-    k = near.points.shape[0]
-    if k < 2:
-        raise ValueError(f"minima holds {k} minimum; an escape needs another one to go to")
-    home = home_of(system, origin[None], near, minima)
-    radii = near.radii if radius is None else radii_of(radius, k)
-    others = np.delete(np.arange(k), home)
-    compiled = isinstance(setting.update, CompiledSum)
-    region = _region(system, near.points[home], setting.epsilon, near.points[others], radii[others])
-    xi = reaction_coordinate(system, coordinate, near.points[home], near.points, compiled=compiled)
-    if xi.arrays is None and isinstance(setting.update, CompiledSum) and system.finite_sum is not None:
-        # a function of more than three variables cannot be tabulated: the same steps in NumPy
-        increment = MinibatchIncrement(total=system.finite_sum, batch_size=batch_size, sampling=setting.sampling)
-        setting = replace(setting, update=VectorisedSteps(increment=increment, momentum=setting.momentum))
-    task = SplittingTask(
-        system=system, setting=setting, region=region, coordinate=xi, clones=N, limit=limit,
-        kill=max(1, round(float(kill) * N)), others=others, near=near, home=home,
+    dynamics = Dynamics(
+        system=system, learning_rate=learning_rate, batch_size=batch_size, momentum=momentum, sampling=sampling,
+        epsilon=epsilon, time_step=time_step,
     )  # fmt: skip
-    pool = check_executor(executor)
-    check_sendable(task, pool, what="the system")
+    _check_splittable(dynamics)
+    setting = setting_of(dynamics, origin, 1, 1)
+    goals = Destinations.of(system, origin[None], minima, radius, event="an escape")
+    compiled = isinstance(setting.update, CompiledSum)
+    region = _region(system, dynamics.noise_level, goals)
+    xi = reaction_coordinate(system, coordinate, goals.centre, goals.near.points, compiled=compiled)
+    if compiled and xi.arrays is None:
+        # a function of more than three variables cannot be tabulated: the same steps in NumPy
+        setting = replace(setting, update=minibatch_steps(dynamics))
+    task = SplittingTask(
+        setting=setting, goals=goals, region=region, coordinate=xi, clones=N, limit=limit,
+        kill=max(1, round(float(kill) * N)),
+    )  # fmt: skip
+    return _repeated(task, m, Execution.of(rng, executor, progress, "splitting_times"))
+
+
+def _repeated(task: SplittingTask, repetitions: int, execution: Execution) -> SplittingTimes:
+    """Independent estimates, each with a generator of its own, put together."""
+    check_sendable(task, execution.executor, what="the system")
     finished: list[Repetition] = []
-    settings = {
-        "home": home, "time_step": setting.time_step, "epsilon": setting.epsilon, "coordinate": xi.name,
-        "learning_rate": setting.learning_rate, "batch_size": setting.batch_size, "momentum": setting.momentum,
-        "sampling": setting.sampling_name, "minima": near.points, "system": system,
-    }  # fmt: skip
-    with reporting(progress, "splitting_times") as report:
+    goals = task.goals
+    facts = {"home": goals.home, "minima": goals.near.points, "coordinate": task.coordinate.name} | task.dynamics.facts
+    with reporting(execution.progress, execution.description) as report:
         try:
-            tasks = [(task, child) for child in as_rng(rng).spawn(m)]
-            for repetition in run_in_order(repetition_of, tasks, pool):
+            tasks = [(task, child) for child in execution.rng.spawn(repetitions)]
+            for repetition in run_in_order(repetition_of, tasks, execution.executor):
                 finished.append(repetition)
-                report(len(finished), m, "repetitions")
+                report(len(finished), repetitions, "repetitions")
         except KeyboardInterrupt:
-            partial = collected(finished, **settings) if len(finished) >= 2 else None
-            raise SolveError(
-                f"interrupted after {len(finished)} of {m} repetitions", status=Status.INTERRUPTED, partial=partial
-            ) from None
+            partial = collected(finished, **facts) if len(finished) >= 2 else None
+            message = f"interrupted after {len(finished)} of {repetitions} repetitions"
+            raise SolveError(message, status=Status.INTERRUPTED, partial=partial) from None
         except FunctionFailedError as error:
             raise SolveError(str(error), status=Status.NON_FINITE) from error
-    return collected(finished, **settings)
+    return collected(finished, **facts)
 
 
-def _setting(
-    system: System,
-    origin: Array,
-    learning_rate: Any,
-    batch_size: int,
-    epsilon: float | None,
-    time_step: float | None,
-    momentum: float,
-    sampling: str | None,
-) -> Setting:
-    if learning_rate is not None and epsilon is None and time_step is None:
-        if np.ndim(learning_rate) != 0:
-            raise ValueError("learning_rate is a schedule; an escape time needs one number")
-        setting = sgd_setting(system, learning_rate, batch_size, origin, 1, 1, momentum, sampling)
-    elif learning_rate is None and epsilon is not None and time_step is not None:
-        setting = diffusion_setting(system, epsilon, time_step, origin, 1)
-    else:
-        raise ValueError(
-            "pass either learning_rate (and batch_size) for SGD, or epsilon and time_step for the diffusion; "
-            f"got learning_rate={learning_rate!r}, epsilon={epsilon!r}, time_step={time_step!r}"
-        )
-    if setting.sampling_name == "epoch reshuffling":
+def _check_splittable(dynamics: Dynamics) -> None:
+    """ValueError for dynamics whose clones cannot be branched, or that have no noise."""
+    if isinstance(dynamics.rate, np.ndarray):
+        raise ValueError("learning_rate is a schedule; an escape time needs one number")
+    if dynamics.sampling == "epoch reshuffling":
         raise ValueError(
             "sampling='epoch reshuffling' cannot be split: a clone would have to draw the rest of its parent's epoch; use "
             "'independent' or 'without replacement'"
         )
-    if not isinstance(setting.update, (CompiledSum, VectorisedSteps)):
-        raise ValueError(f"steps of kind {type(setting.update).__name__} cannot be split")
-    if setting.epsilon <= 0.0:
-        raise ValueError(f"batch_size={batch_size} is the whole sum: there is no noise, and nothing escapes")
-    return setting
+    if dynamics.noise_level <= 0.0:
+        raise ValueError(f"batch_size={dynamics.batch_size} is the whole sum: there is no noise, and nothing escapes")
 
 
-def _region(system: System, centre: Array, epsilon: float, targets: Array, radii: Array) -> Region:
+def _region(system: System, epsilon: float, goals: Destinations) -> Region:
     """Ellipsoids of the local stationary law around the minimum."""
     d = system.dimension
+    centre, targets, radii = goals.centre, goals.points, goals.radii
     S = solve_continuous_lyapunov(
         system.unchecked.jacobian(centre[None])[0], -system.unchecked.covariance(centre[None])[0]
     )

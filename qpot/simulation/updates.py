@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,14 +13,9 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers
-from qpot.solvers.simulation.stepping import (
-    RESHUFFLED,
-    draw_batches,
-    lower_factor,
-    next_in_epoch,
-    sgd_steps,
-    vectorised_steps,
-)
+from qpot.solvers.simulation.covariance_factor import lower_factor
+from qpot.solvers.simulation.minibatch import RESHUFFLED, SgdRule, draw_batches, next_in_epoch
+from qpot.solvers.simulation.stepping import Replicas, Slice, sgd_steps, vectorised_steps
 
 
 class Update(Protocol):
@@ -37,93 +33,63 @@ class Update(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """State of the replicas of one block.
+    """A fixed set of replicas with a generator of its own."""
 
-    ``order`` and ``cursor`` belong to sampling without replacement, ``trace`` ``(R, K, d)`` holds the latest positions.
-    """
-
-    x: Array
-    velocity: Array
-    order: Integers
-    cursor: Integers
-    exit_step: Integers
-    exit_target: Integers
-    trace: Array
+    replicas: Replicas
     rng: np.random.Generator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Targets:
+    """Balls that stop a replica, and how closely the way there is traced."""
+
+    points: Array  # (k, d)
+    radii: Array  # (k,)
+    trace: int = 0  # how many of the latest positions are kept
+    stride: int = 1  # every how many steps
+
+    @classmethod
+    def none(cls, dimension: int) -> Targets:
+        """Nothing stops a replica."""
+        return cls(points=np.empty((0, dimension)), radii=np.empty(0))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """One slice: learning rates of its steps, which of them to record, and the balls that stop a replica."""
+    """One slice: learning rates of its steps, which of them to record, and what stops a replica."""
 
     first_step: int
     length: int
     rate: float | Array
     record_at: Integers
-    targets: Array
-    squared_radii: Array
-    stride: int = 1
+    targets: Targets
 
-    @property
-    def rates(self) -> Array:
-        """The learning rate of each step of the slice, ``(length,)``."""
+    @cached_property
+    def steps(self) -> Slice:
+        """The slice as the kernels take it, made where it is needed: its rates are not sent to another process."""
         if isinstance(self.rate, float):
-            return np.full(self.length, self.rate)
-        return np.ascontiguousarray(self.rate[self.first_step : self.first_step + self.length])
+            rates = np.full(self.length, self.rate)
+        else:
+            rates = np.ascontiguousarray(self.rate[self.first_step : self.first_step + self.length])
+        targets = self.targets
+        return Slice(rates, self.first_step, self.record_at, targets.points, targets.radii**2, targets.stride)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompiledSum:
     """Minibatch SGD in a compiled kernel."""
 
-    kind: int
-    table: Array
-    constants: Array
-    n_samples: int
-    batch_size: int
-    momentum: float
-    sampling: int
+    rule: SgdRule
     block_size: int = 8
 
     @classmethod
     def of(cls, total: FiniteSum, points: Array, *, batch_size: int, momentum: float, sampling: int) -> CompiledSum:
         """The kernel named by ``total.kernel``, held against ``total.sample_gradients`` at ``points``."""
-        kind, table, constants = total.checked_kernel(points)
-        return cls(
-            kind=kind,
-            table=table,
-            constants=constants,
-            n_samples=total.n_samples,
-            batch_size=batch_size,
-            momentum=momentum,
-            sampling=sampling,
-        )
+        samples = total.checked_kernel(points)
+        return cls(rule=SgdRule(samples, batch_size, momentum, sampling))
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
-        step, replica = sgd_steps(
-            self.kind,
-            self.table,
-            self.constants,
-            block.x,
-            block.velocity,
-            job.rates,
-            self.batch_size,
-            self.momentum,
-            self.sampling,
-            block.order,
-            block.cursor,
-            block.rng,
-            job.record_at,
-            records,
-            job.targets,
-            job.squared_radii,
-            job.first_step,
-            block.exit_step,
-            block.exit_target,
-            block.trace,
-            job.stride,
-        )
-        return int(step), int(replica)
+        return sgd_steps(self.rule, block.replicas, block.rng, job.steps, records)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,24 +103,7 @@ class VectorisedSteps:
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
         # a run that diverges overflows on the way; it is reported as what it is, not as a warning
         with np.errstate(over="ignore", invalid="ignore"):
-            return vectorised_steps(
-                self.increment,
-                block.x,
-                block.velocity,
-                job.rates,
-                self.momentum,
-                block,
-                block.rng,
-                job.record_at,
-                records,
-                job.targets,
-                job.squared_radii,
-                job.first_step,
-                block.exit_step,
-                block.exit_target,
-                block.trace,
-                job.stride,
-            )
+            return vectorised_steps(self.increment, self.momentum, block.replicas, block.rng, job.steps, records)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,10 +114,11 @@ class MinibatchIncrement:
     batch_size: int
     sampling: int
 
-    def __call__(self, x: Array, rate: float, rng: np.random.Generator, block: Block) -> Array:
+    def __call__(self, x: Array, rate: float, rng: np.random.Generator, replicas: Replicas | None) -> Array:
         total, B, R = self.total, self.batch_size, x.shape[0]
         if self.sampling == RESHUFFLED:
-            index = next_in_epoch(rng, block.order, block.cursor, B)
+            assert replicas is not None  # excursions do not draw epochs
+            index = next_in_epoch(rng, replicas.order, replicas.cursor, B)
         else:
             index = draw_batches(rng, total.n_samples, R, B, self.sampling)
         if total.batch_gradient is not None:
@@ -218,8 +168,8 @@ class GaussianIncrement:
     batch_size: int | None = None
     constant_factor: Array | None = None
 
-    def __call__(self, x: Array, rate: float, rng: np.random.Generator, block: Block) -> Array:
-        del block
+    def __call__(self, x: Array, rate: float, rng: np.random.Generator, replicas: Replicas | None) -> Array:
+        del replicas
         xi = rng.standard_normal(x.shape)
         epsilon = self.epsilon if self.epsilon is not None else rate / (self.batch_size or 1)
         if self.constant_factor is not None:

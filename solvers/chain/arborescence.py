@@ -21,98 +21,175 @@ contain none of R.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from qpot.solvers.chain.exact_sums import LIMB, add, at_most, sign_of
+from qpot.solvers.chain.exact_sums import add, at_most, sign_of
+from qpot.solvers.chain.exit_heaps import Edges, Heaps, Sets, advance, find, meld, pop
+from qpot.solvers.common.compiled import UNCOUNTED
+
+Integers = NDArray[np.int64]
 
 _UNSEEN, _OPEN, _DONE = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)
-def _find(x, up, paid, stack):  # type: ignore[no-untyped-def]
-    """The set that holds x; afterwards ``paid[x]`` is what x has paid up to, and without, that set."""
-    n = 0
-    while up[x] != x:
-        stack[n] = x
-        n += 1
-        x = up[x]
-    # from the set downwards, so that every node adds the finished sum of the node above it
-    for m in range(n - 2, -1, -1):
-        add(paid[stack[m]], paid[stack[m + 1]], 1, paid[stack[m]])
-        up[stack[m]] = x
-    return x
+class Nested(NamedTuple):
+    """The sets that `contract` has made, by number."""
+
+    n: int
+    parent: Integers  # (2k,)
+    leave: Integers  # (2k, L)
+    deepest: Integers  # (2k, L)
+    closed: NDArray[np.bool_]  # (2k,)
+    first: Integers  # (2k,)
+    following: Integers  # (m,)
 
 
-@njit(cache=True, nogil=True)
-def _above(a, b, edge, limbs, up, paid, stack):  # type: ignore[no-untyped-def]
-    """Whether node a has a larger reduced cost on its current edge than node b of the same set."""
-    root = _find(a, up, paid, stack)
-    _find(b, up, paid, stack)
-    carry = 0
-    for limb in range(limbs.shape[1] - 1, -1, -1):
-        carry += limbs[edge[b], limb] - limbs[edge[a], limb]
-        if a != root:
-            carry += paid[a, limb]
-        if b != root:
-            carry -= paid[b, limb]
-        carry >>= LIMB
-    return carry < 0
+class _Search(NamedTuple):
+    """State of the search for strongly connected components, for every set, and its two stacks."""
+
+    state: Integers
+    number: Integers  # in the order of discovery
+    came_from: Integers
+    cursor: Integers  # the cheapest edge that is looked at next
+    leaks: NDArray[np.bool_]  # leads to a component that is finished
+    opened: Integers
+    borders: Integers
 
 
-@njit(cache=True, nogil=True)
-def _meld(a, b, child, sibling, edge, limbs, up, paid, stack):  # type: ignore[no-untyped-def]
-    """Join two pairing heaps of nodes."""
-    if a < 0:
-        return b
-    if b < 0:
-        return a
-    if _above(a, b, edge, limbs, up, paid, stack):
-        a, b = b, a
-    sibling[b] = child[a]
-    child[a] = b
-    return a
+class _Sums(NamedTuple):
+    """Work space for exact sums, rows of limbs."""
+
+    cost: Integers
+    difference: Integers
+    total: Integers
 
 
-@njit(cache=True, nogil=True)
-def _pop(a, child, sibling, edge, limbs, up, paid, stack):  # type: ignore[no-untyped-def]
-    """The heap without its top: pairs from left to right, then joined from right to left."""
-    pairs = -1
-    b = child[a]
-    while b >= 0:
-        c = sibling[b]
-        sibling[b] = -1
-        rest = -1
-        if c >= 0:
-            rest = sibling[c]
-            sibling[c] = -1
-        pair = _meld(b, c, child, sibling, edge, limbs, up, paid, stack)
-        sibling[pair] = pairs
-        pairs = pair
-        b = rest
-    result = -1
-    while pairs >= 0:
-        rest = sibling[pairs]
-        sibling[pairs] = -1
-        result = _meld(result, pairs, child, sibling, edge, limbs, up, paid, stack)
-        pairs = rest
-    child[a] = -1
-    return result
+@njit(**UNCOUNTED)
+def _assign(target: Integers, source: Integers) -> None:
+    """Copy a row of limbs; assigning to a slice would make room for a copy in between."""
+    for limb in range(target.shape[0]):
+        target[limb] = source[limb]
 
 
-@njit(cache=True, nogil=True)
-def _advance(i, S, edge, stop, heads, up, paid, stack):  # type: ignore[no-untyped-def]
-    """Move node i to its next edge that leaves the set S; False if there is none."""
-    edge[i] += 1
-    while edge[i] < stop:
-        if _find(heads[edge[i]], up, paid, stack) != S:
-            return True
-        edge[i] += 1
-    return False
+@njit(**UNCOUNTED)
+def _list_exits(S: int, tolerance: float, edges: Edges, sets: Sets, heaps: Heaps, nested: Nested, sums: _Sums) -> None:
+    """Take the cheapest edges that leave the set S off its heap: its exit cost, and the list of its exits."""
+    last = -1
+    while heaps.top[S] >= 0:
+        i = heaps.top[S]
+        e = edges.current[i]
+        if find(edges.heads[e], sets) != S:
+            _assign(sums.cost, edges.limbs[e])
+            if find(i, sets) != i:
+                add(edges.limbs[e], sets.paid[i], -1, sums.cost)
+            if last < 0:
+                _assign(nested.leave[S], sums.cost)
+                nested.first[S] = e
+            else:
+                add(sums.cost, nested.leave[S], -1, sums.difference)
+                add(nested.deepest[S], nested.leave[S], 1, sums.total)
+                if not at_most(sums.difference, tolerance, sums.total):
+                    break
+                nested.following[last] = e
+            last = e
+        heaps.top[S] = pop(i, heaps, edges, sets)
+        if advance(i, S, edges, sets):
+            heaps.top[S] = meld(heaps.top[S], i, heaps, edges, sets)
+    nested.closed[S] = last < 0
 
 
-@njit(cache=True, nogil=True)
-def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
+@njit(**UNCOUNTED)
+def _merge(members: Integers, P: int, edges: Edges, sets: Sets, heaps: Heaps, nested: Nested, sums: _Sums) -> None:
+    """Contract the sets ``members`` into the new set P."""
+    for S in members:
+        nested.parent[S] = P
+        add(nested.deepest[S], nested.leave[S], 1, sums.total)
+        add(sums.total, nested.deepest[P], -1, sums.difference)
+        if sign_of(sums.difference) > 0:
+            _assign(nested.deepest[P], sums.total)
+    for S in members:
+        sets.up[S] = P
+        _assign(sets.paid[S], nested.leave[S])
+    for S in members:
+        heaps.top[P] = meld(heaps.top[P], heaps.top[S], heaps, edges, sets)
+
+
+@njit(**UNCOUNTED)
+def _contract_components(
+    k: int, tolerance: float, edges: Edges, sets: Sets, heaps: Heaps, search: _Search, nested: Nested, sums: _Sums
+) -> int:
+    """Path-based search for strongly connected components (Gabow) on the graph of cheapest edges; number of sets.
+
+    The graph grows while it is searched: a component that nothing leaves becomes one set, and the search goes on from
+    that set.
+    """
+    state, number, cursor = search.state, search.number, search.cursor
+    for S in range(sets.up.size):
+        sets.up[S] = S
+    for i in range(k):
+        if edges.starts[i] < edges.starts[i + 1]:
+            heaps.top[i] = i
+    n_opened, n_borders, discovered, n = 0, 0, 0, k
+    for start in range(k):
+        if state[start] != _UNSEEN:
+            continue
+        v, fresh = start, True
+        while v >= 0:
+            if fresh:
+                fresh = False
+                _list_exits(v, tolerance, edges, sets, heaps, nested, sums)
+                cursor[v] = nested.first[v]
+                discovered += 1
+                number[v] = discovered
+                state[v] = _OPEN
+                search.opened[n_opened] = v
+                n_opened += 1
+                search.borders[n_borders] = discovered
+                n_borders += 1
+            if cursor[v] >= 0:
+                w = find(edges.heads[cursor[v]], sets)
+                cursor[v] = nested.following[cursor[v]]
+                if state[w] == _UNSEEN:
+                    search.came_from[w] = v
+                    v, fresh = w, True
+                elif state[w] == _OPEN:
+                    while search.borders[n_borders - 1] > number[w]:
+                        n_borders -= 1
+                else:
+                    search.leaks[v] = True
+                continue
+            if search.borders[n_borders - 1] != number[v]:
+                v = search.came_from[v]
+                continue
+            # v was the first to be opened of a component that is finished
+            n_borders -= 1
+            low = n_opened - 1
+            leaky = search.leaks[search.opened[low]]
+            while search.opened[low] != v:
+                low -= 1
+                leaky = leaky or search.leaks[search.opened[low]]
+            members = search.opened[low:n_opened]
+            for S in members:
+                state[S] = _DONE
+            n_opened = low
+            if leaky or members.size == 1:
+                # what leads to a closed class never comes back, so it is never part of a larger cycle
+                v = search.came_from[v]
+                if v >= 0:
+                    search.leaks[v] = True
+                continue
+            _merge(members, n, edges, sets, heaps, nested, sums)
+            search.came_from[n] = search.came_from[v]
+            v, fresh = n, True
+            n += 1
+    return n
+
+
+def contract(starts: Integers, heads: Integers, limbs: Integers, tolerance: float) -> Nested:
     """Contract the digraph in which node i has the edges ``starts[i]:starts[i + 1]``, cheapest first.
 
     Parameters
@@ -121,12 +198,14 @@ def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
     heads : int64 array ``(m,)``
         Edges from a node to itself must not be passed; parallel edges may.
     limbs : int64 array ``(m, L)``
-        Costs as rows of `qpot.solvers.exact_sums`, with room for sums of 2k of them.
+        Costs as rows of `qpot.solvers.chain.exact_sums`, with room for sums of 2k of them.
     tolerance : float
         Exits of a set tie when their exit costs agree to this relative tolerance; 0 compares exactly.
 
     Returns
     -------
+    Nested, whose entries are
+
     n : int
         Number of sets: the nodes 0..k-1 come first, then the contracted ones, children before parents.
     parent : ``(2k,)``
@@ -140,145 +219,38 @@ def contract(starts, heads, limbs, tolerance):  # type: ignore[no-untyped-def]
     first, following : ``(2k,)``, ``(m,)``
         Linked lists of the cheapest edges of a set: ``first[S]``, then ``following[e]``; -1 ends them.
     """
-    m, L = limbs.shape
-    k = starts.size - 1
+    L, k = limbs.shape[1], starts.size - 1
     size = 2 * k
-    parent = np.full(size, -1, dtype=np.int64)
-    up = np.arange(size)
-    paid = np.zeros((size, L), dtype=np.int64)
-    leave = np.zeros((size, L), dtype=np.int64)
-    deepest = np.zeros((size, L), dtype=np.int64)
-    closed = np.zeros(size, dtype=np.bool_)
-    first = np.full(size, -1, dtype=np.int64)
-    following = np.full(m, -1, dtype=np.int64)
-    # a heap holds the nodes of a set by the reduced cost of their current edge, the cheapest that leaves the
-    # set (checked when the node comes to the top)
-    edge = starts[:k].copy()
-    child = np.full(k, -1, dtype=np.int64)
-    sibling = np.full(k, -1, dtype=np.int64)
-    heap = np.full(size, -1, dtype=np.int64)
-    stack = np.empty(size, dtype=np.int64)
-    scratch = np.zeros((3, L), dtype=np.int64)
-
-    state = np.zeros(size, dtype=np.int64)
-    number = np.zeros(size, dtype=np.int64)
-    came_from = np.full(size, -1, dtype=np.int64)
-    cursor = np.full(size, -1, dtype=np.int64)
-    leaks = np.zeros(size, dtype=np.bool_)
-    opened = np.empty(size, dtype=np.int64)
-    borders = np.empty(size, dtype=np.int64)
-    n_opened = 0
-    n_borders = 0
-    counter = 0
-    n = k
-
-    for i in range(k):
-        if starts[i] < starts[i + 1]:
-            heap[i] = i
-
-    # Path-based search for strongly connected components (Gabow) on the graph of cheapest edges, which grows
-    # while it is searched: a component that nothing leaves becomes one set, and the search goes on from that
-    # set.
-    for start in range(k):
-        if state[start] != _UNSEEN:
-            continue
-        came_from[start] = -1
-        v = start
-        fresh = True
-        while v >= 0:
-            if fresh:
-                fresh = False
-                last = -1
-                while heap[v] >= 0:
-                    i = heap[v]
-                    e = edge[i]
-                    if _find(heads[e], up, paid, stack) != v:
-                        scratch[2] = limbs[e]
-                        if _find(i, up, paid, stack) != i:
-                            add(limbs[e], paid[i], -1, scratch[2])
-                        if last < 0:
-                            leave[v] = scratch[2]
-                            first[v] = e
-                        else:
-                            add(scratch[2], leave[v], -1, scratch[0])
-                            add(deepest[v], leave[v], 1, scratch[1])
-                            if not at_most(scratch[0], tolerance, scratch[1]):
-                                break
-                            following[last] = e
-                        last = e
-                    heap[v] = _pop(i, child, sibling, edge, limbs, up, paid, stack)
-                    if _advance(i, v, edge, starts[i + 1], heads, up, paid, stack):
-                        heap[v] = _meld(heap[v], i, child, sibling, edge, limbs, up, paid, stack)
-                closed[v] = last < 0
-                cursor[v] = first[v]
-                counter += 1
-                number[v] = counter
-                state[v] = _OPEN
-                opened[n_opened] = v
-                n_opened += 1
-                borders[n_borders] = counter
-                n_borders += 1
-            if cursor[v] >= 0:
-                w = _find(heads[cursor[v]], up, paid, stack)
-                cursor[v] = following[cursor[v]]
-                if state[w] == _UNSEEN:
-                    came_from[w] = v
-                    v = w
-                    fresh = True
-                elif state[w] == _OPEN:
-                    while borders[n_borders - 1] > number[w]:
-                        n_borders -= 1
-                else:
-                    leaks[v] = True
-                continue
-            if borders[n_borders - 1] != number[v]:
-                v = came_from[v]
-                continue
-            n_borders -= 1
-            low = n_opened - 1
-            leaky = leaks[opened[low]]
-            while opened[low] != v:
-                low -= 1
-                leaky = leaky or leaks[opened[low]]
-            if leaky or low == n_opened - 1:
-                # what leads to a closed class never comes back, so it is never part of a larger cycle
-                for position in range(low, n_opened):
-                    state[opened[position]] = _DONE
-                n_opened = low
-                v = came_from[v]
-                if v >= 0:
-                    leaks[v] = True
-                continue
-            P = n
-            n += 1
-            for position in range(low, n_opened):
-                S = opened[position]
-                state[S] = _DONE
-                parent[S] = P
-                add(deepest[S], leave[S], 1, scratch[0])
-                add(scratch[0], deepest[P], -1, scratch[1])
-                if sign_of(scratch[1]) > 0:
-                    deepest[P] = scratch[0]
-            for position in range(low, n_opened):
-                S = opened[position]
-                up[S] = P
-                paid[S] = leave[S]
-            for position in range(low, n_opened):
-                heap[P] = _meld(heap[P], heap[opened[position]], child, sibling, edge, limbs, up, paid, stack)
-            n_opened = low
-            came_from[P] = came_from[v]
-            v = P
-            fresh = True
-    return n, parent, leave, deepest, closed, first, following
+    # a few large arrays and their rows: making an array takes longer than contracting a node
+    parent, first, top, child, sibling, came_from, cursor = np.full((7, size), -1)
+    up, stack, state, number, opened, borders = np.zeros((6, size), dtype=np.int64)
+    leave, deepest, paid = np.zeros((3, size, L), dtype=np.int64)
+    closed, leaks = np.zeros((2, size), dtype=np.bool_)
+    nested = Nested(k, parent, leave, deepest, closed, first, np.full(heads.size, -1))
+    n = _contract_components(
+        k,
+        tolerance,
+        Edges(starts, heads, limbs, starts[:k].copy()),
+        Sets(up, paid, stack),
+        Heaps(top, child, sibling),
+        _Search(state, number, came_from, cursor, leaks, opened, borders),
+        nested,
+        _Sums(*np.zeros((3, L), dtype=np.int64)),
+    )
+    return nested._replace(n=n)
 
 
-@njit(cache=True, nogil=True)
-def depths(n, parent, leave, closed):  # type: ignore[no-untyped-def]
-    """D(S), ``(n, L)``: the sum of lam over S and the sets around it, closed ones left out."""
-    D = np.zeros((n, leave.shape[1]), dtype=np.int64)
-    for S in range(n - 1, -1, -1):
+@njit(**UNCOUNTED)
+def _add_from_above(D: Integers, parent: Integers, leave: Integers, closed: NDArray[np.bool_]) -> None:
+    for S in range(D.shape[0] - 1, -1, -1):
         if not closed[S]:
-            D[S] = leave[S]
+            _assign(D[S], leave[S])
         if parent[S] >= 0:
             add(D[S], D[parent[S]], 1, D[S])
+
+
+def depths(nested: Nested) -> Integers:
+    """D(S), ``(n, L)``: the sum of lam over S and the sets around it, closed ones left out."""
+    D = np.zeros((nested.n, nested.leave.shape[1]), dtype=np.int64)
+    _add_from_above(D, nested.parent, nested.leave, nested.closed)
     return D

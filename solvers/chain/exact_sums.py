@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qpot.solvers.common.compiled import UNCOUNTED
+
 Limbs = NDArray[np.int64]
 
 LIMB = 32
@@ -57,7 +59,7 @@ def to_float(integer: int, exponent: int) -> float:
     return integer / (1 << -exponent)
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
     L = limbs.shape[1]
     for n in range(integers.size):
@@ -74,7 +76,7 @@ def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
             word += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def add(a, b, sign, out):  # type: ignore[no-untyped-def]
     """``out = a + sign * b``; ``out`` may be one of them."""
     carry = 0
@@ -85,7 +87,7 @@ def add(a, b, sign, out):  # type: ignore[no-untyped-def]
     out[0] = a[0] + sign * b[0] + carry
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def sign_of(a):  # type: ignore[no-untyped-def]
     """-1, 0 or 1."""
     if a[0] < 0:
@@ -96,7 +98,7 @@ def sign_of(a):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def at_most(a, tolerance, b):  # type: ignore[no-untyped-def]
     """Whether ``a <= tolerance * b`` for ``a, b >= 0``, ``tolerance < 1``; rounded, but zero is zero."""
     if sign_of(a) == 0:

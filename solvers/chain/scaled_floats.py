@@ -7,9 +7,13 @@ million they have ten digits left.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -19,6 +23,20 @@ _LN2_HIGH = 0.6931471805599453
 _LN2_LOW = 2.3190468138462996e-17
 _POWERS = 2.0 ** -np.arange(64.0)
 _SPLIT = 134217729.0  # 2^27 + 1, Dekker's constant
+
+
+class ScaledFloats(NamedTuple):
+    """Numbers ``m 2**e``, entry by entry."""
+
+    m: Array
+    e: Integers
+
+    @staticmethod
+    def zeros(n: int) -> ScaledFloats:
+        return ScaledFloats(np.zeros(n), np.zeros(n, dtype=np.int64))
+
+    def copy(self) -> ScaledFloats:
+        return ScaledFloats(self.m.copy(), self.e.copy())
 
 
 def exponentials(costs: Array, epsilon: float, prefactors: Array) -> tuple[Array, Integers]:
@@ -69,7 +87,7 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Sum."""
     if m1 == 0.0:
@@ -93,7 +111,7 @@ def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     return m, e
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Product."""
     m = m1 * m2
@@ -104,7 +122,7 @@ def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     return m, e
 
 
-@njit(cache=True, nogil=True)
+@njit(**UNCOUNTED)
 def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     """Quotient; the divisor is not zero."""
     m = m1 / m2
@@ -115,18 +133,26 @@ def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
     return m, e
 
 
+@njit(**LEAF)
+def add_to(x: ScaledFloats, i: int, m: float, e: int) -> None:
+    """Add a number to ``x[i]``."""
+    x.m[i], x.e[i] = plus(x.m[i], x.e[i], m, e)
+
+
 def product(a: tuple[Array, Integers], b: tuple[Array, Integers]) -> tuple[Array, Integers]:
     """Products, entry by entry."""
     mantissa, shift = np.frexp(a[0] * b[0])
     return 2.0 * mantissa, np.where(mantissa == 0, 0, a[1] + b[1] + shift - 1)
 
 
-@njit(cache=True, nogil=True)
-def add_at(places, mantissas, exponents, size):  # type: ignore[no-untyped-def]
-    """Sums of the numbers that belong to each of ``size`` places."""
-    m = np.zeros(size)
-    e = np.zeros(size, dtype=np.int64)
+@njit(**UNCOUNTED)
+def _add_at(places: Integers, terms: ScaledFloats, sums: ScaledFloats) -> None:
     for n in range(places.size):
-        s = places[n]
-        m[s], e[s] = plus(m[s], e[s], mantissas[n], exponents[n])
-    return m, e
+        add_to(sums, places[n], terms.m[n], terms.e[n])
+
+
+def add_at(places: Integers, mantissas: Array, exponents: Integers, size: int) -> ScaledFloats:
+    """Sums of the numbers that belong to each of ``size`` places."""
+    sums = ScaledFloats.zeros(size)
+    _add_at(places, ScaledFloats(mantissas, exponents), sums)
+    return sums

@@ -9,10 +9,30 @@ however ill-conditioned the generator is (O'Cinneide 1993).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from qpot.solvers.chain.scaled_floats import over, plus, times
+from qpot.solvers.chain.scaled_floats import ScaledFloats, add_to, over, plus, times
+from qpot.solvers.common.compiled import UNCOUNTED
+
+Integers = NDArray[np.int64]
+
+
+class Pattern(NamedTuple):
+    """Where the filled matrix of rates has entries, in elimination numbers, as rows sorted by column and as columns.
+
+    Row i has the columns ``columns[row_start[i]:row_start[i + 1]]``. Column c has the rows
+    ``rows[column_start[c]:column_start[c + 1]]`` with entries at ``positions``; only entries with row > column are listed.
+    """
+
+    row_start: Integers  # (k + 1,)
+    columns: Integers
+    column_start: Integers  # (k + 1,)
+    rows: Integers
+    positions: Integers
 
 
 @njit(cache=True, nogil=True)
@@ -96,30 +116,27 @@ def elimination_order(k, tails, heads, last):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
-    """The filled pattern in elimination numbers, as rows sorted by column and as columns.
-
-    Returns ``row_start (k + 1,), columns, column_start (k + 1,), rows, positions``: column c has the rows
-    ``rows[column_start[c]:column_start[c + 1]]`` with entries at ``positions``; only entries with row >
-    column are listed.
-    """
+    """Elimination number of every node, ``(k,)``, and the entries of the `Pattern` in their order."""
     k = order.size
     rank = np.empty(k, dtype=np.int64)
     for step in range(k):
         rank[order[step]] = step
     one = np.uint64(1)
-    row_count = np.zeros(k + 1, dtype=np.int64)
-    column_count = np.zeros(k + 1, dtype=np.int64)
+    row_start = np.zeros(k + 1, dtype=np.int64)
+    column_start = np.zeros(k + 1, dtype=np.int64)
     for s in range(k):
         node = order[s]
         for i in range(k):
             bit = one << np.uint64(i % 64)
             if out[node, i // 64] & bit:
-                row_count[s + 1] += 1
+                row_start[s + 1] += 1
             if into[node, i // 64] & bit:
-                row_count[rank[i] + 1] += 1
-                column_count[s + 1] += 1
-    row_start = np.cumsum(row_count)
-    column_start = np.cumsum(column_count)
+                row_start[rank[i] + 1] += 1
+                column_start[s + 1] += 1
+    # from counts to where each row and column begins
+    for s in range(k):
+        row_start[s + 1] += row_start[s]
+        column_start[s + 1] += column_start[s]
     columns = np.empty(row_start[k], dtype=np.int64)
     rows = np.empty(column_start[k], dtype=np.int64)
     positions = np.empty(column_start[k], dtype=np.int64)
@@ -143,120 +160,146 @@ def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
             if out[node, i // 64] & (one << np.uint64(i % 64)):
                 columns[fill[s]] = step
                 fill[s] += 1
-    return rank, row_start, columns, column_start, rows, positions
+    return rank, Pattern(row_start, columns, column_start, rows, positions)
 
 
-@njit(cache=True, nogil=True)
-def fill_in(rank, tails, heads, mantissas, exponents, row_start, columns, m, e):  # type: ignore[no-untyped-def]
-    """Add the rates of the routes to the entries ``(m, e)`` of the pattern; parallel routes add up."""
+@njit(**UNCOUNTED)
+def fill_in(
+    rank: Integers, tails: Integers, heads: Integers, rates: ScaledFloats, pattern: Pattern, entries: ScaledFloats
+) -> None:
+    """Add the rates of the routes to the entries of the pattern; parallel routes add up."""
     for n in range(tails.size):
         i, j = rank[tails[n]], rank[heads[n]]
         if i == j:
             continue
-        low, high = row_start[i], row_start[i + 1]
+        low, high = pattern.row_start[i], pattern.row_start[i + 1]
         while low < high:
             middle = (low + high) // 2
-            if columns[middle] < j:
+            if pattern.columns[middle] < j:
                 low = middle + 1
             else:
                 high = middle
-        m[low], e[low] = plus(m[low], e[low], mantissas[n], exponents[n])
+        add_to(entries, low, rates.m[n], rates.e[n])
 
 
-@njit(cache=True, nogil=True)
-def eliminate(  # type: ignore[no-untyped-def]
-    count, row_start, columns, column_start, rows, positions, m, e, kill_m, kill_e, total_m, total_e
-):
+@njit(**UNCOUNTED)
+def eliminate(count: int, pattern: Pattern, entries: ScaledFloats, kill: ScaledFloats, total: ScaledFloats) -> int:
     """Eliminate states 0..count-1 in place.
 
     ``kill`` is each state's rate of leaving the chain, ``total`` receives the rate of leaving the state at
     the moment of its elimination. Entries below the diagonal become the weights q_is / q_s, those above it
     stay rates. Returns the first state that nothing leaves, or -1.
     """
+    columns = pattern.columns
     for s in range(count):
-        stop = row_start[s + 1]
-        begin = row_start[s]
+        stop = pattern.row_start[s + 1]
+        begin = pattern.row_start[s]
         while begin < stop and columns[begin] < s:
             begin += 1
-        sum_m, sum_e = kill_m[s], kill_e[s]
+        sum_m, sum_e = kill.m[s], kill.e[s]
         for p in range(begin, stop):
-            sum_m, sum_e = plus(sum_m, sum_e, m[p], e[p])
+            sum_m, sum_e = plus(sum_m, sum_e, entries.m[p], entries.e[p])
         if sum_m == 0.0:
             return s
-        total_m[s], total_e[s] = sum_m, sum_e
-        for n in range(column_start[s], column_start[s + 1]):
-            i, at = rows[n], positions[n]
-            if m[at] == 0.0:
+        total.m[s], total.e[s] = sum_m, sum_e
+        for n in range(pattern.column_start[s], pattern.column_start[s + 1]):
+            i, at = pattern.rows[n], pattern.positions[n]
+            if entries.m[at] == 0.0:
                 continue
-            weight_m, weight_e = over(m[at], e[at], sum_m, sum_e)
-            m[at], e[at] = weight_m, weight_e
-            if kill_m[s] > 0.0:
-                add_m, add_e = times(weight_m, weight_e, kill_m[s], kill_e[s])
-                kill_m[i], kill_e[i] = plus(kill_m[i], kill_e[i], add_m, add_e)
+            weight_m, weight_e = over(entries.m[at], entries.e[at], sum_m, sum_e)
+            entries.m[at], entries.e[at] = weight_m, weight_e
+            if kill.m[s] > 0.0:
+                add_m, add_e = times(weight_m, weight_e, kill.m[s], kill.e[s])
+                add_to(kill, i, add_m, add_e)
             target = at + 1
             for p in range(begin, stop):
                 j = columns[p]
-                if j == i or m[p] == 0.0:
+                if j == i or entries.m[p] == 0.0:
                     continue
                 while columns[target] < j:
                     target += 1
-                add_m, add_e = times(weight_m, weight_e, m[p], e[p])
-                m[target], e[target] = plus(m[target], e[target], add_m, add_e)
+                add_m, add_e = times(weight_m, weight_e, entries.m[p], entries.e[p])
+                add_to(entries, target, add_m, add_e)
     return -1
 
 
 @njit(cache=True, nogil=True)
-def stationary_weights(column_start, rows, positions, m, e):  # type: ignore[no-untyped-def]
-    """Stationary weights, that of the last state one, after all states but the last were eliminated."""
-    k = column_start.size - 1
-    weight_m = np.zeros(k)
-    weight_e = np.zeros(k, dtype=np.int64)
-    weight_m[k - 1] = 1.0
+def eliminated(
+    count: int, tails: Integers, heads: Integers, rates: ScaledFloats, kill: ScaledFloats
+) -> tuple[int, Integers, Pattern, ScaledFloats, ScaledFloats]:
+    """Order the states of a chain and eliminate the first ``count`` of them.
+
+    Parameters
+    ----------
+    count : int
+    tails, heads, rates : ``(m,)``
+        The routes; those from a state to itself are ignored.
+    kill : ``(k,)``
+        Each state's rate of leaving the chain.
+
+    Returns
+    -------
+    stuck : int
+        The first elimination number of a state that nothing leaves, or -1.
+    order : ``(k,)``
+    pattern, entries, total
+        As `eliminate` leaves them.
+    """
+    k = kill.m.size
+    order, out, into = elimination_order(k, tails, heads, -1)
+    rank, pattern = pattern_of(order, out, into)
+    entries = ScaledFloats(np.zeros(pattern.columns.size), np.zeros(pattern.columns.size, dtype=np.int64))
+    leaving = ScaledFloats(np.empty(k), np.empty(k, dtype=np.int64))
+    total = ScaledFloats(np.zeros(k), np.zeros(k, dtype=np.int64))
+    for s in range(k):
+        leaving.m[s], leaving.e[s] = kill.m[order[s]], kill.e[order[s]]
+    fill_in(rank, tails, heads, rates, pattern, entries)
+    stuck = eliminate(count, pattern, entries, leaving, total)
+    return stuck, order, pattern, entries, total
+
+
+@njit(**UNCOUNTED)
+def stationary_law(pattern: Pattern, entries: ScaledFloats, weights: ScaledFloats) -> None:
+    """Fill ``weights`` with the stationary law, after all states but the last were eliminated."""
+    k = weights.m.size
+    weights.m[k - 1], weights.e[k - 1] = 1.0, 0
     for s in range(k - 2, -1, -1):
         sum_m, sum_e = 0.0, np.int64(0)
-        for n in range(column_start[s], column_start[s + 1]):
-            i, at = rows[n], positions[n]
-            add_m, add_e = times(weight_m[i], weight_e[i], m[at], e[at])
+        for n in range(pattern.column_start[s], pattern.column_start[s + 1]):
+            i, at = pattern.rows[n], pattern.positions[n]
+            add_m, add_e = times(weights.m[i], weights.e[i], entries.m[at], entries.e[at])
             if add_m > 0.0:
                 sum_m, sum_e = plus(sum_m, sum_e, add_m, add_e)
-        weight_m[s], weight_e[s] = sum_m, sum_e
-    return weight_m, weight_e
+        weights.m[s], weights.e[s] = sum_m, sum_e
+    total_m, total_e = 0.0, np.int64(0)
+    for s in range(k):
+        total_m, total_e = plus(total_m, total_e, weights.m[s], weights.e[s])
+    for s in range(k):
+        if weights.m[s] > 0.0:
+            weights.m[s], weights.e[s] = over(weights.m[s], weights.e[s], total_m, total_e)
 
 
-@njit(cache=True, nogil=True)
-def normalise(weight_m, weight_e):  # type: ignore[no-untyped-def]
-    """Divide by the sum, in place."""
-    sum_m, sum_e = 0.0, np.int64(0)
-    for s in range(weight_m.size):
-        sum_m, sum_e = plus(sum_m, sum_e, weight_m[s], weight_e[s])
-    for s in range(weight_m.size):
-        if weight_m[s] > 0.0:
-            weight_m[s], weight_e[s] = over(weight_m[s], weight_e[s], sum_m, sum_e)
-
-
-@njit(cache=True, nogil=True)
-def accumulate(  # type: ignore[no-untyped-def]
-    row_start, columns, column_start, rows, positions, m, e, total_m, total_e, gain_m, gain_e
-):
+@njit(**UNCOUNTED)
+def accumulate(pattern: Pattern, entries: ScaledFloats, total: ScaledFloats, gain: ScaledFloats) -> None:
     """Expected gain until the chain is killed, from every state, after all states were eliminated.
 
     ``gain (k,)`` is the gain per unit of time in each state; it is overwritten with the expectation.
     """
-    k = total_m.size
+    k = total.m.size
     for s in range(k):
-        if gain_m[s] > 0.0:
-            for n in range(column_start[s], column_start[s + 1]):
-                i, at = rows[n], positions[n]
-                if m[at] > 0.0:
-                    add_m, add_e = times(m[at], e[at], gain_m[s], gain_e[s])
-                    gain_m[i], gain_e[i] = plus(gain_m[i], gain_e[i], add_m, add_e)
+        if gain.m[s] > 0.0:
+            for n in range(pattern.column_start[s], pattern.column_start[s + 1]):
+                at = pattern.positions[n]
+                if entries.m[at] > 0.0:
+                    add_m, add_e = times(entries.m[at], entries.e[at], gain.m[s], gain.e[s])
+                    add_to(gain, pattern.rows[n], add_m, add_e)
     for s in range(k - 1, -1, -1):
-        sum_m, sum_e = gain_m[s], gain_e[s]
-        for p in range(row_start[s], row_start[s + 1]):
-            j = columns[p]
-            if j > s and m[p] > 0.0 and gain_m[j] > 0.0:
-                add_m, add_e = times(m[p], e[p], gain_m[j], gain_e[j])
+        sum_m, sum_e = gain.m[s], gain.e[s]
+        for p in range(pattern.row_start[s], pattern.row_start[s + 1]):
+            j = pattern.columns[p]
+            if j > s and entries.m[p] > 0.0 and gain.m[j] > 0.0:
+                add_m, add_e = times(entries.m[p], entries.e[p], gain.m[j], gain.e[j])
                 sum_m, sum_e = plus(sum_m, sum_e, add_m, add_e)
         if sum_m > 0.0:
-            sum_m, sum_e = over(sum_m, sum_e, total_m[s], total_e[s])
-        gain_m[s], gain_e[s] = sum_m, sum_e
+            sum_m, sum_e = over(sum_m, sum_e, total.m[s], total.e[s])
+        gain.m[s], gain.e[s] = sum_m, sum_e

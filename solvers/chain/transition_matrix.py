@@ -6,26 +6,31 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.chain.stationary_law import accumulate
+from qpot.solvers.chain.scaled_floats import ScaledFloats
+from qpot.solvers.chain.stationary_law import Pattern, accumulate
+from qpot.solvers.common.compiled import UNCOUNTED
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
-def resolvent_columns(  # type: ignore[no-untyped-def]
-    states, row_start, columns, column_start, rows, positions, m, e, total_m, total_e
-):
+@njit(**UNCOUNTED)
+def _resolvent_columns(
+    states: Integers, pattern: Pattern, entries: ScaledFloats, total: ScaledFloats, gain: ScaledFloats, R: Array
+) -> None:
+    for s in range(states.size):
+        for t in range(states.size):
+            gain.m[t], gain.e[t] = 1.0 if t == s else 0.0, 0
+        accumulate(pattern, entries, total, gain)
+        for t in range(states.size):
+            if gain.e[t] > -1074:
+                R[states[t], states[s]] = gain.m[t] * 2.0 ** gain.e[t]
+
+
+def resolvent_columns(states: Integers, pattern: Pattern, entries: ScaledFloats, total: ScaledFloats) -> Array:
     """(1 - Q)^-1 as floats ``(k, k)`` from the elimination of Q with every state killed at rate one."""
-    k = states.size
-    R = np.zeros((k, k))
-    for s in range(k):
-        gain_m = np.zeros(k)
-        gain_e = np.zeros(k, dtype=np.int64)
-        gain_m[s] = 1.0
-        accumulate(row_start, columns, column_start, rows, positions, m, e, total_m, total_e, gain_m, gain_e)
-        for t in range(k):
-            if gain_e[t] > -1074:
-                R[states[t], states[s]] = gain_m[t] * 2.0 ** gain_e[t]
+    R = np.zeros((states.size, states.size))
+    _resolvent_columns(states, pattern, entries, total, ScaledFloats.zeros(states.size), R)
     return R
 
 

@@ -2,8 +2,7 @@
 
 A kernel is a name and its arrays. `pack` turns them into one table with a row for each sample (one memory
 line per draw) and a vector of constants, so that a single compiled loop serves every kernel. The gradients
-are inlined into that loop, and compiled without reference counts (`LEAF`): counting those of the arrays passed
-takes 40 ns per sample, several times as long as the gradient itself.
+are inlined into that loop, and compiled without reference counts (`qpot.solvers.common.compiled`).
 
 ======================  ==========================================================  ============================
 name                    loss of sample i at x                                       arrays, in this order
@@ -29,11 +28,13 @@ x = (W_1 (h, f), b_1, W_2 (C - 1, h), b_2) flattened.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 
 Array = NDArray[np.float64]
 
@@ -61,14 +62,18 @@ SHAPES: dict[str, tuple[str, ...]] = {
 }
 _FIXED_DIMENSION = {"sinusoid": 3, "embedded_double_well": 2}
 _SQRT3 = math.sqrt(3.0)
-# For functions that are called once per sample, create no arrays, and return only numbers: the caller holds the
-# arrays anyway. numba compiles its own sorting with the same option.
-UNCOUNTED: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
-LEAF = UNCOUNTED | {"forceinline": True}
 
 
-def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> tuple[int, Array, Array]:
-    """Kind, table ``(N, m)`` and constants ``(c,)`` of a kernel; ValueError when they do not fit together."""
+class PackedSamples(NamedTuple):
+    """A kernel and the data of its samples, as compiled loops take them."""
+
+    kind: int
+    table: Array  # (N, m)
+    constants: Array  # (c,)
+
+
+def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> PackedSamples:
+    """The kernel ``name`` with its arrays; ValueError when they do not fit together."""
     if name not in KINDS:
         raise ValueError(f"kernel {name!r} is unknown; the compiled kernels are {', '.join(sorted(KINDS))}")
     shapes = SHAPES[name]
@@ -94,7 +99,7 @@ def pack(name: str, arrays: tuple[Any, ...], n_samples: int, dimension: int) -> 
     table = np.ascontiguousarray(np.hstack(columns))
     if name == "tanh_network":
         _check_network(table, constants, d)
-    return KINDS[name], table, np.array(constants, dtype=np.float64)
+    return PackedSamples(KINDS[name], table, np.array(constants, dtype=np.float64))
 
 
 def _check_network(table: Array, constants: list[float], d: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,60 @@ BatchFunction = Callable[[Array], Array]
 # undecided after max_time or max_steps, or where the drift is not finite.
 ARRIVED, AT_REST, LEFT, OUT_OF_TIME, NON_FINITE = range(5)
 
-# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not
-# matter. Up to the second one it takes over from the explicit method what is undecided after so many steps: that is stiff.
-IMPLICIT_DIMENSION, STIFF_DIMENSION = 8, 200
+# Up to this dimension the linearly implicit method is used: the Jacobian costs little and stiffness does not matter.
+IMPLICIT_DIMENSION = 8
+# Up to this one it takes over from the explicit method the points that are stiff.
+STIFF_DIMENSION = 200
+# A point that is undecided after so many explicit steps is stiff.
 _EXPLICIT_STEPS = 100
+# Most steps where no attractor is known that could end the flow earlier.
+_FREE_STEPS = 1000
+# The diagonal coefficient of the Rosenbrock pair (ode23s), with which it is L-stable.
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
+# Its coefficient e32, in the error estimate.
 _E32 = 6.0 + np.sqrt(2.0)
+
+
+class Attractors(NamedTuple):
+    """Neighbourhoods (x - a)^T M (x - a) <= radius^2 that the flow cannot leave."""
+
+    points: Array  # (k, d)
+    metrics: Array  # (k, d, d)
+    radii: Array  # (k,)
+
+
+class Limits(NamedTuple):
+    """Where a point is given up: it has left, has come to rest, or has used up its time or its steps."""
+
+    escape_centre: Array  # (d,)
+    escape_radius: float
+    rest_speed: float
+    max_time: float = np.inf
+    max_steps: int = 2000
+
+
+class _Moving(NamedTuple):
+    """The points that are still undecided."""
+
+    rows: Integers  # (m,) in the arrays of all points
+    x: Array  # (m, d)
+    drift: Array  # (m, d)
+    time: Array  # (m,)
+    step: Array  # (m,) the time step that is tried next
+
+    def at(self, keep: NDArray[np.bool_]) -> _Moving:
+        return _Moving(self.rows[keep], self.x[keep], self.drift[keep], self.time[keep], self.step[keep])
 
 
 def relax(
     drift: BatchFunction,
     jacobian: BatchFunction | None,
     points: Array,
-    attractors: Array,
-    metrics: Array,
-    radii: Array,
+    attractors: Attractors,
+    limits: Limits,
     *,
-    escape_centre: Array,
-    escape_radius: float,
-    rest_speed: float,
     tolerance: float = 1e-4,
     scale: float = 1.0,
-    max_time: float = np.inf,
-    max_steps: int = 2000,
 ) -> tuple[Integers, Array, Integers]:
     """Follow the flow from every point until it enters a neighbourhood, leaves, rests or runs out of time.
 
@@ -47,12 +79,6 @@ def relax(
         NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 200, the
         explicit method is used; above dimension 8 for the first 100 steps.
     points : ``(n, d)``
-    attractors, metrics, radii : ``(k, d)``, ``(k, d, d)``, ``(k,)``
-        Neighbourhoods (x - a)^T M (x - a) <= radius^2 that the flow cannot leave.
-    escape_centre, escape_radius : ``(d,)``, float
-        A point farther away has left.
-    rest_speed : float
-        A point slower than this has come to rest.
     tolerance, scale : float
         Local error allowed in a step: ``tolerance (scale + |x|)``.
 
@@ -77,42 +103,25 @@ def relax(
     status = np.full(n, OUT_OF_TIME, dtype=np.int64)
     implicit = jacobian is not None and d <= IMPLICIT_DIMENSION
 
-    active = np.arange(n)
     x = end.copy()
-    f = drift(x) if n else x
-    time = np.zeros(n)
-    h = np.zeros(n)
-    for count in range(max_steps + 1):
-        inside = _inside(x, attractors, metrics, radii)
-        speed = np.sqrt((f**2).sum(axis=1))
-        finite = np.isfinite(speed)
-        label[active] = inside
-        verdict = np.full(active.size, -1, dtype=np.int64)
-        verdict[time >= max_time] = OUT_OF_TIME
-        verdict[speed <= rest_speed] = AT_REST
-        verdict[((x - escape_centre) ** 2).sum(axis=1) > escape_radius**2] = LEFT
-        verdict[inside >= 0] = ARRIVED
-        verdict[~finite & (inside < 0)] = NON_FINITE
-        end[active] = x
+    moving = _Moving(np.arange(n), x, drift(x) if n else x, np.zeros(n), np.zeros(n))
+    for count in range(limits.max_steps + 1):
+        inside = _inside(moving.x, attractors)
+        verdict = _verdicts(moving, inside, limits)
+        label[moving.rows] = inside
+        end[moving.rows] = moving.x
         decided = verdict >= 0
-        status[active[decided]] = verdict[decided]
-        keep = ~decided
-        active, x, f, time, h = active[keep], x[keep], f[keep], time[keep], h[keep]
-        if active.size == 0 or count == max_steps:
+        if decided.any():
+            status[moving.rows[decided]] = verdict[decided]
+            moving = moving.at(~decided)
+        if moving.rows.size == 0 or count == limits.max_steps:
             break
         if count == 0:
-            # a first step that moves the point by a hundredth of the scale; the controller takes over from
-            # there
-            h = 0.01 * scale / np.maximum(speed[keep], 1e-300)
-            # the derivative along the path tells how fast the drift itself changes
-            if implicit:
-                curvature = np.abs(jacobian(x)).sum(axis=2).max(axis=1)  # type: ignore[misc]
-                h = np.minimum(h, 0.5 / np.maximum(curvature, 1e-300))
+            moving = moving._replace(step=_first_steps(moving, jacobian if implicit else None, scale))
         if count == _EXPLICIT_STEPS and jacobian is not None and d <= STIFF_DIMENSION:
             implicit = True
-        J = jacobian(x) if implicit else None  # type: ignore[misc]
-        step = _rosenbrock_step if implicit else _explicit_step
-        x, f, h, time = _advance(step, drift, J, x, f, h, time, tolerance, scale, max_time)
+        J = jacobian(moving.x) if implicit else None  # type: ignore[misc]
+        moving = _advance(drift, J, moving, tolerance, scale, limits.max_time)
     return label, end, status
 
 
@@ -128,54 +137,66 @@ def relax_freely(
 ) -> tuple[Array, Integers]:
     """`relax` where no attractor is known: ends ``(n, d)`` and status ``(n,)`` after 1000 steps at most."""
     d = points.shape[1]
-    _, end, status = relax(
-        drift,
-        jacobian,
-        points,
-        np.zeros((0, d)),
-        np.zeros((0, d, d)),
-        np.zeros(0),
-        escape_centre=escape_centre,
-        escape_radius=escape_radius,
-        rest_speed=rest_speed,
-        scale=scale,
-        max_steps=1000,
-    )
+    nowhere = Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0))
+    limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=_FREE_STEPS)
+    _, end, status = relax(drift, jacobian, points, nowhere, limits, scale=scale)
     return end, status
 
 
-def _inside(x: Array, attractors: Array, metrics: Array, radii: Array) -> Integers:
+def _inside(x: Array, attractors: Attractors) -> Integers:
+    """The neighbourhood that holds each point, -1 for none."""
     found = np.full(x.shape[0], -1, dtype=np.int64)
-    for k in range(attractors.shape[0]):
-        offset = x - attractors[k]
-        found[np.einsum("ni,ij,nj->n", offset, metrics[k], offset) <= radii[k] ** 2] = k
+    for k, (point, metric, radius) in enumerate(zip(*attractors, strict=True)):
+        offset = x - point
+        found[np.einsum("ni,ij,nj->n", offset, metric, offset) <= radius**2] = k
     return found
 
 
+def _verdicts(moving: _Moving, inside: Integers, limits: Limits) -> Integers:
+    """How each point has ended, -1 while it is undecided; the later of several reasons counts."""
+    speed = np.sqrt((moving.drift**2).sum(axis=1))
+    verdict = np.full(moving.rows.size, -1, dtype=np.int64)
+    verdict[moving.time >= limits.max_time] = OUT_OF_TIME
+    verdict[speed <= limits.rest_speed] = AT_REST
+    verdict[((moving.x - limits.escape_centre) ** 2).sum(axis=1) > limits.escape_radius**2] = LEFT
+    verdict[inside >= 0] = ARRIVED
+    verdict[~np.isfinite(speed) & (inside < 0)] = NON_FINITE
+    return verdict
+
+
+def _first_steps(moving: _Moving, jacobian: BatchFunction | None, scale: float) -> Array:
+    """Steps that move the points by a hundredth of the scale; the controller takes over from there."""
+    speed = np.sqrt((moving.drift**2).sum(axis=1))
+    steps = np.asarray(0.01 * scale / np.maximum(speed, 1e-300))
+    if jacobian is None:
+        return steps
+    # the derivative along the path tells how fast the drift itself changes
+    curvature = np.abs(jacobian(moving.x)).sum(axis=2).max(axis=1)
+    return np.asarray(np.minimum(steps, 0.5 / np.maximum(curvature, 1e-300)))
+
+
 def _advance(
-    step: Callable[..., tuple[Array, Array, Array]],
-    drift: BatchFunction,
-    J: Array | None,
-    x: Array,
-    f: Array,
-    h: Array,
-    time: Array,
-    tolerance: float,
-    scale: float,
-    max_time: float,
-) -> tuple[Array, Array, Array, Array]:
-    """One trial step of every point; points whose error is too large stay and get a smaller step."""
-    h = np.minimum(h, np.maximum(max_time - time, 1e-300))
-    trial, f_trial, error = step(drift, J, x, f, h)
+    drift: BatchFunction, J: Array | None, moving: _Moving, tolerance: float, scale: float, max_time: float
+) -> _Moving:
+    """One trial step of every point; points whose error is too large stay and get a smaller step.
+
+    The step is linearly implicit where the Jacobian is given, ``J`` ``(m, d, d)``.
+    """
+    x, f = moving.x, moving.drift
+    h = np.minimum(moving.step, np.maximum(max_time - moving.time, 1e-300))
+    trial, f_trial, error = _explicit_step(drift, x, f, h) if J is None else _rosenbrock_step(drift, J, x, f, h)
     allowed = tolerance * (scale + np.abs(x).max(axis=1))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         ratio = np.sqrt((error**2).sum(axis=1)) / allowed
         good = np.isfinite(f_trial).all(axis=1) & (ratio <= 1.0)
         factor = np.where(np.isfinite(ratio), np.clip(0.8 * ratio ** (-1.0 / 3.0), 0.2, 5.0), 0.2)
-    x = np.where(good[:, None], trial, x)
-    f = np.where(good[:, None], f_trial, f)
-    time = np.where(good, time + h, time)
-    return x, f, h * np.where(good, factor, np.minimum(factor, 0.5)), time
+    return _Moving(
+        moving.rows,
+        np.where(good[:, None], trial, x),
+        np.where(good[:, None], f_trial, f),
+        np.where(good, moving.time + h, moving.time),
+        h * np.where(good, factor, np.minimum(factor, 0.5)),
+    )
 
 
 def _safely(drift: BatchFunction, trial: Array, fallback: Array) -> Array:
@@ -202,8 +223,7 @@ def _rosenbrock_step(drift: BatchFunction, J: Array, x: Array, f: Array, h: Arra
         return trial, f2, step / 6.0 * (k1 - 2.0 * k2 + k3)
 
 
-def _explicit_step(drift: BatchFunction, J: None, x: Array, f: Array, h: Array) -> tuple[Array, Array, Array]:
-    del J
+def _explicit_step(drift: BatchFunction, x: Array, f: Array, h: Array) -> tuple[Array, Array, Array]:
     step = h[:, None]
     with np.errstate(invalid="ignore", over="ignore"):
         k2 = _safely(drift, x + 0.5 * step * f, x)

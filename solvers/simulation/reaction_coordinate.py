@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.sample_gradients import LEAF
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 
 Array = NDArray[np.float64]
 
@@ -44,25 +44,39 @@ def as_polyline(nodes: Array, heights: Array) -> CoordinateArrays:
 
 
 @njit(**LEAF)
-def coordinate_at(kind, heights, nodes, origin, spacing, shape, x, r):  # type: ignore[no-untyped-def]
+def coordinate_at(coordinate: CoordinateArrays, x: Array, r: int) -> float:
     """The coordinate at ``x[r]``."""
+    height: float
+    if coordinate.kind == POLYLINE:
+        height = _along_polyline(coordinate.heights, coordinate.nodes, x, r)
+    else:
+        height = _in_table(coordinate.heights, coordinate.origin, coordinate.spacing, coordinate.shape, x, r)
+    return height
+
+
+@njit(**LEAF)
+def _along_polyline(heights: Array, nodes: Array, x: Array, r: int) -> float:
     d = x.shape[1]
-    if kind == POLYLINE:
-        best, value = math.inf, heights[0]
-        for m in range(nodes.shape[0] - 1):
-            length, along = 0.0, 0.0
-            for j in range(d):
-                side = nodes[m + 1, j] - nodes[m, j]
-                length += side * side
-                along += side * (x[r, j] - nodes[m, j])
-            share = min(max(along / length, 0.0), 1.0)
-            distance = 0.0
-            for j in range(d):
-                distance += (x[r, j] - nodes[m, j] - share * (nodes[m + 1, j] - nodes[m, j])) ** 2
-            if distance < best:
-                best = distance
-                value = heights[m] + share * (heights[m + 1] - heights[m])
-        return value
+    best, value = math.inf, heights[0]
+    for m in range(nodes.shape[0] - 1):
+        length, along = 0.0, 0.0
+        for j in range(d):
+            side = nodes[m + 1, j] - nodes[m, j]
+            length += side * side
+            along += side * (x[r, j] - nodes[m, j])
+        share = min(max(along / length, 0.0), 1.0)
+        distance = 0.0
+        for j in range(d):
+            distance += (x[r, j] - nodes[m, j] - share * (nodes[m + 1, j] - nodes[m, j])) ** 2
+        if distance < best:
+            best = distance
+            value = heights[m] + share * (heights[m + 1] - heights[m])
+    return float(value)
+
+
+@njit(**LEAF)
+def _in_table(heights: Array, origin: Array, spacing: Array, shape: NDArray[np.int64], x: Array, r: int) -> float:
+    d = x.shape[1]
     value = 0.0
     for corner in range(1 << d):
         weight, index = 1.0, 0
@@ -80,14 +94,14 @@ def coordinate_at(kind, heights, nodes, origin, spacing, shape, x, r):  # type: 
     return value
 
 
-@njit(cache=True, nogil=True)
-def _coordinates(kind, heights, nodes, origin, spacing, shape, points, out):  # type: ignore[no-untyped-def]
+@njit(**UNCOUNTED)
+def _coordinates(coordinate: CoordinateArrays, points: Array, out: Array) -> None:
     for r in range(points.shape[0]):
-        out[r] = coordinate_at(kind, heights, nodes, origin, spacing, shape, points, r)
+        out[r] = coordinate_at(coordinate, points, r)
 
 
 def coordinate_values(arrays: CoordinateArrays, points: Array) -> Array:
     """The coordinate at ``points`` ``(n, d)``, ``(n,)``."""
     out = np.empty(points.shape[0])
-    _coordinates(*arrays, np.ascontiguousarray(points), out)
+    _coordinates(arrays, np.ascontiguousarray(points), out)
     return out

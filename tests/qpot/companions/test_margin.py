@@ -153,7 +153,9 @@ def test_margin_and_angle_of_the_direction() -> None:
     flow = qpot.margin_flow(case.X, case.y, log_time=50.0, loss=qpot.Exponential(), points=40)
     w = case.weights(np.exp(flow.log_times[1:]))
     direction = w / np.linalg.norm(w, axis=1)[:, None]
-    np.testing.assert_allclose(flow.geometric_margins[1:], (direction @ (case.y[:, None] * case.X).T).min(axis=1), atol=1e-6)
+    np.testing.assert_allclose(
+        flow.geometric_margins[1:], (direction @ (case.y[:, None] * case.X).T).min(axis=1), atol=1e-6
+    )
     cosine = direction @ case.normal / np.linalg.norm(case.normal)
     np.testing.assert_allclose(flow.angles[1:], np.arccos(np.minimum(cosine, 1.0)), atol=1e-5)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import qpot
+from qpot._core.parallel import process_executor
 
 WELLS = np.array([[-1.0, 0.0], [1.0, 0.0]])
 
@@ -64,7 +65,7 @@ def test_the_arrival_is_the_first_point_in_the_ball() -> None:
     assert set(run.destination[run.exited]) == {1}
 
 
-def test_threads_change_nothing_and_order_of_minima_only_the_names() -> None:
+def test_executors_change_nothing_and_order_of_minima_only_the_names() -> None:
     options = {
         "learning_rate": 0.12,
         "start": WELLS[0],
@@ -73,10 +74,12 @@ def test_threads_change_nothing_and_order_of_minima_only_the_names() -> None:
         "rng": 2,
         "radius": 0.3,
     }
-    serial = qpot.exit_times(system(), minima=WELLS, **options)
-    with ThreadPoolExecutor(2) as executor:
-        threads = qpot.exit_times(system(), minima=WELLS, executor=executor, **options)
-    np.testing.assert_array_equal(serial.steps, threads.steps)
+    serial = qpot.exit_times(system(), minima=WELLS, exit_points=True, **options)
+    for pool in (ThreadPoolExecutor(2), process_executor(2)):
+        with pool as executor:
+            other = qpot.exit_times(system(), minima=WELLS, exit_points=True, executor=executor, **options)
+        np.testing.assert_array_equal(serial.steps, other.steps)
+        np.testing.assert_array_equal(serial.exit_points, other.exit_points)
     swapped = qpot.exit_times(system(), minima=WELLS[::-1], **options)
     np.testing.assert_array_equal(swapped.steps, serial.steps)
     assert (swapped.home, serial.home) == (1, 0)

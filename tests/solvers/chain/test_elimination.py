@@ -54,7 +54,8 @@ def test_order_leaves_a_line_without_fill_and_keeps_the_last() -> None:
     order, out, into = elimination_order(k, tails, heads, 20)
     assert sorted(order.tolist()) == list(range(k))
     assert order[-1] == 20
-    _, row_start, columns, column_start, rows, positions = pattern_of(order, out, into)
+    _, pattern = pattern_of(order, out, into)
+    row_start, columns, column_start, rows, positions = pattern
     assert columns.size == 2 * (k - 1)
     assert rows.size == positions.size == k - 1
     assert row_start[-1] == columns.size

@@ -16,6 +16,8 @@ from qpot.solvers.landscape.flow import (
     LEFT,
     NON_FINITE,
     OUT_OF_TIME,
+    Attractors,
+    Limits,
     _explicit_step,
     _inverse,
     _rosenbrock_step,
@@ -39,13 +41,10 @@ def run(
     drift: Any, jacobian: Any, points: Any, attractors: Array = WELLS, radius: float = 0.3, **options: Any
 ) -> tuple[Any, Any, Any]:
     k, d = attractors.shape
-    settings: dict[str, Any] = {
-        "escape_centre": np.zeros(d),
-        "escape_radius": 50.0,
-        "rest_speed": 1e-9,
-    } | options
-    metrics, radii = np.tile(np.eye(d), (k, 1, 1)), np.full(k, radius)
-    return relax(drift, jacobian, np.asarray(points, dtype=float), attractors, metrics, radii, **settings)
+    accuracy = {name: options.pop(name) for name in ("tolerance",) if name in options}
+    near = Attractors(attractors, np.tile(np.eye(d), (k, 1, 1)), np.full(k, radius))
+    limits = Limits(np.zeros(d), escape_radius=50.0, rest_speed=1e-9, **options)
+    return relax(drift, jacobian, np.asarray(points, dtype=float), near, limits, **accuracy)
 
 
 @pytest.mark.parametrize("implicit", [True, False])
@@ -57,14 +56,16 @@ def test_global_order_of_both_methods(implicit: bool) -> None:
     def jacobian(x: Array) -> Any:
         return -3 * x[:, :, None] ** 2 * np.eye(2)
 
-    step: Any = _rosenbrock_step if implicit else _explicit_step
     start = np.array([[1.0, 0.5]])
     exact = start / np.sqrt(1 + 2 * start**2)
     counts, errors = np.array([20, 40, 80, 160]), []
     for count in counts:
         x, h = start.copy(), np.full(1, 1.0 / count)
         for _ in range(count):
-            x, _, _ = step(drift, jacobian(x) if implicit else None, x, drift(x), h)
+            if implicit:
+                x, _, _ = _rosenbrock_step(drift, jacobian(x), x, drift(x), h)
+            else:
+                x, _, _ = _explicit_step(drift, x, drift(x), h)
         errors.append(np.abs(x - exact).max())
     order = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert order == pytest.approx(2.0 if implicit else 3.0, abs=0.15)

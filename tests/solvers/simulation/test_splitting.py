@@ -10,8 +10,7 @@ from sums_simulation import finite_sum, packed
 from twins_splitting import arrival_probability, coordinate
 
 from qpot._core.arrays import Array
-from qpot.solvers.simulation.reaction_coordinate import as_polyline, as_table, coordinate_values
-from qpot.solvers.simulation.splitting import (
+from qpot.solvers.simulation.excursions import (
     ARRIVED,
     FULL,
     LEFT,
@@ -19,14 +18,14 @@ from qpot.solvers.simulation.splitting import (
     RUNNING,
     Excursions,
     Region,
-    branch,
     set_out,
     sgd_excursions,
-    split,
-    unpacked,
     vectorised_excursions,
     with_room,
 )
+from qpot.solvers.simulation.minibatch import INDEPENDENT, SgdRule
+from qpot.solvers.simulation.reaction_coordinate import as_polyline, as_table, coordinate_values
+from qpot.solvers.simulation.splitting import branch, split
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
@@ -60,12 +59,12 @@ def test_compiled_excursions_follow_the_samples() -> None:
     x = np.tile([0.6, 0.3], (40, 1))
     paths = set_out(x, np.zeros((40, 2)), coordinate_values(line, x), 2)
     region = Region(np.zeros(2), np.eye(2), 0.1, 1.0, np.array([[0.8, 0.4]]), np.array([0.01]))
-    kernel: Any = sgd_excursions
+    rule = SgdRule(packed(total), 1, 0.0, INDEPENDENT)
     rows, seen = np.arange(40), set()
-    order = np.arange(5)
+    order = np.arange(5)[None]
     for _ in range(200):
         paths = with_room(paths, rows)
-        kernel(*packed(total), 0.1, 1, 0.0, 0, order, rng, rows, 100, *region, *unpacked(line), *paths)
+        sgd_excursions(rule, 0.1, order, rng, rows, 100, region, line, paths)
         seen |= set(paths.outcome.tolist())
         if not np.isin(paths.outcome, (RUNNING, FULL)).any():
             break
