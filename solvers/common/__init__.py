@@ -1,1 +1,1 @@
-"""Numerics that serve several wings."""
+"""Numerics that several wings use."""

@@ -1,1 +1,1 @@
-"""Numerics of fixed points and relaxations."""
+"""Numerics of fixed points, and of the flow that leads to them."""
