@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import gmres, minres
 
 from qpot._core.arrays import Array, NonFiniteError
@@ -51,7 +52,12 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
 
 
 def saddles_from(
-    system: System, minima: Array, starts: Array, lower: Array, upper: Array, linear_part: Array | None = None
+    system: System,
+    minima: Array,
+    starts: Array,
+    lower: Array,
+    upper: Array,
+    linear_part: Array | csc_array | None = None,
 ) -> list[Saddle]:
     """The saddles with one unstable direction that are reached from ``starts`` (n, d) and from between minima.
 

@@ -35,7 +35,7 @@ def stiff_part(linear_part: object, dimension: int) -> Array | csc_array:
 
 
 def large_flow(
-    system: System, start: Array, targets: Array, *, slowest: float, linear_part: Any = None
+    system: System, start: Array, targets: Array, *, slowest: float, linear_part: Array | csc_array | None = None
 ) -> tuple[int, Array, Array] | None:
     """The drift's trajectory from ``start`` (d,) to one of the ``targets`` (k, d).
 
@@ -91,7 +91,12 @@ def large_flow(
 
 
 def basins_of_sides(
-    system: System, saddle: Array, rates: FixedPointRates, minima: Array, *, linear_part: Any = None
+    system: System,
+    saddle: Array,
+    rates: FixedPointRates,
+    minima: Array,
+    *,
+    linear_part: Array | csc_array | None = None,
 ) -> Sequence[int | None]:
     """The indices of the minima (k, d) to which the drift leads from the two sides of a saddle.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot.problem.system import System
@@ -38,7 +38,7 @@ class Minimum:
     point: Array
     loss: float
     hessian: Array
-    rates: Any
+    rates: NDArray[np.complex128] | Array
     residual: float
 
     @property
@@ -96,7 +96,7 @@ class Saddle:
     connects: tuple[int | None, int | None]
     loss: float
     hessian: Array
-    rates: Any
+    rates: NDArray[np.complex128] | Array
     direction: Array
     residual: float
     views: tuple[SaddleView | None, SaddleView | None] | None = None
