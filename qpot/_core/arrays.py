@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 Array = NDArray[np.float64]
+# A user's function of a batch of points (n, d), which returns one value, vector or matrix for each point.
 BatchFunction = Callable[[Array], ArrayLike]
-# Arrays of this very type need no conversion, which is most of the calls from within.
+# Arrays of this dtype, which most calls within the library pass, are returned without a conversion.
 _FLOAT = np.dtype(np.float64)
-# Up to this many numbers an array is walked through in Python.
+# A box is one (low, high) pair for each coordinate, or what `scipy.optimize` takes for it.
+BoundsLike: TypeAlias = Bounds | Sequence[Sequence[float]] | NDArray[np.float64]
+# Up to this many numbers an array is walked through in Python, which is faster than two calls of NumPy.
 _FEW = 16
-BoundsLike = Bounds | Sequence[Sequence[float]] | NDArray[np.float64]
 
 
 class NonFiniteError(ValueError):
-    """A user function returned NaN or infinity; ``.point`` is where."""
+    """A user function returned NaN or infinity; ``.point`` ``(d,)`` is the point at which it did."""
 
     def __init__(self, message: str, point: Array) -> None:
         super().__init__(message)
         self.point = point
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # two arguments: without this the error could not come back from a worker process
+        # By default an exception is rebuilt from its message alone, so that this one could not return from a worker process.
         return type(self), (str(self), self.point)
 
 
 def format_point(x: ArrayLike) -> str:
-    """A point as short text for messages; long ones are cut."""
+    """A point as short text for messages, with at most six coordinates."""
     flat = np.ravel(np.asarray(x, dtype=float))
     shown = ", ".join(f"{value:.6g}" for value in flat[:6])
     return f"({shown}, ... {flat.size} coordinates)" if flat.size > 6 else f"({shown})"
 
 
-def as_points(x: Any, *, dimension: int, name: str) -> Array:
+def as_points(x: ArrayLike, *, dimension: int, name: str) -> Array:
     """Convert to a C-contiguous float64 array of points ``(n, dimension)``; one point ``(dimension,)`` is a batch of one."""
     points = as_float_array(x, name=name)
     if points.ndim == 1:
@@ -54,15 +56,15 @@ def as_points(x: Any, *, dimension: int, name: str) -> Array:
 
 
 def as_point(x: Any, *, dimension: int, name: str) -> Array:
-    """Convert one point ``(dimension,)``; objects with a ``.point`` (a minimum, a saddle) are taken at their word."""
+    """Convert one point ``(dimension,)``; of an object that has a ``.point`` (a minimum, a saddle) that point is taken."""
     points = as_points(getattr(x, "point", x), dimension=dimension, name=name)
     if points.shape[0] != 1:
         raise ValueError(f"{name} holds {points.shape[0]} points, expected one of shape ({dimension},)")
     return np.asarray(points[0], dtype=np.float64)
 
 
-def as_float_array(x: Any, *, name: str) -> Array:
-    """Convert to a C-contiguous float64 array, refusing what is not real numbers."""
+def as_float_array(x: object, *, name: str) -> Array:
+    """Convert to a C-contiguous float64 array; whatever does not consist of real numbers is refused."""
     if type(x) is np.ndarray and x.dtype is _FLOAT and x.flags.c_contiguous:
         return x
     try:
@@ -76,17 +78,16 @@ def as_float_array(x: Any, *, name: str) -> Array:
 
 def all_finite(values: Array) -> bool:
     """Whether a C-contiguous array holds neither NaN nor infinity."""
-    # A few numbers are looked at faster by Python itself than by two calls of NumPy.
     if values.size <= _FEW:
         return all(map(math.isfinite, values.ravel().tolist()))
     return bool(np.isfinite(values).all())
 
 
-def as_bounds(bounds: Any, *, dimension: int, name: str = "bounds") -> tuple[Array, Array]:
-    """Lower and upper corner of a box.
+def as_bounds(bounds: BoundsLike, *, dimension: int, name: str = "bounds") -> tuple[Array, Array]:
+    """The lower and the upper corner of a box, ``(d,)`` each.
 
-    Read as ``(low, high)`` pairs, one for each coordinate, as in `scipy.optimize`; `scipy.optimize.Bounds` is
-    accepted, and so are the two corners ``(lower, upper)`` where the pairs make no box.
+    ``bounds`` is read as ``(low, high)`` pairs, one for each coordinate, as in `scipy.optimize`. An object of
+    `scipy.optimize.Bounds` is accepted, and so are the two corners ``(lower, upper)`` where the pairs make no box.
     """
     if isinstance(bounds, Bounds):
         lower = np.broadcast_to(as_float_array(bounds.lb, name=f"{name}.lb"), (dimension,))
@@ -117,9 +118,10 @@ def as_bounds(bounds: Any, *, dimension: int, name: str = "bounds") -> tuple[Arr
 def call_batch(
     function: BatchFunction, points: Array, *, shape: tuple[int, ...], name: str, entries: str = ""
 ) -> Array:
-    """Call a user's batch function and check shape ``(n, *shape)`` and finiteness, naming function and point.
+    """Call a user's batch function and check that its values have the shape ``(n, *shape)`` and are finite.
 
-    ``entries`` says what the first axis of ``shape`` counts ("sample"), to name which of them is not finite.
+    Errors name the function and the point. Where ``entries`` says what the first axis of ``shape`` counts (such as
+    "sample"), they also name the first entry that is not finite.
     """
     values = as_float_array(function(points), name=f"the value of {name}")
     expected = (points.shape[0], *shape)
@@ -143,21 +145,24 @@ def call_batch(
 
 
 def as_positive(value: Any, *, name: str) -> float:
-    """A finite number above zero."""
+    """Return ``value`` as a float, or raise ValueError where it is not a finite number above zero."""
     if isinstance(value, bool) or not np.isscalar(value) or not np.isreal(value) or not 0 < float(value) < np.inf:  # type: ignore[arg-type]
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
     return float(value)  # type: ignore[arg-type]
 
 
 def as_count(value: Any, *, name: str, minimum: int = 1) -> int:
-    """An integer not below ``minimum``."""
+    """Return ``value`` as an int, or raise ValueError where it is not an integer of at least ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
 
 
 def as_rng(rng: np.random.Generator | int | None, *, name: str = "rng") -> np.random.Generator:
-    """A generator from a generator, a seed, or None (seed 0: results are deterministic unless asked otherwise)."""
+    """A generator from a generator, a seed, or None.
+
+    None is seed 0, so that results are reproducible unless the caller asks for something else.
+    """
     if isinstance(rng, np.random.Generator):
         return rng
     if rng is None:
@@ -168,9 +173,9 @@ def as_rng(rng: np.random.Generator | int | None, *, name: str = "rng") -> np.ra
 
 
 def difference_step(x: Array, v: Array) -> Array:
-    """Shares h (n, 1) of the vectors v (n, d) by which points x (n, d) are moved in a central difference along them.
+    """Factors h (n, 1) such that x + h v and x - h v are the points of a central difference along the vectors v (n, d).
 
-    The cube root of the rounding, relative to the size of x.
+    The length of h v is the cube root of the machine epsilon times 1 + |x|, which balances truncation against rounding.
     """
     norm = np.linalg.norm(v, axis=1, keepdims=True)
     return np.asarray(6e-6 * (1.0 + np.linalg.norm(x, axis=1, keepdims=True)) / np.where(norm > 0.0, norm, 1.0))

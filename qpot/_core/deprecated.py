@@ -1,4 +1,4 @@
-"""Old public names: they keep working for one release and say what to write instead."""
+"""Old public names: they keep working for one release and warn with the new name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 
 def warn_renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
-    """Warn that a name has become another one."""
+    """Warn that a name has been replaced by another one."""
     warnings.warn(
         f"{old} is now called {new}; the old name will go with the next release", DeprecationWarning, stacklevel
     )
 
 
 def renamed_property(owner: str, old: str, new: str) -> Any:
-    """A property under an old name that gives the value of the new one.
+    """A property under an old name that warns and returns the value of the attribute with the new name.
 
     Parameters
     ----------
     owner, old, new : str
-        The class and its attribute, as they are written in the warning.
+        The names of the class, of the old and of the new attribute, as they appear in the warning.
     """
 
     def value(self: Any) -> Any:
@@ -31,7 +31,17 @@ def renamed_property(owner: str, old: str, new: str) -> Any:
 
 
 def renamed(table: dict[str, str], module: str, namespace: dict[str, Any]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` that resolves old names, given as ``{old: new}``."""
+    """A module's ``__getattr__`` that resolves old names with a warning.
+
+    Parameters
+    ----------
+    table : dict
+        The old names and the new ones, ``{old: new}``.
+    module : str
+        The module's name, as it appears in the warning.
+    namespace : dict
+        The module's ``globals()``, from which the values of the new names are taken.
+    """
 
     def lookup(name: str) -> Any:
         if name in table:

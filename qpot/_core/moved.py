@@ -1,4 +1,4 @@
-"""Old module names: ``qpot.critical_points`` is ``qpot.landscape.minima`` now, and so on, for one release."""
+"""Old module names, such as ``qpot.critical_points``, which can be imported for one release more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import ModuleType
 
 from qpot._core.deprecated import warn_renamed
 
-# Modules of the release before and where their contents are now.
+# The modules of the previous release, and the modules that hold their contents now.
 MODULES = {
     "arrhenius": "qpot.simulation.arrhenius",
     "basins": "qpot.landscape.basins",
@@ -132,7 +132,7 @@ KEPT = {"covariance": "qpot.problem.covariance", "gallery_companions": "qpot.com
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Imports an old module name as the module that holds its contents now."""
+    """An import hook that resolves an old module name to the module that holds its contents now."""
 
     names = MODULES
 
@@ -148,7 +148,7 @@ class _Finder(MetaPathFinder, Loader):
         return importlib.import_module(KEPT[name]) if name in KEPT else self(name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """The module has been executed under its own name."""
+        """There is nothing to do, since the module was executed when it was imported under its new name."""
 
     def __call__(self, name: str) -> ModuleType:
         """The module under its new name, with a warning that points at the line that asked for the old one."""
@@ -157,7 +157,10 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def install() -> _Finder:
-    """Let old module names be imported; returns what resolves them as attributes of `qpot`."""
+    """Make old module names importable.
+
+    The returned object, called with an old name, gives the module, so that `qpot` can resolve it as an attribute.
+    """
     finder = _Finder()
     sys.meta_path.append(finder)
     return finder

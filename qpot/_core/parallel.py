@@ -1,4 +1,4 @@
-"""Running independent tasks on the caller's executor: same order, same results, whatever the executor."""
+"""Executors: independent tasks run on the caller's executor, and order and results do not depend on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ R = TypeVar("R")
 
 
 def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
-    """A process pool that is safe with compiled code: forkserver where there is one, else spawn.
+    """A process pool that is safe with compiled code.
+
+    Its processes are started by the method "forkserver" where the operating system has it, and by "spawn" elsewhere: a
+    process forked from one with running threads may hang.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
 
 
 def check_executor(executor: Any) -> Executor | None:
-    """``executor`` itself, or ValueError when it has no ``submit``."""
+    """Return ``executor`` itself, or raise ValueError where it has no ``submit``."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ValueError(
             f"executor must be a concurrent.futures executor or None, got {executor!r}; "
@@ -41,10 +44,10 @@ def check_executor(executor: Any) -> Executor | None:
 
 
 def check_sendable(payload: Any, executor: Executor | None, *, what: str) -> None:
-    """ValueError with the way out when ``payload`` has to go to another process and cannot.
+    """Raise ValueError, with the way out, where ``payload`` has to be sent to another process and cannot be pickled.
 
-    Only `ProcessPoolExecutor` is checked; pickling is what it does itself, later and with a less readable
-    message.
+    Only a `ProcessPoolExecutor` is checked. It pickles its tasks itself, but later and with a message that is harder to
+    understand.
     """
     if not isinstance(executor, ProcessPoolExecutor):
         return
@@ -61,9 +64,8 @@ def check_sendable(payload: Any, executor: Executor | None, *, what: str) -> Non
 def run_in_order(function: Callable[[T], R], tasks: Sequence[T], executor: Executor | None) -> Iterator[R]:
     """Yield ``function(task)`` for every task, in the order of the tasks.
 
-    When the consumer stops, or a task raises, the tasks that have not started are cancelled; the executor
-    stays the caller's. Results do not depend on the executor as long as ``function`` depends on its task
-    alone.
+    When the consumer stops, or a task raises, the tasks that have not started are cancelled. The executor is not shut
+    down, since it belongs to the caller. Results do not depend on it as long as ``function`` depends on its task alone.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The progress protocol: ``progress(done, total, message)``, or True for a tqdm bar, or None for silence."""
+"""Progress: a callback ``(done, total, message)`` for whatever a caller passed as ``progress``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
+# A function that is told the steps done, the total number of steps, and a message.
 ProgressCallback = Callable[[int, int, str], None]
+# What a caller may pass as ``progress``; see `reporting`.
 ProgressLike = ProgressCallback | bool | str | None
 
 

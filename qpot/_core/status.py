@@ -1,4 +1,4 @@
-"""What a solver says when it is done: statuses that are sentences, and the error that carries them."""
+"""Outcomes of solvers: statuses whose text is a sentence with a remedy, and the error that carries one."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Status(Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the result can be used as it is; an infinite cost is an answer."""
+        """Whether the result can be used as it is; an infinite cost is a valid result."""
         return self in (Status.CONVERGED, Status.INFINITE)
 
 
 class SolveError(RuntimeError):
-    """A solver failed.
+    """The error that a failed solver raises.
 
     Attributes
     ----------
     status : Status
-        Why, with a remedy.
+        The reason, with a remedy.
     partial : object
-        What was finished: a `PathSolution`, `TransitionCosts`, ... or None.
+        The part of the result that was finished (a `PathSolution`, a `TransitionCosts`, ...), or None.
     """
 
     def __init__(self, message: str, *, status: Status, partial: Any = None) -> None:
@@ -50,7 +50,8 @@ class SolveError(RuntimeError):
         self.partial = partial
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # keyword-only arguments: without this a failure in a worker process could not come back
+        # The default would call the class without its keyword-only arguments, so that the error could not return from a
+        # worker process.
         return _rebuilt, (str(self), self.status, self.partial)
 
 

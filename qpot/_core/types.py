@@ -1,4 +1,4 @@
-"""Names for what users pass in: points, minima, costs, files, seeds."""
+"""Types of what users pass in: points, minima, costs, files, seeds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from qpot._core.arrays import Array
 
 
 class HasPoint(Protocol):
-    """Something that lies somewhere: a minimum, a saddle."""
+    """An object that has a position, such as a minimum or a saddle."""
 
     @property
     def point(self) -> Array:
-        """Where, ``(d,)``."""
+        """The position, ``(d,)``."""
         ...
 
 
 class HasValues(Protocol):
-    """Something that holds a matrix of costs: `qpot.TransitionCosts`, a data frame."""
+    """An object that holds a matrix of costs, such as `qpot.TransitionCosts` or a data frame."""
 
     @property
     def values(self) -> Any:
@@ -30,15 +30,15 @@ class HasValues(Protocol):
         ...
 
 
-# One point (d,), or an object that has one.
+# A point is an array (d,), or an object that has one.
 PointLike: TypeAlias = ArrayLike | HasPoint
-# Several points, as an array (k, d) or as objects that have them.
+# Several points are an array (k, d), or objects that have a point each.
 MinimaLike: TypeAlias = ArrayLike | HasPoint | Sequence[HasPoint] | Sequence[ArrayLike]
-# A matrix of costs: an array (k, k), a scipy.sparse matrix, or an object with ``.values``.
+# A matrix of costs is an array (k, k), a scipy.sparse matrix, or an object with ``.values``.
 CostsLike: TypeAlias = ArrayLike | HasValues
-# One minimum or several, by id.
+# One minimum or several are given by their ids.
 StatesLike: TypeAlias = int | Sequence[int] | np.ndarray[Any, np.dtype[np.integer[Any]]]
-# A path on disk, or an open binary file.
+# A file is given by its path, or as an open binary file.
 FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
-# A generator, a seed, or None for seed 0.
+# A seed may also be a generator; None is seed 0.
 SeedLike: TypeAlias = np.random.Generator | int | None

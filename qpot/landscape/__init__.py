@@ -1,19 +1,18 @@
 """Where the drift rests: minima, saddles, basins, symmetries.
 
-- `attractor`: Does a fixed point attract? Asked in one place, and answered with one message for each way of failing.
-- `basins`: Basins: which minimum the deterministic flow carries a point to.
-- `by_products`: Minima and saddles in many dimensions from given starting points: products, and no search of a box.
-- `flatness`: Flat directions: manifolds of minima told from minima that are merely not quadratic, and named.
-- `flow`: The free way down: along the drift from a saddle, or from anywhere, to a fixed point.
-- `flow_by_products`: The drift's trajectories in many dimensions, few of their points kept, and the initial curves
-  made from them.
-- `linear_rates`: Linear rates at a fixed point in many dimensions, from products of the drift's Jacobian.
-- `minima`: Minima and saddles: found, polished by Newton's method, verified, and told apart.
-- `points`: Minima and saddles: the nouns, and the scales on which two of them are one or a direction is flat.
-- `saddles`: Saddles between minima: two searches, classification, and the minima that each connects.
-- `symmetric_saddles`: Saddles modulo symmetries: each seen from the representative minimum on either side.
+- `attractor`: Attractors: whether a fixed point attracts, with one error message for each reason why it does not.
+- `basins`: Basins: the minimum to which the deterministic flow carries a point.
+- `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
+- `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
+- `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
+- `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
+- `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
+- `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
+- `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
+- `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
+- `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
-- `tolerant`: The drift for searches that must survive points at which a user's function fails.
+- `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 """
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of

@@ -1,4 +1,4 @@
-"""Does a fixed point attract? Asked in one place, and answered with one message for each way of failing."""
+"""Attractors: whether a fixed point attracts, with one error message for each reason why it does not."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from qpot.problem.system import System
 
 
 def growth_rates(system: System, fixed: Array) -> NDArray[Any]:
-    """Eigenvalues of the drift's Jacobian at a point ``(d,)``; their real parts are negative at an attractor."""
+    """Eigenvalues ``(d,)`` of the drift's Jacobian at a point ``(d,)``; an attractor has negative real parts only."""
     return np.asarray(np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0]))
 
 
 def attracts(system: System, fixed: Array) -> bool:
-    """Whether a fixed point ``(d,)`` attracts all that starts near it."""
+    """Whether a fixed point ``(d,)`` attracts every trajectory that starts near it."""
     return bool((growth_rates(system, fixed).real < 0.0).all())
 
 
@@ -29,7 +29,7 @@ def attracting_point(system: System, point: Array, *, reach: float, name: str) -
     Raises
     ------
     ValueError
-        If the drift is not at rest there, or it has a flat direction (which is named), or does not attract.
+        If there is no fixed point, or it has a flat direction (which the message names), or it does not attract.
     """
     fixed = polish_fixed_point(system, point, reach=reach)
     if fixed is None:
@@ -50,7 +50,7 @@ def not_at_rest(point: Array, speed: float, *, name: str) -> ValueError:
 
 
 def not_attracting(point: Array, largest: float, *, name: str) -> ValueError:
-    """The error for a fixed point that should be a minimum and that something leaves."""
+    """The error for a fixed point that should be a minimum and that some trajectories leave."""
     return ValueError(
         f"{name}={format_point(point)} does not attract: the drift's Jacobian has an eigenvalue with real part "
         f"{largest:.3g}; use a point from qpot.find_minima"

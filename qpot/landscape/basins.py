@@ -1,4 +1,4 @@
-"""Basins: which minimum the deterministic flow carries a point to."""
+"""Basins: the minimum to which the deterministic flow carries a point."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.spatial.distance import pdist
 
 from qpot._core.arrays import Array, as_points, as_positive, format_point
+from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.tolerant import NaNDrift
@@ -20,11 +21,15 @@ from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
 
+# A neighbourhood is checked on shells at these fractions of its radius, from the outermost inwards.
 _SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
+# A neighbourhood that would have to be smaller than this fraction of the first guess is taken as not attracting.
 _SMALLEST_FRACTION = 2.0**-20
 _Field = Callable[[Array], Array]
-_CHUNK = 100_000  # points that flow at once
-_FAR = 1e6  # a point that has gone this many times the scale does not come back
+# This many points are moved by the flow at once, which bounds the memory.
+_CHUNK = 100_000
+# A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
+_FAR = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,11 +38,13 @@ class Neighbourhoods:
 
     Attributes
     ----------
-    points : ``(k, d)``
-    metrics : ``(k, d, d)``
-        Solution of the Lyapunov equation J^T M + M J = -I, scaled to largest eigenvalue 1: the ball of the
-        same radius lies within the ellipsoid.
-    radii : ``(k,)``
+    points : array (k, d)
+        The attractors a.
+    metrics : array (k, d, d)
+        The matrices M. Each solves the Lyapunov equation J^T M + M J = -I up to a factor that makes its largest
+        eigenvalue 1, so that the ball of the same radius lies within the ellipsoid.
+    radii : array (k,)
+        The radii in the metric M.
     """
 
     points: Array
@@ -46,7 +53,7 @@ class Neighbourhoods:
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
-    """Points ``(k, d)`` of a sequence of objects with ``.point``, of points, or of an array."""
+    """The points ``(k, d)`` of minima, which are given as objects with ``.point``, as points, or as one array."""
     if isinstance(minima, np.ndarray):
         points = as_points(minima, dimension=dimension, name=name)
     else:
@@ -61,14 +68,24 @@ def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Ar
     return points
 
 
-def attracting_neighbourhoods(system: System, minima: Any) -> Neighbourhoods:
-    """Neighbourhoods that the flow does not leave, checked on sampled shells, as large as halving finds them.
+def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourhoods:
+    """Neighbourhoods of minima that the flow does not leave.
+
+    Parameters
+    ----------
+    system : System
+    minima : sequence of objects with ``.point``, or array (k, d)
+
+    Returns
+    -------
+    Neighbourhoods
+        Each is three quarters of the largest ellipsoid, among radii that shrink by a fifth, on whose sampled shells the
+        Lyapunov function decreases along the flow.
 
     Raises
     ------
     ValueError
-        If a point is no attractor: the drift there is not zero, or its Jacobian has an eigenvalue with real
-        part >= 0.
+        If a point does not attract: the drift there is not zero, or its Jacobian has an eigenvalue with real part >= 0.
     """
     d = system.dimension
     points = attractor_points(minima, dimension=d)
@@ -116,13 +133,14 @@ def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
 
 
 def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
-    # x = centre + radius * L^{-T} u lies on the ellipsoid with M = L L^T when u is a unit vector
+    # With M = L L^T, the point centre + radius * L^{-T} u lies on the ellipsoid for every unit vector u.
     surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
     radius = start
     while radius >= _SMALLEST_FRACTION * start:
-        # the outermost shell decides most often; NaN, where the domain ends inside, is no decrease either
+        # The outermost shell fails most often and is therefore tried first. NaN, which a shell meets where the drift is not
+        # defined, compares as no decrease.
         if all((_decrease(drift, centre, radius * shell * surface, M) < 0).all() for shell in _SHELLS):
-            return 0.75 * radius  # what holds at the samples of the outer shell holds between them further in
+            return 0.75 * radius  # The reduction allows for the gaps between the samples of the outermost shell.
         radius *= 0.8
     raise ValueError(
         f"minima[{index}] = {format_point(centre)} has no neighbourhood that attracts, down to a distance of "
@@ -132,29 +150,29 @@ def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, direct
 
 def basin_of(
     system: System,
-    points: Any,
-    minima: Any,
+    points: ArrayLike,
+    minima: MinimaLike,
     *,
     max_time: float | None = None,
     neighbourhoods: Neighbourhoods | None = None,
 ) -> NDArray[np.int64]:
-    """The minimum that the flow x' = b(x) carries each point to.
+    """The minimum to which the flow x' = b(x) carries each point.
 
     Parameters
     ----------
     system : System
-    points : ``(n, d)`` or ``(d,)``
-    minima : sequence of objects with ``.point``, or array ``(k, d)``
-        The attractors that are told apart.
+    points : array (n, d) or (d,)
+    minima : sequence of objects with ``.point``, or array (k, d)
+        The attractors among which the basins are decided.
     max_time : float, optional
-        Flow time after which a point counts as undecided (-1); unlimited by default.
+        The flow time after which a point counts as undecided (-1); there is no limit by default.
     neighbourhoods : Neighbourhoods, optional
-        From `attracting_neighbourhoods`, to save the work when many calls share the minima.
+        The result of `attracting_neighbourhoods`, which saves work where many calls share the minima.
 
     Returns
     -------
-    ``(n,)`` int
-        Index into ``minima``; -1 for a point that flows elsewhere, leaves, or is still undecided.
+    array (n,) of int
+        The index into ``minima``. It is -1 for a point that flows to another attractor, runs away, or is undecided.
 
     Raises
     ------
@@ -163,8 +181,8 @@ def basin_of(
 
     Notes
     -----
-    Each point has its own adaptive step (linearly implicit up to dimension 8, explicit above) and stops in
-    the first neighbourhood whose Lyapunov function decreases along the flow.
+    Each point has its own adaptive step (linearly implicit up to dimension 8, explicit above) and stops in the first of
+    the neighbourhoods that it enters, since the flow does not leave them.
 
     Examples
     --------
@@ -196,7 +214,7 @@ def basin_of(
 
 
 def runs_away(system: System, point: Array, scale: float) -> bool:
-    """Whether the drift carries a point off: beyond a million times ``scale``, or to where it is not finite."""
+    """Whether the flow carries a point further than a million times ``scale``, or to where the drift is not finite."""
     drift, jacobian = _flow_functions(system, point[None])
     _, status = relax_freely(
         drift,
@@ -211,7 +229,7 @@ def runs_away(system: System, point: Array, scale: float) -> bool:
 
 
 def _flow_functions(system: System, points: Array) -> tuple[_Field, _Field]:
-    """Drift and Jacobian for many calls; a finite sum with a kernel is summed compiled."""
+    """The drift and its Jacobian for many calls; a finite sum that has a kernel is evaluated by compiled code."""
     if system.finite_sum is None or system.finite_sum.kernel is None:
         return NaNDrift(system), system.unchecked.jacobian
     N = system.finite_sum.n_samples

@@ -1,4 +1,4 @@
-"""Minima and saddles in many dimensions from given starting points: products, and no search of a box."""
+"""Minima and saddles in many dimensions: from given starting points, by products with the Jacobian."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import gmres, minres
 
 from qpot._core.arrays import Array, NonFiniteError
@@ -25,17 +26,18 @@ from qpot.problem.system import System
 from qpot.solvers.landscape.mode_following import follow_lowest_mode
 from qpot.solvers.landscape.saddle_string import highest_between
 
+# Newton's method is given up after this many steps.
 _NEWTON_STEPS = 50
-# A Newton step below this fraction of the point's size is rounding.
+# A Newton step below this fraction of the point's size is at the level of rounding.
 _AT_REST = 1e-10
-# Pairs of minima, the nearest ones, between which saddles are looked for.
+# Saddles are searched for between this many pairs of minima, the nearest ones.
 _PAIRS = 60
-# The longest step of a climb, in distances between minima.
+# The longest step of a climb to a saddle, as a fraction of the smallest distance between minima.
 _LONGEST = 0.1
 
 
 def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
-    """The attracting fixed points within a box that descents and Newton's method reach from ``starts`` (n, d)."""
+    """The attracting fixed points in a box that are reached from ``starts`` (n, d) by a descent and Newton's method."""
     found: list[Minimum] = []
     for start in starts:
         rest = polished(system, _descended(system, start, lower, upper))
@@ -50,12 +52,18 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
 
 
 def saddles_from(
-    system: System, minima: Array, starts: Array, lower: Array, upper: Array, linear_part: Array | None = None
+    system: System,
+    minima: Array,
+    starts: Array,
+    lower: Array,
+    upper: Array,
+    linear_part: Array | csc_array | None = None,
 ) -> list[Saddle]:
-    """The saddles with one unstable direction that are reached from ``starts`` and from between minima.
+    """The saddles with one unstable direction that are reached from ``starts`` (n, d) and from between minima.
 
-    By Newton's method; in so many dimensions that no matrix is formed, where it converges from near by only, the lowest mode
-    of a loss is climbed first, and between minima that begins at the highest point of a string.
+    Newton's method finds them, and starts in the middle between two minima. In so many dimensions that no matrix is formed,
+    Newton's method converges only from near a saddle; for a loss the lowest mode of the Hessian is therefore climbed
+    instead, which starts between two minima at the highest point of a string.
     """
     i, j = np.triu_indices(minima.shape[0], 1)
     distances = np.linalg.norm(minima[i] - minima[j], axis=1)
@@ -90,14 +98,14 @@ def saddles_from(
 
 
 def _highest_between(system: System, first: Array, second: Array) -> Array:
-    """The top of a string between two minima of a loss."""
+    """The highest point of a string between two minima of a loss."""
     loss = system.unchecked.loss
     fastest = max(fastest_rate(system, x) for x in (first, 0.5 * (first + second), second))
     return highest_between(loss, system.unchecked.gradient, first, second, step=1.0 / fastest)
 
 
 def _climbed(system: System, start: Array, longest: float) -> Array | None:
-    """The rest point that the climb along the lowest mode comes to, or None."""
+    """The fixed point at which the climb along the lowest mode ends, or None where it ends at none."""
     product = transpose_product(system)
 
     def curved(x: Array, v: Array) -> Array:
@@ -111,7 +119,7 @@ def _climbed(system: System, start: Array, longest: float) -> Array | None:
 
 
 def polished(system: System, start: Array) -> Array | None:
-    """The fixed point that damped Newton steps reach from a start, or None."""
+    """The fixed point that damped Newton steps reach from a start, or None where they do not converge."""
     x = start.copy()
     try:
         b = system.unchecked.drift(x[None])[0]
@@ -125,7 +133,8 @@ def polished(system: System, start: Array) -> Array | None:
                 new = system.unchecked.drift(trial[None])[0]
                 if np.linalg.norm(new) < np.linalg.norm(b):
                     break
-            else:  # the drift is at rounding level, or there is no root this way
+            else:
+                # No step decreases the drift: either it is at rounding level, or there is no root in this direction.
                 return tidy(x) if np.linalg.norm(step) <= 1e-6 * size else None
             x, b = trial, new
     except (NonFiniteError, np.linalg.LinAlgError):
@@ -142,7 +151,7 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
 
 
 def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
-    """Down the loss, where there is one; other drifts are left to Newton's method."""
+    """The point in the box to which a descent of the loss leads; a drift that is no gradient keeps its start."""
     loss = system.unchecked.loss
     if system.loss is None or not system.gradient_drift:
         return start

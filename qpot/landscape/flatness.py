@@ -1,4 +1,4 @@
-"""Flat directions: manifolds of minima told from minima that are merely not quadratic, and named."""
+"""Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from qpot.landscape.points import FLAT, Minimum, as_minimum
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
 
-# How far along a direction constancy is checked, relative to 1 + |x|, and the rounding that is allowed on the way.
+# Along a direction the loss is checked for constancy at these distances, relative to 1 + |x|.
 _REACHES = (0.02, 0.1)
+# The loss counts as constant where the drift and the loss show a curvature below this fraction of the largest one.
 _TOLERANCE = 1e-6
+# This many Newton steps are made at most to return to the manifold.
 _CORRECTIONS = 30
-# An eigenvalue below this fraction of the largest one is the rounding of differences.
+# An eigenvalue below this fraction of the largest one may be the rounding of a differenced Jacobian.
 _ROUNDING = 1e-9
 
 
@@ -28,11 +30,12 @@ class FlatDirections:
     ----------
     minimum : Minimum
     directions : array (m, d)
-        Orthonormal; of these the first ``manifold_dimension`` are tangent to a manifold of minima: one can move along them,
-        both ways, and stay at rest at the same loss. Along the others the loss grows, but not quadratically.
+        Orthonormal rows. The first ``manifold_dimension`` of them are tangent to a manifold of minima: fixed points of the
+        same loss lie on both sides of the minimum along each. Along the others the loss grows, but not quadratically.
     manifold_dimension : int
+        The number of directions that are tangent to a manifold of minima.
     names : tuple of str
-        The directions in coordinates, by the names of the parameters where the sum has a layout.
+        The directions as sums of coordinates, which have the names of the parameters where the finite sum has a layout.
     """
 
     minimum: Minimum
@@ -44,7 +47,7 @@ class FlatDirections:
         return f"FlatDirections({self.describe()})"
 
     def describe(self) -> str:
-        """In words."""
+        """A sentence that says which directions of the minimum are flat, and how."""
         if not self.names:
             return f"{self.minimum!r} has no flat direction"
         flat, other = self.names[: self.manifold_dimension], self.names[self.manifold_dimension :]
@@ -72,9 +75,10 @@ def flat_directions(system: System, minimum: Minimum) -> FlatDirections:
 
     Notes
     -----
-    Directions of the Hessian's null space (below 1e-7 of its largest eigenvalue). The minimum is moved along each of them,
-    both ways, by 0.02 and 0.1 times (1 + |x|); Newton's method in the other directions brings it back onto the manifold, if
-    there is one, where the drift must vanish.
+    The candidates span the Hessian's null space, the eigenvalues below 1e-7 of the largest one. Along each candidate the
+    minimum is moved by 0.02 and 0.1 times (1 + |x|) to both sides, and Newton's method in the directions that are not flat
+    corrects the point. If the direction is tangent to a manifold of minima, the drift vanishes there and the loss is the
+    same.
 
     Examples
     --------
@@ -110,7 +114,7 @@ def flat_directions(system: System, minimum: Minimum) -> FlatDirections:
 
 
 def refuse_flat(system: System, minima: Sequence[Minimum]) -> None:
-    """ValueError that names the flat directions where a minimum has some, and the ways out."""
+    """Raise ValueError, with the flat directions and the ways out, where one of the minima has any."""
     flat = [k for k, minimum in enumerate(minima) if minimum.degenerate]
     if not flat:
         return
@@ -123,7 +127,7 @@ def refuse_flat(system: System, minima: Sequence[Minimum]) -> None:
 
 
 def refuse_flat_point(system: System, fixed: Array, *, name: str) -> None:
-    """ValueError that names the flat directions of a fixed point with an eigenvalue that is zero within rounding."""
+    """Raise ValueError, with the flat directions, where an eigenvalue at a fixed point ``(d,)`` is zero within rounding."""
     values = np.linalg.eigvals(system.unchecked.jacobian(fixed[None])[0])
     if abs(values.real.max()) > _ROUNDING * np.abs(values).max():
         return
@@ -136,7 +140,7 @@ def refuse_flat_point(system: System, fixed: Array, *, name: str) -> None:
 
 
 def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> bool:
-    """Whether there are fixed points with the same loss on both sides of the minimum along v."""
+    """Whether fixed points with the same loss lie on both sides of the minimum along the direction v."""
     x, size = minimum.point, 1.0 + float(np.linalg.norm(minimum.point))
     fastest = float(np.abs(minimum.rates).max())
     for reach in _REACHES:
@@ -148,7 +152,7 @@ def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> 
                 change = 0.0 if system.loss is None else abs(float(system.unchecked.loss(y[None])[0]) - minimum.loss)
             except NonFiniteError:
                 return False
-            # a curvature of the fraction _TOLERANCE of the largest one would show
+            # The bounds are the speed and the rise of the loss that a curvature of _TOLERANCE times the largest one causes.
             if moved > _TOLERANCE * fastest * h or change > 0.5 * _TOLERANCE * fastest * h**2:
                 return False
             if np.linalg.norm(y - x) < 0.5 * h:
@@ -157,7 +161,7 @@ def _stays_at_rest(system: System, minimum: Minimum, v: Array, stiff: Array) -> 
 
 
 def _corrected(system: System, y: Array, stiff: Array) -> Array:
-    """Newton's method within y + span(stiff)."""
+    """The point of least drift that Newton's method finds in y + span(stiff)."""
     for _ in range(_CORRECTIONS if stiff.shape[1] else 0):
         b, J = system.unchecked.drift(y[None])[0], system.unchecked.jacobian(y[None])[0]
         reduced = stiff.T @ J @ stiff
@@ -169,7 +173,7 @@ def _corrected(system: System, y: Array, stiff: Array) -> Array:
 
 
 def _named(v: Array, layout: ParameterLayout | None) -> str:
-    """The largest parts of a direction, such as ``0.71 x[0] - 0.71 x[1]``."""
+    """The largest components of a direction as text, such as ``0.71 x[0] - 0.71 x[1]``."""
     order = [int(k) for k in np.argsort(-np.abs(v), kind="stable") if abs(v[k]) > 0.05][:4]
     text = ""
     for k in order:

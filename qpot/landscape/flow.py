@@ -1,4 +1,4 @@
-"""The free way down: along the drift from a saddle, or from anywhere, to a fixed point."""
+"""Descents: the drift's trajectories, which cost no action, from a point to a fixed point."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from scipy.integrate import LSODA
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
 
-# A point that moves by less than this part of the tolerated distance in the system's slowest relaxation time is at rest.
+# A point has come to rest where it moves by less than this fraction of the tolerated distance during the system's slowest
+# relaxation time.
 _AT_REST = 1e-2
 
 
 def slow_rate(system: System, point: Array, *, name: str) -> float:
-    """Slowest linear rate at a hyperbolic fixed point; a flat direction is refused."""
+    """The slowest linear rate at a hyperbolic fixed point ``(d,)``; a flat direction raises ValueError."""
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(point[None])[0]).real)
     if rates.min() <= 1e-7 * rates.max():
         raise ValueError(
@@ -28,17 +29,20 @@ def slow_rate(system: System, point: Array, *, name: str) -> float:
 def descent(
     system: System, start: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
 ) -> tuple[Array, Array] | None:
-    """The drift's trajectory from ``start`` to the fixed point ``towards``: times and points, or None if it misses it."""
+    """The drift's trajectory from ``start`` to the fixed point ``towards``, as times ``(n,)`` and points ``(n, d)``.
+
+    It ends within ``tolerance`` times the initial distance of the fixed point. None means that it does not lead there.
+    """
     return descents(system, start[None], towards=towards, tolerance=tolerance, rtol=rtol)[0]
 
 
 def descents(
     system: System, starts: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
 ) -> list[tuple[Array, Array] | None]:
-    """`descent` from several points ``(m, d)`` at once, which take common steps: one call of the drift for all."""
+    """The same as `descent` from several points ``(m, d)``, which share their steps and the calls of the drift."""
     m, d = starts.shape
     sizes = np.linalg.norm(starts - towards, axis=1)
-    # a shallow saddle is left as slowly as its unstable rate says
+    # A trajectory needs several times the inverse of the slowest rate at either end, and a shallow saddle is slow to leave.
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.concatenate([starts, towards[None]]))).real).min(
         axis=1
     )
@@ -58,13 +62,14 @@ def descents(
         )
         decided = np.zeros(under_way.size, dtype=bool)
         while not decided.any() and now < patience:
-            if not _stepped(solver):  # one of them: each for itself
+            if not _stepped(solver):
+                # One trajectory has failed; each is integrated by itself, so that it does not take the others with it.
                 single = functools.partial(descent, system, towards=towards, tolerance=tolerance, rtol=rtol)
                 return [None] if m == 1 else [single(start) for start in starts]
             points = solver.y.reshape(-1, d).copy()
             moved = np.linalg.norm([p - found[k][-1] for p, k in zip(points, under_way, strict=True)], axis=1)
             distance, size = np.linalg.norm(points - towards, axis=1), sizes[under_way]
-            # at rest elsewhere, as far as the tolerance of the steps lets one see
+            # A trajectory that no longer moves has ended at another fixed point, within the accuracy of the steps.
             resting = moved < _AT_REST * tolerance * size * rates.min() * (solver.t - now)
             now = float(solver.t)
             for k, point in zip(under_way, points, strict=True):
@@ -79,6 +84,7 @@ def descents(
 
 
 def _stepped(solver: LSODA) -> bool:
+    """Make one step; False where it fails."""
     try:
         solver.step()
     except NonFiniteError:

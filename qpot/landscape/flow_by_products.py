@@ -1,4 +1,4 @@
-"""The drift's trajectories in many dimensions, few of their points kept, and the initial curves made from them."""
+"""Descents in many dimensions: the drift's trajectories, of which few points are kept."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from qpot.problem.system import System
 from qpot.solvers.common.linear_part import as_linear_part
 from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
 
-# A trajectory has arrived within this fraction of its length of a fixed point; a point is kept after each such step.
-_ARRIVED, _KEPT = 1e-4, 0.01
+# A trajectory has arrived at a fixed point when their distance is below this fraction of the distance to the farthest target.
+_ARRIVED = 1e-4
+# A point is kept whenever the trajectory has moved on by this fraction of that distance.
+_KEPT = 0.01
+# A trajectory is given up after this many steps.
 _MAX_STEPS = 20_000
-# A trajectory leaves a saddle at this fraction of the distance to the minima.
+# A trajectory out of a saddle starts at this fraction of the distance to the nearest minimum.
 NUDGE = 1e-4
 
 
-def stiff_part(linear_part: Any, dimension: int) -> Array | csc_array:
-    """The ``linear_part`` of a method, a diagonal (d,) or a sparse matrix (d, d), or an error that names it."""
+def stiff_part(linear_part: object, dimension: int) -> Array | csc_array:
+    """A method's ``linear_part`` as a diagonal (d,) or a sparse matrix (d, d); errors name the argument."""
     try:
         return as_linear_part(linear_part, dimension)
     except ValueError as error:
@@ -32,19 +35,30 @@ def stiff_part(linear_part: Any, dimension: int) -> Array | csc_array:
 
 
 def large_flow(
-    system: System, start: Array, targets: Array, *, slowest: float, linear_part: Any = None
+    system: System, start: Array, targets: Array, *, slowest: float, linear_part: Array | csc_array | None = None
 ) -> tuple[int, Array, Array] | None:
-    """The drift's trajectory from ``start`` to one of the ``targets`` (k, d): its index, times (n,) and points (n, d).
+    """The drift's trajectory from ``start`` (d,) to one of the ``targets`` (k, d).
 
-    None if it reaches none of them. With ``linear_part`` the steps are implicit (BDF with that matrix as Jacobian); without,
-    those of a gradient flow are stabilised.
+    Parameters
+    ----------
+    slowest : float
+        The slowest linear rate at the start and the targets, which bounds the time.
+    linear_part : array (d,) or sparse matrix (d, d), optional
+        The stiff part of the drift's Jacobian. With it the steps are implicit (BDF, which takes it as the Jacobian). Without
+        it a gradient flow takes the steps of a stabilised explicit method, and any other flow those of RK45.
+
+    Returns
+    -------
+    (int, array (n,), array (n, d)) or None
+        The index of the target, the times and the points; None where the trajectory reaches none of the targets.
     """
     size = float(np.linalg.norm(targets - start, axis=1).max())
 
     def velocity(_: float, x: Array) -> Array:
         return np.asarray(system.unchecked.drift(x[None])[0])
 
-    # a point at rest that is none of the targets: within a share of the arrival radius even along the slowest direction
+    # A trajectory that has come to rest away from all targets is given up. A tenth of the arrival radius along the slowest
+    # direction corresponds to this speed.
     limit, at_rest = 200.0 / slowest, 0.1 * _ARRIVED * slowest * size
     if linear_part is None and system.gradient_drift:
         solver: Any = ChebyshevFlow(
@@ -77,9 +91,17 @@ def large_flow(
 
 
 def basins_of_sides(
-    system: System, saddle: Array, rates: FixedPointRates, minima: Array, *, linear_part: Any = None
+    system: System,
+    saddle: Array,
+    rates: FixedPointRates,
+    minima: Array,
+    *,
+    linear_part: Array | csc_array | None = None,
 ) -> Sequence[int | None]:
-    """Which of the minima (k, d) the two sides of a saddle flow to, the positive one first; None: to none of them."""
+    """The indices of the minima (k, d) to which the drift leads from the two sides of a saddle.
+
+    The side of ``rates.direction`` comes first. None stands for a side that leads to none of the minima.
+    """
     shift = NUDGE * float(np.linalg.norm(minima - saddle, axis=1).min())
     slowest = min(rates.slowest, *(fixed_point_rates(system, m, name="minimum").slowest for m in minima))
     ids: list[int | None] = []

@@ -1,4 +1,4 @@
-"""Linear rates at a fixed point in many dimensions, from products of the drift's Jacobian."""
+"""Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 from qpot._core.arrays import Array, difference_step, format_point
 from qpot.problem.system import System
 
-# Up to these dimensions the Jacobian at a fixed point is formed, row by row, for its eigenvalues; up to the last one
-# derivatives are differenced in all coordinates where they are not given.
-DENSE_SYMMETRIC, _DENSE_GENERAL, DENSE = 2000, 600, 200
-# Up to this one its largest eigenvalue is found that way, too.
+# Up to this dimension the symmetric Jacobian of a gradient drift is formed at a fixed point for its eigenvalues.
+DENSE_SYMMETRIC = 2000
+# Up to this dimension a general Jacobian is formed, whose eigenvalues are more expensive.
+_DENSE_GENERAL = 600
+# Up to this dimension derivatives that are not given are differenced in all coordinates.
+DENSE = 200
+# Up to this dimension the Jacobian is also formed for its largest eigenvalue alone, which Lanczos iterations find otherwise.
 _SMALL = 40
-# Numbers in one array of a batch of points.
+# The arrays of one batch of points hold at most this many numbers, which bounds the memory.
 CHUNK = 4_000_000
-# A rate below this fraction of the fastest known is zero to the accuracy of differenced Jacobians.
+# A rate below this fraction of the fastest one known cannot be told from zero, since Jacobians are differenced.
 _FLAT = 1e-7
 
 
 class FixedPointRates(NamedTuple):
-    """Rates at a fixed point.
+    """Linear rates at a fixed point: eigenvalues of the drift's Jacobian.
 
     Attributes
     ----------
     slowest : float
-        Smallest absolute value of the real parts.
+        The smallest absolute value of the real parts.
     unstable : int
-        Number of growing directions, counted up to three in very many dimensions.
+        The number of eigenvalues with positive real part; it is at most three where only three are computed.
     values : array (m,), complex
-        Eigenvalues of the Jacobian, all of them or, in very many dimensions, the few with the largest real parts.
+        All eigenvalues of the Jacobian or, above 2000 dimensions (600 for a drift that is no gradient), the three with the
+        largest real parts.
     direction : array (d,)
-        Unit vector along which the drift grows fastest, or decays slowest.
+        The unit eigenvector along which deviations grow fastest or, at an attractor, decay most slowly.
     """
 
     slowest: float
@@ -44,11 +48,11 @@ class FixedPointRates(NamedTuple):
 
 
 def transpose_product(system: System) -> Callable[[Array, Array], Array]:
-    """(x, p) -> J(x)^T p by the cheapest way that the system offers."""
+    """The function (x, p) -> J(x)^T p of arrays (n, d), by the cheapest way that the system offers."""
     if system.jacobian_transpose_product is not None:
         return system.jacobian_transpose_product
     if system.gradient_drift:
-        return lambda x, p: directional_difference(system, x, p)  # J is symmetric
+        return lambda x, p: directional_difference(system, x, p)  # The Jacobian of a gradient is symmetric.
     d = system.dimension
     if d > DENSE:
         raise ValueError(
@@ -68,7 +72,7 @@ def transpose_product(system: System) -> Callable[[Array, Array], Array]:
 
 
 def directional_difference(system: System, x: Array, p: Array) -> Array:
-    """J(x) p, the derivative of the drift along p, by a central difference."""
+    """J(x) p for x and p (n, d): the derivative of the drift along p, by a central difference."""
     h = difference_step(x, p)
     return np.asarray(
         (system.unchecked.drift(x + h * p) - system.unchecked.drift(x - h * p)) / (2.0 * h), dtype=np.float64
@@ -76,7 +80,7 @@ def directional_difference(system: System, x: Array, p: Array) -> Array:
 
 
 def dense_jacobian(system: System, point: Array) -> Array:
-    """J (d, d) at one point from products with the unit vectors; exactly symmetric for a gradient system."""
+    """The Jacobian (d, d) at one point, from products with the unit vectors; exactly symmetric for a gradient system."""
     product, d = transpose_product(system), system.dimension
     size = max(1, CHUNK // d)
     rows = [product(np.tile(point, (len(part), 1)), part) for part in np.array_split(np.eye(d), -(-d // size))]
@@ -85,7 +89,7 @@ def dense_jacobian(system: System, point: Array) -> Array:
 
 
 def jacobian_operator(system: System, point: Array) -> LinearOperator:
-    """J at one point as products."""
+    """The Jacobian at one point (d,) as a linear operator, which multiplies vectors without forming it."""
     d, symmetric = system.dimension, system.gradient_drift
     product = transpose_product(system) if symmetric else lambda x, p: directional_difference(system, x, p)
 
@@ -96,7 +100,7 @@ def jacobian_operator(system: System, point: Array) -> LinearOperator:
 
 
 def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointRates:
-    """Slowest rates at a fixed point; a flat direction is refused."""
+    """The linear rates at a fixed point ``(d,)``; a flat direction raises ValueError."""
     d, symmetric = system.dimension, system.gradient_drift
     if d <= (DENSE_SYMMETRIC if symmetric else _DENSE_GENERAL):
         J = dense_jacobian(system, point)
@@ -116,7 +120,7 @@ def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointR
 
 
 def fastest_rate(system: System, point: Array) -> float:
-    """Largest absolute eigenvalue of a gradient drift's Jacobian, to a percent."""
+    """The largest absolute eigenvalue of a gradient drift's Jacobian at a point, to one per cent."""
     if system.dimension <= _SMALL:
         return float(np.abs(np.linalg.eigvalsh(dense_jacobian(system, point))).max())
     start = np.random.default_rng(0).normal(size=system.dimension)
@@ -125,7 +129,7 @@ def fastest_rate(system: System, point: Array) -> float:
 
 
 def _leading(system: System, point: Array, name: str) -> tuple[Array, Array]:
-    """The three eigenvalues with the largest real parts, and their vectors."""
+    """The three eigenvalues (3,) of the Jacobian with the largest real parts, and their eigenvectors (d, 3)."""
     operator = jacobian_operator(system, point)
     start = np.random.default_rng(0).normal(size=system.dimension)
     try:

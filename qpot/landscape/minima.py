@@ -1,35 +1,37 @@
-"""Minima and saddles: found, polished by Newton's method, verified, and told apart."""
+"""Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
-from qpot._core.progress import ProgressLike, reporting
+from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import SeedLike
+from qpot.landscape.by_products import minima_from
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy
-from qpot.landscape.symmetry import as_symmetry, distinct_modulo
+from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
 from qpot.solvers.landscape.stationary_points import distinct, find_roots
 
-# Up to this many parameters all starts of a model descend together: a call of it costs the same for one point or for many.
+# Up to this many parameters all starts of a model descend together, since a call costs the same for one point or many.
 _TOGETHER = 50
 
 
 def find_minima(
     system: System,
-    bounds: Any,
+    bounds: BoundsLike,
     *,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
-    symmetries: Any = None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     progress: ProgressLike = None,
 ) -> tuple[Minimum, ...]:
     """All minima (attracting fixed points) that a multi-start finds within a box.
@@ -39,33 +41,35 @@ def find_minima(
     system : System
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
-        For the scrambled Sobol starts; the result is the same for the same generator state. None is seed 0.
+        It draws the scrambled Sobol starts; the same generator state gives the same result. None is seed 0.
     starts : int or array (n, d), optional
-        Number of starting points; by default ``64 d``, at least 128 and at most 1024. There is no certificate that a
-        multi-start has found all minima: raise it where the landscape is rough. An array is the starting points
-        themselves, the way in many dimensions (rough minima of training runs): no other ones are tried.
+        The number of starting points; by default it is ``64 d``, at least 128 and at most 1024. There is no certificate
+        that a multi-start has found all minima: pass a larger number where the landscape is rough. An array holds the
+        starting points themselves, and no others are tried. That is the way in many dimensions, for example from the ends
+        of training runs.
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
-        Minima that are images of one another count as one; the first found is kept. Loss and noise must both have the
-        symmetries, which is checked at random points.
+        Minima that are images of one another count as one, of which the first found is kept. Loss and noise must both have
+        the symmetries, which is checked at random points.
     progress : callable, True, "auto" or None
 
     Returns
     -------
     tuple of Minimum
-        Sorted by coordinates; the position in the tuple is the id used everywhere else.
+        The minima sorted by coordinates; the position in the tuple is the id by which all other functions refer to one.
 
     Raises
     ------
     ValueError
         For bad bounds, or a user function that returns NaN at every start.
     SolveError
-        If there is none (status NO_MINIMUM).
+        If no minimum is found (status NO_MINIMUM).
 
     Notes
     -----
     A loss is minimised by `scipy.optimize.minimize` (L-BFGS-B); a general drift, and the loss of a PyTorch or JAX model of
-    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes;
-    eigenvalues of the Jacobian verify. Fixed points closer than 1e-6 of the box are one.
+    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes
+    the ends, and the eigenvalues of the Jacobian show which of them attract. Fixed points closer than 1e-6 of the box are
+    one.
 
     Examples
     --------
@@ -80,8 +84,6 @@ def find_minima(
     group = as_symmetry(symmetries, system, lower, upper)
     minima: list[Minimum]
     if given is not None:
-        from qpot.landscape.by_products import minima_from  # it needs this module
-
         n = given.shape[0]
         minima = minima_from(system, given, lower, upper)
         if group is not None:
@@ -114,15 +116,15 @@ def find_minima(
     return tuple(minima)
 
 
-def as_starts(starts: Any, *, dimension: int) -> Array | None:
-    """Starting points (n, d), or None where ``starts`` is a number of them or is left out."""
+def as_starts(starts: int | ArrayLike | None, *, dimension: int) -> Array | None:
+    """The starting points (n, d), or None where ``starts`` is their number or None."""
     if starts is None or np.ndim(starts) == 0:
         return None
     return as_points(starts, dimension=dimension, name="starts")
 
 
 def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array | None:
-    """The fixed point within ``reach`` of a point, or None."""
+    """The fixed point to which Newton's method leads from a point (d,), or None where it is not within ``reach``."""
     scale = 1.0 + float(np.abs(point).max())
     near = max(reach, 1e-9 * scale)
     # The box is the unit of length in which a root counts as found. A box of size ``reach`` would ask for less than the
@@ -141,15 +143,15 @@ def polish_fixed_point(system: System, point: Array, *, reach: float) -> Array |
 
 def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> Array:
     """Scrambled Sobol points in a box, (n, d)."""
-    from scipy.stats import qmc  # It takes longer to import than everything else together.
+    from scipy.stats import qmc  # Its import takes longer than all others together.
 
     sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
     points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
     return points
 
 
-def _descend(system: System, points: Array, lower: Array, upper: Array, report: Any) -> Array:
-    """From every start to where the loss or the flow comes to rest; starts at which a user function fails are left out."""
+def _descend(system: System, points: Array, lower: Array, upper: Array, report: ProgressCallback) -> Array:
+    """The points at which descents from the starts end; a start at which a user's function fails is left out."""
     n = points.shape[0]
     together = isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER
     if not system.gradient_drift or system.loss is None or together:
@@ -178,7 +180,10 @@ def _descend(system: System, points: Array, lower: Array, upper: Array, report: 
 
 
 def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:
-    """Where the flow comes to rest from every point that it does not carry away."""
+    """The points at which the flow comes to rest, without those of the starts that it carries away.
+
+    Where it carries all of them away, the points that it has reached are returned.
+    """
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))

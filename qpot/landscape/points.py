@@ -1,20 +1,18 @@
-"""Minima and saddles: the nouns, and the scales on which two of them are one or a direction is flat."""
+"""Minima and saddles as objects, and the scales on which two of them are one or a direction is flat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot.problem.system import System
 
-# Two critical points closer than this fraction of the box are one.
+# Two fixed points closer than this fraction of the box are one.
 SAME = 1e-6
-
-
-# A rate below this fraction of the fastest is zero to the accuracy of differenced Jacobians: a flat direction.
+# A direction is flat where its rate is below this fraction of the fastest one, since Jacobians are differenced.
 FLAT = 1e-7
 
 
@@ -26,21 +24,21 @@ class Minimum:
     ----------
     point : array (d,)
     loss : float
-        NaN where the system has no loss.
+        The loss at the point; NaN where the system has no loss.
     hessian : array (d, d)
-        Minus the drift's Jacobian; for a gradient system the Hessian of the loss. Not formed, (0, 0), above 2000
-        dimensions.
+        Minus the drift's Jacobian, which is the Hessian of the loss for a gradient system. Above 2000 dimensions it is not
+        formed and has the shape (0, 0).
     rates : array (d,), complex
-        Relaxation rates, the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus. The three
-        slowest only in very many dimensions.
+        The relaxation rates, which are the eigenvalues of `hessian`, by increasing real part; complex pairs mean a focus.
+        In so many dimensions that not all are computed these are the three slowest.
     residual : float
-        |drift(point)|.
+        The norm of the drift at the point.
     """
 
     point: Array
     loss: float
     hessian: Array
-    rates: Any
+    rates: NDArray[np.complex128] | Array
     residual: float
 
     @property
@@ -55,14 +53,14 @@ class Minimum:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SaddleView:
-    """A saddle, by a symmetry, as the minimum on one of its sides sees it.
+    """The image of a saddle under a symmetry that lies next to a given minimum.
 
     Attributes
     ----------
     point, direction : array (d,)
-        The saddle's image and its unstable direction, towards that minimum.
+        The saddle's image and its unstable direction, which points to the side of that minimum.
     away : array (d,)
-        The minimum, or the copy of one, that the other side flows to.
+        The minimum, or the image of one, to which the flow leads on the other side.
     """
 
     point: Array
@@ -78,36 +76,39 @@ class Saddle:
     ----------
     point : array (d,)
     connects : (int or None, int or None)
-        Ids of the minima that the two sides of the unstable direction flow to, the smaller first. None: that side
-        leaves for a place that is not among the minima. Equal ids: it connects a minimum with itself.
+        The ids of the minima to which the flow leads on the two sides of the unstable direction, the smaller first. None
+        stands for a side that leads to none of the minima. Two equal ids mean that it connects a minimum with itself.
     loss : float
+        The loss at the point; NaN where the system has no loss.
     hessian : array (d, d)
+        As for `Minimum`.
     rates : array (d,), complex
-        Eigenvalues of `hessian`; exactly one has a negative real part.
+        The eigenvalues of `hessian`, of which exactly one has a negative real part.
     direction : array (d,)
-        Unit vector of the unstable direction, towards ``connects[0]``.
+        The unit vector of the unstable direction, which points to the side of ``connects[0]``.
     residual : float
+        The norm of the drift at the point.
     views : (SaddleView or None, SaddleView or None) or None
-        Modulo symmetries: the saddle as seen from each of the minima in ``connects``.
+        For saddles modulo symmetries: the images of the saddle next to each of the minima in ``connects``.
     """
 
     point: Array
     connects: tuple[int | None, int | None]
     loss: float
     hessian: Array
-    rates: Any
+    rates: NDArray[np.complex128] | Array
     direction: Array
     residual: float
     views: tuple[SaddleView | None, SaddleView | None] | None = None
 
     def seen_from(self, minimum: int) -> Array:
-        """The saddle, or with symmetries its image, that the minimum with this id climbs to, (d,)."""
+        """The point (d,) of the saddle or, with symmetries, of its image that lies next to the minimum with this id."""
         view = None if self.views is None else self.views[self.connects.index(minimum)]
         return self.point if view is None else view.point
 
     @property
     def label(self) -> str:
-        """What it does, in words."""
+        """A phrase that says which minima the saddle connects."""
         i, j = self.connects
         if i is None and j is None:
             return "connects none of the minima"
@@ -121,7 +122,7 @@ class Saddle:
 
 
 def as_minimum(system: System, point: Array) -> Minimum:
-    """A fixed point with its loss, rates and residual, dust next to zero removed."""
+    """The `Minimum` at a fixed point ``(d,)``, whether it attracts or not; rounding next to zero is removed."""
     point = tidy(point)
     hessian = hessian_at(system, point)
     rates = np.linalg.eigvals(hessian).astype(complex)
@@ -135,11 +136,11 @@ def as_minimum(system: System, point: Array) -> Minimum:
 
 
 def hessian_at(system: System, point: Array) -> Array:
-    """Minus the drift's Jacobian (d, d); exactly symmetric for a gradient system."""
+    """Minus the drift's Jacobian (d, d) at a point; it is exactly symmetric for a gradient system."""
     hessian = -system.unchecked.jacobian(point[None])[0]
     return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
 
 
 def tidy(point: Array) -> Array:
-    """Turn -0.0 and rounding dust next to zero into 0.0."""
+    """A point whose coordinates -0.0, and those that are zero within rounding, are 0.0."""
     return np.where(np.abs(point) < 1e-14 * (1.0 + np.abs(point).max()), 0.0, point)

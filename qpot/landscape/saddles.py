@@ -1,16 +1,17 @@
-"""Saddles between minima: two searches, classification, and the minima that each connects."""
+"""Saddles between minima: two searches find them, and the flow decides which minima each connects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import Array, as_bounds, as_count, as_rng
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_rng
 from qpot._core.progress import ProgressLike, reporting
-from qpot.landscape.basins import attracting_neighbourhoods, attractor_points, basin_of
+from qpot._core.types import SeedLike
+from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.landscape.by_products import saddles_from
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.landscape.minima import as_starts, rest_points, scattered
 from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy
@@ -22,22 +23,26 @@ from qpot.solvers.landscape.flow import relax_freely
 from qpot.solvers.landscape.mode_following import follow_modes
 from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
 
-# Above this dimension basins are not marked out by Lyapunov functions and scattered starts.
+# Above this dimension a box is not searched, since neighbourhoods by Lyapunov functions and scattered starts cost too much.
 SEARCHED = 200
-# Above this dimension saddles of a loss are climbed to: scattered starts and basin borders take minutes there.
+# Above this dimension saddles of a loss are found by climbing, since scattered starts and basin borders take minutes there.
 CLIMBED = 16
-# Modes of slow relaxation that are climbed out of each minimum, both ways; the first and the longest step in box sizes.
-_MODES, _FIRST, _LONGEST = 8, 0.005, 0.01
+# This many of the slowest modes are climbed out of each minimum, in both directions.
+_MODES = 8
+# The first step of a climb, as a fraction of the size of the box.
+_FIRST = 0.005
+# The longest step of a climb, as a fraction of the size of the box.
+_LONGEST = 0.01
 
 
 def find_saddles(
     system: System,
     minima: Sequence[Minimum],
-    bounds: Any,
+    bounds: BoundsLike,
     *,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
-    symmetries: Any = None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     progress: ProgressLike = None,
 ) -> tuple[Saddle, ...]:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
@@ -46,38 +51,41 @@ def find_saddles(
     ----------
     system : System
     minima : sequence of Minimum
-        At least one, for example from `find_minima`.
+        At least one minimum, for example from `find_minima`.
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
+        It draws the scattered starts; None is seed 0.
     starts : int or array (n, d), optional
-        Number of starts of the Newton search for fixed points; as for `find_minima`, but none by default for a loss of more
-        than 16 parameters. From an array, Newton's method starts from these points and from the middles between minima only:
-        the way in many dimensions. Above 2000 dimensions a loss needs none: its lowest mode is climbed from these points,
-        if any, and from the highest points of strings between minima, by products.
+        The number of starts of the Newton search for fixed points. The default is that of `find_minima`, but a loss of more
+        than 16 parameters has no starts by default. Given an array, Newton's method starts only from these points and
+        from the middles between minima, which is the way in many dimensions. Above 2000 dimensions the lowest mode of a loss
+        is climbed instead, by products, from these points, if there are any, and from the highest points of strings between
+        minima.
     symmetries : optional
-        As for `find_minima`: one saddle of each class is kept, and ``connects`` refers to classes of minima. Its ``views``
-        show it from the given minima on both sides.
+        As for `find_minima`. One saddle of each class is kept, ``connects`` refers to classes of minima, and ``views`` holds
+        the images of the saddle next to the given minima on both sides.
     progress : callable, True, "auto" or None
 
     Returns
     -------
     tuple of Saddle
-        Sorted by the minima connected, then by coordinates. A saddle that connects a minimum with itself, or leads out
-        of the given minima, is kept and labelled.
+        The saddles sorted by the minima that they connect, then by coordinates. A saddle that connects a minimum with
+        itself, or leads to none of the given minima, is kept, and its ``label`` says so.
 
     Raises
     ------
     ValueError
-        For bad bounds, minima that are empty, repeated or do not attract, or more than 200 dimensions without starting
-        points (up to 2000 for a loss).
+        For bad bounds, for minima that are missing, repeated or do not attract, and above 200 dimensions without starting
+        points, which a loss of more than 2000 parameters does not need.
 
     Notes
     -----
-    Two searches: damped Newton iterations from scattered points and from the middles between minima; and trajectories
-    along the border between two basins (found by bisection between their minima), which run into the saddles on it and
-    so find them for any drift in any dimension. For a loss of more than 16 parameters that takes minutes: there the
-    eight slowest modes of every minimum are climbed, both ways, descending in all other directions (Cerjan and Miller,
-    J. Chem. Phys. 75 (1981) 2800). The two sides of the unstable direction are followed by the flow.
+    There are two searches. One is a damped Newton iteration from scattered points and from the middles between minima. The
+    other follows trajectories along the border between two basins, which bisection between their minima finds; they run
+    into the saddles on the border, for any drift in any dimension. Since this takes minutes for a loss of more than 16
+    parameters, there the eight slowest modes of every minimum are climbed instead, in both directions, while all other
+    directions descend (Cerjan and Miller, J. Chem. Phys. 75 (1981) 2800). The flow from the two sides of the unstable
+    direction decides which minima a saddle connects.
 
     Examples
     --------
@@ -96,15 +104,13 @@ def find_saddles(
     generator = as_rng(rng)
     given = as_starts(starts, dimension=d)
     if given is None and d > DENSE_SYMMETRIC and system.gradient_drift:
-        given = np.zeros((0, d))  # from strings between the minima
+        given = np.zeros((0, d))  # The strings between the minima suffice.
     if given is None and d > SEARCHED:
         raise ValueError(
             f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
             "them, for example the highest points between minima"
         )
     if given is not None:
-        from qpot.landscape.by_products import saddles_from  # it needs this module's neighbours
-
         near_given = saddles_from(system, attractors, given, lower, upper)
         if group is not None:
             near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
@@ -115,14 +121,13 @@ def find_saddles(
         climbed = system.gradient_drift and d > CLIMBED
         guesses = [scattered(lower, upper, n, generator)] if starts is not None or not climbed else []
         if climbed:
-            attractors = attractor_points(
-                minima, dimension=d
-            )  # sides that lead to copies are followed to their rest below
+            # The images of minima are not needed here, since `saddles_modulo` follows a side that leads to one to its end.
+            attractors = attractor_points(minima, dimension=d)
             guesses.append(_nearest_middles(attractors, group))
             report(1, 3, "climbs out of minima")
             guesses.append(_climbed(system, attractors, lower, upper))
 
-            def sides(points: Array) -> Any:
+            def sides(points: Array) -> NDArray[np.int64]:
                 return _nearest_rests(system, points, attractors, lower, upper)
         else:
             near = attracting_neighbourhoods(system, minima if group is None else attractors)
@@ -130,7 +135,7 @@ def find_saddles(
             report(1, 3, "basin borders")
             guesses.append(_border_states(system, attractors, near))
 
-            def sides(points: Array) -> Any:
+            def sides(points: Array) -> NDArray[np.int64]:
                 return basin_of(system, points, attractors, neighbourhoods=near)
 
         report(2, 3, "connections")
@@ -166,9 +171,9 @@ def new_minima_beyond(
     minima: Sequence[Minimum],
     lower: Array,
     upper: Array,
-    symmetries: Any = None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None = None,
 ) -> list[Minimum]:
-    """Minima within the box that a side of a saddle leads to and that are not in the list yet."""
+    """The minima in the box to which a side of one of the saddles leads and that are not among ``minima``."""
     size = upper - lower
     group = as_symmetry(symmetries, system, lower, upper)
     shift = 1e-4 * float(np.linalg.norm(size))
@@ -190,12 +195,13 @@ def new_minima_beyond(
 
 
 def _middles(attractors: Array) -> Array:
+    """The points at a quarter, a half and three quarters of the segment between any two attractors."""
     i, j = np.triu_indices(attractors.shape[0], 1)
     return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
 
 
 def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array:
-    """Saddles reached from every minimum along its slowest modes."""
+    """The saddles that climbs along the slowest modes reach from the minima (k, d)."""
     size = float(np.linalg.norm(upper - lower))
     vectors = np.linalg.eigh(-system.unchecked.jacobian(minima))[1][:, :, :_MODES]
     modes = np.concatenate([vectors, -vectors], axis=2).swapaxes(1, 2)
@@ -214,7 +220,7 @@ def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array
 
 
 def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
-    """The middles between every minimum and every other one, of its copies the nearest."""
+    """The middle between any two minima (k, d), of the second one its image nearest to the first."""
     i, j = np.triu_indices(minima.shape[0], 1)
     if group is None or i.size == 0:
         return np.asarray(0.5 * (minima[i] + minima[j]))
@@ -222,8 +228,8 @@ def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
     return np.asarray(0.5 * (minima[i] + copies))
 
 
-def _nearest_rests(system: System, points: Array, attractors: Array, lower: Array, upper: Array) -> Any:
-    """Which attractor the flow comes to rest at, -1 for none of them: no neighbourhoods are marked out."""
+def _nearest_rests(system: System, points: Array, attractors: Array, lower: Array, upper: Array) -> NDArray[np.int64]:
+    """The index of the attractor at which the flow from each point comes to rest, or -1; no neighbourhoods are needed."""
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
@@ -240,17 +246,17 @@ def _nearest_rests(system: System, points: Array, attractors: Array, lower: Arra
     return np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)
 
 
-def _border_states(system: System, attractors: Array, near: Any) -> Array:
-    """Slowest points of trajectories that start on the border between two basins."""
+def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> Array:
+    """The slowest points of trajectories that start on the border between two basins, which lie near saddles."""
     i, j = np.triu_indices(attractors.shape[0], 1)
     if i.size == 0:
         return np.zeros((0, system.dimension))
     pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
     i, j = i[pairs], j[pairs]
     weights = np.linspace(0.0, 1.0, 17)[:, None, None]
-    segments = (1 - weights) * attractors[i] + weights * attractors[j]  # (17, pairs, d)
+    segments = (1 - weights) * attractors[i] + weights * attractors[j]
 
-    def label(points: Array) -> Any:
+    def label(points: Array) -> NDArray[np.int64]:
         return basin_of(system, points, attractors, neighbourhoods=near)
 
     labels = label(segments.reshape(-1, system.dimension)).reshape(17, -1)
@@ -263,7 +269,13 @@ def _border_states(system: System, attractors: Array, near: Any) -> Array:
     return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
 
 
-def _classified(system: System, points: Array, label: Callable[[Array], Any], size: float) -> list[Saddle]:
+def _classified(
+    system: System, points: Array, label: Callable[[Array], NDArray[np.int64]], size: float
+) -> list[Saddle]:
+    """Those of the fixed points (n, d) that are saddles with one unstable direction, each with the minima it connects.
+
+    ``label`` gives the ids of the minima to which points flow, with -1 for none.
+    """
     saddles = []
     for point in (tidy(p) for p in points):
         hessian = hessian_at(system, point)

@@ -1,4 +1,4 @@
-"""Saddles modulo symmetries: each seen from the representative minimum on either side."""
+"""Saddles modulo symmetries: one of each class, with its images next to the minima on both sides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qpot.problem.system import System
 
 
 def representatives_and_copies(points: Array, group: Symmetry, scale: Array) -> Array:
-    """The minima given and, of every pair, the copy of the second one nearest to the first; no point twice."""
+    """The points (k, d) and, for every pair of them, the image of the second one nearest to the first; none is repeated."""
     found = list(points)
     for i in range(len(points)):
         for j in range(len(points)):
@@ -34,9 +34,18 @@ def saddles_modulo(
     lower: Array,
     upper: Array,
 ) -> list[Saddle]:
-    """One saddle of each class, with the classes it connects and how it is seen from their representatives.
+    """One saddle of each class, with the classes of minima that it connects and its images next to their representatives.
 
-    ``saddles`` connect ids of ``attractors``; sides that lead elsewhere are followed to where they end.
+    Parameters
+    ----------
+    saddles : sequence of Saddle
+        Their ``connects`` refers to ``attractors``. A side that leads to none of these is followed to its end.
+    minima : sequence of Minimum
+        The representatives of the classes.
+    attractors : array (k, d)
+        Minima of any class.
+    lower, upper : array (d,)
+        The corners of the box.
     """
     scale = upper - lower
     kept = distinct_modulo(np.array([s.point for s in saddles]), group, scale, tolerance=SAME) if saddles else []
@@ -89,11 +98,11 @@ def _modulo(
         first, second, direction, views = second, first, -direction, views[::-1]
     if views[0] is None:
         return replace(saddle, connects=(first, second), direction=direction, views=None)
-    # the saddle itself is given as its first minimum sees it
+    # The saddle itself is replaced by its image next to the first minimum.
     view = views[0]
     element = group.align(saddle.point, view.point)
     hessian = saddle.hessian
-    if hessian.size:  # in very many dimensions there is none
+    if hessian.size:  # In very many dimensions no Hessian is formed.
         hessian = hessian[np.ix_(element[0], element[0])] * np.outer(element[1], element[1])
     return replace(
         saddle,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
@@ -19,6 +19,7 @@ from qpot.samples.layout import ParameterLayout
 Integers = NDArray[np.int64]
 # A group given by generators is enumerated up to this size.
 MAX_ELEMENTS = 20_000
+# Drift, loss and covariance may differ by this fraction of their size between a point and its image.
 _EQUIVARIANCE = 1e-6
 
 
@@ -27,28 +28,28 @@ class Symmetry(Protocol):
 
     @property
     def dimension(self) -> int:
-        """d."""
+        """The number d of coordinates."""
         ...
 
     def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
-        """The element that brings x as near to the target as it can, ``(permutation, signs)``."""
+        """The element ``(permutation, signs)``, of shapes (d,), that brings x (d,) near to the target (d,)."""
         ...
 
     def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
-        """A random element."""
+        """A random element ``(permutation, signs)``."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class SignedPermutations:
-    """The group that signed permutations generate; y[k] = signs[k] x[permutations[k]].
+    """The group that signed permutations generate; an element maps x to y with y[k] = signs[k] x[permutation[k]].
 
     Parameters
     ----------
-    permutations : ``(m, d)`` integers
-        One generator a row, each a permutation of 0 ... d - 1.
-    signs : ``(m, d)``, optional
-        +1 and -1; all +1 by default.
+    permutations : array (m, d) of int
+        Each row is the permutation of 0 ... d - 1 of one generator. As an attribute it holds all elements of the group.
+    signs : array (m, d), optional
+        The signs +1 and -1 of the generators, all +1 by default. As an attribute it holds those of all elements.
 
     Raises
     ------
@@ -62,6 +63,7 @@ class SignedPermutations:
     (2, array([-1., -2.]))
     """
 
+    # These have no narrower type because lists of generators are passed in and arrays of all elements are kept.
     permutations: Any
     signs: Any = None
 
@@ -79,25 +81,25 @@ class SignedPermutations:
 
     @property
     def dimension(self) -> int:
-        """d."""
+        """The number d of coordinates."""
         return int(self.permutations.shape[1])
 
     def __len__(self) -> int:
         return int(self.permutations.shape[0])
 
     def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
-        """The element that brings x nearest to the target."""
+        """The element ``(permutation, signs)`` that brings x (d,) nearest to the target (d,)."""
         images = self.signs * np.asarray(x)[self.permutations]
         k = int(np.argmin(((images - target) ** 2).sum(axis=1)))
         return self.permutations[k], self.signs[k]
 
-    def image(self, x: Any, target: Any) -> Array:
-        """The image of x that is nearest to the target, (d,)."""
+    def image(self, x: ArrayLike, target: ArrayLike) -> Array:
+        """The image (d,) of x that is nearest to the target."""
         permutation, signs = self.align(np.asarray(x, dtype=float), np.asarray(target, dtype=float))
         return np.asarray(signs * np.asarray(x, dtype=float)[permutation])
 
     def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
-        """A random element."""
+        """A random element ``(permutation, signs)``, with equal probabilities."""
         k = int(rng.integers(len(self)))
         return self.permutations[k], self.signs[k]
 
@@ -106,17 +108,20 @@ class SignedPermutations:
 class DenseLayerSymmetries:
     """Exchanges of hidden units and, for odd activations, their sign flips; made by `dense_layer_symmetries`.
 
-    The group is not enumerated: points are aligned by assigning units to units, layer by layer. With one hidden layer that
-    is the nearest image; with more, images of one another are recognised unless units cannot be told apart.
+    The group is not enumerated: points are aligned by an assignment of units to units, layer by layer. With one hidden layer
+    this gives the nearest image. With several, images of one another are recognised unless two units have the same weights.
 
     Attributes
     ----------
     sizes : tuple of int
-        Features, hidden units of each layer, outputs.
+        The number of features, of the hidden units in each layer, and of outputs.
     weights, biases : tuples of slices
-        Places of the weights (out, in) and biases of each layer in the flat vector; None where there is no bias.
+        The places of the weights (out, in) and of the biases (out,) of each layer in the flat vector of parameters. None
+        stands for a layer without bias.
     odd : bool
+        Whether the activation is odd, so that a hidden unit may change its sign.
     dimension : int
+        The number d of parameters.
     """
 
     sizes: tuple[int, ...]
@@ -127,11 +132,11 @@ class DenseLayerSymmetries:
 
     @property
     def order(self) -> int:
-        """Number of elements of the group."""
+        """The number of elements of the group."""
         return math.prod(math.factorial(h) * (2**h if self.odd else 1) for h in self.sizes[1:-1])
 
     def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
-        """The element that brings x near to the target."""
+        """The element ``(permutation, signs)`` that brings x (d,) near to the target (d,)."""
         index, moved = np.arange(1.0, self.dimension + 1.0), np.array(x, dtype=float)
         for layer in range(len(self.sizes) - 2):
             order, flips = self._assign(layer, moved, np.asarray(target, dtype=float))
@@ -139,13 +144,13 @@ class DenseLayerSymmetries:
                 self._exchange(layer, vector, order, flips)
         return np.abs(index).astype(np.int64) - 1, np.sign(index)
 
-    def image(self, x: Any, target: Any) -> Array:
-        """The image of x that is near to the target, (d,)."""
+    def image(self, x: ArrayLike, target: ArrayLike) -> Array:
+        """The image (d,) of x that is near to the target."""
         permutation, signs = self.align(np.asarray(x, dtype=float), np.asarray(target, dtype=float))
         return np.asarray(signs * np.asarray(x, dtype=float)[permutation])
 
     def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
-        """A random element."""
+        """A random element ``(permutation, signs)``, with equal probabilities."""
         index = np.arange(1.0, self.dimension + 1.0)
         for layer, size in enumerate(self.sizes[1:-1]):
             flips = rng.choice([-1.0, 1.0], size=size) if self.odd else np.ones(size)
@@ -153,13 +158,14 @@ class DenseLayerSymmetries:
         return np.abs(index).astype(np.int64) - 1, np.sign(index)
 
     def _matrices(self, layer: int, x: Array) -> tuple[Array, Array | None, Array]:
-        """Views of incoming weights, biases and outgoing weights of a hidden layer."""
+        """The incoming weights, biases and outgoing weights of a hidden layer, as views into x."""
         s, bias = self.sizes, self.biases[layer]
         incoming = x[self.weights[layer]].reshape(s[layer + 1], s[layer])
         outgoing = x[self.weights[layer + 1]].reshape(s[layer + 2], s[layer + 1])
         return incoming, None if bias is None else x[bias], outgoing
 
     def _exchange(self, layer: int, x: Array, order: Integers, flips: Array) -> None:
+        """Reorder the units of a hidden layer in place, and change the signs of those whose flip is -1."""
         incoming, bias, outgoing = self._matrices(layer, x)
         incoming[:] = flips[:, None] * incoming[order]
         if bias is not None:
@@ -167,7 +173,7 @@ class DenseLayerSymmetries:
         outgoing[:] = outgoing[:, order] * flips
 
     def _assign(self, layer: int, x: Array, target: Array) -> tuple[Integers, Array]:
-        """Which unit of x takes the place of each unit of the target, and its sign."""
+        """The unit of x that takes the place of each unit of the target, and its sign."""
         (own, own_rest), (wanted, wanted_rest) = self._features(layer, x), self._features(layer, target)
         rest = ((wanted_rest[:, None] - own_rest[None]) ** 2).sum(axis=2)
         same = ((wanted[:, None] - own[None]) ** 2).sum(axis=2)
@@ -180,16 +186,21 @@ class DenseLayerSymmetries:
         return np.asarray(order, dtype=np.int64), flips
 
     def _features(self, layer: int, x: Array) -> tuple[Array, Array]:
-        """What tells the units apart, (units, features): parts that change sign with the unit, and parts that do not."""
+        """The numbers that distinguish the units: those that change sign with the unit, and those that do not.
+
+        Each of the two arrays has one row for each unit.
+        """
         incoming, bias, outgoing = self._matrices(layer, x)
         parts = [incoming] if bias is None else [incoming, bias[:, None]]
         if layer == len(self.sizes) - 3:
             return np.column_stack([*parts, outgoing.T]), np.zeros((incoming.shape[0], 0))
-        # the next layer's units are not aligned yet: only their sizes count, in order
+        # The units of the next layer are not aligned yet, so that only sorted sizes of the outgoing weights can be compared.
         return np.column_stack(parts), np.sort(np.abs(outgoing.T), axis=1)
 
 
-def dense_layer_symmetries(layers: Any, *, odd: bool, bias: bool = True) -> DenseLayerSymmetries:
+def dense_layer_symmetries(
+    layers: ParameterLayout | Sequence[int], *, odd: bool, bias: bool = True
+) -> DenseLayerSymmetries:
     """Symmetries of a fully connected network: hidden units may change places and, with an odd activation, signs.
 
     Parameters
@@ -201,7 +212,7 @@ def dense_layer_symmetries(layers: Any, *, odd: bool, bias: bool = True) -> Dens
     odd : bool
         Whether the activation is odd, as tanh is and ReLU is not.
     bias : bool
-        Whether the layers have biases, for sizes.
+        Whether the layers have biases; it is used only where ``layers`` holds sizes.
 
     Raises
     ------
@@ -236,8 +247,10 @@ def dense_layer_symmetries(layers: Any, *, odd: bool, bias: bool = True) -> Dens
     return _chain(shapes, places, bool(odd))
 
 
-def as_symmetry(symmetries: Any, system: System, lower: Array, upper: Array) -> Symmetry | None:
-    """A group from what a user passes, held against the system at random points of the box."""
+def as_symmetry(
+    symmetries: Symmetry | Sequence[ArrayLike] | None, system: System, lower: Array, upper: Array
+) -> Symmetry | None:
+    """The group that a user passes, after a check that the system has it at random points of the box."""
     if symmetries is None:
         return None
     group: Symmetry
@@ -263,15 +276,18 @@ def as_symmetry(symmetries: Any, system: System, lower: Array, upper: Array) -> 
 
 
 def apply(element: tuple[Integers, Array], x: Array) -> Array:
-    """The image of a point or vector ``(..., d)``."""
+    """The image of points or vectors ``(..., d)`` under an element ``(permutation, signs)``."""
     permutation, signs = element
     return np.asarray(signs * x[..., permutation], dtype=np.float64)
 
 
 def distinct_modulo(points: Array, group: Symmetry, scale: Array, *, tolerance: float) -> list[int]:
-    """Indices of points of which no earlier one kept is an image, within ``tolerance`` of ``scale``."""
+    """The indices of the points (n, d) that are no images of an earlier one.
+
+    Two points are images of one another when they agree to 10 times ``tolerance``, in units of ``scale`` (d,).
+    """
     kept: list[int] = []
-    sorted_sizes = np.sort(np.abs(points), axis=1)  # the same for all images
+    sorted_sizes = np.sort(np.abs(points), axis=1)  # All images of a point share them.
     widest = float(scale.max())
     for i in range(points.shape[0]):
         near = [k for k in kept if np.abs(sorted_sizes[i] - sorted_sizes[k]).max() <= 10 * tolerance * widest]
@@ -281,11 +297,12 @@ def distinct_modulo(points: Array, group: Symmetry, scale: Array, *, tolerance: 
 
 
 def same_class(x: Array, y: Array, group: Symmetry, scale: Array, *, tolerance: float) -> bool:
-    """Whether x is an image of y."""
+    """Whether x is an image of y, to 10 times ``tolerance`` in units of ``scale`` (d,)."""
     return bool(np.linalg.norm((apply(group.align(x, y), x) - y) / scale) <= 10 * tolerance)
 
 
 def _check_equivariance(system: System, x: Array, permutation: Integers, signs: Array) -> None:
+    """Raise ValueError where drift, loss or covariance at the image of x are not the images of those at x."""
     image = apply((permutation, signs), x)
     pairs: list[tuple[str, Any, Any]] = [
         (
@@ -309,6 +326,7 @@ def _check_equivariance(system: System, x: Array, permutation: Integers, signs: 
 
 
 def _chain(shapes: Sequence[tuple[int, ...]], places: Sequence[slice], odd: bool) -> DenseLayerSymmetries:
+    """The symmetries of layers whose weights and biases have these shapes and places, in the order of the layers."""
     weights: list[slice] = []
     biases: list[slice | None] = []
     sizes: list[int] = []
@@ -329,11 +347,12 @@ def _chain(shapes: Sequence[tuple[int, ...]], places: Sequence[slice], odd: bool
     return DenseLayerSymmetries(tuple(sizes), tuple(weights), tuple(biases), odd, places[-1].stop)
 
 
+# An element of a group: its permutation and its signs, hashable.
 Element = tuple[tuple[int, ...], tuple[float, ...]]
 
 
 def _closure(generators: list[Element], d: int) -> list[Element]:
-    """All products of the generators, the identity first."""
+    """All products of the generators, which form the group, with the identity first."""
     identity: Element = (tuple(range(d)), (1.0,) * d)
     known, queue = {identity: None}, [identity]
     while queue:
@@ -350,6 +369,7 @@ def _closure(generators: list[Element], d: int) -> list[Element]:
 
 
 def _products(element: Element, generators: list[Element]) -> Iterator[Element]:
+    """The products of an element with each of the generators."""
     p, s = element
     for q, t in generators:
         yield tuple(p[k] for k in q), tuple(t[j] * s[k] for j, k in enumerate(q))

@@ -1,4 +1,4 @@
-"""The drift for searches that must survive points at which a user's function fails."""
+"""A drift that is NaN, instead of an error, at points at which a user's function fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qpot.problem.system import System
 
 
 class NaNDrift:
-    """The drift, NaN in the rows where the user's function fails: one bad trial must not stop the rest."""
+    """The drift with NaN in the rows at which the user's function fails, so that one bad point does not stop a search."""
 
     def __init__(self, system: System) -> None:
         self.drift = system.unchecked.drift

@@ -1,4 +1,4 @@
-"""Which directions the noise reaches at a fixed point, directly or carried on by the drift."""
+"""The directions that the noise reaches at a fixed point, directly or carried on by the drift."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, as_point, format_point
+from qpot._core.types import PointLike
 from qpot.problem.covariance import RANK_TOLERANCE
 from qpot.problem.system import System
 
-# A new direction of the Krylov space shorter than this fraction of the drift's Jacobian is rounding.
+# A direction whose component orthogonal to the basis is shorter than this fraction of the drift's Jacobian counts as already
+# spanned.
 _NEW_DIRECTION = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Controllability:
-    """What noise reaches near a fixed point, by the rank condition of Kalman.
+    """The directions that the noise reaches near a fixed point, by Kalman's rank condition.
 
     Attributes
     ----------
     rank : int
-        Rank of the covariance at the point.
+        The rank of the covariance at the point.
     steps : int
-        How many times the drift must carry the noise on until nothing is added: 0 where the covariance alone spans
-        all that is reached, 1 for momentum (noise on velocities, velocities move positions).
+        The number of times that the drift must carry the noise on until no direction is added. It is 0 where the covariance
+        alone spans all that is reached, and 1 for momentum, where the noise acts on velocities and these move positions.
     reached : array (d, m)
-        Orthonormal basis of the directions that are reached.
+        An orthonormal basis of the directions that are reached.
     missed : array (d, d - m)
-        Orthonormal basis of the others; empty where the linearised system is controllable.
+        An orthonormal basis of the other directions; it is empty where the linearised system is controllable.
     eigenvalues : array (d,)
-        Of the covariance at the point, ascending.
+        The eigenvalues of the covariance at the point, ascending.
     """
 
     rank: int
@@ -41,12 +43,12 @@ class Controllability:
 
     @property
     def complete(self) -> bool:
-        """Whether every direction is reached: paths exist between any two points near the fixed point."""
+        """Whether every direction is reached, so that paths exist between any two points near the fixed point."""
         return bool(self.missed.shape[1] == 0)
 
 
-def controllability(system: System, point: object) -> Controllability:
-    """The directions that noise reaches at a fixed point: the span of sigma, J sigma, J^2 sigma, ...
+def controllability(system: System, point: PointLike) -> Controllability:
+    """The directions that the noise reaches at a fixed point, which are the span of sigma, J sigma, J^2 sigma, ...
 
     Parameters
     ----------
@@ -60,9 +62,9 @@ def controllability(system: System, point: object) -> Controllability:
 
     Notes
     -----
-    Kalman's rank condition of linear control (E. D. Sontag, Mathematical Control Theory, Springer 1998, section 3.2). It
-    is what makes V finite near a minimum when the covariance is singular: momentum SGD, for example, has noise on the
-    velocities only, and still a finite cost for every position.
+    This is Kalman's rank condition of linear control (E. D. Sontag, Mathematical Control Theory, Springer 1998, section
+    3.2). Where it holds, V is finite near a minimum even if the covariance is singular: SGD with momentum, for example, has
+    noise on the velocities only, and still a finite cost for every position.
 
     Examples
     --------
@@ -97,11 +99,10 @@ def controllability(system: System, point: object) -> Controllability:
 
 
 def unreachable_reason(system: System, found: Controllability, start: Array, end: Array) -> str:
-    """Why no path exists from ``start`` to ``end``, or an empty string if that is not certain.
+    """The reason why no path exists from ``start`` (d,) to ``end`` (d,), or an empty string where that is not certain.
 
-    It is certain where the coordinates y = w.x along the missed directions w move by themselves: the noise has no part
-    in them, and the drift's part in them depends on y alone (checked at points all over the surroundings). Then y rests
-    at its start forever.
+    It is certain where the coordinates y = w.x along the missed directions w move by themselves: the noise does not act on
+    them, and their drift depends on y alone, which is checked at points all around. Then y stays at its start forever.
     """
     W = found.missed
     if W.shape[1] == 0 or not found.eigenvalues[-1] > 0.0:

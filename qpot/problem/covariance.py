@@ -1,18 +1,19 @@
-"""Noise covariances a(x) = sigma(x) sigma(x)^T: constructors and the checks that every solver relies on."""
+"""Covariances a(x) = sigma(x) sigma(x)^T: constructors, and the checks that every solver relies on."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BatchFunction, as_float_array, as_positive, format_point
 from qpot.problem.factored import FactoredCovariance
 from qpot.problem.operators import ProductCovariance
 
-# Relative asymmetry that rounding in a user's formula can produce; above it the matrix is taken as wrong.
+# Rounding in a user's formula can make a matrix asymmetric to this fraction; a larger asymmetry is taken as an error.
 _SYMMETRY_TOLERANCE = 1e-8
-# An eigenvalue below this fraction of the largest is zero to working precision.
+# An eigenvalue below this fraction of the largest one is zero to working precision.
 RANK_TOLERANCE = 1e-13
 
 
@@ -33,8 +34,13 @@ def isotropic(value: float, dimension: int) -> Array:
     return as_positive(value, name="value") * np.eye(dimension)
 
 
-def rotated(angle: float, eigenvalues: Any) -> Array:
-    """The 2-D covariance ``R(angle) diag(eigenvalues) R(angle)^T``, angle in radians.
+def rotated(angle: float, eigenvalues: ArrayLike) -> Array:
+    """The 2-D covariance ``R(angle) diag(eigenvalues) R(angle)^T`` as a ``(2, 2)`` matrix, with the angle in radians.
+
+    Raises
+    ------
+    ValueError
+        If ``eigenvalues`` are not two numbers >= 0.
 
     Examples
     --------
@@ -51,10 +57,10 @@ def rotated(angle: float, eigenvalues: Any) -> Array:
 
 
 def with_floor(covariance: BatchFunction, floor: float) -> BatchFunction:
-    """``covariance(x) + floor * I``: the explicit way out of a singular covariance.
+    """The covariance ``covariance(x) + floor * I``, the explicit way out of a singular covariance.
 
-    The floor changes the model: costs are those of the floored noise and grow without bound as ``floor`` -> 0
-    where the original noise cannot push.
+    The floor changes the model: the costs are those of the floored noise, and as ``floor`` -> 0 they grow without bound
+    for paths along which the original noise cannot push.
 
     Raises
     ------
@@ -70,24 +76,29 @@ def with_floor(covariance: BatchFunction, floor: float) -> BatchFunction:
     return floored
 
 
-def factored(factor: Any, floor: Any = 0.0, *, gradient: Any = None) -> FactoredCovariance:
-    """The covariance ``factor @ factor.T + diag(floor)``, kept in factors: for many dimensions.
+def factored(
+    factor: BatchFunction | ArrayLike,
+    floor: ArrayLike = 0.0,
+    *,
+    gradient: Callable[[Array, Array], Array] | None = None,
+) -> FactoredCovariance:
+    """The covariance ``factor @ factor.T + diag(floor)``, kept in factors, for many dimensions.
 
     Parameters
     ----------
     factor : array (d, r) or callable ``(n, d) -> (n, d, r)``
-        For SGD, for example, the centred per-sample gradients divided by sqrt(N).
+        The factor F. For SGD it is, for example, the centred per-sample gradients divided by sqrt(N).
     floor : number or array (d,)
-        Variance >= 0 of the noise beside the factor. Path solvers need it above zero, since otherwise the noise cannot
+        The variance >= 0 of the noise beside the factor. Path solvers need it above zero, since otherwise the noise cannot
         push in most directions.
     gradient : callable ``((n, d), (n, d)) -> (n, d)``, optional
-        Gradient in x of p.a(x) p, 2 sum_r (F_r.p) grad(F_r.p), for a factor that depends on the state; needed above 200
-        dimensions, differenced below.
+        The gradient in x of p.a(x) p, which is 2 sum_r (F_r.p) grad(F_r.p), for a factor that depends on the state. It is
+        needed above 200 dimensions; below, it is differenced.
 
     Returns
     -------
     FactoredCovariance
-        To be passed to `System` as ``covariance``.
+        An object to be passed to `System` as ``covariance``.
 
     Raises
     ------
@@ -106,22 +117,33 @@ def factored(factor: Any, floor: Any = 0.0, *, gradient: Any = None) -> Factored
     return FactoredCovariance(factor, floor, gradient)
 
 
-def products(times: Any, *, solve: Any = None, gradient: Any = None) -> ProductCovariance:
-    """A covariance a(x) given by what it does to vectors: for many dimensions, where its factors are too large.
+def products(
+    times: Callable[[Array, Array], Array],
+    *,
+    solve: Callable[[Array, Array], Array] | None = None,
+    gradient: Callable[[Array, Array], Array] | None = None,
+) -> ProductCovariance:
+    """A covariance a(x) given by its products with vectors, for many dimensions where its factors are too large.
 
     Parameters
     ----------
     times : callable ``((n, d), (n, d)) -> (n, d)``
-        Points and vectors to a(x) p. A constant one may also be a `scipy.sparse.linalg.LinearOperator`.
+        The product a(x) p of points x and vectors p. A constant covariance can instead be passed to `System` directly as a
+        `scipy.sparse.linalg.LinearOperator`.
     solve : callable ``((n, d), (n, d)) -> (n, d)``, optional
-        a(x)^{-1} r; without it conjugate gradients.
+        The product a(x)^{-1} r of points x and vectors r. Without it, it is computed by conjugate gradients.
     gradient : callable ``((n, d), (n, d)) -> (n, d)``, optional
-        Gradient in x of p.a(x) p; needed above 200 dimensions, differenced below.
+        The gradient in x of p.a(x) p. It is needed above 200 dimensions; below, it is differenced.
 
     Returns
     -------
     ProductCovariance
-        To be passed to `System` as ``covariance``.
+        An object to be passed to `System` as ``covariance``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not a function.
 
     Examples
     --------
@@ -138,9 +160,9 @@ def products(times: Any, *, solve: Any = None, gradient: Any = None) -> ProductC
 
 
 def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
-    """Return ``a`` ``(n, d, d)`` exactly symmetric, or raise naming the worst matrix."""
+    """Return ``a`` ``(n, d, d)`` made exactly symmetric, or raise ValueError that names the most asymmetric matrix."""
     if (a == np.swapaxes(a, -1, -2)).all():
-        return a.copy()  # It may be an array that the user keeps.
+        return a.copy()  # The user may keep the array and change it.
     gap = np.abs(a - np.swapaxes(a, -1, -2)).max(axis=(-1, -2))
     scale = np.abs(a).max(axis=(-1, -2))
     bad = gap > _SYMMETRY_TOLERANCE * scale
@@ -152,7 +174,7 @@ def check_symmetric(a: Array, points: Array | None, *, name: str) -> Array:
 
 
 def check_semidefinite(a: Array, points: Array | None, *, name: str) -> None:
-    """Raise if some matrix of ``a`` ``(n, d, d)`` has a negative eigenvalue beyond rounding."""
+    """Raise ValueError where a matrix of ``a`` ``(n, d, d)`` has a negative eigenvalue beyond rounding."""
     values = np.linalg.eigvalsh(a)
     bad = values[:, 0] < -RANK_TOLERANCE * 100 * np.maximum(np.abs(values).max(axis=1), np.finfo(float).tiny)
     if bad.any():

@@ -1,4 +1,4 @@
-"""The exact noise of discrete SGD: its steps and their probabilities, for costs beyond the Gaussian approximation."""
+"""Discrete steps: the exact noise of SGD, for costs beyond the Gaussian approximation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.problem.cumulant import CumulantLagrangian
 from qpot.solvers.problem.lagrangian import Lagrangian
 
-# Minibatches without replacement are enumerated; more subsets than this are refused.
+# Minibatches without replacement are enumerated, and more subsets than this are refused.
 MAX_SUBSETS = 20_000
 
 
@@ -25,20 +25,20 @@ class DiscreteSteps(Noise):
 
     .. math:: H(x, p) = c \log \sum_i w_i(x) \exp(-\langle p, g_i(x) \rangle / c)
 
-    with c = 1 for single samples and for minibatches with replacement. For minibatches of B out of N without
-    replacement the g_i are the means over all subsets and c = (N - B) / (B (N - 1)), so that costs belong to the same
+    where c = 1 for single samples and for minibatches with replacement. For minibatches of B out of N samples without
+    replacement the g_i are the means over all subsets and c = (N - B) / (B (N - 1)). The costs then belong to the same
     epsilon = c * learning rate as those of the Gaussian approximation, with which they agree to leading order.
 
     Parameters
     ----------
     steps : callable ``(n, d) -> (n, M, d), (n, M)``
-        Gradients g_i (a step is -learning rate * g_i) and their probabilities.
+        The gradients g_i, where a step is -learning rate * g_i, and their probabilities w_i.
     approximation : Noise
-        The Gaussian noise of the same covariance, which says what holds close to fixed points.
+        The Gaussian noise of the same covariance, which describes the motion close to fixed points.
     scale : float
-        c.
+        The constant c.
     batch_size : int or None
-        The batch size the costs hold for; None: any.
+        The batch size for which the costs hold; None stands for every batch size.
     """
 
     gaussian = False
@@ -66,7 +66,7 @@ class DiscreteSteps(Noise):
 
 
 class _SampleSteps:
-    """Every sample with the same probability."""
+    """The gradients of all samples, with equal probabilities."""
 
     def __init__(self, finite_sum: FiniteSum) -> None:
         self.finite_sum = finite_sum
@@ -77,7 +77,7 @@ class _SampleSteps:
 
 
 class _SubsetSteps:
-    """The mean over every subset of B samples with the same probability."""
+    """The mean gradients of all subsets of B samples, with equal probabilities."""
 
     def __init__(self, finite_sum: FiniteSum, batch_size: int) -> None:
         self.finite_sum = finite_sum
@@ -94,7 +94,8 @@ def exact_noise(finite_sum: FiniteSum, *, replacement: bool, batch_size: int | N
     Raises
     ------
     ValueError
-        Without replacement: if the batch size is missing, not below N, or has too many subsets to enumerate.
+        With replacement, if a batch size is given. Without replacement, if the batch size is missing or not below N, or
+        there are too many subsets to enumerate.
     """
     N = finite_sum.n_samples
     if replacement:

@@ -1,4 +1,4 @@
-"""Covariances in many dimensions: low rank plus a floor, in factors; a d x d matrix is never formed."""
+"""Covariances in factors, of low rank plus a floor, for many dimensions: no d x d matrix is formed."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 
-from qpot._core.arrays import Array, as_float_array, format_point
+from qpot._core.arrays import Array, BatchFunction, as_float_array, format_point
 from qpot.problem.operators import OperatorCovariance, ProductCovariance, refuse_dense
 
-# Numbers in one batch of factors that depend on the state: they are made again whenever needed. That many
-# stay in a core's cache.
+# Factors that depend on the state are computed whenever they are needed, in batches of this many numbers, which stay in a
+# core's cache.
 _FACTOR_NUMBERS = 250_000
 
 
 class FactoredCovariance:
-    """a(x) = F(x) F(x)^T + diag(floor), kept in factors; made by `qpot.covariance.factored`.
+    """The covariance a(x) = F(x) F(x)^T + diag(floor), kept in factors; made by `qpot.covariance.factored`.
 
     Attributes
     ----------
     factor : array (d, r) or callable ``(n, d) -> (n, d, r)``
-    floor : array (d,)
-    gradient : callable ``(x, p) -> (n, d)`` or None
-        Gradient in x of p.a(x) p, for a factor that depends on the state.
+        The factor F.
+    floor : array () or (d,)
+        The variance of the noise beside the factor.
+    gradient : callable ``((n, d), (n, d)) -> (n, d)`` or None
+        The gradient in x of p.a(x) p, for a factor that depends on the state.
     constant : bool
+        Whether the factor is an array, so that the covariance does not depend on the state.
     """
 
-    def __init__(self, factor: Any, floor: Any, gradient: Callable[[Array, Array], Array] | None) -> None:
+    def __init__(
+        self,
+        factor: BatchFunction | ArrayLike,
+        floor: ArrayLike,
+        gradient: Callable[[Array, Array], Array] | None,
+    ) -> None:
         self.constant = not callable(factor)
         if self.constant:
             matrix = as_float_array(factor, name="factor")
@@ -50,13 +59,13 @@ class FactoredCovariance:
 
     @property
     def dimension(self) -> int | None:
-        """d, or None where only the system knows it."""
+        """The dimension d, or None where only the system knows it."""
         if self.constant:
             return int(self.factor.shape[0])
         return self.floor.size if self.floor.ndim == 1 else None
 
     def _batches(self, x: Array) -> Iterator[slice]:
-        """Rows of x whose factors are held at once."""
+        """The slices of the rows of x whose factors are held in memory at once."""
         first = 0
         while first < x.shape[0]:
             numbers = x.shape[1] * self._rank if self._rank is not None else _FACTOR_NUMBERS
@@ -65,6 +74,7 @@ class FactoredCovariance:
             first = last
 
     def _factors(self, x: Array) -> Array:
+        """The values (n, d, r) of the user's factor, after a check of their shape."""
         F = np.asarray(self.factor(x))
         if F.dtype != np.float64:
             F = as_float_array(F, name="the value of factor")
@@ -74,7 +84,7 @@ class FactoredCovariance:
         return F
 
     def times(self, x: Array, p: Array) -> Array:
-        """a(x) p, (n, d)."""
+        """The products a(x) p, (n, d), of points and vectors (n, d)."""
         if self.constant:
             return np.asarray((p @ self.factor) @ self.factor.T + self.floor * p, dtype=np.float64)
         result = self.floor * p
@@ -86,12 +96,12 @@ class FactoredCovariance:
         return result
 
     def frozen(self, point: Array) -> Callable[[Array], Array]:
-        """p (n, d) -> a(point) p, the factor at that one point kept."""
+        """The function p -> a(point) p of vectors (n, d), which keeps the factor at that one point."""
         F = self.factor if self.constant else self._factors(point[None])[0]
         return lambda p: np.asarray((p @ F) @ F.T + self.floor * p)
 
     def solve(self, x: Array, r: Array) -> Array:
-        """a(x)^{-1} r, (n, d), by the Woodbury identity: an r x r system only."""
+        """The products a(x)^{-1} r, (n, d), by the Woodbury identity, for which only systems of the rank are solved."""
         if (self.floor == 0).any():
             raise ValueError(
                 "covariance in factored form has a floor of zero and is singular: pass factored(factor, floor) with the "
@@ -110,7 +120,7 @@ class FactoredCovariance:
             return np.asarray(result, dtype=np.float64)
         for rows in self._batches(x):
             F = self._factors(x[rows])
-            # F^T F of one and the same array costs half of a product of two
+            # NumPy computes G^T G of one and the same array in half the time of a product of two arrays.
             G = F / np.sqrt(self.floor)[:, None] if self.floor.ndim else F
             scale = 1.0 if self.floor.ndim else float(self.floor)
             core = np.eye(F.shape[2]) + np.swapaxes(G, 1, 2) @ G / scale
@@ -119,8 +129,8 @@ class FactoredCovariance:
             result[rows] -= (F @ inner)[..., 0] / self.floor
         return result
 
-    def __call__(self, points: Any) -> Array:
-        """Dense matrices (n, d, d); refused where they would be large."""
+    def __call__(self, points: ArrayLike) -> Array:
+        """The covariance as matrices (n, d, d); ValueError where they would be large."""
         x = np.atleast_2d(as_float_array(points, name="points"))
         n, d = x.shape
         refuse_dense(n, d)
@@ -129,9 +139,11 @@ class FactoredCovariance:
 
 
 def _refuse_nan(values: Array, F: Array, x: Array) -> None:
+    """Raise ValueError, with the point, where products of the factor F are not finite."""
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(F).all(axis=(1, 2)) | ~np.isfinite(values).all(axis=(1, 2)))[0])
         raise ValueError(f"factor returned NaN or infinity, or overflows, at the point {format_point(x[row])}")
 
 
+# A covariance that is known by its products with vectors, so that no matrix needs to be formed.
 Structured = FactoredCovariance | OperatorCovariance | ProductCovariance

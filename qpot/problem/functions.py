@@ -1,22 +1,23 @@
-"""A user's batch functions: checked where points come in from outside, called directly from within."""
+"""A user's batch functions: points from outside are checked, those from within the library are not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BatchFunction, as_points, call_batch
 from qpot.solvers.common.differences import central_jacobian
 
 
 class PointFunction(Protocol):
-    """A function of a batch of points that has a checked and an unchecked way in."""
+    """A function of a batch of points that can be called with and without a check of the points."""
 
-    def __call__(self, points: Any) -> Array:
-        """Values at points from outside: they are converted and checked first."""
+    def __call__(self, points: ArrayLike) -> Array:
+        """Values at points from outside, which are converted and checked first."""
         ...
 
     def unchecked(self, x: Array) -> Array:
@@ -25,16 +26,16 @@ class PointFunction(Protocol):
 
 
 class CheckedFunction:
-    """A user's batch function (a class, so that it can be sent to a process).
+    """A user's batch function with checks; it is a class, so that it can be sent to another process.
 
-    The values are looked at on either way in, because solvers rely on it: a wrong shape or NaN is an error that names the
-    function and the point. Only the points are not converted again from within.
+    Its values are always checked, because solvers rely on them: a wrong shape or NaN is an error that names the function
+    and the point. `unchecked` only omits the conversion of the points.
     """
 
     def __init__(self, function: BatchFunction, dimension: int, shape: tuple[int, ...], name: str) -> None:
         self.function, self.dimension, self.shape, self.name = function, dimension, shape, name
 
-    def __call__(self, points: Any) -> Array:
+    def __call__(self, points: ArrayLike) -> Array:
         return self.unchecked(as_points(points, dimension=self.dimension, name=f"the argument of {self.name}"))
 
     def unchecked(self, x: Array) -> Array:
@@ -42,12 +43,12 @@ class CheckedFunction:
 
 
 class OwnFunction:
-    """A function of the library's own that looks at its values itself: those of a finite sum, for example."""
+    """A function of the library that checks its points and values itself, such as the gradient of a finite sum."""
 
-    def __init__(self, function: Callable[[Any], Array], dimension: int, name: str) -> None:
+    def __init__(self, function: Callable[[ArrayLike], Array], dimension: int, name: str) -> None:
         self.function, self.dimension, self.name = function, dimension, name
 
-    def __call__(self, points: Any) -> Array:
+    def __call__(self, points: ArrayLike) -> Array:
         return self.function(as_points(points, dimension=self.dimension, name=f"the argument of {self.name}"))
 
     def unchecked(self, x: Array) -> Array:
@@ -55,19 +56,19 @@ class OwnFunction:
 
 
 class NoLoss:
-    """Stands where a system has no loss."""
+    """The loss of a system that has none; calling it is an error that says so."""
 
     def __call__(self, x: Array) -> Array:
         raise ValueError("this system has no loss; build it with System.from_loss, or pass loss= to System")
 
 
 class Negated:
-    """Minus a function: the drift of a gradient, the Jacobian of a Hessian."""
+    """Minus a function: it makes the drift of a gradient and the Jacobian of a Hessian."""
 
     def __init__(self, function: PointFunction) -> None:
         self.function = function
 
-    def __call__(self, points: Any) -> Array:
+    def __call__(self, points: ArrayLike) -> Array:
         return -self.function(points)
 
     def unchecked(self, x: Array) -> Array:
@@ -75,7 +76,7 @@ class Negated:
 
 
 class NegatedProduct:
-    """Minus a function of points and vectors."""
+    """Minus a function of points and vectors, such as a Hessian-vector product."""
 
     def __init__(self, function: Callable[[Array, Array], Array]) -> None:
         self.function = function
@@ -90,7 +91,7 @@ class DifferencedJacobian:
     def __init__(self, drift: PointFunction, dimension: int) -> None:
         self.drift, self.dimension = drift, dimension
 
-    def __call__(self, points: Any) -> Array:
+    def __call__(self, points: ArrayLike) -> Array:
         return self.unchecked(as_points(points, dimension=self.dimension, name="the argument of jacobian"))
 
     def unchecked(self, x: Array) -> Array:
@@ -99,16 +100,16 @@ class DifferencedJacobian:
 
 @dataclass(frozen=True, eq=False)
 class UncheckedFunctions:
-    """What solvers call: the functions of a system, for points that are known to be good.
+    """The functions of a system that solvers call, for points that are known to be finite float64 rows.
 
     Attributes
     ----------
     drift, jacobian, covariance : callable
         ``(n, d) -> (n, d)``, ``(n, d, d)``, ``(n, d, d)``.
     loss : callable ``(n, d) -> (n,)``
-        Where the system has no loss, an error that says so.
+        The loss; where the system has none, a call is an error that says so.
     moments : callable ``(n, d) -> (n, d), (n, d, d)`` or None
-        Drift and covariance from one pass over the samples of a finite sum; None where there are none.
+        Drift and covariance from one pass over the samples of a finite sum; None where the system has no samples.
     """
 
     drift: Callable[[Array], Array]
@@ -118,5 +119,5 @@ class UncheckedFunctions:
     moments: Callable[[Array], tuple[Array, Array]] | None
 
     def gradient(self, x: Array) -> Array:
-        """Minus the drift: the gradient of the loss, where the drift is declared as one."""
+        """Minus the drift, which is the gradient of the loss where the system declares so."""
         return np.negative(self.drift(x))

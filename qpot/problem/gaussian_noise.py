@@ -1,4 +1,4 @@
-"""Gaussian noise of a given covariance: a matrix, a function that returns matrices, or products with vectors."""
+"""Gaussian noise whose covariance is a matrix, a function that returns matrices, or known by products."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from qpot.problem.noise import Noise, Products
 from qpot.problem.operators import DENSE, OperatorCovariance, ProductCovariance, differenced_gradient, refuse_dense
 from qpot.samples.finite_sum import FiniteSum
 
-# Up to this dimension a constant covariance in factors is also kept as a matrix, for the solvers of few dimensions.
+# Up to this dimension a constant covariance in factors is also kept as a matrix, for the solvers for few dimensions.
 _SMALL = 64
 # Above this dimension a number is not turned into a multiple of an identity matrix.
 _IDENTITY = 2000
 
 
 class ConstantNoise(Noise):
-    """The same covariance matrix everywhere."""
+    """The noise whose covariance is the same matrix everywhere."""
 
     def __init__(self, matrix: Array) -> None:
         self.constant: Array = matrix
@@ -53,7 +53,7 @@ class ConstantNoise(Noise):
 
 
 class MatrixNoise(Noise):
-    """A covariance matrix at every point, from a function of a batch."""
+    """The noise whose covariance matrices come from a function of a batch of points."""
 
     def __init__(self, function: BatchFunction, dimension: int, *, samples: FiniteSum | None = None) -> None:
         self.function, self.dimension, self.samples = function, dimension, samples
@@ -64,7 +64,7 @@ class MatrixNoise(Noise):
 
 
 class StructuredNoise(Noise):
-    """A covariance that is not to be formed as a matrix: in factors, or known by its products."""
+    """The noise whose covariance is kept in factors or known by its products, and not formed as a matrix."""
 
     matrices = False
 
@@ -130,7 +130,7 @@ def gaussian_noise(covariance: BatchFunction | ArrayLike | Structured | LinearOp
 
 
 def _as_matrix(covariance: ArrayLike, d: int) -> Array:
-    """A constant covariance as a symmetric matrix ``(d, d)`` that nobody can write into."""
+    """A constant covariance as a symmetric, read-only matrix ``(d, d)``."""
     matrix = as_float_array(covariance, name="covariance")
     if matrix.ndim == 0:
         matrix = float(matrix) * np.eye(d)

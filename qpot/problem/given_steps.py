@@ -1,4 +1,4 @@
-"""Discrete algorithms that are no plain SGD, given by their steps and probabilities."""
+"""Random steps: discrete algorithms other than plain SGD, given by their steps and probabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qpot.problem.system import System
 
 
 class _GivenSteps:
-    """A user's steps and probabilities, checked."""
+    """A user's steps and probabilities as gradients ``(n, M, d)`` and ``(n, M)``, with checks."""
 
     def __init__(self, steps: BatchFunction, probabilities: BatchFunction, n_steps: int, dimension: int) -> None:
         self.steps, self.probabilities, self.n_steps, self.dimension = steps, probabilities, n_steps, dimension
@@ -50,29 +50,30 @@ def random_steps(
 ) -> System:
     r"""The system x <- x + learning rate * s_i(x) with probability w_i(x), with its exact noise.
 
-    For discrete algorithms that are no plain SGD, such as sign SGD. Costs belong to epsilon = learning rate.
+    It describes discrete algorithms other than plain SGD, such as sign SGD. Costs belong to epsilon = learning rate.
 
     Parameters
     ----------
     steps : callable ``(n, d) -> (n, M, d)``
-        The possible steps per unit of learning rate.
+        The possible steps s_i per unit of learning rate.
     probabilities : callable ``(n, d) -> (n, M)``
-        Their probabilities, summing to one.
+        Their probabilities w_i, which sum to one.
     n_steps, dimension : int
-        M and d.
+        The numbers M of steps and d of coordinates.
     loss : callable ``(n, d) -> (n,)``, optional
-        For reports and plots.
+        A loss for reports and plots.
 
     Returns
     -------
     System
-        With drift and covariance of the steps for everything local, and the Hamiltonian
-        :math:`\log \sum_i w_i \exp\langle p, s_i\rangle` for costs.
+        The system whose drift and covariance are the mean and covariance of the steps, and whose costs belong to the
+        Hamiltonian :math:`\log \sum_i w_i \exp\langle p, s_i\rangle`.
 
     Raises
     ------
     ValueError
-        For counts that are no positive integers, and (when called) wrong shapes or probabilities.
+        If a count is not a positive integer or there are fewer than two steps. Steps and probabilities of wrong shapes,
+        and probabilities that are negative or do not sum to one, raise it when they are called.
 
     Examples
     --------

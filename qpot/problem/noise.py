@@ -1,4 +1,4 @@
-"""What the noise of a system is: one object that answers every question about it."""
+"""Noise: one object that holds a system's covariance and gives the costs of paths under it."""
 
 from __future__ import annotations
 
@@ -15,53 +15,67 @@ from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian, Lagrangian, SingularCovarianceError
 
+# A function of points and vectors (n, d) that returns vectors (n, d).
 Product = Callable[[Array, Array], Array]
 
 
 class Products(NamedTuple):
-    """A covariance by what it does to vectors."""
+    """A covariance given by its products with vectors.
 
-    # (x, p) -> a(x) p, (n, d)
+    Attributes
+    ----------
+    times : callable (x, p) -> a(x) p
+    solve : callable (x, r) -> a(x)^{-1} r
+    gradient : callable or None
+        The gradient in x of p.a(x) p as a function of x and p; None where a is constant.
+    """
+
     times: Product
-    # (x, r) -> a(x)^{-1} r, (n, d)
     solve: Product
-    # (x, p) -> the gradient in x of p.a(x) p; None where a is constant
     gradient: Product | None
 
 
 class LocalOperators(NamedTuple):
-    """The linearised motion along a path as matrices."""
+    """The linearised motion along a path with velocities v, as matrices.
 
-    # M = d(b + a p) / dx at fixed p, (n, d, d)
+    Attributes
+    ----------
+    rates : array (n, d, d)
+        The derivative d(b + a p) / dx at fixed p.
+    inverse : array (n, d, d)
+        The inverse of the covariance.
+    momenta : array (n, d)
+        The momenta p = a^{-1} (v - b).
+    """
+
     rates: Array
-    # a^{-1}, (n, d, d)
     inverse: Array
-    # p = a^{-1} (v - b), (n, d)
     momenta: Array
 
 
 class Noise(ABC):
-    """The noise of a system: its covariance, and what a path pays for going against the drift.
+    """The noise of a system: its covariance, and the action of a path that leaves the drift.
 
-    A kind of noise is one class in one file. Only `covariance` is asked of every kind; the answers given here are those of
-    Gaussian noise of which nothing else is known. Methods take points ``(n, d)`` that are known to be good.
+    Every kind of noise is one class in one file. Only `covariance` must be defined by each kind; the other methods return
+    here what holds for Gaussian noise of which nothing else is known. Methods take points ``(n, d)`` that are known to be
+    finite float64 rows.
 
     Attributes
     ----------
     gaussian : bool
-        Whether the noise is white and Gaussian, so that the system is a diffusion. Otherwise `lagrangian` says what paths
-        cost, and what holds for diffusions only (fields, prefactors) is not claimed.
+        Whether the noise is white and Gaussian, so that the system is a diffusion. For other noise the action comes from
+        `lagrangian`, and results that hold for diffusions only (fields, prefactors) are not available.
     batch_size : int or None
-        The batch size that the costs hold for; None: any.
+        The batch size for which the costs hold; None stands for every batch size.
     constant : array (d, d) or None
         The covariance as a matrix, where it does not depend on the state and is small enough to be kept as one.
     isotropic : float or None
-        c, where the covariance is c times the identity in so many dimensions that no matrix is kept.
+        The number c, where the covariance is c times the identity in so many dimensions that no matrix is kept.
     matrices : bool
-        Whether matrices ``(d, d)`` of it may be formed; otherwise it is known by products.
+        Whether covariance matrices ``(d, d)`` may be formed; otherwise the covariance is known by products.
     samples : FiniteSum or None
-        The finite sum whose mean gradient is minus the drift and whose samples' covariance this is: one pass over the
-        samples then gives both.
+        The finite sum whose mean gradient is minus the drift and whose samples' gradients have this covariance, so that one
+        pass over the samples gives both.
     """
 
     gaussian: ClassVar[bool] = True
@@ -73,7 +87,7 @@ class Noise(ABC):
 
     @abstractmethod
     def covariance(self, x: Array) -> Array:
-        """a(x) = sigma sigma^T per unit epsilon, ``(n, d, d)``."""
+        """The covariance a(x) = sigma sigma^T per unit epsilon, ``(n, d, d)``."""
 
     @property
     def state_dependent(self) -> bool:
@@ -81,7 +95,7 @@ class Noise(ABC):
         return self.constant is None and self.isotropic is None
 
     def lagrangian(self, functions: UncheckedFunctions) -> Lagrangian:
-        """What paths pay under this noise and the given drift.
+        """The Lagrangian of this noise and the given drift, whose integral along a path is the action.
 
         Raises
         ------
@@ -96,11 +110,11 @@ class Noise(ABC):
             raise singular_covariance(error, anywhere=True) from error
 
     def hamiltonian(self, functions: UncheckedFunctions) -> DiffusionHamiltonian:
-        """H(x, p) = b.p + p.a p / 2, which needs no inverse of the covariance."""
+        """The Hamiltonian H(x, p) = b.p + p.a p / 2, which needs no inverse of the covariance."""
         return DiffusionHamiltonian(functions.drift, functions.jacobian, functions.covariance, self.constant)
 
     def products(self, dimension: int) -> Products:
-        """The covariance, its inverse and its derivative as products, for the method of many dimensions.
+        """The covariance, its inverse and its derivative as products, for the path method in many dimensions.
 
         Raises
         ------
@@ -113,25 +127,25 @@ class Noise(ABC):
         )
 
     def products_suffice(self, points: Array) -> bool:
-        """Whether `products` are there and the noise reaches every direction at the points."""
+        """Whether `products` are available and the noise reaches every direction at the points ``(n, d)``."""
         return False
 
     def frozen(self, point: Array) -> Callable[[Array], Array]:
-        """r ``(n, d)`` -> a(point) r, with whatever can be kept of that one point ``(d,)``."""
+        """The function r -> a(point) r of vectors ``(n, d)``, which keeps what can be reused at that one point ``(d,)``."""
         times = self.products(point.size).times
         return lambda r: times(np.broadcast_to(point, r.shape), r)
 
     def local_operators(self) -> Callable[[Array, Array], LocalOperators] | None:
-        """(x, v) -> the linearised motion as matrices, where it is known cheaply; None where it is not."""
+        """The linearised motion as a function of points and velocities ``(n, d)``; None where it would be expensive."""
         return None
 
     def eigenvalues_at(self, point: Array) -> Array:
-        """Of the covariance at a point ``(d,)``, ascending."""
+        """The eigenvalues of the covariance at a point ``(d,)``, ascending."""
         a = self.constant if self.constant is not None else self.covariance(point[None])[0]
         return np.asarray(np.linalg.eigvalsh(a), dtype=np.float64)
 
     def rank_at(self, point: Array) -> int:
-        """How many directions the noise pushes in at a point ``(d,)``."""
+        """The rank of the covariance at a point ``(d,)``: the number of directions in which the noise pushes."""
         values = self.eigenvalues_at(point)
         return int((values > RANK_TOLERANCE * max(float(values[-1]), np.finfo(float).tiny)).sum())
 
@@ -141,12 +155,15 @@ class Noise(ABC):
         return bool(values[-1] > 0.0 and abs(values[0]) <= RANK_TOLERANCE * values[-1])
 
     def largest_step(self, x: Array, direction: Array) -> Array | None:
-        """Largest component along a direction that a step can have, ``(n,)``; None where steps have no bound."""
+        """The largest component along a direction ``(d,)`` that a step from each point can have, ``(n,)``.
+
+        None means that steps have no bound.
+        """
         return None
 
 
 def singular_covariance(error: SingularCovarianceError, *, anywhere: bool = False) -> ValueError:
-    """The error that says where the covariance is singular, and the ways out."""
+    """The error that states where the covariance is singular, and the ways out."""
     where = "everywhere" if anywhere else f"at {format_point(error.point)}"
     low, high = float(error.eigenvalues[0]), float(error.eigenvalues[-1])
     if low < -1e-10 * max(abs(low), abs(high)):

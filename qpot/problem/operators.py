@@ -1,24 +1,31 @@
-"""Covariances in many dimensions that are known by products only; a d x d matrix is never formed."""
+"""Covariances that are known by products only, for many dimensions: no d x d matrix is formed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.linalg import LinearOperator
 
 from qpot._core.arrays import Array, as_float_array
 
-# Up to this dimension matrices stand in for products where these are missing.
+# Up to this dimension matrices replace products that are not given.
 DENSE = 200
-# A dense matrix is handed out only on request and only up to this many entries, so that none is formed by accident.
+# Dense matrices are returned only on request and with at most this many entries, so that none is formed by accident.
 _DENSE_ENTRIES = 20_000_000
-# Conjugate gradients for a^{-1} of an operator: relative residual, and the steps after which it is given up.
-_SOLVE_TOLERANCE, _SOLVE_STEPS = 1e-11, 500
-# Directions of strong noise that a constant operator is searched for, and the rounds of that search.
-_STRONG, _ROUNDS = 96, 10
-# Central differences of p.a(x) p: the cube root of the rounding; and the numbers in one batch of them.
-_STEP, _SHIFTED_NUMBERS = 6e-6, 2_000_000
+# Conjugate gradients for a^{-1} r stop at this relative residual.
+_SOLVE_TOLERANCE = 1e-11
+# Conjugate gradients are given up after this many steps.
+_SOLVE_STEPS = 500
+# This many directions of strong noise of a constant operator are computed for the preconditioner.
+_STRONG = 96
+# The subspace iteration for these directions makes this many rounds.
+_ROUNDS = 10
+# The step of central differences of p.a(x) p is about the cube root of the machine epsilon.
+_STEP = 6e-6
+# One batch of these differences holds at most this many numbers.
+_SHIFTED_NUMBERS = 2_000_000
 
 
 class ProductCovariance:
@@ -36,21 +43,21 @@ class ProductCovariance:
         self.dimension: int | None = None
 
     def times(self, x: Array, p: Array) -> Array:
-        """a(x) p, (n, d)."""
+        """The products a(x) p, (n, d), of points and vectors (n, d)."""
         return _shaped(self._times(x, p), x, "times")
 
     def frozen(self, point: Array) -> Callable[[Array], Array]:
-        """p (n, d) -> a(point) p."""
+        """The function p -> a(point) p of vectors (n, d)."""
         return lambda p: self.times(np.broadcast_to(point, p.shape), p)
 
     def solve(self, x: Array, r: Array) -> Array:
-        """a(x)^{-1} r, (n, d), by the user's function or by conjugate gradients for all rows at once."""
+        """The products a(x)^{-1} r, (n, d), by the user's function or by conjugate gradients for all rows at once."""
         if self._solve is not None:
             return _shaped(self._solve(x, r), x, "solve")
         return conjugate_gradients(lambda p: self.times(x, p), r)
 
-    def __call__(self, points: Any) -> Array:
-        """Dense matrices (n, d, d); refused where they would be large."""
+    def __call__(self, points: ArrayLike) -> Array:
+        """The covariance as matrices (n, d, d); ValueError where they would be large."""
         x = np.atleast_2d(as_float_array(points, name="points"))
         n, d = x.shape
         refuse_dense(n, d)
@@ -59,12 +66,12 @@ class ProductCovariance:
 
 
 class OperatorCovariance:
-    """A constant, positive definite covariance known by its products (`scipy.sparse.linalg.LinearOperator`)."""
+    """A constant, positive definite covariance known by its products, a `scipy.sparse.linalg.LinearOperator`."""
 
     constant = True
     gradient = None
 
-    def __init__(self, operator: Any) -> None:
+    def __init__(self, operator: LinearOperator) -> None:
         self.operator = operator
         d = operator.shape[0]
         if operator.shape != (d, d):
@@ -82,18 +89,18 @@ class OperatorCovariance:
         self._strong: tuple[Array, Array, float] | None = None
 
     def times(self, x: Array, p: Array) -> Array:
-        """a p, (n, d)."""
+        """The products a p, (n, d), of vectors (n, d); the points do not matter."""
         del x
-        # operators work on columns (d, n); arrays in mixed orders are slow to add where d is large
+        # Operators multiply columns (d, n), and arrays of different memory order are slow to add where d is large.
         product = np.asarray(self.operator.matmat(np.ascontiguousarray(p.T)), dtype=np.float64)
         return np.ascontiguousarray(product.T)
 
     def frozen(self, point: Array) -> Callable[[Array], Array]:
-        """p (n, d) -> a p."""
+        """The function p -> a p of vectors (n, d)."""
         return lambda p: self.times(point, p)
 
     def solve(self, x: Array, r: Array) -> Array:
-        """a^{-1} r, (n, d), by conjugate gradients for all rows at once."""
+        """The products a^{-1} r, (n, d), by preconditioned conjugate gradients for all rows at once."""
         if self._strong is None:
             self._strong = _strong_directions(self.operator)
         U, gain, rest = self._strong
@@ -104,8 +111,8 @@ class OperatorCovariance:
         columns = conjugate_gradients(self.operator.matmat, np.ascontiguousarray(r.T), precondition, columns=True)
         return np.ascontiguousarray(columns.T)
 
-    def __call__(self, points: Any) -> Array:
-        """Dense matrices (n, d, d); refused where they would be large."""
+    def __call__(self, points: ArrayLike) -> Array:
+        """The covariance as matrices (n, d, d); ValueError where they would be large."""
         x = np.atleast_2d(as_float_array(points, name="points"))
         n, d = x.shape
         refuse_dense(n, d)
@@ -119,7 +126,22 @@ def conjugate_gradients(
     *,
     columns: bool = False,
 ) -> Array:
-    """a^{-1} r for every row of r (n, d), ``product`` giving a p for all rows; or every column of r (d, n)."""
+    """The solutions of a y = r by conjugate gradients, for all right-hand sides at once.
+
+    Parameters
+    ----------
+    product : callable
+        The products a p for as many vectors p as there are right-hand sides, in the shape of r.
+    r : array (n, d), or (d, n) with ``columns``
+        The right-hand sides, which are rows or, with ``columns``, columns.
+    precondition : callable, optional
+        An approximation of the inverse of a, applied to residuals in the shape of r; none by default.
+
+    Raises
+    ------
+    ValueError
+        If a is not positive definite, or so close to singular that 500 steps do not suffice.
+    """
 
     def dots(left: Array, right: Array) -> Array:
         return np.asarray(np.einsum("in,in->n" if columns else "ni,ni->n", left, right))
@@ -156,11 +178,12 @@ def conjugate_gradients(
     )
 
 
-def _strong_directions(operator: Any) -> tuple[Array, Array, float]:
-    """Directions U (d, k) of strong noise and what is left, c: (U diag(gain) U^T + I / c) is near the inverse.
+def _strong_directions(operator: LinearOperator) -> tuple[Array, Array, float]:
+    """The directions U (d, k) of strongest noise, their gain (k,), and the variance c of the remaining noise.
 
-    Subspace iteration from random vectors (Halko, Martinsson, Tropp, SIAM Review 53 (2011) 217); exact for low rank
-    plus a multiple of the identity, a preconditioner otherwise.
+    The matrix U diag(gain) U^T + I / c approximates the inverse of the operator. The directions come from a subspace
+    iteration with random vectors (Halko, Martinsson, Tropp, SIAM Review 53 (2011) 217). The approximation is exact for an
+    operator of low rank plus a multiple of the identity, and a preconditioner for any other.
     """
     d = operator.shape[0]
     rng = np.random.default_rng(0)
@@ -178,7 +201,13 @@ def _strong_directions(operator: Any) -> tuple[Array, Array, float]:
 
 
 def differenced_gradient(times: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """(x, p) -> gradient in x of p.a(x) p, by central differences in all coordinates, vectorised."""
+    """The gradient in x of p.a(x) p as a function of x and p (n, d), by central differences in all coordinates.
+
+    Parameters
+    ----------
+    times : callable ``((n, d), (n, d)) -> (n, d)``
+        The products a(x) p, which are called for many differences at once.
+    """
 
     def gradient(x: Array, p: Array) -> Array:
         n, d = x.shape
@@ -186,7 +215,7 @@ def differenced_gradient(times: Callable[[Array, Array], Array]) -> Callable[[Ar
         size = max(1, _SHIFTED_NUMBERS // (2 * d * d))
         for first in range(0, n, size):
             y, q = x[first : first + size, None], p[first : first + size, None]
-            h = _STEP * (1.0 + np.abs(y)) * np.eye(d)  # (m, d, d): one coordinate in every row
+            h = _STEP * (1.0 + np.abs(y)) * np.eye(d)  # Row j of each (d, d) shifts coordinate j.
             shifted = np.stack([y + h, y - h], axis=1).reshape(-1, d)
             momenta = np.broadcast_to(q[:, None], (y.shape[0], 2, d, d)).reshape(-1, d)
             both = np.einsum("ni,ni->n", momenta, times(shifted, momenta)).reshape(-1, 2, d)
@@ -196,7 +225,8 @@ def differenced_gradient(times: Callable[[Array, Array], Array]) -> Callable[[Ar
     return gradient
 
 
-def _shaped(values: Any, x: Array, name: str) -> Array:
+def _shaped(values: object, x: Array, name: str) -> Array:
+    """The values of a user's function of points and vectors, after a check that there is one finite vector for each point."""
     result = as_float_array(values, name=f"the value of {name}")
     if result.shape != x.shape or not np.isfinite(result).all():
         raise ValueError(
@@ -207,7 +237,7 @@ def _shaped(values: Any, x: Array, name: str) -> Array:
 
 
 def refuse_dense(n: int, d: int) -> None:
-    """Raise where dense covariances of n points would be large."""
+    """Raise ValueError where the covariance matrices of n points in d dimensions would be large."""
     if n * d * d > _DENSE_ENTRIES:
         raise ValueError(
             f"covariance is kept in factors and {n} dense matrices of {d} x {d} were asked for; in this dimension use "

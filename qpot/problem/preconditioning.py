@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_point, as_points, as_positive
+from qpot._core.types import PointLike
 from qpot.problem.gaussian_noise import MatrixNoise, gaussian_noise
 from qpot.problem.noise import Noise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 
 
-def preconditioned(system: System, preconditioner: BatchFunction | Array | float) -> System:
+def preconditioned(system: System, preconditioner: BatchFunction | ArrayLike) -> System:
     r"""The system that preconditioned SGD follows.
 
-    SGD :math:`x \leftarrow x - \eta\,P(x)\,g_B(x)` has drift :math:`P b` (that is :math:`-P\nabla L`) and
+    Preconditioned SGD, :math:`x \leftarrow x - \eta\,P(x)\,g_B(x)`, has the drift :math:`P b = -P\nabla L` and the
     covariance :math:`P C P^T`, at the same epsilon as plain SGD.
 
     Parameters
@@ -24,27 +26,26 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
     system : System
         Plain SGD, or any small-noise system.
     preconditioner : number, array ``(d,)`` (diagonal) or ``(d, d)``, or function of a batch ``(n, d)``
-        P; a function returns ``(n, d)`` (diagonal) or ``(n, d, d)``. Positive definite keeps the minima where
-        they are.
+        The preconditioner P; a function returns ``(n, d)`` (diagonal) or ``(n, d, d)``. Since it must be positive definite,
+        the minima stay where they are.
 
     Returns
     -------
     System
-        It keeps the loss, but its drift is no longer declared as a gradient. Where ``system`` is a finite
-        sum, the result's ``finite_sum`` holds the preconditioned per-sample steps P g_i, whose mean and
-        covariance are the negative drift and the covariance, so that simulated SGD on it is preconditioned
-        SGD on the real samples.
+        The system keeps the loss, but its drift is no longer declared as a gradient. Where ``system`` has a finite sum,
+        that of the result holds the preconditioned per-sample gradients P g_i. Their mean is minus the new drift and their
+        covariance the new covariance, so that simulated SGD on it is preconditioned SGD on the samples.
 
     Raises
     ------
     ValueError
-        If P has a wrong shape, is not finite, or (symmetric part) is not positive definite.
+        If P has a wrong shape, is not finite, or its symmetric part is not positive definite.
 
     Notes
     -----
-    P is taken in the Ito sense: it is evaluated before the step, as optimisers do. The quasi-potential is
-    that of Hu et al. with b and a replaced; if :math:`C^{-1}P^{-1}\nabla L` is a gradient it is :math:`2\int
-    C^{-1}P^{-1} \nabla L\cdot dx`.
+    P is taken in the Ito sense: it is evaluated before the step, as optimisers do. The quasi-potential is that of W. Hu, Z.
+    Zhu, H. Xiong and J. Huan (2019, arXiv:1901.06054) with b and a replaced. If :math:`P^{-T}C^{-1}\nabla L` is a gradient,
+    it is :math:`2\int P^{-T}C^{-1}\nabla L\cdot dx`.
 
     Examples
     --------
@@ -79,18 +80,27 @@ def preconditioned(system: System, preconditioner: BatchFunction | Array | float
     )
 
 
-def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:
-    r"""Second moment :math:`E\,g_j^2 = (\nabla L)_j^2 + C_{jj}/B` of minibatch gradients, ``(n, d)``.
+def second_moment(system: System, points: ArrayLike, *, batch_size: int = 1) -> Array:
+    r"""The second moment :math:`E\,g_j^2 = (\nabla L)_j^2 + C_{jj}/B` of minibatch gradients.
 
-    It is what the moving average of RMSprop and Adam converges to while x stands still.
+    The moving average of RMSprop and Adam converges to it while x stands still.
 
     Parameters
     ----------
     system : System
-        With covariance C of one sample's gradient.
-    points : (n, d) array
+        Plain SGD, whose covariance C is that of one sample's gradient.
+    points : array (n, d) or (d,)
     batch_size : int
-        B.
+        The number B of samples in a minibatch.
+
+    Returns
+    -------
+    array (n, d)
+
+    Raises
+    ------
+    ValueError
+        For points of a wrong shape, or a batch size that is not a positive integer.
     """
     B = as_count(batch_size, name="batch_size")
     x = as_points(points, dimension=system.dimension, name="points")
@@ -98,27 +108,38 @@ def second_moment(system: System, points: Any, *, batch_size: int = 1) -> Array:
     return system.drift(x) ** 2 + noise
 
 
-def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, floor: float = 1e-8) -> System:
-    r"""RMSprop or Adam with its statistics frozen: P = diag(1 / (sqrt(v) + floor)), v = E g^2.
+def rmsprop_like(
+    system: System, *, frozen_at: PointLike | None = None, batch_size: int = 1, floor: float = 1e-8
+) -> System:
+    r"""The system of RMSprop or Adam with averaged statistics: P = diag(1 / (sqrt(v) + floor)), v = E g^2.
 
     Parameters
     ----------
     system : System
         Plain SGD.
-    frozen_at : (d,) array, optional
-        Freeze v at this point: a constant P, as after a long stay there. Default: v(x) follows x (the
-        adiabatic limit: the average is long against one step and short against the motion; decay -> 1 slower
-        than learning rate -> 0).
+    frozen_at : array (d,) or Minimum, optional
+        The point at which v is taken, which makes P constant, as after a long stay there. By default v(x) follows x. This
+        is the adiabatic limit, in which the moving average is long against one step and short against the motion: the decay
+        tends to 1 more slowly than the learning rate to 0.
     batch_size : int
-        B of the gradients whose squares are averaged.
+        The number B of samples in the minibatch gradients whose squares are averaged.
     floor : float
-        Added to the root (called epsilon in optimiser code).
+        The number that is added to the root; optimisers call it epsilon.
+
+    Returns
+    -------
+    System
+
+    Raises
+    ------
+    ValueError
+        If the batch size or the floor is not positive.
 
     Notes
     -----
-    Adam's first-moment average with a fixed decay changes no exponent: its step is eta (1 - beta) sum beta^j
-    g, so epsilon stays eta / B. This is therefore the Adam-like system too. In one dimension, with v = C +
-    L'^2 (B = 1) and floor -> 0, phi' = 2 L' sqrt(C + L'^2) / C.
+    Adam's average of the first moment with a fixed decay beta does not change the costs: its step is eta (1 - beta) times
+    the sum of beta^j g, so that epsilon stays eta / B. This is therefore the system of Adam as well. In one dimension, with
+    v = C + L'^2 (B = 1) and floor -> 0, the quasi-potential phi has phi' = 2 L' sqrt(C + L'^2) / C.
 
     Examples
     --------
@@ -134,8 +155,8 @@ def rmsprop_like(system: System, *, frozen_at: Any = None, batch_size: int = 1, 
     return preconditioned(system, scale(as_point(frozen_at, dimension=system.dimension, name="frozen_at")[None])[0])
 
 
-def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> System:
-    r"""Sign SGD where noise dominates: P = diag(1 / sqrt(C_jj / B)), so every coordinate has unit noise.
+def sign_like(system: System, *, frozen_at: PointLike | None = None, batch_size: int = 1) -> System:
+    r"""The system of sign SGD where noise dominates: with P = diag(1 / sqrt(C_jj / B)) every coordinate has unit noise.
 
     The sign of a Gaussian gradient with mean m and variance C has mean erf(m / sqrt(2 C)), which for m well
     below sqrt(C) is sqrt(2 / pi) m / sqrt(C), and variance 1. With this P the drift lacks the factor
@@ -146,15 +167,19 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
     ----------
     system : System
         Plain SGD; the diagonal of its covariance must not vanish where it is used.
-    frozen_at : (d,) array, optional
-        Take C at this point only (a constant P). Default: C(x).
+    frozen_at : array (d,) or Minimum, optional
+        The point at which C is taken, which makes P constant. By default C(x) follows x.
     batch_size : int
-        B.
+        The number B of samples in a minibatch.
+
+    Returns
+    -------
+    System
 
     Raises
     ------
     ValueError
-        Where a coordinate has no noise: 1 / sqrt(0).
+        If the batch size is not a positive integer, or where a coordinate has no noise.
     """
     scale = _NoiseScale(system, as_count(batch_size, name="batch_size"))
     if frozen_at is None:
@@ -163,7 +188,7 @@ def sign_like(system: System, *, frozen_at: Any = None, batch_size: int = 1) -> 
 
 
 class _RootMeanSquare:
-    """1 / (sqrt(E g^2) + floor), ``(n, d) -> (n, d)``."""
+    """The function 1 / (sqrt(E g^2) + floor), ``(n, d) -> (n, d)``."""
 
     def __init__(self, system: System, batch_size: int, floor: float) -> None:
         self.system, self.batch_size, self.floor = system, batch_size, floor
@@ -174,7 +199,7 @@ class _RootMeanSquare:
 
 
 class _NoiseScale:
-    """1 / sqrt(C_jj / B), ``(n, d) -> (n, d)``."""
+    """The function 1 / sqrt(C_jj / B), ``(n, d) -> (n, d)``."""
 
     def __init__(self, system: System, batch_size: int) -> None:
         self.system, self.batch_size = system, batch_size
@@ -192,7 +217,7 @@ class _NoiseScale:
 
 
 class _Transformed:
-    """Drift, covariance and Jacobian of the new system (a class, so that they can be sent to a process)."""
+    """Drift, covariance and Jacobian of the new system; they are in a class so that they can be sent to another process."""
 
     def __init__(self, system: System, P: _Preconditioner) -> None:
         self.system, self.P = system, P
@@ -209,7 +234,7 @@ class _Transformed:
 
 
 class _TransformedSum:
-    """Per-sample steps P g_i."""
+    """The preconditioned per-sample gradients P g_i."""
 
     def __init__(self, finite_sum: FiniteSum, P: _Preconditioner) -> None:
         self.finite_sum, self.P = finite_sum, P
@@ -217,13 +242,13 @@ class _TransformedSum:
     def gradients(self, x: Array) -> Array:
         return self.P.apply(x, np.asarray(self.finite_sum.sample_gradients(x), dtype=float))
 
-    def drawn(self, x: Array, index: Any) -> Array:
+    def drawn(self, x: Array, index: NDArray[np.int64]) -> Array:
         assert self.finite_sum.drawn_gradients is not None
         return self.P.apply(x, self.finite_sum.drawn_gradients(x, index))
 
 
 class _Preconditioner:
-    """P as a function of a batch, diagonal or full, checked."""
+    """The preconditioner P as a function of a batch, diagonal or full, with checks of its values."""
 
     def __init__(self, preconditioner: Any, d: int) -> None:
         self.d, self.function = d, preconditioner
@@ -255,17 +280,19 @@ class _Preconditioner:
         return values[:, :, None] * np.eye(self.d) if values.ndim == 2 else values
 
     def apply(self, x: Array, vectors: Array) -> Array:
-        """P v for ``vectors`` ``(n, k, d)``."""
+        """The products P v, ``(n, k, d)``, of k vectors at each point."""
         product: Array = np.einsum("nij,nkj->nki", self(x), vectors)
         return product
 
     def congruence(self, x: Array, a: Array) -> Array:
+        """The matrices P a P^T, ``(n, d, d)``."""
         P = self(x)
         product: Array = P @ a @ np.swapaxes(P, 1, 2)
         return 0.5 * (product + np.swapaxes(product, 1, 2))
 
     @staticmethod
     def _check(values: Array, x: Array | None) -> None:
+        """Raise ValueError, with the point, where a preconditioner is not finite and positive definite."""
         n = values.shape[0]
         finite = np.isfinite(values.reshape(n, -1)).all(axis=1)
         symmetric = values if values.ndim == 2 else 0.5 * (values + np.swapaxes(values, 1, 2))
@@ -284,6 +311,7 @@ class _Preconditioner:
 
 
 def _preconditioned_sum(finite_sum: FiniteSum, P: _Preconditioner) -> FiniteSum:
+    """The finite sum with the gradients P g_i and the losses of the given one."""
     functions = _TransformedSum(finite_sum, P)
     return FiniteSum(
         sample_losses=finite_sum.sample_losses,

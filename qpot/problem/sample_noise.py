@@ -1,4 +1,4 @@
-"""The minibatch noise of a finite sum: its covariance as matrices and as products with the samples' gradients."""
+"""Minibatch noise: the covariance of a finite sum's samples, as matrices and as products."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qpot.problem.noise import LocalOperators, Noise, Product, Products
 from qpot.problem.operators import DENSE, conjugate_gradients
 from qpot.samples.finite_sum import FiniteSum
 
-# Numbers in one batch of matrices.
+# One batch of matrices holds at most this many numbers, which bounds the memory.
 _NUMBERS = 2_000_000
-# Cholesky pivots above this share of the largest leave no doubt about the rank.
+# A covariance has full rank beyond doubt where all Cholesky pivots are above this fraction of the largest one.
 _SAFE_PIVOT = 1e-8
 
 
@@ -25,7 +25,7 @@ class SampleNoise(Noise):
     Parameters
     ----------
     total : FiniteSum
-        Its samples' gradients are gradients of losses, so that products with their Hessians are symmetric.
+        The finite sum. The samples' gradients must be gradients of losses, so that their Hessians are symmetric.
     """
 
     def __init__(self, total: FiniteSum) -> None:
@@ -54,10 +54,10 @@ class SampleNoise(Noise):
 
 
 def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
-    """(x, p) -> a p, (x, r) -> a^{-1} r, and the gradient of p.a p, of the covariance of one sample's gradient.
+    """The functions (x, p) -> a p, (x, r) -> a^{-1} r and the gradient in x of p.a p, for one sample's covariance a.
 
-    p.a p = mean (g_i.p)^2 - (g.p)^2 has the gradient 2 / N sum_i (g_i.p - g.p) H_i p: one weighted product with the samples'
-    Hessians, given or one directional difference, whatever the dimension.
+    Since p.a p = mean (g_i.p)^2 - (g.p)^2, its gradient is 2 / N sum_i (g_i.p - g.p) H_i p. In any dimension this is one
+    weighted product with the samples' Hessians, which is given by the finite sum or costs one directional difference.
     """
 
     def gradient(x: Array, p: Array) -> Array:
@@ -68,9 +68,9 @@ def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
 
 
 def local_operators(total: FiniteSum, x: Array, v: Array) -> LocalOperators:
-    """M = d(b + a p)/dx at fixed p, a^{-1} and p = a^{-1} (v - b) as matrices and vectors, (n, d, d) twice and (n, d).
+    """The linearised motion of a finite sum's SGD at points x and velocities v (n, d).
 
-    M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
+    The rates are M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
     """
     n, d, N = x.shape[0], total.dimension, total.n_samples
     rates, inverse, p = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d))
@@ -91,7 +91,7 @@ def local_operators(total: FiniteSum, x: Array, v: Array) -> LocalOperators:
 
 
 def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
-    """sum_i w_i H_i, (n, d, d), column by column where it is not given."""
+    """The sums of w_i H_i, (n, d, d), with weights w (n, N); column by column where the finite sum does not give them."""
     if total.weighted_hessian is not None:
         return np.asarray(total.weighted_hessian(x, w), dtype=np.float64)
     n, d = x.shape
@@ -102,7 +102,7 @@ def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
 
 
 def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
-    """sum_i w_i H_i v, (n, d), given or by one directional difference."""
+    """The sums of w_i H_i v, (n, d), given by the finite sum or by one directional difference."""
     if total.weighted_hessian_product is not None:
         return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)
     h = difference_step(x, v)
@@ -111,6 +111,7 @@ def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
 
 
 def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
+    """The products a(x)^{-1} r, (n, d), by matrices or, in many dimensions, by conjugate gradients."""
     d = total.dimension
     result = np.empty_like(r)
     size = max(1, _NUMBERS // (d * d if d <= DENSE else d))
@@ -124,7 +125,7 @@ def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
 
 
 def _dense_solution(a: Array, r: Array, x: Array) -> Array:
-    """a^{-1} r for matrices (n, d, d) and columns (n, d, k); raises where the covariance at a point x is singular."""
+    """The products a^{-1} r of matrices (n, d, d) and columns (n, d, k); ValueError where a covariance is singular."""
     solved = _by_cholesky(a, r)
     if solved is not None:
         return solved
@@ -141,7 +142,7 @@ def _dense_solution(a: Array, r: Array, x: Array) -> Array:
 
 
 def _by_cholesky(a: Array, r: Array) -> Array | None:
-    """a^{-1} r where every a (n, d, d) is well away from singular, by its pivots; None: the eigenvalues have to decide."""
+    """The products a^{-1} r where the pivots show that every a (n, d, d) is far from singular; None otherwise."""
     try:
         factor = np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
@@ -149,4 +150,4 @@ def _by_cholesky(a: Array, r: Array) -> Array | None:
     pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
     if (pivots.min(axis=1) <= _SAFE_PIVOT * pivots.max(axis=1)).any():
         return None
-    return np.asarray(np.linalg.solve(a, r))  # NumPy has no triangular solves of many matrices
+    return np.asarray(np.linalg.solve(a, r))  # NumPy cannot solve with many triangular factors at once.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_positive
+from qpot._core.arrays import Array, BatchFunction, as_positive
 from qpot.problem.discrete_steps import exact_noise
 from qpot.problem.preconditioning import preconditioned
 from qpot.problem.system import System
@@ -19,17 +19,18 @@ from qpot.samples.finite_sum import FiniteSum
 class SGD:
     r"""Heavy-ball SGD v <- momentum v - learning rate P(x) g_B(x), x <- x + v, at a fixed momentum.
 
-    For a fixed momentum beta and small learning rates the velocity follows x at once: x moves like plain SGD with the
-    learning rate eta / (1 - beta), whose quasi-potential it therefore has, also with exact noise, since then
+    For a fixed momentum beta and small learning rates the velocity follows x at once, so that x moves like plain SGD with
+    the learning rate eta / (1 - beta). It therefore has the quasi-potential of plain SGD, also with exact noise, since then
     H_beta(x, p) = H(x, p / (1 - beta)).
 
     Parameters
     ----------
     momentum : float
-        beta, at least 0 and below 1. `system` is the limit of small learning rates at this beta, on x; `kinetic_system`
-        keeps the velocity, on (x, v), for a beta so close to 1 that positions and velocities move at the same pace.
+        The momentum beta, at least 0 and below 1. `system` is the limit of small learning rates at this beta, on x.
+        `kinetic_system` keeps the velocity, on (x, v), for a beta so close to 1 that positions and velocities move at the
+        same pace.
     preconditioner : number, array or callable, optional
-        P, as in `qpot.preconditioned`.
+        The preconditioner P, as in `qpot.preconditioned`.
 
     Raises
     ------
@@ -47,7 +48,7 @@ class SGD:
     """
 
     momentum: float = 0.0
-    preconditioner: Any = None
+    preconditioner: BatchFunction | ArrayLike | None = None
 
     def __post_init__(self) -> None:
         beta = self.momentum
@@ -58,7 +59,23 @@ class SGD:
             )
 
     def system(self, source: FiniteSum | System, *, replacement: bool = True, noise: str = "gaussian") -> System:
-        """The system on x; ``source`` is a finite sum or, with Gaussian noise, any system of plain SGD."""
+        """The system on x.
+
+        Parameters
+        ----------
+        source : FiniteSum or System
+            A finite sum or, with Gaussian noise, any system of plain SGD.
+        replacement : bool
+            Whether the samples of a minibatch are drawn with replacement; only for a finite sum.
+        noise : {"gaussian", "exact"}
+            The kind of noise, as in `System.from_finite_sum`; only for a finite sum.
+
+        Raises
+        ------
+        ValueError
+            For a source of another type, noise or replacement of a source that is a system, and exact noise that cannot be
+            preconditioned.
+        """
         if isinstance(source, FiniteSum):
             plain = System.from_finite_sum(source, replacement=replacement, noise=noise)
         elif isinstance(source, System):
@@ -85,15 +102,15 @@ class SGD:
         )
 
     def effective_learning_rate(self, learning_rate: float) -> float:
-        """eta / (1 - momentum): what to pass as learning rate to predictions for plain SGD."""
+        """The learning rate eta / (1 - momentum) of plain SGD with the same motion, to be passed to predictions."""
         return as_positive(learning_rate, name="learning_rate") / (1.0 - float(self.momentum))
 
     def epsilon(self, system: System, *, learning_rate: float, batch_size: int = 1) -> float:
-        """Noise level: that of plain SGD with the effective learning rate."""
+        """The noise level of ``system``, which is that of plain SGD with the effective learning rate."""
         return system.epsilon(learning_rate=self.effective_learning_rate(learning_rate), batch_size=batch_size)
 
     def friction(self, learning_rate: float) -> float:
-        """gamma = (1 - momentum) / sqrt(learning rate) of the kinetic system."""
+        """The friction gamma = (1 - momentum) / sqrt(learning rate) of the kinetic system."""
         return (1.0 - float(self.momentum)) / math.sqrt(as_positive(learning_rate, name="learning_rate"))
 
     def kinetic_system(self, source: FiniteSum | System, *, learning_rate: float, replacement: bool = True) -> System:
@@ -102,28 +119,29 @@ class SGD:
         Parameters
         ----------
         source : FiniteSum or System
-            Of plain SGD, dimension d.
+            Plain SGD in d dimensions.
         learning_rate : float
-            eta; it sets the friction gamma = (1 - momentum) / sqrt(eta).
+            The learning rate eta, which sets the friction gamma = (1 - momentum) / sqrt(eta).
         replacement : bool
-            For a finite sum, as in `System.from_finite_sum`.
+            Whether the samples of a minibatch are drawn with replacement; only for a finite sum.
 
         Returns
         -------
         System
-            Of dimension 2 d, coordinates (x, v), covariance diag(0, P C P^T), loss L(x). Costs on it belong to
-            `kinetic_epsilon`. The covariance is singular, which the path solver handles exactly.
+            The system in 2 d dimensions with coordinates (x, v), covariance diag(0, P C P^T) and loss L(x). Its costs
+            belong to `kinetic_epsilon`. The covariance is singular, which the path solver handles exactly.
 
         Raises
         ------
         ValueError
-            For a source or learning rate that is none, and for exact noise, which exists for `system` only.
+            For a source of another type, a learning rate that is not positive, and exact noise, which exists for `system`
+            only.
 
         Notes
         -----
-        A step takes the time sqrt(eta) and v is the step of x over it, so that epsilon = sqrt(eta) / batch size. For
-        P C P^T = c I the quasi-potential is (2 gamma / c) (L(x) - L(minimum) + |v|^2 / 2), and cost / epsilon is that of
-        `system` at its effective epsilon exactly; for any other covariance that holds as gamma -> infinity only.
+        A step takes the time sqrt(eta), and v is the step of x divided by it, so that epsilon = sqrt(eta) / batch size. For
+        P C P^T = c I the quasi-potential is (2 gamma / c) (L(x) - L(minimum) + |v|^2 / 2), and cost / epsilon is exactly
+        that of `system` at its effective epsilon. For any other covariance this holds only as gamma -> infinity.
 
         Examples
         --------
@@ -152,9 +170,10 @@ class SGD:
     def kinetic_epsilon(
         self, source: FiniteSum | System, *, learning_rate: float, batch_size: int = 1, replacement: bool = True
     ) -> float:
-        """Noise level of the kinetic system: sqrt(learning rate) / batch size, (N - B)/(N - 1) times without replacement.
+        """The noise level sqrt(learning rate) / batch size of the kinetic system.
 
-        ``source`` and ``replacement`` are those that the kinetic system was built from.
+        Without replacement it is multiplied by (N - B)/(N - 1). ``source`` and ``replacement`` are those from which the
+        kinetic system was built.
         """
         plain = System.from_finite_sum(source, replacement=replacement) if isinstance(source, FiniteSum) else source
         eta = as_positive(learning_rate, name="learning_rate")
@@ -162,7 +181,10 @@ class SGD:
 
 
 class _Kinetic:
-    """Fields on (x, v) of heavy-ball motion in the fields of a system on x (a class, so that it can be sent)."""
+    """Drift, Jacobian, covariance and loss on (x, v) of heavy-ball motion in a system on x.
+
+    They are methods of a class so that they can be sent to another process.
+    """
 
     def __init__(self, system: System, friction: float) -> None:
         self.system, self.friction, self.d = system, friction, system.dimension
@@ -188,6 +210,7 @@ class _Kinetic:
 
 
 def _on_velocities(a: Array) -> Array:
+    """The covariances ``(n, 2 d, 2 d)`` on (x, v) of noise that acts on velocities with covariance a ``(n, d, d)``."""
     d = a.shape[-1]
     result = np.zeros((a.shape[0], 2 * d, 2 * d))
     result[:, d:, d:] = a

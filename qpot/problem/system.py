@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,7 @@ from qpot.problem.sample_noise import SampleNoise
 from qpot.samples.finite_sum import FiniteSum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
 
+# A covariance as a user may pass it: a function, a matrix or a number, in factors, by products, or as a linear operator.
 CovarianceLike: TypeAlias = Union[BatchFunction, ArrayLike, Structured, "LinearOperator"]
 
 
@@ -36,45 +37,52 @@ CovarianceLike: TypeAlias = Union[BatchFunction, ArrayLike, Structured, "LinearO
 class System:
     r"""A small-noise system :math:`dX = b(X)\,dt + \sqrt{\varepsilon}\,\sigma(X)\,dW`.
 
-    Functions are plain NumPy functions of a batch of points ``(n, d)``. The attributes of the same names call them
-    with checks: shape, NaN and infinity are reported with the function's name and the point.
+    Functions are plain NumPy functions of a batch of points ``(n, d)``. The attributes of the same names call them with
+    checks: an error about shape, NaN or infinity names the function and the point.
 
     Parameters
     ----------
     drift : callable ``(n, d) -> (n, d)``
         The deterministic velocity b.
     covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)``, number, `qpot.covariance.factored` or LinearOperator
-        a = sigma sigma^T per unit epsilon; never normalised. Leave it out where ``noise`` is given. A number c means c
-        times the identity. In factored form, or as products (`scipy.sparse.linalg.LinearOperator`), no d x d matrix is
-        formed in many dimensions.
+        The covariance a = sigma sigma^T per unit epsilon, which is never normalised; it is left out where ``noise`` is
+        given. A number c stands for c times the identity. In factors, by products (`qpot.covariance.products`) or as a
+        `scipy.sparse.linalg.LinearOperator` no d x d matrix is formed in many dimensions.
     dimension : int
-        d.
+        The number d of coordinates.
     loss : callable ``(n, d) -> (n,)``, optional
-        Kept for reports and plots; `from_loss` also declares that drift = -grad loss.
+        A loss for reports and plots; `from_loss` also declares that drift = -grad loss.
     jacobian : callable ``(n, d) -> (n, d, d)``, optional
-        ``J[n, i, j] = d b_i / d x_j``. Without it: central differences, step ``6e-6 (1 + |x_j|)``, vectorised.
+        The Jacobian ``J[n, i, j] = d b_i / d x_j``. Without it, it is computed by vectorised central differences with the
+        step ``6e-6 (1 + |x_j|)``.
     jacobian_transpose_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
-        J(x)^T p; only for many dimensions. For a gradient system: the Hessian-vector product with a minus. Without it
-        gradient systems use one directional difference of the drift, since their J is symmetric.
-
+        The product J(x)^T p of points x and vectors p, which is used in many dimensions only. For a gradient system it is
+        minus the Hessian-vector product; without it such systems use one directional difference of the drift, since their J
+        is symmetric.
     noise : Noise, optional
-        A kind of noise of its own instead of ``covariance``, see `qpot.problem.Noise`.
+        Another kind of noise instead of a ``covariance``; see `qpot.problem.Noise`.
     finite_sum : FiniteSum, optional
-        The samples that the drift is minus the mean gradient of; simulated SGD draws from them. `from_finite_sum` sets it.
+        The samples whose mean gradient is minus the drift; simulated SGD draws from them. `from_finite_sum` sets it.
     gradient_drift : bool
         Whether the drift is minus the gradient of ``loss``; `from_loss` sets it.
     replacement : bool
         Whether the samples of a minibatch are drawn with replacement; it enters `epsilon` only.
 
+    Attributes
+    ----------
+    unchecked : UncheckedFunctions
+        The same functions without a check of the points, for solvers.
+
     Raises
     ------
     ValueError
-        Naming argument, value and way out.
+        If an argument is no function or has a wrong shape, or not exactly one of ``covariance`` and ``noise`` is given. The
+        message names the argument, its value and a way out.
 
     Notes
     -----
-    Convention (Freidlin and Wentzell): action 1/2 int (x' - b)^T a^{-1} (x' - b) dt, no epsilon in it. With a = I and
-    b = -grad L the quasi-potential is 2 (L(x) - L(minimum)).
+    The convention is that of Freidlin and Wentzell: the action is 1/2 int (x' - b)^T a^{-1} (x' - b) dt, without epsilon.
+    With a = I and b = -grad L the quasi-potential is 2 (L(x) - L(minimum)).
 
     Examples
     --------
@@ -85,7 +93,7 @@ class System:
     """
 
     drift: PointFunction
-    covariance: Callable[[Any], Array]
+    covariance: Callable[[ArrayLike], Array]
     dimension: int
     loss: PointFunction | None
     jacobian: PointFunction
@@ -161,18 +169,26 @@ class System:
         hessian: BatchFunction | None = None,
         hessian_product: Callable[[Array, Array], Array] | None = None,
     ) -> System:
-        """A gradient system: drift = -gradient of ``loss``; on first use it is held against differences of the loss.
+        """A gradient system, whose drift is minus the gradient of ``loss``.
+
+        On first use the gradient is compared with differences of the loss.
 
         Parameters
         ----------
         loss : callable ``(n, d) -> (n,)``
         gradient : callable ``(n, d) -> (n, d)``
-        covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)`` or number
+        covariance : callable ``(n, d) -> (n, d, d)``, array ``(d, d)``, number, or as for `System`
         dimension : int
         hessian : callable ``(n, d) -> (n, d, d)``, optional
-            Without it: central differences of ``gradient``.
+            The Hessian. Without it, it is computed by central differences of ``gradient``.
         hessian_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
-            Hessian times a vector at every point; for many dimensions, where it is faster than differences.
+            The product of the Hessian with a vector at every point, for many dimensions, where it is faster than
+            differences.
+
+        Raises
+        ------
+        ValueError
+            If an argument is no function or has a wrong shape.
 
         Examples
         --------
@@ -209,7 +225,7 @@ class System:
         batch_size: int | None = None,
         covariance: CovarianceLike | None = None,
     ) -> System:
-        """SGD on a finite sum: drift = -mean gradient, covariance of one sample's gradient.
+        """SGD on a finite sum, with minus the mean gradient as drift and the covariance of one sample's gradient.
 
         Parameters
         ----------
@@ -217,20 +233,25 @@ class System:
         replacement : bool
             Whether the samples of a minibatch are drawn with replacement; it enters `epsilon` only.
         noise : {"gaussian", "exact"}
-            "gaussian": the diffusion approximation of the minibatch noise. "exact": costs from the Hamiltonian of the
-            discrete steps, log mean_i exp(-<p, g_i(x)>); `covariance` stays that of the samples. Bounded noise then has
-            infinite costs where the drift cannot be overcome.
+            With "gaussian" costs belong to the diffusion approximation of the minibatch noise. With "exact" they come from
+            the Hamiltonian of the discrete steps, log mean_i exp(-<p, g_i(x)>), and are infinite where the bounded steps
+            cannot overcome the drift; `covariance` stays that of the samples.
         batch_size : int, optional
-            For ``noise="exact"`` without replacement only, where costs depend on it beyond epsilon.
+            The batch size for ``noise="exact"`` without replacement, where costs depend on it beyond epsilon.
         covariance : as for `System`, optional
-            An approximation of the covariance of one sample's gradient, used instead of it: in many dimensions
-            `qpot.low_rank_covariance`. Only for ``noise="gaussian"``.
+            An approximation that replaces the covariance of one sample's gradient, such as `qpot.low_rank_covariance` in
+            many dimensions; only for ``noise="gaussian"``.
+
+        Raises
+        ------
+        ValueError
+            For arguments of a wrong type, combinations that are excluded above, and batches that leave no noise.
 
         Notes
         -----
-        The covariance is that of ONE sample's gradient, divided by N; epsilon = learning rate / batch size, times
-        (N - B)/(N - 1) without replacement. Fresh batches every step: epoch reshuffling is outside this theory,
-        since its noise cancels within an epoch.
+        The covariance is that of ONE sample's gradient, with the divisor N. Epsilon is learning rate / batch size, times
+        (N - B)/(N - 1) without replacement. Every step draws a fresh batch: reshuffling once an epoch is outside this
+        theory, since its noise cancels within an epoch.
 
         Examples
         --------
@@ -279,14 +300,15 @@ class System:
         )
 
     def epsilon(self, *, learning_rate: float, batch_size: int = 1) -> float:
-        """Noise level of SGD on this system: learning rate / batch size.
+        """The noise level of SGD on this system, learning rate / batch size.
 
-        Without replacement from N samples it is multiplied by (N - B)/(N - 1), and is zero for the full batch.
+        Without replacement from N samples it is multiplied by (N - B)/(N - 1), so that it is zero for the full batch.
 
         Raises
         ------
         ValueError
-            If the learning rate is not positive, or the batch is larger than the sum it is drawn from.
+            If the learning rate is not positive, the batch is larger than the finite sum, or it is not the one to which the
+            system's exact costs belong.
         """
         rate = as_positive(learning_rate, name="learning_rate")
         B = as_count(batch_size, name="batch_size")
@@ -308,12 +330,12 @@ class System:
         """The covariance as a matrix ``(d, d)`` where it does not depend on the state; None elsewhere."""
         return self.noise.constant
 
-    def moments(self, points: Any) -> tuple[Array, Array]:
-        """Drift ``(n, d)`` and covariance ``(n, d, d)``; for a finite sum from one pass over the samples."""
+    def moments(self, points: ArrayLike) -> tuple[Array, Array]:
+        """Drift ``(n, d)`` and covariance ``(n, d, d)``, which a finite sum computes in one pass over the samples."""
         return _Moments(self.noise, self.drift)(as_points(points, dimension=self.dimension, name="points"))
 
-    def gradient(self, points: Any) -> Array:
-        """Gradient of the loss, ``(n, d)``; only for systems built from a loss."""
+    def gradient(self, points: ArrayLike) -> Array:
+        """The gradient of the loss, ``(n, d)``; ValueError where the drift is not declared as one."""
         if not self.gradient_drift:
             raise ValueError("this system's drift is not declared as a gradient; build it with System.from_loss")
         return -self.drift(points)
@@ -326,17 +348,17 @@ class System:
 
 
 class _Covariance:
-    """`System.covariance`: the noise's covariance at points from outside."""
+    """`System.covariance`: the covariance of the noise at points from outside."""
 
     def __init__(self, noise: Noise, dimension: int) -> None:
         self.noise, self.dimension = noise, dimension
 
-    def __call__(self, points: Any) -> Array:
+    def __call__(self, points: ArrayLike) -> Array:
         return self.noise.covariance(as_points(points, dimension=self.dimension, name="the argument of covariance"))
 
 
 class _Moments:
-    """Drift and covariance of a system, from one pass over the samples where the noise has some."""
+    """Drift and covariance of a system, from one pass over the samples where the noise is that of a finite sum."""
 
     def __init__(self, noise: Noise, drift: PointFunction) -> None:
         self.noise, self.drift = noise, drift
@@ -351,7 +373,7 @@ class _Moments:
 def _checked(
     function: BatchFunction | PointFunction, dimension: int, shape: tuple[int, ...], name: str
 ) -> PointFunction:
-    """A user's function with its checks; one that has them already is kept."""
+    """A user's function with checks; one that has them already is returned as it is."""
     if isinstance(function, (CheckedFunction, Negated, OwnFunction, DifferencedJacobian)):
         return function
     return CheckedFunction(function, dimension, shape, name)

@@ -5,6 +5,8 @@
 - `comparison`: compare: a prediction against what was simulated, and one sentence about it.
 - `coordinates`: Reaction coordinates for splitting: how far an excursion has come, from the loss, a path, a field or
   a function.
+- `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
+- `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
 - `ensemble`: Ensemble: what was simulated, and how often it sits in which basin.
 - `escape_times`: Exit times: when replicas reach another minimum, and their mean in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals.
@@ -12,7 +14,7 @@
 - `rare_escapes`: Mean escape times by splitting: the result, its error from independent repetitions, and how it is
   put together.
 - `replicas`: Running many replicas: blocks with their own generators, slices that report and can be stopped.
-- `settings`: A simulation that is checked and ready to run: arguments in, a `Setting` out.
+- `settings`: A simulation that is checked and ready to run: `Dynamics` and a start in, a `Setting` out.
 - `shares`: Measured shares of time beside the predicted law, at the time of measurement and in the long run.
 - `simulate`: simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas.
 - `splitting`: splitting_times: escapes too rare for plain simulation, by adaptive multilevel splitting of the real

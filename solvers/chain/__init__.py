@@ -2,6 +2,7 @@
 
 - `arborescence`: Minimum in-trees to every root at once: one contraction of the digraph.
 - `exact_sums`: Sums of floats without rounding: fixed-point numbers of several 32-bit limbs, most significant first.
+- `exit_heaps`: Union-find of nested sets, and for every set a heap of the edges that may leave it, cheapest first.
 - `hitting`: Exponents of mean hitting times: elimination of states where sums are minima and products are sums.
 - `scaled_floats`: Positive numbers as mantissa times a power of two with a 64-bit exponent: no underflow, full
   relative.

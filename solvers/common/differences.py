@@ -1,4 +1,4 @@
-"""Central differences of batch functions, one vectorised call for all points and directions."""
+"""Central differences of batch functions, with one vectorised call for all points and directions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# cbrt(machine epsilon): balances the h^2 truncation of a central difference against rounding.
+# The cube root of the machine epsilon balances the h^2 truncation of a central difference against rounding.
 STEP = 6.055454452393343e-06
 
 
 def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array:
-    """Derivative of ``function`` ``(n, d) -> (n, ...)`` at ``points``: ``(n, ..., d)``, last axis the direction.
+    """The derivative ``(n, ..., d)`` of a function ``(n, d) -> (n, ...)`` at ``points`` ``(n, d)``.
 
-    The step is ``STEP * (1 + |x_j|)``; the error is about 1e-10 of the function's scale.
+    The last axis is that of the coordinate. The step is ``STEP * (1 + |x_j|)``, and the error is about 1e-10 of the
+    function's scale.
     """
     n, d = points.shape
     h = STEP * (1.0 + np.abs(points))
@@ -25,7 +26,7 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     shifts[0, index, :, index] = h.T
     shifts[1, index, :, index] = -h.T
     moved = points + shifts
-    # the step that was really taken in floating point
+    # Rounding changes the step, so that the difference is divided by the step that was taken in floating point.
     taken = moved[0, index, :, index] - moved[1, index, :, index]
     values = function(moved.reshape(-1, d))
     values = values.reshape(2, d, n, *values.shape[1:])

@@ -1,4 +1,4 @@
-"""The stiff linear part of a drift: a diagonal or a sparse symmetric matrix."""
+"""The stiff linear part of a drift, as a diagonal or a sparse symmetric matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ Array = NDArray[np.float64]
 
 
 def as_linear_part(matrix: object, dimension: int) -> Array | csc_array:
-    """A diagonal (d,) or a sparse symmetric (d, d) as the preconditioner takes it."""
+    """The linear part as a diagonal (d,) or as a sparse symmetric matrix (d, d) whose diagonal is stored in full.
+
+    Raises
+    ------
+    ValueError
+        If the matrix has another shape.
+    """
     if isinstance(matrix, np.ndarray) and matrix.ndim == 1:
         return matrix.astype(np.float64)
     sparse = csc_array(matrix)

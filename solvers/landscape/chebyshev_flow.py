@@ -1,4 +1,4 @@
-"""Trajectories of stiff gradient flows in many dimensions by drifts alone: a stabilised explicit method."""
+"""Trajectories of stiff gradient flows in many dimensions, by a stabilised explicit method."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from scipy.integrate import OdeSolver
 
 Array = NDArray[np.float64]
 
-# Damping of the stability polynomial; steps up to about 2/3 s^2 / radius are stable with s stages.
+# With this damping of the stability polynomial, steps up to about 2/3 s^2 / radius are stable with s stages.
 _DAMPING = 2.0 / 13.0
+# A step has at most this many stages.
 _MOST_STAGES = 100
-# The fastest rate is looked up again after this many steps; between, it is held to be at most this much larger.
-_EVERY, _MARGIN = 25, 1.1
+# The fastest rate is computed again after this many steps.
+_EVERY = 25
+# Until then it is assumed to grow by at most this factor.
+_MARGIN = 1.1
 
 
-class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # scipy has no types
-    """Runge, Kutta and Chebyshev's second-order method for x' = f(x), as a solver of `scipy.integrate`.
+class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # SciPy has no types.
+    """The second-order Runge-Kutta-Chebyshev method for x' = f(x), as a solver of `scipy.integrate`.
 
     Parameters
     ----------
     fun, t0, y0, t_bound
-        As in `scipy.integrate.RK45`; ``fun`` does not depend on time.
+        As in `scipy.integrate.RK45`, where ``fun`` does not depend on time.
     rtol, atol : float
-        Tolerances of a step.
+        The relative and the absolute tolerance of a step.
     radius : callable (d,) -> float
-        Largest absolute eigenvalue of the Jacobian at a point. The eigenvalues are real or nearly so, as in a gradient flow.
+        The largest absolute eigenvalue of the Jacobian at a point. The eigenvalues must be real or nearly so, as those of a
+        gradient flow are.
 
     Notes
     -----
-    B. P. Sommeijer, L. F. Shampine, J. G. Verwer, J. Comput. Appl. Math. 88 (1998) 315, eqs. 2.1 to 2.8. A step of s
-    drifts may be s^2 / 5 times as long as one that two drifts allow: a slow descent in a stiff valley takes about the square
-    root of the drifts that RK45 asks for.
+    The method is that of B. P. Sommeijer, L. F. Shampine, J. G. Verwer, J. Comput. Appl. Math. 88 (1998) 315, eqs. 2.1 to
+    2.8. A step with s evaluations of f may be s^2 / 5 times as long as one with two. A slow descent in a stiff valley thus
+    takes about the square root of the number of evaluations that RK45 needs.
     """
 
     t: float
@@ -77,13 +81,15 @@ class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # scipy has no types
             if error <= 1.0:
                 break
             self.h = h * max(0.1, 0.8 * error ** (-1.0 / 3.0))
-            if not looked:  # the step may have been unstable and not inaccurate
+            if not looked:
+                # The step may have been unstable rather than inaccurate, since the fastest rate is not up to date.
                 self.fastest, looked = _MARGIN * self.radius(self.y), True
         self.h = h * float(np.clip(0.8 * max(error, 1e-12) ** (-1.0 / 3.0), 0.1, 5.0))
         self.t, self.y, self.f = self.t + h, y, f
         return True, None
 
     def _stages(self, h: float, s: int) -> Array:
+        """The result (d,) of a step of length h with s stages."""
         first, coefficients = _coefficients(s)
         y0, f0 = self.y, self.f
         before = y0
@@ -99,7 +105,7 @@ class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # scipy has no types
 
 @cache
 def _coefficients(s: int) -> tuple[float, list[tuple[float, float, float, float]]]:
-    """The first stage's coefficient and (mu, nu, mu~, gamma~) of the others (eqs. 2.2 to 2.5)."""
+    """The coefficient of the first of s stages, and (mu, nu, mu~, gamma~) of each other one (eqs. 2.2 to 2.5)."""
     w0 = 1.0 + _DAMPING / s**2
     T, dT, ddT = np.zeros(s + 1), np.zeros(s + 1), np.zeros(s + 1)
     T[:2], dT[1] = (1.0, w0), 1.0

@@ -1,4 +1,4 @@
-"""Saddles by climbing out of minima along one mode of the Hessian at a time."""
+"""Mode following: climbs to saddles along one mode of the Hessian at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
 
-# A curvature below this share of the largest one gives no step length of its own.
+# A curvature below this fraction of the largest one is replaced by that fraction, so that steps stay bounded.
 _FLAT = 1e-3
-# With products: relative accuracy of the lowest mode, vectors kept for it, and conjugate gradients across it.
-_MODE_TOLERANCE, _KRYLOV = 1e-2, 12
-_ACROSS_STEPS, _FORCING = 60, 0.3
+# The lowest mode is computed from products to this relative accuracy.
+_MODE_TOLERANCE = 1e-2
+# The Lanczos iterations for it keep this many vectors.
+_KRYLOV = 12
+# The step across the mode takes at most this many conjugate-gradient iterations.
+_ACROSS_STEPS = 60
+# These iterations stop at this relative residual, or at a smaller one near a saddle, so that the steps end as Newton's.
+_FORCING = 0.3
 
 
 def follow_modes(
@@ -33,25 +38,28 @@ def follow_modes(
 
     Parameters
     ----------
-    gradient, hessian : ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)``
-    starts, modes : ``(n, d)``
-        Points and the direction in which each climbs at first; later the eigenvector that resembles the last one most.
-    lower, upper : ``(d,)``
-        A point that leaves the box, widened by half its size on each side, is given up.
+    gradient, hessian : callable ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)``
+        The derivatives of the loss.
+    starts, modes : array (n, d)
+        The starts, and the direction in which each climbs at first. Afterwards it follows the eigenvector that is closest to
+        the last one.
+    lower, upper : array (d,)
+        The corners of the box. A point that leaves the box, widened by half its size on each side, is given up.
     longest : float
-        Of a step.
+        The largest length of a step.
 
     Returns
     -------
-    points : ``(n, d)``
-        Where each start ended.
-    found : ``(n,)`` of bool
-        Whether that is, to a last step of 1e-6 of the longest one, a rest point with one descending direction.
+    points : array (n, d)
+        The point at which the climb from each start ended.
+    found : array (n,) of bool
+        Whether the climb ended at a fixed point with one descending direction, as shown by a last step below 1e-6 times the
+        longest one.
 
     Notes
     -----
-    Cerjan and Miller, J. Chem. Phys. 75 (1981) 2800: Newton's step with the sign of the mode followed reversed and, of the
-    others, that of negative curvatures.
+    The method is that of Cerjan and Miller, J. Chem. Phys. 75 (1981) 2800: Newton's step, with absolute values of the
+    curvatures and with the reversed sign along the mode that is followed.
     """
     x, v = starts.copy(), modes.copy()
     n = x.shape[0]
@@ -95,25 +103,26 @@ def follow_lowest_mode(
 
     Parameters
     ----------
-    gradient, product : ``(d,) -> (d,)``, ``(d,), (d,) -> (d,)``
-        At a point; at a point, of a vector.
-    start : ``(d,)``
-        Best near the highest point of a path between two minima.
+    gradient, product : callable ``(d,) -> (d,)``, ``(d,), (d,) -> (d,)``
+        The gradient of the loss at a point, and the product of the Hessian at a point with a vector.
+    start : array (d,)
+        The start, which is best chosen near the highest point of a path between two minima.
     longest : float
-        Of a step.
+        The largest length of a step.
 
     Returns
     -------
-    point : ``(d,)``
-        Where the climb ended.
+    point : array (d,)
+        The point at which the climb ended.
     found : bool
-        Whether that is, to a last step of 1e-6 of the longest one, a rest point with a descending direction; that it is the
-        only one is left to the caller.
+        Whether the climb ended at a fixed point with a descending direction, as shown by a last step below 1e-6 times the
+        longest one. The caller has to check that there is only one such direction.
 
     Notes
     -----
-    Munro and Wales, Phys. Rev. B 59 (1999) 3969: Newton's step uphill along the lowest mode, found by Lanczos iterations from
-    the last one; across it Newton's step by conjugate gradients, cut off at the first direction of negative curvature.
+    The method is that of Munro and Wales, Phys. Rev. B 59 (1999) 3969. Along the lowest mode, which Lanczos iterations find
+    from the last one, it takes Newton's step uphill. Across it, conjugate gradients compute Newton's step and stop at the
+    first direction of negative curvature.
     """
     x = start.copy()
     mode = np.random.default_rng(0).normal(size=x.size)
@@ -138,7 +147,7 @@ def follow_lowest_mode(
             mode = -mode
         ways = mode
         along = float(g @ mode)
-        # where nothing descends the mode is climbed as far as a step goes, uphill
+        # Where the mode has no negative curvature, Newton's step would descend; the longest step uphill is taken instead.
         up = -along / value if value < 0.0 else longest * (1.0 if along >= 0.0 else -1.0)
         step = _across(here, g - along * mode, mode) + float(np.clip(up, -longest, longest)) * mode
         length = float(np.linalg.norm(step))
@@ -149,7 +158,7 @@ def follow_lowest_mode(
 
 
 def _across(product: Callable[[Array], Array], g: Array, mode: Array) -> Array:
-    """Newton's step for the gradient ``g`` across a mode, to a share of it."""
+    """An approximation of Newton's step for the gradient ``g`` (d,) in the directions orthogonal to a mode."""
     step = np.zeros_like(g)
     residual = -g
     direction, rr = residual.copy(), float(residual @ residual)

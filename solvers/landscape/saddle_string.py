@@ -1,4 +1,4 @@
-"""The highest point of a path between two minima in many dimensions, where a climb to the saddle begins."""
+"""The highest point of a string between two minima, from which a climb to the saddle starts."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ from qpot.solvers.common.polyline import interpolated, lengths_along
 
 Array = NDArray[np.float64]
 
-_IMAGES, _MOST_STEPS = 11, 400
-# The string has settled when its highest loss falls by less than this share of its rise over so many steps.
-_SETTLED, _WATCHED = 3e-3, 20
+# The string has this many images, the two minima included.
+_IMAGES = 11
+# The descent of the string is ended after this many steps.
+_MOST_STEPS = 400
+# The string has settled when its highest loss falls by less than this fraction of its height above the minima.
+_SETTLED = 3e-3
+# That is checked after every so many steps.
+_WATCHED = 20
 
 
 def highest_between(
     loss: Callable[[Array], Array], gradient: Callable[[Array], Array], start: Array, end: Array, *, step: float
 ) -> Array:
-    """The highest image of a string that has descended as far as brings its top down.
+    """The highest inner image (d,) of a string that has descended until its highest loss no longer falls.
 
     Parameters
     ----------
-    loss, gradient : ``(n, d) -> (n,)`` and ``(n, d)``
-    start, end : ``(d,)``
-        Minima; the string starts as the segment between them.
+    loss, gradient : callable ``(n, d) -> (n,)`` and ``(n, d) -> (n, d)``
+    start, end : array (d,)
+        Two minima; the string starts as the segment between them.
     step : float
-        Of the descent; below twice the inverse of the largest curvature.
+        The step of the descent, which must be below twice the inverse of the largest curvature.
 
     Notes
     -----
-    The simplified string method: E, Ren, Vanden-Eijnden, J. Chem. Phys. 126 (2007) 164103. A few hundred steps of it end near
-    a saddle, not in it: the climb along the lowest mode does that better.
+    This is the simplified string method of E, Ren, Vanden-Eijnden, J. Chem. Phys. 126 (2007) 164103. A few hundred of its
+    steps end near a saddle and not at it, since a climb along the lowest mode covers the rest of the way faster.
     """
     shares = np.linspace(0.0, 1.0, _IMAGES)[:, None]
     images = (1.0 - shares) * start + shares * end

@@ -1,4 +1,4 @@
-"""Zeros of a vector field: damped Newton from many starts at once, their stability, and the separatrix between basins."""
+"""Zeros of a vector field by damped Newton steps, and points on the border between two basins."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ def find_roots(
     upper: Array,
     max_iterations: int = 80,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Solve ``function(x) = 0`` from every start by Levenberg-Marquardt steps, which end as Newton's.
+    """Solve ``function(x) = 0`` from every start by Levenberg-Marquardt steps, which turn into Newton's at the end.
+
+    Parameters
+    ----------
+    function, jacobian : callable ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)``
+        The vector field and its Jacobian. Starts at which the field is NaN are not followed.
+    starts : array (n, d)
+    lower, upper : array (d,)
+        The corners of the box. Iterates that leave the box, widened by half its size on each side, are given up.
 
     Returns
     -------
     roots : array (n, d)
         The last iterate of every start.
     found : array (n,) of bool
-        Whether the last Newton step was at rounding level. Iterates that leave the box, widened by half its size on
-        each side, are given up.
+        Whether the last Newton step was at rounding level.
     """
-    # Everything is measured in box sizes: neither the units of the coordinates nor that of time matter then, and a
-    # coordinate of size 1e-3 is solved for as carefully as one of size 1e3.
+    # Everything is measured in box sizes, so that neither the units of the coordinates nor that of time matter, and a
+    # coordinate of size 1e-3 is solved for as accurately as one of size 1e3.
     size = upper - lower
     x = starts / size
     low, high = lower / size - 0.5, upper / size + 0.5
@@ -66,7 +73,8 @@ def find_roots(
         take = better | settled
         rows = active[take]
         x[rows], f[rows], norm[rows] = trial[take], ft[take], new[take]
-        # A tiny step that gains nothing may have begun at rounding level: less damping tells whether Newton's is as tiny.
+        # A tiny step that gains nothing may have started at rounding level. Less damping shows whether Newton's step is as
+        # tiny.
         rounding = small & (norm[active] <= 1e-9 * np.sqrt(scale) * reach)
         mu[active] = np.where(better | rounding, mu[active] * 0.1, mu[active] * 4.0)
         found[active[done]] = True
@@ -79,13 +87,16 @@ def find_roots(
 
 
 def _norms(f: Array) -> Array:
-    """Row norms; a field that explodes far out (a trial step may land there) has norm inf, which no step accepts."""
+    """The norms (n,) of the rows.
+
+    Where a trial step lands far outside and the field overflows, the norm is infinite, and the step is not accepted.
+    """
     with np.errstate(over="ignore"):
         return np.asarray(np.linalg.norm(f, axis=1), dtype=np.float64)
 
 
 def distinct(points: Array, *, tolerance: float) -> NDArray[np.int64]:
-    """Indices of the points that are farther than ``tolerance`` from all earlier ones kept."""
+    """The indices of points (n, d), each farther than ``tolerance`` from all that are kept before it."""
     kept: list[int] = []
     if points.shape[0] == 0:
         return np.zeros(0, dtype=np.int64)
@@ -99,9 +110,10 @@ def distinct(points: Array, *, tolerance: float) -> NDArray[np.int64]:
 
 
 def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
-    """The point of least speed on the trajectory from ``start`` over ``time``, its ends excluded where it turns inside.
+    """The slowest point (d,) of the drift's trajectory from ``start`` (d,) over ``time``.
 
-    A trajectory that starts on the border of a basin runs along it to a saddle before it leaves; there it is slowest.
+    A trajectory that starts on the border of a basin runs along it to a saddle before it leaves the border, and is slowest
+    there. The ends of the trajectory count only where its speed has no minimum inside.
     """
     solution = solve_ivp(
         lambda _, x: drift(x[None])[0],
@@ -115,7 +127,8 @@ def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
     speeds = np.linalg.norm(drift(solution.y.T), axis=1)
     inner = np.flatnonzero((speeds[1:-1] <= speeds[:-2]) & (speeds[1:-1] <= speeds[2:])) + 1
     if inner.size:
-        # the rest that is left again by the widest margin: once arrived at an attractor, the speed only jitters
+        # Of the minima of the speed the one is taken after which the speed grows by the largest factor: at an attractor the
+        # speed has minima as well, but only by rounding.
         later = np.maximum.accumulate(speeds[::-1])[::-1]
         index = int(inner[np.argmax(later[inner] / np.maximum(speeds[inner], 1e-300))])
     else:
@@ -126,7 +139,10 @@ def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
 def bisect_labels(
     label: Callable[[Array], NDArray[np.int64]], left: Array, right: Array, *, steps: int
 ) -> tuple[Array, Array]:
-    """Shrink every segment ``left[i] - right[i]`` whose ends have different labels onto a change of label."""
+    """Bisect the segments from ``left`` (n, d) to ``right`` (n, d), whose ends have different labels.
+
+    Each returned segment starts in the label of its left end and ends outside it, and is shorter by the factor 2^steps.
+    """
     a, b = left.copy(), right.copy()
     home = label(a)
     for _ in range(steps):

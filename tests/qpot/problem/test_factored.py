@@ -98,7 +98,7 @@ def test_bad_noise_is_named() -> None:
     with pytest.raises(ValueError, match=r"factor returned NaN .* at the point \(2, 2\)"):
         broken.solve(np.array([[0.0, 0.0], [2.0, 2.0]]), np.ones((2, 2)))
     with pytest.raises(ValueError, match="times must be a function"):
-        products(np.eye(2))
+        products(np.eye(2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="times of the covariance returned shape"):
         products(lambda x, p: p[:, :1]).times(X, P)
     with pytest.raises(ValueError, match="not positive definite"):
