@@ -4,7 +4,7 @@
 - `contraction`: The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from.
 - `cycles`: Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time.
 - `graphs`: The chain as a networkx graph and back, and its disconnectivity tree.
-- `passage`: Mean first passage times, committors and reactive flux at finite epsilon, and exponents of the times.
+- `passage`: Mean first passage times, committors and reactive flux at finite epsilon, and exponents of times.
 - `relaxation`: The law of the chain at a finite time and finite epsilon, and its relaxation times.
 - `routes`: Routes between minima: the one place where a ``costs`` argument is read and checked.
 - `stationary`: The stationary law of the chain of minima at finite epsilon, and the rates behind it.

@@ -1,4 +1,4 @@
-"""Mean first passage times, committors and reactive flux at finite epsilon, and exponents of the times."""
+"""Mean first passage times, committors and reactive flux at finite epsilon, and exponents of times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Costs between all minima, the choice, and times.
 
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
-- `costs`: Transition costs between all minima: V(i, j) with an error for every entry, and the paths behind them.
+- `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.

@@ -1,4 +1,4 @@
-"""Transition costs between all minima: V(i, j) with an error for every entry, and the paths behind them."""
+"""TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -33,7 +33,8 @@ def ax() -> Iterator[Any]:
 
 
 def test_chain_has_a_node_for_each_minimum_and_an_arrow_for_each_route(ax: Any) -> None:
-    assert plot_chain(E1, epsilon=0.2, labels=["a", "b", "c"], ax=ax) is ax
+    returned: Any = plot_chain(E1, epsilon=0.2, labels=["a", "b", "c"], ax=ax)
+    assert returned is ax
     assert len(ax.collections[0].get_offsets()) == 3
     assert len(ax.patches) == 6
     widths = [patch.get_linewidth() for patch in ax.patches]
@@ -56,8 +57,11 @@ def test_disconnectivity_hangs_minima_at_their_height(ax: Any) -> None:
 
 
 def test_landscapes_side_by_side() -> None:
-    axes = plot_landscapes(E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"])
+    axes: Any = plot_landscapes(E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"])
     assert [a.get_title() for a in axes] == ["loss", "what SGD sees"]
+    heights = [sorted(line.get_ydata()[0] for line in a.lines if len(line.get_ydata()) == 1) for a in axes]
+    # losses above the least one, and W above the least one
+    np.testing.assert_allclose(heights, [[0.0, 0.1, 0.3], [0.0, 1.0, 1.0]], atol=1e-12)
     axes[0].figure.canvas.draw()
     plt.close(axes[0].figure)
 
@@ -76,8 +80,23 @@ def test_training_time_names_the_states_it_shows(ax: Any, prefactors: Any) -> No
 
 
 def test_axes_are_made_when_none_are_given() -> None:
-    ax = plot_disconnectivity(E1)
-    plt.close(ax.figure)
+    diagram = training_time_diagram(E1, learning_rates=[0.1, 0.2], steps=[1e2, 1e6], start=0)
+    draws: list[Callable[[Any], Any]] = [
+        lambda ax: plot_chain(E1, epsilon=0.2, ax=ax),
+        lambda ax: plot_cycles(E1, ax=ax),
+        lambda ax: plot_disconnectivity(E1, ax=ax),
+        lambda ax: plot_training_time(diagram, ax=ax),
+    ]
+    figures = set()
+    for draw in draws:
+        mine, given = draw(None), plt.subplots()[1]
+        assert draw(given) is given
+        # the same picture as in axes of one's own
+        assert len(mine.get_children()) == len(given.get_children())
+        figures |= {mine.figure, given.figure}
+    assert len(figures) == 8, "every call without axes has a figure of its own"
+    for figure in figures:
+        plt.close(figure)
 
 
 def test_colours_differ() -> None:
