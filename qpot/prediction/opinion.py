@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 NODES = {1: 1025, 2: 129, 3: 49}
 # A field is computed up to this multiple of the highest cost of a path out of its source.
 _BEYOND = 1.1
-# The error is this multiple of the difference between the two grids, ...
+# The error of an opinion contains this multiple of the difference between the two grids.
 _SAFETY = 2.0
-# ... plus this fraction of V: close to slow saddles at the end of narrow canyons two grids can agree better with each other
-# than with the truth (by 0.6 % of V at worst over forty random landscapes, see docs/field.md).
+# The error also contains this fraction of V, because close to slow saddles at the end of narrow canyons two grids can agree
+# better with each other than with the truth (by 0.6 % of V at worst over forty random landscapes, see docs/field.md).
 _ALLOWANCE = 1e-2
 # The grid covers the paths and the ellipses at the wanted level, widened by the first of these factors, and by the next one
 # where V still leaves the grid below that level.

@@ -71,7 +71,7 @@ class Differentiated(ABC):
         self.activations, self.item_size = activations, item_size
 
     @abstractmethod
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         """One piece of the function named ``kind``, for the samples ``rows``: a slice, or indices for each point."""
 
     def losses(self, x: Array) -> Array:

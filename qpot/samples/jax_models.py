@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, Differentiated, ModelSum
+from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_models import as_weight_decay, require
 
@@ -185,7 +186,7 @@ class _JaxFunctions(Differentiated):
                 "loss_fn(params, *sample) with the i-th rows of data"
             )
 
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         import jax
 
         n = arrays[0].shape[0]
@@ -204,7 +205,7 @@ class _JaxFunctions(Differentiated):
             values = self.compiled[kind](self._samples(rows), *numbers)
             return np.asarray(values, dtype=np.float64)[:n]
 
-    def _samples(self, rows: Any) -> tuple[Any, ...]:
+    def _samples(self, rows: slice | Integers) -> tuple[Any, ...]:
         """The data of some samples; floating-point data in the type of the computation."""
         pieces = []
         for leaf in self.data:

@@ -100,9 +100,9 @@ class TanhNetwork(SampleFunctions):
         place = np.arange(self.dimension)
         self.W1, self.b1, W2, self.b2 = np.split(place, ends[:-1])
         self.W2 = W2.reshape(outputs, hidden)
-        # The places of the weights and of the bias that lead into each unit ...
+        # The places of the weights and of the bias that lead into each unit.
         self.into = np.column_stack([self.W1.reshape(hidden, f), self.b1])
-        # ... and of those that lead into each logit.
+        # The places of the weights and of the bias that lead into each logit.
         self.out = np.column_stack([self.W2, self.b2])
         self.inputs = np.column_stack([X, np.ones(self.n_samples)]).T.copy()
 

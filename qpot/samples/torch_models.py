@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import importlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
+from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
 
 
 def from_torch(
     model: Any,
-    loss_fn: Any,
+    loss_fn: Callable[..., Any],
     dataset: Any,
     *,
     weight_decay: float = 0.0,
@@ -117,7 +119,7 @@ class _TorchFunctions(Differentiated):
     def __init__(
         self,
         model: Any,
-        loss_fn: Any,
+        loss_fn: Callable[..., Any],
         data: tuple[Any, ...],
         layout: ParameterLayout,
         decay: float,
@@ -150,7 +152,7 @@ class _TorchFunctions(Differentiated):
 
         return torch.tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
 
-    def samples(self, rows: Any) -> tuple[Any, ...]:
+    def samples(self, rows: slice | Integers) -> tuple[Any, ...]:
         """The data of some samples on the device; floating-point data in the type of the computation."""
         import torch
 
@@ -178,7 +180,7 @@ class _TorchFunctions(Differentiated):
             )
         return value.reshape(()) + (0.5 * self.decay * theta.dot(theta) if self.decay else 0.0)
 
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
             values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
             return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
