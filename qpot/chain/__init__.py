@@ -1,15 +1,15 @@
 """Minima as states: costs between them as matrices, and what follows from those alone.
 
-- `certainty`: How sure the selection is: errors of the costs carried through to W and to the selected minimum.
-- `contraction`: The contraction of the chain: what W-graphs, stationary costs and cycles are read from.
-- `cycles`: Freidlin's hierarchy of cycles, and the state the chain sits in at an exponential time.
+- `certainty`: Selection: which minimum is selected, and how sure that is given the errors of the costs.
+- `contraction`: The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from.
+- `cycles`: Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time.
 - `graphs`: The chain as a networkx graph and back, and its disconnectivity tree.
-- `passage`: Passage at finite epsilon: mean first passage times, committors, reactive flux; and their exponents.
-- `relaxation`: The chain at a finite time and finite epsilon, and the times on which it relaxes.
+- `passage`: Mean first passage times, committors and reactive flux at finite epsilon, and exponents of times.
+- `relaxation`: The law of the chain at a finite time and finite epsilon, and its relaxation times.
 - `routes`: Routes between minima: the one place where a ``costs`` argument is read and checked.
-- `stationary`: The chain of minima at finite epsilon: rates, and the stationary law.
-- `training_time`: Where SGD is after a number of steps, over a range of learning rates and training times.
-- `w_graphs`: The chain of minima as epsilon -> 0: W-graphs and stationary costs.
+- `stationary`: The stationary law of the chain of minima at finite epsilon, and the rates behind it.
+- `training_time`: Training-time diagrams: where SGD is, over a range of learning rates and numbers of steps.
+- `w_graphs`: W-graphs and stationary costs: the chain of minima as epsilon -> 0.
 """
 
 from qpot.chain.certainty import Selection, selection

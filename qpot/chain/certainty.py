@@ -1,44 +1,48 @@
-"""How sure the selection is: errors of the costs carried through to W and to the selected minimum."""
+"""Selection: which minimum is selected, and how sure that is given the errors of the costs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.deprecated import renamed_property
+from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of
 from qpot.chain.cycles import TIE
 from qpot.chain.routes import Routes, as_routes, as_state
 from qpot.solvers.chain.exact_sums import to_float
 
-# candidates tried when looking for the one cost whose refinement decides
+# At most this many costs, those of the largest errors, are tried in the search for one whose refinement decides.
 _TRIED = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """The selected minimum and how sure it is.
+    """The selected minimum and how sure the selection is.
 
     Attributes
     ----------
     selected : tuple of int
-        Minima with the least W for the given costs; several tie to 1e-12 of W.
+        The minima with the least W for the given costs; several are a tie, to within 1e-12 of W.
     possible : tuple of int
-        Minima that cannot be ruled out within the errors (the selected ones included).
+        The minima that cannot be ruled out within the errors, the selected ones included.
     margin : float
-        W of the runner-up less W of the selected minimum; infinite without one, zero for a tie.
+        W of the runner-up less W of the selected minimum; infinite if there is no runner-up, zero for a tie.
     certain_margin : float
-        Least value of that difference that the errors leave; negative if the runner-up may win.
+        The least value of that difference that the errors allow; negative if the runner-up may be selected instead.
     refine : (int, int) or None
-        The cost whose error matters most for the decision; None if it is certain.
+        The cost whose error matters most for the decision; None if the selection is certain.
     decides : bool
-        Whether knowing that one cost exactly would make the selection certain.
+        Whether the selection would be certain if that one cost were known exactly.
     certainty : str
         "selected with certainty", "tie within error" or "tie".
+    routes : Routes
+        The costs with their errors.
     """
 
     selected: tuple[int, ...]
@@ -60,10 +64,10 @@ class Selection:
     def interval(self, i: int) -> tuple[float, float]:
         """Lower and upper bound of W(i) - min W for all costs within the errors.
 
-        What two W-graphs share cancels, so that the interval is narrower than the sum of the errors; it need
-        not be the narrowest. Upper bound: no W-graph to i costs more than the present one, compared with the
-        best one when the costs on it are highest and all others lowest. Lower bound: the same for the
-        selected minimum against i.
+        The routes that two W-graphs share cancel, so the interval is narrower than the sum of the errors; it need not be
+        the narrowest. For the upper bound, W(i) is at most the cost of the present W-graph to i, and that graph is
+        compared with the best one when its own costs are at their highest and all others at their lowest. The lower bound
+        compares the W-graph to the selected minimum with that to i in the same way.
         """
         state = as_state(i, self.routes.k, name="i")
         home = contraction_of(self.routes)
@@ -73,7 +77,7 @@ class Selection:
         return max(low, 0.0), max(0.0, -float(_against(self.routes, state).min()))
 
     def w_interval(self, i: int) -> tuple[float, float]:
-        """W(i) with all costs at their lowest and at their highest: the exact range of W(i)."""
+        """The exact range of W(i): its values with all costs at their lowest and with all at their highest."""
         state = as_state(i, self.routes.k, name="i")
         ends = []
         for sign in (-1.0, 1.0):
@@ -92,16 +96,16 @@ class Selection:
         return text + ")"
 
 
-def selection(costs: Any, *, errors: Any = None) -> Selection:
+def selection(costs: CostsLike | Routes, *, errors: ArrayLike | None = None) -> Selection:
     """Which minimum is selected as epsilon -> 0, and whether the errors of the costs leave a doubt.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
-        As for `qpot.w_graph`; a TransitionCosts brings its errors along.
+        As for `qpot.w_graph`; a TransitionCosts comes with its errors.
     errors : array ``(k, k)`` or number, optional
-        Each cost lies within its error of the given value. A number is used for every cost. Default: those of
-        ``costs``, else zero.
+        Each cost lies within its error of the given value. A number is the error of every cost. By default the errors are
+        those of ``costs``, or zero.
 
     Returns
     -------
@@ -110,13 +114,14 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, there are several closed classes, or an error is negative, NaN or
+        If the costs are not such a matrix, if there are several closed classes, or if an error is negative, NaN or
         infinite.
 
     Notes
     -----
-    "Selected with certainty" is a guarantee: a minimum is ruled out only if its W is larger for all costs
-    within the errors.
+    "Selected with certainty" is a guarantee: a minimum is ruled out only if its W is larger for all costs within the
+    errors. W(i) is the minimum over W-graphs of M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems,
+    ch. 6.
 
     Examples
     --------
@@ -153,7 +158,8 @@ def selection(costs: Any, *, errors: Any = None) -> Selection:
     )
 
 
-def _with_errors(routes: Routes, errors: Any) -> Routes:
+def _with_errors(routes: Routes, errors: ArrayLike | None) -> Routes:
+    """The routes with these errors, or with their own if there are none, checked to be finite and not negative."""
     if errors is None:
         picked = _errors(routes)
     elif np.ndim(errors) == 0:
@@ -179,14 +185,17 @@ def _errors(routes: Routes) -> Array:
 
 
 def _exact_sum(values: Array) -> float:
+    """The correctly rounded sum: differences of such sums decide about ties."""
     return math.fsum(values)
 
 
-def _against(routes: Routes, i: int, contraction: Contraction | None = None, tree: Any = None) -> Array:
+def _against(
+    routes: Routes, i: int, contraction: Contraction | None = None, tree: Sequence[int] | None = None
+) -> Array:
     """Lower bounds of W(j) - W(i) for all j and all costs within the errors, ``(k,)``.
 
-    W(i) is at most the cost of the present W-graph g to i; what g shares with the graph to j cancels, so the
-    worst case has the costs on g at their highest and all others at their lowest.
+    W(i) is at most the cost of the present W-graph g to i, and the routes that g shares with the graph to j cancel; so in
+    the worst case the costs on g are at their highest and all others at their lowest.
     """
     g = (contraction_of(routes) if contraction is None else contraction).in_tree(i) if tree is None else tree
     errors = _errors(routes)
@@ -195,7 +204,7 @@ def _against(routes: Routes, i: int, contraction: Contraction | None = None, tre
     moved = contraction_of(replace(routes, costs=worst))
     members = moved.members(moved.the_closed_class("selection"))
     result = np.full(routes.k, np.inf)
-    # the depth is constant less W, exactly; the cost of g itself is compared through W(i)
+    # A depth is a constant less W, exactly. The bound compares W(j) with the cost of g, which may lie above W(i).
     excess = _exact_sum(np.concatenate([worst[g], -worst[moved.in_tree(i)]]))
     for j in members:
         result[j] = to_float(moved.depth[i] - moved.depth[j], moved.exponent) - excess
@@ -205,8 +214,10 @@ def _against(routes: Routes, i: int, contraction: Contraction | None = None, tre
 def _decisive(
     routes: Routes, best: int, rivals: list[int], contraction: Contraction
 ) -> tuple[tuple[int, int] | None, bool]:
-    """The cost to refine: one that decides if there is one, else the largest error on the two W-graphs in "
-    "question."""
+    """The cost to refine, and whether it decides; if no cost does, the one of the largest error is named.
+
+    Only routes matter that are in one of two W-graphs: to the selected minimum and to a rival.
+    """
     errors = _errors(routes)
     own = set(contraction.in_tree(best))
     candidates: set[int] = set()

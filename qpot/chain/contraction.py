@@ -1,4 +1,4 @@
-"""The contraction of the chain: what W-graphs, stationary costs and cycles are read from."""
+"""The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from."""
 
 from __future__ import annotations
 
@@ -17,23 +17,31 @@ from qpot.solvers.chain.exact_sums import to_float, to_integer, to_limbs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contraction:
-    """The nested sets of `qpot.solvers.arborescence` with exact numbers (integers times ``2**exponent``).
+    """The nested sets of minima that Edmonds' contraction makes, with exact numbers.
 
-    Sets are numbered: the k minima first, then the contracted ones, children before parents.
+    Sets are numbered: first the k minima, then the contracted sets, children before parents. The proof that W-graphs,
+    stationary costs and cycles can be read off is in `qpot.solvers.arborescence`.
     """
 
     routes: Routes
+    # The set in which each set lies, -1 for none.
     parent: tuple[int, ...]
+    # The sets that each set is made of; none for a minimum.
     children: tuple[tuple[int, ...], ...]
-    exits: tuple[tuple[int, ...], ...]  # routes by which a set leaves most cheaply
+    # The routes by which each set is left at least cost; more than one is a tie.
+    exits: tuple[tuple[int, ...], ...]
+    # Whether no route leaves a set.
     closed: tuple[bool, ...]
-    exit_costs: tuple[int, ...]  # C(S), exact; meaningless where closed
+    # C(S) in units of 2**exponent, exact; without meaning for a closed set.
+    exit_costs: tuple[int, ...]
     exponent: int
     tolerance: float
-    depth: tuple[int, ...]  # D(S), exact
+    # D(S), a constant less W for a minimum, in units of 2**exponent, exact.
+    depth: tuple[int, ...]
 
     @classmethod
     def of(cls, routes: Routes, *, tolerance: float) -> Contraction:
+        """The contraction of these routes; exits whose costs agree to the relative ``tolerance`` tie."""
         k = routes.k
         order = np.lexsort((routes.costs, routes.tails))
         starts = np.concatenate(([0], np.cumsum(np.bincount(routes.tails, minlength=k))))
@@ -67,12 +75,12 @@ class Contraction:
 
     @cached_property
     def top(self) -> tuple[int, ...]:
-        """The sets that are in no other set."""
+        """The sets that lie in no other set."""
         return tuple(S for S, P in enumerate(self.parent) if P < 0)
 
     @cached_property
     def leaves(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Minima in nested order, and for every set the ``[start, stop)`` of its members in it."""
+        """The minima in nested order, and for every set the ``[start, stop)`` of its members in that order."""
         n = len(self.parent)
         order: list[int] = []
         start, stop = [0] * n, [0] * n
@@ -100,9 +108,9 @@ class Contraction:
         return start[S] <= start[i] < stop[S]
 
     def child_with(self, sets: tuple[int, ...], i: int) -> int:
-        """Which of ``sets``, the children of one set or the top ones, holds minimum i."""
+        """Which of ``sets``, the children of one set or the top sets, holds minimum i."""
         _, start, _ = self.leaves
-        # children lie side by side in the nested order
+        # Children lie side by side in the nested order, so a binary search finds the one.
         return sets[bisect_right(sets, start[i], key=start.__getitem__) - 1]
 
     @cached_property
@@ -111,7 +119,7 @@ class Contraction:
         return tuple(S for S, closed in enumerate(self.closed) if closed)
 
     def the_closed_class(self, name: str) -> int:
-        """The one set that nothing leaves, or an error that names all of them."""
+        """The one set that nothing leaves; if there are several, an error names them."""
         classes = self.closed_classes
         if len(classes) > 1:
             shown = ", ".join(format_states(self.members(S)) for S in classes[:8])
@@ -138,7 +146,7 @@ class Contraction:
         return tuple(child for child, cost in zip(self.children[S], costs, strict=True) if self.ties(cost, high))
 
     def main_states(self, S: int) -> tuple[int, ...]:
-        """Minima of a set with the least W inside it, sorted; more than one is a tie."""
+        """The minima of a set with the least W inside it, sorted; more than one is a tie."""
         found, stack = [], [S]
         while stack:
             S = stack.pop()
@@ -149,10 +157,10 @@ class Contraction:
         return tuple(sorted(found))
 
     def in_tree(self, root: int) -> list[int]:
-        """Routes of a minimum in-tree to ``root`` (which must be in the only closed class).
+        """The routes of a spanning in-tree of least cost to ``root``, which must be in the only closed class.
 
-        The sets that hold the root are opened from the top; the other sets at each level reach the one with
-        the root along cheapest routes, and each is opened in turn with the tail of its route as its root.
+        The sets that hold the root are opened from the top. At each level the other sets reach the one with the root along
+        their cheapest exits, and each of them is opened in turn with the tail of its exit as its root.
         """
         chosen: list[int] = []
         heads, tails = self.routes.heads, self.routes.tails
@@ -182,13 +190,13 @@ class Contraction:
 
 
 def format_states(states: tuple[int, ...]) -> str:
-    """Minima as a set, cut when long."""
+    """A set of minima as text; a long one is cut."""
     shown = ", ".join(str(i) for i in states[:12])
     return "{" + shown + (f", ... {len(states)} minima" if len(states) > 12 else "") + "}"
 
 
 def contraction_of(routes: Routes, *, tolerance: float = 0.0) -> Contraction:
-    """The contraction, with a check of the tolerance."""
+    """The contraction of these routes, after a check of the tolerance."""
     if not is_number(tolerance) or not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be a number in [0, 0.5), got {tolerance!r}")
     return Contraction.of(routes, tolerance=float(tolerance))

@@ -1,56 +1,57 @@
-"""Freidlin's hierarchy of cycles, and the state the chain sits in at an exponential time."""
+"""Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of, format_states
-from qpot.chain.routes import as_routes, as_state, is_number
+from qpot.chain.routes import Routes, as_routes, as_state, is_number
 from qpot.solvers.chain.exact_sums import to_float
 
-# Exponents that agree to this relative tolerance are one exponent: sums of rounded costs differ in their last
-# digits.
+# Exponents that agree to this relative tolerance count as equal: equal sums of rounded costs differ in their last digits.
 TIE = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cycle:
-    """A cycle: a set of minima that the chain runs through exponentially many times before it leaves.
+    """A cycle: a set of minima that the chain runs through exponentially many times before it leaves the set.
 
-    Single minima are the cycles at the bottom, the whole chain is the one on top. All costs are exponents: a
-    time of exponent c is exp((c + o(1)) / epsilon).
+    Single minima are the cycles at the bottom of the hierarchy, and the whole chain is the one at its top. All costs are
+    exponents: a time of exponent c is exp((c + o(1)) / epsilon).
 
     Attributes
     ----------
     members : tuple of int
+        The minima of the cycle, sorted.
     main_states : tuple of int
-        Where the chain is found while it is inside; more than one is a tie. On top: the selected minima.
-        Empty if there are several closed classes, between which the start decides.
+        The minima where the chain is found while it is inside; more than one is a tie. Those of the whole chain are the
+        selected minima; there are none if the chain has several closed classes, because the start then decides.
     exit_cost : float
-        Exponent of the exit time from every start inside; infinite for a closed class and on top.
+        Exponent of the exit time from every start inside; infinite for a closed class and for the whole chain.
     exit_edges : tuple of (int, int)
-        Routes by which the chain leaves; more than one is a tie.
+        The routes by which the chain leaves; more than one is a tie.
     exit_edge : (int, int) or None
         The first of them.
     children : tuple of Cycle
         The next smaller cycles; empty for a single minimum.
     rotation : tuple of (int, int)
-        The routes between the children along which the chain goes round (on top: along which it goes).
+        The routes between the children along which the chain goes round. Those of the whole chain need not lead round.
     rotation_time_exponent : float
-        Exponent of the time for one round through all children: the largest exit cost among them.
+        Exponent of the time for one round through all children, which is the largest exit cost among them.
     mixing_time_exponent : float
-        Exponent of the time after which the start inside is forgotten: the second largest exit cost among the
-        children; 0 for a single minimum.
+        Exponent of the time after which the start inside is forgotten, which is the second largest exit cost among the
+        children; zero for a single minimum.
     """
 
     contraction: Contraction
-    index: int  # -1: the whole chain above several top sets
+    # The number of the set in the contraction; -1 is the whole chain if it has several top sets.
+    index: int
 
     def __post_init__(self) -> None:
         if self.index >= len(self.contraction.parent):
@@ -110,7 +111,7 @@ class Cycle:
         )
 
     def walk(self) -> Iterator[tuple[int, Cycle]]:
-        """This cycle and all inside it as (depth, cycle), parents first."""
+        """This cycle and all cycles inside it as (depth, cycle), parents first."""
         stack = [(0, self)]
         while stack:
             depth, cycle = stack.pop()
@@ -138,7 +139,7 @@ class Cycle:
         return f"Cycle({self._line()})"
 
 
-def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
+def cycle_hierarchy(costs: CostsLike | Routes, *, tolerance: float = TIE) -> Cycle:
     """Freidlin's hierarchy of cycles of the chain.
 
     Parameters
@@ -146,14 +147,14 @@ def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`.
     tolerance : float
-        Exits of one cycle whose costs agree to this relative tolerance tie: all are kept. Zero compares the
+        Exits of one cycle whose costs agree to this relative tolerance tie, and all of them are kept. Zero compares the
         exact sums of the given floats.
 
     Returns
     -------
     Cycle
-        The whole chain; smaller cycles are in ``.children``. Each cycle knows its members, main states,
-        rotation, exit cost, exit edges and mixing time exponent; ``.text()`` is the table.
+        The whole chain; smaller cycles are in ``.children``. Each cycle knows its members, main states, rotation, exit
+        cost, exit edges and mixing time exponent; ``.text()`` shows all of them as a table.
 
     Raises
     ------
@@ -162,11 +163,11 @@ def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
 
     Notes
     -----
-    A set P of two or more minima is a cycle if the chain, started anywhere in P, visits all of P with
-    probability tending to one before it leaves. The exit cost is C(P) = min over i in P, j outside of (W_P(i)
-    + V(i, j)) - min W_P with W_P the W-graphs inside P (Freidlin and Wentzell, Random Perturbations of
-    Dynamical Systems, ch. 6). Where cheapest exits tie, a set that may be left by one of them without going
-    round is not a cycle.
+    A set P of two or more minima is a cycle if the chain, started anywhere in P, visits all of P before it leaves with a
+    probability that tends to one. The exit cost C(P) is the least W_P(i) + V(i, j) over i in P and j outside, less the
+    least W_P, where W_P(i) is the cost of the W-graph to i inside P (M. I. Freidlin, A. D. Wentzell, Random Perturbations
+    of Dynamical Systems, ch. 6). Where cheapest exits tie, a set that may be left by one of them without a round through
+    all its members is not a cycle.
 
     Examples
     --------
@@ -183,25 +184,27 @@ def cycle_hierarchy(costs: Any, *, tolerance: float = TIE) -> Cycle:
     return Cycle(contraction, top[0] if len(top) == 1 else -1)
 
 
-def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: float = TIE) -> tuple[int, ...]:
+def metastable_state(
+    costs: CostsLike | Routes | Cycle, log_time: float, start: int, *, tolerance: float = TIE
+) -> tuple[int, ...]:
     """The minima in which the chain sits at time exp(log_time / epsilon).
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix, TransitionCosts or Cycle
-        As for `qpot.w_graph`; a hierarchy made before saves the work of making it again.
+        As for `qpot.w_graph`; a hierarchy from `cycle_hierarchy` saves the work of building it again.
     log_time : float
-        Exponent of the time: epsilon times the logarithm of the time. May be infinite.
+        Exponent of the time, that is epsilon times its logarithm. It may be infinite.
     start : int
         The minimum in which the chain starts.
     tolerance : float
-        As for `cycle_hierarchy`; not used with a hierarchy made before.
+        As for `cycle_hierarchy`; a given hierarchy has its own.
 
     Returns
     -------
     tuple of int
-        One minimum, or all that have a positive probability in the limit: ties, and exit costs equal to
-        ``log_time``.
+        One minimum, or all that have a positive probability in the limit; there are several if exits tie or if an exit
+        cost equals ``log_time``.
 
     Raises
     ------
@@ -210,9 +213,9 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
 
     Notes
     -----
-    Climb from the start to the smallest cycle with an exit cost above ``log_time``. If all its children have
-    been left by then, the chain sits in its main state; else it runs from child to child up to the first that
-    holds it, and the same question is asked inside that one.
+    The search climbs from the start to the smallest cycle with an exit cost above ``log_time``. If the chain has left all
+    children of that cycle by then, it sits in the main state; otherwise it runs from child to child until one holds it,
+    and the same question is asked inside that child.
 
     Examples
     --------
@@ -243,7 +246,10 @@ def metastable_state(costs: Any, log_time: float, start: int, *, tolerance: floa
 
 
 def _left(contraction: Contraction, S: int, c: float) -> tuple[bool, bool]:
-    """Whether at time exponent c the set may have been left, and may still be held; both at its exit cost."""
+    """Whether the chain may have left the set by time exponent c, and whether it may still be there.
+
+    Both are true at the exit cost itself.
+    """
     exit_cost = contraction.exit_cost(S)
     if math.isinf(exit_cost):
         return False, True
@@ -253,14 +259,14 @@ def _left(contraction: Contraction, S: int, c: float) -> tuple[bool, bool]:
 
 
 def _settle(contraction: Contraction, c: float, i: int) -> tuple[set[int], list[int]]:
-    """States reached from i without entering a smaller cycle that holds, and entries to those that do."""
+    """The minima reached from i without entering a smaller cycle that holds the chain, and the entries to those cycles."""
     found: set[int] = set()
     entries: list[int] = []
     S = i
     while True:
         left, held = _left(contraction, S, c)
         if held:
-            # all children have been left by now (or S is a single minimum)
+            # The chain has left all children by now, or S is a single minimum.
             found |= set(contraction.main_states(S))
         if not left:
             return found, entries
@@ -270,7 +276,7 @@ def _settle(contraction: Contraction, c: float, i: int) -> tuple[set[int], list[
         if not blocked and P >= 0:
             S = P
             continue
-        # run along the rotation until a sibling holds
+        # The chain runs along the rotation until a sibling holds it.
         run, stack = {S}, [S]
         holding = False
         while stack:
@@ -292,7 +298,7 @@ def _settle(contraction: Contraction, c: float, i: int) -> tuple[set[int], list[
         return found, entries
 
 
-def relaxation_exponents(costs: Any) -> Array:
+def relaxation_exponents(costs: CostsLike | Routes) -> Array:
     """Exponents of the chain's time scales: epsilon log(1 / |eigenvalue|) of its generator as epsilon -> 0.
 
     Parameters
@@ -303,14 +309,15 @@ def relaxation_exponents(costs: Any) -> Array:
     Returns
     -------
     array ``(k,)``
-        Largest first. Infinite once for each closed class; the next is the exponent of the slowest
+        The exponents, largest first. One is infinite for each closed class; the next one belongs to the slowest
         relaxation.
 
     Notes
     -----
-    The eigenvalue exponents are V^(m) - V^(m+1) with V^(m) the least cost of a forest with m roots (Freidlin
-    and Wentzell, ch. 6; Wentzell 1972). In the contraction, that difference is what the best m-th root adds
-    to the sets that hold a root: the exit costs of the cycles that are not the deepest child of their parent.
+    The exponents of the eigenvalues are V^(m) - V^(m+1), where V^(m) is the least cost of a forest with m roots (M. I.
+    Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, ch. 6; A. D. Wentzell, Soviet Math. Dokl. 13
+    (1972) 65). In the contraction such a difference is what the best m-th root adds to the sets that hold a root: the exit
+    cost of a set that is not the deepest child of its parent.
 
     Examples
     --------

@@ -9,17 +9,19 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
-from qpot.chain.routes import as_routes, as_state, is_number
+from qpot.chain.routes import Routes, as_routes, as_state, is_number
 from qpot.solvers.chain.exact_sums import to_float
 
 
-def as_graph(costs: Any) -> Any:
-    """The chain as a networkx graph: nodes 0..k-1, one edge for each route with its ``cost`` (and ``error``).
+def as_graph(costs: CostsLike | Routes) -> nx.DiGraph:
+    """The chain as a networkx graph: nodes 0..k-1, and an edge for each route with its ``cost`` (and ``error``).
 
     Parameters
     ----------
@@ -29,8 +31,13 @@ def as_graph(costs: Any) -> Any:
     Returns
     -------
     networkx.DiGraph, or networkx.MultiDiGraph if there are parallel routes
-        Plain Python numbers, so that `networkx.write_graphml` and `networkx.node_link_data` write them
-        exactly.
+        Its attributes are plain Python numbers, so that `networkx.write_graphml` and `networkx.node_link_data` write
+        them exactly.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix.
 
     Examples
     --------
@@ -50,27 +57,28 @@ def as_graph(costs: Any) -> Any:
     return graph
 
 
-def from_graph(graph: Any, weight: str = "cost") -> tuple[Any, tuple[Any, ...]]:
+def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_array, tuple[Any, ...]]:
     """Costs from a networkx graph.
 
     Parameters
     ----------
     graph : networkx.DiGraph or networkx.MultiDiGraph
     weight : str
-        Edge attribute with the cost. Edges of infinite cost are no routes.
+        The edge attribute that holds the cost. An edge of infinite cost is no route.
 
     Returns
     -------
     costs : scipy.sparse.coo_array ``(k, k)``
-        For every function with a ``costs`` argument; parallel edges stay parallel routes.
+        Costs for every function with a ``costs`` argument; parallel edges stay parallel routes.
     nodes : tuple
-        ``nodes[i]`` is the node of minimum i. Nodes named 0..k-1, as numbers or (after GraphML) as text, keep
-        their numbers; others are numbered in the graph's order.
+        ``nodes[i]`` is the node of minimum i. Nodes named 0..k-1, as numbers or (after GraphML) as text, keep their
+        numbers; others are numbered in the graph's order.
 
     Raises
     ------
     ValueError
-        If the graph is not directed or empty, an edge has no such attribute, or it is not a cost.
+        If the graph is not directed or has no nodes, if an edge has no such attribute or one that is not a cost, or if an
+        edge leads from a node to itself.
 
     Examples
     --------
@@ -108,18 +116,18 @@ def from_graph(graph: Any, weight: str = "cost") -> tuple[Any, tuple[Any, ...]]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DisconnectivityTree:
-    """Minima at their depth, joined where they become connected from below.
+    """Minima at their heights, joined where they become connected from below.
 
     Attributes
     ----------
     bottoms : ``(k,)``
-        Height of each minimum; infinite for those left out.
+        The height of each minimum; infinite for minima outside the closed class.
     levels : ``(n,)``
-        Height at which the children of a set are joined; for a minimum its bottom.
+        The height at which the children of each set are joined; for a minimum its own height.
     children : tuple of tuple of int
-        The sets that a set joins; the first k sets are the minima.
+        The sets that each set joins; the first k sets are the minima.
     roots : tuple of int
-        Sets that nothing joins.
+        The sets that no other set joins.
     """
 
     bottoms: Array
@@ -128,18 +136,31 @@ class DisconnectivityTree:
     roots: tuple[int, ...]
 
 
-def disconnectivity_tree(costs: Any) -> DisconnectivityTree:
-    """Disconnectivity tree of the quasi-potential.
+def disconnectivity_tree(costs: CostsLike | Routes) -> DisconnectivityTree:
+    """The disconnectivity tree of the quasi-potential.
 
-    Minimum i sits at W(i) - min W. A cycle is joined to its neighbours at the height min W + C of its exit,
-    which is the same for all children of one parent: the hierarchy of cycles is the tree, in non-gradient
-    systems too. With costs 2 (L(saddle) - L(minimum)), isotropic noise, it is the disconnectivity graph of
-    the loss times two.
+    Minimum i has the height W(i) - min W. A cycle is joined to its neighbours at the height of its exit, its least W plus
+    its exit cost. This height is the same for all children of one parent, so the hierarchy of cycles is the tree, in
+    systems without a gradient too. With the costs 2 (L(saddle) - L(minimum)) of isotropic noise the tree is the
+    disconnectivity graph of the loss with all heights doubled.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`, with one closed class; minima outside it have no height.
+
+    Returns
+    -------
+    DisconnectivityTree
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, or if there are several closed classes.
+
+    Notes
+    -----
+    Disconnectivity graphs of energy landscapes: O. M. Becker, M. Karplus, J. Chem. Phys. 106 (1997) 1495.
 
     Examples
     --------
@@ -163,30 +184,32 @@ def disconnectivity_tree(costs: Any) -> DisconnectivityTree:
     while stack:
         S = stack.pop()
         if contraction.children[S]:
-            # D of the set itself: what all sets around the children have paid
+            # The depth D of the set itself is what all sets around its children have paid.
             levels[S] = to_float(high - (0 if contraction.closed[S] else depth[S]), exponent)
             stack.extend(contraction.children[S])
     return DisconnectivityTree(bottoms=bottoms, levels=levels, children=contraction.children, roots=(home,))
 
 
-def loss_costs(losses: Any, saddles: Iterable[Any]) -> Any:
-    """Costs L(saddle) - L(minimum) of a landscape: one route each way over every saddle.
+def loss_costs(losses: ArrayLike, saddles: Iterable[Any]) -> sparse.coo_array:
+    """Costs L(saddle) - L(minimum) of a landscape, with one route each way over every saddle.
 
     Parameters
     ----------
     losses : ``(k,)``
-        Loss at the minima.
+        The losses at the minima.
     saddles : iterable of (i, j, loss) or of objects with ``.connects`` and ``.loss``
-        Parallel saddles are kept; a saddle that connects a minimum with itself is no route.
+        Parallel saddles give parallel routes; a saddle that connects a minimum with itself gives none.
 
     Returns
     -------
     scipy.sparse.coo_array ``(k, k)``
+        Costs for every function with a ``costs`` argument.
 
     Raises
     ------
     ValueError
-        If a saddle is lower than a minimum it connects, or names a minimum that does not exist.
+        If the losses are not finite, or if a saddle is lower than a minimum that it connects or names a minimum that does
+        not exist.
 
     Examples
     --------

@@ -1,22 +1,26 @@
-"""Passage at finite epsilon: mean first passage times, committors, reactive flux; and their exponents."""
+"""Mean first passage times, committors and reactive flux at finite epsilon, and exponents of times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array
+from qpot._core.types import CostsLike, StatesLike
 from qpot.chain.routes import Integers, Routes, as_routes, as_states
 from qpot.chain.stationary import Elimination, TransitionRates, stationary_weights
 from qpot.solvers.chain.hitting import hitting_exponents as hitting_kernel
 from qpot.solvers.chain.scaled_floats import add_at, logarithms, product, to_floats
 
+# Numbers as mantissas and exponents of two.
 Scaled = tuple[Array, Integers]
 
 
-def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
+def mean_first_passage_times(
+    costs: CostsLike | Routes, epsilon: float, targets: StatesLike, *, prefactors: ArrayLike | None = None
+) -> Array:
     """Mean time until the chain first reaches one of ``targets``, from every minimum.
 
     Parameters
@@ -24,20 +28,28 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`; the rate of a route is ``prefactor * exp(-cost / epsilon)``.
     epsilon : float
+        The noise level; for SGD it is learning rate / batch size.
     targets : int or several
+        The id of a minimum, or several ids.
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+        Prefactors of the rates, per unit of time; ones by default.
 
     Returns
     -------
     array ``(k,)``
-        Times in units of 1 / prefactor; for SGD, divide by the learning rate to get steps. Zero on the
-        targets, infinite where the chain may end up elsewhere, and where the time exceeds the largest float
-        (then `log_mean_first_passage_times` tells it). Otherwise correct to about k units in the last place.
+        Times in the unit of 1 / prefactor; for SGD, divide them by the learning rate to get steps. They are zero on the
+        targets and infinite where the chain may end up elsewhere. Where a time exceeds the largest float it is infinite
+        too, and `log_mean_first_passage_times` has its logarithm. All others are correct to about k units in the last
+        place.
 
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, epsilon is not positive or a target is not a minimum.
+        If the costs are not such a matrix, if epsilon is not positive, or if a target is not a minimum.
+
+    Notes
+    -----
+    States are eliminated without subtraction, as for `qpot.stationary_distribution`.
 
     Examples
     --------
@@ -50,13 +62,22 @@ def mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefac
     return to_floats(*_passage_times(TransitionRates.of(costs, epsilon, prefactors), targets))
 
 
-def log_mean_first_passage_times(costs: Any, epsilon: float, targets: Any, *, prefactors: Any = None) -> Array:
+def log_mean_first_passage_times(
+    costs: CostsLike | Routes, epsilon: float, targets: StatesLike, *, prefactors: ArrayLike | None = None
+) -> Array:
     """Natural logarithm of `mean_first_passage_times`, also where that overflows; minus infinity on the targets."""
     m, e = _passage_times(TransitionRates.of(costs, epsilon, prefactors), targets)
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 
 
-def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> Array:
+def committor(
+    costs: CostsLike | Routes,
+    epsilon: float,
+    source: StatesLike,
+    target: StatesLike,
+    *,
+    prefactors: ArrayLike | None = None,
+) -> Array:
     """Probability to reach ``target`` before ``source``, from every minimum.
 
     Parameters
@@ -69,8 +90,8 @@ def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactor
     Returns
     -------
     array ``(k,)``
-        One on the target, zero on the source and where neither can be reached. Small probabilities are as
-        accurate as large ones; for one minus the committor exchange source and target.
+        One on the target; zero on the source and where neither can be reached. Small probabilities are as accurate as
+        large ones; for one minus the committor, exchange source and target.
 
     Raises
     ------
@@ -88,14 +109,23 @@ def committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactor
     return to_floats(*_committor(TransitionRates.of(costs, epsilon, prefactors), source, target))
 
 
-def log_committor(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> Array:
+def log_committor(
+    costs: CostsLike | Routes,
+    epsilon: float,
+    source: StatesLike,
+    target: StatesLike,
+    *,
+    prefactors: ArrayLike | None = None,
+) -> Array:
     """Natural logarithm of `committor`, also where that underflows."""
     return logarithms(*_committor(TransitionRates.of(costs, epsilon, prefactors), source, target))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReactiveFlux:
-    """The stream of direct transitions from a source to a target in the stationary chain.
+    """The flow of direct transitions from a source to a target in the stationary chain.
+
+    A transition is direct from the moment when it last leaves the source until it first reaches the target.
 
     Attributes
     ----------
@@ -103,15 +133,16 @@ class ReactiveFlux:
     edges : int array ``(m, 2)``
         All routes (from, to) of the chain.
     share : ``(m,)``
-        Expected number of times that one direct transition uses the route.
+        The expected number of times that one direct transition uses each route.
     net_share : ``(m,)``
-        The same less the way back, where positive: the shares out of the source sum to one.
+        The share less that of the way back, where this is positive; those of the routes out of the source sum to one.
     log_flux : ``(m,)``
-        Natural logarithm of the transitions through the route per unit of time.
+        Natural logarithm of the number of direct transitions through each route per unit of time.
     log_rate : float
         Natural logarithm of the number of direct transitions per unit of time.
     committor, backward_committor : ``(k,)``
-        Probability to reach the target next, and to have come from the source last.
+        The probability to reach the target before the source, and that of having come from the source and not from the
+        target.
     """
 
     source: tuple[int, ...]
@@ -125,25 +156,35 @@ class ReactiveFlux:
     backward_committor: Array
 
 
-def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefactors: Any = None) -> ReactiveFlux:
-    """Through which routes the direct transitions from ``source`` to ``target`` run, and how often they
-    occur.
+def reactive_flux(
+    costs: CostsLike | Routes,
+    epsilon: float,
+    source: StatesLike,
+    target: StatesLike,
+    *,
+    prefactors: ArrayLike | None = None,
+) -> ReactiveFlux:
+    """The routes through which direct transitions from ``source`` to ``target`` run, and how often these occur.
 
     Parameters
     ----------
     costs, epsilon, source, target, prefactors
         As for `committor`.
 
+    Returns
+    -------
+    ReactiveFlux
+
     Raises
     ------
     ValueError
-        As `committor`; if the stationary law is not unique; if source or target has no stationary weight.
+        As for `committor`; also if the stationary law is not unique, or if source or target has no stationary weight.
 
     Notes
     -----
-    Transition path theory (Vanden-Eijnden 2006; Metzner, Schuette and Vanden-Eijnden 2009): the flux through
-    a route is pi_i q-_i q_ij q+_j with the backward committor q- of the time-reversed chain, which need not
-    be the chain itself.
+    Transition path theory (P. Metzner, C. Schuette, E. Vanden-Eijnden, Multiscale Modeling & Simulation 7 (2009) 1192):
+    the flux through a route is pi_i q-_i q_ij q+_j with the committor q+ and the backward committor q-, which is that of
+    the time-reversed chain. The time-reversed chain need not be the chain itself.
 
     Examples
     --------
@@ -169,7 +210,7 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     tails, heads = routes.tails, routes.heads
     flow = product((pi_m[tails], pi_e[tails]), (rates.mantissas, rates.exponents))
     kept = (pi_m[tails] > 0) & (pi_m[heads] > 0)
-    # rates of the reversed chain: pi_j q_ji / pi_i, and the division by pi_i changes no committor
+    # The rates of the reversed chain are pi_j q_ji / pi_i; the division by pi_i is left out, as it changes no committor.
     reversed_rates = TransitionRates(
         routes=Routes(k=routes.k, tails=heads[kept], heads=tails[kept], costs=routes.costs[kept]),
         epsilon=rates.epsilon,
@@ -196,8 +237,10 @@ def reactive_flux(costs: Any, epsilon: float, source: Any, target: Any, *, prefa
     )
 
 
-def hitting_exponents(costs: Any, targets: Any) -> Array:
-    """epsilon log of the mean first passage time to ``targets`` as epsilon -> 0, from every minimum.
+def hitting_exponents(costs: CostsLike | Routes, targets: StatesLike) -> Array:
+    """Exponents of the mean first passage times to ``targets``, from every minimum.
+
+    The exponent is the limit of epsilon times the logarithm of the time as epsilon -> 0.
 
     Parameters
     ----------
@@ -208,13 +251,19 @@ def hitting_exponents(costs: Any, targets: Any) -> Array:
     Returns
     -------
     array ``(k,)``
-        Minus infinity on the targets (the time there is zero); infinite where the chain may end up elsewhere.
+        Minus infinity on the targets, where the time is zero; infinite where the chain may end up elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, or a target is not a minimum.
 
     Notes
     -----
-    min over G(T) less the minimum over the graphs of G(T) with one arrow fewer, the start leading to the
-    extra root (Freidlin and Wentzell, ch. 6); computed by elimination of states in exponents: the limit of
-    the elimination that gives the times at finite epsilon.
+    The exponent is the least cost of a graph in G(T), in which every other minimum leads to the targets T, less the least
+    cost of such a graph with one arrow fewer, in which the start leads to the additional root (M. I. Freidlin, A. D.
+    Wentzell, Random Perturbations of Dynamical Systems, ch. 6). It is computed by eliminating states with exponents in
+    place of rates, which is the limit of the elimination that gives the times at finite epsilon.
 
     Examples
     --------
@@ -243,8 +292,8 @@ def hitting_exponents(costs: Any, targets: Any) -> Array:
     return result
 
 
-def _passage_times(rates: TransitionRates, targets: Any) -> Scaled:
-    """Mean first passage times as mantissas and exponents; the mantissa is infinite where the time is."""
+def _passage_times(rates: TransitionRates, targets: StatesLike) -> Scaled:
+    """Mean first passage times as mantissas and exponents; the mantissa is infinite where the time is infinite."""
     routes = rates.routes
     T = as_states(targets, routes.k, name="targets")
     free, lost = _certain(routes, T)
@@ -257,7 +306,8 @@ def _passage_times(rates: TransitionRates, targets: Any) -> Scaled:
     return m, e
 
 
-def _committor(rates: TransitionRates, source: Any, target: Any) -> Scaled:
+def _committor(rates: TransitionRates, source: StatesLike, target: StatesLike) -> Scaled:
+    """The committor as mantissas and exponents."""
     routes = rates.routes
     A, B = _disjoint(routes, source, target)
     reach = _reaching(routes, (*A, *B))
@@ -275,7 +325,8 @@ def _committor(rates: TransitionRates, source: Any, target: Any) -> Scaled:
     return m, e
 
 
-def _disjoint(routes: Routes, source: Any, target: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _disjoint(routes: Routes, source: StatesLike, target: StatesLike) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Source and target as sorted ids, refused if they overlap."""
     A = as_states(source, routes.k, name="source")
     B = as_states(target, routes.k, name="target")
     both = sorted(set(A) & set(B))
@@ -284,8 +335,8 @@ def _disjoint(routes: Routes, source: Any, target: Any) -> tuple[tuple[int, ...]
     return A, B
 
 
-def _leaving(rates: TransitionRates, free: Integers, into: Any = None) -> Scaled:
-    """Total rate out of each of ``free`` to the states that are not (or to those marked in ``into``)."""
+def _leaving(rates: TransitionRates, free: Integers, into: NDArray[np.bool_] | None = None) -> Scaled:
+    """Total rate from each of the minima ``free`` to those not among them, or to those that ``into`` marks."""
     routes = rates.routes
     place = np.full(routes.k, -1, dtype=np.int64)
     place[free] = np.arange(free.size)
@@ -295,8 +346,8 @@ def _leaving(rates: TransitionRates, free: Integers, into: Any = None) -> Scaled
     return m, e
 
 
-def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> Any:
-    """Which minima have a way to one of ``targets`` that does not run through those in ``avoid``."""
+def _reaching(routes: Routes, targets: tuple[int, ...], avoid: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Which minima have a way to one of ``targets`` that does not run through those that ``avoid`` marks."""
     order = np.argsort(routes.heads, kind="stable")
     tails = routes.tails[order]
     starts = np.searchsorted(routes.heads[order], np.arange(routes.k + 1))
@@ -313,8 +364,7 @@ def _reaching(routes: Routes, targets: tuple[int, ...], avoid: Any = None) -> An
 
 
 def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
-    """Minima off the targets from which these are reached with certainty, and those from which they are "
-    "not."""
+    """The minima outside T from which T is reached with certainty, and those from which it is not."""
     blocked = np.zeros(routes.k, dtype=bool)
     blocked[list(T)] = True
     hopeless = np.flatnonzero(~_reaching(routes, T))
@@ -323,7 +373,7 @@ def _certain(routes: Routes, T: tuple[int, ...]) -> tuple[Integers, Integers]:
 
 
 def _net(routes: Routes, share: Array) -> Array:
-    """Shares less those of the routes back; parallel routes keep their proportions."""
+    """Shares less those of the routes back, where positive; parallel routes keep their proportions."""
     key = routes.tails * routes.k + routes.heads
     back = routes.heads * routes.k + routes.tails
     pairs, place = np.unique(key, return_inverse=True)

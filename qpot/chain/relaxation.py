@@ -1,4 +1,4 @@
-"""The chain at a finite time and finite epsilon, and the times on which it relaxes."""
+"""The law of the chain at a finite time and finite epsilon, and its relaxation times."""
 
 from __future__ import annotations
 
@@ -6,50 +6,58 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_float_array
+from qpot._core.types import CostsLike
 from qpot.chain.cycles import relaxation_exponents
 from qpot.chain.passage import Scaled
-from qpot.chain.routes import as_state, is_number
+from qpot.chain.routes import Routes, as_state, is_number
 from qpot.chain.stationary import Elimination, TransitionRates
 from qpot.solvers.chain.scaled_floats import exponentials, from_floats, product
 from qpot.solvers.chain.transition_matrix import repeated_square, resolvent_columns
 
-# The step is time / 2^44: the error of the implicit Euler rule, (rate x time)^2 / 2^45 of exp(-rate x time),
-# is then below 2e-14 of one.
+# The step is time / 2^44, so that the error of the implicit Euler rule, (rate x time)^2 exp(-rate x time) / 2^45, stays
+# below 2e-14.
 SQUARINGS = 44
+# More minima than this are refused, because the transition matrix is dense.
 LARGEST = 4000
 
 
-def transition_matrix(costs: Any, epsilon: float, log_time: float, *, prefactors: Any = None) -> Array:
-    """Probabilities to be in minimum j at time exp(log_time / epsilon), started in i.
+def transition_matrix(
+    costs: CostsLike | Routes, epsilon: float, log_time: float, *, prefactors: ArrayLike | None = None
+) -> Array:
+    """Probabilities to be in minimum j at time exp(log_time / epsilon), started in minimum i.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`; the rate of a route is ``prefactor * exp(-cost / epsilon)``.
     epsilon : float
+        The noise level; for SGD it is learning rate / batch size.
     log_time : float
         epsilon times the logarithm of the time, as in `qpot.metastable_state`; minus infinity is time zero.
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+        Prefactors of the rates, per unit of time; ones by default.
 
     Returns
     -------
     array ``(k, k)``
-        exp(Q t), rows sum to one; absolute error about 1e-13 times k, however many decades the rates span.
+        exp(Q t) with the matrix Q of rates; its rows sum to one. The absolute error is about 1e-13 times k, however many
+        decades the rates span.
 
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, epsilon is not positive, log_time is NaN or plus infinity, or
-        there are more than 4000 minima (the matrix is dense).
+        If the costs are not such a matrix, if epsilon is not positive, if log_time is NaN or plus infinity, or if there
+        are more than 4000 minima (the matrix is dense).
 
     Notes
     -----
-    (1 - h Q)^-1 with h = t / 2^44 by elimination without subtraction, in numbers with a 64-bit exponent,
-    squared 44 times. The diagonal is reset after every squaring so that rows sum to one: rounding errors then
-    add up instead of doubling. Rates far above 1/t, however fast, only enter the first factor; a Pade or
-    Taylor method on Q itself would lose all digits there.
+    (1 - h Q)^-1 with h = t / 2^44 is computed by elimination without subtraction, on numbers with a 64-bit exponent, and
+    squared 44 times. After every squaring the diagonal is set anew so that rows sum to one: rounding errors then add up
+    instead of doubling. Rates far above 1/t enter only through the elimination; a Pade or Taylor method for Q itself would
+    lose all digits there.
 
     Examples
     --------
@@ -63,15 +71,22 @@ def transition_matrix(costs: Any, epsilon: float, log_time: float, *, prefactors
     return _at_time(rates, _checked_time(log_time), SQUARINGS)
 
 
-def occupation_after(costs: Any, epsilon: float, log_time: float, start: Any, *, prefactors: Any = None) -> Array:
-    """Law of the chain at time exp(log_time / epsilon).
+def occupation_after(
+    costs: CostsLike | Routes,
+    epsilon: float,
+    log_time: float,
+    start: ArrayLike,
+    *,
+    prefactors: ArrayLike | None = None,
+) -> Array:
+    """Law of the chain at time exp(log_time / epsilon): the probability of each minimum.
 
     Parameters
     ----------
     costs, epsilon, log_time, prefactors
         As for `transition_matrix`.
     start : int or array ``(k,)``
-        A minimum, or the law at time zero.
+        The minimum where the chain starts, or its law at time zero.
 
     Returns
     -------
@@ -80,7 +95,7 @@ def occupation_after(costs: Any, epsilon: float, log_time: float, start: Any, *,
     Raises
     ------
     ValueError
-        As `transition_matrix`, or if ``start`` is neither a minimum nor a law.
+        As for `transition_matrix`; also if ``start`` is neither a minimum nor a law.
 
     Examples
     --------
@@ -105,31 +120,33 @@ def occupation_after(costs: Any, epsilon: float, log_time: float, start: Any, *,
     return np.asarray(law @ _at_time(rates, _checked_time(log_time), SQUARINGS))
 
 
-def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefactors: Any = None) -> Array:
-    """Natural logarithms of the slowest relaxation times, 1 / (decay rate) of the slowest modes.
+def log_relaxation_times(
+    costs: CostsLike | Routes, epsilon: float, count: int = 1, *, prefactors: ArrayLike | None = None
+) -> Array:
+    """Natural logarithms of the longest relaxation times, which are 1 / (decay rate) of the slowest modes.
 
     Parameters
     ----------
     costs, epsilon, prefactors
         As for `transition_matrix`.
     count : int
-        How many of them, at most k - 1; the spectral gap is ``exp(-result[0])``.
+        The number of times, at most k - 1; the spectral gap is ``exp(-result[0])``.
 
     Returns
     -------
     array ``(count,)``
-        Largest first; infinite where there is one more closed class.
+        The longest time first; one time is infinite for each closed class beyond the first.
 
     Raises
     ------
     ValueError
-        As `transition_matrix`, or if there are not that many modes.
+        As for `transition_matrix`; also if there are not that many modes.
 
     Notes
     -----
-    Eigenvalues of Q with rates over many decades cannot be read off Q. Those near 1/h are well separated
-    eigenvalues 1 / (1 - h q) of the stochastic matrix (1 - h Q)^-1, which is computed without subtraction; h
-    follows the exponents of the relaxation times as epsilon -> 0 and is then corrected.
+    Eigenvalues q over many decades cannot be computed from Q itself. Those near 1/h belong to well separated eigenvalues
+    1 / (1 - h q) of the stochastic matrix (1 - h Q)^-1, which is computed without subtraction. A first h comes from the
+    exponents of the relaxation times as epsilon -> 0 and is then corrected.
 
     Examples
     --------
@@ -163,7 +180,7 @@ def log_relaxation_times(costs: Any, epsilon: float, count: int = 1, *, prefacto
 
 
 def _decay_times(rates: TransitionRates, log_h: float) -> Array:
-    """Logarithms of 1 / (decay rate), largest first, good for those near h."""
+    """Logarithms of 1 / (decay rate), largest first; those of times near h are accurate."""
     R = _resolvent(rates, exponentials(np.array([-log_h]), 1.0, np.ones(1)))
     eigenvalues = np.linalg.eigvals(R)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -175,7 +192,8 @@ def _decay_times(rates: TransitionRates, log_h: float) -> Array:
         return np.asarray(log_h - np.log(decay))
 
 
-def _small(costs: Any, epsilon: float, prefactors: Any) -> TransitionRates:
+def _small(costs: CostsLike | Routes, epsilon: float, prefactors: ArrayLike | None) -> TransitionRates:
+    """The rates, refused if there are too many minima for a dense matrix."""
     rates = TransitionRates.of(costs, epsilon, prefactors)
     if rates.routes.k > LARGEST:
         raise ValueError(
@@ -187,6 +205,7 @@ def _small(costs: Any, epsilon: float, prefactors: Any) -> TransitionRates:
 
 
 def _checked_time(log_time: Any) -> float:
+    """A number below infinity."""
     if not is_number(log_time) or math.isnan(log_time) or log_time == math.inf:
         raise ValueError(
             "log_time must be a number below infinity (epsilon times the logarithm of the time), got "
@@ -206,6 +225,7 @@ def _resolvent(rates: TransitionRates, step: Scaled) -> Array:
 
 
 def _at_time(rates: TransitionRates, log_time: float, squarings: int) -> Array:
+    """The transition matrix at one time, from the resolvent at time / 2^squarings."""
     if log_time == -math.inf:
         return np.eye(rates.routes.k)
     step_m, step_e = exponentials(np.array([-log_time]), rates.epsilon, np.ones(1))

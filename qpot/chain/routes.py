@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.types import CostsLike
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Routes:
-    """The digraph of minima as edges, parallel ones included.
+    """The directed graph of minima as a list of edges, parallel ones included.
 
     Attributes
     ----------
@@ -25,9 +26,9 @@ class Routes:
     tails, heads : int64 arrays ``(m,)``
         Route e leads from minimum ``tails[e]`` to ``heads[e]``.
     costs : ``(m,)``
-        Finite, not negative.
+        The cost of each route, finite and not negative.
     errors : ``(m,)`` or None
-        Error of each cost, where the argument carried errors.
+        The error of each cost, if the ``costs`` argument came with errors.
     """
 
     k: int
@@ -37,19 +38,17 @@ class Routes:
     errors: Array | None = None
 
 
-def as_routes(costs: Any, *, name: str = "costs") -> Routes:
-    """Read ``costs``: an array ``(k, k)``, a scipy.sparse matrix, or an object with ``.values`` (and
-    ``.errors``).
+def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
+    """The routes of ``costs``: an array ``(k, k)``, a scipy.sparse matrix, or an object with ``.values``.
 
-    In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing
-    entry means that there is no route; a stored zero off the diagonal is a route that costs nothing, and an
-    entry stored twice is two parallel routes (they are never summed).
+    In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing entry means
+    that there is no route; a stored zero off the diagonal is a route that costs nothing, and an entry that is stored twice
+    is two parallel routes, which are never summed. An object with ``.values`` may have ``.errors`` too.
 
     Raises
     ------
     ValueError
-        For a matrix that is not square or empty, a diagonal that is not zero, and costs that are negative or
-        NaN.
+        If the matrix is not square or is empty, if its diagonal is not zero, or if a cost is negative or NaN.
     """
     if isinstance(costs, Routes):
         return costs
@@ -85,8 +84,7 @@ def as_routes(costs: Any, *, name: str = "costs") -> Routes:
 def with_prefactors(routes: Routes, prefactors: Any) -> Array:
     """The prefactor of each route, ``(m,)``; ones for None.
 
-    ``prefactors`` is an array ``(k, k)`` or a scipy.sparse matrix; only entries where there is a route are
-    read.
+    ``prefactors`` is an array ``(k, k)`` or a scipy.sparse matrix; only its entries where there is a route are read.
     """
     if prefactors is None:
         return np.ones(routes.tails.size)
@@ -111,19 +109,19 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a real number (a bool is not)."""
+    """Whether this is a real number; a bool does not count as one."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def as_state(state: Any, k: int, *, name: str) -> int:
-    """The id of a minimum."""
+    """The id of a minimum, an integer from 0 to k - 1."""
     if isinstance(state, bool) or not isinstance(state, (int, np.integer)) or not 0 <= state < k:
         raise ValueError(f"{name} must be the id of a minimum, an integer from 0 to {k - 1}, got {state!r}")
     return int(state)
 
 
 def as_states(states: Any, k: int, *, name: str) -> tuple[int, ...]:
-    """A non-empty set of minima from one id or several, sorted."""
+    """A set of minima from one id or several, sorted; it must not be empty."""
     if isinstance(states, (int, np.integer)):
         return (as_state(states, k, name=name),)
     try:
@@ -136,8 +134,9 @@ def as_states(states: Any, k: int, *, name: str) -> tuple[int, ...]:
 
 
 def _from_sparse(costs: Any, name: str) -> Routes:
+    """The routes of a scipy.sparse matrix."""
     _check_square(costs.shape, name)
-    # tocoo keeps entries stored twice, which any arithmetic of scipy would add up
+    # The conversion keeps entries that are stored twice; any arithmetic of scipy would add them up.
     entries = costs.tocoo(copy=False)
     tails, heads = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
     data = as_float_array(entries.data, name=name)
@@ -179,6 +178,7 @@ def _refuse_cost(i: int, j: int, value: float, name: str, *, diagonal: bool = Fa
 
 
 def _checked_errors(errors: Array, tails: Integers, heads: Integers) -> Array:
+    """The errors of the routes, refused if one is negative or NaN."""
     bad = ~(errors >= 0)
     if bad.any():
         e = int(np.flatnonzero(bad)[0])

@@ -1,4 +1,4 @@
-"""The chain of minima at finite epsilon: rates, and the stationary law."""
+"""The stationary law of the chain of minima at finite epsilon, and the rates behind it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from qpot._core.arrays import Array, as_positive
+from qpot._core.types import CostsLike
 from qpot.chain.contraction import format_states
 from qpot.chain.routes import Integers, Routes, as_routes, with_prefactors
 from qpot.solvers.chain import stationary_law as kernels
 from qpot.solvers.chain.scaled_floats import ScaledFloats, exponentials, logarithms, to_floats
 
-# elimination_order keeps two bit sets of k^2 bits
+# More minima than this are refused: the order of elimination keeps two bit sets of k^2 bits.
 LARGEST = 60_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransitionRates:
-    """Rates of the routes, ``prefactor * exp(-cost / epsilon)``, as mantissas times powers of two."""
+    """Rates of the routes, ``prefactor * exp(-cost / epsilon)``, as mantissas times powers of two.
+
+    The exponents are 64-bit integers, since these rates span more decades than floats have.
+    """
 
     routes: Routes
     epsilon: float
@@ -30,8 +35,8 @@ class TransitionRates:
     exponents: Integers
 
     @classmethod
-    def of(cls, costs: Any, epsilon: float, prefactors: Any = None) -> TransitionRates:
-        """Check the arguments and raise the exponentials."""
+    def of(cls, costs: CostsLike | Routes, epsilon: float, prefactors: Any = None) -> TransitionRates:
+        """The rates of these costs, after a check of the arguments."""
         routes = as_routes(costs)
         level = as_positive(epsilon, name="epsilon")
         factors = with_prefactors(routes, prefactors)
@@ -52,7 +57,7 @@ class TransitionRates:
         return cls(routes=routes, epsilon=level, mantissas=mantissas, exponents=exponents)
 
     def closed_class(self, name: str) -> Integers:
-        """The minima of the one closed class, or an error that names all of them."""
+        """The minima of the one closed class; if there are several, an error names them."""
         classes = closed_classes(self.routes)
         if len(classes) > 1:
             shown = ", ".join(format_states(tuple(c.tolist())) for c in classes[:8])
@@ -65,7 +70,7 @@ class TransitionRates:
 
 
 def closed_classes(routes: Routes) -> list[Integers]:
-    """Sets of minima that are connected both ways and that no route leaves, each sorted."""
+    """The sets of minima that are connected both ways and that no route leaves, each sorted."""
     graph = sparse.coo_array((np.ones(routes.tails.size), (routes.tails, routes.heads)), shape=(routes.k, routes.k))
     n, label = connected_components(graph.tocsr(), directed=True, connection="strong")
     leaves = np.zeros(n, dtype=bool)
@@ -76,17 +81,19 @@ def closed_classes(routes: Routes) -> list[Integers]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Elimination:
-    """A chain on some minima, the rest of the world being a place of no return, with all its states
-    eliminated."""
+    """A chain on some minima, with all its states eliminated; there is no return from the minima outside.
 
-    states: Integers  # in the order of elimination
+    # The minima in the order of elimination.
+    states: Integers
     pattern: kernels.Pattern
-    entries: ScaledFloats  # of the pattern
-    total: ScaledFloats  # rate of leaving each state at its elimination
+    # The entries of the pattern.
+    entries: ScaledFloats
+    # The rate at which each state is left when it is eliminated.
+    total: ScaledFloats
 
     @classmethod
     def of(cls, rates: TransitionRates, states: Integers, *, kill: tuple[Array, Integers] | None = None) -> Elimination:
-        """Eliminate ``states``; ``kill`` is each one's rate of leaving for good (None: keep one of them)."""
+        """Eliminate ``states``; ``kill`` is the rate at which each is left for good. Without it one of them is kept."""
         routes, n = rates.routes, states.size
         place = np.full(routes.k, -1, dtype=np.int64)
         place[states] = np.arange(n)
@@ -103,14 +110,17 @@ class Elimination:
         return cls(states=states[order], pattern=pattern, entries=entries, total=total)
 
     def accumulate(self, gain: tuple[Array, Integers]) -> tuple[Array, Integers]:
-        """Expected gain until leaving for good from each of ``states``; ``gain`` is given in their order."""
+        """The expected gain from each of ``states`` until the chain leaves for good.
+
+        ``gain`` is the gain per unit of time in each state, in the order of ``states``.
+        """
         expected = ScaledFloats(*gain).copy()
         kernels.accumulate(self.pattern, self.entries, self.total, expected)
         return expected
 
 
 def stationary_weights(rates: TransitionRates, name: str = "stationary_distribution") -> tuple[Array, Integers]:
-    """The stationary law as mantissas and exponents, ``(k,)`` each; zero outside the closed class."""
+    """The stationary law as mantissas and exponents of two, ``(k,)`` each; zero outside the closed class."""
     states = rates.closed_class(name)
     solved = Elimination.of(rates, states)
     inside, weights = ScaledFloats.zeros(states.size), ScaledFloats.zeros(rates.routes.k)
@@ -119,35 +129,36 @@ def stationary_weights(rates: TransitionRates, name: str = "stationary_distribut
     return weights
 
 
-def stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:
-    """Stationary law of the chain with rates ``prefactors[i, j] exp(-costs[i, j] / epsilon)``.
+def stationary_distribution(costs: CostsLike | Routes, epsilon: float, *, prefactors: ArrayLike | None = None) -> Array:
+    """Stationary law of the chain with the rates ``prefactors[i, j] exp(-costs[i, j] / epsilon)``.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`; parallel routes add their rates.
     epsilon : float
-        Noise level; for SGD learning rate / batch size.
+        The noise level; for SGD it is learning rate / batch size.
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
-        Rate prefactors, in 1 / time; ones if left out.
+        Prefactors of the rates, per unit of time; ones by default.
 
     Returns
     -------
     array ``(k,)``
-        Probabilities that sum to one, each correct to about k units in the last place however small epsilon
-        is; those below the smallest float are zero (see `log_stationary_distribution`), and so are those of
-        minima outside the closed class.
+        Probabilities that sum to one, each correct to about k units in the last place however small epsilon is. Those
+        below the smallest float are zero (see `log_stationary_distribution`), and so are those of minima outside the
+        closed class.
 
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, epsilon is not positive, or there are several closed classes
-        (named).
+        If the costs are not such a matrix, if epsilon is not positive, or if there are several closed classes, which are
+        named.
 
     Notes
     -----
-    Elimination without subtraction (Grassmann, Taksar and Heyman 1985) on numbers with a 64-bit exponent,
-    sparse with a fill-reducing order. Logarithms would lose six digits at cost / epsilon of a million.
+    States are eliminated without subtraction (W. K. Grassmann, M. I. Taksar, D. P. Heyman, Operations Research 33 (1985)
+    1107), on numbers with a 64-bit exponent and in an order that keeps the matrix sparse. Logarithms instead of such
+    numbers would lose six digits where cost / epsilon is a million.
 
     Examples
     --------
@@ -161,10 +172,12 @@ def stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = Non
     return to_floats(*stationary_weights(TransitionRates.of(costs, epsilon, prefactors)))
 
 
-def log_stationary_distribution(costs: Any, epsilon: float, *, prefactors: Any = None) -> Array:
+def log_stationary_distribution(
+    costs: CostsLike | Routes, epsilon: float, *, prefactors: ArrayLike | None = None
+) -> Array:
     """Natural logarithm of `stationary_distribution`, also where that underflows; minus infinity for zero.
 
-    Parameters, errors and method as there.
+    Parameters, errors and the method are those of `stationary_distribution`.
 
     Examples
     --------

@@ -1,18 +1,18 @@
-"""Where SGD is after a number of steps, over a range of learning rates and training times."""
+"""Training-time diagrams: where SGD is, over a range of learning rates and numbers of steps."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array
+from qpot._core.types import CostsLike
 from qpot.chain.cycles import cycle_hierarchy, metastable_state
 from qpot.chain.relaxation import occupation_after
-from qpot.chain.routes import as_routes, as_state
+from qpot.chain.routes import Routes, as_routes, as_state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,10 +24,11 @@ class TrainingTimeDiagram:
     learning_rates : ``(n,)``
     steps : ``(m,)``
     state : int array ``(m, n)``
-        The minimum, the likeliest one if probabilities were asked for; -1 for a tie.
+        The minimum that holds SGD, -1 for a tie; if prefactors were given, the minimum of the largest probability.
     probability : ``(m, n, k)`` or None
-        Law of the chain, where prefactors were given.
+        The probability of each minimum, if prefactors were given.
     k, start, batch_size : int
+        The number of minima, the minimum where SGD starts, and the batch size.
     """
 
     learning_rates: Array
@@ -40,37 +41,43 @@ class TrainingTimeDiagram:
 
 
 def training_time_diagram(
-    costs: Any,
+    costs: CostsLike | Routes,
     *,
-    learning_rates: Any,
-    steps: Any,
+    learning_rates: ArrayLike,
+    steps: ArrayLike,
     start: int,
     batch_size: int = 1,
-    prefactors: Any = None,
+    prefactors: ArrayLike | None = None,
 ) -> TrainingTimeDiagram:
-    """Where SGD is after n steps at a learning rate, started at a minimum.
+    """Where SGD, started at a minimum, is after each number of steps at each learning rate.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`.
-    learning_rates, steps : 1-D arrays
-        Positive. epsilon is learning rate / batch size, the time is steps times learning rate.
+    learning_rates, steps : ``(n,)`` and ``(m,)``
+        Positive numbers. epsilon is learning rate / batch size, and the time is steps times learning rate.
     start : int
+        The minimum where SGD starts.
     batch_size : int
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
-        With them the law of the chain at finite epsilon is computed; without them the metastable state, from
-        exponents alone.
+        If they are given, the law of the chain at finite epsilon is computed, otherwise the metastable state, which follows
+        from the costs alone.
+
+    Returns
+    -------
+    TrainingTimeDiagram
 
     Raises
     ------
     ValueError
-        If an argument is not of this kind.
+        If the costs are not such a matrix, if a learning rate or a number of steps is not positive, or if ``start`` is not
+        a minimum.
 
     Notes
     -----
-    Without prefactors and for steps times learning rate below one, the chain has not moved: the diagram shows
-    the start.
+    Without prefactors, a time (steps times learning rate) below one has a negative exponent: the chain has not moved, and
+    the diagram shows the start.
 
     Examples
     --------
@@ -104,7 +111,8 @@ def training_time_diagram(
     )
 
 
-def _positive(values: Any, name: str) -> Array:
+def _positive(values: ArrayLike, name: str) -> Array:
+    """One or several positive finite numbers, ``(n,)``."""
     array = np.atleast_1d(as_float_array(values, name=name))
     if array.ndim != 1 or array.size == 0 or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(f"{name} must be positive finite numbers of shape (n,), got {values!r}")

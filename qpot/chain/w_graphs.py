@@ -1,17 +1,17 @@
-"""The chain of minima as epsilon -> 0: W-graphs and stationary costs."""
+"""W-graphs and stationary costs: the chain of minima as epsilon -> 0."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of, format_states
 from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
-from qpot.chain.routes import as_routes, as_state
+from qpot.chain.routes import Routes, as_routes, as_state
 from qpot.solvers.chain.exact_sums import to_float
 
 __all__ = ["Cycle", "WGraph", "cycle_hierarchy", "metastable_state", "stationary_costs", "w_graph"]
@@ -19,15 +19,15 @@ __all__ = ["Cycle", "WGraph", "cycle_hierarchy", "metastable_state", "stationary
 
 @dataclass(frozen=True, kw_only=True)
 class WGraph:
-    """A minimum in-tree: one route out of every minimum but the root, all leading to the root.
+    """A spanning in-tree of least cost: one route out of every minimum but the root, and all lead to the root.
 
     Attributes
     ----------
     root : int
     cost : float
-        W(root), the sum of the costs of the routes, correctly rounded; no epsilon in it.
+        W(root), the sum of the costs of the routes, correctly rounded; it does not depend on epsilon.
     edges : tuple of (int, int)
-        Routes (from, to), sorted.
+        The routes (from, to), sorted.
     """
 
     root: int
@@ -35,29 +35,29 @@ class WGraph:
     edges: tuple[tuple[int, int], ...]
 
 
-def w_graph(costs: Any, root: int) -> WGraph:
-    """A W-graph to ``root``: the spanning in-tree of least cost.
+def w_graph(costs: CostsLike | Routes, root: int) -> WGraph:
+    """The W-graph to ``root``: a spanning in-tree of least cost.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
-        Cost of the route from minimum i to j, zero on the diagonal, infinite (in a sparse matrix: missing)
-        where there is no route. An entry stored twice in a sparse matrix is two parallel routes.
+        The cost of the route from minimum i to minimum j; zero on the diagonal, infinite where there is no route. In a
+        sparse matrix a missing entry is no route, and an entry that is stored twice is two parallel routes.
     root : int
 
     Returns
     -------
     WGraph
-        Where several in-trees tie, one of them.
+        One of the in-trees of least cost, where several tie.
 
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, or some minimum has no way to the root (W(root) is infinite).
+        If the costs are not such a matrix, or some minimum has no way to the root, so that W(root) is infinite.
 
     Notes
     -----
-    Freidlin and Wentzell, Random Perturbations of Dynamical Systems, ch. 6, W(i) = min over i-graphs.
+    M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, ch. 6: W(i) is the minimum over i-graphs.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def w_graph(costs: Any, root: int) -> WGraph:
     return WGraph(root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True))))
 
 
-def stationary_costs(costs: Any) -> Array:
+def stationary_costs(costs: CostsLike | Routes) -> Array:
     """W(i) - min W for every minimum: -epsilon log of its stationary weight as epsilon -> 0.
 
     Parameters
@@ -91,17 +91,17 @@ def stationary_costs(costs: Any) -> Array:
     Returns
     -------
     array ``(k,)``
-        Correctly rounded differences of exact sums, whatever decades the costs span; zero for the selected
-        minima, infinite for minima outside the closed class.
+        Correctly rounded differences of exact sums, however many decades the costs span; zero for the selected minima,
+        infinite for minima outside the closed class.
 
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, or there are several closed classes (they are named).
+        If the costs are not such a matrix, or if there are several closed classes, which are named.
 
     Notes
     -----
-    All roots come out of one contraction; the proof is in `qpot.solvers.arborescence`.
+    One contraction gives W for all roots; the proof is in `qpot.solvers.arborescence`.
 
     Examples
     --------

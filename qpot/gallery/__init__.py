@@ -1,11 +1,11 @@
 """Named systems whose answer is known: for tests, examples, and a first look at a new method.
 
-Every entry is a function that returns a `GalleryCase`. Quasi-potentials are in the library's convention: 1/2 in the
-action, a = sigma sigma^T, no epsilon, so that a = I and b = -grad L give 2 (L(x) - L(minimum)).
+Every entry is a function that returns a `GalleryCase`. Quasi-potentials follow the library's convention: 1/2 in front of
+the action, a = sigma sigma^T, no epsilon, so that a = I and b = -grad L give 2 (L(x) - L(minimum)).
 
 Modules:
 
-- `case`: A system together with its known answer.
+- `case`: GalleryCase: a system together with its known answer.
 - `double_wells`: Two minima in two and more dimensions: what the covariance does to their balance.
 - `landscapes`: Losses with more than two minima.
 - `non_gradient`: Drifts that are not gradients.
@@ -50,7 +50,12 @@ __all__ = [
 
 
 def names() -> tuple[str, ...]:
-    """Names of all cases.
+    """Names of all cases of the gallery.
+
+    Returns
+    -------
+    tuple of str
+        The names of the functions that return a `GalleryCase`.
 
     Examples
     --------

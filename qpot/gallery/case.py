@@ -1,4 +1,4 @@
-"""A system together with its known answer."""
+"""GalleryCase: a system together with its known answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.problem.system import System
 
+# The reference of cases whose answer follows from the textbook's formulas for gradient systems.
 FREIDLIN_WENTZELL = "M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, 3rd ed., Springer 2012"
+# The reference of cases in which the covariance alone decides between equal minima.
 HU_ZHU_XIONG_HUAN = (
     "W. Hu, Z. Zhu, H. Xiong, J. Huan, Quasi-potential as an implicit regularizer for the loss function in SGD, 2019"
 )
@@ -24,20 +26,22 @@ class GalleryCase:
     Attributes
     ----------
     name : str
+        The name of the function that returns the case.
     system : System
     bounds : tuple of (low, high)
-        A box that holds all minima and saddles.
+        A box that holds all minima and saddles, one pair for each coordinate.
     minima : array (k, d)
-        In the order in which `qpot.find_minima` returns them.
+        The minima, in the order in which `qpot.find_minima` returns them.
     saddles : array (m, d)
     costs : array (k, k) or None
-        Exact V(i, j), summed along routes through other minima.
+        Exact V(i, j), summed along routes through other minima; None where they are not known.
     accuracy : float
-        Relative accuracy of `costs` as they stand here.
+        Relative accuracy of `costs` as they are given here.
     quasipotential : callable (n, d) -> (n,) or None
-        Exact V(minima[0], x) where it has a closed form.
+        Exact V(minima[0], x), if it has a closed form.
     reference : str
     parameters : dict
+        The arguments with which the case was made.
     """
 
     name: str
@@ -57,7 +61,7 @@ class GalleryCase:
 
 
 def two_costs(forth: float, back: float) -> Array:
-    """The cost matrix of two minima."""
+    """The matrix of costs of two minima, from the first to the second and back."""
     return np.array([[0.0, forth], [back, 0.0]])
 
 

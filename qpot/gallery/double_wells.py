@@ -28,7 +28,21 @@ def _well(covariance: BatchFunction | Array, stiffness: float = 1.0) -> System:
 
 
 def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: float = 1.0) -> GalleryCase:
-    """L = (x^2 - 1)^2/4 + stiffness y^2/2 with covariance diag(noise): V = 1/(2 noise[0])."""
+    """Double well in x, parabola in y, with diagonal constant noise: V = 1/(2 noise[0]) both ways.
+
+    L = (x^2 - 1)^2/4 + stiffness y^2/2.
+
+    Parameters
+    ----------
+    noise : (float, float)
+        The diagonal of the covariance.
+    stiffness : float
+        The curvature in y.
+
+    Returns
+    -------
+    GalleryCase
+    """
     ax, ay = (as_positive(value, name="noise") for value in noise)
     k = as_positive(stiffness, name="stiffness")
 
@@ -50,7 +64,19 @@ def separable_double_well(noise: tuple[float, float] = (1.0, 1.0), stiffness: fl
 
 
 def rotated_well(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1.8, 0.2)) -> GalleryCase:
-    """The separable double well with a rotated constant covariance: V = 1/(2 a_xx) exactly, by projection on x."""
+    """`separable_double_well` with a rotated constant covariance a: V = 1/(2 a_xx), since x moves independently of y.
+
+    Parameters
+    ----------
+    angle : float
+        The angle in radians by which the principal axes of the covariance are turned.
+    eigenvalues : (float, float)
+        The eigenvalues of the covariance.
+
+    Returns
+    -------
+    GalleryCase
+    """
     a = rotated(angle, eigenvalues)
     case = separable_double_well()
     return GalleryCase(
@@ -65,10 +91,25 @@ def rotated_well(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1
 
 
 def symmetric_minima(s: float = 0.5) -> GalleryCase:
-    """Two symmetric global minima; the noise is isotropic at the left and diag(1 + s, 1 - s) at the right one.
+    """Two symmetric minima of equal loss, with isotropic noise at the left one and anisotropic noise at the right one.
 
-    L = (x^2 - 1)^2/4 + y^2/2, covariance diag(1 + s h, 1 - s h) with h = (1 + tanh 2x)/2. x moves on its own, so
-    V = int 2 (x^3 - x)/(1 + s h) dx exactly: for s > 0 SGD selects the isotropic minimum, for s < 0 the anisotropic one.
+    L = (x^2 - 1)^2/4 + y^2/2 and the covariance is diag(1 + s h, 1 - s h) with h = (1 + tanh 2x)/2. The coordinate x moves
+    independently of y, so V = int 2 (x^3 - x)/(1 + s h) dx exactly. For s > 0 SGD selects the minimum with isotropic
+    noise, for s < 0 the other one.
+
+    Parameters
+    ----------
+    s : float
+        The anisotropy at the right minimum, strictly between -1 and 1.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If s is outside this interval, where the covariance is not positive definite.
     """
     if not -1.0 < s < 1.0:
         raise ValueError(f"s must lie strictly between -1 and 1 (covariance diag(1 + s, 1 - s)), got {s!r}")
@@ -81,10 +122,21 @@ def symmetric_minima(s: float = 0.5) -> GalleryCase:
 
 
 def embedded_double_well(s: float = 0.5, *, noise: str = "gaussian") -> GalleryCase:
-    """`symmetric_minima` as a real finite sum of six samples whose gradient covariance is exactly the wanted one.
+    """`symmetric_minima` as a finite sum of six samples whose gradient covariance is exactly that of the case.
 
-    The samples are L +- sqrt(3) h_k with h an isometric embedding of the metric a(x) into three dimensions. With
-    ``noise="exact"`` the costs are those of the discrete steps: V = int p* dx, where p* is the root of H(x, (p, 0)) = 0.
+    The samples are L +- sqrt(3) h_k, where h is an isometric embedding of the metric a(x) into three dimensions.
+
+    Parameters
+    ----------
+    s : float
+        The anisotropy at the right minimum, strictly between -1 and 1.
+    noise : {"gaussian", "exact"}
+        The noise of the system. For "exact" the costs are those of the discrete steps, V = int p* dx, where p* is the
+        root of H(x, (p, 0)) = 0 on the axis y = 0.
+
+    Returns
+    -------
+    GalleryCase
     """
     case = symmetric_minima(s)
     exact = two_costs(*(_discrete_cost(s, x) for x in (-1.0, 1.0))) if noise == "exact" else case.costs
@@ -102,11 +154,15 @@ def embedded_double_well(s: float = 0.5, *, noise: str = "gaussian") -> GalleryC
 
 
 def _discrete_cost(s: float, minimum: float) -> float:
-    """int of the root of log((cosh(k p) + cosh(l p) + 1) / 3) = L' p on y = 0, where y does not enter by symmetry."""
+    """Integral over x of the root p of log((cosh(k p) + cosh(l p) + 1) / 3) = |L'| p, on the axis y = 0.
+
+    By symmetry the path stays on that axis; k and l are the slopes of the first and the second embedding coordinate, times
+    sqrt(3).
+    """
 
     def root(x: float) -> float:
         q = (1.0 + np.tanh(2.0 * x)) / 2.0
-        slope = -0.5 * s / np.cosh(2.0 * x) ** 2 / np.sqrt(1.0 - s * q)  # r' of r = sqrt(1 - s q)
+        slope = -0.5 * s / np.cosh(2.0 * x) ** 2 / np.sqrt(1.0 - s * q)  # This is r' of r = sqrt(1 - s q).
         k, l = np.sqrt(3.0 * (1.0 + s * q - slope**2)), np.sqrt(3.0) * abs(slope)
         force = abs(x**3 - x)
 
@@ -120,7 +176,24 @@ def _discrete_cost(s: float, minimum: float) -> float:
 
 
 def piecewise_minima(s: float = 0.5) -> GalleryCase:
-    """`symmetric_minima` with a jump: covariance I for x < 0 and diag(1 + s, 1 - s) beyond; V = 1/2 and 1/(2 (1 + s))."""
+    """`symmetric_minima` with a jump of the covariance: V = 1/2 from the left and 1/(2 (1 + s)) from the right minimum.
+
+    The covariance is the identity for x <= 0 and diag(1 + s, 1 - s) for x > 0.
+
+    Parameters
+    ----------
+    s : float
+        The anisotropy on the right side, strictly between -1 and 1.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If s is outside this interval.
+    """
     if not -1.0 < s < 1.0:
         raise ValueError(f"s must lie strictly between -1 and 1, got {s!r}")
 
@@ -132,9 +205,20 @@ def piecewise_minima(s: float = 0.5) -> GalleryCase:
 
 
 def curved_valley(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (1.6, 0.4)) -> GalleryCase:
-    """Two symmetric minima in a curved valley under one constant covariance: still one side is selected.
+    """Two symmetric minima in a curved valley under constant anisotropic noise, which nevertheless selects one of them.
 
-    L = (x^2 - 1)^2/4 + (y - 0.3 (1 - x^2))^2. No closed form; the costs are left open.
+    L = (x^2 - 1)^2/4 + (y - 0.3 (1 - x^2))^2. The costs have no closed form and are not given.
+
+    Parameters
+    ----------
+    angle : float
+        The angle in radians by which the principal axes of the covariance are turned.
+    eigenvalues : (float, float)
+        The eigenvalues of the covariance.
+
+    Returns
+    -------
+    GalleryCase
     """
 
     def gradient(x: Array) -> Array:
@@ -158,10 +242,24 @@ def curved_valley(angle: float = np.pi / 6, eigenvalues: tuple[float, float] = (
 
 
 def high_dimensional_well(dimension: int = 10) -> GalleryCase:
-    """A double well in one of many turned coordinates, anisotropic constant noise: V = 1/2 at any dimension.
+    """A double well in one of many turned coordinates, under anisotropic constant noise: V = 1/2 in any dimension.
 
-    In turned coordinates u: L = (u_0^2 - 1)^2/4 + sum_i a_i u_i^2/2, a_i = 1 + (i mod 7)/3, covariance
-    diag(1 + (i mod 5)/4); the rotation is the Householder reflection with v_i = i + 1.
+    In turned coordinates u the loss is L = (u_0^2 - 1)^2/4 + sum_{i > 0} a_i u_i^2/2 with a_i = 1 + (i mod 7)/3, and the
+    covariance is diag(1 + (i mod 5)/4). The coordinates are turned by the Householder reflection with v_i = i + 1.
+
+    Parameters
+    ----------
+    dimension : int
+        d, at least 2.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If the dimension is not an integer of at least 2.
     """
     d = as_count(dimension, name="dimension", minimum=2)
     v = np.arange(1.0, d + 1)
@@ -220,6 +318,8 @@ def _symmetric(
 
 
 def _symmetric_costs(s: float) -> Array:
+    """The costs of `symmetric_minima`, integrals along the axis y = 0."""
+
     def slope(x: float) -> float:
         return float(2 * (x**3 - x) / (1 + s * 0.5 * (1 + np.tanh(2 * x))))
 

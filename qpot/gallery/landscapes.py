@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.integrate import quad
 
 from qpot._core.arrays import Array
@@ -12,8 +11,20 @@ from qpot.gallery.case import GalleryCase, diagonal
 from qpot.problem.system import System
 
 
-def egg_crate(noise: Any = 1.0) -> GalleryCase:
-    """L = 2 - cos x - cos y, the origin and its eight neighbours; V = 4 / a_xx or 4 / a_yy for a step along an axis."""
+def egg_crate(noise: ArrayLike = 1.0) -> GalleryCase:
+    """Nine minima of L = 2 - cos x - cos y: V is 4 / a_xx or 4 / a_yy for a step to a neighbour along an axis.
+
+    The minima are the origin and its eight neighbours.
+
+    Parameters
+    ----------
+    noise : number or ``(2, 2)``
+        The constant covariance a, a number for isotropic noise.
+
+    Returns
+    -------
+    GalleryCase
+    """
     a = np.asarray(noise, dtype=float)
     a = float(a) * np.eye(2) if a.ndim == 0 else a
     tau = 2 * np.pi
@@ -34,10 +45,14 @@ def egg_crate(noise: Any = 1.0) -> GalleryCase:
 
 
 def four_wells() -> GalleryCase:
-    """Four minima of a loss separable along turned axes, under a full covariance that depends on the state.
+    """Four minima of a loss that is separable along turned axes, under a full covariance that depends on the state.
 
-    With (u, w) the coordinates turned by 0.5: L = (u^2 - 1)^2/4 + (w^2 - 1)^2/3, covariance diag(1 + u/4, 1/(2 + w)) in
-    (u, w); costs are sums of one-dimensional integrals.
+    In coordinates (u, w), turned by 0.5 radians, L = (u^2 - 1)^2/4 + (w^2 - 1)^2/3 and the covariance is
+    diag(1 + u/4, 1/(2 + w)). The costs are sums of one-dimensional integrals.
+
+    Returns
+    -------
+    GalleryCase
     """
     c, s = np.cos(0.5), np.sin(0.5)
     R = np.array([[c, -s], [s, c]])
@@ -85,7 +100,14 @@ def four_wells() -> GalleryCase:
 
 
 def mueller_brown() -> GalleryCase:
-    """The Mueller-Brown potential with unit noise: V = 2 (L(saddle) - L(minimum)), and a sum of legs from end to end."""
+    """The Mueller-Brown potential with unit noise: V = 2 (L(saddle) - L(minimum)).
+
+    The minima lie in a row: the cost from the first to the last is a sum of two legs.
+
+    Returns
+    -------
+    GalleryCase
+    """
     A, a = np.array([-200.0, -100.0, -170.0, 15.0]), np.array([-1.0, -1.0, -6.5, 0.7])
     b, c = np.array([0.0, 0.0, 11.0, 0.6]), np.array([-10.0, -10.0, -6.5, 0.7])
     x0, y0 = np.array([1.0, 0.0, -0.5, -1.0]), np.array([0.0, 0.5, 1.5, 1.0])

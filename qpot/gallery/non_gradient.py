@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_positive
 from qpot.gallery.case import GalleryCase, two_costs
 from qpot.problem.system import System
 
-# (beta, mu) -> V((-1, 0), saddle), converged shooting and spectral values; 1/2 while the axis path is optimal
+# V from (-1, 0) to the saddle by (beta, mu), converged values of shooting and of a spectral method. The value is 1/2 as
+# long as the path along the axis is optimal.
 _MAIER_STEIN = {(1.0, 1.0): 0.5, (5.0, 1.0): 0.4830697092, (10.0, 1.0): 0.3400414033, (10.0, 2.0): 0.5}
 
 
-def ornstein_uhlenbeck(A: Any, covariance: Any) -> GalleryCase:
-    """Linear drift -A x: V = x^T S^{-1} x / 2 with A S + S A^T = covariance (Lyapunov equation)."""
+def ornstein_uhlenbeck(A: ArrayLike, covariance: ArrayLike) -> GalleryCase:
+    """Linear drift -A x: V = x^T S^{-1} x / 2, where S solves the Lyapunov equation A S + S A^T = covariance.
+
+    Parameters
+    ----------
+    A : ``(d, d)``
+        A matrix whose eigenvalues have positive real parts.
+    covariance : ``(d, d)``
+        The constant covariance.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If A is not such a matrix.
+    """
     matrix, a = np.asarray(A, dtype=float), np.asarray(covariance, dtype=float)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or np.linalg.eigvals(matrix).real.min() <= 0:
         raise ValueError(f"A must be a square matrix with eigenvalues of positive real part, got {A!r}")
@@ -40,13 +57,30 @@ def ornstein_uhlenbeck(A: Any, covariance: Any) -> GalleryCase:
 
 
 def maier_stein(beta: float = 10.0, mu: float = 1.0) -> GalleryCase:
-    """The non-gradient drift (x - x^3 - beta x y^2, -mu (1 + x^2) y) with unit noise; for beta > 4 mu the path bows out."""
+    """The drift (x - x^3 - beta x y^2, -mu (1 + x^2) y) of Maier and Stein, with unit noise.
+
+    It is a gradient for beta = mu only. For beta > 4 mu the path over the saddle leaves the axis y = 0.
+
+    Parameters
+    ----------
+    beta, mu : float
+        Positive parameters of the drift. Costs are given for (1, 1), (5, 1), (10, 1) and (10, 2).
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not positive.
+    """
     beta, mu = as_positive(beta, name="beta"), as_positive(mu, name="mu")
     known = _MAIER_STEIN.get((beta, mu))
 
     def drift(z: Array) -> Array:
         x, y = z[:, 0], z[:, 1]
-        xx = x * x  # numpy's x**3 takes as long as all the rest together
+        xx = x * x  # NumPy's x**3 would take as long as all the rest together.
         return np.stack([x * (1 - xx - beta * (y * y)), -mu * (1 + xx) * y], axis=1)
 
     return GalleryCase(
@@ -67,7 +101,14 @@ def maier_stein(beta: float = 10.0, mu: float = 1.0) -> GalleryCase:
 
 
 def consumer_resource() -> GalleryCase:
-    """A consumer-resource model with two attractors, one of them a focus; published grid values are 15 % and 2 % off."""
+    """A consumer-resource model with two attractors, one of them a focus, and unit noise.
+
+    The costs are converged values; those published in the reference, from a grid, differ from them by 15 % and 2 %.
+
+    Returns
+    -------
+    GalleryCase
+    """
 
     def drift(z: Array) -> Array:
         x, y = z[:, 0], z[:, 1]

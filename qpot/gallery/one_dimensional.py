@@ -14,7 +14,12 @@ from qpot.problem.system import System
 
 
 def double_well() -> GalleryCase:
-    """L = x^4/4 - x^2/2 with unit noise: V = 1/2 both ways."""
+    """L = x^4/4 - x^2/2 with unit noise: V = 1/2 both ways.
+
+    Returns
+    -------
+    GalleryCase
+    """
     system = System.from_loss(
         lambda x: x[:, 0] ** 4 / 4 - x[:, 0] ** 2 / 2,
         lambda x: x**3 - x,
@@ -34,12 +39,17 @@ def double_well() -> GalleryCase:
 
 
 def _right(x: Array) -> Array:
-    """Beyond the saddle of `double_well` the descent to x = 1 is free and the other slope is climbed again."""
+    """What V gains beyond the saddle of `double_well`: the descent to x = 1 is free, the slope behind it costs again."""
     return np.where(x <= 1.0, 0.0, (x**2 - 1) ** 2 / 2)
 
 
 def tilted_noise_well() -> GalleryCase:
-    """`double_well` with covariance 1 + x/2: the noise alone breaks the tie and selects the left minimum."""
+    """`double_well` with covariance 1 + x/2: the noise alone breaks the tie and selects the left minimum.
+
+    Returns
+    -------
+    GalleryCase
+    """
     system = System.from_loss(
         lambda x: x[:, 0] ** 4 / 4 - x[:, 0] ** 2 / 2,
         lambda x: x**3 - x,
@@ -62,7 +72,16 @@ def two_depths(noise: str = "constant") -> GalleryCase:
     Parameters
     ----------
     noise : {"constant", "growing"}
-        Covariance 1, or 0.1 + (x - 3)^2: with the latter SGD selects the minimum of the larger loss.
+        The covariance is 1, or 0.1 + (x - 3)^2, with which SGD selects the minimum of the larger loss.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If ``noise`` is neither of these.
     """
     roots = np.sort(np.roots([4.0, -21.0, 30.0, -9.0]).real)
     low, high = roots[0], roots[1]
@@ -94,7 +113,24 @@ def two_depths(noise: str = "constant") -> GalleryCase:
 
 
 def loss_noise_well(h: float = 0.7) -> GalleryCase:
-    """Noise in proportion to the loss, a = 2 h L, as in regression: the quasi-potential is log(L / L_min) / h."""
+    """Noise in proportion to the loss, a = 2 h L, as in regression: the quasi-potential is log(L / L_min) / h.
+
+    L = x (x - 1) (x - 3)^2 + 2.
+
+    Parameters
+    ----------
+    h : float
+        The positive factor of the noise.
+
+    Returns
+    -------
+    GalleryCase
+
+    Raises
+    ------
+    ValueError
+        If h is not positive.
+    """
     h = as_positive(h, name="h")
     roots = np.sort(np.roots([4.0, -21.0, 30.0, -9.0]).real)
 

@@ -1,13 +1,11 @@
 """Figures: every function takes ``ax=`` and returns it.
 
-- `chain`: Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
-- `companions`: Figures of flows, margins and path kernels; each takes ``ax=`` and returns it.
-- `comparison`: The verdict as a picture: escape times, prefactors, shares of time, exit points.
-- `fields`: Pictures of fields: the quasi-potential as contours and as a surface, alone or beside the loss. ``ax`` in,
-  ``ax`` out.
-- `landscape`: Pictures: loss and noise, minimum action paths, the chain, prediction against simulation. Each takes
-  ``ax``, returns it.
-- `noise`: A picture of measured gradient noise: its spectrum, the Hessian's, and how their leading directions agree.
+- `chain`: Figures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
+- `companions`: Figures of flows, geometric margins and path kernels.
+- `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, exit points.
+- `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
+- `landscape`: Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time.
+- `noise`: Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned.
 """
 
 from qpot.plots.chain import (

@@ -1,26 +1,40 @@
-"""Pictures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps."""
+"""Figures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import as_positive
+from qpot._core.types import CostsLike
 from qpot.chain.cycles import cycle_hierarchy
 from qpot.chain.graphs import DisconnectivityTree, disconnectivity_tree
-from qpot.chain.routes import as_routes, with_prefactors
+from qpot.chain.routes import Routes, as_routes, with_prefactors
 from qpot.chain.stationary import log_stationary_distribution
 from qpot.chain.training_time import TrainingTimeDiagram
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The colours of Okabe and Ito, which colour-blind readers can tell apart.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999")
 
 
 def state_colours(k: int) -> list[Any]:
-    """One colour for each minimum: Okabe and Ito's up to eight, then samples of viridis."""
+    """One colour for each of k minima: those of Okabe and Ito up to eight, otherwise samples of viridis.
+
+    Parameters
+    ----------
+    k : int
+
+    Returns
+    -------
+    list of k matplotlib colours
+    """
     if k <= len(OKABE_ITO):
         return list(OKABE_ITO[:k])
     import matplotlib as mpl
@@ -29,31 +43,38 @@ def state_colours(k: int) -> list[Any]:
 
 
 def plot_chain(
-    costs: Any,
+    costs: CostsLike | Routes,
     *,
     epsilon: float,
-    prefactors: Any = None,
+    prefactors: ArrayLike | None = None,
     labels: Sequence[str] | None = None,
-    positions: Any = None,
-    ax: Any = None,
-) -> Any:
-    """The chain: minima by stationary weight, routes by rate.
+    positions: ArrayLike | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The chain as a graph: the size of a minimum is its stationary weight, the width of a route its rate.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         As for `qpot.w_graph`.
     epsilon : float
+        The noise level; for SGD it is learning rate / batch size.
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
+        Prefactors of the rates; ones by default.
     labels : sequence of str, optional
         Names of the minima.
     positions : ``(k, 2)``, optional
-        Where to draw them; on a circle if left out.
+        Where the minima are drawn; on a circle by default.
     ax : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If the costs are not such a matrix, epsilon is not positive, or the stationary law is not unique.
     """
     import networkx as nx
     from matplotlib.colors import to_rgb
@@ -86,7 +107,7 @@ def plot_chain(
         ax.annotate(
             f"{math.exp(log_law[i]):.2g}",
             (x, y),
-            xytext=(0, -math.sqrt(sizes[i] / math.pi) - 3),  # below the disc
+            xytext=(0, -math.sqrt(sizes[i] / math.pi) - 3),  # The number stands below the disc.
             textcoords="offset points",
             ha="center",
             va="top",
@@ -104,9 +125,8 @@ def plot_chain(
     return ax
 
 
-def plot_cycles(costs: Any, *, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
-    """The hierarchy of cycles: a box from the exponent at which a cycle has mixed to that at which it is
-    left.
+def plot_cycles(costs: CostsLike | Routes, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+    """The hierarchy of cycles as boxes, each from the exponent at which it has mixed to that at which it is left.
 
     Parameters
     ----------
@@ -162,22 +182,22 @@ def plot_cycles(costs: Any, *, labels: Sequence[str] | None = None, ax: Any = No
 
 
 def plot_disconnectivity(
-    tree: Any,
+    tree: DisconnectivityTree | CostsLike | Routes,
     *,
     labels: Sequence[str] | None = None,
     offset: float = 0.0,
     ylabel: str = r"quasi-potential $W(i) - \min W$",
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """A disconnectivity graph: minima hang at their height and join where they become connected from below.
 
     Parameters
     ----------
-    tree : DisconnectivityTree or anything that is a ``costs`` argument
+    tree : DisconnectivityTree, or costs as for `qpot.w_graph`
     labels : sequence of str, optional
         Names of the minima.
     offset : float
-        Added to all heights, for example the least loss.
+        A number that is added to all heights, for example the least loss.
     ylabel : str
     ax : matplotlib axes, optional
 
@@ -201,7 +221,7 @@ def plot_disconnectivity(
             centre[S] = float(np.mean([centre[child] for child in tree.children[S]]))
         else:
             stack.append((S, True))
-            # deepest first: the eye reads the order of the minima from left to right
+            # The deepest child stands on the left, since the eye reads the order of the minima from left to right.
             stack.extend((child, False) for child in sorted(tree.children[S], key=lambda c: -_bottom(tree, c)))
     colours = state_colours(k)
     lines = []
@@ -231,25 +251,25 @@ def plot_disconnectivity(
 
 
 def plot_landscapes(
-    costs: Any,
-    loss_tree: Any,
+    costs: CostsLike | Routes,
+    loss_tree: DisconnectivityTree | CostsLike | Routes,
     *,
     labels: Sequence[str] | None = None,
     least_loss: float = 0.0,
-    axes: Any = None,
-) -> Any:
-    """Disconnectivity graphs of the loss and of the quasi-potential side by side: they may order the minima
-    differently.
+    axes: Sequence[Axes] | None = None,
+) -> Sequence[Axes]:
+    """Disconnectivity graphs of the loss and of the quasi-potential side by side; they may order the minima differently.
 
     Parameters
     ----------
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         Costs of the chain.
-    loss_tree : anything that is a ``costs`` argument
-        Costs of the loss, from `qpot.chain_graphs.loss_costs`.
+    loss_tree : DisconnectivityTree, or costs as for `qpot.w_graph`
+        Costs of the loss, for example from `qpot.chain_graphs.loss_costs`.
     labels : sequence of str, optional
+        Names of the minima.
     least_loss : float
-        Loss of the lowest minimum.
+        The loss of the lowest minimum, which is added to the heights of the left graph.
     axes : two matplotlib axes, optional
 
     Returns
@@ -272,15 +292,15 @@ def plot_training_time(
     diagram: TrainingTimeDiagram,
     *,
     labels: Sequence[str] | None = None,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Learning rate against training steps, coloured by the minimum SGD sits in.
 
     Parameters
     ----------
     diagram : TrainingTimeDiagram
-        Of `qpot.training_time.training_time_diagram`. Where it has probabilities, colours fade to white where
-        no minimum has more than half of it.
+        A diagram from `qpot.training_time.training_time_diagram`. If it has probabilities, a colour fades to white as the
+        largest of them gets small.
     labels : sequence of str, optional
         Names of the minima.
     ax : matplotlib axes, optional
@@ -316,6 +336,7 @@ def plot_training_time(
 
 
 def _bottom(tree: DisconnectivityTree, S: int) -> float:
+    """The height of the lowest minimum in a set of the tree."""
     stack, low = [S], math.inf
     while stack:
         T = stack.pop()
@@ -325,10 +346,12 @@ def _bottom(tree: DisconnectivityTree, S: int) -> float:
 
 
 def _label(i: int, labels: Sequence[str] | None) -> str:
+    """The name of a minimum, by default its number."""
     return str(i) if labels is None else labels[i]
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: Axes | None) -> Axes:
+    """The axes that were given, or those of a new figure."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt

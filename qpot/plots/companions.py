@@ -1,8 +1,9 @@
-"""Figures of flows, margins and path kernels; each takes ``ax=`` and returns it."""
+"""Figures of flows, geometric margins and path kernels."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,21 +12,34 @@ from qpot.companions.margin import MarginFlow
 from qpot.companions.path_kernel import Explanation
 from qpot.companions.trajectory import FlowTrajectory
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The colours of Okabe and Ito, which readers with any kind of colour vision can tell apart.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+ORANGE = "#E69F00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
 
 
-def plot_flow_loss(trajectories: Any, *, ax: Any = None) -> Any:
-    """Loss along one or more trajectories, with the loss that each flow's law promises as dots.
+def plot_flow_loss(trajectories: FlowTrajectory | Mapping[str, FlowTrajectory], *, ax: Axes | None = None) -> Axes:
+    """Loss along one or more trajectories, with the loss that each flow's law predicts as dots.
 
     Parameters
     ----------
-    trajectories : FlowTrajectory or mapping name -> FlowTrajectory
+    trajectories : FlowTrajectory or dict of name -> FlowTrajectory
     ax : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``trajectories`` is neither of these, or empty.
     """
     named = (
         {type(trajectories.flow).__name__: trajectories} if isinstance(trajectories, FlowTrajectory) else trajectories
@@ -46,8 +60,8 @@ def plot_flow_loss(trajectories: Any, *, ax: Any = None) -> Any:
     return ax
 
 
-def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
-    """How much margin the flow's direction still lacks against log10 of time, with the law constant / log t.
+def plot_margin_flow(flow: MarginFlow, *, ax: Axes | None = None) -> Axes:
+    """The geometric margin that the flow's direction still lacks, against log10 of time, with its law constant / log t.
 
     Parameters
     ----------
@@ -57,6 +71,11 @@ def plot_margin_flow(flow: MarginFlow, *, ax: Any = None) -> Any:
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``flow`` is not a MarginFlow.
     """
     if not isinstance(flow, MarginFlow):
         raise ValueError(f"flow must be a MarginFlow, got {flow!r:.80}")
@@ -84,18 +103,18 @@ def plot_explanation(
     row: int = 0,
     output: int = 0,
     top: int = 10,
-    names: Any = None,
-    ax: Any = None,
-) -> Any:
+    names: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """The training samples that contributed most to one prediction, as signed bars.
 
     Parameters
     ----------
     explanation : Explanation
     row, output : int
-        Which prediction and which of its outputs.
+        The index of the prediction and that of its output.
     top : int
-        How many samples to show; the others are summed in one bar.
+        The number of samples that have bars of their own; the others are summed in one bar.
     names : sequence of str, optional
         A name for every training sample.
     ax : matplotlib axes, optional
@@ -103,6 +122,11 @@ def plot_explanation(
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``explanation`` is not an Explanation, or there is not one name for every sample.
     """
     if not isinstance(explanation, Explanation):
         raise ValueError(f"explanation must be an Explanation, got {explanation!r:.80}")
@@ -128,7 +152,8 @@ def plot_explanation(
     return ax
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: Axes | None) -> Axes:
+    """The axes that were given, or those of a new figure."""
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -137,5 +162,6 @@ def _axes(ax: Any) -> Any:
 
 
 def _cycle(n: int) -> list[str]:
+    """n colours, repeated after the sixth."""
     colours = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]
     return [colours[k % len(colours)] for k in range(n)]

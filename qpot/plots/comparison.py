@@ -1,41 +1,53 @@
-"""The verdict as a picture: escape times, prefactors, shares of time, exit points."""
+"""Figures of prediction against simulation: escape times, prefactors, shares of time, exit points."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qpot._core.arrays import as_bounds
+from qpot._core.arrays import BoundsLike, as_bounds
 from qpot.plots.chain import state_colours
 from qpot.plots.landscape import plot_loss
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from qpot.simulation.comparison import Comparison
 
-# panels name minima in the figure by number; beyond this many a legend is too long
+# With more minima than this a legend that names them would be too long.
 _NAMED = 6
 
 
 def plot_comparison(
-    comparison: Comparison, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None
-) -> Any:
+    comparison: Comparison,
+    *,
+    axes: tuple[int, int] = (0, 1),
+    bounds: BoundsLike | None = None,
+    ax: Sequence[Axes] | None = None,
+) -> Sequence[Axes]:
     """Prediction against simulation in four panels.
 
     Parameters
     ----------
     comparison : Comparison
     axes : (int, int)
-        The coordinates in which exit points are shown, from two dimensions on.
-    bounds : (low, high) pairs, optional
-        Extent of that panel; around minima and exit points by default.
+        The coordinates in which exit points are shown, if there are two or more.
+    bounds : (low, high) pair for each coordinate, optional
+        The extent of the panel with exit points; by default it holds the minima and the exit points.
     ax : sequence of four matplotlib axes, optional
-        Escape times, measured / predicted times, shares of time, exit points; a new figure by default.
+        The panels for escape times, measured / predicted times, shares of time and exit points; a new figure by default.
 
     Returns
     -------
     sequence of four matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``ax`` does not hold four axes.
     """
     if ax is None:
         import matplotlib.pyplot as plt
@@ -44,7 +56,7 @@ def plot_comparison(
         panels = list(grid.ravel())
         figure.suptitle("\n".join(textwrap.wrap(comparison.sentence, 100)), fontsize=12)
     else:
-        panels = list(np.ravel(ax))
+        panels = list(np.ravel(ax))  # type: ignore[arg-type]  # NumPy takes sequences of any objects.
         if len(panels) != 4:
             raise ValueError(f"ax must hold four axes, got {len(panels)}")
     plot_escape_times(comparison, ax=panels[0])
@@ -54,8 +66,18 @@ def plot_comparison(
     return panels
 
 
-def plot_escape_times(comparison: Comparison, *, ax: Any) -> Any:
-    """Mean escape times against 1 / epsilon: measured, fitted, predicted."""
+def plot_escape_times(comparison: Comparison, *, ax: Axes) -> Axes:
+    """Mean escape times against 1 / epsilon: measured, fitted and predicted.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    ax : matplotlib axes
+
+    Returns
+    -------
+    matplotlib axes
+    """
     colours, known = state_colours(len(comparison.prediction.minima)), True
     for law in comparison.arrhenius:
         colour, x, scale = colours[law.home], law.inverse_epsilon, np.log(10.0)
@@ -82,13 +104,23 @@ def plot_escape_times(comparison: Comparison, *, ax: Any) -> Any:
     ax.plot([], [], "-", color="grey", label="fit")
     ax.plot([], [], "--", color="grey", label="predicted" if known else "predicted slope (prefactor not known)")
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
+    ax.set_ylim(low, high + 0.35 * (high - low))  # The legend needs room above the curves.
     ax.legend(fontsize=8.5, frameon=False, loc="upper left")
     return ax
 
 
-def plot_prefactors(comparison: Comparison, *, ax: Any) -> Any:
-    """Measured over predicted mean escape times, with what the leading order leaves open."""
+def plot_prefactors(comparison: Comparison, *, ax: Axes) -> Axes:
+    """Measured over predicted mean escape times, with a band for the next order in epsilon, which theory leaves open.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    ax : matplotlib axes
+
+    Returns
+    -------
+    matplotlib axes
+    """
     colours = state_colours(len(comparison.prediction.minima))
     unknown = False
     for n, law in enumerate(comparison.arrhenius):
@@ -118,8 +150,18 @@ def plot_prefactors(comparison: Comparison, *, ax: Any) -> Any:
     return ax
 
 
-def plot_shares(comparison: Comparison, *, ax: Any) -> Any:
-    """Shares of time at each minimum: measured bars beside predicted ones."""
+def plot_shares(comparison: Comparison, *, ax: Axes) -> Axes:
+    """Shares of time at each minimum: measured bars beside predicted ones.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    ax : matplotlib axes
+
+    Returns
+    -------
+    matplotlib axes
+    """
     ax.set_title("Occupation: share of time at each minimum")
     ax.set_ylabel("share of time")
     checks = comparison.occupations
@@ -146,8 +188,24 @@ def plot_shares(comparison: Comparison, *, ax: Any) -> Any:
     return ax
 
 
-def plot_exit_points(comparison: Comparison, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any) -> Any:
-    """Exit points on the boundary of the basin, with minima and saddles."""
+def plot_exit_points(
+    comparison: Comparison, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Axes
+) -> Axes:
+    """Exit points on the boundary of the basin, with minima and saddles.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    axes : (int, int)
+        The coordinates shown, if there are two or more.
+    bounds : (low, high) pair for each coordinate, optional
+        The extent of the figure; by default it holds the minima and the exit points.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    matplotlib axes
+    """
     prediction, system = comparison.prediction, comparison.system
     minima = np.array([m.point for m in prediction.minima])
     saddles = np.array([s.point for s in prediction.saddles]).reshape(-1, minima.shape[1])
@@ -188,7 +246,7 @@ def plot_exit_points(comparison: Comparison, *, axes: tuple[int, int] = (0, 1), 
             ax.plot(*point[[i, j]], "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
             ax.annotate(str(n), point[[i, j]], color="white", weight="bold", ha="center", va="center", zorder=7)
         style = {"color": "white", "markeredgecolor": "black", "markersize": 9, "zorder": 6}
-        ax.plot(saddles[:, i], saddles[:, j], "X", linestyle="none", label="saddle", **style)
+        ax.plot(saddles[:, i], saddles[:, j], "X", linestyle="none", label="saddle", **style)  # type: ignore[arg-type]
         ax.set_xlim(lower[i], upper[i])
         ax.set_ylim(lower[j], upper[j])
     if not checks:
@@ -197,6 +255,7 @@ def plot_exit_points(comparison: Comparison, *, axes: tuple[int, int] = (0, 1), 
     return ax
 
 
-def _empty(ax: Any, text: str) -> Any:
+def _empty(ax: Axes, text: str) -> Axes:
+    """Axes that say why they show nothing."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="grey")
     return ax

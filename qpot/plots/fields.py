@@ -1,20 +1,25 @@
-"""Pictures of fields: the quasi-potential as contours and as a surface, alone or beside the loss. ``ax`` in, ``ax`` out."""
+"""Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qpot._core.arrays import Array, as_point
+from qpot._core.types import PointLike
 from qpot.fields.solution import FieldSolution
 from qpot.fields.whole import GlobalField
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mpl_toolkits.mplot3d import Axes3D
 
 __all__ = ["plot_field", "plot_field_beside_loss", "plot_field_surface"]
 
 Field = FieldSolution | GlobalField
-# Sources and minima, as in the other pictures of landscapes.
+# The colour of sources, which is Okabe and Ito's vermilion.
 _MARK = "#D55E00"
 
 
@@ -22,11 +27,11 @@ def plot_field(
     field: Field,
     *,
     axes: tuple[int, int] = (0, 1),
-    at: Any = None,
+    at: PointLike | None = None,
     levels: int | Sequence[float] = 20,
-    ax: Any = None,
-) -> Any:
-    """Contours of a quasi-potential over two coordinates; in 1-D its curve.
+    ax: Axes | None = None,
+) -> Axes:
+    """Contours of a quasi-potential over two coordinates, or its curve in 1-D.
 
     Parameters
     ----------
@@ -34,14 +39,20 @@ def plot_field(
     axes : (int, int)
         The coordinates shown, in 2-D and 3-D.
     at : array (d,), optional
-        In 3-D, where the third coordinate is held; the source, or the first minimum, by default.
+        A point through which the plane of the figure goes in 3-D; by default the source, or the first minimum.
     levels : int or increasing values
+        The number of contours, or their values of V.
     ax : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
-        Beyond the level at which V leaves the grid the picture is blank.
+        The figure is blank where V exceeds the exit level, the lowest V on the boundary of the grid.
+
+    Raises
+    ------
+    ValueError
+        If ``axes`` are not two different coordinates.
 
     Examples
     --------
@@ -79,15 +90,15 @@ def plot_field_surface(
     field: Field,
     *,
     axes: tuple[int, int] = (0, 1),
-    at: Any = None,
-    ax: Any = None,
-) -> Any:
+    at: PointLike | None = None,
+    ax: Axes3D | None = None,
+) -> Axes3D:
     """A quasi-potential as a surface over two coordinates.
 
     Parameters
     ----------
     field : FieldSolution or GlobalField
-        In 2-D or 3-D.
+        A field in 2-D or 3-D.
     axes, at
         As for `plot_field`.
     ax : matplotlib 3-D axes, optional
@@ -99,7 +110,7 @@ def plot_field_surface(
     Raises
     ------
     ValueError
-        For a field in 1-D, or for an ``ax`` that is flat.
+        If the field is one-dimensional, or ``ax`` is not three-dimensional.
     """
     if field.grid.dimension == 1:
         raise ValueError("field is one-dimensional and has no surface; use plot_field")
@@ -110,17 +121,23 @@ def plot_field_surface(
     return ax
 
 
-def plot_field_beside_loss(field: Field, *, axes: tuple[int, int] = (0, 1), at: Any = None, ax: Any = None) -> Any:
+def plot_field_beside_loss(
+    field: Field,
+    *,
+    axes: tuple[int, int] = (0, 1),
+    at: PointLike | None = None,
+    ax: Sequence[Axes3D] | None = None,
+) -> tuple[Axes3D, ...]:
     """The surface of the loss and the surface of the quasi-potential side by side, on the same nodes.
 
     Parameters
     ----------
     field : FieldSolution or GlobalField
-        In 2-D or 3-D, of a system with a loss.
+        A field in 2-D or 3-D, of a system with a loss.
     axes, at
         As for `plot_field`.
     ax : pair of matplotlib 3-D axes, optional
-        For the loss and for the quasi-potential.
+        The axes for the loss and for the quasi-potential.
 
     Returns
     -------
@@ -129,7 +146,7 @@ def plot_field_beside_loss(field: Field, *, axes: tuple[int, int] = (0, 1), at: 
     Raises
     ------
     ValueError
-        If the system has no loss.
+        If the system has no loss, if the field is one-dimensional, or if an axis is not three-dimensional.
     """
     system = _first(field).system
     if system.loss is None:
@@ -146,7 +163,7 @@ def plot_field_beside_loss(field: Field, *, axes: tuple[int, int] = (0, 1), at: 
     points = np.tile(_fixed(field, at), (values.size, 1))
     points[:, i], points[:, j] = (v.ravel() for v in np.meshgrid(x, y))
     loss = system.loss(points).reshape(values.shape)
-    # the same part of the plane on both sides
+    # Both surfaces show the same part of the plane.
     _draw_surface(pair[0], x, y, np.where(np.isnan(values), np.nan, loss), "cividis")
     _label_surface(pair[0], i, j, "loss")
     _draw_surface(pair[1], x, y, values, "viridis")
@@ -154,7 +171,8 @@ def plot_field_beside_loss(field: Field, *, axes: tuple[int, int] = (0, 1), at: 
     return pair
 
 
-def _draw_surface(ax: Any, x: Array, y: Array, values: Array, colours: str) -> None:
+def _draw_surface(ax: Axes3D, x: Array, y: Array, values: Array, colours: str) -> None:
+    """A surface with its contours on the floor below it."""
     X, Y = np.meshgrid(x, y)
     stride = max(1, max(values.shape) // 100)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -167,18 +185,19 @@ def _draw_surface(ax: Any, x: Array, y: Array, values: Array, colours: str) -> N
     ax.set_zlim(low - 0.35 * (high - low), high)
 
 
-def _label_surface(ax: Any, i: int, j: int, name: str) -> None:
+def _label_surface(ax: Axes3D, i: int, j: int, name: str) -> None:
+    """Labels, title and the same view for every surface."""
     ax.set_xlabel(f"$x_{i + 1}$")
     ax.set_ylabel(f"$x_{j + 1}$")
     ax.set_title(name)
     ax.view_init(elev=32, azim=-62)
 
 
-def _slice(field: Field, axes: tuple[int, int], at: Any) -> tuple[int, int, Array, Array, Array]:
+def _slice(field: Field, axes: tuple[int, int], at: PointLike | None) -> tuple[int, int, Array, Array, Array]:
     """Coordinates i, j, their nodes, and the values ``(nodes of j, nodes of i)``."""
     d = field.grid.dimension
     i, j = axes
-    # above its level a global field lacks the wells that have left the grid already
+    # Above its level a global field lacks the contributions of minima whose own fields have left the grid.
     values = np.where(field.values <= field.level, field.values, np.nan)
     if not (0 <= i < d and 0 <= j < d and i != j):
         raise ValueError(f"axes={axes!r} must be two different coordinates below {d}")
@@ -190,27 +209,31 @@ def _slice(field: Field, axes: tuple[int, int], at: Any) -> tuple[int, int, Arra
     return i, j, field.grid.axes[i], field.grid.axes[j], values.T if i < j else values
 
 
-def _fixed(field: Field, at: Any) -> Array:
+def _fixed(field: Field, at: PointLike | None) -> Array:
+    """The point through which the plane of the figure goes."""
     if at is not None:
         return as_point(at, dimension=field.grid.dimension, name="at")
     return np.asarray(np.atleast_2d(_first(field).source)[0], dtype=np.float64)
 
 
 def _first(field: Field) -> FieldSolution:
+    """The field itself, or the first of those that a global field is made of."""
     return field.fields[0] if isinstance(field, GlobalField) else field
 
 
 def _marks(field: Field) -> list[Array]:
-    """Sources as points ``(d,)`` or closed curves ``(n, d)``."""
+    """The sources, as points ``(d,)`` or as closed curves ``(n, d)``."""
     fields = field.fields if isinstance(field, GlobalField) else (field,)
     return [f.source if f.source.ndim == 1 else np.vstack([f.source, f.source[:1]]) for f in fields]
 
 
 def _name(field: Field) -> str:
+    """The label of the values."""
     return "global quasi-potential" if isinstance(field, GlobalField) else "V(source, x)"
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: Axes | None) -> Axes:
+    """The axes that were given, or those of a new figure."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -218,7 +241,8 @@ def _axes(ax: Any) -> Any:
     return plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]
 
 
-def _solid_axes(ax: Any) -> Any:
+def _solid_axes(ax: Axes3D | None) -> Axes3D:
+    """The three-dimensional axes that were given, or those of a new figure."""
     if ax is None:
         import matplotlib.pyplot as plt
 

@@ -1,13 +1,14 @@
-"""Pictures: loss and noise, minimum action paths, the chain, prediction against simulation. Each takes ``ax``, returns it."""
+"""Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_bounds, as_points
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
 from qpot.paths.solution import PathSolution
 from qpot.plots.chain import (
     plot_chain,
@@ -22,6 +23,9 @@ from qpot.plots.noise import plot_noise_spectrum
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble, Occupation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "plot_chain",
@@ -42,20 +46,24 @@ __all__ = [
     "state_colours",
 ]
 
-# Okabe and Ito's colours for what is not a minimum
-UPHILL, DOWNHILL, NOISE = "#D55E00", "#56B4E9", "#CC79A7"
+# The colour of the part of a path on which the noise climbs.
+UPHILL = "#D55E00"
+# The colour of free descents.
+DOWNHILL = "#56B4E9"
+# The colour of the noise's ellipses.
+NOISE = "#CC79A7"
 
 
 def plot_loss(
     system: System,
-    bounds: Any,
+    bounds: BoundsLike,
     *,
     axes: tuple[int, int] = (0, 1),
-    at: Any = None,
+    at: ArrayLike | None = None,
     levels: int | Sequence[float] = 24,
     resolution: int = 161,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Contours of the loss, or of the drift's speed where there is no loss, over two coordinates.
 
     Parameters
@@ -65,16 +73,21 @@ def plot_loss(
     axes : (int, int)
         The coordinates shown.
     at : array (d,), optional
-        Values of the other coordinates; the middle of the box by default.
+        A point that has the values of the other coordinates; the middle of the box by default.
     levels : int or increasing values
-        A number of levels is spread over the lower half of the losses, where the minima are.
+        The values of the contours, or their number: they are then spread over the lower 80 % of the losses in the box.
     resolution : int
-        Points for each coordinate.
+        The number of points for each coordinate.
     ax : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        For bad bounds, or if ``axes`` are not two different coordinates.
     """
     ax = _axes(ax)
     lower, upper = as_bounds(bounds, dimension=system.dimension)
@@ -103,14 +116,27 @@ def plot_loss(
 
 def plot_noise(
     system: System,
-    points: Any,
+    points: ArrayLike,
     *,
     size: float,
     axes: tuple[int, int] = (0, 1),
     label: str | None = None,
-    ax: Any = None,
-) -> Any:
-    """The covariance as ellipses around points: half axes are standard deviations, the longest of all is ``size``.
+    ax: Axes | None = None,
+) -> Axes:
+    """The covariance as ellipses around points, whose half axes are standard deviations of the noise.
+
+    Parameters
+    ----------
+    system : System
+    points : array (n, d)
+        The centres of the ellipses.
+    size : float
+        The longest half axis of all ellipses; the others are in proportion.
+    axes : (int, int)
+        The coordinates shown.
+    label : str, optional
+        The entry of the legend.
+    ax : matplotlib axes, optional
 
     Returns
     -------
@@ -143,8 +169,19 @@ def plot_noise(
     return ax
 
 
-def plot_path(path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: bool = True, ax: Any = None) -> Any:
-    """A minimum action path: uphill legs solid with an arrow, free descents dashed.
+def plot_path(
+    path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: bool = True, ax: Axes | None = None
+) -> Axes:
+    """A minimum action path: the parts where the noise climbs are solid with an arrow, free descents are dashed.
+
+    Parameters
+    ----------
+    path : PathSolution
+    axes : (int, int)
+        The coordinates shown.
+    labels : bool
+        Whether the path gets entries in the legend.
+    ax : matplotlib axes, optional
 
     Returns
     -------
@@ -177,9 +214,18 @@ def plot_path(path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: boo
 
 
 def plot_critical_points(
-    prediction: Prediction, *, axes: tuple[int, int] = (0, 1), names: bool = True, ax: Any = None
-) -> Any:
-    """Minima as numbered discs (the selected ones ringed), saddles as crosses.
+    prediction: Prediction, *, axes: tuple[int, int] = (0, 1), names: bool = True, ax: Axes | None = None
+) -> Axes:
+    """Minima as numbered discs, with a ring around the selected ones, and saddles as crosses.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    axes : (int, int)
+        The coordinates shown.
+    names : bool
+        Whether the discs have numbers.
+    ax : matplotlib axes, optional
 
     Returns
     -------
@@ -211,19 +257,19 @@ def plot_occupation(
     batch_size: int = 1,
     labels: Sequence[str] | None = None,
     burn_in: float = 0.1,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Predicted against simulated share of time at each minimum, for one or several noise levels.
 
     Parameters
     ----------
     prediction : Prediction
     simulated : Ensemble, Occupation or a sequence of them
-        An Ensemble knows its own learning rate and batch size.
+        The runs. An Ensemble knows its own learning rate and batch size.
     learning_rates : sequence of float, optional
-        For Occupations, one for each.
+        The learning rate of each run, which is needed for runs that are Occupations.
     batch_size : int
-        For Occupations.
+        The batch size of runs that are Occupations.
     labels : sequence of str, optional
         Names of the minima.
     burn_in : float or int
@@ -233,6 +279,11 @@ def plot_occupation(
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If there is not one learning rate for each run, or none for a run that is an Occupation.
     """
     ax = _axes(ax)
     runs = [simulated] if isinstance(simulated, (Ensemble, Occupation)) else list(simulated)
@@ -273,9 +324,24 @@ def plot_occupation(
 
 
 def plot_prediction(
-    system: System, prediction: Prediction, bounds: Any, *, axes: tuple[int, int] = (0, 1), ax: Any = None
-) -> Any:
-    """The answer on one map: loss, noise at the minima, the cheapest path out of every minimum.
+    system: System,
+    prediction: Prediction,
+    bounds: BoundsLike,
+    *,
+    axes: tuple[int, int] = (0, 1),
+    ax: Axes | None = None,
+) -> Axes:
+    """The answer on one map: loss, noise at the minima, and the cheapest path out of every minimum.
+
+    Parameters
+    ----------
+    system : System
+    prediction : Prediction
+    bounds : (low, high) pair for each coordinate
+        The extent of the map.
+    axes : (int, int)
+        The coordinates shown; the others have the values of the selected minimum.
+    ax : matplotlib axes, optional
 
     Returns
     -------
@@ -300,7 +366,7 @@ def plot_prediction(
 
 
 def _exits(prediction: Prediction) -> dict[int, PathSolution]:
-    """The cheapest direct path out of every minimum."""
+    """The cheapest leg out of every minimum."""
     result: dict[int, PathSolution] = {}
     for (i, _), path in prediction.costs.paths.items():
         if i not in result or path.action < result[i].action:
@@ -308,24 +374,31 @@ def _exits(prediction: Prediction) -> dict[int, PathSolution]:
     return result
 
 
-def _arrow(ax: Any, xy: Array, colour: str) -> None:
+def _arrow(ax: Axes, xy: Array, colour: str) -> None:
+    """An arrow head in the middle of a curve."""
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(xy, axis=0), axis=1))])
     if lengths[-1] <= 0.0:
         return
     tail, head = (np.array([np.interp(f * lengths[-1], lengths, xy[:, c]) for c in (0, 1)]) for f in (0.52, 0.6))
     ax.annotate(
-        "", head, tail, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18}, zorder=5
+        "",
+        head,  # type: ignore[arg-type]  # Matplotlib takes arrays as well as tuples.
+        tail,  # type: ignore[arg-type]
+        arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18},
+        zorder=5,
     )
 
 
 def _two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
+    """The two coordinates, refused if they are not two different ones."""
     i, j = axes
     if not (0 <= i < dimension and 0 <= j < dimension and i != j):
         raise ValueError(f"axes={axes!r} must be two different coordinates below {dimension}")
     return i, j
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: Axes | None) -> Axes:
+    """The axes that were given, or those of a new figure."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt

@@ -1,31 +1,43 @@
-"""A picture of measured gradient noise: its spectrum, the Hessian's, and how their leading directions agree."""
+"""Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qpot.problem.measured_noise import NoiseStatistics
 
-# Okabe and Ito
-_NOISE, _CURVATURE, _OVERLAP = "#CC79A7", "#0072B2", "#000000"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The colour of the noise's eigenvalues.
+_NOISE = "#CC79A7"
+# The colour of the Hessian's eigenvalues.
+_CURVATURE = "#0072B2"
+# The colour of the overlap of both.
+_OVERLAP = "#000000"
 
 
-def plot_noise_spectrum(statistics: NoiseStatistics, *, shown: int = 50, ax: Any = None) -> Any:
+def plot_noise_spectrum(statistics: NoiseStatistics, *, shown: int = 50, ax: Axes | None = None) -> Axes:
     """Leading eigenvalues of gradient covariance and Hessian, each over its largest, and the overlap of their eigenspaces.
 
     Parameters
     ----------
     statistics : NoiseStatistics
-        From `measure_noise`.
+        Statistics from `measure_noise`.
     shown : int
-        At most so many eigenvalues.
+        The largest number of eigenvalues shown.
     ax : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``statistics`` is not a NoiseStatistics.
 
     Examples
     --------

@@ -1,17 +1,16 @@
 """Costs between all minima, the choice, and times.
 
-- `along_paths`: Rate prefactors along a minimum action path (Bouchet-Reygner), for any drift and covariance.
-- `costs`: Transition costs between all minima: V(i, j) with an error for every entry, and the paths behind them.
+- `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
+- `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
-- `kramers`: Rate prefactors from critical points (Eyring-Kramers), and expected steps.
-- `opinion`: The second opinion: the costs between minima read off quasi-potential fields, held against those of the
-  paths.
+- `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
+- `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
-- `report`: A prediction as text and as HTML.
+- `report`: The report of a prediction: the answer in a sentence, and tables as plain text and as HTML.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
-- `storage`: Predictions on disk: one ``.npz`` of plain arrays and a JSON text, no pickle.
-- `transitions`: transition_costs: every leg between minima over their saddles, side by side, put together to V(i, j).
+- `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
+- `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 """
 
 from qpot.prediction.along_paths import bouchet_reygner

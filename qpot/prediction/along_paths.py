@@ -1,35 +1,38 @@
-"""Rate prefactors along a minimum action path (Bouchet-Reygner), for any drift and covariance."""
+"""Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.problem.system import System
 from qpot.solvers.prediction.transverse_hessian import transport
 
-# an eigenvalue below this share of the largest one leaves the quadratic approximation without meaning
+# A fixed point with an eigenvalue below this share of the largest one counts as degenerate: the quadratic approximation
+# then has no meaning.
 DEGENERATE = 1e-7
+# Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
 _STEP = 1e-4
 
 
 def bouchet_reygner(
     system: System,
-    points: Any,
-    momenta: Any,
+    points: ArrayLike,
+    momenta: ArrayLike,
     *,
-    minimum: Any = None,
-    saddle: Any = None,
+    minimum: PointLike | None = None,
+    saddle: PointLike | None = None,
 ) -> float:
-    r"""Prefactor A of the rate ``A exp(-V / epsilon)`` along a minimum action path, for any drift and
-    covariance.
+    r"""Prefactor A of the rate ``A exp(-V / epsilon)`` along a minimum action path, for any drift and covariance.
 
     .. math:: A = \frac{\lambda_+}{2\pi}\sqrt{\frac{\det\nabla^2\phi(O)}{|\det\nabla^2\phi(s)|}}
               \exp\Bigl(-\int K\,dt\Bigr), \qquad
@@ -39,31 +42,30 @@ def bouchet_reygner(
     ----------
     system : System
     points, momenta : ``(n, d)``
-        The uphill leg: positions and p = gradient of the quasi-potential there.
+        Positions on the leg from the minimum to the saddle, and p = gradient of the quasi-potential there; n >= 8.
     minimum, saddle : ``(d,)`` or objects with ``.point``, optional
-        Where the leg begins and ends; the first and the last point if left out.
+        The ends of the leg; by default its first and its last point.
 
     Returns
     -------
     float
-        As `eyring_kramers`: transitions per unit of time into the other minimum.
+        As for `eyring_kramers`: the number of transitions into the other minimum per unit of time.
 
     Raises
     ------
     ValueError
-        If the ends are not a stable fixed point and a saddle with one unstable direction, one of them is
-        degenerate, the covariance is singular at the minimum (absorbing), or the momenta do not belong to a
-        zero of the Hamiltonian.
+        If the ends are not a stable fixed point and a saddle with one unstable direction, if one of them is
+        degenerate, if the covariance is singular at one of them, or if the Hamiltonian does not vanish along the path.
     SolveError
-        If the Hessian of the quasi-potential carried along the path diverges or does not arrive at that of
-        the saddle: a caustic, or a path that is not a minimum action path.
+        If the Hessian of the quasi-potential, carried along the path, diverges or does not arrive at that of the
+        saddle: there is a caustic, or the path is not a minimum action path.
 
     Notes
     -----
-    Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q
-    follows Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the minimum;
-    its part along the path is known, Q x' = p', and is imposed, since it is the part that is not stable at
-    the saddle. Beyond the first and last point the path is continued linearly.
+    F. Bouchet, J. Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q of the
+    quasi-potential follows Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the
+    minimum. Its part along the path, Q x' = p', is known and is imposed, because just this part is not stable at the
+    saddle. Before the first and after the last point the path is continued by the linear flow at the fixed point.
 
     Examples
     --------
@@ -109,8 +111,7 @@ def bouchet_reygner(
     departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
     fastest = max(np.abs(np.linalg.eigvals(J_O)).max(), np.abs(growth).max())
     Q, integral, carried, distance = Q_O, 0.0, [], []
-    # on the linear path before the first point Q x' = p' holds only to first order, and it need not be
-    # imposed there
+    # On the linear path before the first point Q x' = p' holds only to first order, so it is not imposed there.
     for begin, end, position, impose in (
         (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
     ):  # fmt: skip
@@ -121,11 +122,11 @@ def bouchet_reygner(
         integral += piece
         carried.append(Q)
         distance.append(np.linalg.norm(y[-1] - s))
-    # from the last point to the saddle K decays like the distance, and Q changes linearly with it
+    # From the last point to the saddle K decays like the distance, and Q changes linearly with it.
     integral += float(K[-1] + 0.5 * (a[-1] * Q).sum()) / unstable
     Q = Q + (Q - carried[1]) * distance[2] / (distance[1] - distance[2])
-    # at the saddle Q solves Q J + J^T Q + Q a Q = 0; solving that there alone fails where two eigenvalues of
-    # J cancel
+    # At the saddle Q solves Q J + J^T Q + Q a Q = 0. This equation serves as a check only, since it has no unique
+    # solution where two eigenvalues of J add up to zero.
     rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
     if not np.isfinite(Q).all() or not np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max():
         raise SolveError(
@@ -140,7 +141,7 @@ def bouchet_reygner(
 
 
 def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]:
-    """Jacobian and covariance at the minimum or the saddle, after checks."""
+    """Jacobian and covariance at the minimum or saddle, checked to be a fixed point of that kind with full noise."""
     here = point[None]
     J, a = system.unchecked.jacobian(here)[0], system.unchecked.covariance(here)[0]
     b = system.unchecked.drift(here)[0]
@@ -165,6 +166,7 @@ def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]
 
 
 def _check_hamiltonian(system: System, x: Array, p: Array) -> None:
+    """Refuse momenta for which the Hamiltonian is not zero along the path."""
     drift, a = system.unchecked.drift(x), system.unchecked.covariance(x)
     work = np.einsum("ni,ni->n", drift, p)
     noise = 0.5 * np.einsum("ni,nij,nj->n", p, a, p)
@@ -178,10 +180,11 @@ def _check_hamiltonian(system: System, x: Array, p: Array) -> None:
         )
 
 
-def _along(x: Array, p: Array, speed: Array) -> Any:
-    """Time span, and positions and momenta at given times.
+def _along(x: Array, p: Array, speed: Array) -> tuple[float, Callable[[Array], tuple[Array, Array]]]:
+    """Duration of the path, and a function that gives positions and momenta at given times.
 
-    Both are smooth in the length, not in time, near the ends; the time follows from the speed.
+    Near the ends both are smooth functions of arc length but not of time; so they are interpolated in arc length, and
+    the time follows from the speed.
     """
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
     position, momentum, pace = (CubicSpline(length, q) for q in (x, p, speed))
@@ -209,8 +212,11 @@ def _along(x: Array, p: Array, speed: Array) -> Any:
     return float(run.t[-1]), at
 
 
-def _departure(origin: Array, first: Array, B: Array, Q: Array) -> Any:
-    """From a distance of 1e-6 of the first point on: x - O = exp(B u) (x_1 - O), p = Q (x - O)."""
+def _departure(origin: Array, first: Array, B: Array, Q: Array) -> tuple[float, Callable[[Array], tuple[Array, Array]]]:
+    """The linear path from the minimum O to the first point x_1, in the form that `_along` returns.
+
+    It is x - O = exp(B u) (x_1 - O) with p = Q (x - O), from where the distance to O is a millionth of that of x_1.
+    """
     values, vectors = np.linalg.eig(B)
     amplitude = np.linalg.solve(vectors, (first - origin).astype(complex))
     span = math.log(1e6) / float(values.real.min()) if np.linalg.norm(first - origin) > 0 else 1e-12
@@ -223,7 +229,7 @@ def _departure(origin: Array, first: Array, B: Array, Q: Array) -> Any:
 
 
 def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
-    """H_xx, H_px, a, velocity, -H_x and the part of K that needs no Hessian, at points of the path."""
+    """H_xx, H_px, a, velocity, -H_x, and the part of K that does not contain the Hessian, at points of the path."""
     n, d = x.shape
     J, a = system.unchecked.jacobian(x), system.unchecked.covariance(x)
     da = np.empty((n, d, d, d))

@@ -1,4 +1,4 @@
-"""Transition costs between all minima: V(i, j) with an error for every entry, and the paths behind them."""
+"""TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ class TransitionCosts:
     Attributes
     ----------
     values : array (k, k)
-        Zero on the diagonal, inf where there is no route over the known saddles. A route through another minimum
-        costs the sum of its legs.
+        The costs: zero on the diagonal, inf where there is no route over the known saddles. A route through another
+        minimum costs the sum of its legs.
     errors : array (k, k)
-        Error estimates of the entries, summed along routes; 0 on the diagonal and where there is no route.
+        Error estimates of the entries, summed along routes; zero on the diagonal and where there is no route.
     direct : array (k, k)
-        Cost of the cheapest single leg over one saddle, zero diagonal; inf where no saddle connects the two minima.
+        The cost of the cheapest single leg over one saddle: zero on the diagonal, inf where no saddle connects the two
+        minima.
     paths : mapping (i, j) -> PathSolution
         The cheapest single leg of every connected pair: uphill to the saddle, then the free descent.
     minima : tuple of Minimum
+        The minima; their positions in the tuple are their ids.
     saddles : tuple of Saddle
     parallel : mapping (i, j) -> tuple of PathSolution
-        All uphill legs of a pair that several saddles connect, cheapest first.
+        All legs of a pair that several saddles connect, the cheapest first.
     field : FieldOpinion or None
-        The same costs from quasi-potential fields, an independent second opinion; see `with_field_opinion`.
+        A second opinion: the same costs from quasi-potential fields; see `with_field_opinion`.
     """
 
     values: Array
@@ -97,7 +99,7 @@ class TransitionCosts:
 
 
 def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
-    """Cheapest sums of legs over intermediate minima, and the errors summed along them."""
+    """The cheapest sums of legs over intermediate minima, ``(k, k)``, and the errors summed along them, ``(k, k)``."""
     k = direct.shape[0]
     values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)
     errors = np.zeros((k, k))
@@ -108,25 +110,26 @@ def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
     return values, errors
 
 
-def _sparse_ready(direct: Array) -> Any:
-    """As a sparse matrix, in which a cost of zero is an edge and only inf is none."""
+def _sparse_ready(direct: Array) -> csr_array:
+    """The costs as a sparse matrix: scipy reads a zero in an array as a missing edge, here only inf is one."""
     rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
     return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FieldOpinion:
-    """Costs between minima from the fields of the minima.
+    """Costs between minima, read off the quasi-potential fields of the minima.
 
     Attributes
     ----------
     values : array (k, k)
-        The least V(i, s) over the saddles s between i and j, zero on the diagonal. nan where there is none, or where
-        no field could tell (``reasons``); inf where the field lies more than a tenth above the cost of the path.
+        The least V(i, s) over the saddles s between i and j; zero on the diagonal. An entry is NaN where no saddle
+        connects i and j and where the field gave no answer (see ``reasons``); it is inf where the field lies more than a
+        tenth above the highest cost of a path out of i.
     errors : array (k, k)
         Twice the difference between two grids of spacing h and 2 h, plus one percent of V.
     reasons : mapping of (i, j) to str
-        Why an entry of a direct route is nan.
+        Why an entry of a pair that a saddle connects is NaN.
     """
 
     values: Array
@@ -135,7 +138,7 @@ class FieldOpinion:
 
     @property
     def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Where there is an opinion, (k, k)."""
+        """Boolean array ``(k, k)``: where there is an opinion."""
         return ~np.isnan(self.values) & ~np.eye(len(self.values), dtype=bool)
 
 
@@ -144,13 +147,13 @@ def disagreements(costs: TransitionCosts) -> tuple[tuple[int, int], ...]:
     if costs.field is None:
         return ()
     direct, errors = _over_saddles(costs)
-    with np.errstate(invalid="ignore"):  # nan where there is no opinion
+    with np.errstate(invalid="ignore"):  # Entries without an opinion are NaN, or inf minus inf.
         beyond = costs.field.known & (np.abs(direct - costs.field.values) > errors + costs.field.errors)
     return tuple((int(i), int(j)) for i, j in np.argwhere(beyond))
 
 
 def _over_saddles(costs: TransitionCosts) -> tuple[Array, Array]:
-    """V(i, s) for the saddles between i and j by paths: uphill from i, or round to j and up from there."""
+    """V(i, s) for the saddles s between i and j from the paths: uphill from i, or to j and uphill from there."""
     through = costs.values + np.where(np.isfinite(costs.direct), costs.direct, np.inf).T
     direct = np.minimum(costs.direct, through)
     errors = np.zeros_like(direct)

@@ -1,15 +1,17 @@
 r"""Finite learning rate: the first correction of the costs, for every kind of noise.
 
-A discrete step of size eta is not the time-eta map of the Hamiltonian H, but, by backward error analysis, that of
-H - (eta / 2) <H_p, H_x> + O(eta^2). For steps x - eta g with Gaussian noise of covariance a this is the modified loss
-f + (eta / 4) |grad f|^2 together with the modified covariance a + (eta / 2) (Hess a + a Hess); with a covariance that
-depends on x there are terms beyond these two, and for the exact noise of minibatches more, all contained in H. Along a
-minimum action path dx = H_p dt and dp = -H_x dt, and the first change of a minimum is the change along the minimiser:
+Backward error analysis says that a discrete step of size eta is the time-eta map not of the Hamiltonian H but of
+H - (eta / 2) <H_p, H_x> + O(eta^2). For steps x - eta g with Gaussian noise of constant covariance a, this amounts to
+the modified loss f + (eta / 4) |grad f|^2 together with the modified covariance a + (eta / 2) (Hess a + a Hess). A
+covariance that depends on x and the exact noise of minibatches bring further terms, which the formula in H contains.
+Along a minimum action path dx = H_p dt and dp = -H_x dt, and to first order a minimal value changes as the functional
+does at its minimiser:
 
     V(eta) = V + eta V_1,    V_1 = -(1/2) int <x', p'> dt.
 
-In an exponent the change is (eta / epsilon) V_1 = batch size x V_1: a factor that stays as eta -> 0 at a fixed batch
-size. Times of SGD therefore differ from those of its diffusion by a constant factor, whatever the learning rate.
+The change of the exponent V / epsilon is (eta / epsilon) V_1 = batch size x V_1, which does not vanish as eta -> 0 at a
+fixed batch size. Times of SGD therefore differ from those of its diffusion by a constant factor, however small the
+learning rate is.
 """
 
 from __future__ import annotations
@@ -29,21 +31,22 @@ def cost_correction(path: PathSolution) -> float:
     Parameters
     ----------
     path : PathSolution
-        Free descents add nothing, since p = 0 there.
+        A path with its momenta and times. Free descents contribute nothing, since p = 0 there.
 
     Returns
     -------
     float
-        From the points of the path by differences: about four digits.
+        V_1, computed by differences between the points of the path and good to about four digits.
 
     Notes
     -----
-    Zero for isotropic constant noise between critical points, where <x', p'> dt is the differential of |grad f|^2.
-    Terms of the modified equation: Barrett and Dherin, ICLR 2021 (loss); Li, Tai and E, JMLR 2019 (covariance).
+    V_1 is zero for constant isotropic noise between critical points, because <x', p'> dt is then the differential of a
+    multiple of |grad f|^2. The terms of the modified equation are derived by Barrett and Dherin, ICLR 2021 (loss), and by
+    Li, Tai and E, JMLR 2019 (covariance).
 
     Examples
     --------
-    Gradient a x and Gaussian noise s^2, exactly V(eta) = (a / s^2) (1 - eta a / 2) x^2:
+    For the gradient a x and Gaussian noise s^2 the cost is exactly V(eta) = (a / s^2) (1 - eta a / 2) x^2:
 
     >>> import qpot
     >>> from qpot.prediction.finite_rate import cost_correction
@@ -60,7 +63,7 @@ def cost_correction(path: PathSolution) -> float:
 
 
 def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionCosts:
-    """Costs at a finite learning rate, to first order in it: every leg changes by ``learning_rate * V_1``.
+    """Costs at a finite learning rate, to first order in it: the cost of every leg changes by ``learning_rate * V_1``.
 
     Parameters
     ----------
@@ -71,12 +74,12 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
     Returns
     -------
     TransitionCosts
-        With the curves of ``costs``, their changed actions, and routes chosen again.
+        The curves of ``costs`` with corrected actions, and the routes that are cheapest with these.
 
     Raises
     ------
     ValueError
-        If a cost would not stay positive: the learning rate is too large for a first correction.
+        If a cost would not stay positive, which means that the learning rate is too large for a first correction.
     """
     eta = as_positive(learning_rate, name="learning_rate")
 
@@ -106,7 +109,7 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
 
 
 def correction_matrix(costs: TransitionCosts) -> Array:
-    """V_1 of the cheapest direct leg of every pair, ``(k, k)``; zero where there is none."""
+    """V_1 of the cheapest leg of every pair, ``(k, k)``; zero where no saddle connects the two minima."""
     result = np.zeros(costs.direct.shape)
     for pair, path in costs.paths.items():
         result[pair] = cost_correction(path) if np.isfinite(path.action) else 0.0

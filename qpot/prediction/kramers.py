@@ -1,11 +1,11 @@
-"""Rate prefactors from critical points (Eyring-Kramers), and expected steps."""
+"""Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_float_array, as_positive
 from qpot.prediction.along_paths import DEGENERATE, bouchet_reygner
@@ -14,11 +14,11 @@ __all__ = ["bouchet_reygner", "expected_steps", "eyring_kramers"]
 
 
 def eyring_kramers(
-    hessian_at_minimum: Any,
-    hessian_at_saddle: Any,
+    hessian_at_minimum: ArrayLike,
+    hessian_at_saddle: ArrayLike,
     *,
-    covariance: Any = 1.0,
-    covariance_at_saddle: Any = None,
+    covariance: ArrayLike = 1.0,
+    covariance_at_saddle: float | None = None,
 ) -> float:
     r"""Prefactor A of the rate ``A exp(-V / epsilon)`` from a minimum over one saddle, for drift -grad L.
 
@@ -28,33 +28,34 @@ def eyring_kramers(
     Parameters
     ----------
     hessian_at_minimum, hessian_at_saddle : ``(d, d)``
-        Hessians of the loss; numbers for d = 1.
+        Hessians of the loss; numbers are accepted for d = 1.
     covariance : number or ``(d, d)``
-        Noise covariance a. A matrix is constant and must commute with both Hessians along the way (a H
-        symmetric), which makes 2 a^-1 L' a gradient; a number is isotropic noise at the minimum.
+        Noise covariance a. A number stands for isotropic noise at the minimum. A matrix stands for constant noise; it
+        must commute with the Hessians all along the path (which is checked at both ends), so that the vector field
+        2 a^-1 grad L is a gradient.
     covariance_at_saddle : number, optional
-        Isotropic noise c(x) that differs at the saddle; valid if the noise depends on x through the loss, or
-        in d = 1.
+        Isotropic noise c at the saddle, if it differs. The formula then holds if the noise depends on x through the loss
+        only, and always for d = 1.
 
     Returns
     -------
     float
-        Transitions per unit of time INTO the other minimum (those that turn back at the saddle are not
-        counted: the time to reach the saddle is half). Times of SGD are steps times learning rate. Parallel
-        saddles: add the rates.
+        The number of transitions INTO the other minimum per unit of time. Those that reach the saddle and turn back are
+        not counted; with them the number would be twice as large. A time of SGD is steps times learning rate. The rates
+        over parallel saddles add up.
 
     Raises
     ------
     ValueError
-        If the first Hessian is not positive definite, or the second does not have exactly one negative
-        eigenvalue; if one is degenerate (the prefactor then is another power of epsilon); if the noise
-        vanishes (absorbing minimum); if detailed balance fails (then `bouchet_reygner` has the answer).
+        If the first Hessian is not positive definite, or the second does not have exactly one negative eigenvalue; if
+        one of them is degenerate (the prefactor is then another power of epsilon); if the noise vanishes (the minimum is
+        then absorbing); if detailed balance fails (`bouchet_reygner` then has the answer).
 
     Notes
     -----
-    Eyring 1935; Kramers 1940; Bouchet and Reygner, Ann. Henri Poincare 17 (2016) 3499, with K = div l + (1/2)
-    (d_i a_ij) d_j phi: for a = c(x) 1 and no circulation exp(int K dt) = c_s / c_O, and the Hessians of the
-    quasi-potential are 2 H / c.
+    H. Eyring, J. Chem. Phys. 3 (1935) 107; H. A. Kramers, Physica 7 (1940) 284; F. Bouchet, J. Reygner, Ann. Henri
+    Poincare 17 (2016) 3499, with K = div l + (1/2) (d_i a_ij) d_j phi. For a = c(x) 1 and a transverse drift l that
+    vanishes, exp(int K dt) = c_s / c_O, and the Hessians of the quasi-potential phi are 2 H / c.
 
     Examples
     --------
@@ -87,10 +88,26 @@ def eyring_kramers(
 
 
 def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_rate: float) -> float:
-    """Expected number of steps of SGD until the transition: exp(cost / epsilon) / (prefactor * learning
-    rate).
+    """Expected number of steps of SGD until the transition, exp(cost / epsilon) / (prefactor * learning_rate).
 
-    Infinite where it exceeds the largest float or the cost is infinite.
+    Parameters
+    ----------
+    cost : float
+        V of the transition; it may be infinite.
+    prefactor : float
+        A, for example from `eyring_kramers`.
+    epsilon, learning_rate : float
+        The noise level (learning rate / batch size) and the learning rate.
+
+    Returns
+    -------
+    float
+        The number of steps; infinite where the cost is infinite or the number exceeds the largest float.
+
+    Raises
+    ------
+    ValueError
+        If the cost is negative or NaN, or another argument is not positive.
 
     Examples
     --------
@@ -106,7 +123,8 @@ def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_ra
     return math.exp(exponent) if exponent < 709.0 else math.inf
 
 
-def _hessian(H: Any, name: str) -> Array:
+def _hessian(H: ArrayLike, name: str) -> Array:
+    """A finite symmetric matrix ``(d, d)``, made exactly symmetric."""
     matrix = np.atleast_2d(as_float_array(H, name=name))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} has shape {matrix.shape}, expected (d, d)")
@@ -118,7 +136,7 @@ def _hessian(H: Any, name: str) -> Array:
 def _unstable_rate(H0: Array, Hs: Array) -> float:
     """The negative eigenvalue at the saddle, as a positive number, after checks of both Hessians."""
     at_minimum, at_saddle = np.linalg.eigvalsh(H0), np.linalg.eigvalsh(Hs)
-    # one scale for both: in one dimension there is nothing else to compare with
+    # Both are compared with one scale: in one dimension a Hessian's only eigenvalue cannot be compared with itself.
     largest = max(np.abs(at_minimum).max(), np.abs(at_saddle).max())
     for name, values in (("hessian_at_minimum", at_minimum), ("hessian_at_saddle", at_saddle)):
         if np.abs(values).min() <= DEGENERATE * largest:
@@ -136,7 +154,8 @@ def _unstable_rate(H0: Array, Hs: Array) -> float:
     return float(-at_saddle[0])
 
 
-def _noise(value: Any, name: str) -> float:
+def _noise(value: ArrayLike, name: str) -> float:
+    """The strength of isotropic noise; zero is refused with its meaning."""
     number = float(as_float_array(value, name=name))
     if number == 0:
         raise ValueError(
@@ -148,6 +167,7 @@ def _noise(value: Any, name: str) -> float:
 
 
 def _check_detailed_balance(a: Array, H0: Array, Hs: Array) -> None:
+    """Refuse a covariance that is not positive definite or does not commute with both Hessians."""
     if a.shape != H0.shape:
         raise ValueError(f"covariance has shape {a.shape}, expected {H0.shape} or a number")
     values = np.linalg.eigvalsh((a + a.T) / 2)

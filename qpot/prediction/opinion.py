@@ -1,7 +1,7 @@
-"""The second opinion: the costs between minima read off quasi-potential fields, held against those of the paths.
+"""The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 
-The two have nothing in common but the system. A path minimiser may sit in a local minimum; a field takes the infimum
-over all paths within its grid, so that agreement says that no cheaper path was missed there.
+The two computations share nothing but the system. The minimisation of a path may end in a local minimum of the action; a
+field takes the infimum over all paths within its grid. Agreement therefore says that no cheaper path was missed there.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
-from qpot._core.arrays import Array, as_bounds, as_count
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -28,14 +28,17 @@ from qpot.problem.system import System
 if TYPE_CHECKING:
     from qpot.prediction.costs import TransitionCosts
 
-# Nodes on an axis of the finer of the two grids of an opinion: five or six digits.
+# Nodes on each axis of the finer of the two grids, by dimension; they give five or six digits of V.
 NODES = {1: 1025, 2: 129, 3: 49}
-# The field is wanted up to this multiple of the highest cost over a saddle of the source's basin.
+# A field is computed up to this multiple of the highest cost of a path out of its source.
 _BEYOND = 1.1
-# Times the difference between the grids; plus this fraction of V, since close to slow saddles at the end of narrow canyons
-# two grids can agree better than either is right: 0.6 % at worst over forty random landscapes (docs/field.md).
-_SAFETY, _ALLOWANCE = 2.0, 1e-2
-# The box: path and ellipse at that level, widened; the next where V leaves it before the level.
+# The error of an opinion contains this multiple of the difference between the two grids.
+_SAFETY = 2.0
+# The error also contains this fraction of V, because close to slow saddles at the end of narrow canyons two grids can agree
+# better with each other than with the truth (by 0.6 % of V at worst over forty random landscapes, see docs/field.md).
+_ALLOWANCE = 1e-2
+# The grid covers the paths and the ellipses at the wanted level, widened by the first of these factors, and by the next one
+# where V still leaves the grid below that level.
 _WIDENINGS = (1.2, 1.8, 3.0)
 
 
@@ -44,25 +47,28 @@ def with_field_opinion(
     costs: TransitionCosts,
     *,
     nodes: int | None = None,
-    bounds: Any = None,
+    bounds: BoundsLike | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
-    """The same costs with an independent second opinion from quasi-potential fields in ``.field``.
+    """The same costs with a second opinion in ``.field``, computed from quasi-potential fields instead of paths.
 
     Parameters
     ----------
     system : System
-        Of dimension 1, 2 or 3 with non-singular covariance; otherwise the opinion is empty and says why.
+        A system of dimension 1, 2 or 3 with non-singular Gaussian noise; for others the opinion is empty and says why.
     costs : TransitionCosts
+        Costs from `transition_costs`.
     nodes : int, optional
-        On each axis; by default 1025 in 1-D, 129 in 2-D and 49 in 3-D. A second grid has half as many.
+        Nodes on each axis of the grids; by default 1025 in 1-D, 129 in 2-D and 49 in 3-D. A second grid has half as
+        many.
     bounds : (low, high) pair for each coordinate, optional
-        Box that the grids must not leave. Each holds the paths out of one minimum and the level set of V through the
-        highest of its saddles, as far as that can be told from the curvature of V; it grows where it is too small.
+        A box that the grids must not leave. Each grid holds the paths out of one minimum and the set where V is below the
+        highest cost out of it, as far as the curvature of V at the minima tells; it is widened where that is too small.
     executor : concurrent.futures.Executor, optional
-        The fields run side by side in it.
+        The fields are computed side by side in it.
     progress : callable, True, "auto" or None
+        Who is told about each finished field.
 
     Returns
     -------
@@ -72,9 +78,10 @@ def with_field_opinion(
     Raises
     ------
     ValueError
-        If ``nodes`` is less than 33.
+        If ``nodes`` is less than 33, or for bad bounds.
     SolveError
-        If interrupted (INTERRUPTED); ``.partial`` is the costs with the opinions that were finished.
+        If the run is interrupted; ``.status`` is INTERRUPTED, and ``.partial`` holds the costs with the opinions that were
+        finished.
 
     Examples
     --------
@@ -123,6 +130,7 @@ def with_field_opinion(
 
 
 def _impossible(system: System) -> str:
+    """Why there can be no field of this system, or an empty string."""
     if system.dimension > 3:
         return f"fields are for one to three dimensions, this system has {system.dimension}"
     if not system.noise.gaussian:
@@ -132,26 +140,31 @@ def _impossible(system: System) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Fields of one minimum; a value, so that it can be sent to another process."""
+    """What the fields of one minimum need; a plain value, so that it can be sent to another process."""
 
     system: System
     minimum: int
     source: Array
-    doors: Mapping[int, Array]  # saddles towards each neighbour
+    # The doors: saddles (m, d) towards each neighbouring minimum.
+    doors: Mapping[int, Array]
+    # The level of V up to which the field is computed.
     highest: float
-    corners: tuple[Array, Array]  # of what the grid must hold
+    # Lower and upper corner of what the grid must hold.
+    corners: tuple[Array, Array]
+    # The box that the grid must not leave.
     box: tuple[Array, Array] | None
     nodes: int
 
 
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
+    """The task of minimum i: its doors, and the box around its paths and the level sets that they reach."""
     source = costs.minima[i].point
     legs = {pair: path for pair, path in costs.paths.items() if pair[0] == i and np.isfinite(path.action)}
     doors = {j: np.array([s.seen_from(i) for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
     highest = _BEYOND * max(path.action for path in legs.values())
     points = [_ellipse(system, source, highest)]
     for (_, j), path in legs.items():
-        points.append(path.points)  # down to the neighbour too: V is flat along the descent
+        points.append(path.points)  # The descent belongs to it: V does not grow on the way down to the neighbour.
         points.append(_ellipse(system, costs.minima[j].point, max(highest - path.action, 0.0)))
     hull = np.concatenate(points)
     corners = hull.min(axis=0), hull.max(axis=0)
@@ -159,7 +172,7 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
 
 
 def _ellipse(system: System, minimum: Array, level: float) -> Array:
-    """Corners of the box around {V <= level} by the quadratic approximation of V at a minimum, (2, d)."""
+    """Corners ``(2, d)`` of the box around {V <= level}, where V is the quadratic approximation at a minimum."""
     try:
         spread = solve_continuous_lyapunov(
             system.unchecked.jacobian(minimum[None])[0], -system.unchecked.covariance(minimum[None])[0]
@@ -171,7 +184,7 @@ def _ellipse(system: System, minimum: Array, level: float) -> Array:
 
 
 def _opinion_on(task: _Task) -> list[tuple[int, float, float, str]]:
-    """(neighbour, value, error, reason) for the routes out of one minimum."""
+    """(neighbour, value, error, reason) for every neighbour of one minimum; the reason is empty if there is a value."""
     answers: dict[int, tuple[int, float, float, str]] = {}
     for widening in _WIDENINGS:
         open_doors = {j: x for j, x in task.doors.items() if not (j in answers and not answers[j][3])}
@@ -179,7 +192,7 @@ def _opinion_on(task: _Task) -> list[tuple[int, float, float, str]]:
             fine = _field(task, widening, task.nodes)
             try:
                 coarse = _field(task, widening, (task.nodes + 1) // 2)
-            except (ValueError, SolveError):  # refused as too coarse: one step finer, once
+            except (ValueError, SolveError):  # The grid is too coarse; both grids are made finer once.
                 fine, coarse = _field(task, widening, 2 * task.nodes - 1), fine
         except (ValueError, SolveError) as error:
             answers.update({j: (j, np.nan, np.nan, str(error)) for j in open_doors})
@@ -192,7 +205,7 @@ def _opinion_on(task: _Task) -> list[tuple[int, float, float, str]]:
 
 
 def _read(fine: FieldSolution, coarse: FieldSolution, doors: Array, highest: float) -> tuple[float, float, str]:
-    """The least V over the doors on the finer grid, its difference to the coarser one, and why there is none."""
+    """The least V over the doors, its error from the difference of the two grids, and why there is none."""
     doors = doors[fine.grid.contains(doors)]
     value, other = _lowest(fine, doors), _lowest(coarse, doors)
     if np.isfinite(value):
@@ -205,7 +218,10 @@ def _read(fine: FieldSolution, coarse: FieldSolution, doors: Array, highest: flo
 
 
 def _lowest(field: FieldSolution, doors: Array) -> float:
-    """The least V over the saddles, from the rays that reached them where there are any; inf if none was reached."""
+    """The least V over the doors, inf if the field reaches none.
+
+    A door that is among the field's passages takes its value from the ray that reached it, not from interpolation.
+    """
     values = [np.inf]
     for x in doors:
         known = [at.level for at in field.passages if np.linalg.norm(x - at.point) < 0.1 * field.grid.spacing.min()]
@@ -216,6 +232,7 @@ def _lowest(field: FieldSolution, doors: Array) -> float:
 
 
 def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
+    """The field of one minimum on the widened grid."""
     lower, upper = task.corners
     centre, half = (lower + upper) / 2.0, widening * (upper - lower) / 2.0
     lower, upper = centre - half, centre + half

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import as_bounds
+from qpot._core.arrays import BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import SeedLike
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
+from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
 from qpot.paths.uphill import check_noise
 from qpot.prediction.opinion import with_field_opinion
@@ -27,46 +28,46 @@ from qpot.problem.system import System
 
 def predict(
     system: System,
-    bounds: Any,
+    bounds: BoundsLike,
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle] | None = None,
     method: LegMethod | None = None,
     second_opinion: bool = True,
     starts: int | ArrayLike | None = None,
-    rng: np.random.Generator | int | None = None,
-    symmetries: Any = None,
+    rng: SeedLike = None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
     """Which minimum SGD selects, how sure that is, by which route and after how long.
 
-    Finds minima and saddles, solves the minimum action paths, builds the chain of minima and chooses.
+    The function finds minima and saddles, solves for the minimum action paths between them, builds the chain of minima
+    and chooses.
 
     Parameters
     ----------
     system : System
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
-        Where minima and saddles are searched for.
+        The box in which minima and saddles are searched for.
     minima, saddles : sequences, optional
-        Known critical points; what is given is not searched for.
+        Known critical points; a kind that is given is not searched for.
     method : GeometricAction or LargeScaleAction, optional
-        The path solver and its tolerances; by the dimension and the noise if left out.
+        The path solver and its tolerances; by default the dimension and the noise decide.
     second_opinion : bool
-        In one to three dimensions compute every cost once more from quasi-potential fields within ``bounds``
-        (`with_field_opinion`); the result is in ``costs.field`` and a disagreement is said in the report.
+        Whether every cost is computed once more from quasi-potential fields within ``bounds``, in one to three dimensions
+        (`with_field_opinion`). The result is in ``costs.field``, and the report states a disagreement.
     starts : int or array (n, d), optional
-        Starting points of the searches, or how many; the points themselves above 200 dimensions.
+        The starting points of the searches, or their number; above 200 dimensions the points themselves are needed.
     rng : numpy.random.Generator or seed, optional
-        For the starting points; None is seed 0, so that results repeat.
+        The source of the starting points; None is seed 0, so that results repeat.
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
-        Minima and saddles that are images of one another count as one, and costs run between classes: from a minimum to
-        the cheapest copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own
-        image.
+        Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
+        copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
     executor : concurrent.futures.Executor, optional
-        Solves the paths side by side.
+        The paths are computed side by side in it.
     progress : callable, True, "auto" or None
-        "auto": a bar on a terminal for what lasts longer than two seconds.
+        "auto" shows a bar on a terminal if the run lasts longer than two seconds.
 
     Returns
     -------
@@ -75,8 +76,8 @@ def predict(
     Raises
     ------
     ValueError
-        For bad bounds, a singular covariance, NaN from a user function, repeated minima, one given minimum only, minima with
-        flat directions (which are named), or symmetries that loss or noise do not have.
+        For bad bounds, a singular covariance, NaN from a user function, repeated minima, a single given minimum, minima
+        with flat directions (which are named), or symmetries that the loss or the noise does not have.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
         ``.partial`` holds the minima or costs that were finished.
@@ -104,12 +105,14 @@ def predict(
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
             refuse_flat(system, found)
-            check_noise(system, np.array([m.point for m in found]))  # before the saddles are searched for
+            check_noise(
+                system, np.array([m.point for m in found])
+            )  # A refusal must not wait for the search for saddles.
             report(1, 5, "saddles")
             if saddles is None:
                 crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
                 if minima is None:
-                    # a saddle may lead to a minimum that the multi-start missed
+                    # A saddle may lead to a minimum that the search from many starts has missed.
                     for _ in range(5):
                         missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
                         if not missed:

@@ -12,16 +12,17 @@ from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.kramers import eyring_kramers
 from qpot.problem.system import System
 
-# Share of a leg's length that is left out next to its ends, where differences of nearly equal numbers would decide:
-# the formula continues the path linearly there. Two cuts must agree, or the prefactor is not trusted.
+# Parts of a path within these shares of the distance between its ends are left out near the ends, since differences of
+# nearly equal numbers would decide there; the formula continues the path linearly.
 _CUTS = (1e-3, 1e-2, 1e-4, 3e-3)
+# A prefactor is trusted if two cuts give values that differ by less than this share.
 _AGREEMENT = 0.03
-# Above this dimension the Hessian of the quasi-potential is not carried along paths (seconds, growing like d^4).
+# Above this dimension the Hessian of the quasi-potential is not carried along paths: it takes seconds, growing like d^4.
 _CARRIED = 16
 
 
 def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
-    """Prefactors A(i, j) of the rates A exp(-V / epsilon) between minima, (k, k).
+    """Prefactors A(i, j) of the rates A exp(-V / epsilon) between minima, ``(k, k)``.
 
     Parameters
     ----------
@@ -31,11 +32,12 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     Returns
     -------
     array (k, k)
-        Transitions per unit of SDE time, zero where no saddle connects the two minima. Paths that tie (several saddles
-        or several minimisers over one saddle) add up. NaN where the formula does not hold or its integration does not
-        come out the same for two cuts of the path, for example at a caustic or a degenerate saddle, and for the exact
-        noise of discrete SGD, which has other prefactors. Above 16 dimensions only the closed form of Eyring and Kramers
-        is used, for gradient systems under constant noise that commutes with the Hessians; NaN for others.
+        Transitions per unit of time of the diffusion; zero where no saddle connects the two minima. The prefactors of paths
+        that tie (over several saddles, or several minimisers over one saddle) add up. An entry is NaN where the formula
+        does not hold, or where its integration gives different values for different cuts of the path, for example at a
+        caustic or a degenerate saddle. All are NaN for the exact noise of discrete SGD, which has other prefactors. Above 16
+        dimensions only the closed form of Eyring and Kramers is used, for gradient systems under isotropic noise or
+        constant noise that commutes with the Hessians; the entries of other systems are NaN.
 
     Notes
     -----
@@ -52,7 +54,7 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     k = len(costs.minima)
     result = np.zeros((k, k))
     if not system.noise.gaussian:
-        # the formula is for diffusions; that of discrete steps is another one
+        # The formula is that of diffusions; discrete steps have another one.
         for pair, path in costs.paths.items():
             result[pair] = np.nan if np.isfinite(path.action) else 0.0
         return result
@@ -64,14 +66,14 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
-                    # the formula knows nothing of a path that rests at a second saddle on its way
+                    # The formula does not hold for a path that comes to rest at a second saddle on its way.
                     known = len(tied.via) <= (1 if tied is leg else 0)
                     result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
     return result
 
 
 def _closed_form(system: System, costs: TransitionCosts) -> Array:
-    """Eyring-Kramers prefactors of gradient systems under isotropic or commuting constant noise; NaN elsewhere."""
+    """Prefactors of Eyring and Kramers for gradient systems under isotropic or commuting constant noise, else NaN."""
     result = np.zeros((len(costs.minima),) * 2)
     noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
     for (i, j), path in costs.paths.items():
@@ -81,8 +83,16 @@ def _closed_form(system: System, costs: TransitionCosts) -> Array:
             saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
             known = system.gradient_drift and noise is not None and saddle.hessian.size > 0
             try:
-                rate = eyring_kramers(costs.minima[i].hessian, saddle.hessian, covariance=noise) if known else np.nan
-            except ValueError:  # degenerate, or without detailed balance
+                rate = (
+                    eyring_kramers(
+                        costs.minima[i].hessian,
+                        saddle.hessian,
+                        covariance=noise,  # type: ignore[arg-type]  # It is not None if ``known``.
+                    )
+                    if known
+                    else np.nan
+                )
+            except ValueError:  # A critical point is degenerate, or there is no detailed balance.
                 rate = np.nan
             result[i, j] += rate
     return result
@@ -91,7 +101,7 @@ def _closed_form(system: System, costs: TransitionCosts) -> Array:
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:
     """The prefactor of one leg, or NaN where it cannot be trusted."""
     if system.noise.singular_at(minimum):
-        return float("nan")  # the formula assumes noise in every direction
+        return float("nan")  # The formula assumes noise in every direction.
     x, p = leg.points[leg.uphill], leg.momenta[leg.uphill]
     size = float(np.linalg.norm(saddle - minimum))
     values: list[float] = []

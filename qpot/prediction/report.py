@@ -1,4 +1,4 @@
-"""A prediction as text and as HTML."""
+"""The report of a prediction: the answer in a sentence, and tables as plain text and as HTML."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qpot._core.arrays import Array, format_point
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
 
-# More minima than this make a table that nobody reads; the rest is counted.
+# Tables stop after this many rows and say how many more there are.
 _ROWS = 20
 
 
 class PredictionReport:
-    """What a prediction consists of, and how it reads as text and in a notebook."""
+    """What a prediction consists of, and how it is written as text and in a notebook."""
 
     selected: tuple[int, ...]
     margin: float
@@ -41,7 +41,7 @@ class PredictionReport:
         return f"SGD selects minimum {ids[0]} at {where}: its W is least, by a margin of {gap}."
 
     def second_opinion(self) -> str:
-        """What the fields say about the costs, in one sentence; empty where they were not asked."""
+        """What the quasi-potential fields say about the costs, in one sentence; empty if none were computed."""
         costs = self.costs
         if costs.field is None:
             return ""
@@ -64,7 +64,7 @@ class PredictionReport:
         )
 
     def __repr__(self) -> str:
-        """All of it as plain text."""
+        """The answer, the second opinion, and tables of minima, saddles and costs as plain text."""
         lines = [f"Prediction: {self.answer()}", *filter(None, [self.second_opinion()]), "", "minima"]
         lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest exit':>22}")
         for row in self._minimum_rows():
@@ -83,7 +83,7 @@ class PredictionReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same for notebooks."""
+        """The answer, the second opinion, and tables of minima and saddles as HTML for notebooks."""
         head = "".join(f"<th>{name}</th>" for name in ("id", "point", "loss", "W - min W", "error", "cheapest exit"))
         body = []
         for row in self._minimum_rows():
@@ -97,6 +97,7 @@ class PredictionReport:
         )
 
     def _minimum_rows(self) -> list[tuple[str, str, str, str, str, str]]:
+        """The cells of the table of minima; the last one is the cheapest cost to another minimum."""
         rows = []
         values = self.costs.values
         for i, minimum in enumerate(self.minima[:_ROWS]):

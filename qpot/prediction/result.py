@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import networkx as nx
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
 from qpot._core.status import SolveError, Status
+from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
@@ -28,9 +28,9 @@ class Prediction(PredictionReport):
     Attributes
     ----------
     selected : tuple of int
-        Ids of the minima with the least W, the answer as epsilon -> 0. More than one is a tie within the errors.
+        Ids of the minima with the least W, the answer as epsilon -> 0. More than one id is a tie within the errors.
     margin : float
-        Gap of W between the best minimum and the runner-up; no epsilon in it.
+        Gap of W between the best minimum and the runner-up; it does not depend on epsilon.
     margin_error : float
         How much of that gap the errors of the costs can take away (`qpot.selection`). A margin below it is a tie.
     stationary_costs : array (k,)
@@ -38,13 +38,14 @@ class Prediction(PredictionReport):
     stationary_errors : array (k,)
         Error of W(i), summed from the costs in its W-graph.
     costs : TransitionCosts
+        V(i, j) between all minima, with errors and paths.
     minima : tuple of Minimum
-        Position is id.
+        The minima; their positions in the tuple are their ids.
     saddles : tuple of Saddle
     prefactors : array (k, k) or None
-        Prefactors of the rates; NaN where they could not be had, see `qpot.prefactors.rate_prefactors`.
+        Prefactors of the rates; NaN where they could not be computed, see `qpot.prefactors.rate_prefactors`.
     population : int or None
-        N, where minibatches are drawn without replacement from N samples; it enters epsilon.
+        The number N of samples if minibatches are drawn without replacement; it enters epsilon.
     """
 
     selected: tuple[int, ...]
@@ -60,10 +61,10 @@ class Prediction(PredictionReport):
 
     @property
     def graph(self) -> nx.MultiDiGraph:
-        """The chain: a node for each minimum, an edge for each side of each saddle.
+        """The chain as a graph: a node for each minimum, and two edges, one each way, for each saddle.
 
-        Node attributes: ``point``, ``loss``, ``stationary_cost``, ``selected``. Edge attributes: ``cost``, ``error``,
-        ``saddle`` (the point crossed).
+        Nodes have the attributes ``point``, ``loss``, ``stationary_cost`` and ``selected``; edges have ``cost``,
+        ``error`` and ``saddle`` (the point that is crossed).
         """
         graph = nx.MultiDiGraph()
         for i, minimum in enumerate(self.minima):
@@ -82,7 +83,13 @@ class Prediction(PredictionReport):
     def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
         """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement.
 
-        Heavy-ball momentum beta, fixed as the learning rate gets small, divides the learning rate by 1 - beta (`qpot.SGD`).
+        Heavy-ball momentum beta, held fixed as the learning rate gets small, divides the learning rate by 1 - beta
+        (`qpot.SGD`).
+
+        Raises
+        ------
+        ValueError
+            If the batch is the whole population, or an argument is not positive.
         """
         rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         B = as_count(batch_size, name="batch_size")
@@ -104,7 +111,7 @@ class Prediction(PredictionReport):
         *,
         momentum: float = 0.0,
     ) -> tuple[int, ...]:
-        """The minimum that SGD sits in after so many steps, on the exponential time scale.
+        """The minimum that SGD sits in after a number of steps, on the exponential time scale.
 
         Parameters
         ----------
@@ -112,20 +119,25 @@ class Prediction(PredictionReport):
         learning_rate : float
         batch_size : int
         start : int or Minimum
-            Where it starts: the id of a minimum, or one of `minima`.
+            The minimum where SGD starts: its id, or one of `minima`.
         momentum : float
-            Of heavy-ball SGD: it moves like plain SGD at learning_rate / (1 - momentum).
+            The parameter of heavy-ball SGD, which moves like plain SGD at learning_rate / (1 - momentum).
 
         Returns
         -------
         tuple of int
             One id, or several where exit costs tie with the time scale.
 
+        Raises
+        ------
+        ValueError
+            If ``start`` is not a minimum of this prediction, or another argument is not positive.
+
         Notes
         -----
-        Time is steps * learning_rate = exp(c / epsilon); the cycle hierarchy tells which minimum holds the chain at the
-        exponent c (Freidlin and Wentzell, ch. 6). Sub-exponential factors are not in it: an escape is put at
-        exp(V / epsilon) / learning_rate steps.
+        The time is steps * learning_rate = exp(c / epsilon), and the cycle hierarchy tells which minimum holds the chain
+        at the exponent c (M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, ch. 6).
+        Sub-exponential factors are left out: an escape is taken to need exp(V / epsilon) / learning_rate steps.
         """
         eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         time = as_positive(steps, name="steps") * eta
@@ -135,11 +147,11 @@ class Prediction(PredictionReport):
     def escape_steps(
         self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
     ) -> Array:
-        """Expected steps until SGD has left each minimum for another, (k,).
+        """Expected number of steps until SGD has left each minimum for another, ``(k,)``.
 
-        1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)) over the direct routes, with the prefactors A where
-        they are known and, for ``prefactor=False``, with A = 1. NaN where a prefactor is missing, inf beyond floats.
-        With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
+        The number is 1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)), summed over the minima that a saddle
+        connects with i. With ``prefactor=False`` all A are one. An entry is NaN where a prefactor is missing, and inf
+        beyond the largest float. With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
         """
         rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         eps = self.epsilon(rate, batch_size)
@@ -156,10 +168,10 @@ class Prediction(PredictionReport):
     def occupation(
         self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
     ) -> Array:
-        """Fraction of time near each minimum at this noise level, (k,): the stationary law of the chain.
+        """Fraction of time near each minimum at this noise level, ``(k,)``: the stationary law of the chain.
 
-        With the prefactors of the rates if all are known; with ``prefactor=False`` all are taken as equal, which is
-        right to leading order only. NaN where a prefactor is missing.
+        With ``prefactor=False`` all prefactors are taken as equal, which is right to leading order only. Otherwise all
+        entries are NaN if one prefactor is missing.
         """
         eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
         factors = self._factors(prefactor)
@@ -169,26 +181,28 @@ class Prediction(PredictionReport):
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
     def at_learning_rate(self, learning_rate: float) -> Prediction:
-        """The prediction with costs corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        """The prediction for costs that are corrected to first order in the learning rate; see `qpot.finite_rate`."""
         costs = corrected_costs(self.costs, learning_rate)
         return prediction_from_costs(costs, prefactors=self.prefactors, population=self.population)
 
     def _factors(self, wanted: bool) -> Array:
+        """The prefactors, or ones if they are not wanted; NaN if they are not known."""
         k = len(self.minima)
         if not wanted:
             return np.ones((k, k))
         return np.full((k, k), np.nan) if self.prefactors is None else self.prefactors
 
-    def save(self, file: Any) -> None:
-        """Write everything to one ``.npz`` file, without pickle; `load` reads it back."""
+    def save(self, file: FileLike) -> None:
+        """Write the prediction to one ``.npz`` file without pickle; `load` reads it back."""
         save_prediction(self, file)
 
     @staticmethod
-    def load(file: Any) -> Prediction:
-        """Read what `save` wrote."""
+    def load(file: FileLike) -> Prediction:
+        """Read a prediction that `save` wrote."""
         return Prediction(**stored_prediction(file))
 
     def _id(self, start: int | Minimum) -> int:
+        """The id of a minimum that is given by its id or as an object."""
         if isinstance(start, Minimum):
             for i, minimum in enumerate(self.minima):
                 if minimum is start or np.array_equal(minimum.point, start.point):
@@ -204,10 +218,23 @@ def prediction_from_costs(
 ) -> Prediction:
     """The chain of minima and the choice, for costs that are known already.
 
+    Parameters
+    ----------
+    costs : TransitionCosts
+    prefactors : array (k, k), optional
+        Prefactors of the rates, for example from `rate_prefactors`.
+    population : int, optional
+        The number of samples if minibatches are drawn without replacement.
+
+    Returns
+    -------
+    Prediction
+
     Raises
     ------
     SolveError
-        If the minima are not connected, so that no stationary law exists (``.partial`` is the costs).
+        If the minima are not connected, or costs between them are infinite, so that no stationary law exists;
+        ``.partial`` holds the costs.
     """
     k = len(costs.minima)
     try:

@@ -1,26 +1,31 @@
-"""Predictions on disk: one ``.npz`` of plain arrays and a JSON text, no pickle."""
+"""Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
+from qpot._core.types import FileLike
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, TransitionCosts
 from qpot.prediction.report import PredictionReport
 
+# The name by which a file says what it holds.
 _FORMAT = "qpot prediction"
+# The version of the format that this module writes; it reads this one and all before it.
 _VERSION = 1
 
 
-def save_prediction(prediction: PredictionReport, file: Any) -> None:
-    """Write a prediction: arrays as they are, everything else in the JSON entry ``about``."""
+def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
+    """Write a prediction to a file: arrays as they are, everything else in the JSON entry ``about``."""
     arrays: dict[str, Array] = {
         "values": prediction.costs.values,
         "errors": prediction.costs.errors,
@@ -63,13 +68,13 @@ def save_prediction(prediction: PredictionReport, file: Any) -> None:
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def stored_prediction(file: Any) -> dict[str, Any]:
-    """The fields of the `Prediction` that `save_prediction` wrote.
+def stored_prediction(file: FileLike) -> dict[str, Any]:
+    """The fields of a `Prediction` that `save_prediction` wrote, by name.
 
     Raises
     ------
     ValueError
-        If the file is not a saved prediction, or one of a newer version.
+        If the file is not a saved prediction, or was written by a newer version.
     """
     with np.load(file, allow_pickle=False) as stored:
         if "about" not in stored:
@@ -117,16 +122,19 @@ def stored_prediction(file: Any) -> dict[str, Any]:
 
 
 def _pair(item: dict[str, Any]) -> tuple[int, int]:
+    """The pair of minima of a stored path; JSON has made it a list."""
     i, j = item["pair"]
     return int(i), int(j)
 
 
-def _put(arrays: dict[str, Any], key: str, value: Any) -> str:
+def _put(arrays: dict[str, Any], key: str, value: ArrayLike) -> str:
+    """Keep an array under a key, and return the key for the JSON text."""
     arrays[key] = np.asarray(value)
     return key
 
 
 def _point_out(point: Minimum | Saddle, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """A critical point for the JSON text; a loss that is NaN becomes None, since JSON has no NaN."""
     return {
         "point": _put(arrays, f"{key}_point", point.point),
         "hessian": _put(arrays, f"{key}_hessian", point.hessian),
@@ -136,7 +144,8 @@ def _point_out(point: Minimum | Saddle, key: str, arrays: dict[str, Any]) -> dic
     }
 
 
-def _point_in(item: dict[str, Any], stored: Any) -> dict[str, Any]:
+def _point_in(item: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a critical point that `_point_out` wrote."""
     return {
         "point": stored[item["point"]],
         "hessian": stored[item["hessian"]],
@@ -147,6 +156,7 @@ def _point_in(item: dict[str, Any], stored: Any) -> dict[str, Any]:
 
 
 def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """A path with its alternatives for the JSON text."""
     return {
         "points": _put(arrays, f"{key}_points", path.points),
         "momenta": _put(arrays, f"{key}_momenta", path.momenta),
@@ -164,7 +174,8 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
     }
 
 
-def _path_in(item: dict[str, Any], stored: Any) -> PathSolution:
+def _path_in(item: dict[str, Any], stored: Mapping[str, Any]) -> PathSolution:
+    """The path that `_path_out` wrote."""
     return PathSolution(
         points=stored[item["points"]],
         momenta=stored[item["momenta"]],

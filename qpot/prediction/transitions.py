@@ -1,15 +1,14 @@
-"""transition_costs: every leg between minima over their saddles, side by side, put together to V(i, j)."""
+"""transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, BoundsLike
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -31,27 +30,29 @@ def transition_costs(
     minima: Sequence[Minimum],
     *,
     saddles: Sequence[Saddle] | None = None,
-    bounds: Any = None,
+    bounds: BoundsLike | None = None,
     method: LegMethod | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
-    """Costs of all transitions between minima, over their saddles.
+    """Costs V(i, j) of all transitions between minima, over their saddles.
 
     Parameters
     ----------
     system : System
     minima : sequence of Minimum
-        At least two, for example from `find_minima`.
+        At least two minima, for example from `find_minima`.
     saddles : sequence of Saddle, optional
-        With ``connects`` referring to ``minima``; searched for otherwise, within ``bounds``.
+        Saddles whose ``connects`` refers to ``minima``; by default they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
-        Box of that search; by default that of the minima, widened on each side by its longest edge.
+        The box of that search; by default the box around the minima, widened on each side by its longest edge.
     method : GeometricAction or LargeScaleAction, optional
-        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors.
+        The path solver; by default `LargeScaleAction` above 12 dimensions if the covariance is constant or given in
+        factors, and `GeometricAction` otherwise.
     executor : concurrent.futures.Executor, optional
-        Runs the legs side by side; the result does not depend on it.
+        The legs are computed side by side in it; the result does not depend on it.
     progress : callable, True, "auto" or None
+        Who is told about each finished leg.
 
     Returns
     -------
@@ -60,10 +61,10 @@ def transition_costs(
     Raises
     ------
     ValueError
-        Fewer than two minima, repeated or not attracting ones, saddles that name unknown minima, a singular covariance
-        whose noise the drift does not carry into every direction.
+        If there are fewer than two minima, if some are repeated or do not attract, if saddles name unknown minima, or if
+        the covariance is singular and the drift does not carry the noise into every direction.
     SolveError
-        If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished,
+        If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished, and
         NaN where an answer is missing.
 
     Examples
@@ -88,7 +89,7 @@ def transition_costs(
     refuse_flat(system, minima)
     chosen = leg_method(system, method, points)
     check_executor(executor)
-    check_noise(system, points)  # refuses noise that does not reach everywhere before any work is done
+    check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
         saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
@@ -128,7 +129,7 @@ def transition_costs(
 
 @dataclass(frozen=True, eq=False)
 class _Leg:
-    """One side of one saddle; a value, so that it can be sent to another process."""
+    """The leg to one saddle from one of its sides; a plain value, so that it can be sent to another process."""
 
     system: System
     start: Array
@@ -147,10 +148,11 @@ def _leg(
     sign: float,
     method: LegMethod,
 ) -> _Leg:
+    """The leg from minimum ``home`` over a saddle to ``away``; the saddle's direction times ``sign`` points to ``away``."""
     view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
     if view is None:
         return _Leg(system, points[home], saddle, sign, points[away], method)
-    # modulo symmetries the saddle near this minimum, and the copy on its other side
+    # Modulo symmetries the leg runs over the saddle's copy next to this minimum, to the copy of the other one behind it.
     seen = replace(saddle, point=view.point, direction=view.direction)
     return _Leg(system, points[home], seen, -1.0, view.away, method)
 
@@ -164,7 +166,7 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
             return SolveError(
                 f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
             )
-        if leg.reason:  # an infinite cost
+        if leg.reason:  # The cost is infinite, and the leg says why.
             return leg
         descent = task.method.down(task.system, task.saddle.point, task.sign * direction, task.end)
     except SolveError as error:
@@ -173,13 +175,14 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
 
 
 def _around(points: Array) -> list[tuple[float, float]]:
+    """The box around points, widened on each side by its longest edge."""
     lower, upper = points.min(axis=0), points.max(axis=0)
     margin = float((upper - lower).max())
     return list(zip((lower - margin).tolist(), (upper + margin).tolist(), strict=True))
 
 
 def _sides(saddles: Sequence[Saddle], k: int) -> list[tuple[int, int, int, float]]:
-    """(home, away, saddle, sign of the direction towards away) for both sides of every saddle between two minima."""
+    """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
     sides = []
     for n, saddle in enumerate(saddles):
         i, j = saddle.connects
@@ -199,6 +202,7 @@ def _assembled(
     minima: tuple[Minimum, ...],
     saddles: tuple[Saddle, ...],
 ) -> TransitionCosts:
+    """The costs from the legs that are finished; those that are not leave NaN."""
     direct = np.full((k, k), np.inf)
     leg_errors = np.zeros((k, k))
     groups: dict[tuple[int, int], list[PathSolution]] = {}

@@ -1,20 +1,16 @@
 """Losses that are means over samples.
 
-- `automatic`: ModelSum: a finite sum whose derivatives come from automatic differentiation, in chunks of bounded
-  memory.
-- `finite_sum`: What SGD is as a system: finite sums and the covariance of their minibatch gradients.
-- `formulas`: Losses and gradients of samples in NumPy; `qpot.solvers.sample_gradients` has the same formulas
-  compiled.
-- `gradient_checks`: Whether the parts of a finite sum fit together: gradients against losses, means against samples.
+- `automatic`: ModelSum: a finite sum with derivatives by automatic differentiation, in pieces of bounded memory.
+- `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
+- `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
+- `gradient_checks`: check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples.
 - `jax_models`: from_jax: a loss of one sample, a tree of parameters and data as a finite sum.
 - `label_noise`: Label noise: targets that are perturbed afresh whenever a sample is drawn.
-- `layout`: ParameterLayout: where each named parameter of a model sits in the flat vector, and back.
-- `loss_checks`: A gradient held against its loss without being asked, so that a wrong one is no silent answer.
-- `network`: A network with one hidden layer as a finite sum with a compiled kernel: enough for thousands of runs
-  without PyTorch.
-- `ready_made`: Finite sums with a compiled kernel: quadratics, regressions, a robust one, phase retrieval, a
-  sinusoid, two wells.
-- `torch_checks`: PyTorch modules, losses and data sets held against what a finite sum needs.
+- `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
+- `loss_checks`: Gradients that are compared with their losses at first use, so that a wrong one is never silent.
+- `network`: A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch.
+- `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
+- `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 """
 

@@ -1,4 +1,4 @@
-"""ModelSum: a finite sum whose derivatives come from automatic differentiation, in chunks of bounded memory."""
+"""ModelSum: a finite sum with derivatives by automatic differentiation, in pieces of bounded memory."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from qpot._core.arrays import Array, as_point, as_points, as_positive
+from qpot._core.types import PointLike
 from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 
+# Bytes that one piece of a computation may take.
 DEFAULT_MEMORY = 256e6
-# Numbers that reverse mode keeps for each number that a model produces on the way, generously.
+# A generous estimate of how many numbers reverse mode keeps for each number that a model produces on the way.
 KEPT = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelSum(FiniteSum):
-    """The finite sum of a differentiable model's loss over a data set; made by `from_torch` and `from_jax`.
+    """The finite sum of a differentiable model's loss over a data set, as `from_torch` and `from_jax` make it.
 
     Attributes
     ----------
     layout : ParameterLayout
-        Where the named parameters sit in a point.
+        The places of the named parameters in a point.
     initial_point : array (d,)
         The parameters that the model came with.
     restore : callable ``(d,) -> model``
@@ -38,7 +41,7 @@ class ModelSum(FiniteSum):
     initial_point: Array
     restore: Callable[[Array], Any]
 
-    def model_at(self, point: Any) -> Any:
+    def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
         return self.restore(as_point(point, dimension=self.dimension, name="point"))
 
@@ -47,7 +50,9 @@ class ModelSum(FiniteSum):
 
 
 class Differentiated(ABC):
-    """Losses of N samples of a model and their derivatives; subclasses know one piece (some points, some samples).
+    """Losses of N samples of a model and their derivatives, put together from pieces of some points and some samples.
+
+    A subclass computes one piece. Shapes are those of the functions of a `FiniteSum`.
 
     Parameters
     ----------
@@ -60,80 +65,80 @@ class Differentiated(ABC):
         Bytes of one number.
     """
 
-    def __init__(self, n_samples: int, dimension: int, memory: Any, activations: int, item_size: int) -> None:
+    def __init__(self, n_samples: int, dimension: int, memory: float, activations: int, item_size: int) -> None:
         self.n_samples, self.dimension = n_samples, dimension
         self.memory = as_positive(memory, name="memory")
         self.activations, self.item_size = activations, item_size
 
     @abstractmethod
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
-        """One piece of the function ``kind``: for the samples ``rows`` (a slice, or indices for each point)."""
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
+        """One piece of the function named ``kind``, for the samples ``rows``: a slice, or indices for each point."""
 
     def losses(self, x: Array) -> Array:
-        """``(n, N)``."""
+        """Loss of every sample, ``(n, N)``."""
         out = np.empty((x.shape[0], self.n_samples))
         for P, S in self._pieces(x.shape[0], KEPT * self.activations):
             out[P, S] = self.piece("losses", S, x[P])
         return out
 
     def sample_gradients(self, x: Array) -> Array:
-        """``(n, N, d)``."""
+        """Gradient of every sample's loss, ``(n, N, d)``."""
         out = np.empty((x.shape[0], self.n_samples, self.dimension))
         for P, S in self._pieces(x.shape[0], KEPT * self.activations + 3 * self.dimension):
             out[P, S] = self.piece("sample_gradients", S, x[P])
         return out
 
-    def drawn_gradients(self, x: Array, index: Any) -> Array:
-        """``(n, B, d)``."""
+    def drawn_gradients(self, x: Array, index: Integers) -> Array:
+        """Gradients of the samples ``index (n, B)``, ``(n, B, d)``."""
         out = np.empty((*index.shape, self.dimension))
         cost = index.shape[1] * (KEPT * self.activations + 3 * self.dimension)
         for P in self._rows(x.shape[0], cost):
             out[P] = self.piece("drawn_gradients", index[P], x[P])
         return out
 
-    def batch_gradient(self, x: Array, index: Any) -> Array:
-        """``(n, d)``."""
+    def batch_gradient(self, x: Array, index: Integers) -> Array:
+        """Mean gradient of the samples ``index (n, B)``, ``(n, d)``."""
         out = np.empty_like(x)
         for P in self._rows(x.shape[0], index.shape[1] * KEPT * self.activations + 3 * self.dimension):
             out[P] = self.piece("batch_gradient", index[P], x[P])
         return out
 
     def mean_gradient(self, x: Array) -> Array:
-        """``(n, d)``."""
+        """Mean gradient of all samples, ``(n, d)``."""
         return self.weighted_gradient(x, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
 
     def directional_derivatives(self, x: Array, v: Array) -> Array:
-        """``(n, N)``."""
+        """Derivative of every sample's loss along v, ``(n, N)``."""
         out = np.empty((x.shape[0], self.n_samples))
         for P, S in self._pieces(x.shape[0], 2 * KEPT * self.activations):
             out[P, S] = self.piece("directional_derivatives", S, x[P], v[P])
         return out
 
     def weighted_gradient(self, x: Array, w: Array) -> Array:
-        """``(n, d)``."""
+        """sum_i w_i g_i, ``(n, d)``, for weights ``(n, N)``."""
         out = np.zeros_like(x)
         for P, S in self._pieces(x.shape[0], KEPT * self.activations):
             out[P] += self.piece("weighted_gradient", S, x[P], w[P, S])
         return out
 
     def weighted_hessian_product(self, x: Array, v: Array, w: Array) -> Array:
-        """``(n, d)``."""
+        """sum_i w_i H_i v, ``(n, d)``, for weights ``(n, N)``."""
         out = np.zeros_like(x)
         for P, S in self._pieces(x.shape[0], 2 * KEPT * self.activations):
             out[P] += self.piece("weighted_hessian_product", S, x[P], v[P], w[P, S])
         return out
 
     def hessian_vector_product(self, x: Array, v: Array) -> Array:
-        """``(n, d)``."""
+        """Hessian of the mean loss times v, ``(n, d)``."""
         x = as_points(x, dimension=self.dimension, name="points")
         v = np.broadcast_to(as_points(v, dimension=self.dimension, name="vectors"), x.shape)
         return self.weighted_hessian_product(x, v, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
 
     def hessian(self, x: Array) -> Array:
-        """``(n, d, d)``, exactly symmetric; by Hessian-vector products with the unit vectors."""
+        """Hessian of the mean loss, ``(n, d, d)``, exactly symmetric; from its products with the unit vectors."""
         x = as_points(x, dimension=self.dimension, name="points")
         n, d = x.shape
-        # as many unit vectors at once as the memory allows for a moderate number of samples
+        # As many unit vectors are taken at once as the memory allows for a moderate number of samples.
         some = min(self.n_samples, 256)
         columns = int(np.clip(self.memory / (self.item_size * (2 * KEPT * self.activations * some + 3 * d)), 1, d))
         out = np.zeros((n, d, d))
@@ -147,7 +152,7 @@ class Differentiated(ABC):
         return np.asarray(0.5 * (out + np.swapaxes(out, 1, 2)))
 
     def sum(self, *, layout: ParameterLayout, initial_point: Array, restore: Callable[[Array], Any]) -> ModelSum:
-        """As a finite sum."""
+        """The finite sum of these functions."""
         total = ModelSum(
             sample_losses=self.losses,
             sample_gradients=self.sample_gradients,
@@ -165,11 +170,14 @@ class Differentiated(ABC):
             initial_point=initial_point,
             restore=restore,
         )
-        total.losses_at(initial_point)  # names the sample whose loss is NaN
+        total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total
 
     def _pieces(self, n: int, per_sample: int, per_point: int | None = None) -> Iterator[tuple[slice, slice]]:
-        """Slices of points and samples whose numbers fit into the memory; samples are split first where one point is big."""
+        """Slices of points and of samples whose numbers fit into the memory.
+
+        The samples are split only if those of one point do not fit.
+        """
         each = 4 * self.dimension if per_point is None else per_point
         budget = self.memory / self.item_size
         samples = int(np.clip((budget - each) / max(per_sample, 1), 1, self.n_samples))
@@ -178,6 +186,7 @@ class Differentiated(ABC):
                 yield P, slice(first, min(first + samples, self.n_samples))
 
     def _rows(self, n: int, per_point: int) -> Iterator[slice]:
+        """Slices of points whose numbers fit into the memory."""
         points = max(1, int(self.memory / self.item_size / max(per_point, 1)))
         for first in range(0, n, points):
             yield slice(first, min(first + points, n))

@@ -1,4 +1,4 @@
-"""What SGD is as a system: finite sums and the covariance of their minibatch gradients."""
+"""FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import (
     Array,
@@ -21,13 +22,13 @@ from qpot._core.arrays import (
 from qpot.samples.loss_checks import HeldAgainstLoss
 from qpot.solvers.common.sample_gradients import PackedSamples, all_sample_gradients, gradient_moments, pack
 
-# How many numbers one call for per-sample gradients may return; larger batches of points are split.
+# One call for per-sample gradients returns at most this many numbers; larger batches of points are split.
 _CHUNK = 500_000
-# A covariance matrix with more entries than this is not formed: in that dimension its products are used.
+# Covariance matrices with more entries than this are refused; in such dimensions their products are used.
 _DENSE_ENTRIES = 20_000_000
-# Relative disagreement between a mean gradient and the mean of the samples' gradients that is rounding.
+# A relative difference below this between a mean gradient and the mean of the samples' gradients is rounding.
 _MEAN_TOLERANCE = 1e-7
-# Functions that a user may leave out.
+# The functions that a user may leave out.
 _OPTIONAL = (
     "drawn_gradients",
     "batch_gradient",
@@ -52,36 +53,37 @@ class FiniteSum:
     sample_gradients : callable ``(n, d) -> (n, N, d)``
         Gradient of every sample's loss.
     n_samples : int
-        N.
+        The number N of samples.
     dimension : int
-        d.
+        The number d of parameters.
     drawn_gradients : callable ``((n, d), (n, B) int) -> (n, B, d)``, optional
-        Gradients of the drawn samples only: row k holds the B samples drawn for point k. Simulation uses it to avoid
-        computing all N gradients for a minibatch.
+        Gradients of the drawn samples only; row k of the integers holds the B samples drawn for point k. With this
+        function a simulation need not compute all N gradients for a minibatch.
     batch_gradient : callable ``((n, d), (n, B) int) -> (n, d)``, optional
-        Mean of the drawn samples' gradients, where that is cheaper than all B of them.
+        Mean of the drawn samples' gradients, for models where that is less work than all B of them.
     mean_gradient : callable ``(n, d) -> (n, d)``, optional
-        Gradient of the mean loss; held against ``sample_gradients`` when it is first used.
+        Gradient of the mean loss; it is compared with ``sample_gradients`` when it is first used.
     hessian : callable ``(n, d) -> (n, d, d)``, optional
-        Of the mean loss.
+        Hessian of the mean loss.
     hessian_vector_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
+        Hessian of the mean loss times a vector at every point.
     directional_derivatives : callable ``((n, d), (n, d)) -> (n, N)``, optional
         Derivative of every sample's loss along a vector, <g_i, v>.
     weighted_gradient : callable ``((n, d), (n, N)) -> (n, d)``, optional
-        sum_i w_i g_i. With these two, covariances of many dimensions need no ``(N, d)`` array.
+        sum_i w_i g_i. With this function and the one before it, covariances in many dimensions need no ``(N, d)`` array.
     weighted_hessian_product : callable ``((n, d), (n, d), (n, N)) -> (n, d)``, optional
-        sum_i w_i H_i v, H_i the Hessian of sample i.
+        sum_i w_i H_i v with the Hessian H_i of sample i.
     weighted_hessian : callable ``((n, d), (n, N)) -> (n, d, d)``, optional
         sum_i w_i H_i.
     kernel : tuple ``(name, arrays)``, optional
-        A compiled per-sample gradient of `qpot.solvers.sample_gradients` and its parameter arrays: simulation, basins and
-        covariances then run compiled.
+        The name of a compiled per-sample gradient of `qpot.solvers.sample_gradients`, and its parameter arrays; with it
+        simulations, basins and covariances run compiled.
 
     Raises
     ------
     ValueError
-        If a count is not a positive integer or a function is not callable; on use, if a function returns the wrong
-        shape, or NaN (naming the sample and the point).
+        If a count is not a positive integer or a function is not callable; on use, if a function returns the wrong shape
+        or NaN (the error names the sample and the point).
 
     Examples
     --------
@@ -95,7 +97,7 @@ class FiniteSum:
     array([[[0.722222]]])
     """
 
-    # whether mean and samples are derivatives of one function, by construction
+    # Whether mean and samples are derivatives of one function by construction, so that they need not be compared.
     differentiated: ClassVar[bool] = False
 
     sample_losses: BatchFunction
@@ -112,7 +114,7 @@ class FiniteSum:
     weighted_hessian_product: Callable[[Array, Array, Array], Array] | None = None
     weighted_hessian: Callable[[Array, Array], Array] | None = None
     kernel: tuple[str, tuple[Any, ...]] | None = None
-    # What was checked or packed once, by name.
+    # What was checked or packed once is kept here by name.
     _kept: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,24 +125,24 @@ class FiniteSum:
             if not callable(function) and not (name in _OPTIONAL and function is None):
                 raise ValueError(f"{name} must be a function of a batch of points, got {function!r}")
 
-    def losses_at(self, points: Any) -> Array:
-        """Loss of every sample, ``(n, N)``, checked."""
+    def losses_at(self, points: ArrayLike) -> Array:
+        """Loss of every sample, ``(n, N)``, checked to have this shape and to be finite."""
         x = as_points(points, dimension=self.dimension, name="points")
         return call_batch(self.sample_losses, x, shape=(self.n_samples,), name="sample_losses", entries="sample")
 
-    def gradients_at(self, points: Any) -> Array:
-        """Gradient of every sample's loss, ``(n, N, d)``, checked."""
+    def gradients_at(self, points: ArrayLike) -> Array:
+        """Gradient of every sample's loss, ``(n, N, d)``, checked to have this shape and to be finite."""
         x = as_points(points, dimension=self.dimension, name="points")
         shape = (self.n_samples, self.dimension)
         return call_batch(self.sample_gradients, x, shape=shape, name="sample_gradients", entries="sample")
 
-    def loss(self, points: Any) -> Array:
+    def loss(self, points: ArrayLike) -> Array:
         """Mean loss, ``(n,)``."""
         x = as_points(points, dimension=self.dimension, name="points")
         pieces = max(1, -(-x.shape[0] * self.n_samples // _CHUNK))
         return np.concatenate([self.losses_at(piece).mean(axis=1) for piece in np.array_split(x, pieces)])
 
-    def gradient(self, points: Any) -> Array:
+    def gradient(self, points: ArrayLike) -> Array:
         """Mean gradient, ``(n, d)``."""
         if self.mean_gradient is None:
             return self.moments(points)[0]
@@ -151,8 +153,8 @@ class FiniteSum:
             self._kept["mean checked"] = True
         return values
 
-    def covariance(self, points: Any) -> Array:
-        """Covariance of one sample's gradient, divided by N (not N - 1), ``(n, d, d)``."""
+    def covariance(self, points: ArrayLike) -> Array:
+        """Covariance of one sample's gradient, ``(n, d, d)``: the sum over samples is divided by N, not by N - 1."""
         x = as_points(points, dimension=self.dimension, name="points")
         if x.shape[0] * self.dimension**2 > _DENSE_ENTRIES:
             raise ValueError(
@@ -162,17 +164,17 @@ class FiniteSum:
             )
         return self.moments(x)[1]
 
-    def covariance_product(self, points: Any, vectors: Any) -> Array:
+    def covariance_product(self, points: ArrayLike, vectors: ArrayLike) -> Array:
         """Covariance of one sample's gradient times a vector at every point, ``(n, d)``.
 
-        (1/N) sum_i (g_i - g) <g_i - g, v>, from `directional_derivatives` and `weighted_gradient` where they are given:
-        no ``(N, d)`` array is then formed.
+        The product is (1/N) sum_i (g_i - g) <g_i - g, v>. If `directional_derivatives` and `weighted_gradient` are given,
+        it is computed from these, and no ``(N, d)`` array is formed.
         """
         x = as_points(points, dimension=self.dimension, name="points")
         along = self.derivatives_along(x, vectors)
         return self.combined_gradient(x, (along - along.mean(axis=1, keepdims=True)) / self.n_samples)
 
-    def derivatives_along(self, points: Any, vectors: Any) -> Array:
+    def derivatives_along(self, points: ArrayLike, vectors: ArrayLike) -> Array:
         """Derivative of every sample's loss along a vector at every point, <g_i, v>, ``(n, N)``."""
         x = as_points(points, dimension=self.dimension, name="points")
         v = np.broadcast_to(as_points(vectors, dimension=self.dimension, name="vectors"), x.shape)
@@ -182,7 +184,7 @@ class FiniteSum:
         shape, name = (self.n_samples,), "directional_derivatives"
         return call_batch(lambda y: given(y, v), x, shape=shape, name=name, entries="sample")
 
-    def combined_gradient(self, points: Any, weights: Any) -> Array:
+    def combined_gradient(self, points: ArrayLike, weights: ArrayLike) -> Array:
         """sum_i w_i g_i at every point, ``(n, d)``, for weights ``(n, N)`` or ``(N,)``."""
         x = as_points(points, dimension=self.dimension, name="points")
         w = np.broadcast_to(as_float_array(weights, name="weights"), (x.shape[0], self.n_samples))
@@ -191,14 +193,14 @@ class FiniteSum:
             return self._by_rows(x, lambda g, rows: np.einsum("nki,nk->ni", g, w[rows]))
         return call_batch(lambda y: given(y, w), x, shape=(self.dimension,), name="weighted_gradient")
 
-    def _by_rows(self, x: Array, value: Callable[[Array, Any], Array]) -> Array:
-        """``value`` of the gradients of a few points at a time."""
+    def _by_rows(self, x: Array, value: Callable[[Array, NDArray[np.intp]], Array]) -> Array:
+        """``value`` of the gradients and row numbers of a few points at a time, so that the gradients fit into memory."""
         pieces = max(1, -(-x.shape[0] * self.n_samples * self.dimension // _CHUNK))
         rows = [r for r in np.array_split(np.arange(x.shape[0]), pieces) if r.size] or [np.arange(0)]
         return np.concatenate([value(self.gradients_at(x[r]), r) for r in rows])
 
-    def moments(self, points: Any) -> tuple[Array, Array]:
-        """Mean ``(n, d)`` and covariance ``(n, d, d)`` of the samples' gradients; compiled where there is a kernel."""
+    def moments(self, points: ArrayLike) -> tuple[Array, Array]:
+        """Mean ``(n, d)`` and covariance ``(n, d, d)`` of the samples' gradients; compiled if there is a kernel."""
         x = as_points(points, dimension=self.dimension, name="points")
         if self.kernel is not None and x.shape[0] > 0:
             mean, covariance = gradient_moments(*self._packed_kernel(x), x, self.n_samples)
@@ -207,19 +209,19 @@ class FiniteSum:
         d, n = self.dimension, x.shape[0]
         mean, covariance = np.empty((n, d)), np.empty((n, d, d))
         for rows in np.array_split(np.arange(n), max(1, -(-n * self.n_samples * d // _CHUNK))):
-            g = self.gradients_at(x[rows])  # names the point if it is not finite
+            g = self.gradients_at(x[rows])  # Unlike the kernel, this names a point where a gradient is not finite.
             mean[rows] = g.mean(axis=1)
             g = g - mean[rows, None]
             covariance[rows] = np.swapaxes(g, 1, 2) @ g / self.n_samples
         return mean, covariance
 
     def checked_kernel(self, points: Array) -> PackedSamples:
-        """Kind, table and constants of `kernel`, held against `sample_gradients` at ``points`` ``(n, d)``.
+        """Kind, table and constants of `kernel`, after a comparison with `sample_gradients` at ``points`` ``(n, d)``.
 
         Raises
         ------
         ValueError
-            If there is no kernel, it is unknown, its arrays do not fit, or it is another function than
+            If there is no kernel, if it is unknown, if its arrays do not fit, or if it is not the same function as
             ``sample_gradients``.
         """
         if self.kernel is None:
@@ -235,20 +237,21 @@ class FiniteSum:
             )
         return samples
 
-    def check_mean_gradient(self, points: Any) -> None:
-        """Hold `mean_gradient` against the mean of the samples' gradients at points ``(n, d)``.
+    def check_mean_gradient(self, points: ArrayLike) -> None:
+        """Compare `mean_gradient` with the mean of the samples' gradients at points ``(n, d)``.
 
         Raises
         ------
         ValueError
-            Naming the point, the coordinate and both numbers, or if there is no ``mean_gradient``.
+            If they differ (the error names the point, the coordinate and both numbers), or if there is no
+            ``mean_gradient``.
         """
         if self.mean_gradient is None:
             raise ValueError("the finite sum has no mean_gradient to be checked; it is the mean of sample_gradients")
         x = as_points(points, dimension=self.dimension, name="points")
         mean = self.combined_gradient(x, np.full(self.n_samples, 1.0 / self.n_samples))
         given = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
-        # Samples may cancel in the mean: its rounding is relative to them.
+        # The samples' gradients may cancel in the mean, whose rounding is relative to them.
         size = np.abs(self.derivatives_along(x, np.ones_like(x))).max(axis=1) + np.abs(mean).max(axis=1)
         bad = np.flatnonzero(np.abs(mean - given).max(axis=1) > _MEAN_TOLERANCE * size)
         if bad.size:
@@ -272,7 +275,7 @@ class FiniteSum:
                 continue  # It lies outside the domain of the user's functions; the point itself has been checked.
 
     def _packed_kernel(self, points: Array) -> PackedSamples:
-        """The `checked_kernel`, held against ``sample_gradients`` once and kept for later calls."""
+        """The `checked_kernel`, which is compared with ``sample_gradients`` once and then kept."""
         if "kernel" not in self._kept:
             self._kept["kernel"] = self.checked_kernel(points[:4])
         packed: PackedSamples = self._kept["kernel"]
@@ -280,7 +283,7 @@ class FiniteSum:
 
 
 def system_parts(finite_sum: FiniteSum) -> tuple[Callable[[Any], Array], Callable[[Any], Array]]:
-    """Loss and gradient functions of a finite sum, for `System.from_finite_sum`."""
+    """Loss and gradient of a finite sum as functions for a `System`; the gradient is checked at its first use."""
     gradient = HeldAgainstLoss(
         finite_sum.gradient, finite_sum.loss, "the mean of sample_gradients", checked=finite_sum.differentiated
     )

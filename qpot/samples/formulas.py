@@ -1,4 +1,4 @@
-"""Losses and gradients of samples in NumPy; `qpot.solvers.sample_gradients` has the same formulas compiled."""
+"""Losses and gradients of samples in NumPy; the compiled kernels have the same formulas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ Integers = NDArray[np.int64]
 
 
 class SampleFunctions(ABC):
-    """Gradients of drawn samples; subclasses give losses for all samples."""
+    """Losses ``(n, N)`` and gradients of samples; a subclass has the formulas.
+
+    `drawn` gives the gradients ``(n, B, d)`` of the samples ``index (n, B)``, `gradients` those of all samples. The
+    kernels of `qpot.solvers.sample_gradients` are the same formulas, compiled.
+    """
 
     n_samples: int
 
@@ -31,7 +35,7 @@ class SampleFunctions(ABC):
 
 
 class Quadratic(SampleFunctions):
-    """Sum over coordinates of a_ij (x_j - c_ij)^2 / 2."""
+    """L_i = sum_j a_ij (x_j - c_ij)^2 / 2."""
 
     def __init__(self, a: Array, c: Array) -> None:
         self.a, self.c, self.n_samples = a, c, c.shape[0]
@@ -46,7 +50,7 @@ class Quadratic(SampleFunctions):
 
 
 class LinearModel(SampleFunctions, ABC):
-    """Losses of the product z_i = <X_i, x>, plus weight decay."""
+    """Losses that are functions of z_i = <X_i, x> and y_i, plus weight decay; `slope_of` is the derivative in z."""
 
     def __init__(self, X: Array, y: Array, weight_decay: float) -> None:
         self.X, self.y, self.weight_decay, self.n_samples = X, y, weight_decay, X.shape[0]
@@ -72,7 +76,7 @@ class LinearModel(SampleFunctions, ABC):
 
 
 class LeastSquares(LinearModel):
-    """(z_i - y_i)^2 / 2."""
+    """L_i = (z_i - y_i)^2 / 2."""
 
     def loss_of(self, z: Array, y: Array) -> Array:
         return 0.5 * (z - y) ** 2
@@ -82,7 +86,7 @@ class LeastSquares(LinearModel):
 
 
 class LogisticRegression(LinearModel):
-    """log(1 + exp(-y_i z_i)), y_i = +-1."""
+    """L_i = log(1 + exp(-y_i z_i)) with y_i = +-1."""
 
     def loss_of(self, z: Array, y: Array) -> Array:
         result: Array = np.logaddexp(0.0, -y * z)
@@ -94,7 +98,7 @@ class LogisticRegression(LinearModel):
 
 
 class Welsch(LinearModel):
-    """c^2 (1 - exp(-(z_i - y_i)^2 / c^2)) / 2."""
+    """L_i = c^2 (1 - exp(-(z_i - y_i)^2 / c^2)) / 2."""
 
     def __init__(self, X: Array, y: Array, weight_decay: float, scale: float) -> None:
         super().__init__(X, y, weight_decay)
@@ -110,7 +114,7 @@ class Welsch(LinearModel):
 
 
 class PhaseRetrieval(LinearModel):
-    """(z_i^2 - y_i)^2 / 4."""
+    """L_i = (z_i^2 - y_i)^2 / 4."""
 
     def __init__(self, A: Array, y: Array) -> None:
         super().__init__(A, y, 0.0)
@@ -123,7 +127,7 @@ class PhaseRetrieval(LinearModel):
 
 
 class Sinusoid(SampleFunctions):
-    """(a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2 at x = (w, a, b)."""
+    """L_i = (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2 at x = (w, a, b)."""
 
     def __init__(self, t: Array, y: Array) -> None:
         self.t, self.y, self.n_samples = t, y, t.size
@@ -141,17 +145,21 @@ class Sinusoid(SampleFunctions):
 
 
 class EmbeddedDoubleWell(SampleFunctions):
-    """The double well plus and minus sqrt(3) times an isometric embedding of its covariance."""
+    """The double well plus and minus sqrt(3) times the three coordinates of an isometric embedding.
+
+    The embedded metric is the covariance diag(d1, d2) = diag(1 + s q, 1 - s q) with q = (1 + tanh 2x) / 2, see
+    `embedded_double_well_sum`.
+    """
 
     n_samples = 6
 
     def __init__(self, s: float) -> None:
         self.s = s
-        # for |s| < 1 the embedding exists everywhere: r'^2 <= s^2 / (4 d2) stays below d1
+        # For |s| < 1 the embedding exists everywhere, since r'^2 <= s^2 / (4 d2) with r = sqrt(d2) stays below d1.
         if not abs(s) < 1.0:
             raise ValueError(f"s={s:g}: the covariance diag(1 + s q, 1 - s q) is positive definite only for -1 < s < 1")
-        # With u = tanh 2x the first embedding coordinate has the slope g(u) = A + B u + (1 - u^2) k(u), k
-        # smooth, so that its integral over x is A x + (B / 2) log cosh 2x + (1 / 2) int k du.
+        # With u = tanh 2x the first embedding coordinate has the slope g(u) = A + B u + (1 - u^2) k(u) with a smooth k, so
+        # that its integral over x is A x + (B / 2) log cosh 2x + (1 / 2) int k du. A polynomial interpolates k.
         self.A, self.B = 0.5 * (np.sqrt(1.0 + s) + 1.0), 0.5 * (np.sqrt(1.0 + s) - 1.0)
         degree = 32
         while True:
@@ -162,10 +170,12 @@ class EmbeddedDoubleWell(SampleFunctions):
         self.primitive = k.integ(lbnd=0.0)
 
     def _bent_part(self, u: Array) -> Array:
+        """k(u), what is left of the slope besides its values at u = -1 and u = 1."""
         result: Array = (self._slope(0.5 * (1.0 + u)) - self.A - self.B * u) / (1.0 - u**2)
         return result
 
     def _slope(self, q: Array) -> Array:
+        """Slope of the first embedding coordinate, sqrt(d1 - r'^2)."""
         d2_slope = -4.0 * self.s * q * (1.0 - q)
         result: Array = np.sqrt(1.0 + self.s * q - d2_slope**2 / (4.0 * (1.0 - self.s * q)))
         return result

@@ -1,42 +1,44 @@
-"""Whether the parts of a finite sum fit together: gradients against losses, means against samples."""
+"""check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_points, as_rng, format_point
+from qpot._core.types import SeedLike
 from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.formulas import Integers
 
-# Relative disagreement between a gradient and a difference of losses that the difference itself explains.
+# A relative difference below this between a gradient and a difference of losses is the error of the latter.
 _DIFFERENCE_TOLERANCE = 1e-4
 # Step of central differences, near the cube root of the rounding.
 _STEP = 6e-6
 
 
 def check_gradients(
-    finite_sum: FiniteSum, near: Any = None, *, points: int = 3, rng: np.random.Generator | int | None = None
+    finite_sum: FiniteSum, near: ArrayLike | None = None, *, points: int = 3, rng: SeedLike = None
 ) -> None:
-    """Hold a finite sum's gradients against its losses at random points.
+    """Compare a finite sum's gradients with its losses at random points.
 
-    Every sample's gradient along a random direction against the central difference of its loss, ``mean_gradient``
-    against the mean of the samples' gradients, and ``drawn_gradients`` and ``batch_gradient`` against single ones.
+    Every sample's gradient along a random direction is compared with the central difference of its loss,
+    ``mean_gradient`` with the mean of the samples' gradients, and ``drawn_gradients`` and ``batch_gradient`` with the
+    gradients of single samples.
 
     Parameters
     ----------
     finite_sum : FiniteSum
     near : ``(d,)`` or ``(n, d)``, optional
-        Centres of the random points, which lie at a distance of about 0.1 (1 + |x_j|) in every coordinate; by default
-        the origin, with unit distances.
+        Centres of the random points, which lie at distances of about 0.1 (1 + |x_j|) in every coordinate; by default the
+        origin, with distances of about one.
     points : int
-        Random points for each centre.
+        The number of random points for each centre.
     rng : numpy.random.Generator or seed, optional
 
     Raises
     ------
     ValueError
-        Naming the function, the sample, the point and both numbers.
+        If two of them differ; the error names the function, the sample, the point and both numbers.
 
     Examples
     --------
@@ -93,7 +95,8 @@ def check_gradients(
                 )
 
 
-def _unit_weights(n_samples: int, index: Any) -> Array:
+def _unit_weights(n_samples: int, index: Integers) -> Array:
+    """Weights ``(n, N)`` that single out one sample for each point."""
     weights = np.zeros((index.size, n_samples))
     weights[np.arange(index.size), index] = 1.0
     return weights

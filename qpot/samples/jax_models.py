@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, Differentiated, ModelSum
+from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_models import as_weight_decay, require
 
@@ -29,21 +30,21 @@ def from_jax(
     Parameters
     ----------
     loss_fn : callable ``(params, *sample) -> number``
-        Loss of ONE sample; a pure function. With ``data = (X, y)`` it is called as ``loss_fn(params, X[i], y[i])``, with
+        The loss of ONE sample, a pure function. With ``data = (X, y)`` it is called as ``loss_fn(params, X[i], y[i])``, with
         any other tree of arrays as ``loss_fn(params, tree of their i-th rows)``.
     params : tree of arrays
-        Leaves of floating-point numbers are the parameters; all others (and None) are constants.
+        Leaves of floating-point numbers are the parameters; all other leaves (and None) are constants.
     data : tuple of arrays, or another tree of arrays
-        Every leaf has N rows.
+        The data set; every leaf has N rows.
     weight_decay : float
-        w >= 0: adds w |x|^2 / 2 to every sample's loss; it changes the drift, not the covariance.
+        w >= 0 adds w |x|^2 / 2 to every sample's loss; this changes the drift, not the covariance.
     dtype : optional
-        Of the computation, float64 by default (for the duration of a call only; the global setting of JAX stays as it
-        is). Results are float64 arrays always.
+        The floating-point type of the computation, float64 by default. It is used for the duration of a call; the global
+        setting of JAX stays as it is. Results are always float64 arrays.
     device : jax.Device, optional
-        Where it is computed; data are moved there in pieces.
+        The device of the computation; data are moved there in pieces.
     memory : float
-        Bytes that one piece of a computation may take, approximately.
+        The number of bytes that one piece of a computation may take, approximately.
 
     Returns
     -------
@@ -53,9 +54,9 @@ def from_jax(
     Raises
     ------
     ImportError
-        Without JAX, with the line that installs it.
+        If JAX is not installed; the error has the line that installs it.
     ValueError
-        For a loss that is not one number, an empty data set, data with NaN, or a NaN loss (naming the sample).
+        If the loss is not one number, the data set is empty, data are NaN, or a loss is NaN (the error names the sample).
 
     Examples
     --------
@@ -97,7 +98,7 @@ class _Tree:
         )
 
     def build(self, theta: Any) -> Any:
-        """The tree of a flat vector."""
+        """The tree of parameters for a flat vector of JAX."""
         import jax
 
         leaves: list[Any] = list(self.leaves)
@@ -106,7 +107,7 @@ class _Tree:
         return jax.tree_util.tree_unflatten(self.structure, leaves)
 
     def __call__(self, point: Array) -> Any:
-        """The tree of a point, as NumPy arrays in the types that the parameters came in."""
+        """The tree of parameters at a point, as NumPy arrays of the types that the given parameters had."""
         import jax
 
         leaves: list[Any] = list(self.leaves)
@@ -117,10 +118,10 @@ class _Tree:
 
 
 def _rows(jax: Any, data: Any) -> tuple[list[Any], Any]:
-    """Leaves with N rows each, and the structure of one sample (None for a tuple: one argument for each part)."""
+    """The leaves of the data, with N rows each, and the structure of one sample: a tuple is one argument for each part."""
     parts = tuple(data) if isinstance(data, (tuple, list)) else data
     leaves: list[Any] = []
-    # a list of numbers is an array here, not a tree of numbers
+    # A list of numbers counts as an array here, not as a tree of numbers.
     is_array = (lambda leaf: isinstance(leaf, list)) if isinstance(parts, tuple) else None
     found, structure = jax.tree_util.tree_flatten(parts, is_leaf=is_array)
     for k, leaf in enumerate(found):
@@ -141,7 +142,7 @@ def _rows(jax: Any, data: Any) -> tuple[list[Any], Any]:
 
 
 class _JaxFunctions(Differentiated):
-    """Pieces of losses and derivatives, compiled by JAX for each shape that occurs."""
+    """Pieces of losses and derivatives, which JAX compiles for each shape that occurs."""
 
     def __init__(
         self,
@@ -150,20 +151,22 @@ class _JaxFunctions(Differentiated):
         data: list[Any],
         structure: Any,
         decay: float,
-        dtype: Any,
+        dtype: np.dtype[Any],
         device: Any,
-        memory: Any,
+        memory: float,
     ) -> None:
         self.loss_fn, self.tree, self.data, self.structure = loss_fn, tree, data, structure
         self.decay, self.dtype, self.device = decay, dtype, device
         self.compiled: dict[str, Any] = {}
         inputs = sum(int(np.prod(leaf.shape[1:])) for leaf in data)
-        # what the function produces on the way is not known: as much as its inputs and parameters, as for dense layers
+        # How many numbers the function produces on the way is not known. The estimate is right for dense layers: as many as
+        # there are inputs and parameters.
         super().__init__(
             data[0].shape[0], tree.layout.dimension, memory, inputs + tree.layout.dimension, dtype.itemsize
         )
 
     def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: the compiled functions stay here, and data become NumPy arrays."""
         state = {name: value for name, value in self.__dict__.items() if name != "compiled"}
         return state | {"data": [np.asarray(leaf) for leaf in self.data]}
 
@@ -171,7 +174,7 @@ class _JaxFunctions(Differentiated):
         self.__dict__.update(state, compiled={})
 
     def check(self, initial: Array) -> None:
-        """The loss of one sample must be one real number."""
+        """Refuse a loss function that does not return one real number for one sample."""
         import jax
 
         with self._precision():
@@ -183,11 +186,11 @@ class _JaxFunctions(Differentiated):
                 "loss_fn(params, *sample) with the i-th rows of data"
             )
 
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         import jax
 
         n = arrays[0].shape[0]
-        # few different shapes, so that few programs are compiled: points are filled up to a power of two
+        # Points are filled up to a power of two, so that few shapes occur and few programs are compiled.
         filled = 1 << (n - 1).bit_length()
         if filled > n:
             index = (
@@ -202,7 +205,8 @@ class _JaxFunctions(Differentiated):
             values = self.compiled[kind](self._samples(rows), *numbers)
             return np.asarray(values, dtype=np.float64)[:n]
 
-    def _samples(self, rows: Any) -> tuple[Any, ...]:
+    def _samples(self, rows: slice | Integers) -> tuple[Any, ...]:
+        """The data of some samples; floating-point data in the type of the computation."""
         pieces = []
         for leaf in self.data:
             piece = leaf[rows]
@@ -211,10 +215,12 @@ class _JaxFunctions(Differentiated):
             pieces.append(piece)
         return tuple(pieces)
 
-    def _precision(self) -> Any:
+    def _precision(self) -> _Precision:
+        """The context in which everything is computed."""
         return _Precision(self.dtype.itemsize == 8, self.device)
 
     def _raw_loss(self, theta: Any, *leaves: Any) -> Any:
+        """The user's loss of one sample, without weight decay."""
         import jax
 
         sample = jax.tree_util.tree_unflatten(self.structure, leaves)
@@ -222,6 +228,7 @@ class _JaxFunctions(Differentiated):
         return self.loss_fn(params, *sample) if isinstance(sample, tuple) else self.loss_fn(params, sample)
 
     def _function(self, kind: str) -> Callable[..., Any]:
+        """The function of that name, for a batch of points."""
         import jax
         from jax import grad, vmap
 
@@ -254,12 +261,12 @@ class _JaxFunctions(Differentiated):
 
 
 class _Precision:
-    """float64 and the device, for the duration of one call."""
+    """A context in which JAX computes in float64 and on the device."""
 
     def __init__(self, double: bool, device: Any) -> None:
         import jax
 
-        # older versions have it among the experiments only
+        # Older versions of JAX have ``enable_x64`` only in ``jax.experimental``.
         precision = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
         self.contexts = [precision.enable_x64(True)] if double else []
         if device is not None:

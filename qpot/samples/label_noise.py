@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_float_array, as_points
 from qpot.samples.finite_sum import FiniteSum
 
 
-def label_noise_sum(build: Callable[[Any, Any], FiniteSum], inputs: Any, targets: Any, perturbations: Any) -> FiniteSum:
+def label_noise_sum(
+    build: Callable[[Array, Array], FiniteSum], inputs: ArrayLike, targets: ArrayLike, perturbations: ArrayLike
+) -> FiniteSum:
     """The finite sum whose samples are all pairs of a sample and a perturbation of its target.
 
-    SGD that draws a sample and adds a fresh perturbation to its target is SGD on this sum, exactly: sample m N + i is
+    SGD that draws a sample and adds a fresh perturbation to its target is exactly SGD on this sum. Its sample m N + i is
     sample i with perturbation m.
 
     Parameters
     ----------
     build : callable ``(inputs, targets) -> FiniteSum``
-        For example ``lambda X, y: qpot.least_squares_sum(X, y)``.
+        A function that makes the finite sum of given data, for example `qpot.least_squares_sum`.
     inputs : ``(N, ...)``
+        The inputs, one row for each sample.
     targets : ``(N, ...)``
+        The targets, one row for each sample.
     perturbations : ``(M,)``
-        Equally likely values with mean zero, at least two; (-s, s) has the variance s^2 of label noise.
+        At least two equally likely values with mean zero; (-s, s) is label noise of variance s^2.
+
+    Returns
+    -------
+    FiniteSum
+        A sum of M N samples.
 
     Raises
     ------
     ValueError
-        For perturbations whose mean is not zero (they would change the loss's minimum), or a sum of another size.
+        If there are fewer than two perturbations, if their mean is not zero (they would then move the minimum of the loss),
+        or if inputs, targets and the sum do not fit in size.
 
     Examples
     --------
@@ -58,22 +68,27 @@ def label_noise_sum(build: Callable[[Any, Any], FiniteSum], inputs: Any, targets
     return total
 
 
-def label_noise_covariance(noisy_sum: FiniteSum, levels: int) -> Callable[[Any], Array]:
+def label_noise_covariance(noisy_sum: FiniteSum, levels: int) -> Callable[[ArrayLike], Array]:
     """The part of a `label_noise_sum`'s covariance that comes from the labels, as a covariance function.
 
-    C = mean over samples of the covariance over their labels; what is left of the sum's own covariance comes from drawing
-    samples. It is the noise of full-batch training with fresh label noise, times N.
+    This part is the mean over samples of the covariance over their labels; the rest of the sum's covariance comes from the
+    drawing of samples. It is N times the noise of full-batch training with fresh label noise.
 
     Parameters
     ----------
     noisy_sum : FiniteSum
-        From `label_noise_sum`.
+        A sum from `label_noise_sum`.
     levels : int
-        M, the number of perturbations.
+        The number M of perturbations.
 
     Returns
     -------
     callable ``(n, d) -> (n, d, d)``
+
+    Raises
+    ------
+    ValueError
+        If M does not divide the number of samples.
 
     Examples
     --------
@@ -87,7 +102,7 @@ def label_noise_covariance(noisy_sum: FiniteSum, levels: int) -> Callable[[Any],
     if N % M:
         raise ValueError(f"levels={M} does not divide the {N} samples; pass the number of perturbations")
 
-    def covariance(points: Any) -> Array:
+    def covariance(points: ArrayLike) -> Array:
         x = as_points(points, dimension=d, name="points")
         g = noisy_sum.gradients_at(x).reshape(x.shape[0], M, N // M, d)
         g = (g - g.mean(axis=1, keepdims=True)).reshape(x.shape[0], N, d)

@@ -1,4 +1,4 @@
-"""ParameterLayout: where each named parameter of a model sits in the flat vector, and back."""
+"""ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.types import PointLike
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterLayout:
-    """Names, shapes and places of parameters in a flat vector ``(d,)``, in C order one after another.
+    """Names, shapes and places of parameters in a flat vector ``(d,)``, which holds them one after another in C order.
 
     Parameters
     ----------
     names : tuple of str
+        The names of the parameters in the vector.
     shapes : tuple of tuple of int
+        Their shapes.
     frozen : tuple of str
-        Parameters that are held constant and are not in the vector.
+        The names of parameters that are held constant and are not in the vector.
     tied : mapping of str to str
-        Further names of parameters in the vector: weights that are shared occur once.
+        Further names of parameters in the vector, since weights that are shared occur once.
 
     Raises
     ------
     ValueError
-        For repeated names, or counts that do not fit.
+        If a name occurs twice, if there is not one shape for each name, or if a tied name refers to no parameter.
 
     Examples
     --------
@@ -63,18 +67,24 @@ class ParameterLayout:
 
     @property
     def dimension(self) -> int:
-        """d, the length of the flat vector."""
+        """The length d of the flat vector."""
         return sum(self.sizes)
 
     @property
     def slices(self) -> dict[str, slice]:
-        """Place of each parameter in the flat vector, tied names included."""
+        """The place of each parameter in the flat vector, tied names included."""
         ends = np.cumsum((0, *self.sizes)).tolist()
         places = {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(self.names)}
         return places | {alias: places[name] for alias, name in self.tied.items()}
 
-    def flatten(self, parameters: Mapping[str, Any]) -> Array:
-        """The flat vector ``(d,)`` of named arrays; every name must be there, in its shape."""
+    def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
+        """The flat vector ``(d,)`` of named arrays.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or an array has another shape than its parameter.
+        """
         missing = [name for name in self.names if name not in parameters]
         surplus = [name for name in parameters if name not in self.names and name not in self.tied]
         if missing or surplus:
@@ -87,15 +97,21 @@ class ParameterLayout:
             parts.append(part.ravel())
         return np.concatenate(parts)
 
-    def restore(self, point: Any) -> dict[str, Array]:
-        """Named arrays of a flat vector ``(d,)``, or ``(n, *shape)`` each for ``(n, d)``; copies."""
+    def restore(self, point: PointLike) -> dict[str, Array]:
+        """Copies of the named arrays in a flat vector ``(d,)``, or of arrays ``(n, *shape)`` in vectors ``(n, d)``.
+
+        Raises
+        ------
+        ValueError
+            If the vector has another length.
+        """
         vector = as_float_array(getattr(point, "point", point), name="point")
         if vector.ndim not in (1, 2) or vector.shape[-1] != self.dimension:
             raise ValueError(f"point has shape {vector.shape}, expected ({self.dimension},) or (n, {self.dimension})")
         return {name: np.array(part) for name, part in self.views(vector).items()}
 
     def views(self, vector: Any) -> dict[str, Any]:
-        """As `restore` without copies and checks, for any array type with ``reshape``."""
+        """The same as `restore`, but without copies and checks, for any array type that has ``reshape``."""
         parts, at = {}, 0
         for name, shape, size in zip(self.names, self.shapes, self.sizes, strict=True):
             parts[name] = vector[..., at : at + size].reshape((*vector.shape[:-1], *shape))
@@ -103,7 +119,13 @@ class ParameterLayout:
         return parts
 
     def name_of(self, index: int) -> str:
-        """The parameter entry at an index of the flat vector, such as ``'0.weight[1, 2]'``."""
+        """The name of the parameter's entry at an index of the flat vector, such as ``'0.weight[1, 2]'``.
+
+        Raises
+        ------
+        ValueError
+            If the index is not an integer from 0 to d - 1.
+        """
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < self.dimension:
             raise ValueError(f"index must be an integer from 0 to {self.dimension - 1}, got {index!r}")
         ends = np.cumsum(self.sizes)

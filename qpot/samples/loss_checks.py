@@ -1,4 +1,4 @@
-"""A gradient held against its loss without being asked, so that a wrong one is no silent answer."""
+"""Gradients that are compared with their losses at first use, so that a wrong one is never silent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 
 from qpot._core.arrays import Array, BatchFunction, NonFiniteError, call_batch, format_point
 
-# Steps of the differences: for exact, rough and float32 losses.
+# Steps of the differences: short ones are best for exact losses, long ones for rough losses and those in float32.
 _STEPS = np.array([1e-5, 1e-4, 1e-3, 1e-2])
-# Distance of the random points, relative to 1 + |x_j|, and relative disagreement that is allowed.
-_NEAR, _TOLERANCE = 0.02, 1e-4
+# Distance of the random points, relative to 1 + |x_j|.
+_NEAR = 0.02
+# Relative difference between the gradient and a difference of losses that is allowed.
+_TOLERANCE = 1e-4
 
 
 class HeldAgainstLoss:
-    """A gradient that is held against its loss, at two random points near the first point it is asked for."""
+    """A gradient that is compared with its loss, at two random points near the first point where it is evaluated."""
 
     def __init__(self, gradient: BatchFunction, loss: BatchFunction, name: str, *, checked: bool = False) -> None:
         self.gradient, self.loss, self.name, self.checked = gradient, loss, name, checked
@@ -28,14 +30,14 @@ class HeldAgainstLoss:
         return values
 
     def _check(self, centre: Array) -> None:
-        """ValueError where the gradient is not that of the loss."""
+        """Raise a ValueError if the gradient is not that of the loss."""
         rng, d = np.random.default_rng(0), centre.size
         for _ in range(2):
             x = centre + _NEAR * (1.0 + np.abs(centre)) * rng.normal(size=d)
             v = rng.normal(size=d)
             v *= (1.0 + np.abs(x).max()) / np.linalg.norm(v)
             try:
-                with np.errstate(all="ignore"):  # it may lie outside the domain of the user's functions
+                with np.errstate(all="ignore"):  # The point may lie outside the domain of the user's functions.
                     sides = np.concatenate([x + _STEPS[:, None] * v, x - _STEPS[:, None] * v])
                     values = call_batch(self.loss, sides, shape=(), name="loss")
                     along = float(np.ravel(call_batch(self.gradient, x[None], shape=(d,), name=self.name)) @ v)
@@ -44,10 +46,11 @@ class HeldAgainstLoss:
             n = _STEPS.size
             differences = (values[:n] - values[n:]) / (2.0 * _STEPS)
             spread = np.abs(np.diff(differences))
-            k = int(np.argmin(spread))  # where the difference depends least on its step it is best
+            k = int(np.argmin(spread))  # The difference that depends least on its step is the best one.
             rounding = 1e-15 * np.abs(values).max() / _STEPS[k]
             size = abs(along) + abs(differences[k])
-            # a tabulated loss has its slope at steps longer than the table's, and another one, just as steady, at short ones
+            # A tabulated loss has its slope at steps longer than those of the table, and another slope, which depends as
+            # little on the step, at shorter ones. Agreement at any step is therefore enough.
             alike = np.abs(along - differences) <= _TOLERANCE * (abs(along) + np.abs(differences))
             if not alike.any() and abs(along - differences[k]) > _TOLERANCE * size + 10.0 * (spread[k] + rounding):
                 raise ValueError(

@@ -1,44 +1,44 @@
-"""A network with one hidden layer as a finite sum with a compiled kernel: enough for thousands of runs without PyTorch."""
+"""A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_float_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers, SampleFunctions
 
 
-def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float) -> FiniteSum:
-    """Classification by one layer of tanh units: samples L_i = -log p_i + w |x|^2 / 2, p_i the label's softmax probability.
+def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_decay: float) -> FiniteSum:
+    """Classification by one layer of tanh units: L_i = -log p_i + w |x|^2 / 2 with the softmax probability p_i of the label.
 
     The logits are ``W_2 tanh(W_1 X_i + b_1) + b_2``, and zero for the last class: with a logit for every class there would
-    be no noise in the directions that shift all of them together. x is (W_1, b_1, W_2, b_2) flattened, as
-    `dense_layer_symmetries` takes it for the sizes (f, hidden, C - 1). Kernel ``("tanh_network", (X, y, w, hidden, C))``.
+    be no noise in the directions that shift all of them together. The point x is (W_1, b_1, W_2, b_2) flattened, as
+    `dense_layer_symmetries` takes it for the sizes (f, hidden, C - 1). The kernel is
+    ``("tanh_network", (X, y, w, hidden, C))``.
 
     Parameters
     ----------
     features : ``(N, f)``
-        X, best standardised.
+        The inputs X, which should be standardised.
     labels : ``(N,)``
-        y, integers 0 ... C - 1; C is the largest of them plus one.
+        The labels y, integers 0 ... C - 1; C is the largest of them plus one.
     hidden : int
-        Units of the hidden layer.
+        The number of units of the hidden layer.
     weight_decay : float
         w > 0. Without it separable data have no minimum, and units that nothing needs have flat directions.
 
     Returns
     -------
     FiniteSum
-        Of dimension hidden (f + 1) + (C - 1) (hidden + 1).
+        A sum of dimension hidden (f + 1) + (C - 1) (hidden + 1).
 
     Raises
     ------
     ValueError
-        For wrong shapes, entries that are not finite, labels that are no integers from 0 on, fewer than two classes, or
-        weight decay that is not positive.
+        If shapes do not fit, if an entry is not finite, if labels are not integers from 0 on, if there are fewer than two
+        classes, or if the weight decay is not positive.
 
     Examples
     --------
@@ -78,14 +78,15 @@ def network_sum(features: Any, labels: Any, *, hidden: int, weight_decay: float)
     )
 
 
-# Numbers in one array of a block of points: blocks that stay in the cache are three times as fast.
+# One array of a block of points holds about this many numbers; blocks that stay in the cache are three times as fast.
 _BLOCK = 50_000
 
 
 class TanhNetwork(SampleFunctions):
     """Cross entropy of a network with one hidden layer, plus weight decay, in NumPy.
 
-    Arrays over units or classes and samples have the samples last, (n, h, N): sums over classes then run side by side.
+    Arrays over units or classes and samples have the samples last, (n, h, N), so that sums over classes are vectorised over
+    samples.
     """
 
     def __init__(self, X: Array, y: Integers, hidden: int, weight_decay: float) -> None:
@@ -99,9 +100,9 @@ class TanhNetwork(SampleFunctions):
         place = np.arange(self.dimension)
         self.W1, self.b1, W2, self.b2 = np.split(place, ends[:-1])
         self.W2 = W2.reshape(outputs, hidden)
-        # the weights and the bias that lead into each unit
+        # The places of the weights and of the bias that lead into each unit.
         self.into = np.column_stack([self.W1.reshape(hidden, f), self.b1])
-        # those into each logit
+        # The places of the weights and of the bias that lead into each logit.
         self.out = np.column_stack([self.W2, self.b2])
         self.inputs = np.column_stack([X, np.ones(self.n_samples)]).T.copy()
 
@@ -119,6 +120,7 @@ class TanhNetwork(SampleFunctions):
         return self._pulled(x, np.moveaxis(self.inputs[:, index], 0, 1), np.moveaxis(self.one_hot[:, index], 0, 1))
 
     def _blocks(self, n: int) -> list[slice]:
+        """Slices of points whose arrays stay in the cache."""
         size = max(1, _BLOCK // (self.n_samples * max(self.classes, self.hidden)))
         return [slice(k, k + size) for k in range(0, n, size)]
 
@@ -188,17 +190,17 @@ class TanhNetwork(SampleFunctions):
         return result
 
     def _combined_hessian(self, x: Array, w: Array) -> Array:
-        """Of the softmax's own Hessian diag(p) - p p^T between the logits' Jacobians, and of the logits' Hessians."""
+        """The sum of two parts: the softmax's Hessian diag(p) - p p^T between Jacobians of the logits, and their Hessians."""
         unit, z, weights = self._forward(x, self.inputs)
         n, h, _ = unit.shape
         p, steep, a = _softmax(z), 1.0 - unit**2, self.inputs
         slope, back = p - self.one_hot, np.swapaxes(weights, 1, 2)
         units = np.concatenate([unit, np.ones((n, 1, self.n_samples))], axis=1)
-        m = np.empty((n, self.dimension, self.n_samples))  # p times the Jacobian
+        m = np.empty((n, self.dimension, self.n_samples))  # This is p times the Jacobian of the logits.
         m[:, self.into] = ((back @ p) * steep)[:, :, None] * a
         m[:, self.out] = p[:, :, None] * units[:, None]
         H = -(m * w[:, None]) @ np.swapaxes(m, 1, 2)
-        # two units of the hidden layer: h x h sums over inputs and inputs
+        # Two units of the hidden layer: the coefficients (h, h) are summed against products of two inputs.
         between = (np.swapaxes(weights[:, :, :, None] * weights[:, :, None], 1, 3) @ p[:, None]).transpose(0, 2, 1, 3)
         between *= (steep * w[:, None])[:, :, None] * steep[:, None]
         k = np.arange(h)
@@ -206,16 +208,16 @@ class TanhNetwork(SampleFunctions):
         pairs = (a[:, None] * a).reshape(-1, self.n_samples).T
         blocks = (between @ pairs).reshape(n, h, h, a.shape[0], a.shape[0])
         H[:, self.into[:, None, :, None], self.into[None, :, None, :]] += blocks
-        # one logit with itself
+        # One logit with itself.
         wp = w[:, None] * p
         squares = (units[:, :, None] * units[:, None]).reshape(n, -1, self.n_samples)
         blocks = (wp @ np.swapaxes(squares, 1, 2)).reshape(n, -1, h + 1, h + 1)
         H[:, self.out[:, :, None], self.out[:, None, :]] += blocks
-        # a unit and a logit
+        # A unit and a logit.
         mixed = (wp[:, :, None] * steep[:, None])[:, :, :, None] * units[:, None, None]
         mixed *= weights[:, :, :, None, None]
         mixed[:, :, k, k] += (slope * w[:, None])[:, :, None] * steep[:, None]
-        blocks = mixed @ a.T  # (n, C - 1, h, h + 1, f + 1)
+        blocks = mixed @ a.T  # The shape is (n, C - 1, h, h + 1, f + 1).
         rows, columns = self.into[None, :, None, :], self.out[:, None, :, None]
         H[:, rows, columns] += blocks
         H[:, columns, rows] += blocks
@@ -224,18 +226,18 @@ class TanhNetwork(SampleFunctions):
         return np.asarray(H)
 
     def _forward(self, x: Array, inputs: Array) -> tuple[Array, Array, Array]:
-        """Units, logits and the weights between, (n, h, N), (n, C - 1, N), (n, C - 1, h)."""
+        """Units (n, h, N), logits (n, C - 1, N), and the weights between them (n, C - 1, h)."""
         weights = x[:, self.W2]
         unit = np.tanh(x[:, self.into] @ inputs)
         return unit, weights @ unit + x[:, self.b2, None], weights
 
     def _moved(self, unit: Array, weights: Array, v: Array) -> tuple[Array, Array]:
-        """Derivatives of units and logits along v."""
+        """The derivatives of units and logits along v."""
         d_unit = (1.0 - unit**2) * (v[:, self.into] @ self.inputs)
         return d_unit, weights @ d_unit + v[:, self.W2] @ unit + v[:, self.b2, None]
 
     def _gathered(self, back: Array, slope: Array, unit: Array) -> Array:
-        """Parts of a gradient, summed over samples, in their places, (n, d)."""
+        """The parts of a gradient, summed over samples and put in their places, (n, d)."""
         result = np.empty((unit.shape[0], self.dimension))
         result[:, self.into] = back @ self.inputs.T
         result[:, self.W2] = slope @ np.swapaxes(unit, 1, 2)

@@ -1,7 +1,7 @@
-"""Finite sums with a compiled kernel: quadratics, regressions, a robust one, phase retrieval, a sinusoid, two wells.
+"""Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 
-Each constructor gives the formulas in NumPy and names the kernel of `qpot.solvers.sample_gradients` that runs
-the same formula compiled. Everything in a sum built here can be sent to another process.
+Each constructor gives the formulas in NumPy and names the kernel of `qpot.solvers.sample_gradients` that has the same
+formulas compiled. The sums can be sent to other processes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_float_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
@@ -25,15 +26,19 @@ from qpot.samples.formulas import (
 )
 
 
-def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
+def quadratic_sum(curvatures: ArrayLike, centres: ArrayLike) -> FiniteSum:
     """Samples L_i = sum_j a_ij (x_j - c_ij)^2 / 2; kernel ``("quadratic", (a, c))``.
 
     Parameters
     ----------
     curvatures : ``(N, d)``, ``(N,)`` for d = 1, or a number for all
-        a; negative entries are allowed, their mean decides about stability.
+        The curvatures a. Negative entries are allowed; the mean over samples decides about stability.
     centres : ``(N, d)`` or ``(N,)`` for d = 1
-        c.
+        The centres c.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -54,17 +59,21 @@ def quadratic_sum(curvatures: Any, centres: Any) -> FiniteSum:
     return _as_sum(Quadratic(a, c), "quadratic", (a, c), c.shape)
 
 
-def least_squares_sum(features: Any, targets: Any, *, weight_decay: float = 0.0) -> FiniteSum:
+def least_squares_sum(features: ArrayLike, targets: ArrayLike, *, weight_decay: float = 0.0) -> FiniteSum:
     """Samples L_i = (<X_i, x> - y_i)^2 / 2 + w |x|^2 / 2; kernel ``("least_squares", (X, y, w))``.
 
     Parameters
     ----------
     features : ``(N, d)``
-        X.
+        The inputs X.
     targets : ``(N,)``
-        y.
+        The targets y.
     weight_decay : float
         w >= 0.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -79,17 +88,21 @@ def least_squares_sum(features: Any, targets: Any, *, weight_decay: float = 0.0)
     return _linear(LeastSquares, "least_squares", features, targets, weight_decay)
 
 
-def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> FiniteSum:
+def logistic_sum(features: ArrayLike, labels: ArrayLike, *, weight_decay: float = 0.0) -> FiniteSum:
     """Samples L_i = log(1 + exp(-y_i <X_i, x>)) + w |x|^2 / 2; kernel ``("logistic", (X, y, w))``.
 
     Parameters
     ----------
     features : ``(N, d)``
-        X.
+        The inputs X.
     labels : ``(N,)``
-        y, each -1 or +1.
+        The labels y, each -1 or +1.
     weight_decay : float
         w >= 0. Separable data have no minimum without it.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -107,22 +120,26 @@ def logistic_sum(features: Any, labels: Any, *, weight_decay: float = 0.0) -> Fi
     return _linear(LogisticRegression, "logistic", features, y, weight_decay)
 
 
-def welsch_sum(features: Any, targets: Any, *, scale: float, weight_decay: float = 0.0) -> FiniteSum:
+def welsch_sum(features: ArrayLike, targets: ArrayLike, *, scale: float, weight_decay: float = 0.0) -> FiniteSum:
     """Samples L_i = c^2 (1 - exp(-(<X_i, x> - y_i)^2 / c^2)) / 2 + w |x|^2 / 2; kernel ``("welsch", (X, y, w, c))``.
 
-    Welsch's robust loss: quadratic for residuals well below the scale c, flat far above it, so that several fits can
-    compete.
+    This is Welsch's robust loss. It is quadratic for residuals well below the scale c and flat far above it, so that the
+    mean over samples can have several minima.
 
     Parameters
     ----------
     features : ``(N, d)``
-        X.
+        The inputs X.
     targets : ``(N,)``
-        y.
+        The targets y.
     scale : float
         c > 0.
     weight_decay : float
         w >= 0. Without it the loss is flat far from the data, and nothing brings SGD back from there.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -141,15 +158,19 @@ def welsch_sum(features: Any, targets: Any, *, scale: float, weight_decay: float
     return _as_sum(Welsch(X, y, w, c), "welsch", (X, y, w, c), X.shape)
 
 
-def phase_retrieval_sum(measurements: Any, intensities: Any) -> FiniteSum:
+def phase_retrieval_sum(measurements: ArrayLike, intensities: ArrayLike) -> FiniteSum:
     """Samples L_i = (<A_i, x>^2 - y_i)^2 / 4; kernel ``("phase_retrieval", (A, y))``.
 
     Parameters
     ----------
     measurements : ``(N, d)``
-        A.
+        The vectors A_i.
     intensities : ``(N,)``
-        y, measured squares.
+        The measured squares y.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -167,17 +188,19 @@ def phase_retrieval_sum(measurements: Any, intensities: Any) -> FiniteSum:
     return _as_sum(PhaseRetrieval(A, y), "phase_retrieval", (A, y), A.shape)
 
 
-def sinusoid_sum(times: Any, values: Any) -> FiniteSum:
-    """Samples L_i = (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2, x = (w, a, b).
-
-    Kernel ``("sinusoid", (t, y))``.
+def sinusoid_sum(times: ArrayLike, values: ArrayLike) -> FiniteSum:
+    """Samples L_i = (a cos(w t_i) + b sin(w t_i) - y_i)^2 / 2 at x = (w, a, b); kernel ``("sinusoid", (t, y))``.
 
     Parameters
     ----------
     times : ``(N,)``
-        t; centred and divided by the standard deviation the parameters are well scaled.
+        The times t. The parameters are well scaled if the times are centred and divided by their standard deviation.
     values : ``(N,)``
-        y.
+        The values y.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -199,16 +222,20 @@ def sinusoid_sum(times: Any, values: Any) -> FiniteSum:
 def embedded_double_well_sum(s: float) -> FiniteSum:
     r"""Six samples whose gradient covariance is exactly diag(1 + s q, 1 - s q), q = (1 + tanh 2x) / 2.
 
-    f = (x^2 - 1)^2 / 4 + y^2 / 2 and samples f + sqrt(3) h_0, f - sqrt(3) h_0, f + sqrt(3) h_1, ... (sample 2
-    k is the plus sign of h_k) with h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y), d1 = 1 + s q, d2 = 1
-    - s q, r = sqrt(d2): an isometric embedding of the metric diag(d1, d2) in three dimensions. Kernel
+    The samples are f + sqrt(3) h_0, f - sqrt(3) h_0, f + sqrt(3) h_1, ... with f = (x^2 - 1)^2 / 4 + y^2 / 2; sample 2 k has
+    the plus sign of h_k. The functions h = (integral_0^x sqrt(d1 - r'^2), r cos y, r sin y) with d1 = 1 + s q, d2 = 1 - s q
+    and r = sqrt(d2) embed the metric diag(d1, d2) isometrically in three dimensions. The kernel is
     ``("embedded_double_well", (s,))``.
 
     Parameters
     ----------
     s : float
-        Strictly between -1 and 1: the noise is isotropic in the left well, diag(1 + s, 1 - s) in the right
-        one.
+        A number strictly between -1 and 1: the noise is isotropic in the left well and tends to diag(1 + s, 1 - s) in the
+        right one.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
@@ -229,6 +256,7 @@ def embedded_double_well_sum(s: float) -> FiniteSum:
 
 
 def _as_sum(functions: SampleFunctions, name: str, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> FiniteSum:
+    """The finite sum of these functions with the kernel of that name; the shape is (N, d)."""
     return FiniteSum(
         sample_losses=functions.losses,
         sample_gradients=functions.gradients,
@@ -239,12 +267,16 @@ def _as_sum(functions: SampleFunctions, name: str, arrays: tuple[Any, ...], shap
     )
 
 
-def _linear(kind: type[LinearModel], name: str, features: Any, targets: Any, weight_decay: Any) -> FiniteSum:
+def _linear(
+    kind: type[LinearModel], name: str, features: ArrayLike, targets: ArrayLike, weight_decay: float
+) -> FiniteSum:
+    """The finite sum of a linear model."""
     X, y, w = _linear_data(features, targets, weight_decay)
     return _as_sum(kind(X, y, w), name, (X, y, w), X.shape)
 
 
-def _linear_data(features: Any, targets: Any, weight_decay: Any) -> tuple[Array, Array, float]:
+def _linear_data(features: ArrayLike, targets: ArrayLike, weight_decay: float) -> tuple[Array, Array, float]:
+    """Inputs ``(N, d)``, targets ``(N,)`` and weight decay of a linear model, checked."""
     X, y = _table(features, name="features"), as_float_array(targets, name="targets")
     _check_targets(X, y, "features", "targets")
     if not isinstance(weight_decay, (int, float, np.number)) or not 0.0 <= weight_decay < np.inf:
@@ -252,8 +284,8 @@ def _linear_data(features: Any, targets: Any, weight_decay: Any) -> tuple[Array,
     return X, y, float(weight_decay)
 
 
-def _table(values: Any, *, name: str) -> Array:
-    """``(N, d)`` with a column added to ``(N,)``; at least one row, all finite."""
+def _table(values: ArrayLike, *, name: str) -> Array:
+    """A finite array ``(N, d)`` of at least one row; ``(N,)`` becomes ``(N, 1)``."""
     table = as_float_array(values, name=name)
     if table.ndim == 1:
         table = table[:, None]
@@ -266,6 +298,7 @@ def _table(values: Any, *, name: str) -> Array:
 
 
 def _check_targets(table: Array, y: Array, table_name: str, name: str) -> None:
+    """Refuse targets that are not one for each row, and entries that are not finite."""
     if y.shape != (table.shape[0],) or table.shape[0] == 0:
         raise ValueError(f"{name} has shape {y.shape}, expected ({table.shape[0]},): one for each row of {table_name}")
     for label, array in ((table_name, table), (name, y)):

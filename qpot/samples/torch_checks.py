@@ -1,4 +1,4 @@
-"""PyTorch modules, losses and data sets held against what a finite sum needs."""
+"""Checks that a PyTorch module, a loss and a data set are what a finite sum needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def refuse_training_mode(torch: Any, model: Any) -> None:
-    """Modules whose output in training mode is random, or depends on the other samples or on earlier calls."""
+    """Refuse modules whose output in training mode is random, or depends on other samples or on earlier calls."""
     nn = torch.nn
     for name, module in model.named_modules():
         if not module.training:
@@ -32,7 +32,7 @@ def refuse_training_mode(torch: Any, model: Any) -> None:
 
 
 def as_tensors(torch: Any, dataset: Any) -> tuple[Any, ...]:
-    """The data set as tensors with N rows each, the last one the targets."""
+    """The data set as tensors with N rows each, of which the last one holds the targets."""
     if isinstance(dataset, torch.utils.data.TensorDataset):
         parts: tuple[Any, ...] = tuple(dataset.tensors)
     elif isinstance(dataset, torch.utils.data.Dataset):
@@ -65,7 +65,7 @@ def as_tensors(torch: Any, dataset: Any) -> tuple[Any, ...]:
 
 
 def check_loss(torch: Any, functions: Any) -> None:
-    """The loss of some samples together must be the mean or the sum of their own losses, twice the same."""
+    """Refuse a random model, and a loss of several samples that is neither the mean nor the sum of their own losses."""
     some = functions.samples(slice(0, 32))
     devices = [functions.device] if functions.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -80,7 +80,7 @@ def check_loss(torch: Any, functions: Any) -> None:
         own = torch.stack([functions.loss_of(theta, *(part[k] for part in some)) for k in range(len(some[0]))]) - decay
         together = functions.loss_fn(outputs, some[-1])
     if not torch.isfinite(own).all():
-        return  # named with its index where all losses are evaluated
+        return  # The sample is named where all losses are evaluated.
     scale = 1e-4 * float(own.abs().mean()) + 1e-10
     if together.numel() == 1:
         fits = min(abs(float(together) - float(own.mean())), abs(float(together) - float(own.sum()))) <= scale
@@ -95,7 +95,7 @@ def check_loss(torch: Any, functions: Any) -> None:
 
 
 def check_vectorised(functions: Any) -> None:
-    """Losses and gradients of two samples at once: torch.func must know every operation of model and loss."""
+    """Refuse models and losses with an operation that torch.func cannot apply to two samples at once."""
     x = functions.layout.flatten({n: functions.model.get_parameter(n).detach().cpu() for n in functions.layout.names})
     some = slice(0, min(2, functions.n_samples))
     try:

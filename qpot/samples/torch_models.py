@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import importlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
+from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
 
 
 def from_torch(
     model: Any,
-    loss_fn: Any,
+    loss_fn: Callable[..., Any],
     dataset: Any,
     *,
     weight_decay: float = 0.0,
@@ -27,27 +29,28 @@ def from_torch(
 ) -> ModelSum:
     """The training loss of a PyTorch model, (1/N) sum_i loss_fn(model(x_i), y_i), as a finite sum of its parameters.
 
-    Per-sample gradients come from ``torch.func`` (``vmap`` of ``grad``), Hessian- and covariance-vector products from
-    differentiating twice; everything is evaluated for many points at once, in pieces of bounded memory.
+    Per-sample gradients come from ``torch.func`` (``vmap`` of ``grad``); products of vectors with Hessians and covariances
+    come from differentiating twice. Everything is evaluated for many points at once, in pieces of bounded memory.
 
     Parameters
     ----------
     model : torch.nn.Module
-        It is copied, and neither changed nor referred to later. Parameters with ``requires_grad=False`` and buffers are
-        constants; tied parameters occur once. Call ``model.eval()`` first if it has dropout or batch normalisation.
+        The model. It is copied, and the original is neither changed nor used later. Parameters with
+        ``requires_grad=False`` and buffers are constants; tied parameters occur once. A model with dropout or batch
+        normalisation must be in the mode of ``model.eval()``.
     loss_fn : callable ``(outputs, targets) -> number``
-        Called with a batch of one sample, for example ``torch.nn.functional.cross_entropy``.
+        The loss, for example ``torch.nn.functional.cross_entropy``; it is called with a batch of one sample.
     dataset : (inputs, targets), (inputs, more inputs, ..., targets), or a map-style Dataset of such tuples
-        Tensors or arrays with N rows. They may lie on a GPU, or on the CPU and are moved to the GPU in pieces.
+        Tensors or arrays with N rows. They may lie on the GPU; those on the CPU are moved there in pieces.
     weight_decay : float
-        w >= 0: adds w |x|^2 / 2, over all parameters that are not frozen, to every sample's loss. It changes the drift,
+        w >= 0 adds w |x|^2 / 2, over all parameters that are not frozen, to every sample's loss. This changes the drift,
         not the covariance.
     dtype : torch.dtype, optional
-        Of the computation, ``torch.float64`` by default; results are float64 arrays always.
+        The floating-point type of the computation, ``torch.float64`` by default; results are always float64 arrays.
     device : torch.device or str, optional
-        Where it is computed; by default where the model's parameters are.
+        The device of the computation; by default that of the model's parameters.
     memory : float
-        Bytes that one piece of a computation may take, approximately.
+        The number of bytes that one piece of a computation may take, approximately.
 
     Returns
     -------
@@ -57,10 +60,10 @@ def from_torch(
     Raises
     ------
     ImportError
-        Without PyTorch, with the line that installs it.
+        If PyTorch is not installed; the error has the line that installs it.
     ValueError
-        For dropout or batch normalisation in training mode, random outputs, a loss that is no mean over samples, an
-        empty data set, data with NaN, or a NaN loss (naming the sample).
+        If dropout or batch normalisation is in training mode, if outputs are random, if the loss is no mean over samples,
+        if the data set is empty, if data are NaN, or if a loss is NaN (the error names the sample).
 
     Examples
     --------
@@ -80,7 +83,7 @@ def from_torch(
     number = torch.float64 if dtype is None else dtype
     place = torch.device(device) if device is not None else _device_of(torch, model)
     net = copy.deepcopy(model).to(dtype=number, device=place)
-    if isinstance(loss_fn, torch.nn.Module):  # it may hold class weights
+    if isinstance(loss_fn, torch.nn.Module):  # It may hold tensors of its own, such as class weights.
         loss_fn = copy.deepcopy(loss_fn).to(dtype=number, device=place)
     layout = _layout(net)
     data = as_tensors(torch, dataset)
@@ -104,25 +107,25 @@ def require(module: str, title: str, extra: str, function: str) -> Any:
 
 
 def as_weight_decay(value: Any) -> float:
-    """A finite number >= 0."""
+    """A weight decay, refused if it is not a finite number >= 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 <= value < np.inf:
         raise ValueError(f"weight_decay must be a finite number >= 0, got {value!r}")
     return float(value)
 
 
 class _TorchFunctions(Differentiated):
-    """Pieces of losses and derivatives by torch.func."""
+    """Pieces of losses and derivatives, computed by torch.func."""
 
     def __init__(
         self,
         model: Any,
-        loss_fn: Any,
+        loss_fn: Callable[..., Any],
         data: tuple[Any, ...],
         layout: ParameterLayout,
         decay: float,
         dtype: Any,
         device: Any,
-        memory: Any,
+        memory: float,
     ) -> None:
         import torch
 
@@ -131,24 +134,25 @@ class _TorchFunctions(Differentiated):
         self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
             model.named_buffers()
         )
-        # evaluating with given parameters puts them into the module for a moment: one thread at a time
+        # An evaluation puts its parameters into the module for a moment, so only one thread at a time may evaluate.
         self.lock = threading.RLock()
         size = torch.finfo(dtype).bits // 8
         super().__init__(len(data[0]), layout.dimension, memory, _activations(torch, self), size)
 
     def __getstate__(self) -> dict[str, Any]:
+        """What another process needs; the lock belongs to this one."""
         return {name: value for name, value in self.__dict__.items() if name != "lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, lock=threading.RLock())
 
-    def tensor(self, array: Any) -> Any:
-        """An array of points, vectors or weights on the device."""
+    def tensor(self, array: Array) -> Any:
+        """An array of points, vectors or weights as a tensor on the device."""
         import torch
 
         return torch.tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
 
-    def samples(self, rows: Any) -> tuple[Any, ...]:
+    def samples(self, rows: slice | Integers) -> tuple[Any, ...]:
         """The data of some samples on the device; floating-point data in the type of the computation."""
         import torch
 
@@ -160,11 +164,11 @@ class _TorchFunctions(Differentiated):
         return tuple(pieces)
 
     def loss_of(self, theta: Any, *sample: Any) -> Any:
-        """Loss of one sample."""
+        """The loss of one sample, weight decay included."""
         import torch
 
         batch = [part.unsqueeze(0) for part in sample]
-        # one split and not a slice for each: its derivative is one concatenation
+        # The vector is split once instead of sliced for each parameter, since the derivative is then one concatenation.
         parts = zip(self.layout.names, self.layout.shapes, theta.split(list(self.layout.sizes)), strict=True)
         parameters = {name: part.reshape(shape) for name, shape, part in parts} | self.constants
         outputs = torch.func.functional_call(self.model, parameters, tuple(batch[:-1]))
@@ -176,12 +180,13 @@ class _TorchFunctions(Differentiated):
             )
         return value.reshape(()) + (0.5 * self.decay * theta.dot(theta) if self.decay else 0.0)
 
-    def piece(self, kind: str, rows: Any, *arrays: Array) -> Array:
+    def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
             values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
             return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
 
     def _value(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
+        """One piece of the function of that name, as a tensor."""
         from torch.func import grad, vmap
 
         one = self.loss_of
@@ -205,7 +210,7 @@ class _TorchFunctions(Differentiated):
         if kind == "weighted_gradient":
             return vmap(pulled)(x, *given)
         if kind == "directional_derivatives":
-            # <g_i, v> is the derivative by w of <sum_i w_i g_i, v>; needs reverse mode only
+            # <g_i, v> is the derivative in w_i of <sum_i w_i g_i, v>, for which reverse mode is enough.
             zeros = x.new_zeros((x.shape[0], len(data[0])))
             return vmap(lambda theta, v, w: grad(lambda u: pulled(theta, u).dot(v))(w))(x, *given, zeros)
 
@@ -220,7 +225,7 @@ class _TorchFunctions(Differentiated):
 
 
 class _Restore:
-    """A copy of the user's module with the parameters of a point."""
+    """A function that makes a copy of the user's module with the parameters of a point."""
 
     def __init__(self, model: Any, layout: ParameterLayout) -> None:
         self.model, self.layout = copy.deepcopy(model), layout
@@ -237,7 +242,7 @@ class _Restore:
 
 
 def _layout(model: Any) -> ParameterLayout:
-    """Trainable parameters by their first name; further names are tied ones."""
+    """The trainable parameters by their first names; further names of the same parameter are tied to it."""
     first: dict[int, str] = {}
     names: list[str] = []
     frozen: list[str] = []
@@ -258,12 +263,16 @@ def _layout(model: Any) -> ParameterLayout:
 
 
 def _device_of(torch: Any, model: Any) -> Any:
+    """The device of the model's parameters."""
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _activations(torch: Any, functions: _TorchFunctions) -> int:
-    """Numbers that the model's modules produce for one sample; those that go in are held once and not for every step."""
+    """How many numbers the model's modules produce for one sample.
+
+    The inputs are held once and not for every operation, so they count less.
+    """
     count = [0]
 
     def counting(module: Any, arguments: Any, output: Any) -> None:

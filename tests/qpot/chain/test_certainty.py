@@ -97,7 +97,7 @@ def test_certain_means_certain(costs: Any, size: int, seed: int) -> None:
 
 
 def test_minima_outside_the_closed_class_are_never_selected() -> None:
-    found = selection([[0, 1, 2], [inf, 0, inf], [0.5, 3, 0]], errors=0.1)
+    found = selection(np.array([[0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]), errors=0.1)
     assert found.possible == (1,)
     assert found.interval(0) == (inf, inf)
     assert found.margin == inf

@@ -16,9 +16,9 @@ from qpot.chain.cycles import relaxation_exponents
 from qpot.chain.w_graphs import metastable_state
 
 inf = np.inf
-E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
-E4 = [[0, 1, inf, inf], [0.7, 0, 0.3, inf], [inf, 0.1, 0, 1.5], [inf, inf, 1.8, 0]]
-ABSORBING = [[0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
+E1 = [[0.0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
+E4 = [[0.0, 1, inf, inf], [0.7, 0, 0.3, inf], [inf, 0.1, 0, 1.5], [inf, inf, 1.8, 0]]
+ABSORBING = [[0.0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
 
 
 def table(costs: Any) -> dict[tuple[int, ...], tuple[float, tuple[tuple[int, int], ...], tuple[int, ...]]]:
@@ -66,21 +66,21 @@ def test_chain_of_four_by_hand() -> None:
 
 
 def test_tie_of_two_is_kept() -> None:
-    top = qpot.cycle_hierarchy([[0, 1.0], [1.0, 0]])
+    top = qpot.cycle_hierarchy([[0.0, 1.0], [1.0, 0]])
     assert top.main_states == (0, 1)
     assert {c.exit_cost for c in top.children} == {1.0}
 
 
 def test_tied_exits_are_all_kept_and_do_not_make_a_cycle() -> None:
     # from 0 to 1 and to 2 alike: {0, 1} is left before it has gone round, so it is no cycle
-    costs = [[0, 1, 1], [0.1, 0, inf], [5, inf, 0]]
+    costs = [[0.0, 1, 1], [0.1, 0, inf], [5, inf, 0]]
     found = table(costs)
     assert set(found) == {(0,), (1,), (2,), (0, 1, 2)}
     assert found[(0,)][1] == ((0, 1), (0, 2))
 
 
 def test_sums_that_differ_in_the_last_digit_tie_unless_told_otherwise() -> None:
-    costs = [[0, 0.1 + 0.2, inf], [inf, 0, 0.3], [0.3, inf, 0]]
+    costs = [[0.0, 0.1 + 0.2, inf], [inf, 0, 0.3], [0.3, inf, 0]]
     assert qpot.cycle_hierarchy(costs).main_states == (0, 1, 2)
     assert qpot.cycle_hierarchy(costs, tolerance=0.0).main_states == (0,)
 
@@ -130,13 +130,13 @@ def test_at_the_exit_cost_itself_both_states_count() -> None:
 
 
 def test_metastable_state_takes_all_tied_exits() -> None:
-    costs = [[0, 1, 1], [3, 0, inf], [4, inf, 0]]
+    costs = [[0.0, 1, 1], [3, 0, inf], [4, inf, 0]]
     assert metastable_state(costs, 2.0, 0) == (1, 2)
     assert metastable_state(costs, 3.5, 0) == (2,)
 
 
 def test_metastable_state_with_two_absorbing_minima() -> None:
-    costs = [[0, 1.0, 2.0], [inf, 0, inf], [inf, inf, 0]]
+    costs = [[0.0, 1.0, 2.0], [inf, 0, inf], [inf, inf, 0]]
     assert metastable_state(costs, 5.0, 0) == (1,)
     assert metastable_state(costs, inf, 2) == (2,)
     top = qpot.cycle_hierarchy(costs)
@@ -176,4 +176,4 @@ def test_bad_tolerance_is_named(tolerance: Any) -> None:
 
 def test_costs_are_checked() -> None:
     with pytest.raises(ValueError, match="must be a number >= 0"):
-        qpot.cycle_hierarchy([[0, -1.0], [1, 0]])
+        qpot.cycle_hierarchy([[0, -1.0], [1.0, 0]])

@@ -24,8 +24,8 @@ from qpot.chain.passage import (
 )
 
 inf = np.inf
-E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
-ABSORBING = [[0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
+E1 = [[0.0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
+ABSORBING = [[0.0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
 
 
 def chain_over_decades(seed: int, k: int = 6, decades: float = 200.0) -> tuple[Any, Any]:
@@ -59,27 +59,27 @@ def test_passage_times_and_committors_against_mpmath_over_200_decades(seed: int)
 
 
 def test_two_states_by_hand() -> None:
-    costs, prefactors = [[0, 1.0], [2.0, 0]], [[0, 3.0], [1.0, 0]]
+    costs, prefactors = [[0.0, 1.0], [2.0, 0]], [[0, 3.0], [1.0, 0]]
     np.testing.assert_allclose(
         mean_first_passage_times(costs, 0.5, 1, prefactors=prefactors), [math.exp(2.0) / 3.0, 0.0], rtol=1e-15
     )
 
 
 def test_times_where_the_chain_may_end_elsewhere_are_infinite() -> None:
-    two_sinks = [[0, 1, 1, inf], [inf, 0, inf, inf], [inf, inf, 0, inf], [inf, inf, 1, 0]]
+    two_sinks = [[0.0, 1, 1, inf], [inf, 0, inf, inf], [inf, inf, 0, inf], [inf, inf, 1, 0]]
     assert mean_first_passage_times(two_sinks, 0.1, 1).tolist() == [inf, 0.0, inf, inf]
     assert log_mean_first_passage_times(two_sinks, 0.1, 1).tolist() == [inf, -inf, inf, inf]
     assert hitting_exponents(two_sinks, 1).tolist() == [inf, -inf, inf, inf]
     np.testing.assert_allclose(committor(two_sinks, 0.1, 1, 2), [0.5, 0, 1, 1], rtol=1e-15)
     # through the target first: what lies behind it does not matter
-    assert hitting_exponents([[0, 1, inf], [inf, 0, 2], [inf, inf, 0]], 1).tolist() == [1.0, -inf, inf]
+    assert hitting_exponents([[0.0, 1, inf], [inf, 0, 2], [inf, inf, 0]], 1).tolist() == [1.0, -inf, inf]
 
 
 def test_hitting_exponents_by_hand() -> None:
     assert hitting_exponents(E1, 2)[0] == 1.5
-    assert hitting_exponents([[0, 1.0], [1.0, 0]], 1)[0] == 1.0
-    assert hitting_exponents([[0, 1, 2.5], [3, 0, 1.2], [0.7, 3, 0]], 2)[0] == pytest.approx(1.2, abs=1e-15)
-    line = [[0, 1, inf, inf], [0.7, 0, 0.3, inf], [inf, 0.1, 0, 1.5], [inf, inf, 1.8, 0]]
+    assert hitting_exponents([[0.0, 1.0], [1.0, 0]], 1)[0] == 1.0
+    assert hitting_exponents([[0.0, 1, 2.5], [3, 0, 1.2], [0.7, 3, 0]], 2)[0] == pytest.approx(1.2, abs=1e-15)
+    line = [[0.0, 1, inf, inf], [0.7, 0, 0.3, inf], [inf, 0.1, 0, 1.5], [inf, inf, 1.8, 0]]
     assert hitting_exponents(line, 3)[0] == pytest.approx(2.0, abs=1e-15)
     assert hitting_exponents(ABSORBING, 1).tolist() == [1.0, -inf, 1.0]
 
@@ -143,7 +143,7 @@ def test_parallel_routes_share_the_flux() -> None:
         (lambda: mean_first_passage_times(E1, 0.0, 1), "epsilon must be a finite number > 0"),
         (lambda: mean_first_passage_times(E1, 1.0, 3), "targets must be the id of a minimum"),
         (lambda: mean_first_passage_times(E1, 1.0, []), "targets is empty"),
-        (lambda: mean_first_passage_times(E1, 1.0, None), "targets must be"),
+        (lambda: mean_first_passage_times(E1, 1.0, None), "targets must be"),  # type: ignore[arg-type]
         (lambda: committor(E1, 1.0, [0, 1], [1, 2]), r"share the minima \[1\]"),
         (lambda: committor(E1, 1.0, 0, -1), "target must be the id"),
         (lambda: reactive_flux(ABSORBING, 1.0, 0, 1), r"source=\(0,\) has no stationary weight"),

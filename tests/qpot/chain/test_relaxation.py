@@ -17,7 +17,7 @@ from qpot.chain.cycles import cycle_hierarchy, metastable_state, relaxation_expo
 from qpot.chain.relaxation import log_relaxation_times, occupation_after, transition_matrix
 
 inf = np.inf
-E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
+E1 = [[0.0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
 
 
 def exponential(Q: Any, time: Any) -> Any:
@@ -45,7 +45,7 @@ def test_two_states_in_closed_form_at_all_times() -> None:
     a, b = math.exp(-2.0), math.exp(-5.0)
     for log_time in (-20.0, -1.0, 0.0, 2.0, 4.0, 10.0):
         t = math.exp(log_time)
-        P = transition_matrix([[0, 2.0], [5.0, 0]], 1.0, log_time)
+        P = transition_matrix([[0.0, 2.0], [5.0, 0]], 1.0, log_time)
         decay = -math.expm1(-(a + b) * t)
         np.testing.assert_allclose(P[0, 1], a / (a + b) * decay, rtol=1e-12)
         np.testing.assert_allclose(P[1, 0], b / (a + b) * decay, rtol=1e-12)
@@ -75,7 +75,7 @@ def test_law_as_start_and_time_zero() -> None:
 
 
 def test_absorbing_minimum_fills_up() -> None:
-    law = occupation_after([[0, 1.0], [inf, 0]], 0.1, 1.0, 0)
+    law = occupation_after([[0.0, 1.0], [inf, 0]], 0.1, 1.0, 0)
     np.testing.assert_allclose(law, [math.exp(-1), -math.expm1(-1)], rtol=1e-13)
 
 
@@ -101,7 +101,7 @@ def test_relaxation_times_tend_to_their_exponents(costs: Any) -> None:
 
 
 def test_two_closed_classes_never_mix() -> None:
-    assert log_relaxation_times([[0, 1, 1], [inf, 0, inf], [inf, inf, 0]], 0.1, 1).tolist() == [inf]
+    assert log_relaxation_times([[0.0, 1, 1], [inf, 0, inf], [inf, inf, 0]], 0.1, 1).tolist() == [inf]
 
 
 @pytest.mark.parametrize(

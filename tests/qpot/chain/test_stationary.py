@@ -17,7 +17,7 @@ import qpot
 from qpot.chain.stationary import TransitionRates, log_stationary_distribution, stationary_weights
 
 inf = np.inf
-E1 = [[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
+E1 = [[0.0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]]
 
 
 def relative_error(costs: Any, epsilon: float, prefactors: Any = None, digits: int = 100) -> float:
@@ -116,17 +116,17 @@ def test_parallel_routes_add_their_rates() -> None:
 
 
 def test_transient_and_absorbing_minima() -> None:
-    costs = [[0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
+    costs = [[0.0, 1, 2], [inf, 0, inf], [0.5, 3, 0]]
     assert qpot.stationary_distribution(costs, 0.1).tolist() == [0.0, 1.0, 0.0]
     assert qpot.stationary_distribution([[0.0]], 0.1).tolist() == [1.0]
 
 
 def test_prefactors_shift_a_tie() -> None:
-    law = qpot.stationary_distribution([[0, 1.0], [1.0, 0]], 1e-5, prefactors=[[0, 1.0], [3.0, 0]])
+    law = qpot.stationary_distribution([[0.0, 1.0], [1.0, 0]], 1e-5, prefactors=[[0, 1.0], [3.0, 0]])
     np.testing.assert_allclose(law, [0.75, 0.25], rtol=1e-14)
     stored = sparse.coo_array(([1.0, 3.0], ([0, 1], [1, 0])), shape=(2, 2))
     np.testing.assert_allclose(
-        qpot.stationary_distribution([[0, 1.0], [1.0, 0]], 1e-5, prefactors=stored), [0.75, 0.25], rtol=1e-14
+        qpot.stationary_distribution([[0.0, 1.0], [1.0, 0]], 1e-5, prefactors=stored), [0.75, 0.25], rtol=1e-14
     )
 
 
@@ -157,4 +157,4 @@ def test_bad_prefactors_are_named(prefactors: Any, match: str) -> None:
 
 def test_several_closed_classes_are_named() -> None:
     with pytest.raises(ValueError, match=r"2 closed classes: \{1\}, \{2\}"):
-        qpot.stationary_distribution([[0, 1, 1], [inf, 0, inf], [inf, inf, 0]], 0.1)
+        qpot.stationary_distribution([[0.0, 1, 1], [inf, 0, inf], [inf, inf, 0]], 0.1)

@@ -33,7 +33,8 @@ def ax() -> Iterator[Any]:
 
 
 def test_chain_has_a_node_for_each_minimum_and_an_arrow_for_each_route(ax: Any) -> None:
-    assert plot_chain(E1, epsilon=0.2, labels=["a", "b", "c"], ax=ax) is ax
+    returned: Any = plot_chain(E1, epsilon=0.2, labels=["a", "b", "c"], ax=ax)
+    assert returned is ax
     assert len(ax.collections[0].get_offsets()) == 3
     assert len(ax.patches) == 6
     widths = [patch.get_linewidth() for patch in ax.patches]
@@ -56,7 +57,7 @@ def test_disconnectivity_hangs_minima_at_their_height(ax: Any) -> None:
 
 
 def test_landscapes_side_by_side() -> None:
-    axes = plot_landscapes(E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"])
+    axes: Any = plot_landscapes(E1, loss_costs([0.0, 0.3, 0.1], [(0, 1, 1.0), (1, 2, 0.6)]), labels=["a", "b", "c"])
     assert [a.get_title() for a in axes] == ["loss", "what SGD sees"]
     heights = [sorted(line.get_ydata()[0] for line in a.lines if len(line.get_ydata()) == 1) for a in axes]
     # losses above the least one, and W above the least one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -23,17 +25,19 @@ def test_flow_loss() -> None:
     assert plot_flow_loss({"a": trajectory, "b": trajectory}, ax=ax) is ax
     lines = ax.get_lines()
     np.testing.assert_array_equal(lines[0].get_ydata(), trajectory.losses)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
     assert plot_flow_loss(trajectory).get_xlabel() == "flow time t"
     for bad in ("trajectory", {}, {"a": 1}):
         with pytest.raises(ValueError, match="trajectories"):
-            plot_flow_loss(bad)
+            plot_flow_loss(bad)  # type: ignore[arg-type]
 
 
 def test_margin_flow() -> None:
     case = OrthogonalSamples(scales=[1.0, 3.0])
     flow = qpot.margin_flow(case.X, case.y, log_time=100.0)
-    ax = plot_margin_flow(flow)
+    ax: Any = plot_margin_flow(flow)
     measured, law = ax.get_lines()
     assert (np.diff(measured.get_ydata()) < 0).all()
     assert law.get_ydata()[-1] == pytest.approx(measured.get_ydata()[-1], rel=0.05)
@@ -45,7 +49,7 @@ def test_explanation() -> None:
     X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     path = qpot.train_flow(qpot.linear_model(2), X, [1.0, -1.0, 0.5], start=[0.1, 0.0], step=0.1, steps=20)
     explanation = path.explain([[2.0, 1.0]])
-    ax = plot_explanation(explanation, top=2, names=["p", "q", "r"])
+    ax: Any = plot_explanation(explanation, top=2, names=["p", "q", "r"])
     widths = [bar.get_width() for bar in ax.patches]
     assert sum(widths) == pytest.approx(explanation.prediction[0, 0])
     assert [text.get_text() for text in ax.get_yticklabels()][-2:] == ["1 others", "untrained"]

@@ -195,7 +195,9 @@ def test_the_spectrum_can_be_drawn() -> None:
     total = regression()
     ax = plot_noise_spectrum(qpot.measure_noise(total, np.ones(12)))
     assert ax.get_yscale() == "log"
-    assert {text.get_text() for text in ax.get_legend().get_texts()} >= {"Hessian", "gradient covariance"}
+    legend = ax.get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} >= {"Hessian", "gradient covariance"}
     assert plot_noise_spectrum(qpot.measure_noise(total, np.ones(12), method=qpot.DiagonalCovariance()), ax=ax) is ax
     with pytest.raises(ValueError, match=r"must be a qpot\.NoiseStatistics"):
         plot_noise_spectrum(None)  # type: ignore[arg-type]

@@ -49,9 +49,9 @@ def test_sums_can_be_sent_to_a_process(name: str) -> None:
 def test_covariance_of_the_embedding_is_exact(s: float, x: Array, y: float) -> None:
     # the isometric embedding: gradients of the three coordinates multiply to diag(1 + s q, 1 - s q)
     total = qpot.embedded_double_well_sum(s)
-    q = (1 + np.tanh(2 * x)) / 2
-    np.testing.assert_allclose(total.covariance([[x, y]])[0], np.diag([1 + s * q, 1 - s * q]), atol=1e-9)
-    np.testing.assert_allclose(total.gradient([[x, y]])[0], np.array([x**3 - x, y]), rtol=1e-12, atol=1e-12)
+    q, point = (1 + np.tanh(2 * x)) / 2, np.array([[x, y]])
+    np.testing.assert_allclose(total.covariance(point)[0], np.diag([1 + s * q, 1 - s * q]), atol=1e-9)
+    np.testing.assert_allclose(total.gradient(point)[0], np.array([x**3 - x, y]), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("s", [0.5, -0.5, 0.95, -0.95])
