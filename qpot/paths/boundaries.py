@@ -1,27 +1,36 @@
-"""Boundaries of domains that are left: a ball, a box, a level set of the loss."""
+"""Boundaries of domains that the noise leaves: a ball, a box, a level set of the loss."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from qpot._core.arrays import Array, NonFiniteError, as_float_array, as_point, as_positive
+from qpot._core.types import PointLike
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 
+# A search along a direction for the surface gives up at this multiple of the reach that it was told.
 _FARTHEST = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ball:
-    """The sphere |x - centre| = radius; the centre is the minimum unless given."""
+    """The sphere |x - centre| = radius around the minimum, or around another centre.
+
+    Attributes
+    ----------
+    radius : float
+    centre : array (d,), optional
+        None is the minimum that the noise leaves.
+    """
 
     radius: float
-    centre: Any = None
+    centre: PointLike | None = None
 
     def __post_init__(self) -> None:
         as_positive(self.radius, name="radius")
@@ -29,15 +38,27 @@ class Ball:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Box:
-    """The faces of the box lower <= x <= upper; in one dimension the two ends of an interval. inf: no face there."""
+    """The faces of the box lower <= x <= upper; in one dimension the two ends of an interval.
 
-    lower: Any
-    upper: Any
+    Attributes
+    ----------
+    lower, upper : float or array (d,)
+        The corners. Where a coordinate is infinite, the box has no face on that side.
+    """
+
+    lower: ArrayLike
+    upper: ArrayLike
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossLevel:
-    """The part of the level set {loss = level} around the minimum."""
+    """The part of the level set {loss = level} around the minimum.
+
+    Attributes
+    ----------
+    level : float
+        A value of the loss above that of the minimum.
+    """
 
     level: float
 
@@ -47,22 +68,26 @@ class LossLevel:
 
 
 class Surface(ABC):
-    """One smooth piece of a boundary: a function that is negative on the minimum's side and zero on it."""
+    """One smooth piece of a boundary: the zeros of a function that is negative on the minimum's side."""
 
     @abstractmethod
     def value(self, x: Array) -> Array:
-        """(n,)."""
+        """The function (n,) at points (n, d)."""
 
     @abstractmethod
     def normal(self, x: Array) -> Array:
-        """Gradient of `value` at one point (d,)."""
+        """Gradient (d,) of `value` at one point (d,)."""
 
     def curvature(self, x: Array) -> Array:
-        """Hessian of `value` at one point (d, d)."""
+        """Hessian (d, d) of `value` at one point (d,)."""
         return np.asarray(central_jacobian(lambda points: np.stack([self.normal(y) for y in points]), x[None])[0])
 
     def crossing(self, origin: Array, direction: Array, reach: float) -> Array | None:
-        """The first point of the surface on a ray, or None."""
+        """The first point of the surface from ``origin`` along ``direction`` (d,), or None if none is found.
+
+        The search looks at growing distances, the first a twentieth of ``reach``; it also ends where the function is
+        not finite.
+        """
         inside = 0.0
         t = 0.05 * reach
         while t < _FARTHEST * reach:
@@ -80,7 +105,7 @@ class Surface(ABC):
         return None
 
     def projected(self, x: Array) -> Array:
-        """The point of the surface near x, by Newton's method along the normal."""
+        """The point of the surface near ``x`` (d,), by Newton's method along the normal."""
         for _ in range(20):
             value, n = float(self.value(x[None])[0]), self.normal(x)
             step = value / float(n @ n)
@@ -128,8 +153,8 @@ class _Level(Surface):
         return np.asarray(central_jacobian(self.loss, x[None])[0])
 
 
-def surfaces(system: System, boundary: Any, minimum: Array) -> list[Surface]:
-    """The smooth pieces of a boundary.
+def surfaces(system: System, boundary: Ball | Box | LossLevel | str, minimum: Array) -> list[Surface]:
+    """The smooth pieces of a boundary around a ``minimum`` (d,).
 
     Raises
     ------

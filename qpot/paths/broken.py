@@ -1,8 +1,8 @@
 """Paths that come to rest at another fixed point on their way.
 
-Where the cheapest way from a minimum to a saddle runs into a second saddle, no path attains the infimum: it is the sum
-of the piece that ends at the second saddle and of the piece that starts there, each in infinite time. Left whole, such a
-path lingers at the second saddle and its time span grows without end.
+Where the cheapest way from a minimum to a saddle runs into a second saddle, no single path attains the infimum. It is the
+sum of two costs, of the piece that ends at the second saddle and of the piece that starts there, each in infinite time. A
+path that is not cut there lingers at the second saddle, and its time span grows without end.
 """
 
 from __future__ import annotations
@@ -17,13 +17,19 @@ from qpot.landscape.minima import polish_fixed_point
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
 
-# A path that comes this close to a fixed point, in parts of its length, may rest there; a fixed point this close to an
-# end is that end. The search looks where the drift is slow against its mean along the path.
-_TOUCH, _APART, _SLOW = 0.02, 0.05, 0.25
+# A path that comes this close to a fixed point, as a part of its length, may rest there.
+_TOUCH = 0.02
+# A fixed point this close to an end, as a part of the path's length, is that end.
+_APART = 0.05
+# Fixed points are looked for where the drift is slower than this part of its mean along the path.
+_SLOW = 0.25
 
 
 def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]:
-    """Fixed points other than the ends that the path runs through: (node of closest approach, point), in order."""
+    """Fixed points other than the ends that the path runs through, in order, each as (nearest node of the path, point).
+
+    Attractors are left out: a route through another minimum is composed of legs elsewhere.
+    """
     x = path.nodes
     steps = np.linalg.norm(np.diff(x, axis=0), axis=1)
     length = float(steps.sum())
@@ -35,7 +41,8 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         speed = np.linalg.norm(system.unchecked.drift(x), axis=1)
     except NonFiniteError:
         return []
-    typical = float(np.sum(0.5 * (speed[1:] + speed[:-1]) * steps)) / length  # nodes crowd where the path is slow
+    # Nodes crowd where the path is slow, so that the mean is taken over its length.
+    typical = float(np.sum(0.5 * (speed[1:] + speed[:-1]) * steps)) / length
     slow = np.where(inner, speed, np.inf)
     padded = np.pad(slow, 1, constant_values=np.inf)
     dips = np.flatnonzero((slow <= padded[:-2]) & (slow <= padded[2:]) & (slow < _SLOW * typical))
@@ -45,15 +52,13 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        if away.min() < _TOUCH * length and not attracts(
-            system, rest
-        ):  # a way through another minimum is the chain's business
+        if away.min() < _TOUCH * length and not attracts(system, rest):
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])
 
 
 def pieces(path: ElementPath, rests: list[tuple[int, Array]]) -> list[Array]:
-    """The path cut at the fixed points on it, each piece as a polyline between two of them."""
+    """The path cut at the fixed points on it; each piece is a polyline between two neighbours."""
     stops = [(0, path.nodes[0]), *rests, (len(path.nodes) - 1, path.nodes[-1])]
     return [
         np.concatenate([first[None], path.nodes[m + 1 : n], last[None]])

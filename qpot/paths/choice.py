@@ -11,14 +11,21 @@ from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
 from qpot.problem.system import System
 
-# Above this dimension products are taken by default: a leg of Newton's method with matrices takes more than a second.
+# Above this dimension a leg of Newton's method with matrices takes more than a second, so that products are the default.
 AUTOMATIC = 12
-# Up to this dimension an ordinary end is looked at over saddles and through attractors too.
+# Up to this dimension an ordinary point is still reached with matrices by default, because only that method also looks
+# for ways over saddles and through attractors.
 FEW = 30
 
 
 def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMethod:
-    """The method that was asked for, or the one for the system's size and its noise at the ``points`` (k, d)."""
+    """The method that was asked for, or the one that suits the system's size and its noise at the ``points`` (k, d).
+
+    Raises
+    ------
+    ValueError
+        If ``method`` is not a `LegMethod`.
+    """
     if method is None:
         many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
         return LargeScaleAction() if many else GeometricAction()
@@ -28,7 +35,13 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
 
 
 def path_method(system: System, method: PathMethod | None, source: Array, target: Array) -> PathMethod:
-    """The method that was asked for, or the one for a path between these two ends."""
+    """The method that was asked for, or the one that suits a path between these two ends.
+
+    Raises
+    ------
+    ValueError
+        If ``method`` is not a `PathMethod`.
+    """
     if method is not None:
         if not isinstance(method, PathMethod):
             raise ValueError(

@@ -1,13 +1,14 @@
-"""Uphill legs under a singular covariance: the noise pushes in some directions only and the drift carries it on."""
+"""Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
@@ -23,14 +24,20 @@ from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
 
-# The first floor, relative to the largest eigenvalue of the covariance: large enough for the minimiser of the floored
-# action to be found from any curve, small enough to be followed down.
+# First floors, relative to the largest eigenvalue of the covariance, tried in this order until one leads to the exact
+# noise: large enough for the minimiser of the floored action to be found from any curve, small enough to be followed down.
 _FLOORS = (0.2, 1.0, 0.02)
-_ELEMENTS, _DEGREE = 40, 4
+# Elements of a coarse path.
+_ELEMENTS = 40
+# Their polynomial degree.
+_DEGREE = 4
+# Most Newton iterations for a coarse path.
 _COARSE_ITERATIONS = 60
-# Coarse extremals closer than this fraction of their action are one.
+# Coarse extremals whose actions differ by less than this fraction are one.
 _SAME_ACTION = 1e-4
+# Most coarse minimisers that are followed from the floored to the exact noise.
 _KEPT = 4
+# The solver's integer status as the library's.
 _STATUS = {
     hamiltonian_path.CONVERGED: Status.CONVERGED,
     hamiltonian_path.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -67,17 +74,28 @@ def hypoelliptic_leg(
     slow_start: float,
     slow_end: float,
     method: LegMethod,
-    report: Callable[[int, int, str], None],
+    report: ProgressCallback,
     below: float,
 ) -> PathSolution | None:
     """The cheapest extremal from the fixed point ``start`` to ``end`` under a covariance that is singular at ``start``.
 
+    Parameters
+    ----------
+    curves : sequence of arrays (n, d)
+        Initial curves.
+    slow_start, slow_end : float
+        Slowest linear rates at the ends, 0 where an end is no fixed point.
+    method : LegMethod
+    report : callable
+    below : float
+        None is returned if no action is below this.
+
     Raises
     ------
     ValueError
-        Where the drift does not carry the noise into every direction, naming one that is missed.
+        If the drift does not carry the noise into every direction; the message names one that is missed.
     SolveError
-        Where no extremal of the exact noise was found.
+        If no extremal of the exact noise was found.
     """
     found = controllability(system, start)
     if not found.complete:
@@ -86,7 +104,8 @@ def hypoelliptic_leg(
             return nothing
         raise uncontrollable(found, start, everywhere=system.noise.constant is not None)
     exact = system.noise.hamiltonian(system.unchecked)
-    groups: list[list[hamiltonian_path.Extremal]] = []  # those of one action
+    # Extremals in groups of one action, because several initial curves often lead to the same one.
+    groups: list[list[hamiltonian_path.Extremal]] = []
     growth: list[tuple[float, float]] = []
     failure: Exception | None = None
     iterations = 0
@@ -131,7 +150,8 @@ def hypoelliptic_leg(
     solutions = []
     for k, group in enumerate(candidates):
         report(1, 2, f"refining path {k + 1} of {len(candidates)}")
-        for extremal in group:  # one of them may linger on its way, and no mesh shows that it is a minimum
+        # An extremal that lingers on its way cannot be shown to be a minimum; another of the same action may be.
+        for extremal in group:
             solution = _refined(system, exact, extremal, slow_start, slow_end, method)
             if solution.status.ok:
                 break
@@ -149,7 +169,7 @@ def _refined(
     slow_end: float,
     method: LegMethod,
 ) -> PathSolution:
-    """An extremal taken to the tolerance."""
+    """The extremal refined until its action meets the method's tolerance."""
     refined = refine_extremal(
         exact,
         extremal.path,
@@ -172,7 +192,7 @@ def _alike(first: float, second: float) -> bool:
 def _floored_minimisers(
     system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
 ) -> list[action_minimization.Minimization | ValueError]:
-    """Coarse minimisers of the action with ``floor`` added to the covariance; an error for a curve that made it."""
+    """Coarse minimisers of the action with ``floor`` added to the covariance, and errors in place of those that failed."""
     constant = system.noise.constant
     eye = np.eye(system.dimension)
     lagrangian = DiffusionLagrangian(
@@ -200,7 +220,7 @@ def _floored_minimisers(
 
 
 def _with_momenta(system: System, path: ElementPath, floor: float) -> hamiltonian_path.PhasePath:
-    """p = (a + floor I)^{-1} (x' - b) at the Gauss points."""
+    """The path with its momenta p = (a + floor I)^{-1} (x' - b) at the Gauss points."""
     x, v, _ = path.at_quadrature(path.degree)
     flat = x.reshape(-1, x.shape[-1])
     a = system.unchecked.covariance(flat) + floor * np.eye(flat.shape[1])

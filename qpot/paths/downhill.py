@@ -16,7 +16,13 @@ from qpot.problem.system import System
 
 
 def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array, method: LegMethod) -> PathSolution:
-    """The free descent from a saddle along one side of its unstable direction to a minimum."""
+    """The free descent from a saddle along one side of its unstable direction to a minimum.
+
+    Raises
+    ------
+    SolveError
+        If the flow from that side misses the minimum.
+    """
     shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
     trajectory = descent(system, saddle + shift * direction, towards=minimum)
     if trajectory is None:
@@ -34,7 +40,13 @@ def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array
 def large_downhill(
     system: System, saddle: Array, direction: Array, minimum: Array, method: ProductMethod
 ) -> PathSolution:
-    """The free descent from a saddle along one side of its unstable direction to a minimum."""
+    """`downhill_leg` in many dimensions, by products only.
+
+    Raises
+    ------
+    SolveError
+        If the flow from that side misses the minimum.
+    """
     at_minimum = fixed_point_rates(system, minimum, name="minimum")
     at_saddle = fixed_point_rates(system, saddle, name="saddle")
     shift = NUDGE * float(np.linalg.norm(minimum - saddle))

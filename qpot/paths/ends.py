@@ -1,10 +1,9 @@
-"""The two ends of a path: what kind of points they are, and curves between them that a user gives."""
+"""The two ends of a path: what kind of points they are, and a user's initial curve between them."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_points, format_point
 from qpot.landscape.linear_rates import fixed_point_rates
@@ -13,12 +12,13 @@ from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
-# A given fixed point may be off by this much of the distance between the ends and is polished; farther off it is none.
+# A user gives fixed points to a few digits. An end within this share of the distance between the ends of a fixed point is
+# taken for it and polished; farther off it is an ordinary point.
 REACH = 1e-3
 
 
 def at_rest(system: System, point: Array, source: Array) -> bool:
-    """Whether a point is close to a fixed point, by the speed there against that between it and the source."""
+    """Whether the drift at a point is slow against that between the point and the ``source``, as close to a fixed point."""
     shares = np.array([1.0, 0.8, 0.6, 0.4, 0.2])[:, None]
     speeds = np.linalg.norm(system.unchecked.drift(shares * point + (1.0 - shares) * source), axis=1)
     return bool(speeds[0] <= REACH * speeds.max())
@@ -29,8 +29,14 @@ def attracts(system: System, point: Array, source: Array) -> bool:
     return at_rest(system, point, source) and not fixed_point_rates(system, point, name="end").unstable
 
 
-def initial_curve(initial: Any, source: Array, target: Array) -> Array:
-    """A user's curve (n, d) as an initial curve that begins and ends where the path does."""
+def initial_curve(initial: ArrayLike, source: Array, target: Array) -> Array:
+    """A user's curve (n, d), with its ends moved to those of the path.
+
+    Raises
+    ------
+    ValueError
+        If it has fewer than two points, or an end farther from the path's than a tenth of the distance between them.
+    """
     curve = as_points(initial, dimension=source.size, name="initial")
     if curve.shape[0] < 2:
         raise ValueError("initial must be a curve of at least two points (n, d)")
@@ -44,7 +50,7 @@ def initial_curve(initial: Any, source: Array, target: Array) -> Array:
 
 
 def resting(point: Array, method: PathMethod) -> PathSolution:
-    """The path that stays where it is."""
+    """The path that stays at a point, which costs nothing at a fixed point."""
     return free_path(np.stack([point, point]), np.array([0.0, 1.0]), method)
 
 

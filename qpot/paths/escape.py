@@ -1,4 +1,4 @@
-"""escape_cost: what it costs the noise to leave a minimum, from the minimum itself or from a level of the loss."""
+"""escape_cost: what it costs to leave a minimum, from the minimum itself or from a level of the loss."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, as_point, as_rng, format_point
+from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_point, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.points import Saddle
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
@@ -29,7 +30,11 @@ from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
-_ELEMENTS, _DEGREE = 16, 4
+# Elements of a coarse path.
+_ELEMENTS = 16
+# Their polynomial degree.
+_DEGREE = 4
+# Most Newton iterations for a coarse path.
 _COARSE_ITERATIONS = 60
 
 
@@ -40,15 +45,18 @@ class EscapeSolution:
     Attributes
     ----------
     cost : float
-        Without epsilon; times grow like exp(cost / epsilon). inf from a minimum where the covariance vanishes.
+        The cost without epsilon: escape times grow like exp(cost / epsilon). It is inf from a minimum where the covariance
+        vanishes.
     error : float
+        Estimate of the cost's error.
     start, end : array (d,)
         Where the cheapest path leaves the level and where it arrives.
     path : PathSolution
-        ``path.reason`` tells why the cost is infinite, where it is.
+        The cheapest path; ``path.reason`` tells why the cost is infinite, where it is.
     status : Status
+        Whether the error meets the tolerance, and if not, why.
     alternatives : tuple of EscapeSolution
-        Other local minimisers, dearer ones or ties: from another side, over another saddle.
+        Other local minimisers of the same or higher cost, on another side or over another saddle.
     """
 
     cost: float
@@ -70,15 +78,15 @@ class EscapeSolution:
 
 def escape_cost(
     system: System,
-    minimum: Any,
+    minimum: PointLike,
     *,
     from_loss: float | None = None,
     to_loss: float | None = None,
-    end: Any = None,
+    end: PointLike | None = None,
     saddles: Sequence[Saddle] | None = None,
-    bounds: Any = None,
+    bounds: BoundsLike | None = None,
     method: GeometricAction | None = None,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> EscapeSolution:
@@ -90,19 +98,26 @@ def escape_cost(
     Parameters
     ----------
     system : System
-        With a loss.
+        A system with a loss.
     minimum : Minimum or array (d,)
+        An attracting fixed point.
     from_loss : float, optional
-        The level around the minimum from which the path starts, at its cheapest point; None: from the minimum itself.
-    to_loss, end : float; Saddle or array (d,), optional
-        Where to, one of the two: a higher level of the loss, at its cheapest point, or a saddle or another point.
-        Without both: out of the minimum's basin over its cheapest saddle.
-    saddles, bounds : optional
-        For leaving the basin: known saddles, or the box to search for them.
+        The level around the minimum from which the path starts, at its cheapest point. None is the minimum itself.
+    to_loss : float, optional
+        A level of the loss at which the path ends, at its cheapest point. Excludes ``end``.
+    end : Saddle or array (d,), optional
+        A saddle or another point at which the path ends. Without ``to_loss`` and ``end`` it ends at the cheapest saddle
+        that leads out of the minimum's basin.
+    saddles : sequence of Saddle, optional
+        Known saddles, for leaving the basin.
+    bounds : (low, high) pair for each coordinate, optional
+        The box to search for saddles, where they are not given.
     method : GeometricAction, optional
+        The method with its options; None is `GeometricAction` with the defaults.
     rng : numpy.random.Generator or seed, optional
-        For the directions of first guesses in more than two dimensions; None is seed 0.
+        Generator of the directions of first guesses in more than two dimensions. None is seed 0.
     progress : callable, True, "auto" or None
+        Receives the progress; True shows a bar.
     throw : bool
         Whether a failure raises `SolveError` or is returned as a status.
 
@@ -113,16 +128,17 @@ def escape_cost(
     Raises
     ------
     ValueError
-        Without a loss, for a level that is no number, not above the minimum's loss or not below that of the end, or a
-        level set that reaches beyond the basin.
+        If the system has no loss, a level is no number, not above the minimum's loss or not below that of the end, or a
+        level set reaches beyond the basin.
     SolveError
         If the tolerance was not met or no saddle leads out of the basin.
 
     Notes
     -----
-    The action (Freidlin and Wentzell, ch. 4) is minimised over paths, their duration, and their ends on the level sets:
-    at the answer the momentum there is normal to the level set and H = 0. For noise a = 2 h L(x) I, the shape of the
-    mean squared error's (Mori et al., 2022), the cost is log(to_loss / from_loss) / h.
+    The action (Freidlin and Wentzell, Random Perturbations of Dynamical Systems, ch. 4) is minimised over paths, their
+    duration, and their ends on the level sets. At the answer the momentum there is normal to the level set and H = 0. For
+    a covariance a = 2 h L(x) I, the shape that the mean squared error gives it (Mori et al., Power-law escape rate of SGD,
+    ICML 2022), the cost is log(to_loss / from_loss) / h.
 
     Examples
     --------
@@ -201,15 +217,15 @@ def _from_the_minimum(
     system: System,
     start: Array,
     high: float | None,
-    end: Any,
+    end: PointLike | None,
     method: GeometricAction,
-    saddles: Any,
-    bounds: Any,
-    rng: Any,
+    saddles: Sequence[Saddle] | None,
+    bounds: BoundsLike | None,
+    rng: SeedLike,
     progress: ProgressLike,
     throw: bool,
 ) -> EscapeSolution:
-    """Without a level to start from: infinite where the covariance vanishes, else the library's other verbs."""
+    """The escape from the minimum itself: infinite where the covariance vanishes there, else a path or an exit."""
     if end is not None:
         aim = as_point(end, dimension=system.dimension, name="end")
     elif high is not None:
@@ -251,7 +267,7 @@ def _as_escape(path: PathSolution) -> EscapeSolution:
 def _downhill(
     system: System, start: Array, inside: list[Array], inner: Surface, high: float, method: GeometricAction
 ) -> EscapeSolution:
-    """To a level that is not above the first: the free motion, which costs nothing."""
+    """The escape to a level that is not above the first, along the drift, which costs nothing."""
     assert system.loss is not None
     for point in inside:
         down = descent(system, point, towards=start)

@@ -1,18 +1,20 @@
-"""Where an escape goes and the curves that its search starts from: saddles, points and levels of the loss."""
+"""Targets of an escape (saddles, points, levels of the loss) and the initial curves towards them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, as_point, format_point
+from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_point, format_point
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.landscape.attractor import attracts
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
+from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import LossLevel, Surface, surfaces
 from qpot.paths.ends import REACH
@@ -20,13 +22,26 @@ from qpot.paths.exits import leading_out
 from qpot.problem.system import System
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
-# Rays from the minimum on which first guesses start, for each dimension beyond the plane.
-_RAYS, _RAYS_PER_DIMENSION = 16, 8
+# Directions from the minimum in which first guesses meet a level, in the plane.
+_RAYS = 16
+# Random directions for each dimension, in three dimensions and more.
+_RAYS_PER_DIMENSION = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where to: a saddle (fixed, reached in infinite time), another fixed point in space, or a surface."""
+    """Where an escape ends: at a fixed point of the drift, at an ordinary point, or anywhere on a surface.
+
+    Attributes
+    ----------
+    point : array (d,) or None
+        The end; None where it may move on the ``surface``.
+    surface : Surface or None
+    directions : array (m, d)
+        Unit vectors that span the unstable directions of a fixed point, along which descents leave it.
+    fixed : bool
+        Whether the end is a fixed point of the drift, which is reached in infinite time.
+    """
 
     point: Array | None
     surface: Surface | None
@@ -35,11 +50,12 @@ class Target:
 
     @property
     def free_ends(self) -> tuple[Surface | None, bool]:
+        """The surface on which the end may move, and whether the duration is finite and to be found."""
         return self.surface, not self.fixed
 
 
 def rays(d: int, rng: np.random.Generator) -> Array:
-    """Unit vectors from the minimum, both ways along each."""
+    """Unit vectors (m, d) in which to look for a surface around a minimum, evenly spread in the plane, else random."""
     if d == 1:
         return np.array([[-1.0], [1.0]])
     if d == 2:
@@ -50,15 +66,30 @@ def rays(d: int, rng: np.random.Generator) -> Array:
 
 
 def crossings(surface: Surface, start: Array, directions: Array) -> list[Array]:
-    """Where rays from ``start`` along ``directions`` (m, d) first meet the surface, those that do."""
+    """The points where half-lines from ``start`` along ``directions`` (m, d) first meet the surface, if they do."""
     points = [surface.crossing(start, ray, 1.0) for ray in directions]
     return [p for p in points if p is not None]
 
 
 def targets_of(
-    system: System, start: Array, low: float, high: float | None, end: Any, saddles: Any, bounds: Any
+    system: System,
+    start: Array,
+    low: float,
+    high: float | None,
+    end: PointLike | None,
+    saddles: Sequence[Saddle] | None,
+    bounds: BoundsLike | None,
 ) -> list[Target]:
-    """What an escape may end at: a level of the loss, a point, or else the saddles around."""
+    """Where an escape may end: on the level ``high`` of the loss, at the point ``end``, or else at one of the saddles.
+
+    Raises
+    ------
+    ValueError
+        If ``end`` attracts, lies outside the closure of the basin or not above the level ``low``, or nothing says where
+        to go.
+    SolveError
+        If no saddle leads out of the basin of ``start``.
+    """
     assert system.loss is not None
     none = np.zeros((0, start.size))
     if high is not None:
@@ -120,7 +151,7 @@ def curves_to(
     target: Target,
     outer: list[Array],
 ) -> list[Array]:
-    """Polylines from the inner level to the target, the cheapest first: reversed descents and straight lines."""
+    """Polylines from the inner level to the target, the cheapest first: descents followed backwards, and straight lines."""
     assert system.loss is not None
     lines: list[Array] = []
     s = np.linspace(0.0, 1.0, 41)[:, None]
@@ -138,7 +169,7 @@ def curves_to(
                 foot = inner.projected(down[1][above[0]])
                 lines.append(np.concatenate([foot[None], down[1][: above[0]][::-1], top[None]]))
     for point in inside:
-        # to the nearest in direction; a line to the other side would run by the minimum
+        # The line goes to the end nearest in direction, since a line to the other side would pass by the minimum.
         cosines = [_cosine(top - start, point - start) for top in tops]
         if max(cosines) > 0.0:
             lines.append(point + s * (tops[int(np.argmax(cosines))] - point))

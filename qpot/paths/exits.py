@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import minimize
 
-from qpot._core.arrays import Array, as_point, as_rng, format_point
-from qpot._core.progress import ProgressLike, reporting
+from qpot._core.arrays import Array, BoundsLike, as_point, as_rng, format_point
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.attractor import attracting_point
 from qpot.landscape.basins import basin_of
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
-from qpot.paths.boundaries import Box, Surface, surfaces
+from qpot.paths.boundaries import Ball, Box, LossLevel, Surface, surfaces
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
 
-# Boundary points compared by the local quadratic approximation, and those of them that the search starts from.
-_RAYS, _STARTS = 64, 3
-_APART = 0.8  # cosine between two starts' directions above which they are one
-# A momentum this far from the boundary's normal, relative, is not that of the cheapest point.
+# Boundary points that are compared by the local quadratic approximation (four times as many in more than two dimensions).
+_RAYS = 64
+# The best of them, from which the search starts.
+_STARTS = 3
+# Starts whose directions from the minimum have a larger cosine than this are one.
+_APART = 0.8
+# At the cheapest point the momentum is normal to the boundary. A tangential part above this fraction means that the point
+# is not the cheapest.
 _TRANSVERSAL = 1e-3
 
 
@@ -38,15 +42,17 @@ class ExitSolution:
     Attributes
     ----------
     cost : float
-        V from the minimum to the boundary; exit times grow like exp(cost / epsilon).
+        V from the minimum to the boundary, without epsilon; exit times grow like exp(cost / epsilon).
     error : float
-        That of the path, plus what the end point may still gain by moving along the boundary.
+        The path's error, plus what the end point may still gain by moving along the boundary.
     point : array (d,)
         The exit point, on the boundary; for a basin the saddle.
     path : PathSolution
+        The cheapest path from the minimum to that point.
     status : Status
+        Whether the path and the exit point have converged, and if not, why.
     alternatives : tuple of ExitSolution
-        Other local minimisers over the boundary, dearer ones (or ties).
+        Other local minimisers over the boundary, of the same or higher cost.
     """
 
     cost: float
@@ -63,13 +69,13 @@ class ExitSolution:
 
 def exit_cost(
     system: System,
-    minimum: Any,
+    minimum: PointLike,
     *,
-    boundary: Any,
+    boundary: Ball | Box | LossLevel | str,
     method: GeometricAction | None = None,
     saddles: Sequence[Saddle] | None = None,
-    bounds: Any = None,
-    rng: np.random.Generator | int | None = None,
+    bounds: BoundsLike | None = None,
+    rng: SeedLike = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> ExitSolution:
@@ -78,18 +84,21 @@ def exit_cost(
     Parameters
     ----------
     system : System
+        Drift and noise.
     minimum : Minimum or array (d,)
         An attracting fixed point inside the domain.
     boundary : Ball, Box, LossLevel or "basin"
-        "basin": the boundary of the minimum's basin, which is left over its cheapest saddle.
+        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle.
     method : GeometricAction, optional
+        The method with its options; None is `GeometricAction` with the defaults.
     saddles : sequence of Saddle, optional
-        For "basin": known saddles; otherwise searched for within ``bounds``.
+        Known saddles, for "basin"; otherwise they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
-        For "basin" without ``saddles``: where to search.
+        The box of that search.
     rng : numpy.random.Generator or seed, optional
-        For the rays to the boundary in more than two dimensions; None is seed 0.
+        Generator of the directions to the boundary in more than two dimensions. None is seed 0.
     progress : callable, True, "auto" or None
+        Receives the progress; True shows a bar.
     throw : bool
         Whether a failure raises `SolveError` or is returned as a status.
 
@@ -106,9 +115,10 @@ def exit_cost(
 
     Notes
     -----
-    :math:`\epsilon \log E\tau \to \min_{\partial G} V` (Freidlin and Wentzell, ch. 4, theorem 4.1). The gradient of V at y
-    is the last momentum of the path to y, so the end point is moved by sequential quadratic programming until that
-    momentum is normal to the boundary. Starts are the best points of the local quadratic approximation.
+    The mean exit time from the domain G satisfies :math:`\epsilon \log E\tau \to \min_{\partial G} V` (Freidlin and
+    Wentzell, Random Perturbations of Dynamical Systems, ch. 4, theorem 4.1). The gradient of V at y is the last momentum
+    of the path to y, so the end point is moved by sequential quadratic programming until that momentum is normal to the
+    boundary. The search starts from the best points of the local quadratic approximation.
 
     Examples
     --------
@@ -150,14 +160,19 @@ def exit_cost(
     return best
 
 
-def named_minimum(system: System, minimum: Any) -> Array:
-    """The attracting fixed point that ``minimum`` names, polished."""
+def named_minimum(system: System, minimum: PointLike) -> Array:
+    """The attracting fixed point at ``minimum``, polished by Newton's method."""
     point = as_point(minimum, dimension=system.dimension, name="minimum")
     return attracting_point(system, point, reach=1e-4 * (1.0 + float(np.abs(point).max())), name="minimum")
 
 
 def _over_saddles(
-    system: System, start: Array, method: GeometricAction, saddles: Any, bounds: Any, report: Any
+    system: System,
+    start: Array,
+    method: GeometricAction,
+    saddles: Sequence[Saddle] | None,
+    bounds: BoundsLike | None,
+    report: ProgressCallback,
 ) -> list[ExitSolution]:
     if saddles is None:
         if bounds is None:
@@ -176,7 +191,7 @@ def _over_saddles(
             end_is_fixed=True,
             report=_quiet,
         )
-        assert path is not None  # no limit was set
+        assert path is not None  # No limit was set.
         found.append(
             ExitSolution(cost=path.action, error=path.error, point=saddle.point, path=path, status=path.status)
         )
@@ -184,7 +199,7 @@ def _over_saddles(
 
 
 def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list[Saddle]:
-    """Those saddles that have the basin of ``start`` on one side only."""
+    """The saddles that have the basin of ``start`` on one side only, so that the way over them leads out of it."""
     kept = []
     for saddle in saddles:
         shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
@@ -198,18 +213,20 @@ def _over_surfaces(
     system: System,
     start: Array,
     pieces: list[Surface],
-    boundary: Any,
+    boundary: Ball | Box | LossLevel,
     method: GeometricAction,
     rng: np.random.Generator,
-    report: Any,
+    report: ProgressCallback,
 ) -> list[ExitSolution]:
+    # A constant covariance that is singular is refused here, before any search.
     system.noise.lagrangian(system.unchecked)
     shape = local_covariance(system, start)
     candidates = []
     for piece in pieces:
         candidates += [(piece, y) for y in starting_points(piece, start, shape, rng)]
     for _, y in candidates:
-        check_basin(system, start, y, boundary)  # beyond a saddle the path solver has nothing smooth to follow
+        # Beyond a saddle V is not smooth, and the path solver would have nothing to follow.
+        check_basin(system, start, y, boundary)
     found: list[ExitSolution] = []
     for k, (piece, y) in enumerate(candidates):
         report(k, len(candidates), "exit points")
@@ -223,8 +240,8 @@ def _over_surfaces(
     return found
 
 
-def check_basin(system: System, start: Array, point: Array, boundary: Any) -> None:
-    """Refuse a boundary point that lies in another basin."""
+def check_basin(system: System, start: Array, point: Array, boundary: Ball | Box | LossLevel | str) -> None:
+    """Refuse a boundary point that lies in another basin than ``start``; the message names the ``boundary``."""
     inside = start + 0.999 * (point - start)
     if basin_of(system, inside[None], start[None])[0] != 0:
         raise ValueError(
@@ -234,9 +251,15 @@ def check_basin(system: System, start: Array, point: Array, boundary: Any) -> No
 
 
 def _descended(
-    system: System, start: Array, piece: Surface, y: Array, boundary: Any, method: GeometricAction, shape: Array
+    system: System,
+    start: Array,
+    piece: Surface,
+    y: Array,
+    boundary: Ball | Box | LossLevel,
+    method: GeometricAction,
+    shape: Array,
 ) -> ExitSolution:
-    """The local minimiser of V over one smooth piece of the boundary, from the point y of it."""
+    """The local minimiser of V over one smooth piece of the boundary that a search from its point ``y`` finds."""
     last: list[PathSolution] = []
 
     def solved(end: Array) -> PathSolution:
@@ -256,20 +279,21 @@ def _descended(
             end_is_fixed=False,
             report=_quiet,
         )
-        assert path is not None  # no limit was set
+        assert path is not None  # No limit was set.
         last.append(path)
         return path
 
     path = solved(y)
     if np.isfinite(path.action) and system.dimension > 1:
         box = isinstance(boundary, Box)
-        scale = abs(path.action) or 1.0  # costs of any size: the optimiser's merit function knows numbers near one
+        # Costs have any size, but the optimiser's merit function expects numbers near one.
+        scale = abs(path.action) or 1.0
         result = minimize(
             lambda x: solved(x).action / scale,
             y,
             jac=lambda x: solved(x).momenta[-1] / scale,
             method="SLSQP",
-            bounds=_face_bounds(boundary, system.dimension) if box else None,
+            bounds=_face_bounds(boundary, system.dimension) if box else None,  # type: ignore[arg-type]  # It is a box.
             constraints={"type": "eq", "fun": lambda x: piece.value(x[None])[0], "jac": piece.normal},
             options={"ftol": 1e-13, "maxiter": 60},
         )
@@ -293,13 +317,13 @@ def _face_bounds(box: Box, dimension: int) -> list[tuple[float, float]]:
 
 
 def local_covariance(system: System, point: Array) -> Array:
-    """S with J S + S J^T + a = 0: V = dx^T S^{-1} dx / 2 to second order."""
+    """The solution S (d, d) of J S + S J^T + a = 0, with which V = dx^T S^{-1} dx / 2 to second order at a minimum."""
     J, a = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
     return np.asarray(solve_continuous_lyapunov(J, -a), dtype=np.float64)
 
 
 def starting_points(piece: Surface, start: Array, shape: Array, rng: np.random.Generator) -> list[Array]:
-    """The best boundary points of the quadratic approximation that lie in different directions."""
+    """The boundary points of lowest V in the local quadratic approximation that lie in different directions."""
     d = start.size
     if d == 1:
         rays = np.array([[-1.0], [1.0]])

@@ -1,13 +1,14 @@
-"""Minimum action in a given time: both ends fixed, no tails, the energy H whatever it has to be."""
+"""FixedTimeAction: minimum action in a given time, between two fixed ends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_positive, format_point
+from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.paths.ends import initial_curve
 from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
@@ -22,10 +23,15 @@ from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.fixed_time import FixedTimePath, coarse_fixed_time, refine_fixed_time
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.path_refinement import curve_distance
-from qpot.solvers.problem.lagrangian import SingularCovarianceError
+from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
-_SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
+# Coarse paths closer than this fraction of their length, and with actions as close as the next constant says, are one.
+_SAME_CURVE = 0.02
+# Actions of coarse paths are good to a few digits: they are the same if they differ by less than this fraction.
+_SAME_ACTION = 5e-3
+# Most coarse paths that are refined.
 _KEPT = 2
+# The solver's integer status as the library's.
 _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -38,21 +44,23 @@ _STATUS = {
 class FixedTimeAction(PathMethod):
     """Minimum action over paths of a given duration, both ends fixed.
 
-    The cost of being at ``end`` after the time T: the probability that SGD started at ``start`` is there after
-    T / learning rate steps is exp(-S_T / epsilon) to leading order. Its infimum over T is the cost of `qpot.GeometricAction`;
-    towards a fixed point of the drift S_T falls with T.
+    The action S_T is the cost of being at ``end`` after the time T: the probability that SGD started at ``start`` is there
+    after T / learning rate steps is exp(-S_T / epsilon) to leading order. The infimum of S_T over T is the cost that
+    `qpot.GeometricAction` finds. Towards a fixed point of the drift S_T falls with T. The energy H is constant along the
+    path, but not zero.
 
     Parameters
     ----------
     time : float
-        T, in units of the flow: learning rate times number of steps.
+        The duration T, in units of the flow: learning rate times number of steps.
     tolerance : float
         Relative error asked of an action; between 1e-12 and 0.01.
     max_iterations : int
-        Newton iterations on one mesh.
+        Most Newton iterations on one mesh.
     max_elements : int
+        Most elements in time; at least 16.
     starts : int
-        Initial curves besides those given; each is tried at constant speed and at the pace of the free motion.
+        Number of initial curves besides one that is given. Each is tried at constant speed and at the speed of the drift.
 
     Examples
     --------
@@ -78,7 +86,13 @@ class FixedTimeAction(PathMethod):
         as_count(self.starts, name="starts")
 
     def solve(self, problem: PathProblem) -> PathSolution:
-        """The cheapest path between both ends as they are given."""
+        """The cheapest path between both ends as they are given.
+
+        Raises
+        ------
+        ValueError
+            If the ends are the same, the covariance is singular, or a user function returns NaN on every initial curve.
+        """
         source, target = problem.start, problem.end
         if np.array_equal(source, target):
             raise ValueError(
@@ -90,14 +104,14 @@ class FixedTimeAction(PathMethod):
 
 
 def fixed_time_path(
-    system: System, start: Array, end: Array, *, method: FixedTimeAction, curves: list[Array], report: Any
+    system: System, start: Array, end: Array, *, method: FixedTimeAction, curves: list[Array], report: ProgressCallback
 ) -> PathSolution:
     """The cheapest path from ``start`` to ``end`` in exactly ``method.time``, over several initial curves.
 
     Raises
     ------
     ValueError
-        Singular covariance, or NaN from a user function on every initial curve.
+        If the covariance is singular, or a user function returns NaN on every initial curve.
     """
     lagrangian = system.noise.lagrangian(system.unchecked)
     blocked = blocked_interval(system, start, end)
@@ -165,7 +179,11 @@ def fixed_time_path(
 
 
 def _solution(
-    lagrangian: Any, found: FixedTimePath, method: FixedTimeAction, iterations: int, others: tuple[PathSolution, ...]
+    lagrangian: Lagrangian,
+    found: FixedTimePath,
+    method: FixedTimeAction,
+    iterations: int,
+    others: tuple[PathSolution, ...],
 ) -> PathSolution:
     times = found.path.node_times()
     points, velocities = found.path.at(times)
@@ -182,14 +200,23 @@ def _constant_speed(curve: Array, method: FixedTimeAction) -> ElementPath:
 
 
 def _on_time(times: Array, points: Array, method: FixedTimeAction) -> ElementPath:
-    """A motion spun out to the time given, on more elements: it runs close to what bounded noise allows."""
+    """The motion at the largest steps, stretched to the time that is given.
+
+    It runs close to what bounded noise allows, so that it gets twice the elements of other guesses.
+    """
     times = times * (method.time / times[-1])
     times[-1] = method.time
     return ElementPath(times, points, 1).on(np.linspace(0.0, method.time, 33), 4)
 
 
-def _natural_speed(curve: Array, speed: Any, rates: tuple[float, float], method: FixedTimeAction) -> ElementPath:
-    """At the pace of the free motion; time to spare is spent resting at ends that are fixed points, or spun out."""
+def _natural_speed(
+    curve: Array, speed: Callable[[Array, Array], Array], rates: tuple[float, float], method: FixedTimeAction
+) -> ElementPath:
+    """The curve at the ``speed`` of a path of free duration.
+
+    Time that is left over is spent at rest at ends that are fixed points; if there are none, or time is short, the motion
+    is stretched or compressed.
+    """
     free = timed_path(curve, speed, slow_start=rates[0], slow_end=rates[1], n_elements=16, degree=4)
     breaks, nodes, spare = free.breaks, free.nodes, method.time - free.breaks[-1]
     resting = (rates[0] > 0.0, rates[1] > 0.0)
@@ -210,7 +237,7 @@ def _natural_speed(curve: Array, speed: Any, rates: tuple[float, float], method:
 
 
 def _rate(system: System, point: Array, size: float) -> float:
-    """Slowest rate at an end that is a fixed point, 0 elsewhere."""
+    """The slowest linear rate at an end that is a fixed point, and 0 at any other."""
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(point[None])[0]).real)
     speed = float(np.linalg.norm(system.unchecked.drift(point[None])[0]))
     return float(rates.min()) if speed <= 1e-6 * rates.max() * size and rates.min() > 1e-7 * rates.max() else 0.0

@@ -23,16 +23,21 @@ class Gaussianity:
     gaussian : bool
         Whether ``relative_change`` is within the tolerance.
     action : float
-        Of the path, with Gaussian noise.
+        The action of the path with Gaussian noise.
     action_change : float
-        What exact noise adds to it, to first order: minus the time integral of K(x, p) - <p, C p> / 2 along the path, K the
-        cumulant generating function of the centred gradient noise.
+        What exact noise adds to the action, to first order: minus the time integral of K(x, p) - <p, C p> / 2 along the
+        path, where K is the cumulant generating function of the centred gradient noise and C its covariance.
     relative_change : float
+        ``action_change`` divided by ``action``.
     ratios : array (m,)
-        K(x, p) / (<p, C p> / 2) at the points of the path where there is a momentum; 1 for Gaussian noise.
+        K(x, p) / (<p, C p> / 2) at the ``points``; 1 for Gaussian noise.
+    points : array (m, d)
+        The points of the path at which the momentum is not negligible.
     skewness, excess_kurtosis : float
-        Of a minibatch's mean gradient along the momentum, where the noise works hardest.
+        Skewness and excess kurtosis of a minibatch's mean gradient along the momentum, at the point where <p, C p> is
+        largest.
     recommendation : str
+        The answer as a sentence, with a way out.
     """
 
     gaussian: bool
@@ -57,17 +62,20 @@ def check_gaussianity(
     replacement: bool = True,
     tolerance: float = 0.05,
 ) -> Gaussianity:
-    """Hold the Gaussian cost of a path against the exact noise of the minibatches.
+    """Compare the cost of a path under Gaussian noise with that under the exact noise of the minibatches.
 
     Parameters
     ----------
     finite_sum : FiniteSum
+        The loss as a mean over samples.
     path : PathSolution
-        From `minimum_action_path` on ``System.from_finite_sum(finite_sum)``, with ``noise="gaussian"``.
+        A result of `minimum_action_path` on ``System.from_finite_sum(finite_sum)``, with ``noise="gaussian"``.
     batch_size : int
+        Number of samples in a minibatch.
     replacement : bool
+        Whether a minibatch is drawn with replacement.
     tolerance : float
-        Relative change of the cost that still counts as Gaussian.
+        Largest relative change of the cost that still counts as Gaussian.
 
     Returns
     -------
@@ -76,14 +84,14 @@ def check_gaussianity(
     Raises
     ------
     ValueError
-        For a path of another dimension or without momenta, a batch larger than the sum without replacement.
+        If the path has another dimension or no momenta, or a batch without replacement is larger than the sum.
 
     Notes
     -----
-    Costs belong to epsilon = learning rate / batch size. In this unit the answer does not depend on the batch size with
-    replacement (H_B(x, p) = B H_1(x, p / B)): the skewness of a minibatch shrinks with its size, but so does the noise, and
-    escapes need rarer batches. Without replacement all subsets are enumerated where there are at most 20 000 of them;
-    beyond, the formula with replacement is used.
+    Costs belong to epsilon = learning rate / batch size. In this unit the answer with replacement does not depend on the
+    batch size, because H_B(x, p) = B H_1(x, p / B): the skewness of a minibatch shrinks with its size, but so does the
+    noise, and escapes need rarer batches. Without replacement all subsets are enumerated where there are at most 20 000 of
+    them. Where there are more, the formula with replacement is used.
 
     Examples
     --------
@@ -120,7 +128,7 @@ def check_gaussianity(
     times = path.times[rows]
     steps = np.diff(times)
     excess = cumulant - quadratic
-    # legs are apart in rows; across the gap nothing is integrated
+    # Between two uphill legs lies a free descent, whose rows are left out: nothing is integrated across that gap.
     joined = np.diff(rows) == 1
     change = -float((0.5 * (excess[1:] + excess[:-1]) * steps)[joined].sum())
     relative = change / path.action
@@ -150,7 +158,7 @@ def check_gaussianity(
 
 
 def _cumulants(finite_sum: FiniteSum, along: Array, B: int, replacement: bool) -> Array:
-    """K(x, p) in units of epsilon, from the centred derivatives along p (n, N)."""
+    """K(x, p) (n,) per unit of epsilon, from the centred derivatives of all samples along p, (n, N)."""
     N = finite_sum.n_samples
     if replacement or B >= N or math.comb(N, B) > MAX_SUBSETS:
         return _log_mean_exp(-along)
@@ -160,7 +168,10 @@ def _cumulants(finite_sum: FiniteSum, along: Array, B: int, replacement: bool) -
 
 
 def _log_mean_exp(values: Array) -> Array:
-    """Of rows with mean zero; small values without the loss of digits of 1 + v."""
+    """log mean exp of each row (n, N) with mean zero.
+
+    For small values the mean is taken of exp(v) - 1 - v, since exp(v) itself would lose their digits to the 1.
+    """
     top = values.max(axis=1)
     result: Array = top + np.log(np.exp(values - top[:, None]).mean(axis=1))
     small = np.abs(values).max(axis=1) < 1.0

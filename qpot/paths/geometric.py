@@ -1,4 +1,4 @@
-"""GeometricAction: minimum action over all speeds, in any number of dimensions in which matrices are at hand."""
+"""GeometricAction: minimum action over all speeds, for systems whose matrices can be formed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class GeometricAction(LegMethod):
     tolerance : float
         Relative error asked of an action; between 1e-12 and 0.01.
     max_iterations : int
-        Newton iterations on one mesh.
+        Most Newton iterations on one mesh.
     max_elements : int
-        Elements of degree 8 and 10 on one leg.
+        Most elements of degree 8 and 10 on one leg; at least 4.
     starts : int
-        Initial curves for one leg, besides those given: the reversed relaxation from the end, the straight line, curves
-        bowed to different sides, along the axes of the local quadratic approximation at the start, and to random sides
-        (always the same). All distinct minimisers are kept in ``PathSolution.alternatives``.
+        Number of initial curves for one leg, besides one that is given: the reversed relaxation from the end, the straight
+        line, curves bowed to different sides, along the axes of the local quadratic approximation at the start, and to
+        random sides (always the same). All distinct minimisers are kept in ``PathSolution.alternatives``.
 
     Notes
     -----
     The action functional and its geometric form are those of Heymann and Vanden-Eijnden, Comm. Pure Appl. Math. 61
-    (2008) 1052; minimising in time over a span that is lengthened until H = 0 holds avoids the singular
-    parametrisation at fixed points and handles foci. ``ARCHITECTURE.md`` and ``docs/paths.md`` tell how.
+    (2008) 1052. Here the action is minimised in time, over a span that is lengthened until H = 0 holds, which avoids the
+    singular parametrisation at fixed points and the infinitely many turns at foci. ``docs/paths.md`` tells how.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class GeometricAction(LegMethod):
         as_count(self.starts, name="starts")
 
     def solve(self, problem: PathProblem) -> PathSolution:
-        """One leg to a saddle; to an attractor or an ordinary point also over saddles and through other attractors."""
+        """The cheapest path: one leg to a saddle, or a route over saddles and through attractors where that is cheaper."""
         system, target = problem.system, problem.end
         distance = float(np.linalg.norm(target - problem.start))
         source = attracting_point(system, problem.start, reach=REACH * distance, name="start")
@@ -82,7 +82,7 @@ class GeometricAction(LegMethod):
         return to_saddle(problem, self, curves)
 
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
-        """From a minimum to a saddle with the unstable ``direction`` (d,)."""
+        """The cheapest path from a minimum to a saddle with the unstable ``direction`` (d,)."""
         leg = uphill_leg(
             system, start, saddle, method=self, directions=direction[None], end_is_fixed=True, report=report
         )

@@ -1,21 +1,21 @@
-"""Where the noise cannot push at all: costs that are infinite, and why."""
+"""Infinite costs: where the noise cannot push at all, and the sentence that says why."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
+from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
+# Points between the ends at which the largest step of the noise is looked at.
 _SCANNED = 2001
 
 
-def infinite_leg(start: Array, end: Array, reason: str, method: Any) -> PathSolution:
-    """The answer for a leg that no noise can follow: action inf, with the reason."""
+def infinite_leg(start: Array, end: Array, reason: str, method: PathMethod) -> PathSolution:
+    """The answer for a leg that no noise can follow: an infinite action, with the reason."""
     points = np.stack([start, end])
     return PathSolution(
         points=points,
@@ -33,16 +33,17 @@ def infinite_leg(start: Array, end: Array, reason: str, method: Any) -> PathSolu
 
 
 def blocked_interval(system: System, start: Array, end: Array) -> str | None:
-    """In one dimension: why bounded noise cannot get from start to end, or None where it can.
+    """In one dimension, why bounded noise cannot get from ``start`` to ``end``; None where it can.
 
-    Some point between must be crossed; where the largest step in that direction is not positive, nothing crosses it.
+    A path crosses every point in between. Where the largest step in that direction is not positive, nothing crosses it.
     """
     if system.dimension != 1:
         return None
     direction = np.sign(end - start)
     x = np.linspace(start, end, _SCANNED)
     push = system.noise.largest_step(x, direction)
-    for _ in range(3):  # closer around the weakest point: a push that only touches zero is as good as a wall
+    # A push that only touches zero blocks the way too, so that the scan is repeated ever closer to the weakest point.
+    for _ in range(3):
         if push is None:
             return None
         k = int(np.argmin(push))
@@ -60,7 +61,7 @@ def blocked_interval(system: System, start: Array, end: Array) -> str | None:
 
 
 def no_feasible_path(start: Array, end: Array, tried: int) -> str:
-    """The reason in more than one dimension, where the search is over paths and proves nothing."""
+    """The reason in more than one dimension, where only a search failed, which proves nothing."""
     return (
         f"no path from {format_point(start)} to {format_point(end)} was found whose velocities lie within the convex hull "
         f"of the noise's steps, from {tried} initial curves and added noise that was taken away; pass initial= if you "
@@ -69,7 +70,10 @@ def no_feasible_path(start: Array, end: Array, tried: int) -> str:
 
 
 def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Array] | None:
-    """In one dimension: times and points of the motion from start to end at the largest step; None if steps have no bound."""
+    """In one dimension, times and points of the motion from ``start`` to ``end`` in which every step is the largest.
+
+    None where steps have no bound.
+    """
     x = np.linspace(start, end, _SCANNED)
     speed = system.noise.largest_step(0.5 * (x[1:] + x[:-1]), np.sign(end - start))
     if speed is None:
@@ -80,9 +84,10 @@ def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Ar
 
 
 def interpolating_minimum(system: System, start: Array, end: Array) -> str | None:
-    """Why nothing leaves a minimum where the covariance vanishes like the squared distance, or None where it does not.
+    """Why nothing leaves a minimum at which the covariance vanishes like the squared distance r^2.
 
-    With drift of order r and covariance of order r^2 the cost int 2 |b| / a dr diverges logarithmically at the minimum.
+    None where it does not vanish so. The drift is of order r there, so that the cost, the integral of 2 |b| / a over r,
+    diverges logarithmically at the minimum.
     """
     if not system.noise.state_dependent:
         return None

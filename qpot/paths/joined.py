@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
+from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 
 
-def free_path(points: Array, times: Array, method: Any) -> PathSolution:
-    """A path along the drift, or at rest: it costs nothing."""
+def free_path(points: Array, times: Array, method: PathMethod) -> PathSolution:
+    """A path along the drift, or at rest at a fixed point, which costs nothing."""
     return PathSolution(
         points=points,
         action=0.0,
@@ -29,22 +30,33 @@ def free_path(points: Array, times: Array, method: Any) -> PathSolution:
 
 
 class Refined(Protocol):
-    """What every solver says of a path that it took to the tolerance."""
+    """The numbers that every solver returns with a path that it refined."""
 
     @property
-    def action(self) -> float: ...
+    def action(self) -> float:
+        """The path's action."""
+        ...
+
     @property
-    def error(self) -> float: ...
+    def error(self) -> float:
+        """Estimate of the action's error."""
+        ...
+
     @property
-    def residual(self) -> float: ...
+    def residual(self) -> float:
+        """By how much the energy H differs from what it has to be."""
+        ...
+
     @property
-    def iterations(self) -> int: ...
+    def iterations(self) -> int:
+        """Newton iterations over all meshes."""
+        ...
 
 
 def uphill_path(
-    found: Refined, points: Array, times: Array, momenta: Array, status: Status, method: Any
+    found: Refined, points: Array, times: Array, momenta: Array, status: Status, method: PathMethod
 ) -> PathSolution:
-    """A path on which the noise works all the way."""
+    """A solver's path, on which the noise works all the way, as a solution."""
     return PathSolution(
         points=points,
         action=found.action,
@@ -60,10 +72,10 @@ def uphill_path(
 
 
 def joined(legs: Sequence[PathSolution]) -> PathSolution:
-    """Legs one after the other: costs and errors add."""
+    """Legs one after the other as one path, whose cost and error are the sums of theirs."""
     points, momenta, times, uphill, clock = [], [], [], [], 0.0
     for k, leg in enumerate(legs):
-        skip = 1 if k else 0  # the joint is the last point of the leg before
+        skip = 1 if k else 0  # The joint is already there as the last point of the leg before.
         points.append(leg.points[skip:])
         momenta.append(leg.momenta[skip:])
         times.append(leg.times[skip:] - leg.times[0] + clock)

@@ -1,14 +1,14 @@
-"""One leg in many dimensions: products instead of matrices."""
+"""One leg in many dimensions, by products instead of matrices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
@@ -28,10 +28,16 @@ from qpot.solvers.paths.large_refinement import refine_large
 from qpot.solvers.paths.local_preconditioner import linearised
 from qpot.solvers.paths.newton_krylov import CONVERGED
 
-_ELEMENTS, _DEGREE = 16, 4
-# Directional differences of the action's gradient: with exact products and with differenced ones.
-_EXACT_STEP, _DIFFERENCED_STEP = 1e-7, 1e-5
-# Up to this dimension a finite sum's rates along the path are kept as matrices and their banded operator is factorised.
+# Elements of an initial path.
+_ELEMENTS = 16
+# Their polynomial degree.
+_DEGREE = 4
+# Relative step of the directional difference of the action's gradient, where products with the Jacobian are exact.
+_EXACT_STEP = 1e-7
+# The same where these products are differences themselves, whose noise a shorter step would enlarge.
+_DIFFERENCED_STEP = 1e-5
+# Up to this dimension the linearised motion along the path is kept as matrices, where the noise has them, and the banded
+# operator made of them is factorised.
 _LOCAL = 100
 # An eigenvalue of the covariance below this share of the largest is zero.
 _RANK_TOLERANCE = 1e-13
@@ -45,14 +51,14 @@ class LatestPath:
         self.action, self.iterations = np.inf, 0
 
     def update(self, iterations: int, action: float, path: ElementPath) -> None:
-        """Keep a path that is lower, or on a finer mesh."""
+        """Keep a path of lower action, or one on another mesh, whose action cannot be compared."""
         finer = self.path is None or path.nodes.shape[0] != self.path.nodes.shape[0]
         if finer or action <= self.action:
             self.path, self.action = path, action
         self.iterations = iterations
 
     def solution(self, method: ProductMethod) -> PathSolution | None:
-        """As an unfinished solution (error inf, momenta NaN: not computed), or None before there is a path."""
+        """The path as an unfinished solution, whose error is inf and whose momenta are NaN; None before there is one."""
         if self.path is None:
             return None
         return PathSolution(
@@ -76,15 +82,22 @@ def large_leg(
     *,
     method: ProductMethod,
     curve: Array | None,
-    report: Callable[[int, int, str], None],
+    report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
     """The cheapest minimiser over a few initial curves, from the attracting fixed point ``start`` to ``end``.
 
+    Parameters
+    ----------
+    curve : array (n, d) or None
+        A user's initial curve.
+    latest : LatestPath, optional
+        Receives the best path so far, for whoever interrupts the search.
+
     Raises
     ------
     ValueError
-        If ``start`` is no attracting fixed point, the covariance is singular, or products are missing.
+        If ``start`` is no attracting fixed point, ``end`` attracts, the covariance is singular, or products are missing.
     """
     operators = system.noise.local_operators()
     if operators is not None and system.dimension <= DENSE:
@@ -105,7 +118,7 @@ def large_leg(
         except NonFiniteError as error:
             failure = error
     if not guesses:
-        assert failure is not None  # there is at least the straight line
+        assert failure is not None  # There is at least the straight line, so that it must have failed.
         raise failure
 
     def on_iteration(iteration: int, action: float, path: ElementPath) -> None:
@@ -141,7 +154,7 @@ def large_leg(
 
 
 def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
-    """Rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
+    """Linear rates at ``start``, or an error that says why it is no attractor on the scale of ``distance``."""
     speed = float(np.linalg.norm(system.unchecked.drift(start[None])))
     at_start = fixed_point_rates(system, start, name="start")
     if speed > 1e-4 * at_start.slowest * distance:
@@ -152,7 +165,7 @@ def attracting_rates(system: System, start: Array, distance: float) -> FixedPoin
 
 
 def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, FixedPointRates | None]:
-    """Rates at the start, an attractor, and at the end, a saddle or (None) no fixed point."""
+    """Linear rates at the start, an attractor, and at the end, a saddle; None for an end that is no fixed point."""
     distance = float(np.linalg.norm(end - start))
     at_start = attracting_rates(system, start, distance)
     if float(np.linalg.norm(system.unchecked.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
@@ -167,7 +180,10 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
 
 
 def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
-    """The initial curve with the drift's speed, through its arc length alone, so that few points are held."""
+    """The initial curve at the drift's speed.
+
+    Only its arc length is put on the mesh, a path in one dimension, so that few points of the full dimension are held.
+    """
     lengths = lengths_along(knots)
 
     def speed(s: Array, _: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The preconditioner of one leg in many dimensions, from what is known of its system."""
+"""The preconditioner of one leg in many dimensions, chosen by what is known of its system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,17 @@ def leg_preconditioner(
     strong: StrongDirections | None,
     path: ElementPath,
 ) -> Callable[[Array], Array]:
-    """Rates of the stiff part, or of the strong directions, or one rate for all directions."""
+    """An approximate inverse of the action's Hessian at a path, as a function (n, d) -> (n, d) on the inner nodes.
+
+    It is made of the method's linear part, if it has one; else of the strong directions, if there are any; else of one
+    rate for all directions.
+
+    Parameters
+    ----------
+    times, product : callable
+        (x, p) -> a(x) p and (x, p) -> J(x)^T p, (n, d) each.
+    strong : StrongDirections or None
+    """
     d = system.dimension
     probe = np.random.default_rng(0).normal(size=d)
     probe /= np.linalg.norm(probe)
@@ -40,7 +50,7 @@ def leg_preconditioner(
 
     if strong is not None:
         return subspace_preconditioner(path, strong, lambda x, p: np.concatenate([*pieces(x, p)]), probe)
-    # of every piece only the squares are kept
+    # The products of all nodes at once would be too large, so that only the squared lengths of each piece are kept.
     probes = np.broadcast_to(probe, path.nodes.shape)
     squares = np.concatenate([(piece**2).sum(axis=1) for piece in pieces(path.nodes, probes)])
     return scalar_preconditioner(path, squares, system.noise.frozen(path.nodes[path.nodes.shape[0] // 2]))

@@ -33,23 +33,24 @@ class LargeScaleAction(ProductMethod):
     tolerance : float
         Relative error asked of the action; between 1e-9 and 0.1.
     max_iterations : int
-        Newton steps on one mesh.
+        Most Newton steps on one mesh.
     max_products : int
-        Hessian products (one gradient of the action each) in all; ``PathSolution.iterations`` counts them.
+        Most Hessian products (one gradient of the action each) in all; ``PathSolution.iterations`` counts them.
     max_elements : int
-        Elements of degree 4 and 6 in time.
+        Most elements of degree 4 and 6 in time; at least 16.
     starts : int
-        Initial curves for one leg, besides one given: the reversed relaxation from a saddle, the straight line, and
-        curves bowed to random sides. All are solved roughly, the cheapest to the end; like curves count once.
+        Number of initial curves for one leg, besides one that is given: the reversed relaxation from a saddle, the straight
+        line, and curves bowed to random sides. All are solved roughly, and the cheapest to the tolerance; curves that are
+        alike count once.
     linear_part : sparse (d, d) or array (d,), optional
-        A symmetric stiff operator in the drift, for example a discretised Laplacian: the preconditioner then inverts
-        -d^2/dt^2 + A^2 exactly and the number of products does not depend on the stiffness.
+        A symmetric stiff operator A in the drift, for example a discretised Laplacian. The preconditioner then inverts
+        -d^2/dt^2 + A^2 exactly, and the number of products does not depend on the stiffness.
 
     Notes
     -----
-    A leg from a minimum to a given saddle or point. It is taken by itself above 12 dimensions, where the covariance is
-    constant, in factors or that of a finite sum's samples and leaves no direction out; below, `GeometricAction` looks into
-    more minimisers to nine digits.
+    It solves one leg from a minimum to a given saddle or point, and routes over given saddles. Above 12 dimensions it is the
+    default where the covariance leaves no direction out and is constant, in factors or that of a finite sum's samples. In
+    fewer dimensions `GeometricAction` compares more minimisers, to nine digits.
 
     Examples
     --------
@@ -62,6 +63,7 @@ class LargeScaleAction(ProductMethod):
     max_products: int = 3000
     max_elements: int = 80
     starts: int = 2
+    # SciPy's sparse matrices have no types.
     linear_part: Any = None
 
     def __post_init__(self) -> None:
@@ -73,10 +75,13 @@ class LargeScaleAction(ProductMethod):
         as_count(self.starts, name="starts")
 
     def solve(self, problem: PathProblem) -> PathSolution:
-        """One leg to a given saddle or point, or over the cheapest of given saddles to another attractor.
+        """The cheapest path: one leg to a saddle or point, or a route over the cheapest of the saddles to an attractor.
 
         Raises
         ------
+        ValueError
+            If the start does not attract, or the end attracts, no saddles are given, and the dimension is too high to
+            search for them.
         SolveError
             If interrupted; ``.partial`` is the best path so far.
         """
@@ -103,7 +108,7 @@ class LargeScaleAction(ProductMethod):
             ) from error
 
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
-        """From a minimum to a saddle, whose unstable direction is found anew by products."""
+        """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products."""
         del direction
         return large_leg(system, start, saddle, method=self, curve=None, report=report)
 
@@ -112,20 +117,20 @@ class LargeScaleAction(ProductMethod):
         return large_downhill(system, saddle, direction, minimum, self)
 
     def landscape(self, problem: PathProblem) -> tuple[list[Array], list[Saddle]]:
-        """The two ends, and which of them the sides of given saddles flow to; without given ones as elsewhere."""
+        """The two ends with the saddles that are given, or the attractors and saddles that a search finds."""
         if problem.saddles is None:
             return super().landscape(problem)
         return _labelled(problem.system, problem.start, problem.end, problem.saddles, self)
 
     def options(self) -> dict[str, Any]:
-        """Without the stiff part, which is a matrix of the system and not an option to be kept."""
+        """All options but the stiff part, which is a matrix of the system and not kept in files."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key != "linear_part"}
 
 
 def _labelled(
     system: System, source: Array, target: Array, saddles: Sequence[Saddle], method: ProductMethod
 ) -> tuple[list[Array], list[Saddle]]:
-    """In many dimensions: the two ends as the only attractors, and which of them the sides of given saddles flow to."""
+    """The two ends as the only attractors, and the ``saddles`` with those ends that their two sides flow to."""
     labelled = []
     for saddle in saddles:
         rates = fixed_point_rates(system, saddle.point, name="saddle")

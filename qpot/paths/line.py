@@ -1,4 +1,4 @@
-"""Uphill legs on a line under bounded noise that can barely hold the drift: by quadrature, not as a path in time."""
+"""Uphill legs on a line under bounded noise that can barely hold the drift, found by quadrature."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from qpot.solvers.paths.action_minimization import Minimization
 from qpot.solvers.paths.line_momentum import line_cost
 from qpot.solvers.problem.lagrangian import BoundedLagrangian
 
-# Below this `BoundedLagrangian.hull_margin` a polynomial velocity has too few digits left inside the hull.
+# Below this `BoundedLagrangian.hull_margin` velocities are so close to the hull's edge that a polynomial path in time has
+# too few digits to tell the momentum.
 _MARGIN = 1e-4
 
 
 def hugs_the_hull(lagrangian: BoundedLagrangian, coarse: Sequence[Minimization]) -> bool:
-    """Whether no path was found, or one whose velocity is hardly inside the hull of the steps."""
+    """Whether no coarse path was found, or the cheapest has velocities close to the edge of the hull of the steps."""
     if not coarse:
         return True
     path = min(coarse, key=lambda m: m.action).path
@@ -29,7 +30,7 @@ def hugs_the_hull(lagrangian: BoundedLagrangian, coarse: Sequence[Minimization])
 
 
 def line_leg(lagrangian: BoundedLagrangian, start: Array, end: Array, method: LegMethod) -> PathSolution:
-    """The leg from ``start`` to ``end`` in one dimension: V is the integral of the root p of H(x, p) = 0."""
+    """The leg from ``start`` to ``end`` in one dimension, whose cost is the integral of the root p of H(x, p) = 0."""
     value, error, x, p = line_cost(lagrangian, float(start[0]), float(end[0]), tolerance=method.tolerance)
     both = lagrangian.cumulants(x[:, None], p[:, None])
     points = np.concatenate([start, x, end])[:, None]

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from qpot._core.arrays import Array
+from numpy.typing import ArrayLike
+
+from qpot._core.arrays import Array, BoundsLike
 from qpot.landscape.points import Saddle
 from qpot.paths.solution import PathSolution
 from qpot.paths.surroundings import attractors_and_saddles
@@ -22,7 +24,7 @@ Report = Callable[[int, int, str], None]
 
 
 def quiet(done: int, total: int, message: str) -> None:
-    """Report nothing: a leg within a longer computation."""
+    """Report nothing; for a leg within a longer computation, which reports for itself."""
     del done, total, message
 
 
@@ -33,22 +35,25 @@ class PathProblem:
     Attributes
     ----------
     system : System
+        Drift and noise.
     start, end : array (d,)
+        The ends as the user gave them, not yet polished.
     initial : array (n, d) or None
         A curve to be tried besides the method's own.
     saddles : sequence of Saddle or None
-        Saddles for a route to another basin; None: to be searched for within ``bounds``.
+        Saddles for a route to another basin. None asks the method to search for them within ``bounds``.
     bounds : (low, high) pair for each coordinate, or None
+        Box of that search. None is the box around the two ends.
     report : callable
-        Progress.
+        Receives the progress as ``(done, total, message)``.
     """
 
     system: System
     start: Array
     end: Array
-    initial: Any
+    initial: ArrayLike | None
     saddles: Sequence[Saddle] | None
-    bounds: Any
+    bounds: BoundsLike | None
     report: Report
 
 
@@ -59,7 +64,7 @@ class PathMethod(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # Saved paths name their method.
+        # A saved path names its method, which is found again here when the file is read.
         PathMethod.named[cls.__name__] = cls
 
     @abstractmethod
@@ -79,11 +84,11 @@ class LegMethod(PathMethod):
     tolerance : float
         Relative error asked of an action.
     max_iterations : int
-        Newton iterations on one mesh.
+        Most Newton iterations on one mesh.
     max_elements : int
-        Elements in time on one leg.
+        Most elements in time on one leg.
     starts : int
-        Initial curves for one leg.
+        Number of initial curves for one leg.
     """
 
     tolerance: float
@@ -93,7 +98,7 @@ class LegMethod(PathMethod):
 
     @abstractmethod
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
-        """From a minimum to a saddle with the unstable ``direction`` (d,)."""
+        """The cheapest path from a minimum to a saddle with the unstable ``direction`` (d,)."""
 
     @abstractmethod
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
@@ -112,10 +117,11 @@ class ProductMethod(LegMethod):
     Attributes
     ----------
     max_products : int
-        Hessian products in all.
+        Most Hessian products in all.
     linear_part : sparse (d, d), array (d,) or None
         A symmetric stiff operator in the drift.
     """
 
     max_products: int
+    # SciPy's sparse matrices have no types.
     linear_part: Any

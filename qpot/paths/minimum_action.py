@@ -1,13 +1,15 @@
-"""minimum_action_path: the cheapest way for the noise from an attractor to a point, a saddle or another attractor."""
+"""minimum_action_path: the cheapest path from an attractor to a point, a saddle or another attractor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from qpot._core.arrays import as_point, format_point
+from numpy.typing import ArrayLike
+
+from qpot._core.arrays import BoundsLike, as_point, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.landscape.points import Saddle
 from qpot.paths.choice import path_method
 from qpot.paths.methods import PathMethod, PathProblem
@@ -17,13 +19,13 @@ from qpot.problem.system import System
 
 def minimum_action_path(
     system: System,
-    start: Any,
-    end: Any,
+    start: PointLike,
+    end: PointLike,
     *,
     method: PathMethod | None = None,
-    initial: Any = None,
+    initial: ArrayLike | None = None,
     saddles: Sequence[Saddle] | None = None,
-    bounds: Any = None,
+    bounds: BoundsLike | None = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> PathSolution:
@@ -32,24 +34,27 @@ def minimum_action_path(
     Parameters
     ----------
     system : System
+        Drift and noise.
     start : array (d,) or Minimum
-        An attracting fixed point; polished by Newton's method if it is one to about three digits.
+        An attracting fixed point. It is polished by Newton's method and need only be good to about three digits.
     end : array (d,), Minimum or Saddle
-        A saddle: one uphill leg, reached in infinite time, after others if it borders another basin only. Another
-        attractor: uphill legs to saddles, each followed by the free descent; through a third attractor the legs' costs
-        add. Any other point: an uphill leg of its own, or over a saddle or through an attractor if that is cheaper.
+        A saddle is reached by one uphill leg in infinite time; if it borders other basins only, by a route through them.
+        Another attractor is reached by uphill legs to saddles, each followed by the free descent; through a third attractor
+        the costs of the legs add. Any other point is reached by an uphill leg of its own, or over a saddle or through an
+        attractor if that is cheaper.
     method : GeometricAction, FixedTimeAction or LargeScaleAction, optional
         With `FixedTimeAction` both ends are taken as they are (``start`` need not attract), and ``residual`` is the
-        largest deviation of H from its mean.
-        By default `LargeScaleAction` above 12 dimensions where the covariance is constant or in factors: one leg from
-        ``start`` to a given saddle or point, or over the cheapest of given ``saddles`` to another attractor.
+        largest deviation of H from its mean. The default is `GeometricAction`, and above 12 dimensions `LargeScaleAction`
+        where the covariance is constant or in factors: it solves one leg from ``start`` to a given saddle or point, or goes
+        over the cheapest of given ``saddles`` to another attractor.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.
     saddles : sequence of Saddle, optional
-        Saddles for a route to another basin; searched for within ``bounds`` otherwise.
+        Saddles for a route to another basin. Without them they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         Box of that search; by default the box of the two ends, widened on each side by its longest edge.
     progress : callable, True, "auto" or None
+        Receives the progress; True shows a bar.
     throw : bool
         Whether a failure raises `SolveError` or is returned as a status.
 
@@ -70,8 +75,8 @@ def minimum_action_path(
     Notes
     -----
     The action is :math:`S = \tfrac12\int (x'-b)^T a^{-1}(x'-b)\,dt`, V its infimum over paths and times (Freidlin and
-    Wentzell, Random Perturbations of Dynamical Systems, ch. 4 and 6). Errors are estimates around the minimiser found;
-    that no lower one exists elsewhere is a matter of the initial curves, see ``PathSolution.alternatives``.
+    Wentzell, Random Perturbations of Dynamical Systems, ch. 4 and 6). The error is an estimate around the minimiser that
+    was found. Whether a lower one exists elsewhere depends on the initial curves, see ``PathSolution.alternatives``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Routes of several legs: uphill to saddles, down for free, and through the attractors between them."""
+"""Routes of several legs: uphill to saddles, free descents, and through the attractors between them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ def _unstable_directions(system: System, point: Array) -> Array:
 
 
 def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
-    """Shortest route over saddles and attractors; legs are solved as the search reaches them."""
+    """The cheapest route over saddles and attractors to the attractor at which the problem ends.
+
+    Raises
+    ------
+    SolveError
+        If the known saddles and attractors make no route.
+    """
     system, source, target = problem.system, problem.start, problem.end
     points, found = method.landscape(problem)
     goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))
@@ -76,7 +82,7 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
 
 
 def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
-    """A leg to a saddle on the border of the source's basin; to any other saddle also through the attractors below it."""
+    """The cheapest path to a saddle: one leg, or a route through the attractors below it if none of them is the start."""
     system, source, target, report = problem.system, problem.start, problem.end, problem.report
     directions = _unstable_directions(system, target)
     relaxations = reversed_relaxations(system, source, target, directions)
@@ -104,9 +110,10 @@ def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> P
 def _through(
     problem: PathProblem, method: LegMethod, beginnings: Array, *, directions: Array | None = None
 ) -> PathSolution | None:
-    """To the attractors that ``beginnings`` next to the target flow to, and on from there: a sum of legs.
+    """The cheapest sum of a route to an attractor and a leg from there to the target, or None if there is none.
 
-    An optimal path through an attractor stays there forever; as one leg it could only be approached.
+    The attractors are those that the points ``beginnings`` (m, d), next to the target or the target itself, flow to. A
+    cheapest path through an attractor stays there forever, so that a search for one leg could only approach it.
     """
     system, source, target = problem.system, problem.start, problem.end
     lower, upper = as_bounds(surroundings(system, source, target, problem.bounds), dimension=system.dimension)
@@ -142,9 +149,9 @@ def _through(
 
 
 def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array]:
-    """Curves down from a saddle that leave the free way where it comes close to the target, closest first.
+    """Curves down from a saddle that leave the free descent where it comes close to the target, closest first.
 
-    A flow that turns on its way down passes the target several times; the cheapest path leaves it at one of them.
+    A descent that turns on its way passes the target several times; the cheapest path leaves it at one of these passes.
     """
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(saddle.point[None])[0]).real)
     size = float(np.linalg.norm(target - saddle.point))
@@ -171,7 +178,13 @@ def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array
 
 
 def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
-    """A leg straight to an ordinary point, or over a saddle into its basin, whichever is cheaper."""
+    """The cheapest path to an ordinary point: one leg, or a route through an attractor or over a saddle into its basin.
+
+    Raises
+    ------
+    ValueError
+        If the drift carries the point off to infinity, so that it lies in the closure of no basin.
+    """
     system, source, target, report = problem.system, problem.start, problem.end, problem.report
 
     def direct(below: float) -> PathSolution | None:
@@ -221,7 +234,7 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
                 below=below - up.action,
             )
             if on is not None and up.action + on.action < below:
-                # down an unstable direction it is free: what is left is to be small against the whole, not against itself
+                # The descent costs next to nothing, so that its error is compared with the whole path's action.
                 if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
                     on = replace(on, status=Status.CONVERGED)
                 best = joined([up, on])

@@ -19,7 +19,7 @@ class PathSolution:
     Attributes
     ----------
     points : array (n, d)
-        From start to end; where the path runs over a saddle, the free downhill leg is appended.
+        Points of the path from start to end. Where it runs over a saddle, the free descent follows the uphill leg.
     action : float
         The cost V(start, end), without epsilon.
     error : float
@@ -27,23 +27,25 @@ class PathSolution:
         the Newton decrement and the quadrature. The action is that of a true curve, so up to its quadrature error it
         can only be too large.
     status : Status
+        Whether the error meets the method's tolerance, and if not, why.
     residual : float
         max |H(x, p)| along the uphill legs; zero on an exact path.
     iterations : int
         Newton iterations over all meshes and legs.
-    method : object
-        The options used, e.g. `GeometricAction`.
+    method : PathMethod or FieldMethod
+        The method with the options that were used, for example a `GeometricAction`; that of the field for a path that was
+        read from a field.
     momenta : array (n, d)
-        p = a^{-1} (x' - b), the gradient of the quasi-potential along the path; zero on downhill legs.
+        p = a^{-1} (x' - b), the gradient of the quasi-potential along the path; zero on free descents.
     times : array (n,)
-        Time of the points, increasing; a passage through a fixed point takes forever and is cut where its cost is
-        below the error.
+        Times of the points, increasing, in units of the flow. A path needs infinite time to pass a fixed point; it is
+        cut where the rest costs less than the error.
     uphill : array (n,) of bool
-        Where the noise works against the drift.
+        Whether the noise works against the drift at each point.
     via : tuple of array (d,)
         Fixed points on the way: saddles, and attractors between two of them.
     alternatives : tuple of PathSolution
-        Other local minimisers found for the same end points, dearer ones, for a single leg.
+        Other local minimisers of higher action that were found for the same ends of a single leg.
     reason : str
         Why the action is infinite, where it is; empty otherwise.
     """
@@ -54,6 +56,7 @@ class PathSolution:
     status: Status
     residual: float
     iterations: int
+    # Path methods return solutions and field methods lie below this wing, so that neither type can be named here.
     method: Any
     momenta: Array
     times: Array

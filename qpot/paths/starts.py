@@ -1,4 +1,4 @@
-"""Where the search for a minimum action path begins: curves between two points, on many sides."""
+"""Initial curves for a minimum action path: polylines between two points, bent to many sides."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from qpot.landscape.flow import descents
 from qpot.problem.system import System
 from qpot.solvers.paths.tails import spread
 
-# Relative accuracy of a trajectory that only serves as a first guess.
+# A trajectory only serves as a first guess here, so that this relative accuracy is enough.
 _GUESS = 1e-4
-# Heights of the bows, as parts of the chord; reach of the ellipse; typical height of the random ones.
-_BOWS, _REACH, _RANDOM = (0.25, 0.5), 0.5, 0.3
+# Heights of the bows, as parts of the chord between the ends.
+_BOWS = (0.25, 0.5)
+# How far a curve along an axis of the ellipse goes, for the longest axis, as a part of the chord.
+_REACH = 0.5
+# Typical height of a random bow, as a part of the chord.
+_RANDOM = 0.3
 
 
 def reversed_relaxations(system: System, start: Array, end: Array, directions: Array) -> list[Array]:
-    """Polylines from start to end: the drift's ways down that leave ``end`` along ``directions`` (m, d) and arrive."""
+    """Polylines from start to end, followed against the drift: the free descents from ``end`` that arrive at ``start``.
+
+    The descents leave ``end`` along the ``directions`` (m, d), both ways, or without any from ``end`` itself.
+    """
     length = float(np.linalg.norm(end - start))
     nudges = np.concatenate([directions, -directions]) if directions.size else np.zeros((1, end.size))
     ways = descents(system, end + 1e-3 * length * nudges, towards=start, rtol=_GUESS)
@@ -28,10 +35,11 @@ def reversed_relaxations(system: System, start: Array, end: Array, directions: A
 def initial_curves(
     system: System, start: Array, end: Array, relaxations: Sequence[Array], count: int, *, attracting: bool
 ) -> list[Array]:
-    """``count`` polylines from start to end, the same ones at every call; on a line there is only one.
+    """At most ``count`` polylines from start to end, the same ones at every call.
 
-    Reversed relaxations, the straight line, bows to different sides, curves that leave an attracting start along the
-    axes of the ellipse of its local quadratic approximation, longest first, and random bows.
+    In this order: the reversed ``relaxations``, the straight line, bows to different sides, curves that leave an
+    ``attracting`` start along the axes of the ellipse of its local quadratic approximation, longest first, and random
+    bows. In one dimension the straight line is the last.
     """
     curves = list(relaxations)
     offset = end - start
@@ -41,7 +49,7 @@ def initial_curves(
     curves.append(straight)
     if start.size == 1:
         return curves[:count]
-    # orthonormal complement of the chord
+    # Bows lie across the chord: the rows after the first are an orthonormal basis of its complement.
     basis = np.linalg.svd(offset[None], full_matrices=True)[2][1:]
     bows = [sign * height * direction for height in _BOWS for direction in basis for sign in (1.0, -1.0)]
     curves += [straight + length * np.sin(np.pi * s) * bow for bow in bows]

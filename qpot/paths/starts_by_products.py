@@ -1,4 +1,4 @@
-"""Where the search for a path in many dimensions begins: a few polylines, made by products only."""
+"""Initial curves for a path in many dimensions: a few polylines, made by products only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qpot.paths.methods import ProductMethod
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 
-# Initial curves closer than this fraction of their length are one.
+# Initial curves that are closer than this fraction of their length lead to the same minimiser, and count as one.
 _SAME_CURVE = 0.01
 
 
@@ -24,9 +24,17 @@ def curves_by_products(
     given: Array | None,
     method: ProductMethod,
 ) -> list[Array]:
-    """Polylines from start to end: the one given, the reversed relaxation from a saddle, the straight line, and bows.
+    """Polylines from start to end: the given one, the reversed relaxation from a saddle, the straight line, and bows.
 
-    Bows turn to random sides, in pairs; the same call makes the same curves.
+    There are at most ``method.starts`` besides the given one. Bows turn to random sides, in opposite pairs; the same call
+    makes the same curves.
+
+    Parameters
+    ----------
+    at_start, at_end : FixedPointRates
+        Linear rates at the ends; ``at_end`` is None where the end is no fixed point.
+    given : array (n, d) or None
+        A user's curve.
     """
     offset = end - start
     size = float(np.linalg.norm(offset))
@@ -55,7 +63,7 @@ def curves_by_products(
 
 
 def _alike(first: Array, second: Array) -> bool:
-    """Whether two polylines are the same to a percent of their length, at equal fractions of it."""
+    """Whether points at equal fractions of the length of two polylines are everywhere close."""
     a, b, length = *(_sampled(curve) for curve in (first, second)), lengths_along(first)[-1]
     return bool(np.linalg.norm(a - b, axis=1).max() <= _SAME_CURVE * length)
 

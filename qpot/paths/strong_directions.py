@@ -12,12 +12,19 @@ from qpot.landscape.linear_rates import fastest_rate, jacobian_operator
 from qpot.problem.system import System
 from qpot.solvers.paths.subspace_preconditioner import StrongDirections, across
 
-# Stiff modes looked for at every point, the accuracy of their rates, and random vectors that find the noisy directions.
-_MODES, _MODE_TOLERANCE, _VECTORS, _ROUNDS = 80, 1e-2, 96, 3
+# Most stiff modes that are looked for at one point.
+_MODES = 80
+# Relative accuracy of the modes' rates: a preconditioner needs no more.
+_MODE_TOLERANCE = 1e-2
+# Number of random vectors that find the noisy directions.
+_VECTORS = 96
+# How often these vectors are multiplied by the covariance, which turns them towards the noisy directions.
+_ROUNDS = 3
+# Restarts after which the search for modes is content with those that it has.
 _RESTARTS = 30
 # Rates or noises that differ by less than this factor need no directions of their own.
 _SPREAD = 3.0
-# Directions whose part across the others is shorter than this are among them.
+# A direction whose component orthogonal to the basis is shorter than this counts as already spanned.
 _NEW = 0.1
 
 
@@ -26,12 +33,18 @@ def strong_directions(
 ) -> StrongDirections | None:
     """Modes of the drift at the ``points`` that are faster than most, with the directions of strong noise.
 
-    None where one rate and one noise are near enough to all.
-
     Parameters
     ----------
+    system : System
+        A gradient system, so that the Jacobian is symmetric.
+    points : sequence of array (d,)
     covariance : callable
         p (n, d) -> a p at one point.
+
+    Returns
+    -------
+    StrongDirections or None
+        None where all rates are about the same, so that one rate serves for all directions.
     """
     d = system.dimension
     rng = np.random.default_rng(0)
@@ -44,7 +57,7 @@ def strong_directions(
         noisy = np.linalg.qr(covariance(noisy.T).T)[0]
     values, vectors = np.linalg.eigh(noisy.T @ covariance(noisy.T).T)
     noisy = noisy @ vectors[:, values > _SPREAD * values[0]]
-    # the noisy directions come first: left out they would take the others' noise
+    # The noisy directions come first: one that was left out would be given the small noise of all others.
     rest = across(np.concatenate(stiff, axis=1).T, noisy).T
     left, sizes, _ = np.linalg.svd(rest, full_matrices=False)
     basis = np.linalg.qr(np.concatenate([noisy, left[:, sizes > _NEW]], axis=1))[0]
@@ -55,15 +68,15 @@ def strong_directions(
 
 
 def _stiff_modes(system: System, point: Array, probe: Array) -> Array:
-    """Eigenvectors (d, k) of the drift at a point whose rates are well above the mean square."""
+    """Eigenvectors (d, k) of the drift's Jacobian at a point whose rates are well above the root mean square."""
     operator = jacobian_operator(system, point)
     mean = float(np.linalg.norm(operator.matvec(probe)) / np.linalg.norm(probe))
-    # one mode is cheap; many of a spectrum that is narrow, with its clusters, are not
+    # The fastest mode alone is cheap. Many modes of a narrow spectrum, which has clusters, are expensive and not needed.
     if fastest_rate(system, point) <= _SPREAD * mean:
         return np.empty((system.dimension, 0))
     k = min(_MODES, system.dimension // 4)
     try:
         _, vectors = eigsh(operator, k=k, which="LM", tol=_MODE_TOLERANCE, v0=probe, maxiter=_RESTARTS)
     except ArpackNoConvergence as error:
-        vectors = error.eigenvectors  # those that were found serve as well
+        vectors = error.eigenvectors  # A preconditioner may leave modes out.
     return np.asarray(vectors)

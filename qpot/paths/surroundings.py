@@ -1,14 +1,14 @@
-"""What lies around the two ends of a path: attractors, and saddles between them."""
+"""The surroundings of a path's two ends: attractors, and saddles between them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_bounds
+from qpot._core.arrays import Array, BoundsLike, as_bounds
+from qpot._core.progress import ProgressCallback
 from qpot.landscape.basins import basin_of
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle
@@ -16,7 +16,8 @@ from qpot.landscape.saddles import find_saddles
 from qpot.problem.system import System
 
 
-def surroundings(system: System, source: Array, target: Array, bounds: Any) -> list[tuple[float, float]]:
+def surroundings(system: System, source: Array, target: Array, bounds: BoundsLike | None) -> list[tuple[float, float]]:
+    """The box to search, as (low, high) pairs: ``bounds``, or the box of the two ends widened by its longest edge."""
     if bounds is not None:
         lower, upper = as_bounds(bounds, dimension=system.dimension)
     else:
@@ -26,9 +27,17 @@ def surroundings(system: System, source: Array, target: Array, bounds: Any) -> l
 
 
 def attractors_and_saddles(
-    system: System, source: Array, target: Array, saddles: Sequence[Saddle] | None, bounds: Any, report: Any
+    system: System,
+    source: Array,
+    target: Array,
+    saddles: Sequence[Saddle] | None,
+    bounds: BoundsLike | None,
+    report: ProgressCallback,
 ) -> tuple[list[Array], list[Saddle]]:
-    """The attractors (source first, then target if it is one) and the saddles between them."""
+    """The attractors in the box around the two ends, source first, and the saddles that connect them.
+
+    ``saddles`` are labelled anew by the attractors that their two sides flow to; None searches for them in the box.
+    """
     box = surroundings(system, source, target, bounds)
     report(0, 3, "minima around the path")
     points = [source]
@@ -38,7 +47,7 @@ def attractors_and_saddles(
     report(1, 3, "saddles around the path")
     if saddles is None:
         return points, list(find_saddles(system, [_bare(p) for p in points], box))
-    # ids of given saddles refer to the caller's minima: find out anew which attractors they connect
+    # The ids in given saddles refer to the caller's minima, which may be others.
     relabelled = []
     for saddle in saddles:
         shift = 1e-4 * np.linalg.norm(target - source) * saddle.direction
@@ -49,5 +58,6 @@ def attractors_and_saddles(
 
 
 def _bare(point: Array) -> Minimum:
+    """A minimum of which only the point is known, which is all that the search for saddles asks of it."""
     d = point.size
     return Minimum(point=point, loss=float("nan"), hessian=np.full((d, d), np.nan), rates=np.ones(d), residual=0.0)

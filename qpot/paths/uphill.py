@@ -1,4 +1,4 @@
-"""One leg of a route: uphill between two fixed ends by the noise, or downhill along the drift for free."""
+"""One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves."""
 
 from __future__ import annotations
 
@@ -29,17 +29,28 @@ from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.tails import spread
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
-# Elements of a coarse path; a focus makes it wind, which takes more.
-_ELEMENTS, _ELEMENTS_FOCUS, _DEGREE = 24, 40, 4
-# A coarse path is looked at after a few steps, so that one that runs into a known minimiser is not finished in vain;
-# and it may creep along a soft mode for hundreds of steps, where the refinement does better from where it stands.
-_FIRST_LOOK, _COARSE_ITERATIONS = 10, 50
-# Coarse paths closer than this fraction of their length are one; their actions are good to a few digits.
-_SAME_CURVE, _SAME_ACTION = 0.02, 5e-3
-# Distinct coarse minimisers that are worth a refinement; iterations for one that is dearer by this much, or that may
-# have no minimum in a finite time.
+# Elements of a coarse path.
+_ELEMENTS = 24
+# Elements of a coarse path that winds, because an end is a focus.
+_ELEMENTS_FOCUS = 40
+# The elements' polynomial degree.
+_DEGREE = 4
+# Coarse paths are compared after so many iterations: one that runs into a known minimiser need not be finished.
+_FIRST_LOOK = 10
+# Most iterations for a coarse path. It may creep along the time-shift mode for hundreds of steps; the refinement, which
+# adapts the mesh, does better from where it stands.
+_COARSE_ITERATIONS = 50
+# Coarse paths closer than this fraction of their length, and with actions as close as the next constant says, are one.
+_SAME_CURVE = 0.02
+# Actions of coarse paths are good to a few digits: they are the same if they differ by less than this fraction.
+_SAME_ACTION = 5e-3
+# Most coarse minimisers that are refined.
 _KEPT = 4
-_DEARER, _FAIR_TRY = 0.01, 150
+# An alternative whose action is higher than the lowest by more than this fraction gets a limited number of iterations.
+_DEARER = 0.01
+# That number; it is also the first limit for any path, which may have no minimum in finite time.
+_FAIR_TRY = 150
+# The solver's integer status as the library's.
 _STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
@@ -51,7 +62,15 @@ Report = Callable[[int, int, str], None]
 
 
 def check_noise(system: System, points: Array) -> None:
-    """Refuse a constant covariance that is singular and whose noise the drift does not carry everywhere."""
+    """Refuse a constant covariance that is singular and whose noise the drift does not carry into every direction.
+
+    A point that cannot be reached from another of the ``points`` is no reason to refuse: the cost to it is infinite.
+
+    Raises
+    ------
+    ValueError
+        If it is refused; the message names a direction that is missed.
+    """
     constant = system.noise.constant is not None
     if constant and system.noise.singular_at(points[0]):
         for point in points:
@@ -80,18 +99,20 @@ def uphill_leg(
     Parameters
     ----------
     curves : sequence of arrays (n, d)
-        Initial curves tried before the library's own.
+        Initial curves that are tried before the library's own.
     directions : array (m, d), optional
         Unit vectors along which to leave ``end`` when relaxing from it (the unstable direction of a saddle).
     relaxations : sequence of arrays (n, d), optional
         The `reversed_relaxations`, where they are known already.
+    end_is_fixed : bool
+        Whether ``end`` is a fixed point of the drift, which is reached in infinite time.
     below : float
-        Paths whose coarse action is not below this are not worth refining; None is returned if there is no other.
+        Paths whose coarse action is not below this are not refined. None is returned if there is no other.
 
     Raises
     ------
     ValueError
-        Singular covariance, NaN from a user function on every initial curve, a flat direction at an end.
+        If the covariance is singular, a user function returns NaN on every initial curve, or an end has a flat direction.
     """
     blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
@@ -141,7 +162,7 @@ def uphill_leg(
         return None
     for k, candidate in enumerate(candidates):
         report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(candidates)}")
-        # an alternative that is clearly dearer is worth a fair try, not any price
+        # An alternative of clearly higher action does not change the answer, so that its iterations are limited.
         dearer = any(s.status.ok and candidate.action > (1.0 + _DEARER) * s.action for s in solutions)
         most = _FAIR_TRY if dearer else None
         try:
@@ -154,7 +175,7 @@ def uphill_leg(
 def _timed(
     lagrangian: Lagrangian, curves: Sequence[Array], slow_start: float, slow_end: float, n_elements: int
 ) -> tuple[list[ElementPath], list[ValueError]]:
-    """Curves as coarse paths in time, and the errors of those along which a user function fails."""
+    """The curves as paths in time on coarse meshes, and the errors of those along which a user function fails."""
     timed: list[ElementPath] = []
     failures: list[ValueError] = []
     for curve in curves:
@@ -177,7 +198,7 @@ def _timed(
 def _coarse(
     lagrangian: Lagrangian, guesses: Sequence[ElementPath], failures: list[ValueError], report: Report
 ) -> tuple[list[action_minimization.Minimization], int]:
-    """Coarse paths from all guesses, and the iterations they took; what fails is added to ``failures``."""
+    """Coarse minimisers from all guesses, and the iterations they took; errors are added to ``failures``."""
 
     def minimized(starts: Sequence[ElementPath], limit: int) -> list[action_minimization.Minimization]:
         outcomes = path_refinement.coarse_paths(lagrangian, starts, max_iterations=limit)
@@ -202,7 +223,7 @@ def _coarse(
 
 
 def distinct(coarse: list[action_minimization.Minimization]) -> list[action_minimization.Minimization]:
-    """The lowest of every group of like curves, unstable ones last, cut to the few that are worth refining."""
+    """The coarse minimiser of lowest action of every group of like curves, unstable ones last, and at most a few."""
     ordered = sorted(coarse, key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
     kept: list[action_minimization.Minimization] = []
     for candidate in ordered:
@@ -227,11 +248,15 @@ def _finished(
     method: LegMethod,
     most: int | None,
 ) -> PathSolution:
-    """A coarse path refined; in pieces where it rests at another fixed point on its way and that is no dearer."""
+    """A coarse path refined: as a whole, or in pieces where it rests at a fixed point on its way and that costs no more.
+
+    ``most`` limits the iterations of each refinement; None leaves the method's own limits.
+    """
     rests = resting_points(system, path) if slow_start > 0.0 else []
     whole = refined(system, lagrangian, path, slow_start, slow_end, method, most=_FAIR_TRY)
     if slow_start > 0.0 and not rests and not whole.status.ok:
-        path = ElementPath(np.asarray(whole.times), whole.points, 1)  # it may have begun to linger
+        # The path may have begun to linger at a fixed point only during its refinement.
+        path = ElementPath(np.asarray(whole.times), whole.points, 1)
         rests = resting_points(system, path)
     if rests:
         rates = [slow_start, *(slow_rate(system, x, name="fixed point on the path") for _, x in rests), slow_end]
@@ -242,7 +267,7 @@ def _finished(
             )
             legs.append(refined(system, lagrangian, guess, first, last, method, most=most))
         broken = joined(legs)
-        # both are true paths, so that the lower one is nearer to the minimum
+        # Both are true paths, so that the one of lower action is nearer to the minimum.
         if broken.status.ok and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
             return broken
     if whole.status.ok or most is not None:
@@ -260,7 +285,7 @@ def refined(
     ends: FreeEnds | None = None,
     most: int | None = None,
 ) -> PathSolution:
-    """A coarse path on its own mesh, taken to the tolerance."""
+    """A coarse path refined by itself, until its action meets the method's tolerance."""
     leg = path_refinement.refine_path(
         lagrangian,
         path,
@@ -283,7 +308,7 @@ def refined(
 
 
 def _spread(system: System, point: Array) -> Array | None:
-    """The stationary spread at a focus, where the energy alone misjudges the cost of the finite time."""
+    """The stationary covariance at a focus, where the energy alone misjudges the cost of the finite time; else None."""
     drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
     if np.isrealobj(np.linalg.eigvals(drift)):
         return None
@@ -293,8 +318,8 @@ def _spread(system: System, point: Array) -> Array | None:
 def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
     """The cheapest path, with the other distinct ones as alternatives.
 
-    A path that did not converge is a path nevertheless: where it is cheaper by more than both errors, the converged ones
-    are no minimum, and the failure is the answer.
+    A path that did not converge is a true path nevertheless: where it costs less than the converged ones by more than both
+    errors, these are not the minimum, and the path that did not converge is the answer.
     """
     ordered = sorted(solutions, key=lambda s: s.action)
     best = next((s for s in ordered if s.status.ok), ordered[0])

@@ -110,7 +110,7 @@ def test_bad_input_is_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match="is not a minimum"):
         qpot.exit_cost(CROSSED, [1.0, 0.0], boundary=Ball(radius=1.0))
     with pytest.raises(ValueError, match="boundary must be"):
-        qpot.exit_cost(CROSSED, [0.0, 0.0], boundary=3.0)
+        qpot.exit_cost(CROSSED, [0.0, 0.0], boundary=3.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs bounds"):
         qpot.exit_cost(CROSSED, [0.0, 0.0], boundary="basin")
     with pytest.raises(ValueError, match="no finite face"):
