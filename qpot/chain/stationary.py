@@ -83,6 +83,10 @@ def closed_classes(routes: Routes) -> list[Integers]:
 class Elimination:
     """A chain on some minima, with all its states eliminated; there is no return from the minima outside.
 
+    The routes are kept by rows and by columns in the order of elimination, as `qpot.solvers.chain.stationary_law` has
+    them.
+    """
+
     # The minima in the order of elimination.
     states: Integers
     pattern: kernels.Pattern

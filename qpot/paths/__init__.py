@@ -19,7 +19,8 @@
 - `large_scale`: LargeScaleAction: minimum action in many dimensions, by products only.
 - `line`: Uphill legs on a line under bounded noise that can barely hold the drift, found by quadrature.
 - `methods`: What a path method is: its options, which check themselves, and its verbs.
-- `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another attractor.
+- `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another
+  attractor.
 - `multi_leg`: Routes of several legs: uphill to saddles, free descents, and through the attractors between them.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
 - `starts`: Initial curves for a minimum action path: polylines between two points, bent to many sides.

@@ -4,6 +4,6 @@
 - `differences`: Central differences of batch functions, with one vectorised call for all points and directions.
 - `linear_part`: The stiff linear part of a drift, as a diagonal or a sparse symmetric matrix.
 - `polyline`: Polylines: their lengths, and interpolation along them.
-- `sample_gradients`: Compiled gradients of one sample's loss, by name; `qpot.sample_losses` has the same formulas in
-  NumPy.
+- `sample_gradients`: Compiled gradients of one sample's loss, by name; `qpot.samples.formulas` has the same formulas
+  in NumPy.
 """
