@@ -81,7 +81,7 @@ assert prediction.selected == (0,), "the focus is the attractor that the noise s
 # %%
 TIME_STEP = 0.1
 for epsilon in (0.0006, 0.0008):
-    escapes = qpot.exit_times(
+    escapes = qpot.escape_times(
         system,
         start=prediction.minima[1],
         minima=prediction.minima,

@@ -99,7 +99,7 @@ epsilons = np.array([1.1, 1.4, 1.8, 2.4])
 measured, intervals, exact_times = [], [], []
 for epsilon in epsilons:
     exact_times.append(exact_mean_time(epsilon))
-    times = qpot.exit_times(
+    times = qpot.escape_times(
         wells.system,
         start=[bad],
         minima=minima,

@@ -87,7 +87,7 @@ executor = ThreadPoolExecutor(2)  # the result does not depend on it
 epsilons = {home: V[home, 1 - home] / np.array([5.5, 6.3, 7.1, 8.0]) for home in (falling, rising)}
 escapes = {
     home: [
-        qpot.exit_times(
+        qpot.escape_times(
             system, start=minima[home], minima=minima, learning_rate=epsilon, batch_size=1, steps=MOST, replicas=REPLICAS,
             rng=k, executor=executor,
         )
@@ -113,7 +113,7 @@ slopes = {law.home: law for law in verdicts["exact"].arrhenius}
 epsilon = epsilons[falling][0]
 BATCHES = (4, 16)
 batches = {
-    B: qpot.exit_times(
+    B: qpot.escape_times(
         system, start=minima[falling], minima=minima, learning_rate=epsilon * B, batch_size=B, steps=MOST // B,
         replicas=REPLICAS, rng=10 + B, executor=executor,
     )
@@ -137,7 +137,7 @@ for B, e in batches.items():
 rate, steps = epsilons[falling][1], 500_000
 left = {}
 for home in (falling, rising):
-    e = qpot.exit_times(
+    e = qpot.escape_times(
         system, start=minima[home], minima=minima, learning_rate=rate, batch_size=1, steps=steps, replicas=REPLICAS,
         rng=20, executor=executor,
     )  # fmt: skip

@@ -184,7 +184,7 @@ def duel(total, bounds, rates, replicas=500):
     for k, rate in enumerate(rates):
         limit = 2 * prediction.escape_steps(rate)
         exits = [
-            qpot.exit_times(
+            qpot.escape_times(
                 system, start=m, minima=prediction.minima, learning_rate=rate, steps=int(limit[i]), replicas=replicas,
                 rng=100 * k + i,
             )

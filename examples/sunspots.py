@@ -101,7 +101,7 @@ print(f"{'from':>12} {'rate':>6} {'predicted steps':>16} {'simulated steps':>16}
 for rate in RATES:
     predicted = prediction.escape_steps(rate)
     for i, minimum in enumerate(prediction.minima):
-        escapes = qpot.exit_times(
+        escapes = qpot.escape_times(
             system,
             start=minimum,
             minima=prediction.minima,
@@ -112,7 +112,7 @@ for rate in RATES:
             rng=3,
         )
         low, high = escapes.interval()
-        target = int(np.bincount(escapes.destination[escapes.exited], minlength=len(names)).argmax())
+        target = int(np.bincount(escapes.destination[escapes.escaped], minlength=len(names)).argmax())
         measured[rate, i] = (escapes.mean_steps, low, high, target)
         print(
             f"{names[i]:>12} {rate:6} {predicted[i]:16,.0f} {escapes.mean_steps:16,.0f} {low:11,.0f}{high:11,.0f}"

@@ -41,8 +41,8 @@ Costs, the choice, and times (`qpot.prediction`)
     `TransitionCosts`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
-    `compare`, `exit_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`, `Comparison`,
-    `Ensemble`, `ExitTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
+    `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
+    `Comparison`, `Ensemble`, `EscapePoints`, `EscapeTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
 
 What selects without noise (`qpot.companions`)
     `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
@@ -225,12 +225,13 @@ from qpot.simulation import (
     ArrheniusLaw,
     Comparison,
     Ensemble,
-    ExitTimes,
+    EscapePoints,
+    EscapeTimes,
     Occupation,
     OccupationCheck,
     SplittingTimes,
     compare,
-    exit_times,
+    escape_times,
     simulate_diffusion,
     simulate_sgd,
     splitting_times,
@@ -270,8 +271,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "FieldOpinion", "predict", "Prediction", "prediction_from_costs", "transition_costs", "TransitionCosts",
     "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
-    "ArrheniusLaw", "compare", "Comparison", "Ensemble", "exit_times", "ExitTimes", "Occupation", "OccupationCheck",
-    "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
+    "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",
+    "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
     "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
     "Flow", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow",
@@ -286,7 +287,11 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
 # fmt: on
 
 # Names of the release before, which will go with the next one.
-_RENAMED = {"TrainingPath": "TrainingTrajectory"}
+_RENAMED = {
+    "ExitTimes": "EscapeTimes",
+    "TrainingPath": "TrainingTrajectory",
+    "exit_times": "escape_times",
+}
 _renamed = renamed(_RENAMED, "qpot", globals())
 _moved = _install()
 

@@ -30,6 +30,17 @@ def renamed_property(owner: str, old: str, new: str) -> Any:
     return property(value, doc=f"Old name of `{new}`.")
 
 
+def renamed_method(owner: str, old: str, new: str) -> Any:
+    """A method under an old name that calls the one of the new name."""
+
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        warn_renamed(f"{owner}.{old}", f"{owner}.{new}")
+        return getattr(self, new)(*arguments, **options)
+
+    call.__doc__ = f"Old name of `{new}`."
+    return call
+
+
 def renamed(table: dict[str, str], module: str, namespace: dict[str, Any]) -> Callable[[str], Any]:
     """A module's ``__getattr__`` that resolves old names with a warning.
 

@@ -14,7 +14,7 @@ from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
-from qpot.problem.controllable import Controllability, controllability, unreachable_reason
+from qpot.problem.controllable import controllability, uncontrollable, unreachable_reason
 from qpot.problem.covariance import check_semidefinite
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, hamiltonian_path, path_refinement
@@ -51,18 +51,6 @@ def certainly_no_path(system: System, start: Array, end: Array, method: LegMetho
         return None
     reason = unreachable_reason(system, controllability(system, start), start, end)
     return infinite_leg(start, end, reason, method) if reason else None
-
-
-def uncontrollable(found: Controllability, point: Array, *, everywhere: bool) -> ValueError:
-    """The error for a covariance whose noise does not reach every direction."""
-    where = "everywhere" if everywhere else f"at {format_point(point)}"
-    low, high = found.eigenvalues[0], found.eigenvalues[-1]
-    return ValueError(
-        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}) and the drift does not carry the noise on: "
-        f"at {format_point(point)} nothing reaches the direction {format_point(found.missed[:, 0])}, so the action is "
-        "infinite for most curves. Ways out: reduce the system to the coordinates that carry noise, or add an explicit "
-        "floor with qpot.covariance.with_floor (the costs are then those of the floored noise)"
-    )
 
 
 def hypoelliptic_leg(

@@ -12,14 +12,13 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
 from qpot.paths.broken import pieces, resting_points
-from qpot.paths.degenerate import hypoelliptic_leg, uncontrollable
+from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.line import hugs_the_hull, line_leg
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
-from qpot.problem.controllable import controllability, unreachable_reason
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
@@ -59,26 +58,6 @@ _STATUS = {
 }
 
 Report = Callable[[int, int, str], None]
-
-
-def check_noise(system: System, points: Array) -> None:
-    """Refuse a constant covariance that is singular and whose noise the drift does not carry into every direction.
-
-    A point that cannot be reached from another of the ``points`` is no reason to refuse: the cost to it is infinite.
-
-    Raises
-    ------
-    ValueError
-        If it is refused; the message names a direction that is missed.
-    """
-    constant = system.noise.constant is not None
-    if constant and system.noise.singular_at(points[0]):
-        for point in points:
-            found = controllability(system, point)
-            if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
-                raise uncontrollable(found, point, everywhere=True)
-    elif constant:
-        system.noise.lagrangian(system.unchecked)
 
 
 def uphill_leg(

@@ -2,7 +2,7 @@
 
 - `chain`: Figures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
 - `companions`: Figures of flows, geometric margins and path kernels.
-- `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, exit points.
+- `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
 - `landscape`: Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time.
 - `noise`: Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned.
@@ -17,7 +17,7 @@ from qpot.plots.chain import (
     state_colours,
 )
 from qpot.plots.companions import plot_explanation, plot_flow_loss, plot_margin_flow
-from qpot.plots.comparison import plot_comparison, plot_escape_times, plot_exit_points, plot_prefactors, plot_shares
+from qpot.plots.comparison import plot_comparison, plot_escape_points, plot_escape_times, plot_prefactors, plot_shares
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
     plot_critical_points,
@@ -35,8 +35,8 @@ __all__ = [
     "plot_critical_points",
     "plot_cycles",
     "plot_disconnectivity",
+    "plot_escape_points",
     "plot_escape_times",
-    "plot_exit_points",
     "plot_explanation",
     "plot_field",
     "plot_field_beside_loss",

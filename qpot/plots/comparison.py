@@ -1,4 +1,4 @@
-"""Figures of prediction against simulation: escape times, prefactors, shares of time, exit points."""
+"""Figures of prediction against simulation: escape times, prefactors, shares of time, escape points."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def plot_comparison(
     ----------
     comparison : Comparison
     axes : (int, int)
-        The coordinates in which exit points are shown, if there are two or more.
+        The coordinates in which escape points are shown, if there are two or more.
     bounds : (low, high) pair for each coordinate, optional
-        The extent of the panel with exit points; by default it holds the minima and the exit points.
+        The extent of the panel with escape points; by default it holds the minima and the escape points.
     ax : sequence of four matplotlib axes, optional
-        The panels for escape times, measured / predicted times, shares of time and exit points; a new figure by default.
+        The panels for escape times, measured / predicted times, shares of time and escape points; a new figure by default.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def plot_comparison(
     plot_escape_times(comparison, ax=panels[0])
     plot_prefactors(comparison, ax=panels[1])
     plot_shares(comparison, ax=panels[2])
-    plot_exit_points(comparison, axes=axes, bounds=bounds, ax=panels[3])
+    plot_escape_points(comparison, axes=axes, bounds=bounds, ax=panels[3])
     return panels
 
 
@@ -188,10 +188,10 @@ def plot_shares(comparison: Comparison, *, ax: Axes) -> Axes:
     return ax
 
 
-def plot_exit_points(
+def plot_escape_points(
     comparison: Comparison, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Axes
 ) -> Axes:
-    """Exit points on the boundary of the basin, with minima and saddles.
+    """Escape points on the boundary of the basin, with minima and saddles.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def plot_exit_points(
     axes : (int, int)
         The coordinates shown, if there are two or more.
     bounds : (low, high) pair for each coordinate, optional
-        The extent of the figure; by default it holds the minima and the exit points.
+        The extent of the figure; by default it holds the minima and the escape points.
     ax : matplotlib axes
 
     Returns
@@ -209,16 +209,16 @@ def plot_exit_points(
     prediction, system = comparison.prediction, comparison.system
     minima = np.array([m.point for m in prediction.minima])
     saddles = np.array([s.point for s in prediction.saddles]).reshape(-1, minima.shape[1])
-    checks = [c for c in comparison.exits if c.points.size]
+    checks = [c for c in comparison.escape_points if c.points.size]
     colours = state_colours(len(minima))
-    title = "Exits: where the boundary is crossed"
+    title = "Escapes: where the boundary is crossed"
     shares = [c.share_near_saddles for c in checks if np.isfinite(c.share_near_saddles)]
     if shares and minima.shape[1] > 1:
         title += f" ({np.mean(shares):.0%} near a saddle)"
     ax.set_title(title)
     if minima.shape[1] == 1:
         ax.set_xlabel("x")
-        ax.set_ylabel("density of exit points")
+        ax.set_ylabel("density of escape points")
         for c in checks:
             name = f"from minimum {c.home}, epsilon {c.epsilon:.3g}"
             ax.hist(c.points[:, 0], bins=30, density=True, histtype="step", color=colours[c.home], label=name)
@@ -239,7 +239,7 @@ def plot_exit_points(
         for c in sorted(checks, key=lambda c: -c.epsilon):
             ax.plot(
                 c.points[:, i], c.points[:, j], ".", color=colours[c.home], markersize=4, markeredgewidth=0.0,
-                label=f"exits from {c.home}" if c.home not in named else None, alpha=0.9, zorder=4,
+                label=f"escapes from {c.home}" if c.home not in named else None, alpha=0.9, zorder=4,
             )  # fmt: skip
             named.add(c.home)
         for n, point in enumerate(minima):
@@ -250,7 +250,7 @@ def plot_exit_points(
         ax.set_xlim(lower[i], upper[i])
         ax.set_ylim(lower[j], upper[j])
     if not checks:
-        return _empty(ax, "no exit points recorded")
+        return _empty(ax, "no escape points recorded")
     ax.legend(fontsize=8, loc="upper right", framealpha=0.9)
     return ax
 

@@ -18,11 +18,11 @@ from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
-from qpot.paths.uphill import check_noise
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
+from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 
 

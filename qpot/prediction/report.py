@@ -66,7 +66,7 @@ class PredictionReport:
     def __repr__(self) -> str:
         """The answer, the second opinion, and tables of minima, saddles and costs as plain text."""
         lines = [f"Prediction: {self.answer()}", *filter(None, [self.second_opinion()]), "", "minima"]
-        lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest exit':>22}")
+        lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest escape':>22}")
         for row in self._minimum_rows():
             lines.append("  {:>3} {:<34} {:>12} {:>14} {:>8} {:>22}".format(*row))
         hidden = len(self.minima) - _ROWS
@@ -84,7 +84,7 @@ class PredictionReport:
 
     def _repr_html_(self) -> str:
         """The answer, the second opinion, and tables of minima and saddles as HTML for notebooks."""
-        head = "".join(f"<th>{name}</th>" for name in ("id", "point", "loss", "W - min W", "error", "cheapest exit"))
+        head = "".join(f"<th>{name}</th>" for name in ("id", "point", "loss", "W - min W", "error", "cheapest escape"))
         body = []
         for row in self._minimum_rows():
             bold = int(row[0]) in self.selected

@@ -20,8 +20,8 @@ from qpot.paths.choice import leg_method
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import check_noise
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
+from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 
 

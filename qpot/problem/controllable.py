@@ -125,3 +125,35 @@ def unreachable_reason(system: System, found: Controllability, start: Array, end
         f"the coordinate along {format_point(w)} moves by itself: the noise does not act on it and nothing that the noise "
         f"moves does, so it rests at {w @ start:.6g} and never becomes {w @ end:.6g}"
     )
+
+
+def uncontrollable(found: Controllability, point: Array, *, everywhere: bool) -> ValueError:
+    """The error for a covariance whose noise does not reach every direction."""
+    where = "everywhere" if everywhere else f"at {format_point(point)}"
+    low, high = found.eigenvalues[0], found.eigenvalues[-1]
+    return ValueError(
+        f"covariance is singular {where} (eigenvalues {low:.3g} to {high:.3g}) and the drift does not carry the noise on: "
+        f"at {format_point(point)} nothing reaches the direction {format_point(found.missed[:, 0])}, so the action is "
+        "infinite for most curves. Ways out: reduce the system to the coordinates that carry noise, or add an explicit "
+        "floor with qpot.covariance.with_floor (the costs are then those of the floored noise)"
+    )
+
+
+def check_noise(system: System, points: Array) -> None:
+    """Refuse a constant covariance that is singular and whose noise the drift does not carry into every direction.
+
+    A point that cannot be reached from another of the ``points`` is no reason to refuse: the cost to it is infinite.
+
+    Raises
+    ------
+    ValueError
+        If it is refused; the message names a direction that is missed.
+    """
+    constant = system.noise.constant is not None
+    if constant and system.noise.singular_at(points[0]):
+        for point in points:
+            found = controllability(system, point)
+            if not found.complete and not any(unreachable_reason(system, found, point, q) for q in points):
+                raise uncontrollable(found, point, everywhere=True)
+    elif constant:
+        system.noise.lagrangian(system.unchecked)

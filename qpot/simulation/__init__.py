@@ -8,9 +8,9 @@
 - `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
 - `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
 - `ensemble`: Ensemble: what was simulated, and how often it sits in which basin.
-- `escape_times`: Exit times: when replicas reach another minimum, and their mean in spite of censoring.
+- `escape_points`: Where escapes go and where they cross, beside the predicted routes and saddles.
+- `escapes`: Escape times: when replicas reach another minimum, and their mean in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals.
-- `exit_points`: Where escapes go and where they cross, beside the predicted routes and saddles.
 - `rare_escapes`: Mean escape times by splitting: the result, its error from independent repetitions, and how it is
   put together.
 - `replicas`: Running many replicas: blocks with their own generators, slices that report and can be stopped.
@@ -26,8 +26,8 @@
 from qpot.simulation.arrhenius import ArrheniusLaw
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.ensemble import Ensemble, Occupation
-from qpot.simulation.escape_times import ExitTimes, exit_times
-from qpot.simulation.exit_points import ExitCheck
+from qpot.simulation.escape_points import EscapePoints
+from qpot.simulation.escapes import EscapeTimes, escape_times
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
@@ -37,13 +37,13 @@ __all__ = [
     "ArrheniusLaw",
     "Comparison",
     "Ensemble",
-    "ExitCheck",
-    "ExitTimes",
+    "EscapePoints",
+    "EscapeTimes",
     "Occupation",
     "OccupationCheck",
     "SplittingTimes",
     "compare",
-    "exit_times",
+    "escape_times",
     "simulate_diffusion",
     "simulate_sgd",
     "splitting_times",

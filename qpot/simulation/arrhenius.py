@@ -13,13 +13,13 @@ from qpot._core.arrays import Array
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
-from qpot.simulation.escape_times import check_confidence
+from qpot.simulation.escapes import check_confidence
 
 LEAST_LEVELS = 4
 
 
 class EscapeMeasurement(Protocol):
-    """What the regression needs of a measured escape time; `ExitTimes` and `SplittingTimes` are two."""
+    """What the regression needs of a measured escape time; `EscapeTimes` and `SplittingTimes` are two."""
 
     @property
     def home(self) -> int: ...
@@ -38,7 +38,7 @@ class EscapeMeasurement(Protocol):
     @property
     def minima(self) -> Array | None: ...
     @property
-    def exit_points(self) -> Array | None: ...
+    def escape_points(self) -> Array | None: ...
     @property
     def system(self) -> System | None: ...
     @property

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
+from qpot._core.deprecated import renamed_property
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
 from qpot.simulation.ensemble import Ensemble
-from qpot.simulation.exit_points import ExitCheck, exit_check
+from qpot.simulation.escape_points import EscapePoints, escape_points_of
 from qpot.simulation.shares import OccupationCheck, occupation_check
 from qpot.simulation.stability import raise_if_unstable
 
@@ -34,7 +35,7 @@ class Comparison:
         One for each minimum whose escapes were measured.
     occupations : tuple of OccupationCheck
         One for each ensemble.
-    exits : tuple of ExitCheck
+    escape_points : tuple of EscapePoints
         One for each measured escape time.
     outside : tuple of str
         What is not judged, and why: simulated outside the theory, or not determined.
@@ -47,10 +48,12 @@ class Comparison:
     prediction: Prediction
     arrhenius: tuple[ArrheniusLaw, ...]
     occupations: tuple[OccupationCheck, ...]
-    exits: tuple[ExitCheck, ...]
+    escape_points: tuple[EscapePoints, ...]
     outside: tuple[str, ...]
     threshold: float
     system: System | None = None
+
+    exits = renamed_property("Comparison", "exits", "escape_points")
 
     @property
     def deviations(self) -> dict[str, float]:
@@ -64,11 +67,11 @@ class Comparison:
             z = occupation.deviations
             i = int(np.abs(z).argmax())
             result[_unused(result, f"occupation of minimum {i} at epsilon {occupation.epsilon:.4g}")] = float(z[i])
-        for exits in self.exits:
-            z = exits.deviations
-            if exits.predicted.max() < 1.0 or exits.shares.max() < 1.0:
+        for points in self.escape_points:
+            z = points.deviations
+            if points.predicted.max() < 1.0 or points.shares.max() < 1.0:
                 j = int(np.abs(z).argmax())
-                name = f"exits from minimum {exits.home} to {j} at epsilon {exits.epsilon:.4g}"
+                name = f"escapes from minimum {points.home} to {j} at epsilon {points.epsilon:.4g}"
                 result[_unused(result, name)] = float(z[j])
         return result
 
@@ -112,13 +115,13 @@ class Comparison:
         return ""
 
     def plot(self, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None) -> Any:
-        """One figure with four panels: escape times, prefactors, occupation, exit points; see `plot_comparison`."""
+        """One figure with four panels: escape times, prefactors, occupation, escape points; see `plot_comparison`."""
         from qpot.plots.comparison import plot_comparison
 
         return plot_comparison(self, axes=axes, bounds=bounds, ax=ax)
 
     def __repr__(self) -> str:
-        rows = [self.sentence, *(f"  {item!r}" for item in (*self.arrhenius, *self.occupations, *self.exits))]
+        rows = [self.sentence, *(f"  {item!r}" for item in (*self.arrhenius, *self.occupations, *self.escape_points))]
         return "\n".join(rows)
 
 
@@ -136,10 +139,10 @@ def compare(
     Parameters
     ----------
     prediction : Prediction
-    *evidence : Ensemble, ExitTimes, SplittingTimes, or sequences of them
+    *evidence : Ensemble, EscapeTimes, SplittingTimes, or sequences of them
         Ensembles are held against the predicted law of the chain, escape times (at least four learning rates for every
         minimum that is left) against costs and prefactors by Arrhenius regression, their destinations against the
-        predicted routes, and their exit points against the saddles.
+        predicted routes, and their escape points against the saddles.
     allowance : float
         What a prediction at finite epsilon leaves out: the logarithm of every rate is allowed a next term c epsilon
         with standard deviation ``allowance / cost`` in c, stated with every error. Zero to trust the leading order.
@@ -150,7 +153,7 @@ def compare(
     threshold : float
         Standard errors up to which the verdict is "agrees".
     system : System, optional
-        For ensembles and exit points that have been loaded from a file without one.
+        For ensembles and escape points that have been loaded from a file without one.
 
     Returns
     -------
@@ -174,7 +177,7 @@ def compare(
     >>> import numpy as np, qpot
     >>> case = qpot.gallery.double_well()
     >>> prediction = qpot.predict(case.system, case.bounds)
-    >>> times = [qpot.exit_times(case.system, start=[-1.0], minima=prediction.minima, epsilon=e, time_step=0.05,
+    >>> times = [qpot.escape_times(case.system, start=[-1.0], minima=prediction.minima, epsilon=e, time_step=0.05,
     ...                          steps=100_000, replicas=200) for e in (0.25, 0.2, 0.16, 0.13)]
     >>> comparison = qpot.compare(prediction, times)
     >>> comparison.agrees
@@ -206,7 +209,7 @@ def compare(
         )
     groups: dict[int, list[EscapeMeasurement]] = {}
     vague: dict[int, list[str]] = {}  # why times out of a minimum are not judged
-    exits = []
+    escape_points = []
     for measurement in escapes:
         ids = _ids(prediction, measurement)
         rate = measurement.learning_rate
@@ -225,8 +228,8 @@ def compare(
             )
             continue
         groups.setdefault(home, []).append(measurement)
-        exits.append(
-            exit_check(prediction, measurement, home, ids, system, allowance=allowance, finite_rate=finite_rate)
+        escape_points.append(
+            escape_points_of(prediction, measurement, home, ids, system, allowance=allowance, finite_rate=finite_rate)
         )
     for home, group in groups.items():
         if home in vague and len({m.epsilon for m in group}) < LEAST_LEVELS:
@@ -245,7 +248,7 @@ def compare(
         prediction=prediction,
         arrhenius=tuple(laws),
         occupations=tuple(occupations),
-        exits=tuple(exits),
+        escape_points=tuple(escape_points),
         outside=tuple(dict.fromkeys(outside)),
         threshold=float(threshold),
         system=next((candidate for candidate in known if candidate is not None), None),
@@ -270,7 +273,7 @@ def _sorted_out(evidence: Iterable[Any]) -> tuple[list[Ensemble], list[EscapeMea
             escapes += inner[1]
         else:
             raise ValueError(
-                f"evidence must be Ensembles, ExitTimes or SplittingTimes, or sequences of them, got {type(item).__name__}"
+                f"evidence must be Ensembles, EscapeTimes or SplittingTimes, or sequences of them, got {type(item).__name__}"
             )
     return ensembles, escapes
 

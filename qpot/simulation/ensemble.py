@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from qpot._core.arrays import Array
+from qpot._core.deprecated import renamed_method
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
-from qpot.simulation.escape_times import ExitTimes, check_confidence
+from qpot.simulation.escapes import EscapeTimes, check_confidence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,20 +172,20 @@ class Ensemble:
             replicas=self.replicas,
         )
 
-    def exit_times(self, minima: Any = None, *, system: System | None = None) -> ExitTimes:
+    def escape_times(self, minima: Any = None, *, system: System | None = None) -> EscapeTimes:
         """First recorded step at which each replica sits in another basin than at the first record.
 
         The resolution is the distance between records, and a return between two of them goes unseen;
-        `qpot.exit_times` checks every step.
+        `qpot.escape_times` checks every step.
         """
         labels = self.basins(minima, system=system)
         home = np.unique(labels[0])
         if home.size != 1 or home[0] < 0:
-            raise ValueError(f"the replicas start in basins {home.tolist()}; exit times need one common basin")
+            raise ValueError(f"the replicas start in basins {home.tolist()}; escape times need one common basin")
         away = (labels != home[0]) & (labels >= 0)
         left = away.any(axis=0)
         row = np.where(left, away.argmax(axis=0), self.steps.size - 1)
-        return ExitTimes(
+        return EscapeTimes(
             steps=self.steps[row] - self.steps[0],
             destination=np.where(left, labels[row, np.arange(self.replicas)], -1),
             home=int(home[0]),
@@ -193,6 +194,8 @@ class Ensemble:
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
         )
+
+    exit_times = renamed_method("Ensemble", "exit_times", "escape_times")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a single compressed ``.npz``; the system is not part of it."""

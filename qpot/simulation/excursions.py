@@ -93,7 +93,7 @@ def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition
         lineages=int(np.unique(result.ancestors[arrived]).size),
         rounds=result.rounds,
         steps=simulation.used,
-        exit_points=_exit_points(task, paths, arrived),
+        escape_points=_escape_points(task, paths, arrived),
     )
 
 
@@ -144,7 +144,7 @@ class _Simulation:
             raise FunctionFailedError(str(error)) from error
 
 
-def _exit_points(task: SplittingTask, paths: Excursions, arrived: Integers) -> Array:
+def _escape_points(task: SplittingTask, paths: Excursions, arrived: Integers) -> Array:
     """Where some of the arrived clones crossed the boundary of the home basin, by bisection of the states kept.
 
     Clones whose last state kept is still at home say nothing and are left out.

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from qpot._core.arrays import Array
 from qpot.problem.system import System
-from qpot.simulation.escape_times import check_confidence
+from qpot.simulation.escapes import check_confidence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class Repetition:
     lineages: int
     rounds: int
     steps: int
-    exit_points: Array  # (n, d)
+    escape_points: Array  # (n, d)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +42,8 @@ class SplittingTimes:
         Mean steps from the return to the next excursion, and of an excursion that returns.
     reactive_steps : ``(m,)``
         Mean steps of an excursion that arrives; NaN where none did.
-    time_step, epsilon, learning_rate, batch_size, momentum, sampling, minima, exit_points, system
-        As in `ExitTimes`.
+    time_step, epsilon, learning_rate, batch_size, momentum, sampling, minima, escape_points, system
+        As in `EscapeTimes`.
     shares : ``(k,)``
         Share of each minimum among the arrivals.
     lineages : int
@@ -73,7 +73,7 @@ class SplittingTimes:
     momentum: float = 0.0
     sampling: str | None = None
     minima: Array | None = None
-    exit_points: Array | None = None
+    escape_points: Array | None = None
     system: System | None = None
 
     @property
@@ -146,7 +146,7 @@ def collected(repetitions: Sequence[Repetition], **settings: object) -> Splittin
     """One result from the repetitions."""
     p = np.array([r.probability for r in repetitions])
     shares = np.array([r.probability * r.arrivals for r in repetitions]).sum(axis=0)
-    points = np.concatenate([r.exit_points for r in repetitions])
+    points = np.concatenate([r.escape_points for r in repetitions])
     return SplittingTimes(
         probabilities=p,
         out_steps=np.array([r.out_steps for r in repetitions]),
@@ -156,6 +156,6 @@ def collected(repetitions: Sequence[Repetition], **settings: object) -> Splittin
         lineages=sum(r.lineages for r in repetitions),
         rounds=np.array([float(r.rounds) for r in repetitions]),
         simulated_steps=sum(r.steps for r in repetitions),
-        exit_points=points if points.size else None,
+        escape_points=points if points.size else None,
         **settings,  # type: ignore[arg-type]
     )

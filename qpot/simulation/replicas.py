@@ -57,8 +57,8 @@ class Outcome:
     status: Status
     steps: Integers
     points: Array
-    exit_step: Integers
-    exit_target: Integers
+    escape_step: Integers
+    escape_target: Integers
     done: int
     failed_step: int = -1
     failed_replica: int = -1
@@ -87,7 +87,7 @@ def run_replicas(
     length = 64
     with reporting(execution.progress, execution.description) as report:
         try:
-            while run.done < steps and not (ends.points.shape[0] and run.all_exited()):
+            while run.done < steps and not (ends.points.shape[0] and run.all_escaped()):
                 length = min(length, steps - run.done, _LONGEST_SLICE)
                 job = Job(
                     first_step=run.done,
@@ -141,8 +141,8 @@ class _Run:
         self.failure: tuple[int, int] | None = None
         self.edges = np.cumsum([0, *(block.replicas.x.shape[0] for block in blocks)])
 
-    def all_exited(self) -> bool:
-        return all((block.replicas.exit_step >= 0).all() for block in self.blocks)
+    def all_escaped(self) -> bool:
+        return all((block.replicas.escape_step >= 0).all() for block in self.blocks)
 
     def due(self, length: int) -> Integers:
         """Steps of the next slice that are to be recorded, counted from its beginning."""
@@ -177,8 +177,8 @@ class _Run:
             status=status,
             steps=taken,
             points=kept,
-            exit_step=np.concatenate([block.replicas.exit_step for block in self.blocks]),
-            exit_target=np.concatenate([block.replicas.exit_target for block in self.blocks]),
+            escape_step=np.concatenate([block.replicas.escape_step for block in self.blocks]),
+            escape_target=np.concatenate([block.replicas.escape_target for block in self.blocks]),
             done=self.done,
             failed_step=step,
             failed_replica=replica,

@@ -65,7 +65,7 @@ def splitting_times(
     minima : sequence of objects with ``.point``, or ``(k, d)``
         All minima: a clone that came to rest at another one unnoticed would never end.
     learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, progress
-        As in `qpot.exit_times`; not epoch reshuffling.
+        As in `qpot.escape_times`; not epoch reshuffling.
     coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
         How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little
         variance: the quasi-potential (``quasipotential(...)``), the cost along the minimum action path
@@ -90,7 +90,7 @@ def splitting_times(
     Raises
     ------
     ValueError
-        For bad arguments, as `qpot.exit_times`; if epsilon is so large that the neighbourhood of the minimum reaches
+        For bad arguments, as `qpot.escape_times`; if epsilon is so large that the neighbourhood of the minimum reaches
         another one.
     SolveError
         When a clone diverges (`Status.NON_FINITE`), an excursion does not end (`Status.NOT_CONVERGED`), or on Ctrl-C
@@ -195,6 +195,6 @@ def _region(system: System, epsilon: float, goals: Destinations) -> Region:
     if (gap <= np.sqrt(outer)).any():
         raise ValueError(
             f"epsilon={epsilon:.4g} is too large for splitting: the noise at the minimum {format_point(centre)} reaches "
-            "another minimum at once; measure with qpot.exit_times"
+            "another minimum at once; measure with qpot.escape_times"
         )
     return Region(centre, metric, float(d), outer, np.ascontiguousarray(targets), np.asarray(radii**2))

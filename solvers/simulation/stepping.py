@@ -28,7 +28,7 @@ from qpot.solvers.simulation.minibatch import (
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-RUNNING = -1  # exit_step of a replica that has hit no target yet
+RUNNING = -1  # escape_step of a replica that has hit no target yet
 
 
 class Replicas(NamedTuple):
@@ -43,8 +43,8 @@ class Replicas(NamedTuple):
     velocity: Array  # (R, d)
     order: Integers  # (R, N) or (1, N)
     cursor: Integers  # (R,)
-    exit_step: Integers  # (R,) RUNNING until a target is hit
-    exit_target: Integers  # (R,)
+    escape_step: Integers  # (R,) RUNNING until a target is hit
+    escape_target: Integers  # (R,)
     trace: Array  # (R, K, d)
 
     @staticmethod
@@ -56,8 +56,8 @@ class Replicas(NamedTuple):
             velocity=np.zeros((R, d)),
             order=np.tile(np.arange(n_samples, dtype=np.int64), (R if epochs else 1, 1)),
             cursor=np.zeros(R, dtype=np.int64),
-            exit_step=np.full(R, RUNNING, dtype=np.int64),
-            exit_target=np.full(R, -1, dtype=np.int64),
+            escape_step=np.full(R, RUNNING, dtype=np.int64),
+            escape_target=np.full(R, -1, dtype=np.int64),
             trace=np.full((R, trace, d), np.nan),
         )
 
@@ -102,7 +102,7 @@ def _sgd_steps(
 ) -> tuple[int, int]:
     samples, batch_size, sampling = rule.samples, rule.batch_size, rule.sampling
     x, velocity = replicas.x, replicas.velocity
-    exit_step, trace = replicas.exit_step, replicas.trace
+    escape_step, trace = replicas.escape_step, replicas.trace
     R, d = x.shape
     gradient, scratch = work[0], work[1]
     scale = 1.0 / batch_size
@@ -113,7 +113,7 @@ def _sgd_steps(
         if trace.shape[1] > 0:
             slot = (step // steps.stride) % trace.shape[1] if step % steps.stride == 0 else -1
         for r in range(R):
-            if exit_step[r] >= 0:
+            if escape_step[r] >= 0:
                 continue
             for j in range(d):
                 gradient[j] = 0.0
@@ -131,8 +131,8 @@ def _sgd_steps(
                     trace[r, slot, j] = x[r, j]
             target = ball_around(x, r, steps.targets, steps.squared_radii)
             if target >= 0:
-                exit_step[r] = step
-                replicas.exit_target[r] = target
+                escape_step[r] = step
+                replicas.escape_target[r] = target
         if next_record < steps.record_at.size and steps.record_at[next_record] == k + 1:
             for r in range(R):
                 for j in range(d):
@@ -157,7 +157,7 @@ def vectorised_steps(
     x, velocity, trace = replicas.x, replicas.velocity, replicas.trace
     next_record = 0
     for k, rate in enumerate(steps.rates):
-        running = replicas.exit_step < 0
+        running = replicas.escape_step < 0
         if not running.any():
             break
         step = steps.first_step + k + 1
@@ -172,8 +172,8 @@ def vectorised_steps(
             distance = ((x[:, None, :] - steps.targets) ** 2).sum(axis=2)
             inside = distance <= steps.squared_radii
             hit = running & inside.any(axis=1)
-            replicas.exit_step[hit] = step
-            replicas.exit_target[hit] = inside[hit].argmax(axis=1)
+            replicas.escape_step[hit] = step
+            replicas.escape_target[hit] = inside[hit].argmax(axis=1)
         if next_record < steps.record_at.size and steps.record_at[next_record] == k + 1:
             records[next_record] = x
             next_record += 1

@@ -262,7 +262,7 @@ def test_mean_passage_time_of_the_diffusion() -> None:
     target = 0.9
     exact = quad(lambda y: 2 / epsilon * np.exp(2 * f(y) / epsilon) * inner(y), -1.0, target, limit=200)[0]
     system = qpot.System.from_loss(lambda x: x[:, 0] ** 4 / 4 - x[:, 0] ** 2 / 2, lambda x: x**3 - x, 1.0, dimension=1)
-    times = qpot.exit_times(
+    times = qpot.escape_times(
         system,
         epsilon=epsilon,
         time_step=0.01,
@@ -291,7 +291,7 @@ def test_escape_times_grow_with_the_cost(s: float, home: int, cost: float, repli
     system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(s))
     rates = np.array([0.1, 0.08, 0.065, 0.055])
     times = [
-        qpot.exit_times(
+        qpot.escape_times(
             system,
             learning_rate=rate,
             start=WELLS[home],

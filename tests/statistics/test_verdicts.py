@@ -1,4 +1,4 @@
-"""Slopes, prefactors, shares and exit points of simulated escapes against predictions."""
+"""Slopes, prefactors, shares and escape points of simulated escapes against predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_sgd_on_the_embedded_double_well(home: int) -> None:
     assert abs(law.slope_deviation) < 3, law
     assert law.slope_error < 0.06 * law.cost
     assert times[-1].mean_steps > 1e6
-    assert comparison.exits[0].share_near_saddles > 0.85
+    assert comparison.escape_points[0].share_near_saddles > 0.85
 
 
 def test_sgd_on_phase_retrieval() -> None:
@@ -55,7 +55,7 @@ def test_sgd_on_phase_retrieval() -> None:
     assert abs(law.slope_deviation) < 3, law
     assert law.slope_error < 0.06 * law.cost
     assert times[-1].mean_steps > 1e12
-    assert comparison.exits[-1].share_near_saddles > 0.85
+    assert comparison.escape_points[-1].share_near_saddles > 0.85
 
 
 @pytest.mark.slow
@@ -83,13 +83,13 @@ def test_diffusions_of_the_gallery(name: str, options: dict[str, Any], home: int
     assert comparison.agrees, comparison
 
 
-def test_plain_exits_shares_and_exit_points() -> None:
+def test_plain_exits_shares_and_escape_points() -> None:
     case = qpot.gallery.embedded_double_well(s=0.5)
     prediction = qpot.predict(case.system, case.bounds)
     times = [
-        qpot.exit_times(
+        qpot.escape_times(
             case.system, start=prediction.minima[home], minima=prediction.minima, learning_rate=rate,
-            steps=10_000_000, replicas=150, exit_points=True, rng=7,
+            steps=10_000_000, replicas=150, escape_points=True, rng=7,
         )
         for home in (0, 1)
         for rate in (0.12, 0.1, 0.085, 0.072)
@@ -100,7 +100,7 @@ def test_plain_exits_shares_and_exit_points() -> None:
     )  # fmt: skip
     comparison = qpot.compare(prediction, times, ensemble)
     assert comparison.agrees, comparison
-    for check in comparison.exits:
+    for check in comparison.escape_points:
         # the boundary is x = 0; a few exits happened too long before the arrival to be traced
         assert check.points.shape[0] > 140
         assert np.abs(check.points[:, 0]).max() < 0.5

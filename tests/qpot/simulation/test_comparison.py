@@ -33,8 +33,8 @@ def drawn(
     replicas: int = 400,
     rng: int = 0,
     **changes: Any,
-) -> list[qpot.ExitTimes]:
-    """Exit times that are exponential with the predicted mean, or with another cost or prefactor."""
+) -> list[qpot.EscapeTimes]:
+    """Escape times that are exponential with the predicted mean, or with another cost or prefactor."""
     generator = np.random.default_rng(rng)
     V = prediction.costs.direct[home, 1 - home] if cost is None else cost
     assert prediction.prefactors is not None
@@ -42,7 +42,7 @@ def drawn(
     for epsilon in LEVELS:
         mean = factor * np.exp(V / epsilon) / prediction.prefactors[home, 1 - home] / 0.01
         result.append(
-            qpot.ExitTimes(
+            qpot.EscapeTimes(
                 steps=np.ceil(generator.exponential(mean, replicas)).astype(np.int64),
                 destination=np.full(replicas, 1 - home),
                 home=home,
@@ -148,7 +148,7 @@ def test_a_slope_that_comes_towards_the_cost_is_told(prediction: qpot.Prediction
 class Vague:
     """A measurement whose mean time is known to within many decades only, as from a splitting with a poor coordinate."""
 
-    def __init__(self, times: qpot.ExitTimes, error: float) -> None:
+    def __init__(self, times: qpot.EscapeTimes, error: float) -> None:
         self._times, self._error = times, error
 
     def __getattr__(self, name: str) -> Any:
@@ -267,9 +267,9 @@ def test_destinations_against_rates() -> None:
     share = rates / rates.sum()
     rng = np.random.default_rng(0)
 
-    def times(p: Array) -> list[qpot.ExitTimes]:
+    def times(p: Array) -> list[qpot.EscapeTimes]:
         return [
-            qpot.ExitTimes(
+            qpot.EscapeTimes(
                 steps=np.ceil(rng.exponential(1.0 / (0.01 * np.exp(-(1 / 0.2 - 1 / e))), 500)).astype(np.int64),
                 destination=rng.choice(4, 500, p=p),
                 home=0,
@@ -279,11 +279,11 @@ def test_destinations_against_rates() -> None:
             for e in (0.2, 0.2000001, 0.1999999, 0.2000002)
         ]
 
-    good = qpot.compare(prediction, times(share)).exits[0]
+    good = qpot.compare(prediction, times(share)).escape_points[0]
     np.testing.assert_allclose(good.predicted, share, atol=0.02)
     assert np.abs(good.deviations).max() < 3
     other = np.array([0.0, share[2], share[1], share[3]])
-    swapped = qpot.compare(prediction, times(other), allowance=0.1, finite_rate=False).exits[0]
+    swapped = qpot.compare(prediction, times(other), allowance=0.1, finite_rate=False).escape_points[0]
     assert np.abs(swapped.deviations).max() > 3
 
 
@@ -296,8 +296,8 @@ def test_exits_near_saddles_are_those_of_a_gaussian_law(
     times = []
     for t in drawn(prediction):
         y = stretch * np.sqrt(t.epsilon * 0.75 / 2) * rng.normal(size=400)
-        times.append(replace(t, exit_points=np.stack([np.zeros(400), y], axis=1), system=system))
-    shares = [check.share_near_saddles for check in qpot.compare(prediction, times).exits]
+        times.append(replace(t, escape_points=np.stack([np.zeros(400), y], axis=1), system=system))
+    shares = [check.share_near_saddles for check in qpot.compare(prediction, times).escape_points]
     assert len(shares) == len(LEVELS)
     assert np.mean(shares) == pytest.approx(near, abs=4 * np.sqrt(near * (1 - near) / 2000))
 

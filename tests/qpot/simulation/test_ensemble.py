@@ -1,4 +1,4 @@
-"""Ensemble: occupation and its errors, exit times from records, saving and loading."""
+"""Ensemble: occupation and its errors, escape times from records, saving and loading."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_basins_of_the_records_use_the_system() -> None:
 
 def test_exit_times_from_records() -> None:
     ensemble = telegraph()
-    times = ensemble.exit_times()
+    times = ensemble.escape_times()
     assert times.home == 0
     # geometric with mean 1 / 0.02 records of 10 steps
     low, high = times.interval(0.999)
     assert low < 500 < high
-    censored = ~times.exited
+    censored = ~times.escaped
     assert (times.steps[censored] == ensemble.steps[-1]).all()
     mixed = qpot.Ensemble(
         points=WELLS[[[0, 1]]],
@@ -96,7 +96,7 @@ def test_exit_times_from_records() -> None:
         labels=np.array([[0, 1]]),
     )
     with pytest.raises(ValueError, match="one common basin"):
-        mixed.exit_times()
+        mixed.escape_times()
 
 
 def test_save_and_load(tmp_path: Path) -> None:

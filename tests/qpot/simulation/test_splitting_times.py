@@ -91,7 +91,7 @@ def test_sgd_against_plain_simulation(options: dict[str, Any]) -> None:
     system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(0.5))
     common: dict[str, Any] = {"start": WELLS[0], "minima": WELLS, "radius": 0.25, **options}
     split = qpot.splitting_times(system, clones=400, repetitions=8, **common)
-    plain = qpot.exit_times(system, steps=10_000_000, replicas=300, **common)
+    plain = qpot.escape_times(system, steps=10_000_000, replicas=300, **common)
     assert plain.events == 300
     (a, da), (b, db) = split.log_mean_time, plain.log_mean_time
     assert da < 0.2
@@ -184,7 +184,7 @@ def test_interruption_keeps_what_is_done() -> None:
         ({"clones": 1}, "clones must be an integer >= 2"),
         ({"repetitions": 1}, "repetitions must be an integer >= 2"),
         ({"learning_rate": 0.1}, "either learning_rate"),
-        ({"epsilon": 3.0}, "epsilon=3 is too large for splitting.*qpot.exit_times"),
+        ({"epsilon": 3.0}, "epsilon=3 is too large for splitting.*qpot.escape_times"),
         ({"time_step": 1.5}, "beyond stability .* from 1 on"),
         ({"coordinate": "height"}, "coordinate must be"),
         ({"coordinate": lambda x: x}, r"coordinate returned shape \(40, 1\)"),
@@ -246,5 +246,5 @@ def test_a_comparison_takes_splitting_times() -> None:
     law = comparison.arrhenius[0]
     assert comparison.agrees, comparison
     assert law.slope_error < 0.1 * law.cost
-    assert comparison.exits[0].points.shape[1] == 2
-    assert comparison.exits[0].share_near_saddles > 0.8
+    assert comparison.escape_points[0].points.shape[1] == 2
+    assert comparison.escape_points[0].share_near_saddles > 0.8

@@ -89,9 +89,9 @@ def test_a_replica_stops_in_the_ball_and_says_which_and_when() -> None:
     balls = (np.array([[100.0], [float(np.sign(rest[0, 0])) * 0.05]]), np.array([1.0, 0.03**2]))
     kernel = Kernel(total, [[0.0], [99.5]], balls=balls)
     kernel.run([0.001] * 2000)
-    assert kernel.replicas.exit_target.tolist() == [1, 0]
-    assert kernel.replicas.exit_step[1] == 1
-    assert 1 < kernel.replicas.exit_step[0] < 2000
+    assert kernel.replicas.escape_target.tolist() == [1, 0]
+    assert kernel.replicas.escape_step[1] == 1
+    assert 1 < kernel.replicas.escape_step[0] < 2000
     assert abs(kernel.replicas.x[0, 0] - balls[0][1, 0]) <= 0.03
 
 
@@ -120,13 +120,13 @@ def test_vectorised_steps_record_stop_and_report_like_the_kernel() -> None:
         return -rate * x
 
     replicas = Replicas.at(np.array([[1.0], [2.0]]), trace=3)
-    x, exit_step, trace = replicas.x, replicas.exit_step, replicas.trace
+    x, escape_step, trace = replicas.x, replicas.escape_step, replicas.trace
     records, rng = np.empty((2, 2, 1)), np.random.default_rng(0)
     steps = Slice(np.full(5, 0.5), 10, np.array([1, 3]), np.array([[0.5]]), np.array([0.1**2]), stride=1)
     failure = vectorised_steps(decay, 0.0, replicas, rng, steps, records)
     assert failure == (-1, -1)
     np.testing.assert_allclose(records[0], [[0.5], [1.0]])
-    assert exit_step.tolist() == [11, 12]  # both pass 0.5 exactly, one step apart
+    assert escape_step.tolist() == [11, 12]  # both pass 0.5 exactly, one step apart
     np.testing.assert_allclose(x, [[0.5], [0.5]])
     # after step 11 at index 2, after step 12 at index 0, then both have stopped
     np.testing.assert_allclose(trace[:, :, 0], [[np.nan, np.nan, 0.5], [0.5, np.nan, 1.0]])

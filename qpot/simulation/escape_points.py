@@ -17,7 +17,7 @@ from qpot.simulation.arrhenius import EscapeMeasurement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitCheck:
+class EscapePoints:
     """Escapes from one minimum at one noise level against the predicted routes.
 
     Attributes
@@ -31,12 +31,12 @@ class ExitCheck:
     allowances : ``(k,)``
         Standard deviation of ``predicted`` through the next term of every rate, as in `OccupationCheck`.
     points : ``(n, d)``
-        Exit points: where replicas crossed the boundary of the basin. Empty where they were not recorded.
+        Escape points: where replicas crossed the boundary of the basin. Empty where they were not recorded.
     nearest : ``(n,)`` int
         The saddle each of them is nearest to, an index into ``prediction.saddles``.
     distances : ``(n,)``
         Distance to it along the boundary in standard deviations of the local Gaussian law at that saddle (Mahalanobis):
-        of order one if exits concentrate at saddles; zero on a line. Empty without exit points or the system.
+        of order one if escapes concentrate at saddles; zero on a line. Empty without escape points or the system.
     """
 
     home: int
@@ -59,7 +59,7 @@ class ExitCheck:
 
     @property
     def share_near_saddles(self) -> float:
-        """Share of exit points as near to a saddle as 99.7 % of a Gaussian law are; NaN without exit points."""
+        """Share of escape points as near to a saddle as 99.7 % of a Gaussian law are; NaN without escape points."""
         if not self.distances.size:
             return np.nan
         degrees = max(self.points.shape[1] - 1, 1)
@@ -71,11 +71,11 @@ class ExitCheck:
             for j, (s, p) in enumerate(zip(self.shares, self.predicted, strict=True))
             if s > 0 or p > 1e-3
         )
-        near = f"; {self.share_near_saddles:.1%} of the exit points near a saddle" if self.distances.size else ""
-        return f"ExitCheck(from minimum {self.home}, epsilon {self.epsilon:.4g}, {to}{near})"
+        near = f"; {self.share_near_saddles:.1%} of the escape points near a saddle" if self.distances.size else ""
+        return f"EscapePoints(from minimum {self.home}, epsilon {self.epsilon:.4g}, {to}{near})"
 
 
-def exit_check(
+def escape_points_of(
     prediction: Prediction,
     measurement: EscapeMeasurement,
     home: int,
@@ -84,7 +84,7 @@ def exit_check(
     *,
     allowance: float,
     finite_rate: bool,
-) -> ExitCheck:
+) -> EscapePoints:
     """Hold one measurement against the routes; ``ids`` maps its minima to those of the prediction."""
     k = len(prediction.minima)
     counts = np.zeros(k)
@@ -107,10 +107,10 @@ def exit_check(
     # d p_i / d log A_j = p_i (delta_ij - p_j)
     slopes = np.diag(predicted) - np.outer(predicted, predicted)
     points = np.empty((0, prediction.minima[0].point.size))
-    if measurement.exit_points is not None:
-        points = measurement.exit_points[np.isfinite(measurement.exit_points).all(axis=1)]
+    if measurement.escape_points is not None:
+        points = measurement.escape_points[np.isfinite(measurement.escape_points).all(axis=1)]
     nearest, distances = _distances(prediction, measurement.system or system, points, home, eps)
-    return ExitCheck(
+    return EscapePoints(
         home=home,
         epsilon=eps,
         shares=counts / escapes,

@@ -1,4 +1,4 @@
-"""Exit times: when replicas reach another minimum, and their mean in spite of censoring."""
+"""Escape times: when replicas reach another minimum, and their mean in spite of censoring."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scipy.special import digamma, polygamma
 from scipy.stats import chi2
 
 from qpot._core.arrays import Array, as_count
+from qpot._core.deprecated import renamed_property
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot.problem.system import System
@@ -21,14 +22,14 @@ from qpot.simulation.replicas import Execution, raise_unless_finished, run_repli
 from qpot.simulation.settings import setting_of
 from qpot.simulation.updates import Targets
 
-# Latest positions of every replica that are kept for the exit points.
+# Latest positions of every replica that are kept for the escape points.
 _TRACE = 256
 # How many relaxation times of the slowest minimum they cover.
 _TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitTimes:
+class EscapeTimes:
     """First passages of independent replicas from one minimum to the others.
 
     Attributes
@@ -50,7 +51,7 @@ class ExitTimes:
         How minibatches were drawn; None without a finite sum.
     minima : ``(k, d)`` or None
         The minima that ``home`` and ``destination`` count.
-    exit_points : ``(replicas, d)`` or None
+    escape_points : ``(replicas, d)`` or None
         Where each replica crossed from its home basin into another one; NaN for one that is still out, or whose last
         crossing lies further back than its latest positions.
     system : System or None
@@ -66,22 +67,25 @@ class ExitTimes:
     momentum: float = 0.0
     sampling: str | None = None
     minima: Array | None = None
-    exit_points: Array | None = None
+    escape_points: Array | None = None
     system: System | None = None
 
+    exited = renamed_property("EscapeTimes", "exited", "escaped")
+    exit_points = renamed_property("EscapeTimes", "exit_points", "escape_points")
+
     @property
-    def exited(self) -> NDArray[np.bool_]:
+    def escaped(self) -> NDArray[np.bool_]:
         """Which replicas reached another minimum ``(replicas,)``."""
         return self.destination >= 0
 
     @property
     def events(self) -> int:
         """How many did."""
-        return int(self.exited.sum())
+        return int(self.escaped.sum())
 
     @property
     def mean_steps(self) -> float:
-        """Maximum likelihood mean of a censored exponential: all steps watched / exits; inf without exits."""
+        """Maximum likelihood mean of a censored exponential: all steps watched / escapes; inf without escapes."""
         return float(self.steps.sum()) / self.events if self.events else np.inf
 
     @property
@@ -91,9 +95,9 @@ class ExitTimes:
 
     @property
     def log_mean_time(self) -> tuple[float, float]:
-        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without exits.
+        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without escapes.
 
-        For k exits of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
+        For k escapes of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
         trigamma(k).
         """
         if not self.events:
@@ -104,15 +108,15 @@ class ExitTimes:
     @property
     def arrivals(self) -> dict[int, float]:
         """How many replicas reached each minimum."""
-        reached, counts = np.unique(self.destination[self.exited], return_counts=True)
+        reached, counts = np.unique(self.destination[self.escaped], return_counts=True)
         return {int(j): float(n) for j, n in zip(reached, counts, strict=True)}
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of `mean_steps`, from the chi-square law of exits of a Poisson process.
+        """Confidence interval of `mean_steps`, from the chi-square law of escapes of a Poisson process.
 
-        (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k exits, q = (1 -
-        confidence) / 2; without exits the upper end is inf and the lower end uses the whole error
-        probability. Exit times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
+        (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k escapes, q = (1 -
+        confidence) / 2; without escapes the upper end is inf and the lower end uses the whole error
+        probability. Escape times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
         interval relies on.
         """
         alpha = 1.0 - check_confidence(confidence)
@@ -125,7 +129,7 @@ class ExitTimes:
     def __repr__(self) -> str:
         low, high = self.interval()
         return (
-            f"ExitTimes(from minimum {self.home}: {self.events} of {self.steps.size} replicas left, "
+            f"EscapeTimes(from minimum {self.home}: {self.events} of {self.steps.size} replicas left, "
             f"mean {self.mean_steps:.4g} steps, 95% interval {low:.4g} to {high:.4g})"
         )
 
@@ -137,7 +141,7 @@ def check_confidence(confidence: Any) -> float:
     return float(confidence)
 
 
-def exit_times(
+def escape_times(
     system: System,
     *,
     start: Any,
@@ -151,11 +155,11 @@ def exit_times(
     momentum: float = 0.0,
     sampling: str | None = None,
     radius: float | Array | None = None,
-    exit_points: bool = False,
+    escape_points: bool = False,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
-) -> ExitTimes:
+) -> EscapeTimes:
     """Simulate replicas until each comes close to another minimum, or for ``steps`` steps.
 
     Parameters
@@ -176,7 +180,7 @@ def exit_times(
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball that the flow provably (on samples) stays near: see
         `qpot.basins.attracting_neighbourhoods`.
-    exit_points : bool
+    escape_points : bool
         Also find where each replica crossed the boundary of its basin, for `qpot.compare`: by the flow from its latest
         positions.
     rng, executor, progress
@@ -187,7 +191,7 @@ def exit_times(
     ValueError
         For bad arguments, a start outside every basin or in several, or within the radius of another minimum.
     SolveError
-        As `simulate_sgd`; ``partial`` holds the `ExitTimes` so far.
+        As `simulate_sgd`; ``partial`` holds the `EscapeTimes` so far.
 
     Notes
     -----
@@ -199,7 +203,7 @@ def exit_times(
     >>> import numpy as np, qpot
     >>> wells = qpot.System.from_loss(
     ...     lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
-    >>> times = exit_times(wells, start=[-1.0], minima=np.array([[-1.0], [1.0]]), epsilon=0.5, time_step=0.05,
+    >>> times = escape_times(wells, start=[-1.0], minima=np.array([[-1.0], [1.0]]), epsilon=0.5, time_step=0.05,
     ...                    steps=4000, replicas=64)
     >>> times.home, times.events
     (0, 64)
@@ -210,7 +214,7 @@ def exit_times(
         epsilon=epsilon, time_step=time_step,
     )  # fmt: skip
     setting = setting_of(dynamics, start, R, limit)
-    goals = Destinations.of(system, setting.start, minima, radius, event="an exit")
+    goals = Destinations.of(system, setting.start, minima, radius, event="an escape")
     goals.check_apart(setting.start)
     slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(goals.near.points)).real).min())
     stride = max(1, int(np.ceil(_TRACED / (_TRACE * dynamics.sde_step * slowest))))
@@ -218,36 +222,36 @@ def exit_times(
         setting,
         steps=limit,
         record_steps=np.array([], dtype=np.int64),
-        execution=Execution.of(rng, executor, progress, "exit_times"),
-        targets=Targets(points=goals.points, radii=goals.radii, trace=_TRACE if exit_points else 0, stride=stride),
+        execution=Execution.of(rng, executor, progress, "escape_times"),
+        targets=Targets(points=goals.points, radii=goals.radii, trace=_TRACE if escape_points else 0, stride=stride),
     )
-    hit = outcome.exit_step >= 0
-    result = ExitTimes(
-        steps=np.where(hit, outcome.exit_step, outcome.done),
-        destination=np.where(hit, goals.others[outcome.exit_target], -1),
+    hit = outcome.escape_step >= 0
+    result = EscapeTimes(
+        steps=np.where(hit, outcome.escape_step, outcome.done),
+        destination=np.where(hit, goals.others[outcome.escape_target], -1),
         home=goals.home,
         minima=goals.near.points,
         **dynamics.facts,
     )
     raise_unless_finished(outcome, setting, result)
-    if not exit_points:
+    if not escape_points:
         return result
     assert outcome.trace is not None  # asked for above
     try:
-        return replace(result, exit_points=_crossings(system, outcome.trace, result, goals, stride))
+        return replace(result, escape_points=_crossings(system, outcome.trace, result, goals, stride))
     except KeyboardInterrupt:
-        message = "interrupted while the exit points were told; the exit times are in .partial"
+        message = "interrupted while the escape points were told; the escape times are in .partial"
         raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
 
 
-def _crossings(system: System, trace: Array, times: ExitTimes, goals: Destinations, stride: int) -> Array:
+def _crossings(system: System, trace: Array, times: EscapeTimes, goals: Destinations, stride: int) -> Array:
     """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
     R, K, d = trace.shape
     points = np.full((R, d), np.nan)
     # position n, after step n stride, is at n % K; the first one traced is n = 1
     last = times.steps // stride
     first = np.maximum(last - K + 1, 1)
-    rows = np.flatnonzero(times.exited & (last > first))
+    rows = np.flatnonzero(times.escaped & (last > first))
     low, high = first[rows], last[rows]
 
     def at_home(n: NDArray[np.int64]) -> NDArray[np.bool_]:

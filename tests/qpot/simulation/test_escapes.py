@@ -1,4 +1,4 @@
-"""Exit times: censoring, the interval of a censored exponential, destinations, bad input."""
+"""Escape times: censoring, the interval of a censored exponential, destinations, bad input."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def system(s: float = 0.5) -> qpot.System:
     return qpot.System.from_finite_sum(qpot.embedded_double_well_sum(s))
 
 
-def times_of(steps: Any, destination: Any) -> qpot.ExitTimes:
-    return qpot.ExitTimes(
+def times_of(steps: Any, destination: Any) -> qpot.EscapeTimes:
+    return qpot.EscapeTimes(
         steps=np.asarray(steps), destination=np.asarray(destination), home=0, time_step=0.1, epsilon=0.1
     )
 
@@ -50,7 +50,7 @@ def test_interval_covers_the_mean_of_censored_exponentials() -> None:
 
 
 def test_the_arrival_is_the_first_point_in_the_ball() -> None:
-    run = qpot.exit_times(
+    run = qpot.escape_times(
         system(), learning_rate=0.12, start=WELLS[0], minima=WELLS, steps=3000, replicas=16, radius=0.2, rng=4
     )
     every = qpot.simulate_sgd(system(), learning_rate=0.12, start=WELLS[0], steps=3000, replicas=8, record=1, rng=4)
@@ -58,11 +58,11 @@ def test_the_arrival_is_the_first_point_in_the_ball() -> None:
     first = int(run.steps[:8].min())
     distance = np.linalg.norm(every.points[: first + 1, :8] - WELLS[1], axis=2)
     arrived = int(np.argmin(run.steps[:8]))
-    assert run.exited[arrived]
+    assert run.escaped[arrived]
     assert distance[first, arrived] <= 0.2
     assert (distance[:first] > 0.2).all()
-    assert (run.steps[~run.exited] == 3000).all()
-    assert set(run.destination[run.exited]) == {1}
+    assert (run.steps[~run.escaped] == 3000).all()
+    assert set(run.destination[run.escaped]) == {1}
 
 
 def test_executors_change_nothing_and_order_of_minima_only_the_names() -> None:
@@ -74,16 +74,16 @@ def test_executors_change_nothing_and_order_of_minima_only_the_names() -> None:
         "rng": 2,
         "radius": 0.3,
     }
-    serial = qpot.exit_times(system(), minima=WELLS, exit_points=True, **options)
+    serial = qpot.escape_times(system(), minima=WELLS, escape_points=True, **options)
     for pool in (ThreadPoolExecutor(2), process_executor(2)):
         with pool as executor:
-            other = qpot.exit_times(system(), minima=WELLS, exit_points=True, executor=executor, **options)
+            other = qpot.escape_times(system(), minima=WELLS, escape_points=True, executor=executor, **options)
         np.testing.assert_array_equal(serial.steps, other.steps)
-        np.testing.assert_array_equal(serial.exit_points, other.exit_points)
-    swapped = qpot.exit_times(system(), minima=WELLS[::-1], **options)
+        np.testing.assert_array_equal(serial.escape_points, other.escape_points)
+    swapped = qpot.escape_times(system(), minima=WELLS[::-1], **options)
     np.testing.assert_array_equal(swapped.steps, serial.steps)
     assert (swapped.home, serial.home) == (1, 0)
-    np.testing.assert_array_equal(swapped.destination[serial.exited], 0)
+    np.testing.assert_array_equal(swapped.destination[serial.escaped], 0)
 
 
 def test_interruption_keeps_the_exits_so_far() -> None:
@@ -91,7 +91,7 @@ def test_interruption_keeps_the_exits_so_far() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(qpot.SolveError) as caught:
-        qpot.exit_times(
+        qpot.escape_times(
             system(),
             learning_rate=0.12,
             start=WELLS[0],
@@ -101,7 +101,7 @@ def test_interruption_keeps_the_exits_so_far() -> None:
             progress=stop,
         )
     assert caught.value.status is qpot.Status.INTERRUPTED
-    assert isinstance(caught.value.partial, qpot.ExitTimes)
+    assert isinstance(caught.value.partial, qpot.EscapeTimes)
     assert 0 < caught.value.partial.steps.max() < 10_000
 
 
@@ -126,4 +126,4 @@ VALID = {"learning_rate": 0.1, "start": WELLS[0], "minima": WELLS, "steps": 10, 
 )
 def test_bad_arguments_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        qpot.exit_times(system(), **VALID | change)
+        qpot.escape_times(system(), **VALID | change)
