@@ -18,7 +18,7 @@ Integers = NDArray[np.intp]
 
 
 def action_value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
-    """S = int L(x, x') dt by Gauss quadrature with that many points on every element."""
+    """S = int L(x, x') dt by Gauss quadrature with so many points on every element."""
     return action_values(lagrangian, [path], quadrature)[0]
 
 
@@ -31,7 +31,7 @@ def action_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadratu
 
 
 def _stacked(paths: Sequence[ElementPath], quadrature: int) -> tuple[Array, Array, Array, list[int]]:
-    """Quadrature of the elements of all paths, one after the other, and where each path's elements begin and end."""
+    """Positions, velocities and weights of all paths, one after the other, and where each path's elements begin and end."""
     if len(paths) == 1:
         return *paths[0].at_quadrature(quadrature), [0, paths[0].n_elements]
     x, v, w = (np.concatenate(parts) for parts in zip(*(p.at_quadrature(quadrature) for p in paths), strict=True))
@@ -39,7 +39,7 @@ def _stacked(paths: Sequence[ElementPath], quadrature: int) -> tuple[Array, Arra
 
 
 def geometric_action_value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
-    """The geometric action of the curve, int (|b||x'| - <b,x'>) in the metric a^{-1}: the action minimised over speeds."""
+    """The geometric action of the curve, the integral of |b||x'| - <b,x'> in the metric a^{-1}: the least over all speeds."""
     x, v, w = path.at_quadrature(quadrature)
     d = x.shape[-1]
     return float(w.ravel() @ lagrangian.geometric(x.reshape(-1, d), v.reshape(-1, d)))
@@ -48,25 +48,37 @@ def geometric_action_value(lagrangian: Lagrangian, path: ElementPath, quadrature
 class FullExpansion(NamedTuple):
     """The action with its derivatives in all nodes, ends included, and in tau, the logarithm of the time scale.
 
-    ``band`` is the symmetric Hessian in LAPACK's lower band storage, ``band[i - j, j] = H[i, j]``, nodes in order.
+    Attributes
+    ----------
+    value : float
+        The action S.
+    gradient : array (n_nodes, d)
+        Its derivative in the nodes.
+    band : array (bandwidth + 1, n_nodes * d)
+        Its Hessian in the nodes in order, in LAPACK's lower band storage, ``band[i - j, j] = H[i, j]``.
+    slope, curvature : float
+        dS / dtau, which is minus the time integral of the energy H, and d2S / dtau2.
+    mixed : array (n_nodes, d)
+        d2S / dnode dtau.
     """
 
     value: float
-    gradient: Array  # (n_nodes, d)
-    band: Array  # (bandwidth + 1, n_nodes * d)
-    slope: float  # dS / dtau = - int H dt
-    curvature: float  # d2S / dtau2
-    mixed: Array  # (n_nodes, d), d2S / dnode dtau
+    gradient: Array
+    band: Array
+    slope: float
+    curvature: float
+    mixed: Array
 
 
 def action_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> tuple[float, Array, Array]:
-    """Action, its gradient and Hessian with respect to the interior nodes.
+    """The action, its gradient and its Hessian with respect to the interior nodes.
 
     Returns
     -------
     value : float
+        The action.
     gradient : array (n,)
-        n = (number of nodes - 2) * d, interior nodes in order.
+        Its derivatives in the n = (number of nodes - 2) * d coordinates of the interior nodes in order.
     band : array (bandwidth + 1, n)
         The symmetric Hessian in LAPACK's lower band storage, ``band[i - j, j] = H[i, j]``.
     """
@@ -88,7 +100,7 @@ def action_expansions(
     for k, end in itertools.pairwise(bounds):
         gradient, band = _gathered(slopes[k:end], degree), _assemble_band(curvatures[k:end], degree, d)
         n = gradient.size
-        # columns of interior nodes must not couple to the last node, which is fixed
+        # The last node is fixed, and the columns of interior nodes must not couple to it.
         for offset in range(1, band.shape[0]):
             band[offset, max(n - d - offset, 0) :] = 0.0
         result.append((float(w[k:end].ravel() @ values[k:end].ravel()), gradient[1:-1].ravel(), band[:, d : n - d]))
@@ -96,7 +108,7 @@ def action_expansions(
 
 
 def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> FullExpansion:
-    """Action and derivatives where the ends and the duration are free as well.
+    """The action and its derivatives where the ends and the duration are free as well.
 
     With the time scaled by exp(tau) the action is int exp(tau) L(x, exp(-tau) x') dt.
     """
@@ -117,21 +129,24 @@ def full_expansion(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -
 
 
 def assembled_gradient(path: ElementPath, quadrature: int, w: Array, by_x: Array, by_v: Array) -> Array:
-    """Derivative of a sum over quadrature points in the nodes (n_nodes, d), from its derivatives (K, q, d) in x and x'."""
+    """The derivative in the nodes (n_nodes, d) of a weighted sum over quadrature points.
+
+    ``w`` (K, q) are the weights, ``by_x`` and ``by_v`` (K, q, d) the derivatives of the summands in x and x'.
+    """
     rate = 2.0 / np.diff(path.breaks)
     return _gathered(_local_gradient(path.degree, quadrature, rate, w, by_x, by_v), path.degree)
 
 
 def _local_gradient(degree: int, quadrature: int, rate: Array, w: Array, by_x: Array, by_v: Array) -> Array:
-    """Derivative of a sum over quadrature points in each element's nodes (K, m, d), from that (K, q, d) in x and x'."""
+    """`assembled_gradient` in the nodes of each element by itself, (K, degree + 1, d)."""
     values, slopes, _ = _tables(degree, quadrature)
-    G_x = (w[..., None] * by_x).transpose(0, 2, 1) @ values  # (K, d, m)
+    G_x = (w[..., None] * by_x).transpose(0, 2, 1) @ values
     G_v = (w[..., None] * by_v).transpose(0, 2, 1) @ slopes * rate[:, None, None]
     return np.asarray((G_x + G_v).transpose(0, 2, 1), dtype=np.float64)
 
 
 def _gathered(local: Array, degree: int) -> Array:
-    """Derivatives in the nodes of one path (n_nodes, d): neighbouring elements share a node."""
+    """Derivatives in the nodes of one path (n_nodes, d), from those of its elements, of which neighbours share a node."""
     K, m, d = local.shape
     gradient = np.zeros((K * degree + 1, d))
     gradient[:-1] = local[:, : m - 1].reshape(-1, d)
@@ -140,14 +155,15 @@ def _gathered(local: Array, degree: int) -> Array:
 
 
 def _local_hessian(degree: int, quadrature: int, rate: Array, w: Array, e: Expansion) -> Array:
-    """Second derivatives in each element's nodes, (K, m d, m d)."""
+    """Second derivatives in each element's nodes, (K, m d, m d) with m = degree + 1."""
     K, q = w.shape
     d = e.x.shape[1]
     values, slopes, _ = _tables(degree, quadrature)
     m = degree + 1
 
     def pair(block: Array, left: Array, right: Array) -> Array:
-        # sum_q left[q, i] block[k, q, a, b] right[q, j] -> (K, i, a, j, b), through two matrix products
+        # The sum over q of left[q, i] block[k, q, a, b] right[q, j] goes to [k, i, a, j, b]. It is written as one product
+        # of two matrices, which BLAS computes.
         outer = (left[:, :, None] * right[:, None, :]).reshape(q, m * m)
         flat = (w[..., None, None] * block.reshape(K, q, d, d)).transpose(0, 2, 3, 1).reshape(K * d * d, q)
         return (flat @ outer).reshape(K, d, d, m, m).transpose(0, 3, 1, 4, 2)
@@ -163,7 +179,7 @@ def _local_hessian(degree: int, quadrature: int, rate: Array, w: Array, e: Expan
 
 @lru_cache(maxsize=64)
 def _band_places(K: int, degree: int, d: int) -> tuple[Integers, Integers, Integers]:
-    """Row and column of the lower triangle of an element's Hessian, and the flat places of all in band storage."""
+    """Rows and columns of the lower triangle of an element's Hessian, and the flat places of all elements' in the band."""
     size = (degree + 1) * d
     row, column = np.tril_indices(size)
     offsets = np.arange(K) * degree * d
@@ -171,7 +187,7 @@ def _band_places(K: int, degree: int, d: int) -> tuple[Integers, Integers, Integ
 
 
 def _assemble_band(local: Array, degree: int, d: int) -> Array:
-    """Lower band storage over all nodes of one path."""
+    """The elements' Hessians added up in lower band storage over all nodes of one path."""
     K = local.shape[0]
     row, column, places = _band_places(K, degree, d)
     size, n = (degree + 1) * d, (K * degree + 1) * d

@@ -17,20 +17,31 @@ from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 
-CONVERGED, MAX_ITERATIONS, UNSTABLE, INFEASIBLE = 0, 1, 2, 3
+# Status: the Hessian is positive definite and the decrement below the tolerance.
+CONVERGED = 0
+# Status: the iterations ran out, or no step lowers the action.
+MAX_ITERATIONS = 1
+# Status: the path is stationary, but no minimum, and no step off it lowers the action.
+UNSTABLE = 2
+# Status: the action of the first path is infinite, because bounded noise cannot follow it.
+INFEASIBLE = 3
 
 # A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
 _FLOOR = 1e-9
-# A coarse mesh can make the time-shift mode negative by this fraction; a genuine saddle of the action is far below.
+# A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
+# is far below.
 _SOFT = 1e-6
+# Most steps off saddles of the action.
 _MAX_ESCAPES = 5
 # Lengths of the step off a saddle of the action, as parts of the path's extent.
 _PUSHES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-# Points that the Lagrangian is given in one call: enough to drown the overhead, few enough for any memory.
+# The Lagrangian is given so many points in one call: enough for the overhead not to matter, few enough for the memory.
 _TOGETHER = 1 << 15
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
+# The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
 _MU_START = 1e-4
+# Beyond this shift a step is too short to change anything.
 _MU_MAX = 1e12
 
 
@@ -38,8 +49,16 @@ _MU_MAX = 1e12
 class Minimization:
     """Outcome of `minimize_action`.
 
-    ``decrement`` is half the squared Newton decrement g.H^{-1} g / 2: the decrease of the action that the local
-    quadratic model still promises. Unlike a small change between iterations it bounds the distance to the minimum.
+    Attributes
+    ----------
+    path : ElementPath
+    action : float
+    decrement : float
+        Half the squared Newton decrement, g.H^{-1} g / 2: the decrease of the action that the local quadratic model still
+        promises. Unlike a small change between iterations it bounds the distance to the minimum.
+    iterations : int
+    status : int
+        CONVERGED, MAX_ITERATIONS, UNSTABLE or INFEASIBLE.
     """
 
     path: ElementPath
@@ -50,12 +69,13 @@ class Minimization:
 
 
 class _Ask(NamedTuple):
-    """What a Newton run needs next: values of the action (inf where there is none), or the expansion of one path."""
+    """What a run of Newton's method needs next: the actions of some paths, or the expansion of one."""
 
     paths: list[ElementPath]
     expand: bool
 
 
+# A run is sent a list of actions or one expansion, whichever it asked for, which no type can say.
 _Run = Generator[_Ask, Any, Minimization]
 
 
@@ -68,11 +88,23 @@ def minimize_action(
     max_iterations: int,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> Minimization:
-    """Minimise the action over the interior nodes, ends and mesh fixed.
+    """Minimise the action over the interior nodes, with ends and mesh fixed.
 
-    Newton's method with a Levenberg-Marquardt shift. Accepted as converged only if the Hessian is positive definite
-    (up to the floor that holds the time-shift mode) and the decrement is below ``tolerance`` times the action; at a
-    stationary point with a negative direction the path is pushed along it and the iteration goes on.
+    The method is Newton's with a Levenberg-Marquardt shift. A path counts as converged only if the Hessian is positive
+    definite (up to the floor that holds the time-shift mode) and the decrement is below ``tolerance`` times the action. A
+    stationary path with a negative direction is pushed along it, and the iteration goes on.
+
+    Parameters
+    ----------
+    quadrature : int
+        Gauss points on every element.
+    on_iteration : callable, optional
+        Receives ``(iteration, action)`` after every step.
+
+    Raises
+    ------
+    ValueError
+        If a user function is not finite on the first path, or the covariance is singular there.
     """
     run = _newton(path, tolerance, max_iterations, on_iteration)
     (outcome,) = _driven(lagrangian, [run], quadrature)
@@ -86,17 +118,18 @@ def minimize_actions(
 ) -> list[Minimization | ValueError]:
     """`minimize_action` of several paths of one degree side by side, each with its own steps.
 
-    The Lagrangian is called for all of them at once: a search pays the overhead of a call once, not once for each
-    curve. The errors of single paths (NaN from a user function, a singular covariance) are returned in their places.
+    The Lagrangian is called for all of them at once, so that the overhead of a call is paid once and not for each curve. The
+    errors of single paths (NaN from a user function, a singular covariance) are returned in their places.
     """
     return _driven(lagrangian, [_newton(path, tolerance, max_iterations, None) for path in paths], quadrature)
 
 
 def _driven(lagrangian: Lagrangian, runs: Sequence[_Run], quadrature: int) -> list[Minimization | ValueError]:
+    """The outcomes of several runs, whose needs are answered together."""
     outcomes: dict[int, Minimization | ValueError] = {}
     asks = {k: next(run) for k, run in enumerate(runs)}
     while asks:
-        # runs that look for the length of their step go first, so that all others wait for one common expansion
+        # Runs that look for the length of their step go first, so that all others wait for one common expansion.
         searching = [k for k, ask in asks.items() if not ask.expand]
         turn = searching or list(asks)
         answer = _values if searching else _expansions
@@ -124,7 +157,8 @@ def _expansions(
 ) -> list[tuple[float, Array, Array] | ValueError]:
     paths = list(itertools.chain.from_iterable(asked))
     d = paths[0].nodes.shape[1]
-    shifted = max(p.n_elements for p in paths) * quadrature * (1 + d + d * d)  # points of the second differences
+    # Second differences take the Hamiltonian at so many points around the quadrature points of one path.
+    shifted = max(p.n_elements for p in paths) * quadrature * (1 + d + d * d)
     together = max(1, _TOGETHER // shifted)
     found: list[tuple[float, Array, Array] | ValueError] = []
     for first in range(0, len(paths), together):
@@ -134,7 +168,7 @@ def _expansions(
         except ValueError as error:
             if len(group) == 1:
                 found.append(error)
-            else:  # one of them: which?
+            else:  # One of them has failed; each is tried by itself to find out which.
                 found += itertools.chain.from_iterable(_expansions(lagrangian, [[p]], quadrature) for p in group)
     return found
 
@@ -145,11 +179,11 @@ def _newton(
     max_iterations: int,
     on_iteration: Callable[[int, float], None] | None,
 ) -> _Run:
-    """One run of `minimize_action`: yields what it needs, is sent the answer, returns the outcome."""
+    """One run of `minimize_action`, which yields what it needs, is sent the answer, and returns the outcome."""
     mu, escapes = _FLOOR, 0
     action, gradient, band = yield _Ask([path], expand=True)
     decrement = np.inf
-    if not np.isfinite(action):  # bounded noise cannot follow the path, see `qpot.solvers.feasible_path`
+    if not np.isfinite(action):  # Bounded noise cannot follow the path, see `qpot.solvers.paths.feasible_path`.
         return Minimization(path, action, decrement, 0, INFEASIBLE)
     for iteration in range(1, max_iterations + 1):
         scale = np.maximum(np.abs(band[0]), 1e-300)
@@ -164,7 +198,8 @@ def _newton(
                 continue
             decrement = -0.5 * float(gradient @ step)
             if decrement <= target and mu > _FLOOR and not asked_floor:
-                # a short step: converged, or only held back by the shift, or at a saddle of the action?
+                # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
+                # step without the shift tells which.
                 asked_floor = True
                 flat = _solve(band, scale, _FLOOR, gradient)
                 if flat is None and _solve(band, scale, _SOFT, gradient) is not None:
@@ -193,7 +228,8 @@ def _newton(
                 elif ratio < 0.25:
                     mu = max(4.0 * mu, _MU_START)
             elif mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
-                # differenced derivatives leave a gradient that no step can follow; the Hessian is positive definite
+                # The Hessian is positive definite, and what is left of the gradient is the noise of differenced derivatives,
+                # which no step can follow.
                 return Minimization(path, action, decrement, iteration, CONVERGED)
             else:
                 mu = max(6.0 * mu, _MU_START)
@@ -219,10 +255,10 @@ def _moved(path: ElementPath, step: Array) -> ElementPath:
 
 
 def _safe_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadrature: int) -> list[float]:
-    """The actions, inf where a trial step left the region in which the functions are finite and regular."""
+    """The actions, with inf where a trial step left the region in which the functions are finite and regular."""
     try:
         values = action_values(lagrangian, paths, quadrature)
-    except ValueError:  # NaN from a user function or a singular covariance: a step was too long
+    except ValueError:  # A user function is not finite or the covariance singular there: a step was too long.
         if len(paths) == 1:
             return [np.inf]
         return [_safe_values(lagrangian, [path], quadrature)[0] for path in paths]
@@ -232,14 +268,14 @@ def _safe_values(lagrangian: Lagrangian, paths: Sequence[ElementPath], quadratur
 def push_off(
     lagrangian: Lagrangian, path: ElementPath, action: float, band: Array, quadrature: int
 ) -> ElementPath | None:
-    """Step along the direction of most negative curvature, both ways, as far as the action falls."""
+    """The best of several steps along the direction of most negative curvature, or None if none lowers the action."""
     trials = _pushes(path, band)
     values = _safe_values(lagrangian, trials, quadrature) if trials else []
     return trials[int(np.argmin(values))] if min(values, default=np.inf) < action else None
 
 
 def _pushes(path: ElementPath, band: Array) -> list[ElementPath]:
-    """Paths along the direction of most negative curvature, at several distances both ways; none without such one."""
+    """Paths along the direction of most negative curvature, at several distances both ways; none if it is not negative."""
     scale = 1.0 / np.sqrt(np.maximum(np.abs(band[0]), 1e-300))
     scaled = np.zeros_like(band)
     for offset in range(min(band.shape[0], scale.size)):

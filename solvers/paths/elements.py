@@ -1,4 +1,4 @@
-"""Piecewise-polynomial paths in time: continuous spectral elements on a mesh of breakpoints."""
+"""Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def lobatto_nodes(degree: int) -> Array:
 
 @lru_cache(maxsize=128)
 def _tables(degree: int, quadrature: int) -> tuple[Array, Array, Array]:
+    """Values and slopes (quadrature, degree + 1) of the nodal basis at the Gauss points, and their weights."""
     points, weights = legendre.leggauss(quadrature)
     values, slopes = lagrange_basis(degree, points)
     return values, slopes, weights
@@ -56,10 +57,11 @@ class ElementPath:
     Attributes
     ----------
     breaks : array (K + 1,)
-        Element ends, increasing, in time.
+        Times at which elements begin and end, increasing.
     nodes : array (K * degree + 1, d)
-        Values at the Lobatto nodes of all elements; neighbours share their common node.
+        Positions at the Lobatto nodes of all elements; neighbours share their common node.
     degree : int
+        Polynomial degree on every element.
     """
 
     breaks: Array
@@ -68,6 +70,7 @@ class ElementPath:
 
     @property
     def n_elements(self) -> int:
+        """Number of elements, K."""
         return self.breaks.size - 1
 
     def element_nodes(self) -> Array:

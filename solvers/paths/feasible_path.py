@@ -11,11 +11,18 @@ from qpot.solvers.paths.action_minimization import minimize_action
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.problem.lagrangian import Lagrangian
 
-# Amounts of added noise, as multiples of the noise itself.
-_FIRST, _LAST, _FACTOR = 1.0, 1e-6, 0.25
+# The first amount of added noise, as a multiple of the noise itself.
+_FIRST = 1.0
+# Below this amount the search gives up.
+_LAST = 1e-6
+# The amount falls by this factor from one minimisation to the next.
+_FACTOR = 0.25
+# Most Newton iterations at each amount.
 _STEPS = 15
-# Where the noise can hold the drift a slower motion is feasible too; exact paths may run a hair from the hull's edge.
+# Factors by which the path is slowed down in turn, since where the noise can hold the drift a slower motion is feasible
+# too. The first is close to one, because exact paths may run close to the hull's edge.
 _STRETCHES = (1.01, 1.1, 1.5, 3.0, 10.0, 30.0)
+# The factor by which the path is slowed down before noise is added.
 _HELPED_STRETCH = 3.0
 
 
@@ -24,8 +31,8 @@ def feasible_path(
 ) -> ElementPath | None:
     """The path if its action is finite; else a nearby one of finite action on the same mesh, or None if none was found.
 
-    Slower paths are tried first, unless the duration is to stay the same, and nothing else if not ``helped``. With
-    Gaussian noise added every path has a finite action. Minimising it while the addition shrinks drives the path to
+    Slower paths are tried first, unless the duration is to stay the same. If that fails and ``helped`` is true, Gaussian
+    noise is added, with which every path has a finite action. Minimising it while the addition shrinks drives the path to
     where the noise itself suffices, if such paths exist; otherwise the action grows like 1 / addition.
     """
     quadrature = path.degree + 3

@@ -1,4 +1,4 @@
-"""Minimum of the action over paths of given duration: the mesh adapts, the time span does not."""
+"""Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span."""
 
 from __future__ import annotations
 
@@ -22,15 +22,33 @@ from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 
-_DEGREE, _CHECK_DEGREE = 6, 8
+# Polynomial degree at which the action is minimised first.
+_DEGREE = 6
+# Polynomial degree of the answer; the change between the two degrees tells the error.
+_CHECK_DEGREE = 8
+# Most meshes.
 _LEVELS = 10
-# When the time is long the path may still shift in it at next to no cost; the coarser mesh need not follow that mode.
+# Most iterations at the lower degree, and a third of those at the higher. When the time is long the path can still shift
+# in it at next to no cost, and following that mode on a mesh that is only passed through gains nothing.
 _PASSING = 30
 
 
 @dataclass(frozen=True)
 class FixedTimePath:
-    """A path with its action S_T; ``residual`` is the largest deviation of H from its mean, constant on a minimiser."""
+    """A path with its action S_T.
+
+    Attributes
+    ----------
+    path : ElementPath
+    action, error : float
+        S_T by a doubled quadrature, and an estimate of its error.
+    residual : float
+        Largest deviation of the energy H, which is constant on a minimiser, from its mean.
+    iterations : int
+        Newton iterations on all meshes.
+    status : int
+        One of the values in `qpot.solvers.paths.action_minimization`.
+    """
 
     path: ElementPath
     action: float
@@ -41,7 +59,7 @@ class FixedTimePath:
 
 
 def coarse_fixed_time(lagrangian: Lagrangian, guess: ElementPath) -> Minimization:
-    """A minimiser on the guess's own mesh, good to a few digits."""
+    """A minimiser of the action on the mesh of the ``guess``, good to a few digits."""
     start = _feasible(lagrangian, guess)
     return minimize_action(lagrangian, start, quadrature=guess.degree + 3, tolerance=1e-4, max_iterations=50)
 
@@ -51,8 +69,8 @@ def refine_fixed_time(
 ) -> FixedTimePath:
     """Minimise with degrees 6 and 8 on meshes that are cut where the two differ most, until they agree.
 
-    ``error`` is twice the change from degree 6 to 8, the difference to a doubled quadrature, and twice the Newton
-    decrement. S_T is that of a true path: never below the minimum but for the quadrature.
+    The error is the sum of twice the change from degree 6 to 8, the difference to a doubled quadrature, and twice the Newton
+    decrement. S_T is the action of a true path, so that it is below the minimum by at most the error of the quadrature.
     """
     path, total = guess, 0
     best: FixedTimePath | None = None
@@ -94,7 +112,7 @@ def refine_fixed_time(
 
 
 def _feasible(lagrangian: Lagrangian, path: ElementPath) -> ElementPath:
-    """A feasible path of the same duration, as far as there is one: bounded noise limits how fast a path can be."""
+    """A feasible path of the same duration near the given one, or the given one if none is found."""
     found = feasible_path(lagrangian, path, same_time=True)
     return path if found is None else found
 
@@ -110,7 +128,7 @@ def _residual(lagrangian: Lagrangian, path: ElementPath) -> float:
 def _cut(path: ElementPath, max_elements: int) -> ElementPath:
     """Halve the elements whose highest Legendre coefficients are within a factor of a hundred of the largest."""
     size = np.abs(path.top_coefficients()).sum(axis=(1, 2))
-    # scaled by the rate of convergence: halving gains 2^degree
+    # Halving an element gains a factor of 2^degree there, which is more than that hundred.
     marked = size >= 0.01 * size.max()
     order = np.argsort(-size)
     room = max_elements - path.n_elements

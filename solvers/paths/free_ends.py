@@ -1,8 +1,8 @@
 """Newton minimisation of the action with ends that may move on surfaces and a duration that may change.
 
-An end on a surface is moved in the tangent space and taken back to the surface, so that every trial is admissible and the
-action decides about it alone; the Hessian there is that of S - lambda c with the multiplier lambda of the constraint
-c(x) = 0. At the minimum the momentum is normal to the surface and, with the duration free, H = 0 on average.
+An end on a surface c(x) = 0 is moved in the tangent space and taken back to the surface, so that every trial is admissible
+and its action alone decides whether it is accepted. The Hessian there is that of S - lambda c with the multiplier lambda
+of the constraint. At the minimum the momentum is normal to the surface and, if the duration is free, H = 0 on average.
 """
 
 from __future__ import annotations
@@ -28,25 +28,50 @@ from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 
-_FLOOR, _SOFT = 1e-9, 1e-6
+# A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
+_FLOOR = 1e-9
+# A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
+# is far below.
+_SOFT = 1e-6
+# Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
-_MU_START, _MU_MAX = 1e-4, 1e12
+# The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
+_MU_START = 1e-4
+# Beyond this shift a step is too short to change anything.
+_MU_MAX = 1e12
+# Most steps off saddles of the action.
 _MAX_ESCAPES = 5
-# The duration changes by no more than this factor (its logarithm) in one step.
+# The logarithm of the duration changes by no more than this in one step.
 _LONGEST = 1.0
 
 
 class Surface(Protocol):
-    """c(x) = 0 with a gradient that does not vanish on it."""
+    """A surface c(x) = 0 with a gradient that does not vanish on it."""
 
-    def normal(self, x: Array) -> Array: ...
-    def curvature(self, x: Array) -> Array: ...
-    def projected(self, x: Array) -> Array: ...
+    def normal(self, x: Array) -> Array:
+        """Gradient (d,) of c at a point (d,)."""
+        ...
+
+    def curvature(self, x: Array) -> Array:
+        """Hessian (d, d) of c at a point (d,)."""
+        ...
+
+    def projected(self, x: Array) -> Array:
+        """The point (d,) of the surface near a point (d,)."""
+        ...
 
 
 @dataclass(frozen=True)
 class FreeEnds:
-    """Surfaces on which the first and the last node may move (None: fixed), and whether the duration may change."""
+    """Which ends of a path may move.
+
+    Attributes
+    ----------
+    start, end : Surface or None
+        Surface on which the first or the last node may move; None holds it.
+    time : bool
+        Whether the duration may change.
+    """
 
     start: Surface | None = None
     end: Surface | None = None
@@ -55,18 +80,34 @@ class FreeEnds:
 
 @dataclass(frozen=True)
 class _Model:
-    """The quadratic model in the admissible directions: nodes, and the time scale as a border of the band."""
+    """The quadratic model of the action in the admissible directions.
 
-    gradient: Array  # (n,)
+    Attributes
+    ----------
+    gradient : array (n,)
+        First derivatives in the coordinates of the nodes; an end on a surface has coordinates along its frame.
+    band : array (bandwidth + 1, n)
+        Second derivatives in lower band storage.
+    border : array (n,)
+        Mixed derivatives in the coordinates and in the logarithm of the time scale.
+    slope, curvature : float
+        Derivatives in that logarithm.
+    frames : tuple of array (d, d) or None
+        For each end on a surface, orthonormal columns of which the first is the normal.
+    time : bool
+        Whether the duration may change.
+    """
+
+    gradient: Array
     band: Array
-    border: Array  # (n,)
+    border: Array
     slope: float
     curvature: float
     frames: tuple[Array | None, Array | None]
     time: bool
 
     def step(self, mu: float) -> tuple[Array, float] | None:
-        """Newton step with a relative shift ``mu``; None where the shifted Hessian is not positive definite."""
+        """The Newton step with a relative shift ``mu``; None where the shifted Hessian is not positive definite."""
         shifted = self.band.copy()
         shifted[0] += mu * np.maximum(np.abs(self.band[0]), 1e-300)
         try:
@@ -98,7 +139,7 @@ def minimize_with_free_ends(
     tolerance: float,
     max_iterations: int,
 ) -> Minimization:
-    """As `minimize_action`, over interior nodes, free ends and, where asked, the duration.
+    """`minimize_action` over interior nodes, free ends and, where asked, the duration.
 
     The mesh keeps its proportions. The first and last nodes must lie on their surfaces.
     """
@@ -119,7 +160,8 @@ def minimize_with_free_ends(
                 continue
             decrement = model.promised(step)
             if decrement <= target and mu > _FLOOR and not asked_floor:
-                # a short step: converged, or only held back by the shift, or at a saddle of the action?
+                # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
+                # step without the shift tells which.
                 asked_floor = True
                 flat = model.step(_FLOOR)
                 if flat is not None:
@@ -139,7 +181,8 @@ def minimize_with_free_ends(
             if decrement <= target and mu <= _FLOOR:
                 held = model.step(_SOFT) if new >= action else None
                 if held is not None:
-                    # a family of minimisers, along which a straight step leads uphill: the other directions alone
+                    # Along a curved family of minimisers a straight step leads uphill. A larger shift holds the step back
+                    # there and leaves the other directions.
                     trial = _moved(path, held, model.frames, ends)
                     new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
                 if trial is not None and new < action:
@@ -190,7 +233,7 @@ def _frame(normal: Array) -> Array:
 
 
 def _turn(band: Array, first: int, frame: Array, added: Array) -> None:
-    """Coordinates of one node turned into a frame, in lower band storage; ``added`` goes to its diagonal block."""
+    """Turn the coordinates of one node into a frame, in lower band storage, after adding to its diagonal block."""
     d, (width, n) = frame.shape[0], band.shape
     own = np.arange(first, first + d)
     others = np.array(
@@ -207,7 +250,7 @@ def _turn(band: Array, first: int, frame: Array, added: Array) -> None:
 
 
 def _hold(band: Array, k: int) -> None:
-    """Decouple one unknown; its gradient is zero, so that it stays where it is."""
+    """Decouple one unknown, which stays where it is because its gradient is zero."""
     width, n = band.shape
     band[1 : min(width, n - k), k] = 0.0
     for offset in range(1, min(width, k + 1)):
@@ -218,7 +261,7 @@ def _hold(band: Array, k: int) -> None:
 def _moved(
     path: ElementPath, step: tuple[Array, float], frames: tuple[Array | None, Array | None], ends: FreeEnds
 ) -> ElementPath | None:
-    """The path after a step, ends back on their surfaces; None where that fails or the duration would jump."""
+    """The path after a step, with ends back on their surfaces; None where that fails or the duration changes too much."""
     change, scale = step
     if abs(scale) > _LONGEST:
         return None
@@ -229,7 +272,7 @@ def _moved(
         if frame is not None and surface is not None and frame.shape[0] > 1:
             try:
                 nodes[row] = surface.projected(path.nodes[row] + frame @ moves[row])
-            except ValueError:  # NaN from a user function: the step was too long
+            except ValueError:  # A user function is not finite there, so that the step was too long.
                 return None
     breaks = path.breaks[0] + np.exp(scale) * (path.breaks - path.breaks[0])
     return replace(path, nodes=nodes, breaks=breaks) if np.isfinite(nodes).all() else None
@@ -238,12 +281,12 @@ def _moved(
 def _value(lagrangian: Lagrangian, path: ElementPath, quadrature: int) -> float:
     try:
         value = action_value(lagrangian, path, quadrature)
-    except ValueError:  # NaN from a user function or a singular covariance: the step was too long
+    except ValueError:  # A user function is not finite or the covariance singular there: the step was too long.
         return np.inf
     return value if np.isfinite(value) else np.inf
 
 
 def _pushed(lagrangian: Lagrangian, path: ElementPath, action: float, quadrature: int) -> ElementPath | None:
-    """Off a saddle of the action, along the worst direction of the interior nodes."""
+    """The path pushed off a saddle of the action along the most negative direction of the interior nodes, or None."""
     _, _, band = action_expansion(lagrangian, path, quadrature)
     return push_off(lagrangian, path, action, band, quadrature)

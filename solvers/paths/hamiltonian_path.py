@@ -1,8 +1,9 @@
-"""Extremals of the action in Hamiltonian form: collocation in time for positions and momenta, by damped Newton steps.
+"""Extremals of the action in Hamiltonian form, by collocation in time and damped Newton steps.
 
 The functional F(x, p) = int (p.x' - H(x, p)) dt is discretised with x continuous of degree m on every element and p free
 at its m Gauss points. Stationarity in p is x' = H_p at the Gauss points, stationarity in x the adjoint equation
-p' = -H_x; the value there is the action int p.a p / 2 dt. The covariance enters as it is, whatever its rank.
+p' = -H_x. The value there is the action int p.a p / 2 dt. No inverse of the covariance is needed, so that it may have any
+rank.
 """
 
 from __future__ import annotations
@@ -21,29 +22,46 @@ from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
 
-CONVERGED, MAX_ITERATIONS, UNSTABLE = 0, 1, 2
+# Status: the Newton correction or what it could gain is below the tolerance.
+CONVERGED = 0
+# Status: the iterations ran out, or no step reduces the residual.
+MAX_ITERATIONS = 1
+# Status: the extremal is stationary, but no minimum.
+UNSTABLE = 2
 
+# A Newton step that would have to be damped further than this has failed.
 _SMALLEST_DAMPING = 0.05
-# A factorisation of the whole symmetric system, dense, tells its inertia; above this size it is not attempted.
+# The inertia of the symmetric system is read from a dense factorisation, which takes too long above this size.
 LARGEST_INERTIA = 4000
-# The mode that shifts the path in time costs next to nothing and may come out slightly negative on a coarse mesh.
+# The mode that shifts the path in time costs next to nothing and may come out slightly negative on a coarse mesh. This
+# fraction of each row's largest entry is added before eigenvalues are counted.
 _SOFT = 1e-6
-# Newton steps are held back along that mode by this fraction of the matrix, and by more where they fail.
-_HELD, _HELD_MOST = 1e-8, 1e-2
-# A step along it may be long and worth nothing: converged also if all that the step could change, sum |g_i step_i|, is
-# this much (times the tolerance) of the action.
+# Newton steps are held back along that mode by this fraction of the matrix.
+_HELD = 1e-8
+# Where steps fail they are held back by more, up to this fraction.
+_HELD_MOST = 1e-2
+# A step along that mode may be long and gain nothing. The path also counts as converged if all that the step could change,
+# sum |g_i step_i|, is below this number times the tolerance, relative to the action.
 _GAIN = 1e-3
 
 
 @dataclass(frozen=True)
 class PhasePath:
-    """Positions on elements, and momenta (K, m, d) at the m = degree Gauss points of each."""
+    """Positions and momenta of a path in time.
+
+    Attributes
+    ----------
+    positions : ElementPath
+        Positions as polynomials of degree m on K elements.
+    momenta : array (K, m, d)
+        Momenta at the m Gauss points of each element.
+    """
 
     positions: ElementPath
     momenta: Array
 
     def at_gauss(self) -> tuple[Array, Array, Array, Array]:
-        """x, x', p (K m, d) and weights (K m,)."""
+        """x, x' and p (K m, d) at the Gauss points in order, and their weights (K m,)."""
         x, v, w = self.positions.at_quadrature(self.positions.degree)
         d = x.shape[-1]
         return x.reshape(-1, d), v.reshape(-1, d), self.momenta.reshape(-1, d), w.ravel()
@@ -68,7 +86,18 @@ class PhasePath:
 
 @dataclass(frozen=True)
 class Extremal:
-    """Outcome of `solve_extremal`; ``correction`` is the last Newton correction relative to the path's size."""
+    """Outcome of `solve_extremal`.
+
+    Attributes
+    ----------
+    path : PhasePath
+    action : float
+    correction : float
+        Root mean square of the last Newton correction, relative to the extent of positions and momenta.
+    iterations : int
+    status : int
+        CONVERGED or MAX_ITERATIONS.
+    """
 
     path: PhasePath
     action: float
@@ -78,13 +107,16 @@ class Extremal:
 
 
 def hamiltonian_action(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
-    """int p.a p / 2 dt by the collocation's own Gauss quadrature."""
+    """The action int p.a p / 2 dt by the collocation's own Gauss quadrature."""
     x, _, p, w = path.at_gauss()
     return float(0.5 * np.einsum("n,ni,nij,nj->", w, p, hamiltonian.covariance(x), p))
 
 
 def constraint_defect(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
-    """int |p.(x' - H_p)| dt between the collocation points: what the violated constraint may be worth in action."""
+    """How much the action may gain because x' = H_p is violated between the collocation points.
+
+    It is the sum over the elements of |int p.(x' - H_p) dt|.
+    """
     q = 2 * path.positions.degree + 2
     x, v, w = path.positions.at_quadrature(q)
     d = x.shape[-1]
@@ -103,12 +135,14 @@ def solve_extremal(
     tolerance: float,
     max_iterations: int,
 ) -> Extremal:
-    """Newton's method on the two-point problem, ends fixed, damped by the natural monotonicity test.
+    """Newton's method for the two-point problem with fixed ends, damped by the natural monotonicity test.
 
     Parameters
     ----------
     tolerance : float
-        Newton correction, relative to the extent of positions and momenta, below which the path is converged.
+        The path is converged if the Newton correction, relative to the extent of positions and momenta, is below this.
+    max_iterations : int
+        Most Newton steps.
 
     Notes
     -----
@@ -141,10 +175,13 @@ def solve_extremal(
 def _damped_step(
     hamiltonian: DiffusionHamiltonian, path: PhasePath, matrix: csc_array, shift: Array, right: Array, weights: Array
 ) -> tuple[Array | None, PhasePath | None]:
-    """Newton step in scaled unknowns, and the path after as much of it as passes the monotonicity test (None: none)."""
+    """The Newton step in scaled unknowns, and the path after as much of it as passes the monotonicity test.
+
+    Either is None where there is none.
+    """
     try:
         factor = splu(csc_array(matrix + diags_array(shift)))
-    except RuntimeError:  # exactly singular
+    except RuntimeError:  # The matrix is exactly singular; the caller holds the step back by more.
         return None, None
     step = -factor.solve(right)
     size = float(np.sqrt(np.mean(step**2)))
@@ -155,7 +192,7 @@ def _damped_step(
         trial = _moved(path, damping * step * weights)
         try:
             following = float(np.sqrt(np.mean(factor.solve(_residual(hamiltonian, trial) * weights) ** 2)))
-        except ValueError:  # a user function is not finite there: the step was too long
+        except ValueError:  # A user function is not finite there, so that the step was too long.
             following = np.inf
         if following <= (1.0 - 0.25 * damping) * size:
             return step, trial
@@ -164,10 +201,10 @@ def _damped_step(
 
 
 def is_minimum(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> bool | None:
-    """Second-order check by inertia: as many positive eigenvalues as positions, as many negative as momenta.
+    """Whether an extremal is a minimum: the matrix has as many negative eigenvalues as there are momenta.
 
-    That is equivalent to a Hessian that is positive definite on the kernel of the linearised constraint. None where the
-    system is too large for a dense factorisation.
+    That is equivalent to a Hessian that is positive definite on the kernel of the linearised constraint. The answer is None
+    where the system is too large for a dense factorisation.
     """
     _, matrix = _system(hamiltonian, path)
     if matrix.shape[0] > LARGEST_INERTIA:
@@ -190,9 +227,9 @@ def is_minimum(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> bool | Non
 
 
 def _numbering(K: int, m: int, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Unknown of every local entry, (K, (m + 1) d + m d), -1 for the fixed ends; and the unknowns that are positions.
+    """The number of the unknown at every local entry, (K, (m + 1) d + m d), and the unknowns that are positions.
 
-    Positions and momenta of an element stand together, so that the matrix is banded.
+    The fixed ends have the number -1. Positions and momenta of an element stand together, so that the matrix is banded.
     """
     width = 2 * m * d
     inside = np.arange(m * d)
@@ -201,7 +238,7 @@ def _numbering(K: int, m: int, d: int) -> tuple[NDArray[np.int64], NDArray[np.in
     local[:, : m * d] = starts + inside
     local[:, m * d : (m + 1) * d] = starts + width + np.arange(d)
     local[:, (m + 1) * d :] = starts + m * d + inside
-    local -= d  # the first node is fixed
+    local -= d  # The first node is fixed and has no unknowns.
     local[0, :d] = -1
     local[-1, m * d : (m + 1) * d] = -1
     position = np.unique(local[:, : (m + 1) * d])
@@ -230,7 +267,7 @@ def _gradient(path: PhasePath, v: Array, p: Array, w: Array, H_x: Array, H_p: Ar
 
 
 def _system(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> tuple[Array, csc_array]:
-    """Gradient of F and its symmetric Hessian."""
+    """The gradient of F and its symmetric Hessian."""
     x, v, p, w = path.at_gauss()
     K, m, d = path.momenta.shape
     e = hamiltonian.expand(x, p)
@@ -241,7 +278,7 @@ def _system(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> tuple[Array, 
     local = np.zeros((K, (2 * m + 1) * d, (2 * m + 1) * d))
     n_x = (m + 1) * d
     local[:, :n_x, :n_x] = xx.reshape(K, n_x, n_x)
-    # d(w (v - H_p))_a at point q by node j, component b
+    # The axes of this block are element, Gauss point, component of w (v - H_p), node and component of x.
     derivative = np.einsum("k,qj,ab->kqajb", rate, slopes, np.eye(d)) - np.einsum(
         "kqab,qj->kqajb", e.px.reshape(K, m, d, d), values
     )
@@ -280,7 +317,7 @@ def _moved(path: PhasePath, step: Array) -> PhasePath:
     index, _ = _numbering(K, m, d)
     padded = np.append(step, 0.0)
     nodes = path.positions.nodes.copy()
-    first = padded[index[:, : m * d]].reshape(-1, d)  # index -1, a fixed end, takes the zero
+    first = padded[index[:, : m * d]].reshape(-1, d)  # The number -1, of a fixed end, takes the zero at the end.
     nodes[:-1] += first
     momenta = path.momenta + padded[index[:, (m + 1) * d :]].reshape(K, m, d)
     return PhasePath(replace(path.positions, nodes=nodes), momenta)

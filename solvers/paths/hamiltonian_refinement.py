@@ -1,4 +1,4 @@
-"""Extremals for noise of any rank: from a floored covariance to the exact one, on a mesh that adapts itself."""
+"""Extremals for noise of any rank, from a floored covariance to the exact one, on a mesh that adapts."""
 
 from __future__ import annotations
 
@@ -25,18 +25,40 @@ from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
 
-_DEGREE, _CHECK_DEGREE = 6, 8
+# Polynomial degree at which an extremal is solved first.
+_DEGREE = 6
+# Polynomial degree of the answer; the change between the two degrees tells the error.
+_CHECK_DEGREE = 8
+# Most meshes.
 _LEVELS = 10
+# Relative Newton correction at which an extremal is converged.
 _NEWTON = 1e-9
-# The floor falls by this factor; by its square root, and so on, where Newton's method does not follow.
-_FALL, _SLOWEST = 0.1, 0.8
-# Below this fraction of its first value the floor is dropped altogether.
+# The floor falls by this factor from one extremal to the next. Where Newton's method does not follow, the factor is
+# replaced by its square root.
+_FALL = 0.1
+# Where a factor closer to one than this would be needed, the floor cannot be lowered.
+_SLOWEST = 0.8
+# Below this fraction of its first value the floor is set to zero.
 _DROPPED = 1e-3
 
 
 @dataclass(frozen=True)
 class RefinedExtremal:
-    """An extremal with its action, an error made of measured parts, and max |H| along it."""
+    """An extremal with its action.
+
+    Attributes
+    ----------
+    path : PhasePath
+    action : float
+    error : float
+        Estimate of the action's error, the sum of its measured parts.
+    residual : float
+        max |H| along the path.
+    iterations : int
+        Newton iterations on all meshes.
+    status : int
+        One of the values in `qpot.solvers.paths.hamiltonian_path`.
+    """
 
     path: PhasePath
     action: float
@@ -54,8 +76,9 @@ def without_floor(
     Returns
     -------
     extremal : Extremal
-        Of the last floor that was reached, not converged if that is not zero.
+        The extremal at the lowest floor that was reached; its status is CONVERGED only if that is zero.
     floor : float
+        That floor.
     """
     total = 0
     start = solve_extremal(hamiltonian.floored(floor), path, tolerance=_NEWTON, max_iterations=max_iterations)
@@ -93,15 +116,26 @@ def refine_extremal(
 ) -> RefinedExtremal:
     """Adapt mesh and time span until the action is good to the relative ``tolerance``.
 
-    The error adds: twice the change from degree 6 to 8, the violation of the constraint between collocation points
+    The error is the sum of twice the change from degree 6 to 8, the violation of the constraint between collocation points
     weighted by the momentum, and three times what the finite time span costs, E / rate.
+
+    Parameters
+    ----------
+    slow_start, slow_end : float
+        Slowest linear rates at the ends; 0 where an end is no fixed point.
+    max_iterations : int
+        Most Newton iterations on one mesh.
+    max_elements : int
+        Most elements of a mesh.
+    on_iteration : callable, optional
+        Receives ``(iterations, action)`` after every mesh.
     """
     total = 0
     best: RefinedExtremal | None = None
     rate = tail_rate(slow_start, slow_end)
     last = path
     scale = _action_scale(hamiltonian, path)
-    # the signs of eigenvalues seldom need the fine mesh
+    # The coarse mesh is usually enough to tell a minimum; only where it does not show one is the finer mesh asked at the end.
     minimal = is_minimum(hamiltonian, path) is not False
     for _ in range(_LEVELS):
         energy = _energy(hamiltonian, last)
@@ -152,7 +186,7 @@ def _action_scale(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
 def _rested(
     path: PhasePath, energy: float, scale: float, slow_start: float, slow_end: float, tolerance: float
 ) -> PhasePath:
-    """Resting elements at the fixed ends, with the momentum at rest there too."""
+    """The path with elements at rest added at its fixed ends, where the momentum is zero."""
     rate = tail_rate(slow_start, slow_end)
     tail = abs(energy) / rate if rate > 0.0 else 0.0
     longer: ElementPath = lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
@@ -167,7 +201,7 @@ def _rested(
 
 
 def _mesh(path: PhasePath, scale: float, tolerance: float, max_elements: int) -> Array:
-    """Breaks that give every element the same estimated error, from the products of the highest modes of p and x."""
+    """Breaks of a mesh that give every element the same error, estimated from the highest modes of p and x."""
     breaks, m = path.positions.breaks, path.positions.degree
     h = np.diff(breaks)
     top_x = np.abs(path.positions.top_coefficients()).max(axis=1)

@@ -1,4 +1,4 @@
-"""From a polyline in space to a timed path on a mesh: the natural speed |x'| = |b| and slow tails at fixed points."""
+"""Initial paths in time: a polyline gets the speed |x'| = |b| of an optimal path, and slow tails at fixed points."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from qpot.solvers.paths.elements import ElementPath
 
 Array = NDArray[np.float64]
 
-# Relative arc length from a fixed point at which the guess starts to move; the refinement lengthens tails itself.
+# Distance from a fixed point, as a part of the length, at which the guess starts to move. It need not be smaller, because
+# the refinement lengthens the tails.
 _TAIL = 1e-4
+# Distance from a fixed point, as a part of the length, within which the linear rate there limits the speed.
 _NEAR = 0.25
 
 
@@ -30,10 +32,13 @@ def timed_path(
     Parameters
     ----------
     polyline : array (n, d)
+        Points of the curve in order.
     speed : callable (n, d), (n, d) -> (n,)
-        Of an optimal path at points along directions: |b(x)| for isotropic Gaussian noise.
+        Speed of an optimal path at points along directions: |b(x)| for isotropic Gaussian noise.
     slow_start, slow_end : float
-        Slowest relaxation rate at the ends; 0 where the end is not a fixed point.
+        Slowest linear rate at each end; 0 where the end is not a fixed point.
+    n_elements, degree : int
+        Number of elements of the mesh, and their polynomial degree.
     """
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(polyline, axis=0), axis=1))])
     total = lengths[-1]
@@ -48,11 +53,12 @@ def timed_path(
     rates = np.array([r for r in (slow_start, slow_end) if r > 0.0] or [np.median(middle) / total])
     floor = 0.05 * np.median(middle) + 1e-3 * rates.min() * total
     if slow_start > 0.0 or slow_end > 0.0:
-        # close to a fixed point the speed is proportional to the distance; elsewhere a stall is only a poor guess
+        # Close to a fixed point the speed vanishes with the distance; anywhere else a stall is only a poor guess of the
+        # curve, and the floor keeps it from taking much time.
         near = np.minimum(s[1:] if slow_start > 0 else np.inf, (1.0 - s[:-1]) if slow_end > 0 else np.inf)
         floor = floor * np.minimum(near / 0.05, 1.0)
     velocity = np.maximum(middle, floor)
-    # a focus turns fast but leaves slowly: close to a fixed point the radial rate sets the pace, not |b|
+    # A path turns fast at a focus but leaves it slowly: close to a fixed point not |b| but the slowest rate limits the speed.
     half = 0.5 * (s[1:] + s[:-1])
     for rate, distance in ((slow_start, half), (slow_end, 1.0 - half)):
         if rate > 0.0:

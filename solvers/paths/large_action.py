@@ -1,4 +1,4 @@
-"""The action of a path in many dimensions: value and gradient by products only, no d x d matrix anywhere."""
+"""The action of a path in many dimensions: value and gradient by products, without a d x d matrix."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ Array = NDArray[np.float64]
 Field = Callable[[Array], Array]
 Product = Callable[[Array, Array], Array]
 
-# Numbers in one array of a batch of quadrature points; a path is worked through in pieces of this size.
+# A path is worked through in pieces whose arrays hold at most so many numbers, to bound the memory.
 _CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
 class LargeAction:
-    """S = 1/2 int (x' - b).a^{-1}(x' - b) dt through batch functions.
+    """The action S = 1/2 int (x' - b).a^{-1}(x' - b) dt through functions of batches of points.
 
     Attributes
     ----------
     drift : callable (n, d) -> (n, d)
-    transpose_product : callable (x, p) -> J(x)^T p, (n, d) each
-    solve : callable (x, r) -> a(x)^{-1} r
-    covariance_gradient : callable (x, p) -> gradient in x of p.a(x) p, or None where a is constant
+        The drift b.
+    transpose_product : callable (n, d), (n, d) -> (n, d)
+        (x, p) -> J(x)^T p.
+    solve : callable (n, d), (n, d) -> (n, d)
+        (x, r) -> a(x)^{-1} r.
+    covariance_gradient : callable (n, d), (n, d) -> (n, d), or None
+        (x, p) -> the gradient in x of p.a(x) p; None where a is constant.
     """
 
     drift: Field
@@ -36,6 +40,7 @@ class LargeAction:
     covariance_gradient: Product | None = None
 
     def _pieces(self, path: ElementPath, quadrature: int) -> Iterator[tuple[slice, Array, Array, Array]]:
+        """Groups of elements, with positions, velocities (n, d) and weights (n,) at their quadrature points."""
         K, d = path.n_elements, path.nodes.shape[1]
         size = max(1, _CHUNK // (quadrature * d))
         for first in range(0, K, size):
@@ -49,7 +54,7 @@ class LargeAction:
             yield slice(first, last), x.reshape(-1, d), v.reshape(-1, d), w.ravel()
 
     def value(self, path: ElementPath, quadrature: int) -> float:
-        """S by Gauss quadrature."""
+        """S by Gauss quadrature with so many points on every element."""
         total = 0.0
         for _, x, v, w in self._pieces(path, quadrature):
             r = v - self.drift(x)
@@ -80,7 +85,7 @@ class LargeAction:
         return total, gradient[1:-1]
 
     def energy(self, path: ElementPath, quadrature: int) -> tuple[float, float]:
-        """Time average and largest absolute value of H = p.(x' + b) / 2 along the path."""
+        """The time average and the largest absolute value of H = p.(x' + b) / 2 along the path."""
         total, largest = 0.0, 0.0
         for _, x, v, w in self._pieces(path, quadrature):
             b = self.drift(x)
@@ -102,7 +107,7 @@ class LargeAction:
 
 
 def moved(path: ElementPath, step: Array) -> ElementPath:
-    """The path with its inner nodes shifted."""
+    """The path with its inner nodes shifted by ``step`` (n - 2, d)."""
     nodes = path.nodes.copy()
     nodes[1:-1] += step
     return replace(path, nodes=nodes)

@@ -1,4 +1,4 @@
-"""Exact noise on a line: the momentum p(x) with H(x, p) = 0, and V as its integral, with no path in time at all."""
+"""Momenta on a line under exact noise: the root p(x) of H(x, p) = 0, and the cost as its integral."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from qpot.solvers.problem.lagrangian import BoundedLagrangian
 
 Array = NDArray[np.float64]
 
-_DOUBLINGS, _BISECTIONS = 200, 120
+# Most doublings of a momentum until the root lies below it. If they do not suffice, there is none.
+_DOUBLINGS = 200
+# Most bisections of the bracket of a root.
+_BISECTIONS = 120
+# Most rounds in which panels are halved.
 _ROUNDS = 40
+# Panels of the first round.
 _FIRST_PANELS = 8
 
 
 def zero_energy_momentum(lagrangian: BoundedLagrangian, x: Array, direction: float) -> Array:
-    """The root p of H(x, p) = 0 on the side of ``direction`` (+1 or -1), (n,); 0 where the drift leads that way anyway.
+    """The root p (n,) of H(x, p) = 0 at the points x (n,) on the side of ``direction`` (+1 or -1).
 
-    H is convex in p with H = 0 at p = 0, where its slope is the drift: there is one other root, on the side that the drift
-    opposes, if some step leads there; inf where none does.
+    H is convex in p, and zero at p = 0, where its slope is the drift. Where the drift opposes the direction and some step
+    leads that way, there is one other root; where no step does, the answer is infinite. Where the drift leads that way, no
+    push is needed and the answer is 0.
     """
     points = x[:, None]
 
@@ -36,7 +42,7 @@ def zero_energy_momentum(lagrangian: BoundedLagrangian, x: Array, direction: flo
         high = np.where(short, np.inf, high)
     root_at = np.where(np.isfinite(high), high, 1.0)
     for _ in range(_BISECTIONS):
-        # halving in the logarithm while the bracket spans magnitudes, else in the number itself
+        # While the bracket begins at 0 the root may be of any magnitude, so that its upper end falls by large factors.
         middle = np.where(low > 0.0, 0.5 * (low + root_at), 1e-3 * root_at)
         below = energy(middle) < 0.0
         low, root_at = np.where(below, middle, low), np.where(below, root_at, middle)
@@ -49,11 +55,17 @@ def zero_energy_momentum(lagrangian: BoundedLagrangian, x: Array, direction: flo
 def line_cost(
     lagrangian: BoundedLagrangian, start: float, end: float, *, tolerance: float
 ) -> tuple[float, float, Array, Array]:
-    """int p dx from start to end by Gauss quadrature on panels that are halved where 8 and 12 points differ.
+    """The integral of p over x from start to end, by Gauss quadrature on panels that are halved where 8 and 12 points differ.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative error asked of the integral.
 
     Returns
     -------
     value, error : float
+        The cost and an estimate of its error.
     x, p : arrays (n,)
         Quadrature points in the order of the path, and the momenta there.
     """

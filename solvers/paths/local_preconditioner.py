@@ -1,4 +1,4 @@
-"""The action's Hessian from linear rates along the path: products, and a banded factorisation that leaves curvature out."""
+"""The action's Hessian from linear rates along a path: products, and an approximate inverse."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ from qpot.solvers.paths.large_action import LargeAction
 
 Array = NDArray[np.float64]
 
-# Points and velocities (n, d) to M (n, d, d), a^{-1} (n, d, d) and the momenta (n, d).
+# (points, velocities) (n, d) -> M (n, d, d), a^{-1} (n, d, d) and the momenta (n, d).
 Operators = Callable[[Array, Array], tuple[Array, Array, Array]]
 
-# Shares of the diagonal that are added until the factorisation succeeds: a shift in time is all but free.
+# Shares of the diagonal that are added in turn until the factorisation succeeds. A path slides along itself in time at next
+# to no cost, so that rounding can make the matrix indefinite.
 _SHIFTS = (1e-10, 1e-8, 1e-6, 1e-4)
 
 
 def local_preconditioner(
     path: ElementPath, quadrature: int, rates: Array, inverse: Array, stiffness: Array | None = None
 ) -> Callable[[Array], Array]:
-    """Inverse of u, w -> int (u' - M u).a^{-1} (w' - M w) + u.K w dt on the inner nodes.
+    """The inverse of u, w -> int ((u' - M u).a^{-1} (w' - M w) + u.K w) dt on the inner nodes.
 
     Parameters
     ----------
     quadrature : int
-        Points on every element, q.
-    rates, inverse : ``(K q, d, d)``
+        Number q of Gauss points on each of the n elements.
+    rates, inverse : array (n q, d, d)
         M and a^{-1} at the quadrature points in order. With M = d(b + a p)/dx at fixed p this is the action's Hessian
-        without p.b_xx and p.a_xx p / 2: positive definite whatever the path (Gauss and Newton).
-    stiffness : ``(K q, d, d)``, optional
-        K, symmetric and not negative, at the same points.
+        without p.b_xx and p.a_xx p / 2, which is positive definite for any path, as in a Gauss-Newton method.
+    stiffness : array (n q, d, d), optional
+        K, symmetric and positive semidefinite, at the same points.
+
+    Returns
+    -------
+    callable (m, d) -> (m, d)
+        The inverse on the m inner nodes.
     """
     K, m, d = path.n_elements, path.degree, path.nodes.shape[1]
     values, slopes, weights = _tables(m, quadrature)
@@ -46,7 +52,7 @@ def local_preconditioner(
     eye, flat = np.eye(d), band.ravel()
     for k in range(K):
         points = slice(k * quadrature, (k + 1) * quadrature)
-        # a factor of a^{-1} times u' - M u, for the element's nodes: (q, d, m + 1, d)
+        # The element's matrix is the square of this array, u' - M u by the element's nodes, times a root of a^{-1}.
         strain = (2.0 / h[k]) * slopes[:, None, :, None] * eye[:, None] - (
             values[:, None, :, None] * rates[points][:, :, None, :]
         )
@@ -58,7 +64,7 @@ def local_preconditioner(
             local += np.einsum("qij,qab->iajb", shares, stiffness[points]).reshape(size, size)
         flat[(row - column) * n + column + k * m * d] += local[row, column]
     for offset in range(1, size):
-        band[offset, max(n - d - offset, 0) :] = 0.0  # the last node is fixed
+        band[offset, max(n - d - offset, 0) :] = 0.0  # The last node is fixed, and nothing may couple to it.
     inner = band[:, d : n - d]
     for shift in _SHIFTS:
         shifted = inner.copy()
@@ -85,9 +91,10 @@ def linearised(
     Returns
     -------
     product : callable (length, (n, d)) -> (n, d)
-        H_xx, the one part that is not known as a matrix, is differenced over a step of this length of all nodes together.
-        With a^{-1} and M at hand that is a third of the work of differencing the action's gradient.
+        The Hessian times a vector. H_xx, the one part that is not known as a matrix, is differenced over a step in which all
+        nodes together move by ``length``, which is a third of the work of differencing the action's gradient.
     precondition : callable (n, d) -> (n, d)
+        The inverse that `local_preconditioner` gives.
     """
     x, v, w = path.at_quadrature(quadrature)
     shape, d = x.shape, x.shape[2]

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Neighbouring elements may differ in size by this factor, so that a kink at a joint does not empty its surroundings.
+# Neighbouring elements differ in size by at most this factor, so that a kink at a joint does not draw all elements away
+# from its surroundings.
 _LARGEST_RATIO = 3.0
+# Fewest elements of a mesh.
 _FEWEST = 8
 
 
@@ -20,16 +22,21 @@ def equidistributed(
     Parameters
     ----------
     breaks : array (K + 1,)
+        Breaks of the present mesh.
     error : array (K,)
-        Positive estimates for the elements of the present mesh.
+        Positive estimates of the error that each of its elements carries.
     order : int
         The whole error falls like the element size to this power; an element's own like the power ``order + 1``.
     target : float
-        The error that the new mesh should have in all; not positive: twice as many elements.
+        The whole error that the new mesh should have. If it is not positive, the number of elements is doubled.
     max_elements : int
-        The mesh has at most about twice as many elements as now, and never more than this.
+        Most elements of the new mesh. It also has at most about twice as many elements as the present one.
     shrink : int
-        It has at least 8, and at least one for every so many elements of now.
+        The new mesh has at least 8 elements, and at least one for every ``shrink`` elements of the present one.
+
+    Returns
+    -------
+    array (n + 1,)
     """
     h = np.diff(breaks)
     logs = np.log(error ** (1.0 / (order + 1)) / h)

@@ -1,4 +1,4 @@
-"""Minimisation of the action by Newton's method with preconditioned conjugate gradients in a trust region."""
+"""Minimisation of the action by Newton's method with conjugate gradients in a trust region."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from qpot.solvers.paths.large_action import LargeAction, moved
 
 Array = NDArray[np.float64]
 
+# (path, quadrature points) -> Hessian products (length, (n, d)) -> (n, d) and a preconditioner (n, d) -> (n, d) there.
 Linearised = Callable[[ElementPath, int], tuple[Callable[[float, Array], Array], Callable[[Array], Array]]]
 
-CONVERGED, MAX_ITERATIONS = 0, 1
-# Newton's model is solved to this fraction of the gradient, in the preconditioner's norm.
+# Status: the decrease that the model still promises is below the tolerance.
+CONVERGED = 0
+# Status: the iterations or the products ran out.
+MAX_ITERATIONS = 1
+# The quadratic model is solved until its gradient has fallen to this fraction, in the preconditioner's norm.
 _FORCING = 0.03
-# Without a radius a direction of negative curvature is followed this far, relative to the path.
+# As long as there is no trust region, a direction of negative curvature is followed this far, relative to the path.
 _REACH = 0.1
-# Conjugate gradients also stop where what is left to gain, taken as this many times the last gain, is below this share
-# of the tolerance: without it the step that confirms convergence costs as much as the one that brought it.
-_LEFT, _SHARE = 10.0, 0.1
-# Numbers in the iterates of conjugate gradients that are kept, so that a step that was too long is cut without products.
+# What conjugate gradients could still gain is estimated as this many times their last gain.
+_LEFT = 10.0
+# They stop where that is below this share of the tolerance. Otherwise the step that confirms convergence would cost as
+# much as the one that brought it.
+_SHARE = 0.1
+# Iterates of conjugate gradients are kept up to so many numbers, so that a step that was too long is cut without products.
 _KEPT_NUMBERS = 30_000_000
 # A decrease below this fraction of the action is the rounding of differenced derivatives.
 _NOISE = 1e-11
@@ -33,7 +39,21 @@ _NOISE = 1e-11
 
 @dataclass(frozen=True)
 class LargeMinimization:
-    """Outcome of `minimize_large`; ``products`` counts Hessian products, the cost that matters."""
+    """Outcome of `minimize_large`.
+
+    Attributes
+    ----------
+    path : ElementPath
+    action : float
+    decrement : float
+        The decrease of the action that the quadratic model promised last.
+    iterations : int
+        Newton steps.
+    products : int
+        Hessian products, which take nearly all of the time.
+    status : int
+        CONVERGED or MAX_ITERATIONS.
+    """
 
     path: ElementPath
     action: float
@@ -56,22 +76,26 @@ def minimize_large(
     linearised: Linearised | None = None,
     on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargeMinimization:
-    """Minimise over the inner nodes; ends and mesh fixed.
+    """Minimise the action over the inner nodes, with ends and mesh fixed.
 
     Parameters
     ----------
     preconditioner : callable
-        A path to a function (n, d) -> (n, d), a symmetric positive definite approximation of the inverse Hessian there;
-        made once, for the first path.
+        Makes, from a path, a function (n, d) -> (n, d) that is a symmetric positive definite approximation of the inverse
+        Hessian there. It is called once, for the first path.
+    quadrature : int
+        Gauss points on every element.
     tolerance : float
-        Relative decrease of the action, promised by a model solved to convergence, that ends the search.
+        The search ends where a model that was solved to convergence promises a smaller relative decrease of the action.
+    max_iterations, max_products : int
+        Most Newton steps, and most Hessian products in all.
     difference : float
         Relative step of the directional difference of gradients that gives Hessian products.
     linearised : callable, optional
-        A path and a number of quadrature points to Hessian products and a preconditioner there, in place of both: made anew
-        for every path.
+        Makes, from a path and a number of quadrature points, Hessian products and a preconditioner there. They replace
+        ``difference`` and ``preconditioner`` and are made anew for every path.
     on_iteration : callable, optional
-        ``(iteration, action, path)`` of the best path so far, before the first step and after each.
+        Receives ``(iteration, action, path)`` of the best path so far, before the first step and after each.
 
     Notes
     -----
@@ -101,7 +125,7 @@ def minimize_large(
         trial = moved(path, step)
         try:
             new, new_gradient = action.value_and_gradient(trial, quadrature)
-        except ValueError:  # a user function is not finite there: the step was too long
+        except ValueError:  # A user function is not finite there, so that the step was too long.
             new, new_gradient = np.inf, gradient
         flat = decrement <= tolerance * value and inside
         if flat or (inside and decrement <= _NOISE * value):
@@ -132,14 +156,24 @@ def minimize_large(
 def _differenced(
     action: LargeAction, path: ElementPath, gradient: Array, quadrature: int, length: float, s: Array
 ) -> Array:
-    """The Hessian times s, from gradients ``length`` apart."""
+    """The Hessian times ``s``, from the gradients at two paths that are ``length`` apart."""
     h = length / float(np.linalg.norm(s))
     return np.asarray((action.value_and_gradient(moved(path, h * s), quadrature)[1] - gradient) / h)
 
 
 class _Segment(NamedTuple):
-    """From one iterate of conjugate gradients along a direction: products of both in the preconditioner's metric, the model's
-    change, slope and curvature, and how far the next iterate is (inf: the curvature is negative)."""
+    """The way from one iterate of conjugate gradients to the next.
+
+    Attributes
+    ----------
+    direction : array (n, d)
+    ss, sd, dd : float
+        Products of the iterate s and the direction d in the preconditioner's metric.
+    change, slope, curvature : float
+        The model's change at the iterate, and its derivatives along the direction.
+    alpha : float
+        The next iterate is s + alpha d; inf where the curvature is negative.
+    """
 
     direction: Array
     ss: float
@@ -151,7 +185,7 @@ class _Segment(NamedTuple):
     alpha: float
 
     def cut(self, radius: float) -> tuple[float, float] | None:
-        """How far along the segment it leaves the ``radius``, and the model's change there; None if it ends before."""
+        """How far along the segment the ``radius`` is reached, and the model's change there; None if it ends before."""
         limit = radius**2
         if self.ss + 2.0 * self.alpha * self.sd + self.alpha**2 * self.dd < limit:
             return None
@@ -160,9 +194,10 @@ class _Segment(NamedTuple):
 
 
 class _Model:
-    """The quadratic model at one path, minimised in a trust region as large as asked for.
+    """The quadratic model at one path, to be minimised in trust regions of any radius.
 
-    The iterates of conjugate gradients do not depend on the radius: those kept are walked again when it shrinks.
+    The iterates of conjugate gradients do not depend on the radius, so that those that were kept serve again when it
+    shrinks.
     """
 
     def __init__(
@@ -178,10 +213,10 @@ class _Model:
         self.kept: list[_Segment] = []
 
     def step(self, radius: float | None) -> tuple[Array, float, float, int, bool]:
-        """Step, change of the model, length of the step in the preconditioner's norm, products, whether inside.
+        """The step, the change of the model, the step's length, the number of products, and whether it ends inside.
 
-        The change includes an estimate of what a complete solution would still gain, which is below ``goal`` or follows
-        from the forcing term.
+        The length is taken in the preconditioner's norm. Where conjugate gradients stop because they gain too little, the
+        change includes an estimate of what a complete solution would still gain.
         """
         step = np.zeros_like(self.gradient)
         if radius is not None:
@@ -196,7 +231,8 @@ class _Model:
         z = self.precondition(residual)
         rz = first = float(np.vdot(residual, z))
         direction = -z
-        # norms in the metric of the preconditioner, by recurrence (Conn, Gould, Toint, Trust-Region Methods, 7.5.1)
+        # Norms in the preconditioner's metric follow by recurrence (Conn, Gould and Toint, Trust-Region Methods, 7.5.1),
+        # since the metric itself, the inverse of what is applied, is not known.
         ss, sd, dd = 0.0, 0.0, rz
         change, small = 0.0, 0
         for used in range(1, 201):
@@ -208,7 +244,7 @@ class _Model:
             if (len(self.kept) + 1) * step.size <= _KEPT_NUMBERS:
                 self.kept.append(segment)
             if radius is None and curvature <= 0.0:
-                # negative curvature before there is a radius: some way along it
+                # Along negative curvature the model has no minimum, so that a radius is set here.
                 tau = self.reach / float(np.linalg.norm(direction))
                 radius = float(np.sqrt(ss + 2.0 * tau * sd + tau**2 * dd))
             cut = None if radius is None else segment.cut(radius)

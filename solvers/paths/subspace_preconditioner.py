@@ -1,4 +1,4 @@
-"""A preconditioner for rates and noises that spread widely: the strong directions solved together, the rest as one."""
+"""A preconditioner that solves a few strong directions together, and all others with one rate."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from qpot.solvers.paths.time_preconditioner import scalar_preconditioner
 
 Array = NDArray[np.float64]
 
-# Points along the path at which the rates of the strong directions are taken; between them they are interpolated.
+# Rates of the strong directions are taken at so many points along the path and interpolated between them.
 _SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class StrongDirections:
-    """The directions along which a path is stiff or noisy, with the noise in and across them.
+    """The directions along which a path is stiff or noisy, with the noise in them and across them.
 
     Attributes
     ----------
     basis : array (d, k)
-        Orthonormal.
+        The directions as orthonormal columns.
     inside : array (k, k)
-        The covariance between them.
+        The covariance of the noise in this basis.
     across : float
-        The covariance in every other direction.
+        The variance of the noise in every other direction.
     """
 
     basis: Array
@@ -44,21 +44,23 @@ def subspace_preconditioner(
     product: Callable[[Array, Array], Array],
     probe: Array,
 ) -> Callable[[Array], Array]:
-    """Inverse of u, w -> int (u' - J u).a^{-1} (w' - J w) dt on the inner nodes, without what couples strong and other
-    directions.
+    """The inverse of u, w -> int (u' - J u).a^{-1} (w' - J w) dt on the inner nodes.
+
+    What couples the strong directions with the others is left out.
 
     Parameters
     ----------
     product : callable
-        (x, p) -> J(x) p, (n, d) each, for a symmetric J: that of a gradient drift.
+        (x, p) -> J(x) p, (n, d) each, for the symmetric Jacobian J of a gradient drift.
     probe : array (d,)
-        A random vector: the rate in all other directions is the length of J times its part across the strong ones.
+        A random vector. Normalised across the strong directions and multiplied by J, it tells the rate of all others.
 
     Notes
     -----
     The block of the strong directions is exact for rates that are linear in the arc length between samples, on linear
-    elements between the path's own nodes, which are equivalent to its polynomials whatever their degree (Orszag, J. Comput.
-    Phys. 37 (1980) 70): its factor then takes k^3 per node instead of k^3 times the degree squared.
+    elements between the path's own nodes. These are spectrally equivalent to its polynomials whatever their degree (Orszag,
+    J. Comput. Phys. 37 (1980) 70), and their factorisation takes k^3 operations for each node instead of k^3 times the
+    degree squared.
     """
     V, k = strong.basis, strong.basis.shape[1]
     times = path.node_times()
@@ -77,7 +79,7 @@ def subspace_preconditioner(
         squares[row] = rest @ rest
 
     def along(values: Array, s: Array) -> Array:
-        """Linear in the arc length between the samples."""
+        """Values at the samples, interpolated linearly in the arc length."""
         return interpolated(lengths[samples], values, s)
 
     linear = ElementPath(times, np.zeros((times.size, k)), 1)

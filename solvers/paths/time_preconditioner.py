@@ -14,12 +14,12 @@ from qpot.solvers.paths.elements import ElementPath, _tables
 
 Array = NDArray[np.float64]
 
-# Numbers in one block of a solve in time for many coordinates.
+# A solve in time takes so many numbers at once, so that they stay in the processor's cache.
 _BLOCK = 100_000
 
 
 def time_matrices(path: ElementPath, rates: Array) -> tuple[Array, Array]:
-    """int u' w' dt and int rates(t) u w dt on the inner nodes, dense (n, n); ``rates`` at the nodes."""
+    """The matrices of int u' w' dt and int rates(t) u w dt on the n inner nodes, dense (n, n); ``rates`` at all nodes."""
     m, K = path.degree, path.n_elements
     values, slopes, weights = _tables(m, m + 2)
     h = np.diff(path.breaks)
@@ -36,7 +36,15 @@ def time_matrices(path: ElementPath, rates: Array) -> tuple[Array, Array]:
 def scalar_preconditioner(
     path: ElementPath, squared_rates: Array, covariance: Callable[[Array], Array]
 ) -> Callable[[Array], Array]:
-    """Inverse of (-d^2/dt^2 + kappa^2(t)) a^{-1}, kappa the same in all directions of space."""
+    """The inverse of (-d^2/dt^2 + kappa^2(t)) a^{-1}, with one rate kappa for all directions of space.
+
+    Parameters
+    ----------
+    squared_rates : array (n,)
+        kappa^2 at the nodes of the path.
+    covariance : callable (n, d) -> (n, d)
+        r -> a r.
+    """
     stiffness, mass = time_matrices(path, squared_rates)
     matrix = stiffness + mass
     m = path.degree
@@ -48,7 +56,7 @@ def scalar_preconditioner(
 
     def apply(residual: Array) -> Array:
         solved = np.empty_like(residual)
-        # LAPACK takes columns: blocks that stay in the cache are turned over, not the whole array
+        # LAPACK takes columns, so that the array is transposed, in blocks that stay in the cache.
         for first in range(0, residual.shape[1], columns):
             part = slice(first, first + columns)
             solved[:, part] = cho_solve_banded((factor, True), residual[:, part], check_finite=False)
@@ -58,9 +66,10 @@ def scalar_preconditioner(
 
 
 def stiff_preconditioner(path: ElementPath, linear_part: Array | csc_array, scale: float) -> Callable[[Array], Array]:
-    """Inverse of (-d^2/dt^2 + A^2) / scale for a symmetric A, sparse or diagonal (d,): exact for the linear problem.
+    """The inverse of (-d^2/dt^2 + A^2) / scale for a symmetric A, sparse or diagonal (d,).
 
-    The operator in time is diagonalised once; every mode is a sparse system in space.
+    For a drift -A x it is the exact inverse of the action's Hessian. The operator in time is diagonalised once, after which
+    every mode in time is a sparse system in space.
     """
     n = path.nodes.shape[0]
     stiffness, mass = time_matrices(path, np.ones(n))

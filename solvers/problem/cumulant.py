@@ -1,8 +1,8 @@
 """The Lagrangian of discrete SGD with its exact noise: H(x, p) = c log sum_i w_i(x) exp(-<p, g_i(x)> / c).
 
-c = 1 for steps of one sample (and for minibatches with replacement per epsilon = learning rate / batch size, for which
-H_B(p) = B H_1(p / B)). Derivatives follow from those of H as in `qpot.solvers.lagrangian`. Velocities outside the convex
-hull of the steps -g_i have L = inf, which makes a line search step back.
+c is 1 for steps of one sample, and for minibatches with replacement too if costs are per epsilon = learning rate / batch
+size, because H_B(p) = B H_1(p / B). Derivatives follow from those of H as in `qpot.solvers.problem.lagrangian`. Velocities
+outside the convex hull of the steps -g_i have L = inf, which makes a line search step back.
 """
 
 from __future__ import annotations
@@ -19,16 +19,30 @@ from qpot.solvers.problem.lagrangian import Expansion, SingularCovarianceError, 
 
 Array = NDArray[np.float64]
 
-# How many numbers a call for the steps of all samples may return; larger batches of points are split.
+# A call for the steps of all samples returns at most so many numbers; larger batches of points are split.
 _CHUNK = 2_000_000
+# A covariance whose smallest eigenvalue is below this fraction of the largest is singular to working precision.
 _RANK_TOLERANCE = 1e-13
 
 
 class _Steps(NamedTuple):
-    g: Array  # (n, N, d)
-    w: Array  # (n, N)
-    mean: Array  # (n, d)
-    C: Array  # (n, d, d)
+    """The steps at n points.
+
+    Attributes
+    ----------
+    g : array (n, N, d)
+        Gradients of the N samples; a step is -g.
+    w : array (n, N)
+        Their probabilities.
+    mean : array (n, d)
+    C : array (n, d, d)
+        Mean and covariance of the gradients.
+    """
+
+    g: Array
+    w: Array
+    mean: Array
+    C: Array
 
 
 class CumulantLagrangian:
@@ -36,20 +50,20 @@ class CumulantLagrangian:
 
     Parameters
     ----------
-    steps : callable ``(n, d) -> (n, N, d), (n, N)``
+    steps : callable (n, d) -> (n, N, d), (n, N)
         Gradients g_i (a step is -g_i) and their probabilities.
     scale : float
-        c; the covariance that belongs to H is that of the g_i divided by c.
+        The number c; the covariance that belongs to H is that of the g_i divided by c.
     added : float
-        Gaussian noise added, as a multiple of the covariance of the g_i; 0 is the system itself. With it every velocity
-        is feasible, which is how a feasible path is found.
+        Gaussian noise that is added, as a multiple of the covariance of the g_i; 0 is the system itself. With added noise
+        every velocity is feasible, which is how a feasible path is found.
     """
 
     def __init__(self, steps: Callable[[Array], tuple[Array, Array]], scale: float = 1.0, added: float = 0.0) -> None:
         self.steps, self.scale, self.added = steps, scale, added
 
     def bounded(self) -> CumulantLagrangian:
-        """The steps are finitely many, so that velocities outside their hull are impossible."""
+        """This Lagrangian itself: the steps are finitely many, so that velocities outside their hull are impossible."""
         return self
 
     def with_added(self, added: float) -> CumulantLagrangian:
@@ -57,16 +71,16 @@ class CumulantLagrangian:
         return CumulantLagrangian(self.steps, self.scale, added)
 
     def value(self, x: Array, v: Array) -> Array:
-        """L at n points; inf outside the hull."""
+        """L (n,), inf outside the hull."""
         return self._dual(x, v)[0]
 
     def momentum(self, x: Array, v: Array) -> Array:
-        """The dual momentum; NaN outside the hull."""
+        """The dual momentum (n, d), NaN outside the hull."""
         L, p, _ = self._dual(x, v)
         return np.where(np.isfinite(L)[:, None], p, np.nan)
 
     def metric(self, x: Array, v: Array) -> Array:
-        """L_vv (n, d, d); outside the hull that of the Gaussian noise."""
+        """L_vv (n, d, d); outside the hull that of Gaussian noise with the same covariance."""
         L, _, H_pp = self._dual(x, v)
         feasible = np.isfinite(L)
         if not feasible.all():
@@ -74,16 +88,16 @@ class CumulantLagrangian:
         return np.asarray(np.linalg.inv(H_pp), dtype=np.float64)
 
     def hamiltonian(self, x: Array, p: Array) -> Array:
-        """H at n points."""
+        """H (n,)."""
         values: Array = self.cumulants(x, p)[:, 0]
         return values
 
     def geometric(self, x: Array, v: Array) -> Array:
-        """sup of <p, v> over H(x, p) <= 0, the integrand of the geometric action; inf where no speed is feasible."""
+        """The supremum of <p, v> over H(x, p) <= 0, the integrand of the geometric action; inf where no speed is feasible."""
         return self._geometric(x, v)[0]
 
     def speed(self, x: Array, direction: Array) -> Array:
-        """|v| of the cheapest motion along a direction, 0 where the noise cannot push that way at any speed."""
+        """The speed of the cheapest motion along a direction, 0 where the noise cannot push that way at any speed."""
         return np.asarray(self._geometric(x, direction)[1] * np.linalg.norm(direction, axis=1), dtype=np.float64)
 
     def expand(self, x: Array, v: Array) -> Expansion:
@@ -96,7 +110,7 @@ class CumulantLagrangian:
         def at_fixed_momentum(points: Array) -> Array:
             return self.cumulants(points, np.tile(p, (points.shape[0] // n, 1)))
 
-        derivative = central_jacobian(at_fixed_momentum, x)  # (n, 1 + d, d)
+        derivative = central_jacobian(at_fixed_momentum, x)
         H_x, H_px = derivative[:, 0], derivative[:, 1:]
         vv: Array = np.asarray(np.linalg.inv(H_pp), dtype=np.float64)
         whitened = vv @ H_px
@@ -110,7 +124,7 @@ class CumulantLagrangian:
         )
 
     def _pieces(self, x: Array) -> list[_Steps]:
-        """Steps of all points in pieces of bounded size, with mean and covariance."""
+        """The steps at all points, in pieces of bounded size, with mean and covariance."""
         result = []
         start, count = 0, min(x.shape[0], 64)
         while start < x.shape[0]:
@@ -124,7 +138,7 @@ class CumulantLagrangian:
         return result
 
     def cumulants(self, x: Array, p: Array) -> Array:
-        """H and H_p, (n, 1 + d)."""
+        """H and H_p together, (n, 1 + d)."""
         result = np.empty((x.shape[0], 1 + x.shape[1]))
         row = 0
         for s in self._pieces(x):
@@ -136,9 +150,9 @@ class CumulantLagrangian:
         return result
 
     def hull_margin(self, x: Array, v: Array) -> float:
-        """Least eigenvalue of H_pp against the covariance of the steps, over n points; towards the hull's edge it vanishes.
+        """The least eigenvalue over n points of H_pp relative to the steps' covariance, which vanishes at the hull's edge.
 
-        Where it is near the rounding of velocities, the velocity says next to nothing about the momentum.
+        Where it is close to the rounding of velocities, the velocity tells next to nothing about the momentum.
         """
         L, _, H_pp = self._dual(x, v)
         if not np.isfinite(L).all():
@@ -147,7 +161,7 @@ class CumulantLagrangian:
         return float(np.linalg.eigvals(np.linalg.solve(C, H_pp)).real.min())
 
     def _dual(self, x: Array, v: Array) -> tuple[Array, Array, Array]:
-        """L, dual momentum, H_pp."""
+        """L (n,), the dual momentum (n, d) and H_pp (n, d, d); L is inf outside the hull."""
         n, d = x.shape
         L, p, H_pp = np.empty(n), np.empty((n, d)), np.empty((n, d, d))
         row = 0
@@ -162,7 +176,7 @@ class CumulantLagrangian:
         return self.scale * L, self.scale * p, H_pp / self.scale
 
     def _geometric(self, x: Array, v: Array) -> tuple[Array, Array]:
-        """Geometric Lagrangian and the best multiple of v."""
+        """The integrand of the geometric action, and the multiples of v at which it is attained, (n,) each."""
         n = x.shape[0]
         values, multiples = np.empty(n), np.empty(n)
         row = 0
@@ -179,7 +193,7 @@ class CumulantLagrangian:
 
 
 def _gaussian_momentum(s: _Steps, v: Array, x: Array, drift: Array | None = None) -> Array:
-    """C^{-1} (v - b), the momentum to leading order, where all analyses of the exact one start."""
+    """C^{-1} (v - b), the momentum to leading order, from which the search for the exact one starts."""
     eigenvalues = np.linalg.eigvalsh(s.C)
     bad = eigenvalues[:, 0] <= _RANK_TOLERANCE * np.maximum(eigenvalues[:, -1], np.finfo(float).tiny)
     if bad.any():

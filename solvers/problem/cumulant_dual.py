@@ -1,14 +1,14 @@
-"""Kernels of the exact noise of discrete SGD: K(x, p) = log sum_i w_i exp(-<p, g_i>) and its Legendre dual.
+"""Kernels of the exact noise of discrete SGD: K(p) = log sum_i w_i exp(-<p, g_i>) and its dual.
 
 For one point with steps -g_i of probabilities w_i the dual Lagrangian is L(v) = sup_p <p, v> - K(p). It is finite for v
-in the convex hull of the -g_i only, where L <= -log min w; the supremum is attained inside the hull. An added Gaussian
-noise of covariance t C (C that of the g_i) makes K(p) + t <p, C p> / 2, with a Lagrangian that is finite everywhere.
+in the convex hull of the -g_i only, where L <= -log min w; the supremum is attained inside the hull. With an added Gaussian
+noise of covariance t C, where C is that of the g_i, the cumulant function is K(p) + t <p, C p> / 2, and the Lagrangian is
+finite everywhere.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -16,18 +16,24 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-FEASIBLE, OUTSIDE = 0, 1
+# Status: the velocity lies inside the hull of the steps.
+FEASIBLE = 0
+# Status: the velocity does not lie inside the hull, so that L is infinite.
+OUTSIDE = 1
 
+# Most Newton steps for one dual momentum.
 _MAX_NEWTON = 200
+# Most speeds that are tried for the geometric action at one point.
 _MAX_SPEED = 200
-# Exponents may change by this much in one Newton step; beyond it the quadratic model of a cumulant says nothing.
+# Exponents change by no more than this in the first Newton step, because the quadratic model of a cumulant is poor beyond.
 _TRUST = 2.0
+# Where all exponents are below this, the logarithm of their mean exponential is computed from exp(u) - 1.
 _SMALL = 0.5
 
 
 @njit(cache=True, nogil=True)
-def _log_mean(g: Any, w: Any, v: Any, p: Any, q: Any) -> float:
-    """log sum_i w_i exp(-<g_i + v, p>); the tilted weights go to q."""
+def _log_mean(g: Array, w: Array, v: Array, p: Array, q: Array) -> float:
+    """log sum_i w_i exp(-<g_i + v, p>); the terms divided by their sum, the tilted weights, go to ``q``."""
     N, d = g.shape
     largest, extent = -np.inf, 0.0
     for i in range(N):
@@ -41,7 +47,8 @@ def _log_mean(g: Any, w: Any, v: Any, p: Any, q: Any) -> float:
     total, small = 0.0, 0.0
     for i in range(N):
         if extent < _SMALL:
-            small += w[i] * math.expm1(q[i])  # exact where the sum of exponentials is nearly one
+            # The sum of the exponentials is close to one there, and its logarithm would lose digits.
+            small += w[i] * math.expm1(q[i])
         q[i] = w[i] * math.exp(q[i] - largest) if w[i] > 0.0 else 0.0
         total += q[i]
     for i in range(N):
@@ -50,8 +57,8 @@ def _log_mean(g: Any, w: Any, v: Any, p: Any, q: Any) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _tilted_moments(g: Any, q: Any, mean: Any, cov: Any) -> None:
-    """Mean of g and its covariance under the weights q."""
+def _tilted_moments(g: Array, q: Array, mean: Array, cov: Array) -> None:
+    """Mean and covariance of the g_i under the weights ``q``, written into ``mean`` and ``cov``."""
     N, d = g.shape
     for j in range(d):
         mean[j] = 0.0
@@ -66,8 +73,8 @@ def _tilted_moments(g: Any, q: Any, mean: Any, cov: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _solve(matrix: Any, right: Any, out: Any) -> bool:
-    """Cholesky solve of a small symmetric positive definite system; False if it is not that."""
+def _solve(matrix: Array, right: Array, out: Array) -> bool:
+    """Solve a small symmetric system by Cholesky's method into ``out``; False if it is not positive definite."""
     d = right.size
     low = np.zeros((d, d))
     for j in range(d):
@@ -95,8 +102,11 @@ def _solve(matrix: Any, right: Any, out: Any) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _dual(g: Any, w: Any, C: Any, added: float, v: Any, p: Any, H_pp: Any) -> tuple[float, int]:
-    """L(v) by damped Newton from p, which becomes the dual momentum (outside the hull: a direction that separates)."""
+def _dual(g: Array, w: Array, C: Array, added: float, v: Array, p: Array, H_pp: Array) -> tuple[float, int]:
+    """L(v) and a status, by damped Newton steps from the guess in ``p``.
+
+    ``p`` becomes the dual momentum, or outside the hull a direction that separates v from it; ``H_pp`` is filled too.
+    """
     N, d = g.shape
     q, mean, step, trial, grad = np.empty(N), np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     lowest = 1.0
@@ -119,7 +129,7 @@ def _dual(g: Any, w: Any, C: Any, added: float, v: Any, p: Any, H_pp: Any) -> tu
                 H_pp[j, k] += added * C[j, k]
                 curvature += p[j] * H_pp[j, k] * p[k]
         if not _solve(H_pp, grad, step):
-            # all weight on fewer than d + 1 steps: the momentum diverges, v is not inside the hull
+            # All weight is on fewer than d + 1 steps: the momentum diverges, because v is not inside the hull.
             return np.inf, OUTSIDE
         slope, reach, floor = 0.0, 0.0, 0.0
         for j in range(d):
@@ -154,7 +164,8 @@ def _dual(g: Any, w: Any, C: Any, added: float, v: Any, p: Any, H_pp: Any) -> tu
 
 
 @njit(cache=True, nogil=True)
-def _quadratic(matrix: Any, vector: Any) -> float:
+def _quadratic(matrix: Array, vector: Array) -> float:
+    """<vector, matrix vector>."""
     total = 0.0
     for i in range(vector.size):
         for j in range(vector.size):
@@ -163,7 +174,8 @@ def _quadratic(matrix: Any, vector: Any) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _dot(a: Any, b: Any) -> float:
+def _dot(a: Array, b: Array) -> float:
+    """<a, b>."""
     total = 0.0
     for i in range(a.size):
         total += a[i] * b[i]
@@ -171,8 +183,18 @@ def _dot(a: Any, b: Any) -> float:
 
 
 @njit(cache=True, nogil=True)
-def cumulants(g: Any, w: Any, C: Any, added: float, p: Any, K: Any, K_p: Any) -> None:
-    """K and K_p at n points: g (n, N, d), w (n, N), C (n, d, d), p (n, d) -> K (n,), K_p (n, d)."""
+def cumulants(g: Array, w: Array, C: Array, added: float, p: Array, K: Array, K_p: Array) -> None:
+    """The cumulant function and its gradient at n points, written into ``K`` (n,) and ``K_p`` (n, d).
+
+    Parameters
+    ----------
+    g, w, C : array (n, N, d), (n, N), (n, d, d)
+        Gradients of the samples, their probabilities, and the gradients' covariance.
+    added : float
+        Gaussian noise that is added, as a multiple of C.
+    p : array (n, d)
+        Momenta.
+    """
     n, N, d = g.shape
     q, still, mean, cov = np.empty(N), np.zeros(d), np.empty(d), np.empty((d, d))
     for k in range(n):
@@ -185,25 +207,42 @@ def cumulants(g: Any, w: Any, C: Any, added: float, p: Any, K: Any, K_p: Any) ->
 
 
 @njit(cache=True, nogil=True)
-def duals(g: Any, w: Any, C: Any, added: float, v: Any, p: Any, L: Any, H_pp: Any, status: Any) -> None:
-    """Lagrangian, dual momentum (from the guess in p) and H_pp at n points."""
+def duals(
+    g: Array,
+    w: Array,
+    C: Array,
+    added: float,
+    v: Array,
+    p: Array,
+    L: Array,
+    H_pp: Array,
+    status: NDArray[np.int64],
+) -> None:
+    """Lagrangian, dual momentum and H_pp at n points with velocities v (n, d), written into the last four arguments.
+
+    ``p`` (n, d) holds a guess before; the other arguments are those of `cumulants`.
+    """
     for k in range(g.shape[0]):
         L[k], status[k] = _dual(g[k], w[k], C[k], added, v[k], p[k], H_pp[k])
 
 
 @njit(cache=True, nogil=True)
-def geometric_values(g: Any, w: Any, C: Any, added: float, v: Any, guess: Any, values: Any, speeds: Any) -> None:
-    """inf over speeds s of L(s v) / s at n points, and the minimising s, inf and 0 where no speed is feasible.
+def geometric_values(
+    g: Array, w: Array, C: Array, added: float, v: Array, guess: Array, values: Array, speeds: Array
+) -> None:
+    """The infimum of L(s v) / s over speeds s > 0 at n points, and the s at which it is attained.
 
-    Its derivative in s is H / s^2 at the dual momentum and H increases with s: one root, found by a Newton's method that
-    is kept between brackets. Any s gives an upper bound, so a rough root makes a second-order error of one sign.
+    They are written into ``values`` and ``speeds`` (n,), as inf and 0 where no speed is feasible. The derivative in s is
+    H / s^2 at the dual momentum, and H increases with s, so that there is one root. Newton's method finds it from ``guess``
+    (n,) and is kept between brackets. Any s gives an upper bound, so that an error of the root makes a second-order error
+    of one sign.
     """
     n, d = v.shape
     p, scaled, column, H_pp = np.empty(d), np.empty(d), np.empty(d), np.empty((d, d))
     for k in range(n):
         values[k], speeds[k] = 0.0, 0.0
         if _dot(v[k], v[k]) == 0.0 or not guess[k] > 0.0:
-            continue  # at rest, or at a fixed point of the drift, where an arbitrarily slow motion is free
+            continue  # There is no motion, or a fixed point of the drift, where an arbitrarily slow motion is free.
         values[k] = np.inf
         low, high, s = 0.0, np.inf, guess[k]
         p[:] = 0.0
@@ -213,7 +252,8 @@ def geometric_values(g: Any, w: Any, C: Any, added: float, v: Any, guess: Any, v
             value, status = _dual(g[k], w[k], C[k], added, scaled, p, H_pp)
             along = _dot(p, v[k])
             if status != FEASIBLE:
-                # p separates s v from the hull: too fast, or (where the noise cannot hold the drift) too slow
+                # Here p separates s v from the hull: the motion is too fast or, where the noise cannot hold the drift, too
+                # slow.
                 if along > 0.0:
                     high = s
                 else:
@@ -236,7 +276,7 @@ def geometric_values(g: Any, w: Any, C: Any, added: float, v: Any, guess: Any, v
             short = abs(new - s) <= 1e-8 * s
             if (short and abs(energy) <= 1e-6 * (1.0 + abs(value))) or (high < np.inf and high - low <= 1e-13 * high):
                 break
-            # at the hull's edge H_pp vanishes and Newton's step with it, though the root is elsewhere
+            # At the hull's edge H_pp vanishes and Newton's step with it, though the root is elsewhere.
             if short or not low < new < high:
                 new = 2.0 * low if high == np.inf else 0.5 * (low + high)
             s = new

@@ -1,4 +1,4 @@
-"""The Hamiltonian H(x, p) = b.p + p.a p / 2 of a small-noise diffusion and its derivatives; no inverse of a is needed."""
+"""The Hamiltonian H(x, p) = b.p + p.a p / 2 of a diffusion and its derivatives, for a of any rank."""
 
 from __future__ import annotations
 
@@ -12,33 +12,46 @@ from qpot.solvers.common.differences import central_jacobian
 
 Array = NDArray[np.float64]
 
-# Step of the difference of H_x that gives H_xx, which only shapes Newton steps: 1e-8 truncation, and little noise where
-# the Jacobian is itself a difference.
+# Step of the difference of H_x that gives H_xx. It has a truncation error of 1e-8, which is enough for what only shapes
+# Newton steps, and little noise where the Jacobian is itself a difference.
 _STEP = 1e-4
 
 
 class HamiltonianExpansion(NamedTuple):
-    """H and its derivatives at n points of dimension d."""
+    """H and its derivatives at n points of dimension d.
 
-    value: Array  # (n,)
-    x: Array  # (n, d)
-    p: Array  # (n, d)
-    xx: Array  # (n, d, d)
-    px: Array  # (n, d, d), index order (p, x)
-    pp: Array  # (n, d, d)
+    Attributes
+    ----------
+    value : array (n,)
+    x, p : array (n, d)
+        H_x and H_p.
+    xx, px, pp : array (n, d, d)
+        H_xx, H_px with the index of p before that of x, and H_pp.
+    """
+
+    value: Array
+    x: Array
+    p: Array
+    xx: Array
+    px: Array
+    pp: Array
 
 
 class DiffusionHamiltonian:
-    """H(x, p) = b.p + p.(a + floor I) p / 2 for batch functions b and a of any rank.
+    """H(x, p) = b.p + p.(a + floor I) p / 2 for functions b and a of batches of points; a may have any rank.
 
     Parameters
     ----------
-    drift, jacobian, covariance : callables
-        ``(n, d) -> (n, d)``, ``(n, d, d)`` with ``[n, i, j] = d b_i / d x_j``, and ``(n, d, d)``.
+    drift : callable (n, d) -> (n, d)
+        The drift b.
+    jacobian : callable (n, d) -> (n, d, d)
+        ``[n, i, j]`` is d b_i / d x_j.
+    covariance : callable (n, d) -> (n, d, d)
+        The covariance a.
     constant : array (d, d) or None
         The covariance, where it does not depend on x.
     floor : float
-        Added to the diagonal of a; 0 for the answer, positive on the way there.
+        Is added to the diagonal of a: 0 for the answer, positive on the way there.
     """
 
     def __init__(
@@ -62,7 +75,7 @@ class DiffusionHamiltonian:
         return np.asarray(a + self.floor * np.eye(x.shape[1]), dtype=np.float64)
 
     def first(self, x: Array, p: Array) -> tuple[Array, Array, Array]:
-        """H (n,), H_x and H_p (n, d)."""
+        """H (n,), H_x and H_p (n, d) at points and momenta (n, d)."""
         b, a_p = self.drift(x), np.einsum("nij,nj->ni", self.covariance(x), p)
         value = np.einsum("ni,ni->n", p, b + 0.5 * a_p)
         return value, self.force(x, p), b + a_p
@@ -88,6 +101,7 @@ class DiffusionHamiltonian:
         )
 
     def _curvature(self, x: Array, p: Array) -> Array:
+        """H_xx (n, d, d) by central differences of H_x, symmetrised."""
         n, d = x.shape
         h = _STEP * (1.0 + np.abs(x))
         shifts = np.zeros((d, n, d))
@@ -95,6 +109,6 @@ class DiffusionHamiltonian:
         shifts[index, :, index] = h.T
         points = np.concatenate([x + shifts, x - shifts]).reshape(-1, d)
         force = self.force(points, np.tile(p, (2 * d, 1))).reshape(2, d, n, d)
-        columns = (force[0] - force[1]) / (2.0 * h.T[:, :, None])  # (k, n, d)
+        columns = (force[0] - force[1]) / (2.0 * h.T[:, :, None])
         H_xx = columns.transpose(1, 2, 0)
         return np.asarray(0.5 * (H_xx + np.swapaxes(H_xx, 1, 2)), dtype=np.float64)

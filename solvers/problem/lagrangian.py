@@ -1,4 +1,4 @@
-"""The pointwise Lagrangian of a small-noise diffusion and its derivatives, for batches of points.
+"""The Lagrangian of a diffusion and its derivatives, for batches of points.
 
 With r = v - b(x) and p = a(x)^{-1} r the Lagrangian is L(x, v) = r.p / 2 and its Legendre dual is
 H(x, p) = b.p + p.a p / 2. All derivatives of L follow from those of H at the dual momentum p:
@@ -18,9 +18,10 @@ from qpot.solvers.common.differences import central_jacobian
 
 Array = NDArray[np.float64]
 
-# Fourth root of the machine epsilon: balances a second difference. H_xx only shapes Newton steps, so 1e-8 is enough.
+# The fourth root of the machine epsilon balances rounding and truncation of a second difference, 1e-8 each. That is enough
+# for H_xx, which only shapes Newton steps.
 _SECOND_STEP = 1.2e-4
-# Below this ratio of smallest to largest eigenvalue a covariance is singular to working precision.
+# A covariance whose smallest eigenvalue is below this fraction of the largest is singular to working precision.
 _RANK_TOLERANCE = 1e-13
 
 
@@ -34,30 +35,59 @@ class SingularCovarianceError(ValueError):
 
 
 class Expansion(NamedTuple):
-    """L and its first and second derivatives at n points of dimension d."""
+    """L and its first and second derivatives at n points of dimension d.
 
-    value: Array  # (n,)
-    x: Array  # (n, d)
-    v: Array  # (n, d), the momentum
-    xx: Array  # (n, d, d)
-    xv: Array  # (n, d, d), index order (x, v)
-    vv: Array  # (n, d, d)
+    Attributes
+    ----------
+    value : array (n,)
+    x, v : array (n, d)
+        L_x, and L_v, which is the momentum.
+    xx, xv, vv : array (n, d, d)
+        L_xx, L_xv with the index of x before that of v, and L_vv.
+    """
+
+    value: Array
+    x: Array
+    v: Array
+    xx: Array
+    xv: Array
+    vv: Array
 
 
 class Lagrangian(Protocol):
-    """What the action needs to know about a system, for batches of points."""
+    """What the action needs to know about a system, for batches of points, velocities and momenta ``(n, d)``."""
 
     def bounded(self) -> BoundedLagrangian | None:
         """The same Lagrangian where the noise makes steps of bounded size only, so that L may be infinite; else None."""
         ...
 
-    def value(self, x: Array, v: Array) -> Array: ...
-    def momentum(self, x: Array, v: Array) -> Array: ...
-    def metric(self, x: Array, v: Array) -> Array: ...
-    def speed(self, x: Array, direction: Array) -> Array: ...
-    def hamiltonian(self, x: Array, p: Array) -> Array: ...
-    def geometric(self, x: Array, v: Array) -> Array: ...
-    def expand(self, x: Array, v: Array) -> Expansion: ...
+    def value(self, x: Array, v: Array) -> Array:
+        """L (n,)."""
+        ...
+
+    def momentum(self, x: Array, v: Array) -> Array:
+        """The momentum L_v (n, d)."""
+        ...
+
+    def metric(self, x: Array, v: Array) -> Array:
+        """L_vv (n, d, d)."""
+        ...
+
+    def speed(self, x: Array, direction: Array) -> Array:
+        """The speed (n,) of an optimal path along a direction."""
+        ...
+
+    def hamiltonian(self, x: Array, p: Array) -> Array:
+        """H (n,), the Legendre dual of L."""
+        ...
+
+    def geometric(self, x: Array, v: Array) -> Array:
+        """The integrand (n,) of the geometric action: the least L over all speeds along v, per unit of |v|."""
+        ...
+
+    def expand(self, x: Array, v: Array) -> Expansion:
+        """L with all first and second derivatives."""
+        ...
 
 
 class BoundedLagrangian(Lagrangian, Protocol):
@@ -68,26 +98,35 @@ class BoundedLagrangian(Lagrangian, Protocol):
         ...
 
     def hull_margin(self, x: Array, v: Array) -> float:
-        """How far inside the hull the velocities v at the points x are; 0 on its edge."""
+        """How far inside the hull the velocities v at the points x lie, at least; 0 on its edge."""
         ...
 
     def cumulants(self, x: Array, p: Array) -> Array:
-        """H and H_p, (n, 1 + d)."""
+        """H and H_p together, (n, 1 + d)."""
         ...
 
 
 class DiffusionLagrangian:
-    """L(x, v) = (v - b)^T a^{-1} (v - b) / 2 for batch functions b and a.
+    """L(x, v) = (v - b)^T a^{-1} (v - b) / 2 for functions b and a of batches of points.
 
     Parameters
     ----------
-    drift, jacobian, covariance : callables
-        ``(n, d) -> (n, d)``, ``(n, d, d)`` with ``[n, i, j] = d b_i / d x_j``, and ``(n, d, d)``.
+    drift : callable (n, d) -> (n, d)
+        The drift b.
+    jacobian : callable (n, d) -> (n, d, d)
+        ``[n, i, j]`` is d b_i / d x_j.
+    covariance : callable (n, d) -> (n, d, d)
+        The covariance a.
     constant : array (d, d) or None
         The covariance, where it does not depend on x.
-    moments : callable, optional
-        ``(n, d) -> (n, d), (n, d, d)``: drift and covariance from one evaluation, where that is cheaper than two; the
-        Jacobian is then differenced together with the covariance.
+    moments : callable (n, d) -> (n, d), (n, d, d), optional
+        Drift and covariance from one evaluation, where that is cheaper than two. The Jacobian is then differenced together
+        with the covariance.
+
+    Raises
+    ------
+    SingularCovarianceError
+        If ``constant`` cannot be inverted; the methods raise it where the covariance at a point cannot.
     """
 
     def __init__(
@@ -105,17 +144,17 @@ class DiffusionLagrangian:
             self._constant_inverse = _inverse(constant[None], np.zeros((1, constant.shape[0])))[0]
 
     def bounded(self) -> None:
-        """Gaussian noise makes every velocity possible."""
+        """None, since Gaussian noise makes every velocity possible."""
         return
 
     def inverse_covariance(self, x: Array) -> Array:
-        """a(x)^{-1} (n, d, d); raises `SingularCovarianceError` naming the point."""
+        """a(x)^{-1}, (n, d, d)."""
         if self._constant_inverse is not None:
             return np.broadcast_to(self._constant_inverse, (x.shape[0], *self._constant_inverse.shape))
         return _inverse(self.covariance(x), x)
 
     def fields(self, x: Array) -> tuple[Array, Array]:
-        """Drift and inverse covariance, which is one matrix (d, d) for all points where it is constant."""
+        """The drift and the inverse covariance, which is one matrix (d, d) for all points where it is constant."""
         if self._constant_inverse is not None:
             return self.drift(x), self._constant_inverse
         if self.moments is None:
@@ -138,7 +177,7 @@ class DiffusionLagrangian:
         return self.inverse_covariance(x)
 
     def speed(self, x: Array, direction: Array) -> Array:
-        """|b|, the speed of an optimal path in the metric of a; here as good a guess in the plain one."""
+        """|b|. An optimal path has this speed in the metric of a^{-1}; the Euclidean norm is a good enough guess."""
         return np.asarray(np.linalg.norm(self.drift(x), axis=1), dtype=np.float64)
 
     def hamiltonian(self, x: Array, p: Array) -> Array:
@@ -151,11 +190,11 @@ class DiffusionLagrangian:
         return np.asarray((b * p).sum(axis=1) + 0.5 * curvature, dtype=np.float64)
 
     def geometric(self, x: Array, v: Array) -> Array:
-        """Integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}; free of the parametrisation."""
+        """The integrand of the geometric action, |b| |v| - <b, v> in the metric a^{-1}."""
         b, inverse = self.fields(x)
         bb, vv = _quadratic(inverse, b), _quadratic(inverse, v)
         bv = (b * _times(inverse, v)).sum(axis=1)
-        # |b||v| - <b,v> cancels on the downhill part; the difference of squares over the sum does not.
+        # Along the drift |b||v| - <b,v> loses its digits; the difference of the squares divided by the sum does not.
         norm = np.sqrt(bb * vv)
         cross = _gram_gap(inverse, b, v, bb, vv)
         total = norm + bv
@@ -173,7 +212,7 @@ class DiffusionLagrangian:
             a_x_p = np.einsum("nijk,nj->nik", a_x, p)
             H_x += 0.5 * np.einsum("nik,ni->nk", a_x_p, p)
             H_px += a_x_p
-        whitened = inverse @ H_px  # (n, p, x)
+        whitened = inverse @ H_px
         L_xx = np.swapaxes(H_px, 1, 2) @ whitened - second_differences(self.hamiltonian, x, p)
         return Expansion(
             value=0.5 * (r * p).sum(axis=1),
@@ -185,7 +224,7 @@ class DiffusionLagrangian:
         )
 
     def _first_derivatives(self, x: Array) -> tuple[Array, Array | None]:
-        """Jacobian (n, i, k) and derivative of the covariance (n, i, j, k), None where that is constant."""
+        """The Jacobian (n, d, d) and the derivative of the covariance (n, d, d, d), None where that is constant."""
         if self.constant is not None:
             return self.jacobian(x), None
         if self.moments is None:
@@ -201,7 +240,7 @@ class DiffusionLagrangian:
 
 
 def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p: Array) -> Array:
-    """H_xx at fixed p, one vectorised call for all shifted points: 1 + 2 d + d (d - 1) of them for each point."""
+    """H_xx (n, d, d) at fixed p, from one call for all shifted points, 1 + 2 d + d (d - 1) for each point."""
     n, d = x.shape
     h = _SECOND_STEP * (1.0 + np.abs(x))
     pairs = [(i, j) for i in range(d) for j in range(i)]
@@ -214,7 +253,7 @@ def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p
     shifts[2::2] = -shifts[1::2]
     points = (x + shifts).reshape(-1, d)
     H = hamiltonian(points, np.tile(p, (shifts.shape[0], 1))).reshape(-1, n)
-    both = H[1::2] + H[2::2] - 2.0 * H[0]  # h.H_xx.h for every shift h
+    both = H[1::2] + H[2::2] - 2.0 * H[0]  # This is h.H_xx h for every shift h.
     result = np.empty((n, d, d))
     for i in range(d):
         result[:, i, i] = both[i] / h[:, i] ** 2
@@ -225,6 +264,7 @@ def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p
 
 
 def _inverse(a: Array, x: Array) -> Array:
+    """Inverses of covariances (n, d, d), or an error that names the first of the points x where there is none."""
     values, vectors = np.linalg.eigh(a)
     bad = values[:, 0] <= _RANK_TOLERANCE * np.maximum(values[:, -1], np.finfo(float).tiny)
     if bad.any():
