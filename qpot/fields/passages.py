@@ -31,7 +31,7 @@ _CONFIRMED = 0.1
 # Sums of two rates below this part of the largest rate leave the uphill curvature open.
 _RESONANT = 1e-3
 
-NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
+NodeNumbers = NDArray[np.int64]
 
 
 @dataclass
