@@ -110,8 +110,8 @@ def _over_equilibrium(
 ) -> Array | None:
     """Start the field of an equilibrium, and return where the free descents from it end: ``(2, d)``, or ``(0, d)``.
 
-    An attractor has no such descents. The result is None if the equilibrium is passed over: a repeller, since from it
-    there is no path that is not cheaper over a saddle, or a degenerate point, which is left to the march.
+    An attractor has no such descents. The result is None for a repeller, since any path over it is more expensive than
+    one over a saddle, and for a degenerate point, which is left to the march.
     """
     rates = np.linalg.eigvals(run.system.unchecked.jacobian(x[None])[0]).real
     if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
@@ -317,7 +317,7 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
     Rays slow down at a saddle and pass it on the ridge, and in a narrow canyon V is quartic within a cell of it. So V is
     not extrapolated from a head. At the saddle the gradient vanishes and the uphill curvature is known; between the head
     and the saddle, the slope of V is taken as the cubic with these values at its ends, and its integral is the
-    trapezoidal rule with end correction. Of the heads around the one with the smallest correction is used.
+    trapezoidal rule with end correction. Among the heads around it, the one with the smallest correction is used.
     """
     grid, d = run.grid, run.grid.dimension
     extrapolated = _value_at(state, grid, x)

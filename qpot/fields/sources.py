@@ -150,7 +150,7 @@ def equilibrium_source(medium: tuple[Any, ...], x: Array) -> Source:
 
 
 def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float, *, time: float = 1.0) -> Source:
-    """Make a source of the stable limit cycle near the closed ``curve`` (n, 2), with heads ``spacing`` / 2 apart.
+    """Make a source of the stable limit cycle near the closed ``curve`` (n, 2), its heads about ``spacing`` / 2 apart.
 
     The cycle is one of ``time`` times the system's drift, which is the drift of ``medium``: ``time`` is -1 for the
     reversed drift. On a cycle V and its gradient vanish. Its Hessian Q and third derivative T are carried round the
