@@ -2,28 +2,29 @@
 
 - `controllable`: Which directions the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Noise covariances a(x) = sigma(x) sigma(x)^T: constructors and the checks that every solver relies on.
-- `covariance_methods`: What a method of `estimate_covariance` is: its options, which check themselves, its verb, and
-  what it returns.
-- `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate.
+- `covariance_methods`: CovarianceMethod: what a method of `estimate_covariance` is and returns.
+- `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate, from all samples.
 - `discrete_steps`: The exact noise of discrete SGD: its steps and their probabilities, for costs beyond the Gaussian
   approximation.
-- `estimates`: The covariance of one sample's gradient at a point: exact, from a subsample, of low rank, or its
+- `estimates`: Estimates of the covariance of one sample's gradient at a point: exact, subsampled, of low rank, or
   diagonal.
-- `exact_covariance`: ExactCovariance: from all samples, as a matrix.
+- `exact_covariance`: ExactCovariance: the covariance from all samples, as a matrix.
 - `factored`: Covariances in many dimensions: low rank plus a floor, in factors; a d x d matrix is never formed.
 - `functions`: A user's batch functions: checked where points come in from outside, called directly from within.
 - `gaussian_noise`: Gaussian noise of a given covariance: a matrix, a function that returns matrices, or products with
   vectors.
 - `given_steps`: Discrete algorithms that are no plain SGD, given by their steps and probabilities.
-- `low_rank_covariance`: LowRankCovariance: leading eigenpairs by products with the covariance.
-- `measured_noise`: measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools.
+- `low_rank_covariance`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
+- `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
+  Hessian.
 - `noise`: What the noise of a system is: one object that answers every question about it.
 - `operators`: Covariances in many dimensions that are known by products only; a d x d matrix is never formed.
 - `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
 - `sample_noise`: The minibatch noise of a finite sum: its covariance as matrices and as products with the samples'
   gradients.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
-- `subsampled_covariance`: SubsampledCovariance: from some samples, as a matrix with errors.
+- `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard
+  errors.
 - `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
 """
 
