@@ -1,29 +1,26 @@
 """The quasi-potential on grids in one to three dimensions.
 
-- `assembly`: What the methods on grids share: the source's patch, the march of line integrals, and how a field is put
-  together.
-- `characteristic_jets`: CharacteristicJets: the field by rays that carry Taylor polynomials, other basins over
-  saddles, holes, level, error.
-- `checks`: What a field is checked for before and after it is solved: memory, regular covariance, smooth
-  coefficients.
-- `cycles`: Limit cycles that a field meets in the plane: unstable ones bound a basin as saddles do, stable ones end
-  free ways down.
-- `entrances`: Ways into a saddle: the rays that end there, followed backwards, with the cost of the rest of the way.
+- `assembly`: What the field methods share: the source's patch, the march, and how a field is put together.
+- `characteristic_jets`: CharacteristicJets: the field by rays that carry Taylor polynomials, with an estimate of its
+  error.
+- `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
+- `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
+- `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
 - `grid`: Grid: the box of equally spaced nodes on which a field lives.
-- `methods`: What a field method is: its options, which check themselves, and its verb.
+- `methods`: FieldMethod: what a field method is: its options, which check themselves, and its verb.
 - `misfits`: How well values and gradients at neighbouring nodes agree.
-- `ordered_line_integral`: OrderedLineIntegral: the field by one pass of straight pieces over the nodes, in the order
-  of V.
-- `outliers`: Single nodes that all of their neighbours contradict: the cubics through the neighbours replace them.
-- `passages`: Other basins: the field goes on over every saddle, and from every attractor, that its rays reach.
-- `run`: What every stage of a field solve needs, and the loop that runs the rays in slices.
+- `ordered_line_integral`: OrderedLineIntegral: the field by one pass over the nodes in the order of V, by straight
+  pieces.
+- `outliers`: Outliers: single nodes that the cubics through their neighbours contradict, and replace.
+- `passages`: Passages: the field goes on over every saddle and unstable cycle, and from every attractor, that its rays
+  reach.
+- `run`: FieldRun: what every stage of a field solve needs, and the loop that runs the sweep in slices.
 - `solution`: FieldSolution: the quasi-potential of one attractor on a grid, with its gradient and its paths.
 - `solve`: quasipotential: V(source, x) on a whole grid, in one to three dimensions.
-- `sources`: Sources of fields: equilibria and limit cycles, checked, refined, and turned into Taylor polynomials of
-  V.
-- `values`: FieldValues: the numbers of a quasi-potential on a grid, and what lies between the nodes.
-- `walk`: Walking back from a point to the source along the characteristics of a field, over saddles where it must.
-- `whole`: The quasi-potential of the whole landscape: what -epsilon log of the stationary density tends to.
+- `sources`: Source: an equilibrium or a limit cycle, checked, refined, and turned into Taylor polynomials of V.
+- `values`: FieldValues: V and its gradient at the nodes of a grid, between them, and the passages.
+- `walk`: Paths of a field: followed backwards from a point to the source, over saddles if need be.
+- `whole`: GlobalField: the quasi-potential of the whole landscape, the limit of -epsilon log of the stationary density.
 """
 
 from qpot.fields.characteristic_jets import CharacteristicJets

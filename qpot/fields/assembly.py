@@ -1,4 +1,4 @@
-"""What the methods on grids share: the source's patch, the march of line integrals, and how a field is put together."""
+"""What the field methods share: the source's patch, the march, and how a field is put together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
@@ -25,25 +26,29 @@ from qpot.solvers.fields.marching.state import (
 
 @dataclass
 class NodeResult:
-    """What is known at the nodes before it becomes a field.
+    """What is known at the n nodes of the grid, in C order, before it becomes a field.
 
     Attributes
     ----------
     value : array (n,)
-        V, inf where it is open.
+        V; inf at nodes that have no value.
     gradient : array (n, d)
+        The gradient of V.
     near : array of bool (n,)
-        Where the value comes from a polynomial.
+        The nodes whose value comes from the polynomial of a head or from a bridge, not from the march.
     level : float
+        The exit level, or a lower one at which the computation ended; values above it are not used.
     interrupted : bool
+        Whether Ctrl-C ended the computation.
     passages : tuple of Passage
+        The passages in the order of their levels.
     trusted : bool
-        Whether the method vouches for the field.
+        Whether the method vouches for the field; a field without that is NOT_CONVERGED.
     """
 
     value: Array
     gradient: Array
-    near: np.ndarray[Any, np.dtype[np.bool_]]
+    near: NDArray[np.bool_]
     level: float
     interrupted: bool
     passages: tuple[Passage, ...] = ()
@@ -51,7 +56,7 @@ class NodeResult:
 
 
 def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, method: object) -> FieldSolution:
-    """The field of what is known at the nodes; ``method`` holds the options used."""
+    """Make a `FieldSolution` of what is known at the nodes; ``method`` holds the options used."""
     grid = run.grid
     beyond = ~(result.value <= result.level)
     value = np.where(beyond, np.nan, result.value)
@@ -75,7 +80,7 @@ def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, me
 
 
 def started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: float) -> tuple[SweepState, Source]:
-    """A sweep with its source's polynomial written."""
+    """A new sweep, with the polynomials of its source at ``points`` (1, d) or (n, d) written on the nodes around."""
     state = make_state(medium, radius)
     if len(points) == 1:
         source = equilibrium_source(medium, points[0])
@@ -97,7 +102,7 @@ def started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: float
 
 
 def _check_patch(run: FieldRun, source: Source, radius: float) -> None:
-    """Refuse a grid on which the cubic term rules the quadratic one within the source's patch."""
+    """Refuse a grid on which the cubic term of V exceeds the quadratic one within the source's patch."""
     d = run.grid.dimension
     for x, head in zip(source.points, source.heads, strict=True):
         Q = head[2 * d + 1 : 2 * d + 1 + d * d].reshape(d, d)
@@ -116,11 +121,15 @@ def marched(
     medium: tuple[Any, ...],
     value: Array,
     gradient: Array,
-    known: np.ndarray[Any, np.dtype[np.bool_]],
+    known: NDArray[np.bool_],
     radius: int,
     stop: float,
 ) -> NodeResult:
-    """Fill the open nodes up to the level where V leaves the grid."""
+    """Fill nodes that are not ``known`` with the march, up to the exit level.
+
+    The arrays ``value`` and ``gradient`` are filled in place. ``radius`` is the length of the longest straight piece in
+    cells. The march ends at the level ``stop`` if V has not left the grid below it.
+    """
     grid = run.grid
     edge = boundary(grid)
     interrupted = False

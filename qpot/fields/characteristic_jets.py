@@ -1,11 +1,11 @@
-"""CharacteristicJets: the field by rays that carry Taylor polynomials, other basins over saddles, holes, level, error."""
+"""CharacteristicJets: the field by rays that carry Taylor polynomials, with an estimate of its error."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_positive
 from qpot._core.status import Status
@@ -23,25 +23,26 @@ from qpot.solvers.fields.marching.bridge import bridge
 from qpot.solvers.fields.marching.gradients import node_gradients
 from qpot.solvers.fields.marching.state import NEAR_CELLS, SweepState, make_medium
 
-# The longest straight pieces, in cells, when the few nodes that rays left open are filled in.
+# The march over the few nodes that no head came near uses straight pieces of at most this length, in cells.
 _FILL_RADIUS = 2
-# A gap is bridged if it has at most this many nodes to either side ...
+# A node in a gap is bridged if good nodes lie within so many steps on both sides ...
 _SPAN = 6
-# ... and the provisional value agrees with the bridge within this fraction.
+# ... and its provisional value differs from the bridge by at most this part of the change of V over the gap.
 _AGREEMENT = 0.03
-# The halved grid has 2^4 times the error; the estimate is three times what that alone would say.
+# The difference between the field and that on every second node is divided by this number. Errors of fourth order alone
+# would allow 15; the estimate is to err on the safe side.
 _RICHARDSON = 5.0
-# Where a few outliers of the halved grid decide the largest difference, this quantile of it counts instead ...
+# If a few bad nodes of the halved grid decide the largest difference, this quantile of the differences counts ...
 _TYPICAL = 0.99
-# ... together with the roughness of the field, multiplied by this factor.
+# ... together with the roughness of the field, and the sum of both is multiplied by this factor.
 _ROUGH = 3.0
-# Rays disagree at a node where they differ by more than this part of the level.
+# Rays disagree at a node if its misfit is more than this part of the level.
 _DISAGREE = 1e-2
-# A field is refused if rays disagree at more than this part of its nodes.
+# A field is not trusted if rays disagree at more than this part of its nodes ...
 _MANY = 0.05
-# It is refused as well if rays left more than this part of its nodes open.
+# ... or if more than this part of its nodes had to be filled ...
 _FILLED = 0.5
-# A 3-D field is also refused if its estimated error is more than this part of its level.
+# ... or, in 3-D, if its estimated error is more than this part of its level.
 _USELESS = 0.1
 
 
@@ -52,19 +53,26 @@ class CharacteristicJets(FieldMethod):
     Parameters
     ----------
     radius : float or None
-        Distance, in cells, up to which a node takes its value from the Taylor polynomial of a ray; None lets the
-        solver choose. The error grows as its fourth power and the time falls as its square.
+        The distance in cells, between 1.5 and 12, up to which a node takes its value from the Taylor polynomial of a
+        ray; None lets the solver choose it. The error grows as its fourth power, and the time falls as its square.
     estimate_error : bool
-        Solve once more with every second node and compare: a quarter (2-D) or an eighth (3-D) of the time.
+        Whether to solve once more on every second node and to compare. This takes a quarter (2-D) or an eighth (3-D)
+        of the time of the field itself.
     highest : float or None
-        The highest V that is wanted; the sweep ends there and leaves nan beyond.
+        The highest V that is wanted; the sweep ends there, and V above it is nan.
     kinks : {"warn", "refuse"}
-        What happens where drift or covariance are not smooth on the scale of the grid: a warning, or a ValueError.
+        What happens if drift or covariance are not smooth on the scale of the grid: a warning, or a ValueError.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
 
     Notes
     -----
-    Nodes that no ray comes near, at kinks of the coefficients or where rays refuse, are filled by ordered line
-    integrals (Dahiya and Cameron 2018) from the nodes around them.
+    Nodes that no ray comes near are bridged by cubics where the gap is small. The others, at kinks of drift and
+    covariance or where rays break off, are filled by ordered line integrals (Dahiya and Cameron, J. Sci. Comput. 75
+    (2018) 1351) from the nodes around them. ``docs/field.md`` explains the method.
 
     Examples
     --------
@@ -86,22 +94,24 @@ class CharacteristicJets(FieldMethod):
             raise ValueError(f"kinks must be 'warn' or 'refuse', got {self.kinks!r}")
 
     def solve(self, run: FieldRun, source: Array) -> FieldSolution:
-        """The sweep of the rays, what it leaves open, and the estimate of the error."""
+        """Run the sweep, fill the nodes that it leaves without a value, and estimate the error."""
         run = replace(run, highest=np.inf if self.highest is None else self.highest)
         radius = NEAR_CELLS if self.radius is None else self.radius
         result, patch = _solve(run, source, radius)
-        # nodes that were filled in to lower order have no say
+        # Nodes that were filled to lower order are not mended, and do not count as neighbours either.
         mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
         result.trusted = result.interrupted or _trusted(run, result)
         error = float("nan")
         if self.estimate_error and not result.interrupted:
             error = _estimated_error(run, source, radius, result)
-            # in 3-D rays along a ridge may have lost the curvature across it; NaN is no estimate
+            # In 3-D, rays along a ridge may have lost the curvature across it, which only the estimate shows. NaN means
+            # that there is no estimate, and is no reason to distrust the field.
             if run.grid.dimension == 3:
                 result.trusted = result.trusted and not error > _USELESS * result.level
         return as_field(run, result, patch, error, self)
 
     def failure(self, field: FieldSolution) -> str:
+        """The message for a ``field`` whose status is not CONVERGED: what it means, and what helps."""
         if field.status is not Status.NOT_CONVERGED:
             return super().failure(field)
         return (
@@ -112,11 +122,11 @@ class CharacteristicJets(FieldMethod):
 
 
 def _trusted(run: FieldRun, result: NodeResult) -> bool:
-    """Whether neighbouring rays agree, and have reached most of the nodes."""
+    """Whether neighbouring rays agree and have reached most of the nodes."""
     settled = result.value <= result.level
     filled = int(np.count_nonzero(settled & ~result.near))
     nodes = int(np.count_nonzero(settled))
-    # where sheets meet V has a kink and a misfit of its own: only many of them speak against the rays
+    # V has a kink, and hence a misfit, wherever two sheets meet; only many misfits speak against the rays.
     rough = max(
         int(np.count_nonzero(gap > _DISAGREE * result.level))
         for gap in misfits(result.value, result.gradient, result.near, run.grid, result.level)
@@ -125,7 +135,7 @@ def _trusted(run: FieldRun, result: NodeResult) -> bool:
 
 
 def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Source]:
-    """The sweep on one grid, with the nodes that it left open filled in."""
+    """Run the sweep on one grid, with source ``points``, and fill the nodes that it leaves without a value."""
     grid = run.grid
     medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
     state, source = started(run, medium, points, radius)
@@ -158,15 +168,15 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Sou
     return result, source
 
 
-def _has_gaps(grid: Grid, value: Array, near: np.ndarray[Any, np.dtype[np.bool_]], level: float) -> bool:
-    """Whether a node below the level has a neighbour that no ray came near."""
+def _has_gaps(grid: Grid, value: Array, near: NDArray[np.bool_], level: float) -> bool:
+    """Whether a near node below the level has a neighbour that no head came near."""
     inside = (near & (value <= level)).reshape(grid.shape)
     unreached = ~near.reshape(grid.shape)
     for axis, wraps in enumerate(grid.periodic):
         for step in (1, -1):
             beside = np.roll(unreached, step, axis)
             if not wraps:
-                index: list[Any] = [slice(None)] * grid.dimension
+                index: list[slice | int] = [slice(None)] * grid.dimension
                 index[axis] = 0 if step == 1 else -1
                 beside[tuple(index)] = False
             if (inside & beside).any():
@@ -175,13 +185,14 @@ def _has_gaps(grid: Grid, value: Array, near: np.ndarray[Any, np.dtype[np.bool_]
 
 
 def _prefer_polynomials(state: SweepState, result: NodeResult) -> None:
-    """Where a line integral and the polynomial of a distant head agree, the polynomial is of higher order."""
+    """Replace filled values by provisional ones where both agree, because a head's polynomial is of higher order."""
     filled = np.flatnonzero(~result.near & np.isfinite(result.value) & (state.owner >= 0))
     if filled.size == 0:
         return
     change = state.near * np.linalg.norm(result.gradient[filled], axis=1)
     difference = state.value[filled] - result.value[filled]
-    # a line integral is slightly too high where the drift turns; a polynomial far below it is not believed
+    # A line integral is slightly too high where the drift rotates, so a lower polynomial may be right; one that is much
+    # lower is not believed.
     agree = (difference <= _AGREEMENT * change) & (difference >= -0.5 * change)
     nodes = filled[agree]
     result.value[nodes] = state.value[nodes]
@@ -191,7 +202,7 @@ def _prefer_polynomials(state: SweepState, result: NodeResult) -> None:
 
 
 def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResult) -> float:
-    """Compare with the same solve on every second node."""
+    """Estimate the error of the ``fine`` field from the same solve on every second node; NaN if that is not possible."""
     grid = run.grid
     keep = tuple(slice(None, None, 2) for _ in grid.shape)
     samples = np.ascontiguousarray(run.samples[keep])
@@ -202,7 +213,7 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResu
     try:
         coarse, _ = _solve(replace(run, grid=half, samples=samples), points, radius)
     except ValueError:
-        # the source's patch does not fit on the coarse grid
+        # The coarse grid is refused because the source's patch does not fit on it.
         return float("nan")
     fine_near = fine.near.reshape(grid.shape)[keep].ravel()
     reference = fine.value.reshape(grid.shape)[keep].ravel()
@@ -213,10 +224,11 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResu
     if not both.any():
         return float("nan")
     halved = float(difference[both].max()) / _RICHARDSON
-    # one bad ray on the coarse grid says nothing about the fine one, which then is smooth all the same
+    # A single bad ray on the coarse grid says nothing about the fine field, and then the fine field is smooth. So a
+    # quantile of the differences and the roughness of the fine field bound the estimate from above.
     typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
     error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
-    # what was filled in is of first order: it shows in the difference, or in a misfit with the nodes around
+    # Filled nodes are of first order. Their error shows in the difference, or in a misfit with the nodes around them.
     settled = fine.value <= fine.level
     if (settled & ~fine.near).any():
         misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level)

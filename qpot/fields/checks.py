@@ -1,4 +1,4 @@
-"""What a field is checked for before and after it is solved: memory, regular covariance, smooth coefficients."""
+"""What is checked before a field is solved: memory, regular covariance, smooth coefficients."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from qpot._core.arrays import Array, format_point
 from qpot.fields.grid import Grid
 from qpot.problem.covariance import RANK_TOLERANCE
 
-# Upper bounds of the solver's memory per node, measured with tracemalloc on the benchmark problems.
+# Upper bounds of the solver's memory per node in each dimension, measured with tracemalloc on the benchmark problems.
 _BYTES_PER_NODE = {1: 100, 2: 380, 3: 400}
-# Lines along each axis that are looked at for kinks: a kink on a curve or surface crosses many of them.
+# At most twice this many lines in each direction are searched for kinks, because a kink on a curve or a surface
+# crosses many of them.
 _LINES = 64
-# Fourth differences above this part of the second ones on their line are a kink, if these are not rounding.
-# Second differences below this part of the largest on their line are not looked at.
-_KINK, _ROUNDING, _LARGE = 0.75, 1e-7, 0.2
+# A fourth difference above this part of the largest second difference on its line is a kink ...
+_KINK = 0.75
+# ... unless the second differences on that line are below this part of the largest sample, and so may be rounding.
+_ROUNDING = 1e-7
 
 
 def check_regular(a: Array, x: Array) -> None:
@@ -45,10 +47,10 @@ def check_memory(grid: Grid) -> None:
 
 
 def kink_in(samples: Array, grid: Grid) -> str:
-    """What is wrong where drift or covariance, ``samples`` (*shape, m), are not smooth on the scale of the grid.
+    """A message that says where drift or covariance, ``samples`` (*shape, m), are not smooth; "" if they are.
 
-    At a kink the fourth differences are as large as the second ones, however fine the grid; where the functions are
-    smooth they are smaller by the square of the spacing.
+    At a kink the fourth differences are as large as the second ones, however fine the grid. Where the functions are
+    smooth, the fourth differences are smaller by the square of the spacing.
     """
     floor = _ROUNDING * float(np.abs(samples).max())
     for axis in range(grid.dimension):

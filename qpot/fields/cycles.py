@@ -1,9 +1,10 @@
-"""Limit cycles that a field meets in the plane: unstable ones bound a basin as saddles do, stable ones end free ways down.
+"""Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
 
-An unstable cycle is reached from one side by climbing, in infinitely many turns, so no ray arrives at it. But V is
-constant on it and its gradient vanishes, and the cost of the rest of the way, W(x), is the quasi-potential of the cycle
-for the reversed drift: its polynomials come from the same periodic equations as those of a stable cycle. So V = L - W
-close to the cycle, with L = V + W on the last rays. From the cycle the drift leads down on the other side for free.
+A path uphill winds on to an unstable cycle in infinitely many turns, so that no ray arrives at it. But V is constant on
+the cycle, with the value L, and its gradient vanishes there. The cost W(x) of the remaining path from x to the cycle is
+the quasi-potential of the cycle for the reversed drift, so its polynomials come from the same periodic equations as
+those of a stable cycle. Close to the cycle V = L - W, and L is read off as V + W where the last rays have passed. From
+the cycle on, the path follows the drift down on the other side and costs nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from qpot._core.arrays import Array
@@ -21,18 +23,27 @@ from qpot.fields.run import PATCH, FieldRun
 from qpot.fields.sources import Source, cycle_source
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 
-NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
+NodeNumbers = NDArray[np.int64]
 
-# Walks along the drift, forwards or backwards: starts, step in parts of the box, longest way in rounds of the box.
-_STARTS, _STEP, _ROUNDS = 8, 0.02, 4.0
-# Speeds below this part of the largest are at rest; close to rest steps are as long in time as at this part of it.
-_REST, _SLOW = 1e-4, 0.02
-# The level is read off nodes in a ring of this width around a cycle, in cells, the closest of these that rays reach ...
+# Cycles are looked for by following the drift, forwards or backwards, from about so many points.
+_STARTS = 8
+# A step has at most this length, in diagonals of the grid's box.
+_STEP = 0.02
+# The drift is followed for so many times the steps that a curve of four diagonals needs.
+_ROUNDS = 4.0
+# A point with a speed below this part of the largest one counts as at rest.
+_REST = 1e-4
+# Below this part of the largest speed, steps no longer grow in time; otherwise they would be endless close to rest.
+_SLOW = 0.02
+# The level of a cycle is read off the nodes in a ring beside it, of this width in cells.
 _WIDTH = 3.0
+# The inner edge of the ring is at one of these distances, in cells; the first that rays have reached is taken.
 _RINGS = (2.0, 4.0, 7.0, 11.0, 16.0, 24.0)
-# ... of which this part must have been reached, with sums V + W that differ by no more than this part of the level.
-_REACHED, _SPREAD = 0.6, 0.05
-# Nodes within this many radii beyond a cycle may hold polynomials that ran on over it.
+# A ring counts as reached if rays have come near at least this part of its nodes ...
+_REACHED = 0.6
+# ... and if V + W at nine tenths of these differs from the level by less than this part of the range of W over them.
+_SPREAD = 0.05
+# Nodes within so many radii beyond a cycle may hold values of polynomials that reach across it; these are forgotten.
 _CLEAR = 2.0
 
 
@@ -43,9 +54,10 @@ class LimitCycle:
     Attributes
     ----------
     source : Source
-        Points in the order of the drift, with the polynomials of V(cycle, x), or of the cost W(x, cycle) of the way to it
-        if it repels.
+        Points along the cycle, with the polynomials of V(cycle, x) in the order of the drift. If the cycle repels, they
+        are those of W(x), the cost of the path from x to the cycle, and in the order of the reversed drift.
     attracts : bool
+        Whether the cycle is stable; otherwise it repels.
     """
 
     source: Source
@@ -53,7 +65,10 @@ class LimitCycle:
 
 
 def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attracts: bool) -> LimitCycle | None:
-    """The first limit cycle in the grid that the drift leads to from ``starts`` (n, 2); backwards if it shall repel."""
+    """The first limit cycle in the grid to which the drift leads from ``starts`` (n, 2); None if there is none.
+
+    A cycle that repels (``attracts`` false) is looked for along the reversed drift.
+    """
     sign = 1.0 if attracts else -1.0
     ways, _ = _walk(run, starts, sign)
     for way in ways:
@@ -70,7 +85,7 @@ def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attrac
             source = cycle_source(run.system, turned, curve, near, time=sign)
         except ValueError:
             continue
-        # it may touch the boundary, up to rounding
+        # A cycle may touch the boundary, so that rounding puts points outside.
         points = np.where(run.grid.periodic, source.points, np.clip(source.points, run.grid.lower, run.grid.upper))
         if np.abs(points - source.points).max() <= 1e-6 * run.grid.spacing.min():
             return LimitCycle(source, attracts)
@@ -86,9 +101,14 @@ def sample_of_reached(state: SweepState, grid: Grid) -> Array:
 
 
 def _walk(run: FieldRun, starts: Array, sign: float) -> tuple[Array, Array]:
-    """Walks along ``sign`` times the drift: last rounds of those that go on, ``(k, m, 2)``, and where others come to rest.
+    """Follow ``sign`` times the drift from ``starts`` (n, 2).
 
-    Those that leave the grid are dropped.
+    Returns
+    -------
+    ways : array (k, m, 2)
+        The last parts of the k curves that neither leave the grid nor come to rest.
+    rests : array (j, 2)
+        Where other curves come to rest. Those that leave the grid are dropped.
     """
     grid = run.grid
     x = np.array(starts)
@@ -117,7 +137,7 @@ def _walk(run: FieldRun, starts: Array, sign: float) -> tuple[Array, Array]:
 
 
 def _last_round(way: Array, drift: Callable[[Array], Array]) -> Array | None:
-    """The part of a walk from its last return to where it ends; None if it does not return."""
+    """The last round of a curve ``way`` (m, 2), up to its end; None if it does not come back to its end."""
     end = way[-1]
     ahead = (way - end) @ drift(end[None])[0]
     close = np.linalg.norm(way - end, axis=1) < 0.1 * np.ptp(way, axis=0).max()
@@ -127,9 +147,9 @@ def _last_round(way: Array, drift: Callable[[Array], Array]) -> Array | None:
 
 
 def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
-    """Settle the last nodes before an unstable cycle, whose `level_of` is finite, and start the free way out of the grid.
+    """Settle the last nodes before an unstable cycle whose `level_of` is finite, and start the free descent beyond it.
 
-    Returns a point on that way, ``(1, 2)``.
+    Returns a point where that descent begins, ``(1, 2)``.
     """
     level, side, reach = _reading(run, state, cycle)
     near, d = state.near, 2
@@ -141,7 +161,7 @@ def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
     climbed[:, d + 1 :] *= -1.0
     first = add_records(state, climbed, np.full(len(heads), -1, np.int32), np.zeros(len(heads)))
     forget(state, nodes[(side * signed < 0.0) & (gap < _CLEAR * near)])
-    # nodes that no ray came near take the cycle's polynomial from further away
+    # A node that no head came near takes the polynomial of the cycle even from more than one radius away.
     closer = (gap < np.minimum(state.distance[nodes], near)) | (state.distance[nodes] > near)
     mine = (side * signed >= 0.0) & closer
     nodes, offset, head, gap = nodes[mine], offset[mine], head[mine], gap[mine]
@@ -156,16 +176,15 @@ def go_over(run: FieldRun, state: SweepState, cycle: LimitCycle) -> Array:
     if not len(ways) and not len(rests):
         flat = np.zeros_like(heads)
         flat[:, :d], flat[:, d] = heads[:, :d], level
-        # V is flat and its rays follow the drift, so they need not begin on the cycle: everywhere is its core
+        # V is flat and its rays follow the drift, so they need not begin on the cycle: all of its patch is its core.
         write_cycle(run, state, flat, np.full(len(heads), -1, np.int32), core=np.inf)
-    # rays without momentum would be started beyond what attracts in the grid, too: there the march goes on
+    # If the descent ends at an attractor within the grid, rays without momentum would be started beyond it, too. In
+    # that case the nodes are left to the march.
     return np.array(beyond[:1])
 
 
-def write_cycle(
-    run: FieldRun, state: SweepState, heads: Array, parents: np.ndarray[Any, np.dtype[np.int32]], core: float = 0.0
-) -> int:
-    """Write the polynomials of a cycle's heads; rays start from the nodes around. Returns the first record."""
+def write_cycle(run: FieldRun, state: SweepState, heads: Array, parents: NDArray[np.int32], core: float = 0.0) -> int:
+    """Write the polynomials of a cycle's heads on the nodes around them, and return the number of the first record."""
     first = add_records(state, heads, parents, np.full(len(heads), core))
     state.parents[first : first + len(heads)] = np.where(parents < 0, -1, first + parents)
     covariance = run.system.unchecked.covariance(run.grid.wrap(heads[:, :2]))
@@ -175,12 +194,15 @@ def write_cycle(
 
 
 def level_of(run: FieldRun, state: SweepState, cycle: LimitCycle) -> float:
-    """V on an unstable cycle that rays have wound on to; inf where they have not."""
+    """V on an unstable cycle on to which rays have wound; inf if none have."""
     return _reading(run, state, cycle)[0]
 
 
 def _reading(run: FieldRun, state: SweepState, cycle: LimitCycle) -> tuple[float, float, float]:
-    """The level of a cycle, the side that it is climbed from, where V + W is the same at all nodes, and how far from it."""
+    """The level of a cycle, the side from which rays come up to it (1 or -1), and how far out the level was read.
+
+    Only on that side V + W is the same at all nodes. The level is inf if rays have come up on neither side.
+    """
     spacing = float(np.exp(np.mean(np.log(run.grid.spacing))))
     for inner in _RINGS:
         reach = (inner + _WIDTH) * spacing
@@ -195,7 +217,7 @@ def _reading(run: FieldRun, state: SweepState, cycle: LimitCycle) -> tuple[float
             rest = _rest_of_way(cycle, head[chosen], offset[chosen])
             total = state.value[nodes[chosen]] + rest
             level = float(np.median(total))
-            # rays wind round and round, so each of them has the level; where they only pass by, the sums differ
+            # Rays that wind on to the cycle all have the same V + W; where they only pass by, the sums differ.
             if np.quantile(np.abs(total - level), 0.9) < _SPREAD * np.ptp(rest):
                 found.append((level, side, reach))
         if found:
@@ -204,7 +226,7 @@ def _reading(run: FieldRun, state: SweepState, cycle: LimitCycle) -> tuple[float
 
 
 def _rest_of_way(cycle: LimitCycle, head: NodeNumbers, offset: Array) -> Array:
-    """W at ``offset`` (n, 2) from the cycle's heads of numbers ``head`` (n,)."""
+    """W(x) at ``offset`` (n, 2) from the cycle's heads with numbers ``head`` (n,), from their polynomials."""
     heads = cycle.source.heads[head]
     Q, T = heads[:, 5:9].reshape(-1, 2, 2), heads[:, 9:17].reshape(-1, 2, 2, 2)
     square = np.einsum("ni,nij,nj->n", offset, Q, offset)
@@ -212,7 +234,19 @@ def _rest_of_way(cycle: LimitCycle, head: NodeNumbers, offset: Array) -> Array:
 
 
 def _around(grid: Grid, cycle: LimitCycle, reach: float) -> tuple[NodeNumbers, Array, NodeNumbers, Array]:
-    """Nodes within ``reach`` of a cycle: flat numbers, offsets from the closest head, its number, signed distances."""
+    """The nodes within ``reach`` of a cycle.
+
+    Returns
+    -------
+    nodes : array (n,)
+        Their flat numbers.
+    offset : array (n, 2)
+        Their offsets from the closest head of the cycle.
+    head : array (n,)
+        The number of that head.
+    signed : array (n,)
+        The component of the offset along the cycle's normal there.
+    """
     points = grid.wrap(cycle.source.points)
     width = np.ceil(reach / grid.spacing).astype(int) + 1
     around = np.stack(np.meshgrid(*[np.arange(-w, w + 1) for w in width], indexing="ij"), axis=-1).reshape(-1, 2)
@@ -232,7 +266,7 @@ def _around(grid: Grid, cycle: LimitCycle, reach: float) -> tuple[NodeNumbers, A
 
 
 def _normals(cycle: LimitCycle) -> Array:
-    """Unit normals at the points of a cycle, to the left of their order."""
+    """Unit normals at the points of a cycle, ``(n, 2)``, which point to the left of the order of the points."""
     points = cycle.source.points
     ahead = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
     return np.asarray(np.stack([-ahead[:, 1], ahead[:, 0]], axis=1) / np.linalg.norm(ahead, axis=1, keepdims=True))

@@ -1,9 +1,10 @@
-"""Ways into a saddle: the rays that end there, followed backwards, with the cost of the rest of the way.
+"""Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
 
-Rays that end in a saddle fill a surface p = -grad W(x) of the phase space, the stable manifold of (saddle, 0), and W(x)
-is the cost of the rest of the way. Close to the saddle W is quadratic; followed backwards its rays spread, and errors off
-the surface die out. The way in leads through the point of a fan at which V + W is least, some cells away: where the
-drift turns fast, it runs along the ridge closer than that, and the field mixes both sides of the ridge.
+The rays that end in a saddle fill a surface p = -grad W(x) of the phase space, the stable manifold of (saddle, 0), and
+W(x) is the cost of the rest of the path, from x to the saddle. Close to the saddle W is quadratic. Followed backwards,
+these rays spread, and errors off the surface die out. The entrance is the ray of this fan that passes, some cells away
+from the saddle, through the point at which V + W is least. Closer to the saddle V is of no use: where the drift rotates
+fast, the entrance runs along the ridge, and the field mixes both sides of the ridge.
 """
 
 from __future__ import annotations
@@ -19,26 +20,35 @@ from qpot.fields.grid import Grid
 from qpot.problem.system import System
 from qpot.solvers.fields.local_quadratic import quadratic_at_saddle
 
-# The fan starts this many cells from the saddle and has as many rays in 2-D and in 3-D; it is looked at this far away,
-# or closer where that lies outside the field.
-_START, _RAYS, _FAR = 0.5, {2: 400, 3: 1600}, (10.0, 5.0, 2.5)
-# Longest step of a ray in cells, and times the fastest rate at the saddle; the most steps.
-_STEP_CELLS, _PHASE, _STEPS = 0.5, 0.1, 400
-# Rays of the fan that are refined by moving their start.
+# The rays of the fan start at this distance from the saddle, in cells.
+_START = 0.5
+# The fan has so many rays in 2-D and in 3-D.
+_RAYS = {2: 400, 3: 1600}
+# V + W is compared at the first of these distances from the saddle, in cells, at which a ray lies inside the field.
+_FAR = (10.0, 5.0, 2.5)
+# A step of a ray has at most this length, in cells ...
+_STEP_CELLS = 0.5
+# ... and lasts at most this time, in units of one over the fastest rate at the saddle.
+_PHASE = 0.1
+# A ray has at most so many steps.
+_STEPS = 400
+# So many of the cheapest rays of the fan are refined by moving their starts.
 _REFINED = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Entrance:
-    """A way into a saddle, from the saddle backwards.
+    """A ray into a saddle, in the order from the saddle backwards.
 
     Attributes
     ----------
     points, momenta : array (n, d)
-    times, costs : array (n,)
-        Time before the first point, and W.
+    times : array (n,)
+        How long before the first point, which is the one closest to the saddle, each point is passed.
+    costs : array (n,)
+        W at the points: the cost of the rest of the path.
     total : float
-        V + W at the last point.
+        V + W at the last point: the cost of the saddle by this ray.
     """
 
     points: Array
@@ -49,7 +59,10 @@ class Entrance:
 
 
 def entrance(system: System, grid: Grid, saddle: Array, value: Callable[[Array], Array]) -> Entrance | None:
-    """The cheapest way into ``saddle`` over points at which ``value`` (n, d) -> (n,), inf where unknown, is V."""
+    """The cheapest ray into ``saddle``; None if none of them comes from where V is known.
+
+    ``value`` takes points ``(n, d)`` and returns V at them, ``(n,)``, which is inf where V is unknown.
+    """
     J, a = system.unchecked.jacobian(saddle[None])[0], system.unchecked.covariance(saddle[None])[0]
     rest = quadratic_at_saddle(-J, a)
     rates = np.linalg.eigvals(J - a @ rest)
@@ -64,6 +77,7 @@ def entrance(system: System, grid: Grid, saddle: Array, value: Callable[[Array],
 
 
 def _cheapest(fan: _Fan, value: Callable[[Array], Array]) -> Entrance | None:
+    """The ray of a fan on which V + W is least, with its start refined; None if V is known on none of them."""
     directions = sphere(fan.saddle.size, _RAYS[fan.saddle.size])
     totals = fan.totals(directions, value)
     least, way = np.inf, directions[0]
@@ -93,14 +107,18 @@ def _cheapest(fan: _Fan, value: Callable[[Array], Array]) -> Entrance | None:
 
 
 class _Fan:
-    """Rays into a saddle, integrated backwards side by side."""
+    """Rays into a saddle, integrated backwards side by side.
+
+    ``rest`` is the Hessian of W at the saddle, ``pace`` the longest step in time, and ``far`` the distance from the
+    saddle at which the rays end.
+    """
 
     def __init__(self, system: System, grid: Grid, saddle: Array, rest: Array, pace: float, far: float) -> None:
         self.system, self.grid, self.saddle, self.rest = system, grid, saddle, rest
         self.pace, self.far, self.cell = pace, far, float(np.min(grid.spacing))
 
     def totals(self, directions: Array, value: Callable[[Array], Array]) -> Array:
-        """V + W where the rays from ``directions`` (n, d) are far enough; inf for those that do not come there."""
+        """V + W, ``(n,)``, where the rays that start in ``directions`` (n, d) end; inf for those that do not come so far."""
         x, costs = self._run(directions)[:2]
         totals = np.full(len(x), np.inf)
         far = np.linalg.norm(x - self.saddle, axis=1) >= 0.99 * self.far
@@ -109,7 +127,7 @@ class _Fan:
         return totals
 
     def way(self, direction: Array, total: float) -> Entrance:
-        """The ray of one direction with all its points."""
+        """The ray that starts in ``direction`` (d,), with all its points."""
         seen: list[tuple[Array, Array, Array, Array]] = []
         self._run(direction[None], seen)
         points, momenta, times, costs = (np.array([stage[i][0] for stage in seen]) for i in range(4))
@@ -118,6 +136,7 @@ class _Fan:
     def _run(
         self, directions: Array, seen: list[tuple[Array, Array, Array, Array]] | None = None
     ) -> tuple[Array, Array]:
+        """The ends (n, d) of the rays and W there (n,); ``seen`` collects points, momenta, times and W on the way."""
         offset = _START * self.cell * directions
         x, p = self.saddle + offset, -offset @ self.rest
         costs = 0.5 * np.einsum("ni,ij,nj->n", offset, self.rest, offset)
@@ -132,7 +151,8 @@ class _Fan:
                 break
             k1 = self._rates(x, p)
             speed = np.linalg.norm(k1[0], axis=1)
-            # the last step ends on the sphere, to first order; it is repeated until it does
+            # The last step is to end on the sphere. Its length is right to first order only, so that it is followed by
+            # ever shorter ones.
             away = np.maximum(-np.einsum("ni,ni->n", k1[0], x - self.saddle) / gap, 0.05 * speed)
             dt = np.where(on, np.minimum(self.pace, np.minimum(_STEP_CELLS * self.cell / speed, left / away)), 0.0)
             h = -dt[:, None]
@@ -146,7 +166,7 @@ class _Fan:
         return x, costs
 
     def _rates(self, x: Array, p: Array) -> tuple[Array, Array, Array]:
-        """dH/dp, -dH/dx and the cost rate 1/2 p a p."""
+        """Velocity dH/dp (n, d), force -dH/dx (n, d), and the rate of the cost, 1/2 p.a p (n,)."""
         y = self.grid.wrap(x)
         a = self.system.unchecked.covariance(y)
         push = np.einsum("nij,nj->ni", a, p)
@@ -165,7 +185,7 @@ class _Fan:
 
 
 def sphere(d: int, count: int) -> Array:
-    """Directions spread evenly over the unit sphere in 2-D or 3-D."""
+    """``count`` directions spread evenly over the unit circle (d = 2) or sphere (d = 3), ``(count, d)``."""
     k = np.arange(count)
     if d == 2:
         angle = 2.0 * np.pi * k / count

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array, as_points
 
@@ -18,16 +18,18 @@ class Grid:
     Parameters
     ----------
     lower, upper : array (d,) or number
-        Corners of the box. Both ends are nodes, except on a periodic axis, where ``upper`` is ``lower`` again.
+        Corners of the box. Both ends of an axis are nodes, except on a periodic axis, where ``upper`` is the same place
+        as ``lower``.
     shape : tuple of d ints or int
-        Nodes on each axis, at least 9; one number counts for every axis.
+        The number of nodes on each axis, at least 9; a single number holds for every axis.
     periodic : bool or tuple of d bools
-        Axes on which drift and covariance repeat with period ``upper - lower``.
+        The axes on which drift and covariance repeat with period ``upper - lower``.
 
     Raises
     ------
     ValueError
-        Naming argument, value and way out.
+        If there are more than three axes, if ``lower`` is not below ``upper`` or one of them is not finite, or if
+        ``shape`` or ``periodic`` do not fit them. The message names the argument, its value and a way out.
 
     Examples
     --------
@@ -44,7 +46,7 @@ class Grid:
     periodic: tuple[bool, ...] = ()
 
     def __init__(
-        self, lower: Any, upper: Any, shape: int | Sequence[int], *, periodic: bool | Sequence[bool] = False
+        self, lower: ArrayLike, upper: ArrayLike, shape: int | Sequence[int], *, periodic: bool | Sequence[bool] = False
     ) -> None:
         low = np.atleast_1d(as_float_array(lower, name="lower"))
         high = np.atleast_1d(as_float_array(upper, name="upper"))
@@ -73,42 +75,42 @@ class Grid:
 
     @property
     def dimension(self) -> int:
-        """d."""
+        """The number of axes d."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """Number of nodes."""
+        """The number of nodes on all of the grid."""
         return int(np.prod(self.shape))
 
     @property
     def spacing(self) -> Array:
-        """Distance of neighbouring nodes on each axis, ``(d,)``."""
+        """The distance between neighbouring nodes on each axis, ``(d,)``."""
         intervals = np.array([n if p else n - 1 for n, p in zip(self.shape, self.periodic, strict=True)])
         return np.asarray((self.upper - self.lower) / intervals, dtype=np.float64)
 
     @property
     def axes(self) -> tuple[Array, ...]:
-        """Node coordinates on each axis."""
+        """The coordinates of the nodes on each axis: d arrays of different lengths."""
         return tuple(low + h * np.arange(n) for low, h, n in zip(self.lower, self.spacing, self.shape, strict=True))
 
     def points(self, start: int = 0, stop: int | None = None) -> Array:
-        """Nodes ``start`` to ``stop`` in C order (last axis fastest), ``(n, d)``; all of them by default."""
+        """The nodes from ``start`` to ``stop`` in C order (last axis fastest), ``(n, d)``; all of them by default."""
         index = np.unravel_index(np.arange(start, self.size if stop is None else stop), self.shape)
         return np.ascontiguousarray(
             np.stack([axis[i] for axis, i in zip(self.axes, index, strict=True)], axis=-1), dtype=np.float64
         )
 
     def wrap(self, points: Array) -> Array:
-        """Points moved into the box along periodic axes, ``(n, d)``."""
+        """The points ``(n, d)`` moved into the box by whole periods along periodic axes."""
         moved = np.array(points, dtype=np.float64)
         for i, wraps in enumerate(self.periodic):
             if wraps:
                 moved[:, i] = self.lower[i] + np.mod(moved[:, i] - self.lower[i], self.upper[i] - self.lower[i])
         return moved
 
-    def contains(self, points: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of the points ``(n, d)`` lie in the box (periodic axes never leave it), ``(n,)`` of bool."""
+    def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Which of the points ``(n, d)`` lie in the box, ``(n,)`` of bool; along a periodic axis every point does."""
         x = as_points(points, dimension=self.dimension, name="points")
         slack = 1e-12 * (self.upper - self.lower)
         inside = (x >= self.lower - slack) & (x <= self.upper + slack) | np.array(self.periodic)

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot.fields.grid import Grid
 
 
-def misfits(
-    value: Array, gradient: Array, near: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, level: float
-) -> Iterator[Array]:
-    """For each axis the differences between V at a node and the cubic through its two neighbours, below ``level``."""
+def misfits(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, level: float) -> Iterator[Array]:
+    """The misfits along each axis: the differences between V at a node and the cubic through its two neighbours.
+
+    Parameters
+    ----------
+    value : array (n,)
+        V at the flat nodes.
+    gradient : array (n, d)
+    near : array of bool (n,)
+        The nodes that count; a misfit that needs any other node is nan.
+    grid : Grid
+    level : float
+        Nodes above this level do not count.
+
+    Yields
+    ------
+    array
+        The absolute misfits for one axis after the other, in the shape of the grid but with that axis first and
+        shortened by its two end nodes.
+    """
     V = np.where(near & (value <= level), value, np.nan).reshape(grid.shape)
     slopes = gradient.reshape(*grid.shape, grid.dimension)
     for axis, h in enumerate(grid.spacing):
@@ -22,8 +38,6 @@ def misfits(
         yield np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
 
 
-def roughness(
-    value: Array, gradient: Array, near: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, level: float
-) -> float:
-    """The largest of the `misfits`."""
+def roughness(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, level: float) -> float:
+    """The largest of the `misfits`, 0 if there is none."""
     return max(float(np.nanmax(gap, initial=0.0)) for gap in misfits(value, gradient, near, grid, level))

@@ -1,4 +1,4 @@
-"""OrderedLineIntegral: the field by one pass of straight pieces over the nodes, in the order of V."""
+"""OrderedLineIntegral: the field by one pass over the nodes in the order of V, by straight pieces."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from qpot.fields.solution import FieldSolution
 from qpot.solvers.fields.marching.gradients import node_gradients
 from qpot.solvers.fields.marching.state import make_medium
 
-# Radius, in cells, within which the polynomial at the source may be used.
+# The radius of the sweep that only writes the polynomial of the source, in cells.
 _PATCH_RADIUS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderedLineIntegral(FieldMethod):
-    """One pass of ordered line integrals (midpoint rule); first order, robust, an independent second opinion.
+    """One pass of ordered line integrals (midpoint rule), of first order.
+
+    The method is robust and independent of `CharacteristicJets`, so that it can serve as a check of it.
 
     Parameters
     ----------
     radius : int or None
-        Length, in cells, of the longest straight last piece; None lets the solver choose from the grid.
+        The length in cells, at least 2, of the longest straight piece; None lets the solver choose it from the grid.
 
     Notes
     -----
-    Dahiya and Cameron, J. Sci. Comput. 75 (2018) 1351: ordered line integral methods for the quasi-potential.
+    Dahiya and Cameron, "Ordered line integral methods for computing the quasi-potential", J. Sci. Comput. 75 (2018)
+    1351. Close to the source V is the Taylor polynomial of third degree there.
 
     Examples
     --------
@@ -44,7 +47,7 @@ class OrderedLineIntegral(FieldMethod):
             as_count(self.radius, name="radius", minimum=2)
 
     def solve(self, run: FieldRun, source: Array) -> FieldSolution:
-        """One pass from the patch around the source to the level at which V leaves the grid."""
+        """Compute V in one pass from the patch around the source up to the exit level; no error is estimated."""
         grid = run.grid
         d = grid.dimension
         medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
@@ -53,7 +56,8 @@ class OrderedLineIntegral(FieldMethod):
         value = np.where(known, state.value, np.inf)
         gradient = np.zeros((grid.size, d))
         node_gradients(state.records, state.owner, known, medium, gradient)
-        # short pieces lose causality where the drift turns fast, long ones cut corners: the optimum grows like sqrt(nodes)
+        # Short pieces lose causality where the drift rotates fast, and long ones cut corners. The best length balances
+        # the two; in cells it grows like the square root of the number of nodes on an axis.
         radius = self.radius or max(4, round((8 if d == 2 else 4) * (max(grid.shape) / 129.0) ** 0.5))
         result = marched(run, medium, value, gradient, known, radius, np.inf)
         return as_field(run, result, patch, float("nan"), self)

@@ -1,33 +1,35 @@
-"""Single nodes that all of their neighbours contradict: the cubics through the neighbours replace them."""
+"""Outliers: single nodes that the cubics through their neighbours contradict, and replace."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot.fields.grid import Grid
 
-# A node is contradicted where cubics along at least so many lines through it ...
+# A node can be an outlier if cubics are known along at least so many lines through it, in 2-D and in 3-D.
 _LINES = {2: 3, 3: 5}
-# ... this part of all, agree with their median up to this part of its distance from the node ...
-_MAJORITY, _AGREE = 0.7, 0.25
-# ... while none comes closer to the node than this part of it (along a ridge the lines in it do) ...
+# It is one if at least this part of these cubics agree with their median ...
+_MAJORITY = 0.7
+# ... up to this part of the difference between the median and the node's value, ...
+_AGREE = 0.25
+# ... no cubic comes closer to the node's value than this part of that difference (at a ridge, the cubics along lines
+# within the ridge do, and so kinks stay), ...
 _SUPPORT = 0.3
-# ... and that distance is more than this part of the highest value: what it is about is gross errors.
+# ... and the difference is more than this part of the highest value, because only gross errors are mended.
 _GROSS = 1e-4
-# Beside one that is mended another may show.
+# The search is repeated at most so often, because the mending of one node may expose an outlier beside it.
 _ROUNDS = 6
 
 
-def mend_outliers(
-    value: Array, gradient: Array, known: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Replace V and its gradient at contradicted nodes among the ``known`` ones, in place; returns these nodes.
+def mend_outliers(value: Array, gradient: Array, known: NDArray[np.bool_], grid: Grid) -> NDArray[np.int64]:
+    """Replace V and its gradient at the outliers among the ``known`` nodes, in place; returns these nodes.
 
-    The cubic along a line of three nodes, from values and slopes at the outer ones, is of fourth order in the middle.
+    Their V becomes the median of the cubics. The cubic along a line of three nodes, from the values and slopes at the
+    outer two, is of fourth order at the middle one.
     """
     if not known.any():
         return np.zeros(0, np.int64)
@@ -64,10 +66,8 @@ def mend_outliers(
     return np.unique(np.concatenate(mended))
 
 
-def _suspects(
-    value: Array, gradient: Array, known: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid, gross: float
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Nodes that the cubics along no axis come close to."""
+def _suspects(value: Array, gradient: Array, known: NDArray[np.bool_], grid: Grid, gross: float) -> NDArray[np.int64]:
+    """The nodes that may be outliers by more than ``gross``: the cubic along no axis comes close to their value."""
     V = np.where(known, value, np.nan).reshape(grid.shape)
     slopes = gradient.reshape(*grid.shape, grid.dimension)
     closest = np.full(grid.shape, np.inf)
@@ -79,8 +79,10 @@ def _suspects(
     return np.flatnonzero(np.isfinite(flat) & (flat > _SUPPORT * gross))
 
 
-def _neighbours(nodes: Any, step: Any, known: Any, grid: Grid) -> tuple[Any, Any, Any]:
-    """Which of ``nodes`` have both neighbours along ``step``, and these."""
+def _neighbours(
+    nodes: NDArray[np.int64], step: NDArray[np.int64], known: NDArray[np.bool_], grid: Grid
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The positions among ``nodes`` of those with known neighbours along ``step`` ahead and behind, and these nodes."""
     shape = np.array(grid.shape)
     index = np.stack(np.unravel_index(nodes, grid.shape), axis=1)
     ends = []

@@ -1,4 +1,4 @@
-"""Other basins: the field goes on over every saddle, and from every attractor, that its rays reach."""
+"""Passages: the field goes on over every saddle and unstable cycle, and from every attractor, that its rays reach."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot.fields.cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
@@ -20,23 +21,30 @@ from qpot.solvers.fields.marching.scatter import NEWEST, RECORDS
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 from qpot.solvers.fields.marching.support import comes_from_nowhere
 
-# Values this many radii around a saddle are looked at when the sweep goes over it.
+# When the sweep goes over a saddle, values on its far side within this many radii are forgotten.
 _CLEAR = 4.0
-# Heads there are followed back over so many records until they are so many radii away from the ridge.
-_BACK, _AWAY = 1000, 1.0
-# Heads of nodes within so many cells of a saddle are asked for its level.
+# The records of the heads there are followed upstream, over at most so many records, ...
+_BACK = 1000
+# ... until they are so many radii away from the ridge, where the side on which they lie is beyond doubt.
+_AWAY = 1.0
+# The level of a saddle is read off the heads of the nodes within so many cells of it along each axis.
 _REACH = 3
-# A saddle's uphill polynomial counts if it differs from the rays by no more than this part of what is left to climb.
+# A saddle's uphill polynomial is used if its median difference from the values of rays is at most this part of the
+# median height of the saddle above them.
 _CONFIRMED = 0.1
-# Sums of two rates below this part of the largest rate leave the uphill curvature open.
+# If the sum of two rates is below this part of the largest rate, the uphill curvature is not determined.
 _RESONANT = 1e-3
 
-NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
+NodeNumbers = NDArray[np.int64]
 
 
 @dataclass
 class _Stop:
-    """An equilibrium or a limit cycle that the sweep may reach, and if a free way down ends there, its level and start."""
+    """An equilibrium or a limit cycle that the sweep may reach and go on from.
+
+    ``points`` (1, d) or (n, 2) are the equilibrium or points along the cycle. If a free descent from a passage ends
+    there, ``level`` is the level of that passage and ``before`` its position in the list of passages.
+    """
 
     points: Array
     cycle: LimitCycle | None = None
@@ -45,13 +53,15 @@ class _Stop:
 
     @property
     def repels(self) -> bool:
+        """Whether this is an unstable limit cycle."""
         return self.cycle is not None and not self.cycle.attracts
 
 
 def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
     """Continue over every saddle and unstable cycle, and from every attractor, that the sweep reaches, lowest first.
 
-    Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
+    ``points`` are those of the field's own source. Beyond a saddle the drift carries the system down for free, so V is
+    flat along this free descent, and V(saddle, x) is the cost of leaving it.
     """
     passages: list[Passage] = []
     cell = float(run.grid.spacing.max())
@@ -60,7 +70,8 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
     _look_for_cycle(run, medium, sample_of_reached(state, run.grid), False, waiting, met)
     while waiting:
         levels = np.array([_level_at(run, state, stop) for stop in waiting])
-        # a sweep that ends below an unstable cycle may have ended because polynomials ran on over it to the boundary
+        # If the exit level lies below an unstable cycle, the reason may be that polynomials beside the cycle reach over it
+        # to the boundary. The exit level is read again once such values are forgotten.
         open_to = [level < float(state.exits[0]) or stop.repels for level, stop in zip(levels, waiting, strict=True)]
         levels[~np.array(open_to)] = np.inf
         order = int(np.argmin(levels))
@@ -86,7 +97,7 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
             run, medium, sample_of_reached(state, run.grid) if attracts else ends, not attracts, waiting, met
         )
         for other in waiting:
-            # V does not rise on the free way down: what attracts there lies at this level exactly
+            # V does not rise on a free descent, so an attractor at its end has exactly the level of the passage.
             if len(ends) and other.before < 0 and not other.repels:
                 gaps = np.linalg.norm(other.points[None] - ends[:, None], axis=2)
                 if gaps.min() <= cell:
@@ -97,10 +108,10 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
 def _over_equilibrium(
     run: FieldRun, state: SweepState, medium: tuple[Any, ...], x: Array, level: float
 ) -> Array | None:
-    """Start the field of an equilibrium; returns where free ways down from it end, none for an attractor.
+    """Start the field of an equilibrium, and return where the free descents from it end: ``(2, d)``, or ``(0, d)``.
 
-    None for a repeller, which nothing starts from that does not go over a saddle cheaper, and for degenerate points,
-    which are left to the march.
+    An attractor has no such descents. The result is None for a repeller, since any path over it is more expensive than
+    one over a saddle, and for a degenerate point, which is left to the march.
     """
     rates = np.linalg.eigvals(run.system.unchecked.jacobian(x[None])[0]).real
     if (rates > 0).all() or np.abs(rates).min() < 1e-9 * np.abs(rates).max():
@@ -117,9 +128,10 @@ def _over_equilibrium(
         _write_uphill(run, state, medium, x, level, mine)
     head = equilibrium_head(x, level, Q, T)
     first = add_records(state, head[None], np.array([-1], np.int32), np.array([CORE * state.near]))
-    # at a saddle both sheets run along the ridge and the test for it says nothing
+    # At a saddle both sheets run along the ridge, so the test that tells one sheet from another must not be used.
     state.counts[NEWEST] = first if attracts else 0
-    # V is flat beyond the ridge only: on the near side what rays have brought stays
+    # The saddle's polynomial, flat along the unstable direction, holds only beyond the ridge. On the near side the values
+    # that rays have brought are put back.
     before = state.value[mine], state.distance[mine], state.owner[mine]
     write_patch(state, first, PATCH * state.near, a)
     state.value[mine], state.distance[mine], state.owner[mine] = before
@@ -127,7 +139,7 @@ def _over_equilibrium(
 
 
 def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: float) -> Array:
-    """Start the field of a limit cycle; returns where free ways down from it end, none for one that attracts."""
+    """Start the field of a limit cycle, and return a point on each free descent from it: none if the cycle attracts."""
     state.counts[NEWEST] = 0
     if not cycle.attracts:
         ends = go_over(run, state, cycle)
@@ -141,18 +153,21 @@ def _over_cycle(run: FieldRun, state: SweepState, cycle: LimitCycle, level: floa
 
 
 def _read_exit_again(run: FieldRun, state: SweepState) -> None:
-    """The level at which V leaves the grid, after values on the boundary were dropped."""
+    """Read the exit level again, after values on the boundary have been forgotten."""
     edge = boundary(run.grid) & (state.distance <= state.near)
     state.exits[0] = min(run.highest, float(state.value[edge].min(initial=np.inf)))
 
 
 def _forget_provisional(state: SweepState, level: float) -> None:
-    """Drop provisional values above a level: those from before say nothing about what starts there."""
+    """Forget provisional values above ``level``, where a new sheet starts: they come from other sheets."""
     forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
 
 
 def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tuple[Any, ...], first: int) -> None:
-    """Drop what polynomials of the records from ``first`` on claim beyond the attractors that their rays end in."""
+    """Forget what the sheet of the records from ``first`` on claims beyond the attractors in which its rays end.
+
+    There it solves H = 0 along rays that have no beginning.
+    """
     grid, d = run.grid, run.grid.dimension
     near = state.distance <= state.near
     sheet, older = near & (state.owner >= first), near & (state.owner < first)
@@ -179,7 +194,11 @@ def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tu
 def _look_for_cycle(
     run: FieldRun, medium: tuple[Any, ...], starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
 ) -> None:
-    """Add a limit cycle that the drift leads to from ``starts`` (backwards: one that repels) to those ``waiting``."""
+    """Add to ``waiting`` the limit cycle to which the drift leads from ``starts`` (n, 2), unless it was ``met`` before.
+
+    A cycle that repels (``attracts`` false) is looked for along the reversed drift. Only in the plane cycles are
+    looked for.
+    """
     if run.grid.dimension != 2:
         return
     cycle = limit_cycle(run, medium, starts, attracts=attracts)
@@ -194,10 +213,10 @@ def _look_for_cycle(
 def _write_uphill(
     run: FieldRun, state: SweepState, medium: tuple[Any, ...], saddle: Array, level: float, nodes: NodeNumbers
 ) -> None:
-    """Write the polynomial of V on the side that a saddle is climbed from where no ray came near, if rays confirm it.
+    """Write V's polynomial on the near side of a saddle's ridge at ``nodes`` that no head came near, if rays confirm it.
 
-    Few rays pass close to a saddle, by chance. Nodes that all of them missed must not take the polynomial of what leaves
-    the saddle, which is flat across the ridge: 1e-2 too high two cells from the saddle.
+    Only few rays happen to pass close to a saddle. Nodes that all of them missed must not take the polynomial of the
+    sheet beyond, which is flat across the ridge: two cells from the saddle it is too high by 1e-2.
     """
     grid, d = run.grid, run.grid.dimension
     Q = _uphill_spread_inverse(run, saddle)
@@ -221,10 +240,10 @@ def _write_uphill(
 def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumbers:
     """Forget values close to a saddle on its far side, and return the nodes close to it on the near side.
 
-    Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch,
-    below the saddle's level; no path gets there for less than that level. The ridge is the surface along which rays leave
-    the saddle. It is conjugate in the uphill curvature Q to the direction e in which the drift leaves, e.Q dx = 0, and the
-    drift's own separatrix only where the drift does not turn.
+    Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch, below
+    the saddle's level; but no path gets there for less than that level. The ridge is the surface along which rays pass
+    the saddle. It is conjugate in the uphill curvature Q to the unstable direction e of the drift, e.Q dx = 0, and
+    coincides with the separatrix of the drift only if the drift does not rotate.
     """
     grid = run.grid
     rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(saddle[None])[0])
@@ -239,10 +258,10 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
 
 
 def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array, across: Array) -> float:
-    """The side of a ridge that most of ``heads`` came from, 1 or -1.
+    """The side of a ridge from which most of ``heads`` came, 1 or -1: the sign of ``across`` times the offset.
 
-    Rays pass a saddle on the side that they came from, but so close to the ridge that the sign at the heads themselves
-    is that of their error: they are followed back until they are away from it.
+    Rays pass a saddle on the side from which they came, but so close to the ridge that at the heads themselves this sign
+    is that of their error. So the rays are followed upstream until they are away from the ridge.
     """
     away = _AWAY * state.near * float(np.linalg.norm(across))
     height = np.zeros(heads.size)
@@ -256,13 +275,14 @@ def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array,
     return float(np.sign(np.median(np.sign(height)))) if heads.size else 0.0
 
 
-def _nearest(grid: Grid, x: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _nearest(grid: Grid, x: Array) -> NodeNumbers:
+    """The index ``(d,)`` of the node nearest to ``x``."""
     index = np.rint((x - grid.lower) / grid.spacing).astype(np.int64)
     return np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
 
 
 def _offset(grid: Grid, points: Array, origin: Array) -> Array:
-    """``points - origin``, the short way round on periodic axes."""
+    """The offsets ``points - origin``, taken the shorter way round on periodic axes."""
     offset = points - origin
     for i, wraps in enumerate(grid.periodic):
         if wraps:
@@ -272,7 +292,7 @@ def _offset(grid: Grid, points: Array, origin: Array) -> Array:
 
 
 def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
-    """V at a point from the head that the nearest node belongs to; inf where no ray has come near."""
+    """V at a point, from the polynomial of the head that owns the nearest node; inf if that node is not near a head."""
     node = int(np.ravel_multi_index(tuple(_nearest(grid, x)), grid.shape))
     if state.owner[node] < 0 or not state.distance[node] <= state.near:
         return float("inf")
@@ -282,21 +302,22 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
 
 
 def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
-    """V where the sweep may go on; inf where it has not come."""
+    """V at a place from which the sweep may go on; inf if the sweep has not reached it."""
     if stop.before >= 0:
         return stop.level
     if stop.cycle is None:
         return _level_at_rest(run, state, stop.points[0])
-    # an attracting cycle is only reached by a free way down
+    # A cycle that attracts is reached only by a free descent, whose passage gives it a level.
     return level_of(run, state, stop.cycle) if stop.repels else float("inf")
 
 
 def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
-    """V at an equilibrium that the sweep came close to; inf where it did not.
+    """V at an equilibrium to which the sweep came close; inf if it did not.
 
     Rays slow down at a saddle and pass it on the ridge, and in a narrow canyon V is quartic within a cell of it. So V is
-    not extrapolated from a head: between the head and the saddle, where the gradient vanishes and the uphill curvature is
-    known, the slope is the cubic with these end values, and its integral is the trapezoidal rule with end correction.
+    not extrapolated from a head. At the saddle the gradient vanishes and the uphill curvature is known; between the head
+    and the saddle, the slope of V is taken as the cubic with these values at its ends, and its integral is the
+    trapezoidal rule with end correction. Among the heads around it, the one with the smallest correction is used.
     """
     grid, d = run.grid, run.grid.dimension
     extrapolated = _value_at(state, grid, x)
@@ -318,7 +339,7 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
 
 
 def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
-    """Second derivatives of V at a saddle on the side that it is climbed from; None at attractors and resonances."""
+    """The Hessian of V at a saddle on its uphill side; None at attractors, and where it is not determined."""
     rates = np.linalg.eigvals(run.system.unchecked.jacobian(x[None])[0])
     sums = np.abs(rates[:, None] + rates[None, :])
     if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
@@ -327,9 +348,9 @@ def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
 
 
 def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
-    """Minus the inverse of the stationary spread of the linear system, continued to unstable directions.
+    """The inverse of the spread of the linear system at ``x``, with unstable directions included: the uphill Hessian.
 
-    Where two rates add up to zero the smallest spread that solves the equation is taken.
+    The spread S solves J S + S J^T = -a. If two rates add up to zero, S is not unique and the smallest one is taken.
     """
     J, a = run.system.unchecked.jacobian(x[None])[0], run.system.unchecked.covariance(x[None])[0]
     d = len(x)
@@ -339,7 +360,10 @@ def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
 
 
 def equilibria(run: FieldRun) -> list[Array]:
-    """Equilibria of the drift in the grid: Newton's method from the cells where every component changes sign."""
+    """The equilibria of the drift in the grid, each ``(d,)``.
+
+    Newton's method starts from the cells in which every component of the drift changes sign.
+    """
     grid = run.grid
     d = grid.dimension
     cells = np.ones(tuple(n if p else n - 1 for n, p in zip(grid.shape, grid.periodic, strict=True)), dtype=bool)

@@ -1,11 +1,11 @@
-"""What every stage of a field solve needs, and the loop that runs the rays in slices."""
+"""FieldRun: what every stage of a field solve needs, and the loop that runs the sweep in slices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
@@ -13,28 +13,30 @@ from qpot.fields.grid import Grid
 from qpot.problem.system import System
 from qpot.solvers.fields.marching.state import SweepState, advance
 
-# Labels handled between two reports of progress (and two chances for Ctrl-C).
+# So many labels are handled between two reports of progress; only there Ctrl-C is noticed.
 SLICE = 20000
-# Radius of the patch around a source and of the core in which its polynomial starts rays, in parts of the radius.
-PATCH, CORE = 2.0 / 3.0, 1.0 / 3.0
+# The size of the patch around a source, in units of the sweep's radius.
+PATCH = 2.0 / 3.0
+# The size of the core of a source, in which its polynomial is trusted to start rays, in the same units.
+CORE = 1.0 / 3.0
 
 
 @dataclass(frozen=True)
 class FieldRun:
-    """A field that is to be solved: what every method is given, and what every stage of one needs.
+    """A field that is to be solved, as every method and every stage of a method is given it.
 
     Attributes
     ----------
     system : System
     grid : Grid
     samples : array (*shape, m)
-        Drift and, unless it is constant, the upper triangle of the covariance at the nodes.
+        Drift at the nodes and, unless the covariance is constant, its upper triangle: m is d or d + d (d + 1) / 2.
     constant : array (d, d) or None
-        The covariance, where it is constant.
+        The covariance if it is constant.
     report : callable
-        Progress: what is done, of how much, in words.
+        Takes the number of nodes done, the number of all nodes, and what is being done, in words.
     highest : float
-        Rays end at this level.
+        The sweep ends at this level of V.
     """
 
     system: System
@@ -46,18 +48,18 @@ class FieldRun:
 
 
 def run_rays(run: FieldRun, state: SweepState) -> None:
-    """Advance the sweep until its heap holds nothing of use."""
+    """Advance the sweep until no label below the exit level is left on its heap."""
     total = state.value.size
     while not advance(state, np.inf, SLICE):
         run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")
 
 
-def boundary(grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """The flat nodes on the boundary of the grid; periodic axes have none."""
+def boundary(grid: Grid) -> NDArray[np.bool_]:
+    """Which of the flat nodes lie on the boundary of the grid, ``(n,)`` of bool; periodic axes have no boundary."""
     edge = np.zeros(grid.shape, dtype=bool)
     for axis, wraps in enumerate(grid.periodic):
         if not wraps:
-            index: list[Any] = [slice(None)] * grid.dimension
+            index: list[slice | int] = [slice(None)] * grid.dimension
             for end in (0, -1):
                 index[axis] = end
                 edge[tuple(index)] = True

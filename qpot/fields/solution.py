@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import as_point, format_point
 from qpot._core.status import SolveError, Status
@@ -21,50 +21,62 @@ class FieldSolution(FieldValues):
     Attributes
     ----------
     values : array, the shape of the grid
-        V at the nodes, without epsilon; nan beyond the level where V first leaves the grid.
+        V at the nodes, without epsilon; nan where V is above ``level``.
     gradient : array (*shape, d)
-        Its gradient.
+        The gradient of V; nan in the same places.
     grid : Grid
+        The nodes.
     source : array (d,) or (n, d)
         The attracting equilibrium, or points along the attracting limit cycle.
     status : Status
+        CONVERGED if the field can be relied on; see `quasipotential` for the other values.
     error : float
         Estimate of max |V - exact| over the nodes; nan if it was not asked for.
     level : float
-        The level at which the sublevel set of V first touches the boundary of the grid (inf on a torus).
+        The level up to which V is known: that at which its sublevel set first touches the boundary of the grid, where
+        no lower one was asked for; the highest value where V does not leave the grid (on a torus).
     method : FieldMethod or None
-        The method with the options used; None for a quadrature in one dimension.
+        The method with the options used; None in one dimension, where V is a quadrature.
     exact_order : array of bool, the shape of the grid
-        Where the value comes from a characteristic; elsewhere it was filled in to lower order.
+        Whether the value is of the method's full order. With `CharacteristicJets` it is true where the value comes from
+        the polynomial of a ray and where a gap between such nodes was bridged by a cubic, and false where the node was
+        filled by line integrals. With `OrderedLineIntegral` it is true only close to the source; in one dimension it is
+        true everywhere.
     system : System
+        The system whose quasi-potential this is.
     passages : tuple of Passage
-        Saddles and attractors beyond the source that the field goes over, lowest first.
+        The saddles, attractors and unstable limit cycles beyond the source from which the field goes on, the lowest
+        first.
     """
 
     status: Status
     level: float
-    exact_order: np.ndarray[Any, np.dtype[np.bool_]]
+    exact_order: NDArray[np.bool_]
 
-    def path_to(self, point: Any, *, throw: bool = True) -> PathSolution:
-        """The minimum action path from the source to ``point``, found by walking back along the characteristic.
+    def path_to(self, point: ArrayLike, *, throw: bool = True) -> PathSolution:
+        """The minimum action path from the source to ``point``, found by following the characteristic backwards.
 
         Parameters
         ----------
         point : array (d,)
+            The end of the path.
         throw : bool
-            Raise where the walk fails; otherwise return what there is, with its status.
+            Whether to raise `SolveError` if the path does not reach the source; otherwise the part that was found is
+            returned with its status.
 
         Returns
         -------
         PathSolution
-            ``action`` is the action of the curve itself, by quadrature along it; ``error`` compares it with V.
+            Its ``action`` is that of the curve itself, by quadrature along it. Its ``error`` is the difference between
+            this action and V at the point, plus the error of the field.
 
         Raises
         ------
         ValueError
             If the point lies outside the grid.
         SolveError
-            With ``status`` LEFT_DOMAIN beyond the level, NOT_CONVERGED if the walk does not reach the source.
+            With ``status`` LEFT_DOMAIN if V is not known at the point, NOT_CONVERGED if the path does not reach the
+            source. Its ``partial`` is the part that was found.
         """
         solution = walk_back(self, as_point(point, dimension=self.grid.dimension, name="point"))
         if throw and solution.status is not Status.CONVERGED:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, NonFiniteError, as_points, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.checks import check_memory, check_regular, kink_in
 from qpot.fields.grid import Grid
@@ -21,17 +22,17 @@ from qpot.problem.system import System
 from qpot.solvers.fields.line import line_quasipotential
 from qpot.solvers.fields.marching.splines import MINIMUM_NODES
 
-# Points in one call of a user function: bounds its temporary arrays.
+# A user's function is called with at most so many points at once, which bounds its temporary arrays.
 _BATCH = 65536
 
 
 def quasipotential(
     system: System,
-    source: Any,
+    source: PointLike,
     grid: Grid,
     *,
     method: FieldMethod | None = None,
-    targets: Any = None,
+    targets: ArrayLike | None = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> FieldSolution:
@@ -40,37 +41,40 @@ def quasipotential(
     Parameters
     ----------
     system : System
-        Of dimension 1, 2 or 3, with non-singular covariance on the grid.
-    source : array (d,), Minimum, or array (n, 2)
-        An attracting equilibrium, or in 2-D an attracting limit cycle as at least eight points along it.
+        A system of dimension 1, 2 or 3, whose covariance is positive definite on the grid.
+    source : array (d,), object with ``.point``, or array (n, 2)
+        An attracting equilibrium, or in 2-D at least eight points along an attracting limit cycle.
     grid : Grid
+        The nodes at which V is wanted.
     method : FieldMethod, optional
         `CharacteristicJets` (the default) or `OrderedLineIntegral`. Not used in 1-D, where V is a quadrature.
     targets : array (n, d), optional
-        Points where V is wanted: the status tells if one lies beyond the level at which V leaves the grid.
+        Points at which V is wanted. The status is LEFT_DOMAIN if V is above the exit level at one of them.
     progress : callable, True, "auto" or None
+        Takes the number of nodes done, the number of all nodes, and what is being done; True shows a bar.
     throw : bool
-        Raise `SolveError` on failure; otherwise return the solution with its status.
+        Whether to raise `SolveError` on failure; otherwise the solution is returned with its status.
 
     Returns
     -------
     FieldSolution
-        V is known up to the level at which its sublevel set first touches the boundary of the grid, and nan beyond,
-        since cheaper paths may run outside.
+        V is known up to the level at which its sublevel set first touches the boundary of the grid. It is nan above that
+        level, because cheaper paths may run outside the grid.
 
     Raises
     ------
     ValueError
-        For a source outside the grid, on its boundary or not attracting, a singular covariance, functions that are
-        not finite on the grid, a grid too coarse for the source or too large for the memory.
+        If the source lies outside the grid or close to its boundary, or does not attract; if the covariance is singular
+        or a function not finite on the grid; or if the grid is too coarse for the source or too large for the memory.
     SolveError
-        NOT_CONVERGED if neighbouring rays disagree; LEFT_DOMAIN if a target lies beyond the level; INTERRUPTED on
-        Ctrl-C, with what is finished in ``.partial``.
+        With status NOT_CONVERGED if neighbouring rays disagree, LEFT_DOMAIN if V is above the exit level at a target,
+        and INTERRUPTED on Ctrl-C. Its ``partial`` is the field as far as it is known.
 
     Notes
     -----
-    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, ch. 4) is solved along its
-    characteristics, which carry V with three derivatives; ``docs/field.md`` tells how and what else was tried.
+    The Hamilton-Jacobi equation H(x, grad V) = 0 (Freidlin and Wentzell, Random Perturbations of Dynamical Systems,
+    ch. 4) is solved along its characteristics, which carry V with three derivatives. ``docs/field.md`` explains the
+    method.
 
     Examples
     --------
@@ -117,9 +121,22 @@ def quasipotential(
 
 
 def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
-    """Drift and, unless it is constant, the upper triangle of the covariance at the nodes, ``(*shape, m)``.
+    """Drift and, unless it is constant, the upper triangle of the covariance at the nodes.
 
-    The user's functions see batches of bounded size. The covariance is checked to be positive definite.
+    The user's functions are called with batches of bounded size.
+
+    Returns
+    -------
+    samples : array (*shape, m)
+        The d components of the drift, then the upper triangle of the covariance unless that is constant.
+    constant : array (d, d) or None
+        The covariance if it is constant.
+
+    Raises
+    ------
+    ValueError
+        If the grid has too few nodes for splines, or if the covariance is not positive definite or a function not
+        finite at a node.
     """
     d = grid.dimension
     if min(grid.shape) < MINIMUM_NODES:
@@ -150,7 +167,7 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     check_regular(system.unchecked.covariance(nodes[:, None]), nodes[:, None])
     period = float(grid.upper[0] - grid.lower[0])
     turns = np.array([-period, 0.0, period]) if grid.periodic[0] else np.zeros(1)
-    # on a circle both ways round lead to a node: unroll it to a period on each side of the source
+    # On a circle a node is reached both ways round, so the circle is unrolled to one period on each side of the source.
     unrolled = (nodes + turns[:, None]).ravel()
     within = np.abs(unrolled - source) <= period if grid.periodic[0] else np.ones(unrolled.size, dtype=bool)
     V, slope, error = line_quasipotential(
@@ -165,7 +182,8 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
     cheaper = np.argmin(images[0], axis=0)[None]
     values = np.take_along_axis(images[0], cheaper, axis=0)[0]
     gradient = np.take_along_axis(images[1], cheaper, axis=0)[0]
-    # beyond an end of the interval nothing can come back cheaper, so every node is known
+    # A path that leaves the interval must come back through the end at which it left, so no node can be reached more
+    # cheaply from outside and all nodes are known.
     return FieldSolution(
         values=values,
         gradient=gradient[:, None],
@@ -181,6 +199,7 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
 
 
 def _checked(field: FieldSolution, method: FieldMethod, targets: Array | None, throw: bool) -> FieldSolution:
+    """The field, with status LEFT_DOMAIN if V is unknown at a target; raises `SolveError` on failure if ``throw``."""
     status = field.status
     message = "" if status is Status.CONVERGED else method.failure(field)
     if status is Status.CONVERGED and targets is not None:

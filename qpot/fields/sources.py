@@ -1,4 +1,4 @@
-"""Sources of fields: equilibria and limit cycles, checked, refined, and turned into Taylor polynomials of V."""
+"""Source: an equilibrium or a limit cycle, checked, refined, and turned into Taylor polynomials of V."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from qpot._core.arrays import Array, as_points, format_point
+from qpot._core.types import PointLike
 from qpot.fields.grid import Grid
 from qpot.landscape.attractor import growth_rates, not_at_rest, not_attracting
 from qpot.problem.system import System
@@ -18,27 +20,27 @@ from qpot.solvers.fields.local_quadratic import cubic_at_equilibrium, quadratic_
 from qpot.solvers.fields.marching.characteristics import component, make_workspace, sample, state_size
 from qpot.solvers.fields.marching.cycle import carry_round
 
-# Rounds of a limit cycle within which Hessian and third derivative of V must settle.
+# The Hessian and the third derivative of V must settle within so many rounds of a limit cycle.
 _ROUNDS = 200
 
 
 @dataclass(frozen=True)
 class Source:
-    """An attractor (or saddle) as heads of a sweep.
+    """An attractor as the heads of a sweep that do not move.
 
     Attributes
     ----------
     points : array (n, d)
-        One equilibrium, or points around a limit cycle.
-    heads : array (n, state)
-        States with V = 0.
-    parents : array (n,)
-        -1 for an equilibrium; the point before on a cycle.
+        One equilibrium (n = 1), or points along a limit cycle.
+    heads : array (n, m)
+        The states at the points, with V = 0.
+    parents : array of int (n,)
+        The position of the point before, on a cycle; -1 for an equilibrium.
     """
 
     points: Array
     heads: Array
-    parents: np.ndarray[Any, np.dtype[np.int32]]
+    parents: NDArray[np.int32]
 
     @property
     def is_cycle(self) -> bool:
@@ -46,8 +48,8 @@ class Source:
         return len(self.points) > 1
 
 
-def as_source_points(source: Any, dimension: int) -> Array:
-    """One point ``(1, d)`` or a closed curve ``(n, d)`` of at least eight points, in two dimensions."""
+def as_source_points(source: PointLike, dimension: int) -> Array:
+    """Convert a source to one point ``(1, d)`` or, in two dimensions, to at least eight points ``(n, 2)`` of a curve."""
     raw = getattr(source, "point", source)
     points = as_points(raw, dimension=dimension, name="source")
     if len(points) == 1:
@@ -63,7 +65,13 @@ def as_source_points(source: Any, dimension: int) -> Array:
 
 
 def refined_equilibrium(system: System, point: Array, reach: float, *, name: str = "source") -> Array:
-    """The equilibrium within ``reach`` of ``point`` by Newton's method."""
+    """The equilibrium within ``reach`` of ``point``, by Newton's method.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or if the drift's Jacobian is singular; the message calls the point ``name``.
+    """
     x = np.array(point, dtype=np.float64)
     for _ in range(30):
         b = system.unchecked.drift(x[None])[0]
@@ -102,7 +110,7 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
 
 
 def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, Array, Array]:
-    """Jacobian and second derivatives of the drift, the covariance and its slope, from the splines."""
+    """Jacobian and second derivatives of the drift, and the covariance and its gradient, at ``x``, from the splines."""
     d = x.shape[0]
     work = make_workspace(d)
     sample(x, medium, work)
@@ -117,35 +125,41 @@ def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, A
 
 
 def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
-    """Hessian and third derivative of V(x, .) at an equilibrium, and its covariance, from the splines."""
+    """Hessian and third derivative of V(x, .) at an equilibrium ``x``, and the covariance there, from the splines."""
     J, curvature, a, slope = _local_expansion(medium, x)
     Q = quadratic_at_saddle(J, a) if saddle else quadratic_at_attractor(J, a)
     return Q, cubic_at_equilibrium(J, curvature, a, slope, Q), a
 
 
 def local_cubic(medium: tuple[Any, ...], x: Array, Q: Array) -> Array:
-    """Third derivative that belongs to the solution of H = 0 with Hessian ``Q`` at an equilibrium."""
+    """Third derivative at an equilibrium ``x`` of the solution of H = 0 that has the Hessian ``Q`` there."""
     J, curvature, a, slope = _local_expansion(medium, x)
     return cubic_at_equilibrium(J, curvature, a, slope, Q)
 
 
 def equilibrium_head(x: Array, value: float, Q: Array, T: Array) -> Array:
-    """State of a head at rest: V, zero gradient, Q and T."""
+    """The state at an equilibrium: V = ``value``, zero gradient, Hessian ``Q`` and third derivative ``T``."""
     d = x.shape[0]
     return np.concatenate([x, [value], np.zeros(d), Q.ravel(), T.ravel(), np.eye(d).ravel()])
 
 
 def equilibrium_source(medium: tuple[Any, ...], x: Array) -> Source:
-    """An attracting equilibrium as a source."""
+    """Make a source of an attracting equilibrium."""
     Q, T, _ = local_jets(medium, x)
     return Source(x[None], equilibrium_head(x, 0.0, Q, T)[None], np.array([-1], np.int32))
 
 
 def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float, *, time: float = 1.0) -> Source:
-    """A stable limit cycle of ``time`` times the drift (that of ``medium``) near the closed ``curve`` as a source.
+    """Make a source of the stable limit cycle near the closed ``curve`` (n, 2), its heads about ``spacing`` / 2 apart.
 
-    On a cycle V and its gradient vanish; carrying Q and T round and round along the drift makes them settle on the
-    periodic solution of their equations, which is stable where the cycle is.
+    The cycle is one of ``time`` times the system's drift, which is the drift of ``medium``: ``time`` is -1 for the
+    reversed drift. On a cycle V and its gradient vanish. Its Hessian Q and third derivative T are carried round the
+    cycle along the drift until they settle on the periodic solution of their equations, which is stable if the cycle is.
+
+    Raises
+    ------
+    ValueError
+        If the drift does not settle on a cycle near the curve, or if Q and T do not settle.
     """
 
     def drift(x: Array) -> Array:
@@ -166,14 +180,15 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     before = np.full(12, np.inf)
     for _ in range(_ROUNDS):
         carry_round(y, heads, dt, new, k1, stages, direction, medium, work)
-        # the last head of the round is the first again, up to the integrator's error in the phase
+        # After one round the state is at its start again, up to the integrator's error in the phase, which is removed.
         y[:2] = start
         change = np.abs(y[5:17] - before).max() / max(1e-300, float(np.abs(y[5:17]).max()))
         before = y[5:17].copy()
         if not np.isfinite(y).all() or float(np.abs(y[5:9]).max()) > 1e12:
             break
         if change < 1e-9:
-            # the head before the first is the last one of the round, so its propagator belongs to that step
+            # The head before the first one is the last one of the round, so the first head takes the map of neighbouring
+            # rays over the step between these two.
             heads[0, 17:] = y[17:]
             parents = np.roll(np.arange(steps, dtype=np.int32), 1)
             return Source(heads[:, :2].copy(), heads, parents)
@@ -183,7 +198,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
 
 
 def _settled_on_cycle(drift: Callable[[Array], Array], curve: Array) -> tuple[Array, float]:
-    """A point on the limit cycle that the flow reaches from the curve, and the period."""
+    """A point on the limit cycle to which the drift leads from the curve, and the period of the cycle."""
 
     def flow(t: float, x: Array) -> Array:
         del t

@@ -1,4 +1,4 @@
-"""Walking back from a point to the source along the characteristics of a field, over saddles where it must."""
+"""Paths of a field: followed backwards from a point to the source, over saddles if need be."""
 
 from __future__ import annotations
 
@@ -12,26 +12,33 @@ from qpot.fields.values import FieldValues, Passage
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
-# A piece of the walk in cells, the largest turn of its velocity, and the most pieces: a focus is wound round often.
+# A step backwards has at most this length, in cells, ...
 _STEP_CELLS = 0.5
+# ... and lasts at most this time, in units of one over the rate at which the velocity changes.
 _TURN = 0.2
+# A path has at most so many steps; it needs many where it winds round a focus.
 _MOST_STEPS = 4000
-# V of the last point over V of the first: what is left is closed by a straight line.
+# Once V has fallen to this part of its value at the end of the path, a straight line to the source closes the path.
 _REST = 1e-8
-# A walk this close to a saddle or attractor on its way, in cells, and not this part below its level, has come from
-# there.
-_CAPTURE, _LEVEL = 0.75, 0.02
-# A walk that came to a saddle closer to the ridge than this part of a cell may have come from either side.
+# A path has come from a saddle or an attractor if, followed backwards, it is within so many cells of it ...
+_CAPTURE = 0.75
+# ... while V is not below the level there by more than this part of it.
+_LEVEL = 0.02
+# A path that meets a saddle closer to the ridge than this part of a cell may have come from either side of the ridge.
 _OFF_RIDGE = 2e-6
-# A walk this close to a free way down, in cells, has come along it. V is flat there; on the way to the source it
-# falls by this part of its level, once the first cells from the saddle are passed.
-_BESIDE, _FLAT, _CLEAR_OF_SADDLE = 0.2, 0.1, 3.0
-# Momenta below this fraction of the largest are a free descent.
+# A path within so many cells of a free way down from a saddle has come along it.
+_BESIDE = 0.2
+# A free descent from a saddle is such a way only if V does not fall along it by more than this part of the saddle's
+# level, as it would towards the source ...
+_FLAT = 0.1
+# ... further than so many cells from the saddle.
+_CLEAR_OF_SADDLE = 3.0
+# Where the momentum is below this part of the largest one, the path is a free descent.
 _FREE = 1e-6
 
 
 class _Walk:
-    """The points, momenta and times gathered so far, from the end backwards, and their action."""
+    """A path as far as it is known, from its end backwards: points, momenta and times, and its action."""
 
     def __init__(self, field: FieldValues, point: Array) -> None:
         self.field = field
@@ -41,6 +48,7 @@ class _Walk:
         self.action = 0.0
 
     def add(self, point: Array, momentum: Array, duration: float, cost: float) -> None:
+        """Lengthen the path by one piece at its start: ``point``, from where the rest takes ``duration`` and ``cost``."""
         self.points.append(point)
         self.momenta.append(momentum)
         self.times.append(self.times[-1] - max(duration, 1e-12))
@@ -48,11 +56,11 @@ class _Walk:
 
 
 def walk_back(field: FieldValues, point: Array) -> PathSolution:
-    """The minimum action path to ``point``: x' = b + a grad V followed backwards with RK4.
+    """The minimum action path from the source to ``point``: x' = b + a grad V, followed backwards with RK4.
 
     The action is integrated along the same curve, so it is the action of a true path and agrees with V up to the
-    errors of the field's gradient. Where the walk ends in a saddle, it goes on from the cheapest way into it; where it
-    ends in another attractor, from the saddle whose free descent leads there.
+    errors of the field's gradient. Where the path comes from a saddle, it is continued by the entrance of that saddle;
+    where it comes from another attractor, by the free descent that leads there and then by its saddle's entrance.
     """
     value = float(field.at(point[None])[0])
     walk = _Walk(field, point)
@@ -77,7 +85,7 @@ def walk_back(field: FieldValues, point: Array) -> PathSolution:
                 break
             passage = field.passages[passage.before]
             _descent_back(walk, passage, ends[end])
-        # nothing above this level can lie on the rest of the way
+        # V falls along the path backwards, so no passage above this level can lie on what remains.
         ends = [p for p in field.passages if p.level < passage.level]
         if not _enter_saddle(walk, passage):
             break
@@ -85,7 +93,10 @@ def walk_back(field: FieldValues, point: Array) -> PathSolution:
 
 
 def _along_the_line(field: FieldValues, point: Array) -> _Walk:
-    """In one dimension the path is the interval, on a circle the cheaper of two; climbs cost -2 b / a, descents 0."""
+    """The path in one dimension: the interval from the source to ``point``, on a circle the cheaper of the two.
+
+    Its momentum is -2 b / a where it runs against the drift, and zero elsewhere.
+    """
     source = float(field.source[0])
     period = float(field.grid.upper[0] - field.grid.lower[0])
     turns = (-period, 0.0, period) if field.grid.periodic[0] else (0.0,)
@@ -120,7 +131,7 @@ def _along_the_line(field: FieldValues, point: Array) -> _Walk:
 
 
 def _free_ways(field: FieldValues) -> list[tuple[Passage, Array]]:
-    """The free ways down from the saddles on the side that is reached over them, where V is flat."""
+    """The saddles among the passages, each with a free descent on the side that is reached over it, where V is flat."""
     ways = []
     cell = float(np.min(field.grid.spacing))
     for passage in field.passages:
@@ -135,9 +146,11 @@ def _free_ways(field: FieldValues) -> list[tuple[Passage, Array]]:
 
 
 def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tuple[Passage, Array]]) -> int | None:
-    """Walk to the source (-1) or to a passage (its position), which closes with a straight piece; None if neither.
+    """Follow the path backwards until it comes from the source or from a passage, to which a straight piece leads.
 
-    A walk that comes on to a free way down follows it back to its saddle.
+    ``value`` is V at the end of the path, and ``ways`` are the free ways down; a path that comes on to one of them
+    follows it back to its saddle. Returns -1 for the source, the position in ``passages`` otherwise, or None if the path
+    comes from neither.
     """
     field = walk.field
     source = np.atleast_2d(field.source)
@@ -150,7 +163,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
         gap = float(np.linalg.norm(x - nearest))
         here, velocity, _ = _velocity(field, x)
         if gap <= 1e-12 or (here <= max(_REST * value, 0.0) and gap <= 4.0 * step) or gap <= 0.02 * step:
-            # the rest is the quadratic well of the source
+            # So close to the source V is quadratic, and the path takes for ever; a straight line stands for it.
             walk.add(nearest, np.zeros(x.size), max(walk.times[0] - walk.times[-1], 1.0), max(here, 0.0))
             return -1
         for i, passage in enumerate(passages):
@@ -172,7 +185,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
             moved = float(np.linalg.norm(x - before[0]))
             rate = float(np.linalg.norm(velocity - before[1])) / moved if moved > 0 else rate
         before = (x, velocity)
-        # close to rest the flow is linear and sets the pace, elsewhere the grid does
+        # Close to a fixed point the flow is linear and its rate bounds the step; elsewhere the grid does.
         dt = min(step / speed, _TURN / max(rate, 1e-300))
         piece = _backward(field, x, dt)
         if piece is None:
@@ -183,7 +196,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
 
 
 def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
-    """The free way from a saddle to an attractor, backwards."""
+    """Add the free descent from a saddle to an attractor, followed backwards."""
     field = walk.field
     curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
     gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
@@ -191,7 +204,7 @@ def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
 
 
 def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
-    """A free way down from a saddle, backwards and at no cost."""
+    """Add a free descent ``curve`` (n, d) from a saddle, followed backwards; it costs nothing."""
     speeds = np.linalg.norm(walk.field.system.unchecked.drift(curve), axis=1)
     rest = np.zeros(saddle.point.size)
     for k in range(len(curve) - 1, -1, -1):
@@ -200,9 +213,9 @@ def _back_along(walk: _Walk, curve: Array, saddle: Passage) -> None:
 
 
 def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
-    """From a saddle step back onto the cheapest way into it; False if there is none on the grid."""
+    """Add the entrance of a saddle, followed backwards; False if there is none on the grid."""
     field = walk.field
-    # the walk came down on one side of the ridge; the way in lies on the other
+    # The path leaves the saddle on one side of the ridge, and its entrance lies on the other.
     rates, left = np.linalg.eig(field.system.unchecked.jacobian(saddle.point[None])[0].T)
     across = np.real(left[:, int(np.argmax(rates.real))])
     came = walk.points[-2] - saddle.point if len(walk.points) > 1 else np.zeros(saddle.point.size)
@@ -211,7 +224,7 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
 
     def value(x: Array) -> Array:
         V = field.at(x)
-        # nothing above the saddle leads into it
+        # No ray leads into the saddle from a point at which V is higher.
         V[~(saddle.level > V) | (side * ((x - saddle.point) @ across) > 0.0)] = np.inf
         return V
 
@@ -226,7 +239,10 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
 
 
 def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
-    """Where the drift leads from beside a saddle, ``(n, d)``: to an equilibrium or out of the grid."""
+    """The free descent from a saddle, ``(n, d)``: to an equilibrium or to where it leaves the grid.
+
+    ``side`` (1 or -1) says to which side of the saddle, along its unstable direction, the descent starts.
+    """
     rates, vectors = np.linalg.eig(system.unchecked.jacobian(saddle[None])[0])
     fastest = int(np.argmax(rates.real))
     away = np.real(vectors[:, fastest])
@@ -255,7 +271,7 @@ def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Arra
 
 
 def _velocity(field: FieldValues, x: Array) -> tuple[float, Array, Array]:
-    """V, the velocity b + a p, and p at a point of the grid."""
+    """V, the velocity b + a p and the momentum p at a point ``x`` (d,) of the grid."""
     V, slope = field.jet_at(x[None])
     p = slope[0]
     return (
@@ -266,7 +282,7 @@ def _velocity(field: FieldValues, x: Array) -> tuple[float, Array, Array]:
 
 
 def _backward(field: FieldValues, x: Array, dt: float) -> tuple[Array, Array, float] | None:
-    """One RK4 step back in time: the new point, its momentum, and the cost of the piece; None outside the field."""
+    """One RK4 step of ``dt`` back in time: the new point, its momentum and the cost; None if it leaves the field."""
     velocities, costs = [], []
     z = x
     for fraction in (0.5, 0.5, 1.0, None):
@@ -288,6 +304,7 @@ def _backward(field: FieldValues, x: Array, dt: float) -> tuple[Array, Array, fl
 
 
 def _solution(walk: _Walk, status: Status, value: float) -> PathSolution:
+    """The path forwards in time; its error compares its action with V at its end, ``value``."""
     field = walk.field
     points = np.array(walk.points)[::-1]
     momenta = np.array(walk.momenta)[::-1]

@@ -1,17 +1,18 @@
-"""The quasi-potential of the whole landscape: what -epsilon log of the stationary density tends to."""
+"""GlobalField: the quasi-potential of the whole landscape, the limit of -epsilon log of the stationary density."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_float_array, as_points
 from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.types import CostsLike, PointLike
 from qpot.chain.w_graphs import stationary_costs
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
@@ -22,33 +23,47 @@ from qpot.problem.system import System
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GlobalField:
-    """min over i of W(i) + V(O_i, x), minus its minimum.
+    """The quasi-potential of a landscape on a grid: min over i of W(i) + V(O_i, x), minus its minimum.
 
     Attributes
     ----------
     values : array, the shape of the grid
-        nan where no minimum's field is known.
+        The global quasi-potential at the nodes, without epsilon; nan where no minimum's field is known.
     gradient : array (*shape, d)
+        The gradient of the field that gives the value.
     owner : array of int, the shape of the grid
-        The minimum that gives the value; -1 where there is none.
+        The position of the minimum whose field gives the value; -1 where there is none.
     stationary_costs : array (k,)
         W(i) - min W.
     fields : tuple of FieldSolution
+        The fields of the k minima.
     grid : Grid
+        The nodes, the same for all fields.
     level : float
-        Below it the values are safe: the least W(i) + the level of field i.
+        The least W(i) + (level of field i). Below it no field that is unknown at a node could give a lower value.
     """
 
     values: Array
     gradient: Array
-    owner: np.ndarray[Any, np.dtype[np.int64]]
+    owner: NDArray[np.int64]
     stationary_costs: Array
     fields: tuple[FieldSolution, ...]
     grid: Grid
     level: float
 
-    def at(self, points: Any) -> Array:
-        """The global quasi-potential at points ``(n, d)``, ``(n,)``."""
+    def at(self, points: ArrayLike) -> Array:
+        """The global quasi-potential at points ``(n, d)`` or ``(d,)``, by cubic Hermite interpolation of each field.
+
+        Returns
+        -------
+        array (n,)
+            inf where no field is known.
+
+        Raises
+        ------
+        ValueError
+            If a point lies outside the grid.
+        """
         x = as_points(points, dimension=self.grid.dimension, name="points")
         if not self.grid.contains(x).all():
             raise ValueError(f"points leave the {self.grid}; enlarge the grid")
@@ -61,31 +76,36 @@ class GlobalField:
 
 def global_quasipotential(
     system: System,
-    minima: Sequence[Any],
+    minima: Sequence[PointLike],
     grid: Grid,
     *,
-    stationary: Any = None,
-    costs: Any = None,
+    stationary: ArrayLike | None = None,
+    costs: CostsLike | None = None,
     method: FieldMethod | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> GlobalField:
-    """-epsilon log of the stationary density of a landscape, as epsilon tends to 0.
+    """The limit of -epsilon log of the stationary density of a landscape, as epsilon tends to 0.
 
     Parameters
     ----------
     system : System
+        The system; its dimension is that of the grid.
     minima : sequence of k minima or points
+        The attractors of the landscape.
     grid : Grid
+        A grid on which the field of each minimum reaches all the others.
     stationary : array (k,), optional
-        Stationary costs W. Without them and without ``costs`` they are computed from the fields themselves.
+        The stationary costs W.
     costs : array (k, k) or TransitionCosts, optional
-        Transition costs to take W from.
+        The costs between the minima, from which W follows. By default, without ``stationary``, they are read off the
+        fields themselves.
     method : FieldMethod, optional
         `CharacteristicJets` (the default) or `OrderedLineIntegral`.
     executor : concurrent.futures.Executor, optional
-        The fields of the minima run side by side in it.
+        Where the fields of the minima are computed side by side.
     progress : callable, True, "auto" or None
+        Takes the number of fields done, the number of all fields, and what is being done; True shows a bar.
 
     Returns
     -------
@@ -94,8 +114,15 @@ def global_quasipotential(
     Raises
     ------
     ValueError
-        If ``stationary`` and ``costs`` are both given or do not match the minima; if the fields do not reach from
-        one minimum to another within the grid.
+        If ``minima`` is empty; if ``stationary`` and ``costs`` are both given or do not match the minima; or if the
+        fields do not reach from one minimum to another within the grid.
+    SolveError
+        As `quasipotential`.
+
+    Notes
+    -----
+    The limit is min over i of W(i) + V(O_i, x), minus its minimum (Freidlin and Wentzell, Random Perturbations of
+    Dynamical Systems, ch. 6).
 
     Examples
     --------
@@ -145,11 +172,13 @@ def global_quasipotential(
 
 
 def _field(task: tuple[System, Array, Grid, FieldMethod | None]) -> FieldSolution:
+    """The field of one minimum; a function of one argument at module level, so that an executor can call it."""
     system, source, grid, method = task
     return quasipotential(system, source, grid, method=method)
 
 
 def _cost_matrix(fields: Sequence[FieldSolution], points: Sequence[Array]) -> Array:
+    """The costs ``(k, k)`` between the minima: V of each field at the others, where it is lowest on a cycle."""
     k = len(points)
     costs = np.zeros((k, k))
     for i, field in enumerate(fields):

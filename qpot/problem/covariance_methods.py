@@ -1,6 +1,7 @@
-"""What a method of `estimate_covariance` is: its options, which check themselves, its verb, and what it returns.
+"""CovarianceMethod: what a method of `estimate_covariance` is and returns.
 
-A new method is one class in one file: a frozen dataclass that inherits from `CovarianceMethod` and has `estimate`.
+A new method is one class in one file: a frozen dataclass that inherits from `CovarianceMethod`, holds options that
+check themselves, and has `estimate`. Every function that takes a covariance's ``method=`` then accepts it.
 """
 
 from __future__ import annotations
@@ -8,49 +9,70 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_float_array
 from qpot.problem.covariance import factored
 from qpot.problem.factored import FactoredCovariance
 from qpot.samples.finite_sum import FiniteSum
 
-# Without a choice of method: matrices up to this dimension, low rank above it.
+# Unless a method is chosen, the covariance is a matrix up to this dimension and of low rank above it.
 DENSE = 1000
-# Numbers in one array of a piece of per-sample gradients.
+# Gradients of single samples are computed in pieces of at most so many numbers, which bounds the memory.
 CHUNK = 4_000_000
 
 
 class CovarianceMethod(ABC):
-    """A way to find the covariance of one sample's gradient."""
+    """A method that finds the covariance of one sample's gradient."""
 
     @abstractmethod
     def estimate(self, finite_sum: FiniteSum, point: Array, rng: np.random.Generator) -> CovarianceEstimate:
-        """The covariance at ``point`` ``(d,)``, divided by N."""
+        """Compute or estimate the covariance at a point.
+
+        Parameters
+        ----------
+        finite_sum : FiniteSum
+            The loss as a mean over N samples, in d dimensions.
+        point : array (d,)
+            Where the gradients are taken.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        CovarianceEstimate
+            The covariance with divisor N, not N - 1.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CovarianceEstimate:
-    """Covariance of one sample's gradient at a point.
+    """The covariance of one sample's gradient at a point.
 
     Attributes
     ----------
-    point, gradient : array (d,)
+    point : array (d,)
+        Where the gradients were taken.
+    gradient : array (d,)
+        The mean gradient, over a subsample if there is one.
     diagonal : array (d,)
+        The variance of every coordinate.
     trace : float
+        The sum of these variances.
     trace_error : float
-        Standard error, zero unless it was subsampled.
+        The standard error of the trace; zero unless it comes from a subsample.
     matrix : array (d, d) or None
-        Exact or subsampled; None for low rank and diagonal.
-    errors : array (d, d)
-        Standard errors of the entries of a subsampled matrix; None otherwise.
+        The covariance, exact or from a subsample; None if it is of low rank or diagonal.
+    errors : array (d, d) or None
+        The standard errors of the entries of a matrix from a subsample; None otherwise.
     eigenvalues : array (r,)
-        Decreasing; all of them where there is a matrix, none for the diagonal.
+        Decreasing. All d are known if there is a matrix, and none if only the diagonal is.
     eigenvectors : array (d, r)
+        The eigenvectors that belong to these eigenvalues, as columns.
     captured : float
-        Share of the trace in these eigenvalues; NaN for the diagonal, which holds the trace but not the directions.
+        The share of the trace in these eigenvalues; NaN for the diagonal, which gives the trace but no directions.
     method : CovarianceMethod
         The method with the options used.
     """
@@ -72,11 +94,20 @@ class CovarianceEstimate:
         """Whether nothing but the variance of every coordinate is known: no matrix and no directions."""
         return self.matrix is None and self.eigenvalues.size == 0
 
-    def as_covariance(self, floor: Any) -> FactoredCovariance:
-        """As ``covariance`` of a `System`: eigenvectors in factors plus a floor, the diagonal alone for that method.
+    def as_covariance(self, floor: ArrayLike) -> FactoredCovariance:
+        """The covariance in factors, plus a floor, as a `System` takes it.
 
-        ``floor`` is the variance in the directions that are left out; ``(1 - captured) * trace / d`` keeps the trace.
-        It changes the model and is therefore never chosen silently.
+        Parameters
+        ----------
+        floor : number or array (d,)
+            A variance that is added in every direction, or coordinate by coordinate, so that the noise also reaches those
+            that the eigenvectors leave out; ``(1 - captured) * trace / d`` keeps the trace. It changes the model, and so
+            it is never chosen silently.
+
+        Returns
+        -------
+        FactoredCovariance
+            The eigenvectors as factors plus the floor; if only the diagonal is known, the diagonal plus the floor.
         """
         if self.diagonal_only:
             return factored(np.zeros((self.point.size, 0)), self.diagonal + as_float_array(floor, name="floor"))
@@ -92,7 +123,7 @@ class CovarianceEstimate:
 def of_matrix(
     x: Array, mean: Array, C: Array, method: CovarianceMethod, errors: Array | None, trace_error: float
 ) -> CovarianceEstimate:
-    """The estimate that consists of a matrix C (d, d), with the standard errors of its entries and of its trace."""
+    """Make the estimate of a matrix ``C`` (d, d), with the standard errors of its entries and of its trace."""
     values, vectors = np.linalg.eigh(C)
     return CovarianceEstimate(
         point=x,
@@ -110,7 +141,10 @@ def of_matrix(
 
 
 def diagonal_of(finite_sum: FiniteSum, x: Array) -> tuple[Array, Array]:
-    """Mean and variance of every coordinate, some samples at a time (two passes: differences do not cancel)."""
+    """The mean ``(d,)`` and the variance ``(d,)`` of every coordinate of the samples' gradients at ``x``.
+
+    There are two passes over the samples, because a difference of sums of squares would cancel.
+    """
     N = finite_sum.n_samples
     mean = finite_sum.combined_gradient(x[None], np.full(N, 1.0 / N))[0]
     diagonal = np.zeros_like(mean)
@@ -119,8 +153,11 @@ def diagonal_of(finite_sum: FiniteSum, x: Array) -> tuple[Array, Array]:
     return mean, diagonal / N
 
 
-def gradients_of(finite_sum: FiniteSum, x: Array, index: Any) -> Iterator[Array]:
-    """Gradients of the samples ``index``, (some, d) at a time where the sum can give them one by one."""
+def gradients_of(finite_sum: FiniteSum, x: Array, index: NDArray[np.int64]) -> Iterator[Array]:
+    """Yield the gradients at ``x`` of the samples ``index`` (m,), in pieces (k, d) of bounded size.
+
+    There is only one piece if the sum cannot compute the gradients of single samples.
+    """
     if finite_sum.drawn_gradients is None:
         yield finite_sum.gradients_at(x)[0, index]
         return

@@ -1,4 +1,4 @@
-"""DiagonalCovariance: the variance of every coordinate."""
+"""DiagonalCovariance: the variance of every coordinate, from all samples."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from qpot.samples.finite_sum import FiniteSum
 
 @dataclass(frozen=True, kw_only=True)
 class DiagonalCovariance(CovarianceMethod):
-    """The diagonal alone."""
+    """The diagonal of the covariance alone, from all samples."""
 
     def estimate(self, finite_sum: FiniteSum, point: Array, rng: np.random.Generator) -> CovarianceEstimate:
-        """Two passes over all samples; the generator is not used."""
+        """Compute the diagonal in two passes over all samples; the generator is not used."""
         mean, diagonal = diagonal_of(finite_sum, point)
         return CovarianceEstimate(
             point=point,

@@ -1,12 +1,12 @@
-"""The covariance of one sample's gradient at a point: exact, from a subsample, of low rank, or its diagonal."""
+"""Estimates of the covariance of one sample's gradient at a point: exact, subsampled, of low rank, or diagonal."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_point, as_rng, difference_step
+from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance import factored
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.exact_covariance import ExactCovariance
@@ -17,28 +17,35 @@ from qpot.samples.finite_sum import FiniteSum
 
 def estimate_covariance(
     finite_sum: FiniteSum,
-    point: Any,
+    point: PointLike,
     *,
     method: CovarianceMethod | None = None,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
 ) -> CovarianceEstimate:
-    """Covariance of one sample's gradient at a point, divided by N.
+    """The covariance of one sample's gradient at a point: the mean over the N samples, with divisor N.
 
     Parameters
     ----------
     finite_sum : FiniteSum
-    point : ``(d,)`` or an object with ``.point``
+        The loss as a mean over N samples, in d dimensions.
+    point : array (d,), or an object with ``.point``
+        Where the gradients are taken.
     method : CovarianceMethod, optional
-        `ExactCovariance`, `SubsampledCovariance`, `LowRankCovariance` or `DiagonalCovariance`. By default exact up to
-        dimension 1000, of rank 20 above.
+        `ExactCovariance`, `SubsampledCovariance`, `LowRankCovariance` or `DiagonalCovariance`. By default the
+        covariance is exact up to dimension 1000, and of rank 20 above.
     rng : numpy.random.Generator or seed, optional
-        For the subsample and the random directions.
+        The generator that draws the subsample or the random directions; seed 0 by default.
+
+    Returns
+    -------
+    CovarianceEstimate
+        The covariance, for batches of one sample and without any normalisation.
 
     Raises
     ------
     ValueError
-        For a subsample larger than the sum, a rank beyond min(d, N - 1), NaN (naming the sample), or a matrix too large to
-        form.
+        If a subsample is larger than the sum, a rank exceeds min(d, N - 1), a gradient is NaN (the message names the
+        sample), or a matrix would be too large to form.
 
     Examples
     --------
@@ -66,38 +73,42 @@ def estimate_covariance(
 
 def low_rank_covariance(
     finite_sum: FiniteSum,
-    point: Any,
+    point: PointLike,
     *,
     rank: int,
-    floor: Any,
+    floor: ArrayLike,
     state_dependent: bool = False,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
 ) -> FactoredCovariance:
-    """A sum's covariance in factors, for `System` in many dimensions.
+    """A sum's covariance in factors, F F^T plus a floor, for a `System` in many dimensions.
 
     Parameters
     ----------
     finite_sum : FiniteSum
-    point : ``(d,)`` or an object with ``.point``
+        The loss as a mean over N samples, in d dimensions.
+    point : array (d,), or an object with ``.point``
         Where the leading directions are determined.
     rank : int
-    floor : number or ``(d,)``
-        Variance > 0 of the noise in all other directions; it changes the model. ``(1 - captured) * trace / d`` of
-        `estimate_covariance` keeps the trace.
+        The number of leading directions, at most min(d, N - 1).
+    floor : number or array (d,)
+        A variance > 0 that is added in every direction, or coordinate by coordinate. It changes the model;
+        ``(1 - captured) * trace / d`` of `estimate_covariance` keeps the trace.
     state_dependent : bool
-        False: the covariance of ``point`` everywhere. True: the leading combinations of samples are kept and their
-        gradients taken at every x, F(x) = sum_i w_i (g_i(x) - g(x)) / sqrt(N); what they leave out is left out everywhere.
+        Whether the covariance depends on x. If it does not, it is that at ``point`` everywhere. If it does, the leading
+        combinations of samples w at ``point`` are kept and their gradients are taken at every x, with the columns
+        F(x) = sum_i w_i (g_i(x) - g(x)) / sqrt(N); other combinations are left out at every x.
     rng : numpy.random.Generator or seed, optional
+        The generator that draws the random directions; seed 0 by default.
 
     Returns
     -------
     FactoredCovariance
-        For ``System.from_finite_sum(finite_sum, covariance=...)``.
+        The value for ``System.from_finite_sum(finite_sum, covariance=...)``.
 
     Raises
     ------
     ValueError
-        As `estimate_covariance`.
+        As `estimate_covariance`; also if ``rank`` exceeds the rank of the covariance at the point.
 
     Examples
     --------
@@ -123,21 +134,22 @@ def low_rank_covariance(
 
 
 class _Combinations:
-    """Gradients of fixed combinations of samples (r, N), orthonormal and summing to zero."""
+    """A factor of the covariance: the gradients of fixed ``combinations`` (r, N) of samples, each of which sums to zero."""
 
     def __init__(self, finite_sum: FiniteSum, combinations: Array) -> None:
-        # combinations of exact eigenvectors are orthonormal already; those of approximate ones nearly
+        # The combinations of exact eigenvectors are orthonormal. Those of approximate ones are only nearly so, and are
+        # made orthonormal here.
         basis = np.linalg.qr(combinations.T)[0].T
         self.finite_sum, self.combinations = finite_sum, basis
 
     def factor(self, x: Array) -> Array:
-        """F(x), (n, d, r)."""
+        """F(x) at the points ``x`` (n, d): ``(n, d, r)``."""
         columns = [self.finite_sum.combined_gradient(x, w) for w in self.combinations]
         F: Array = np.stack(columns, axis=2) / np.sqrt(self.finite_sum.n_samples)
         return F
 
     def gradient(self, x: Array, p: Array) -> Array:
-        """Gradient in x of |F(x)^T p|^2, (n, d)."""
+        """The gradient in x of |F(x)^T p|^2 at points ``x`` and momenta ``p``, both (n, d): ``(n, d)``."""
         total, W = self.finite_sum, self.combinations
         weights = 2.0 / total.n_samples * (total.derivatives_along(x, p) @ W.T) @ W
         if total.weighted_hessian_product is not None:

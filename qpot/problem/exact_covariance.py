@@ -1,4 +1,4 @@
-"""ExactCovariance: from all samples, as a matrix."""
+"""ExactCovariance: the covariance from all samples, as a matrix."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qpot.samples.finite_sum import FiniteSum
 
 @dataclass(frozen=True, kw_only=True)
 class ExactCovariance(CovarianceMethod):
-    """All samples, all entries."""
+    """The covariance from all samples, as a matrix with all its entries."""
 
     def estimate(self, finite_sum: FiniteSum, point: Array, rng: np.random.Generator) -> CovarianceEstimate:
-        """The mean over all samples; the generator is not used."""
+        """Compute the covariance as a mean over all samples; the generator is not used."""
         mean, C = finite_sum.gradient(point[None])[0], finite_sum.covariance(point[None])[0]
         return of_matrix(point, mean, C, self, None, 0.0)

@@ -1,4 +1,4 @@
-"""LowRankCovariance: leading eigenpairs by products with the covariance."""
+"""LowRankCovariance: the leading eigenpairs of the covariance, by products with it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,25 @@ from qpot.samples.finite_sum import FiniteSum
 
 @dataclass(frozen=True, kw_only=True)
 class LowRankCovariance(CovarianceMethod):
-    """Leading eigenpairs by a randomised range finder on covariance-vector products.
-
-    The range finder of Halko, Martinsson and Tropp (SIAM Review 53, 2011, algorithm 4.4) for the centred gradient matrix.
+    """The leading eigenpairs, by a randomised range finder that needs only products of the covariance with vectors.
 
     Parameters
     ----------
     rank : int
+        The number of eigenpairs, at most min(d, N - 1).
     oversampling : int
-        Further random directions, which make the leading ones accurate.
+        The number of additional random directions, which make the leading eigenpairs accurate.
     power_iterations : int
-        More of them where the spectrum decays slowly.
+        How often the range is multiplied by the covariance again; a spectrum that decays slowly needs more of these.
+
+    Raises
+    ------
+    ValueError
+        If an option is not an integer of its range.
+
+    Notes
+    -----
+    Halko, Martinsson and Tropp, SIAM Review 53 (2011) 217, algorithm 4.4, for the matrix of the centred gradients.
     """
 
     rank: int = 20
@@ -36,7 +44,13 @@ class LowRankCovariance(CovarianceMethod):
         as_count(self.power_iterations, name="power_iterations", minimum=0)
 
     def estimate(self, finite_sum: FiniteSum, point: Array, rng: np.random.Generator) -> CovarianceEstimate:
-        """Eigenpairs within the range found from random directions, and the diagonal from all samples."""
+        """Compute the eigenpairs within a range that random directions find, and the exact diagonal from all samples.
+
+        Raises
+        ------
+        ValueError
+            If the rank exceeds min(d, N - 1).
+        """
         d, N = finite_sum.dimension, finite_sum.n_samples
         if self.rank > min(d, N - 1):
             raise ValueError(f"rank={self.rank} exceeds min(d, N - 1) = {min(d, N - 1)}; lower it")

@@ -1,40 +1,44 @@
-"""measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools."""
+"""NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the Hessian."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
+from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.estimates import estimate_covariance
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.differences import central_jacobian
 
-# Random vectors of the trace estimates in many dimensions.
+# Traces in many dimensions are estimated with so many random vectors.
 _PROBES = 32
+# The step of a central difference of gradients, relative to the size of the point: about the cube root of the rounding
+# error, where the errors of rounding and of the difference balance.
 _STEP = 6e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DirectionalNoise:
-    """Minibatch gradient noise along a unit vector.
+    """Gradient noise along a unit vector u.
 
     Attributes
     ----------
     direction : array (d,)
+        The unit vector u.
     variance : float
-        u.C u of one sample's gradient.
+        The variance u.C u of one sample's gradient along u.
     anisotropy : float
-        u.C u / (tr C / d): above 1 the noise pushes this way more than in an average direction.
+        u.C u / (tr C / d); above 1 the noise is stronger along u than in an average direction.
     curvature : float
-        u.H u.
+        u.H u, with the Hessian H of the loss.
     skewness, excess_kurtosis : float
-        Of the minibatch's mean gradient along u; both are zero for Gaussian noise. With replacement they are those of one
-        sample divided by sqrt(B) and B. Small values do not make Gaussian costs right: see `check_gaussianity`.
+        Those of the minibatch's mean gradient along u; both are zero for Gaussian noise. With replacement they are those
+        of one sample divided by sqrt(B) and B. Small values do not make Gaussian costs right: see `check_gaussianity`.
     """
 
     direction: Array
@@ -52,24 +56,31 @@ class NoiseStatistics:
     Attributes
     ----------
     covariance : CovarianceEstimate
-        Of ONE sample's gradient.
+        The covariance C of ONE sample's gradient.
+    loss : float
+        The loss at the point.
+    batch_size : int
+        The number B of samples in a minibatch.
+    replacement : bool
+        Whether the samples of a minibatch are drawn with replacement.
     batch_factor : float
-        The covariance of a minibatch's gradient is this number times that: 1 / B, or (N - B) / (B (N - 1)) without
-        replacement.
+        The covariance of a minibatch's gradient is this number times C: 1 / B with replacement, and
+        (N - B) / (B (N - 1)) without.
     effective_rank : float
         (tr C)^2 / |C|_F^2, the participation ratio of the eigenvalues.
     stable_rank : float
         tr C / (largest eigenvalue).
     alignment : float
-        tr(C H) / (|C|_F |H|_F): 1 where C is a multiple of H, and never above.
+        tr(C H) / (|C|_F |H|_F), with the Hessian H of the loss: at most 1, which it is if C is a multiple of H.
     overlaps : array (k,)
-        Entry j - 1: how much of the space of the j leading eigenvectors of C lies in that of the j leading ones of H,
-        |U_j^T W_j|_F^2 / j; j / d for random spaces.
+        Entry j - 1 says how much of the space of the j leading eigenvectors U_j of C lies in that of the j leading ones
+        W_j of H: |U_j^T W_j|_F^2 / j, which is j / d on average for random spaces.
     hessian_eigenvalues : array
-        Decreasing; all of them up to dimension 1000, the largest above.
+        Decreasing; all of them up to dimension 1000, and only the largest ones above.
     largest_learning_rate : float
-        2 / (largest Hessian eigenvalue): gradient descent is unstable above. inf where no eigenvalue is positive.
+        2 / (largest Hessian eigenvalue), above which gradient descent is unstable; inf if no eigenvalue is positive.
     along : DirectionalNoise or None
+        The noise along the direction that was asked for; None if there was none.
     """
 
     covariance: CovarianceEstimate
@@ -101,34 +112,39 @@ class NoiseStatistics:
 
 def measure_noise(
     finite_sum: FiniteSum,
-    point: Any,
+    point: PointLike,
     *,
     method: CovarianceMethod | None = None,
     batch_size: int = 1,
     replacement: bool = True,
     learning_rate: float | None = None,
-    direction: Any = None,
+    direction: ArrayLike | None = None,
     leading: int = 10,
-    rng: np.random.Generator | int | None = None,
+    rng: SeedLike = None,
 ) -> NoiseStatistics:
-    """Gradient noise at a point: covariance, ranks, alignment with the Hessian, and its shape along a direction.
+    """Measure the gradient noise at a point: covariance, ranks, alignment with the Hessian, shape along a direction.
 
     Parameters
     ----------
     finite_sum : FiniteSum
-    point : ``(d,)`` or an object with ``.point``
-    method : optional
+        The loss as a mean over N samples, in d dimensions.
+    point : array (d,), or an object with ``.point``
+        Where the noise is measured.
+    method : CovarianceMethod, optional
         How the covariance is obtained, as for `estimate_covariance`.
     batch_size : int
-        B.
+        The number B of samples in a minibatch.
     replacement : bool
+        Whether the samples of a minibatch are drawn with replacement.
     learning_rate : float, optional
-        Checked against stability.
-    direction : ``(d,)``, optional
-        For example a saddle's ``direction`` or an instanton's momentum; its length does not matter.
+        A learning rate that is to be checked for stability.
+    direction : array (d,), optional
+        A direction along which the noise is described, for example a saddle's ``direction`` or a momentum of a minimum
+        action path; its length does not matter.
     leading : int
-        How many eigenvectors of Hessian and covariance are compared.
+        The number of leading eigenvectors of Hessian and covariance that are compared.
     rng : numpy.random.Generator or seed, optional
+        The generator that draws subsamples and random vectors; seed 0 by default.
 
     Returns
     -------
@@ -137,17 +153,19 @@ def measure_noise(
     Raises
     ------
     ValueError
-        For a batch larger than the sum without replacement, a learning rate beyond 2 / (largest Hessian eigenvalue), a
-        loss or gradient that is NaN (naming the sample), a zero direction.
+        If a minibatch without replacement is larger than the sum, the learning rate is not below
+        2 / (largest Hessian eigenvalue), a loss or gradient is NaN (the message names the sample), or the direction is
+        zero.
 
     Notes
     -----
-    Up to dimension 1000 everything is computed from matrices; above, from products: Lanczos iterations for the Hessian, and
-    traces from eigenvectors plus 32 random vectors for the rest (Hutchinson's estimate after deflation).
+    Up to dimension 1000 everything is computed from matrices. Above, only products with vectors are used: the Hessian's
+    eigenpairs come from Lanczos iterations, and norms and traces are exact on the leading eigenvectors and estimated
+    with 32 random vectors on the rest (Hutchinson's estimate after deflation).
 
     Examples
     --------
-    Least squares with unit residuals: the noise is the Hessian:
+    In least squares with unit residuals, the covariance of the noise is the Hessian:
 
     >>> import numpy as np, qpot
     >>> X = np.random.default_rng(0).normal(size=(200, 4)) * [1.0, 1.0, 2.0, 3.0]
@@ -197,7 +215,13 @@ def measure_noise(
 
 
 def batch_factor(n_samples: int, batch_size: int, replacement: bool) -> float:
-    """Covariance of a minibatch's gradient over that of one sample's."""
+    """The covariance of a minibatch's gradient as a multiple of that of one sample's.
+
+    Raises
+    ------
+    ValueError
+        If a minibatch without replacement is larger than the sum.
+    """
     if replacement:
         return 1.0 / batch_size
     if batch_size > n_samples:
@@ -208,7 +232,7 @@ def batch_factor(n_samples: int, batch_size: int, replacement: bool) -> float:
 
 
 def batch_moments(values: Array, batch_size: int, replacement: bool) -> tuple[float, float]:
-    """Skewness and excess kurtosis of the mean of a minibatch drawn from ``values`` ``(N,)``; NaN without variance."""
+    """Skewness and excess kurtosis of the mean of a minibatch of ``values`` ``(N,)``; NaN if it does not vary."""
     N, B = values.size, batch_size
     deviations = values - values.mean()
     m2, m3, m4 = (float((deviations**q).mean()) for q in (2, 3, 4))
@@ -216,18 +240,20 @@ def batch_moments(values: Array, batch_size: int, replacement: bool) -> tuple[fl
         return float("nan"), float("nan")
     if replacement:
         return m3 / m2**1.5 / np.sqrt(B), (m4 / m2**2 - 3.0) / B
-    # moments of the mean of a simple random sample from a finite population
+    # These are the central moments of the mean of a simple random sample from a finite population.
     v2 = m2 * (N - B) / (B * (N - 1))
     v3 = m3 * (N - B) * (N - 2 * B) / (B**2 * (N - 1) * (N - 2)) if N > 2 else 0.0
     if N > 3:
         inner = (N**2 + N - 6 * N * B + 6 * B**2) * m4 + 3 * N * (B - 1) * (N - B - 1) * m2**2
         v4 = inner * (N - B) / (B**3 * (N - 1) * (N - 2) * (N - 3))
     else:
-        v4 = m4 if B == 1 else m4 / 16.0  # of three: the mean of two deviates by minus half of the third
+        # Only N = 2 and N = 3 remain. The mean of two out of three deviates by minus half the deviation of the third.
+        v4 = m4 if B == 1 else m4 / 16.0
     return v3 / v2**1.5, v4 / v2**2 - 3.0
 
 
 def _along(finite_sum: FiniteSum, x: Array, u: Array, trace: float, B: int, replacement: bool) -> DirectionalNoise:
+    """The noise at ``x`` along the unit vector ``u`` (d,), where ``trace`` is that of the covariance."""
     g = finite_sum.derivatives_along(x[None], u[None])[0]
     variance = float(g.var())
     skewness, kurtosis = batch_moments(g, B, replacement)
@@ -242,7 +268,7 @@ def _along(finite_sum: FiniteSum, x: Array, u: Array, trace: float, B: int, repl
 
 
 def hessian_product(finite_sum: FiniteSum, x: Array, v: Array) -> Array:
-    """Hessian of the mean loss times a vector; a central difference of the gradient where there is no exact product."""
+    """The Hessian of the loss at ``x`` (d,) times ``v`` (d,), by a difference of gradients if the sum has no product."""
     if finite_sum.hessian_vector_product is not None:
         return np.asarray(finite_sum.hessian_vector_product(x[None], v[None])[0], dtype=np.float64)
     h = _STEP * (1.0 + float(np.abs(x).max())) / float(np.linalg.norm(v))
@@ -251,6 +277,7 @@ def hessian_product(finite_sum: FiniteSum, x: Array, v: Array) -> Array:
 
 
 def _hessian(finite_sum: FiniteSum, x: Array) -> Array:
+    """The symmetric Hessian of the loss at ``x``, ``(d, d)``, by differences of gradients if the sum has none."""
     if finite_sum.hessian is not None:
         H = np.asarray(finite_sum.hessian(x[None]), dtype=np.float64)[0]
     else:
@@ -259,6 +286,7 @@ def _hessian(finite_sum: FiniteSum, x: Array) -> Array:
 
 
 def _leading_hessian(finite_sum: FiniteSum, x: Array, k: int) -> tuple[Array, Array]:
+    """The ``k`` largest eigenvalues of the Hessian, decreasing, and the eigenvectors ``(d, k)``, by Lanczos iterations."""
     d = x.size
     operator = LinearOperator((d, d), matvec=lambda v: hessian_product(finite_sum, x, np.ravel(v)), dtype=np.float64)
     v0 = np.random.default_rng(0).normal(size=d)
@@ -275,7 +303,10 @@ def _norms(
     vectors: Array,
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
-    """|C|_F, |H|_F and tr(C H)."""
+    """The norms |C|_F and |H|_F and the trace tr(C H) of covariance and Hessian.
+
+    ``H`` is None where no matrix is formed; ``values`` and ``vectors`` are the leading eigenpairs of the Hessian.
+    """
     d = x.size
 
     def noise(v: Array) -> Array:
@@ -288,7 +319,8 @@ def _norms(
 
     if C.matrix is not None and H is not None:
         return float(np.linalg.norm(C.matrix)), float(np.linalg.norm(H)), float((C.matrix * H).sum())
-    # what the leading eigenvectors span is summed exactly, the rest by random signs orthogonal to them
+    # The traces are exact on the span of the leading eigenvectors; on its complement they are estimated with random
+    # signs that are made orthogonal to it.
     U = np.linalg.qr(np.column_stack([C.eigenvectors, vectors[:, : min(10, vectors.shape[1])]]))[0]
     c2 = h2 = ch = 0.0
     signs = rng.choice([-1.0, 1.0], size=(min(_PROBES, d), d))
@@ -300,12 +332,14 @@ def _norms(
 
 
 def _overlaps(noise: Array, curvature: Array, k: int) -> Array:
+    """The ``overlaps`` of `NoiseStatistics`, from the leading eigenvectors of the covariance and of the Hessian."""
     k = min(k, noise.shape[1], curvature.shape[1])
     squares = (noise[:, :k].T @ curvature[:, :k]) ** 2
     return np.array([squares[:j, :j].sum() / j for j in range(1, k + 1)])
 
 
-def _unit(direction: Any, d: int) -> Array:
+def _unit(direction: ArrayLike, d: int) -> Array:
+    """The direction at length one, ``(d,)``; a ValueError if it is zero."""
     u = as_point(direction, dimension=d, name="direction")
     length = float(np.linalg.norm(u))
     if length == 0.0:
