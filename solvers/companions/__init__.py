@@ -1,1 +1,1 @@
-"""Numerics of flows and margins."""
+"""Numerics of flows and of hard-margin separation: steps, switching, logarithmic time, quadratic programs."""

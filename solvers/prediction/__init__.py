@@ -1,1 +1,1 @@
-"""Numerics of prefactors."""
+"""Numerics of prefactors: the Hessian of the quasi-potential along a path."""
