@@ -26,7 +26,7 @@
 # shares.
 #
 # Two units tell few digits apart (39 % of unseen pictures are classified correctly), but the minima can be counted.
-# Prefactors are not computed above 16 dimensions, so no absolute time is predicted here.
+# Prefactors are not computed for such noise above 16 dimensions, so no absolute time is predicted here.
 
 # %%
 import os
