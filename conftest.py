@@ -1,14 +1,14 @@
-"""One BLAS thread for each process of the suite; doctests of the adapters without their optional library are left out."""
+"""Configuration of all tests: one BLAS thread a process, and no doctests of adapters whose library is not installed."""
 
 import os
 from importlib.util import find_spec
 
-# The workers of pytest-xdist inherit this. Two of them with two BLAS threads each, on two cores, spend half of their time
-# waiting for one another.
+# The workers of pytest-xdist inherit these variables. Several workers with several BLAS threads each want more cores than
+# there are, and spend much of their time waiting for one another.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-# extras qpot[torch], qpot[jax]
+# These modules need the extras qpot[torch] and qpot[jax].
 collect_ignore = [
     path
     for path, library in (("qpot/samples/torch_models.py", "torch"), ("qpot/samples/jax_models.py", "jax"))

@@ -1,8 +1,8 @@
-"""How long the chain takes, and how that grows: all roots at once, hierarchy, stationary law, passage times,
-finite time.
+"""The time that computations on the chain take, and how it grows with the number of minima.
 
-Run with ``python benchmarks/chain.py`` (one core is enough: OMP_NUM_THREADS=1). Growth is the exponent p of
-time ~ k^p.
+Measured are the stationary costs of all roots, one W-graph, the cycle hierarchy, the stationary law, passage times and the
+transition matrix of a finite time. Run ``python benchmarks/chain.py``; one core is enough (OMP_NUM_THREADS=1). The growth
+that is printed is the exponent p of time ~ k^p.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qpot.chain.relaxation import transition_matrix
 
 
 def sparse_chain(k: int, rng: np.random.Generator) -> Any:
-    """About 4k random routes, a ring among them, costs over 12 decades."""
+    """A chain of about 4k random routes, a ring among them, with costs over twelve decades."""
     tails, heads = rng.integers(0, k, (2, 3 * k))
     off = tails != heads
     ring = np.arange(k)
@@ -39,14 +39,14 @@ def grid_chain(side: int, rng: np.random.Generator) -> Any:
 
 
 def dense_chain(k: int, rng: np.random.Generator) -> Any:
-    """All routes."""
+    """A chain with a route between every two minima."""
     costs = rng.random((k, k))
     np.fill_diagonal(costs, 0)
     return costs
 
 
 def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
-    """Least time of some calls, after one that compiles."""
+    """The least time of up to three calls; a call that takes more than two seconds is not repeated."""
     best = np.inf
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -58,7 +58,7 @@ def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def one_root_networkx(costs: Any) -> Any:
-    """What networkx does: one root at a time."""
+    """The spanning arborescence of a single root by networkx, for comparison."""
     k = len(costs)
     return nx.minimum_spanning_arborescence(
         nx.DiGraph((j, i, {"weight": costs[i, j]}) for i in range(1, k) for j in range(k) if i != j)
@@ -66,7 +66,7 @@ def one_root_networkx(costs: Any) -> Any:
 
 
 def report(name: str, sizes: list[int], make: Callable[[int], Any], call: Callable[[Any], Any]) -> None:
-    """Print a line of times and the fitted growth."""
+    """Print a line with the times and the fitted growth."""
     times = []
     for k in sizes:
         chain = make(k)
@@ -77,7 +77,7 @@ def report(name: str, sizes: list[int], make: Callable[[int], Any], call: Callab
 
 
 def main() -> None:
-    """All measurements."""
+    """Compile the kernels on a small chain, then measure."""
     rng = np.random.default_rng(0)
     small = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
     qpot.stationary_costs(small)

@@ -22,7 +22,7 @@ from field_problems import PROBLEMS, relative_error  # noqa: E402
 
 import qpot  # noqa: E402
 
-# (seconds, error) of other codes on one core of a machine of the same kind, nodes per side 129, 257, 513, ...
+# Seconds and errors of other codes on one core of the same kind of processor, with 129, 257, 513, ... nodes per side.
 PEERS: dict[str, dict[str, list[tuple[float, float]]]] = {
     "linear, strong rotation": {
         "olim2D": [(0.018, 3.3e-3), (0.10, 1.2e-3), (0.58, 2.9e-4), (3.2, 1.7e-4)],
@@ -41,9 +41,10 @@ PEERS: dict[str, dict[str, list[tuple[float, float]]]] = {
 
 
 def measure(name: str, n: int, *, memory: bool) -> dict[str, float | str]:
-    """One solve: best CPU time after a first one (of three where that is quick), error, and peak memory per node.
+    """Solve one problem, and measure the least CPU time, the error and the peak memory per node.
 
-    One thread runs, so this is the wall time of an idle core, and other work on the machine does not count.
+    A first solve pays for compilation; of the following ones, three if they are quick, the fastest counts. Only one thread
+    runs, so the CPU time is the wall time of an idle core and does not depend on other programs.
     """
     problem = PROBLEMS[name]()
     grid = qpot.Grid(problem.lower, problem.upper, n)
@@ -52,7 +53,7 @@ def measure(name: str, n: int, *, memory: bool) -> dict[str, float | str]:
     for repeat in range(4):
         start = time.process_time()
         field = qpot.quasipotential(problem.system, problem.source, grid, method=method)
-        # the first one may compile
+        # The first solve may compile.
         if repeat > 0:
             seconds = min(seconds, time.process_time() - start)
         if seconds < np.inf and repeat * seconds > 5.0:
@@ -75,10 +76,10 @@ def measure(name: str, n: int, *, memory: bool) -> dict[str, float | str]:
 
 
 def report_growth(rows: list[dict[str, float | str]], deep: bool) -> None:
-    """Order of the error and growth of the time, both by regression; the time beside that of nodes times log."""
+    """Print the order of the error and the growth of the time, by regression, beside the growth of n log n in n nodes."""
     nodes = np.array([float(r["nodes"]) for r in rows])
     order = -np.polyfit(np.log(nodes), np.log([float(r["error"]) for r in rows]), 1)[0]
-    # the smallest grid's time is mostly overhead
+    # The time of the smallest grid is mostly overhead.
     late = nodes[1:] if len(nodes) > 2 else nodes
     seconds = np.array([float(r["seconds"]) for r in rows])[-len(late) :]
     growth = np.polyfit(np.log(late), np.log(seconds), 1)[0]
@@ -90,7 +91,7 @@ def report_growth(rows: list[dict[str, float | str]], deep: bool) -> None:
 
 
 def main() -> None:
-    """Run all problems, print the table, write CSV and figure."""
+    """Run all problems, print the table, and write the CSV file and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small grids only")
     quick = parser.parse_args().quick
@@ -98,7 +99,8 @@ def main() -> None:
     for name in PROBLEMS:
         deep = name.startswith("3-D")
         sizes = ((33, 65) if quick else (33, 65, 129)) if deep else ((65, 129) if quick else (65, 129, 257, 513, 1025))
-        measure(name, sizes[0], memory=False)  # compile
+        # This call compiles the kernels.
+        measure(name, sizes[0], memory=False)
         for n in sizes:
             rows.append(measure(name, n, memory=True))
             row = rows[-1]
@@ -118,7 +120,7 @@ def main() -> None:
 
 
 def draw(rows: list[dict[str, float | str]], path: pathlib.Path) -> None:
-    """Error against time, one panel a problem, the peers' points beside ours."""
+    """Draw the error against the time, one panel a problem, with the points of the other codes."""
     import matplotlib
 
     matplotlib.use("Agg")

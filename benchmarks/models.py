@@ -1,7 +1,7 @@
 """Networks in NumPy, PyTorch and JAX: `python benchmarks/models.py [seconds]` prints what one core does per second.
 
-The same network (4 inputs, 6 tanh units, 3 outputs, d = 51, 150 samples) for all; a backend that is not installed is left
-out. Compilation is left out, everything else counts, in CPU time.
+All backends run the same network (4 inputs, 6 tanh units, 3 outputs, d = 51, 150 samples); one that is not installed is left
+out. The times are CPU times without compilation.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import numpy as np
 import qpot
 
 RNG = np.random.default_rng(0)
+# The inputs and the classes of the samples.
 X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, size=150)
 
 
 def numpy_sum() -> qpot.FiniteSum:
+    """The network in NumPy."""
     return qpot.training_sum(qpot.dense_network(4, 6, outputs=3), X, Y, loss=qpot.CrossEntropy())
 
 
 def torch_sum() -> qpot.FiniteSum:
+    """The network in PyTorch."""
     import torch
 
     torch.set_num_threads(1)
@@ -33,6 +36,7 @@ def torch_sum() -> qpot.FiniteSum:
 
 
 def jax_sum() -> qpot.FiniteSum:
+    """The network in JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -45,7 +49,7 @@ def jax_sum() -> qpot.FiniteSum:
 
 
 def per_second(call: Callable[[], Any], seconds: float) -> float:
-    """Calls per second of CPU time."""
+    """The number of calls per second of CPU time."""
     call()
     count, begin = 0, time.process_time()
     while time.process_time() - begin < seconds:
@@ -55,7 +59,7 @@ def per_second(call: Callable[[], Any], seconds: float) -> float:
 
 
 def measure(total: qpot.FiniteSum, replicas: int, steps: int, seconds: float) -> list[float]:
-    """SGD steps with batches of 1 and 8, gradients, covariances and Hessians, each per second."""
+    """The numbers per second of SGD steps with batches of 1 and 8, of gradients, of covariances and of Hessians."""
     system = qpot.System.from_finite_sum(total)
     start, points = 0.3 * RNG.normal(size=(replicas, 51)), 0.5 * RNG.normal(size=(64, 51))
 
@@ -73,6 +77,7 @@ def measure(total: qpot.FiniteSum, replicas: int, steps: int, seconds: float) ->
 
 
 def main(seconds: float) -> None:
+    """Measure every backend and print a table."""
     builders = {"NumPy": (numpy_sum, "numpy"), "PyTorch": (torch_sum, "torch"), "JAX": (jax_sum, "jax")}
     columns = ("SGD steps, B = 1", "SGD steps, B = 8", "gradients", "covariances", "Hessians")
     print("per second".ljust(12) + "".join(f"{column:>18s}" for column in columns))

@@ -28,7 +28,9 @@ from scipy.sparse.linalg import LinearOperator
 import qpot
 from qpot.problem.covariance import factored
 
+# Where the table and the figure are written.
 OUTPUT = pathlib.Path(__file__).parent / "output"
+# The columns of the table.
 FIELDS = (
     "problem",
     "dimension",
@@ -43,7 +45,7 @@ FIELDS = (
 
 
 def kinetic(k: float) -> qpot.System:
-    """x' = v, v' = x - x^3 - (1 - k (1 - x^2)) v, noise on v only."""
+    """The system x' = v, v' = x - x^3 - (1 - k (1 - x^2)) v, with noise on v only."""
 
     def drift(z: Any) -> Any:
         x, v = z.T
@@ -53,9 +55,10 @@ def kinetic(k: float) -> qpot.System:
 
 
 def well(d: int, *, turned: bool = True, noise: str = "factors", rank: int = 64) -> tuple[qpot.System, Any, float]:
-    """Double well in one coordinate u, quadratic in the others, noise s(u)^2 F F^T + 0.3, s = 1 or 1 + u^2 / 2.
+    """A double well in one coordinate u, quadratic in the others, with noise s(u)^2 F F^T + 0.3, s = 1 or 1 + u^2 / 2.
 
-    V = int_{-1}^0 2 (u - u^3) / a_00(u) du exactly: u moves by itself, and the others come to rest for free.
+    The quasi-potential is exactly V = int_0^1 2 (u - u^3) / a_00(u) du, since the motion of u does not depend on the other
+    coordinates, which then follow the drift at no cost.
     """
     rng = np.random.default_rng(d)
     w = np.arange(1.0, d + 1)
@@ -114,7 +117,7 @@ def well(d: int, *, turned: bool = True, noise: str = "factors", rank: int = 64)
 
 
 def allen_cahn(n: int) -> tuple[qpot.System, Any, float]:
-    """u_t = u_xx + u - u^3 on a ring of length pi: spacing times action is pi / 2 from +1 to 0."""
+    """The equation u_t = u_xx + u - u^3 on a ring of length pi; the action from +1 to 0 times the spacing is pi / 2."""
     h = np.pi / n
     ring = lil_array((n, n))
     for i in range(n):
@@ -131,8 +134,11 @@ def allen_cahn(n: int) -> tuple[qpot.System, Any, float]:
     return system, csr_array(laplacian - 2 * eye_array(n)), h
 
 
+# The method for few dimensions.
 FAST = qpot.GeometricAction(starts=1)
+# The dimensions of the double wells.
 DIMENSIONS = (2, 10, 30, 100, 1000, 3000, 10_000, 100_000)
+# The groups of problems, with their names in the table.
 GROUPS = {
     "few": "reference problems of few dimensions",
     "separable": "well, separable",
@@ -144,7 +150,7 @@ GROUPS = {
 
 
 def few(index: int) -> tuple[str, qpot.System, Any, Any, float] | None:
-    """(name, system, start, end, reference) of a problem of few dimensions, or None beyond the last."""
+    """The name, system, start, end and reference of a problem of few dimensions; None beyond the last one."""
     if index < 4:
         beta, mu, exact = ((1.0, 1.0, 0.5), (5.0, 1.0, 0.4830697092), (10.0, 1.0, 0.3400414033), (10.0, 2.0, 0.5))[
             index
@@ -164,7 +170,7 @@ def few(index: int) -> tuple[str, qpot.System, Any, Any, float] | None:
 
 
 def solve(group: str, size: int) -> dict[str, Any] | None:
-    """One row of the table; runs in a process of its own."""
+    """One row of the table; it is computed in a process of its own."""
     warm = qpot.gallery.maier_stein(beta=3.0).system
     qpot.minimum_action_path(warm, (-1, 0), (0, 0), method=FAST)
     qpot.minimum_action_path(warm, (-1, 0), (0, 0), method=qpot.LargeScaleAction())
@@ -200,7 +206,7 @@ def solve(group: str, size: int) -> dict[str, Any] | None:
 
 
 def earlier() -> list[dict[str, Any]]:
-    """The rows of the last run."""
+    """The rows of the last run, from its file."""
     if not (OUTPUT / "paths.csv").exists():
         return []
     with (OUTPUT / "paths.csv").open(newline="") as file:
@@ -212,7 +218,7 @@ def earlier() -> list[dict[str, Any]]:
 
 
 def measure(groups: list[str], smallest: int, largest: int, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All rows, printed and written as they come, after those that are ``kept``."""
+    """Measure all rows, print and write each when it is there, and return them after those that are ``kept``."""
     cases = [("few", n) for n in range(10) if "few" in groups]
     cases += [("stiff", n) for n in (64, 128, 256, 512, 1024) if smallest <= n <= largest and "stiff" in groups]
     wells = [g for g in ("separable", "turned", "operator", "state") if g in groups]
@@ -240,13 +246,13 @@ def measure(groups: list[str], smallest: int, largest: int, kept: list[dict[str,
 
 
 def digits(problem: str) -> float:
-    """Half a unit of the last digit to which the reference is known."""
+    """Half a unit of the last digit of a reference that is known to few digits; zero for the others."""
     known = {"Maier-Stein": 5e-11, "Mueller-Brown": 5e-8, "kinetic k=0.3": 5e-7}
     return next((value for name, value in known.items() if problem.startswith(name)), 0.0)
 
 
 def growth(rows: list[dict[str, Any]], problem: str, field: str, above: int = 100) -> float:
-    """Exponent of d, fitted on logarithms."""
+    """The exponent of d, fitted to the logarithms."""
     points = [(r["dimension"], r[field]) for r in rows if r["problem"] == problem and r["dimension"] >= above]
     if len(points) < 2:
         return float("nan")
@@ -255,6 +261,7 @@ def growth(rows: list[dict[str, Any]], problem: str, field: str, above: int = 10
 
 
 def draw(rows: list[dict[str, Any]], target: pathlib.Path) -> None:
+    """Draw time, Hessian products and error against the dimension."""
     import matplotlib
 
     if not os.environ.get("DISPLAY"):
@@ -296,6 +303,7 @@ def draw(rows: list[dict[str, Any]], target: pathlib.Path) -> None:
 
 
 def main() -> None:
+    """Measure the problems that are asked for, and print, write and draw the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=10_000, help="largest dimension (default 10000, at most 100000)")
     parser.add_argument("--smallest", type=int, default=2, help="smallest dimension of wells and Allen-Cahn")

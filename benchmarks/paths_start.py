@@ -1,6 +1,7 @@
-"""What a new process pays before its first answer: import, first solve, second solve, with an empty and a filled cache.
+"""The time until a new process has its first answer: import, first solve, second solve, with an empty and a filled cache.
 
-python benchmarks/paths_start.py            a table; kernels compile once into a temporary cache, then are read from it
+``python benchmarks/paths_start.py`` prints a table. The kernels are compiled into a temporary cache by one process and read
+from it by the next.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+# Programs that define a function `solve`.
 TASKS = {
     "path, Maier-Stein beta = 10": """
 system = qpot.gallery.maier_stein(beta=10.0).system
@@ -38,6 +40,7 @@ def solve():
     return qpot.predict(case.system, case.bounds, progress=None).margin
 """,
 }
+# The program that times a task.
 TIMED = """
 import time
 t0 = time.perf_counter()
@@ -54,7 +57,7 @@ print(t1 - t0, t3 - t2, t4 - t3)
 
 
 def measured(task: str, cache: str) -> list[float]:
-    """Import, first and second solve in a new process, in seconds."""
+    """The seconds that the import, the first and the second solve take in a new process."""
     run = subprocess.run(
         [sys.executable, "-c", TIMED.format(task=task)],
         env=os.environ | {"NUMBA_CACHE_DIR": cache},
@@ -66,6 +69,7 @@ def measured(task: str, cache: str) -> list[float]:
 
 
 def main() -> None:
+    """Measure every task twice, with an empty and with a filled cache."""
     print(f"{'':40s}{'import':>8s}{'1st':>8s}{'2nd':>8s}   seconds")
     for name, task in TASKS.items():
         with tempfile.TemporaryDirectory() as cache:

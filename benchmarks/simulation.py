@@ -1,8 +1,7 @@
 """Single-sample steps per second, and rare escapes; `python benchmarks/simulation.py [seconds]` prints a line for each.
 
-A single-sample step is one step of one replica with batch size 1. Compilation is left out, everything else
-counts; one core is measured in CPU time, so that a busy machine says the same, and threads in wall-clock
-time.
+A single-sample step is one step of one replica with batch size 1. Compilation is not counted. One core is measured in CPU
+time, which does not depend on other programs, and several threads in wall-clock time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from qpot.landscape.basins import basin_of
 
 
 def systems() -> dict[str, tuple[qpot.FiniteSum, float]]:
-    """Finite sums with a kernel and a stable learning rate for each."""
+    """Finite sums that have a compiled kernel, and a stable learning rate for each."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 4))
     return {
@@ -39,7 +38,7 @@ def systems() -> dict[str, tuple[qpot.FiniteSum, float]]:
 
 
 def without_kernel(total: qpot.FiniteSum) -> qpot.FiniteSum:
-    """The same sum on the NumPy path."""
+    """The same sum without its kernel, so that NumPy is used."""
     return qpot.FiniteSum(
         sample_losses=total.sample_losses,
         sample_gradients=total.sample_gradients,
@@ -52,7 +51,7 @@ def without_kernel(total: qpot.FiniteSum) -> qpot.FiniteSum:
 def rate(
     run: Callable[[int], Any], replicas: int, seconds: float, clock: Callable[[], float] = time.process_time
 ) -> float:
-    """Steps of all replicas per second of ``clock``, of a run that takes at least ``seconds``."""
+    """The steps of all replicas per second of ``clock``, measured on a run that takes at least ``seconds``."""
     run(64)
     steps = 256
     while True:
@@ -65,6 +64,7 @@ def rate(
 
 
 def main(seconds: float) -> None:
+    """Measure all ways of stepping and print a line for each."""
     print(f"{'way of stepping':58s} million single-sample steps per second")
     for name, (total, learning_rate) in systems().items():
         for label, each, replicas in (("compiled", total, 64), ("NumPy", without_kernel(total), 4096)):
@@ -120,7 +120,7 @@ def main(seconds: float) -> None:
 
 
 def rare_escapes() -> None:
-    """Mean escape times by splitting: the diffusion in NumPy, SGD compiled."""
+    """Measure mean escape times by splitting, for a diffusion in NumPy and for compiled SGD."""
     case = qpot.gallery.double_well()
     wells = qpot.gallery.embedded_double_well(s=0.5)
     path = qpot.predict(wells.system, wells.bounds).costs.path(0, 1)

@@ -13,9 +13,9 @@
 # # Two attractors of an ecological model, one of them a focus
 #
 # A consumer-resource model with noise (example 1 of the R package QPot, The R Journal 8(2), 2016) is not a gradient
-# system, and the path out of its first attractor spirals. Smooth-path methods started from one curve end at costs
-# between 0.0125 and 0.0132; the published grid computation, in this library's convention, is 0.0141, 15 % above the
-# minimum. The minimum is 0.0122596493.
+# system, and the path out of its first attractor spirals. Methods that deform one smooth curve end at costs between 0.0125
+# and 0.0132. The published value, computed on a grid, is 0.0141 in this library's convention, 15 % above the minimum, which
+# is 0.0122596493.
 
 # %%
 import os
@@ -46,7 +46,7 @@ system = qpot.System(drift=drift, covariance=1.0, dimension=2)
 bounds = [(0.5, 8.0), (0.5, 8.0)]
 
 # %% [markdown]
-# ## Attractors, saddle and costs, all found by one call
+# ## One call finds the attractors, the saddle and the costs
 
 # %%
 clock = time.perf_counter()
@@ -64,7 +64,8 @@ for i, minimum in enumerate(prediction.minima):
 
 # %%
 REFERENCE = {(0, 1): 0.0122596493, (1, 0): 0.0018932179}
-PUBLISHED = {(0, 1): 2 * 0.007056, (1, 0): 2 * 0.00092975}  # QPot halves the quasi-potential
+# QPot's values are half of the quasi-potential.
+PUBLISHED = {(0, 1): 2 * 0.007056, (1, 0): 2 * 0.00092975}
 print(f"{'route':>8} {'this library':>28} {'reference':>14} {'published grid value':>22}")
 for (i, j), value in REFERENCE.items():
     V, error = prediction.costs.values[i, j], prediction.costs.errors[i, j]
@@ -75,10 +76,11 @@ assert prediction.selected == (0,), "the focus is the attractor that the noise s
 
 # %% [markdown]
 # ## Against simulation
-# Escape times of the stochastic system itself, at noise levels where escapes are seen, against the rate law with its
-# prefactor along the computed path. The simulated time includes the way down from the saddle.
+# Here escape times of the stochastic system itself, at noise levels at which escapes are seen, are compared with the rate
+# law, whose prefactor is computed along the path. The simulated time includes the way down from the saddle.
 
 # %%
+# The step of the simulation.
 TIME_STEP = 0.1
 for epsilon in (0.0006, 0.0008):
     escapes = qpot.escape_times(
@@ -98,7 +100,7 @@ for epsilon in (0.0006, 0.0008):
         f"epsilon {epsilon}: mean time from 1 to 0 simulated {escapes.mean_time:.0f} "
         f"(99.9 % interval {low:.0f} to {high:.0f}), rate law {law:.0f}"
     )
-    # corrections of relative order epsilon / V remain at these noise levels
+    # Corrections of relative order epsilon / V remain at these noise levels.
     slack = epsilon / prediction.costs.values[1, 0]
     assert low / (1 + slack) <= law <= high * (1 + slack), (epsilon, low, law, high)
 

@@ -4,11 +4,10 @@
 # One loss with two minima, L(x) = x (x - 1) (x - 3)^2 + 1.62276: a bad one at x = 3 (loss 1.62) and a good
 # one at x = 0.407 (loss 5.5e-7). All runs start at x = 4, on the side of the bad one.
 #
-# 1. Without noise every optimiser is a flow with its own law for dL/dt. Gradient, normalised and RMSprop flow
-# stop    at 3; the sign method never rests; Polyak's step, bounded, leaves the trap by its own chattering.
-# 2. With constant noise the quasi-potential says where SGD is in the long run and how long the escape from 3
-# takes. 3. With state-dependent noise the preconditioner decides: plain SGD prefers 3, sign- and RMSprop-like
-# SGD 0.407.
+# 1. Without noise every optimiser is a flow with its own law for dL/dt. Gradient and RMSprop flow stop at 3. The sign
+#    method with finite steps never rests, and Polyak's bounded step leaves the minimum at 3 because it overshoots.
+# 2. With constant noise the quasi-potential says where SGD is in the long run and how long the escape from 3 takes.
+# 3. With state-dependent noise the preconditioner decides: plain SGD selects 3, sign-like and RMSprop-like SGD select 0.407.
 
 # %%
 from pathlib import Path
@@ -29,8 +28,7 @@ output.mkdir(exist_ok=True)
 
 # %% [markdown]
 # ## 1. Flows
-# `EventDriven` follows the exact flow (and stops at rest), `FixedStep` is the optimiser with that learning
-# rate.
+# `EventDriven` follows the exact flow and stops at rest; `FixedStep` is the optimiser with the step as its learning rate.
 
 # %%
 wells = QuarticWells()
@@ -47,9 +45,7 @@ exact = {
     for name, flow in flows.items()
 }
 steps = {
-    name: qpot.integrate_flow(
-        wells.system, [4.0], flow=flow, duration=25.0, method=qpot.FixedStep(step=0.01)
-    )  # 2500 steps
+    name: qpot.integrate_flow(wells.system, [4.0], flow=flow, duration=25.0, method=qpot.FixedStep(step=0.01))
     for name, flow in flows.items()
 }
 print(f"{'':18s}{'exact flow ends':>18s}{'law residual':>14s}{'2500 steps end':>18s}{'last step':>12s}")
@@ -60,32 +56,35 @@ for name in flows:
     print(f"{name:18s}{e.end[0]:18.6f}{residual:14.1e}{s.end[0]:18.6f}{last:12.1e}")
 
 assert all(np.abs(e.law_residuals).max() < 1e-6 for e in exact.values())
-assert all(abs(e.end[0] - 3.0) < 1e-6 for e in exact.values())  # exact flows cannot leave the basin of 3
+# An exact flow cannot leave the basin of 3.
+assert all(abs(e.end[0] - 3.0) < 1e-6 for e in exact.values())
 assert abs(steps["gradient"].end[0] - 3.0) < 1e-8
 assert abs(steps["Polyak, M = 1000"].end[0] - 0.41) < 0.005
-assert np.allclose(np.abs(np.diff(steps["sign"].points[-200:, 0])), 0.01)  # it never comes to rest
+# The sign method never comes to rest.
+assert np.allclose(np.abs(np.diff(steps["sign"].points[-200:, 0])), 0.01)
 
 # %% [markdown]
 # ## 2. Constant noise: the quasi-potential
-# V is the cost of the noise; for constant covariance D it is 2 (L(saddle) - L(minimum)) / D. SGD sits where
-# leaving is dearest, and the mean time to leave x = 3 grows like exp(V / epsilon) with Kramers' prefactor
-# 2 pi / sqrt(L''(3) |L''(saddle)|).
+# V is what an escape costs the noise; for constant covariance D it is 2 (L(saddle) - L(minimum)) / D. SGD selects the
+# minimum that is most expensive to leave, and the mean time to leave x = 3 grows like exp(V / epsilon), with Kramers'
+# prefactor 2 pi / sqrt(L''(3) |L''(saddle)|).
 
 # %%
 minima = qpot.find_minima(wells.system, [(-0.5, 4.5)])
 costs = qpot.transition_costs(wells.system, minima, bounds=[(-0.5, 4.5)])
 print(costs)
-assert np.allclose(costs.values, wells.costs(), atol=1e-6)  # the path solver against the closed form
+# The path solver is compared with the closed form.
+assert np.allclose(costs.values, wells.costs(), atol=1e-6)
 stationary = qpot.stationary_costs(costs)
-assert stationary.argmin() == 0  # the good minimum is selected
+# The good minimum is selected.
+assert stationary.argmin() == 0
 
 curvature = -wells.system.jacobian([[bad], [wells.saddle]])[:, 0, 0]
 prefactor = 2.0 * np.pi / np.sqrt(abs(curvature[0] * curvature[1]))
 
 
 def exact_mean_time(epsilon: float) -> float:
-    """Mean first passage from 3 down to 0.407: int exp(phi/eps) int 2/eps exp(-phi/eps), phi = 2 L for D =
-    1."""
+    """The mean first passage time from 3 to 0.407: int exp(phi/eps) int 2/eps exp(-phi/eps) with phi = 2 L for D = 1."""
     x = np.linspace(good, 7.0, 20_001)
     phi = wells.potential(x) - wells.potential([bad])[0]
     inner = np.exp(-phi / epsilon) * 2.0 / epsilon
@@ -117,14 +116,16 @@ for epsilon in epsilons:
         f"95% {intervals[-1][0]:.2f} to {intervals[-1][1]:.2f}; exact {exact_times[-1]:7.2f}, "
         f"Kramers {prefactor * np.exp(costs.values[1, 0] / epsilon):7.2f}"
     )
-assert np.allclose(measured, exact_times, rtol=0.2)  # 400 exits: 5% sampling error, and the time step's bias
-assert abs(prefactor * np.exp(costs.values[1, 0] / 0.1) / exact_mean_time(0.1) - 1.0) < 0.1  # Kramers as eps -> 0
+# The sampling error of 400 escapes is 5 %, and the time step adds a bias.
+assert np.allclose(measured, exact_times, rtol=0.2)
+# Kramers' formula is approached as epsilon -> 0.
+assert abs(prefactor * np.exp(costs.values[1, 0] / 0.1) / exact_mean_time(0.1) - 1.0) < 0.1
 
 # %% [markdown]
 # ## 3. The preconditioner changes the selected minimum
-# Covariance D(x) = 1 + (x - 3)^2 / 2: less noise near 3. The costs of plain SGD are int 2 L'/D. With P =
-# 1/sqrt(D) (sign-like) they are int 2 L'/sqrt(D), with P = 1/sqrt(D + L'^2) (RMSprop-like) int 2 L' sqrt(D +
-# L'^2)/D.
+# With the covariance D(x) = 1 + (x - 3)^2 / 2 there is less noise near 3. The costs of plain SGD are int 2 L'/D. The
+# preconditioner P = 1/sqrt(D) (sign-like) makes them int 2 L'/sqrt(D), and P = 1/sqrt(D + L'^2) (RMSprop-like) makes them
+# int 2 L' sqrt(D + L'^2)/D.
 
 # %%
 varied = QuarticWells(floor=1.0, curvature=0.5)
@@ -139,7 +140,7 @@ for name, (system, epsilon) in systems.items():
     here = qpot.find_minima(system, [(-0.5, 4.5)])
     V = qpot.transition_costs(system, here, bounds=[(-0.5, 4.5)])
     selected = here[int(qpot.stationary_costs(V).argmin())].point[0]
-    # exact stationary density of a one-dimensional diffusion: exp(-phi/eps)/a with phi' = -2 b/a
+    # The exact stationary density of a one-dimensional diffusion is exp(-phi/eps)/a with phi' = -2 b/a.
     a = system.covariance(grid[:, None])[:, 0, 0]
     slope = -2.0 * system.drift(grid[:, None])[:, 0] / a
     phi = np.append(0.0, np.cumsum(0.5 * (slope[1:] + slope[:-1]) * np.diff(grid)))

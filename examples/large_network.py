@@ -13,12 +13,13 @@
 # # Ten thousand parameters: the way from one trained network to another
 #
 # A PyTorch network of 10 749 parameters tells the handwritten digits 3, 5, 8 and 9 apart (scikit-learn; 64 pixels and all
-# their products, five tanh units, weight decay). Training from different seeds ends at different minima, even modulo swaps
-# and signs of units. Which one does the noise of SGD leave more easily, and by which way?
+# their products, five tanh units, weight decay). Training from different seeds ends at different minima, even if minima that
+# differ only by swaps and signs of units are counted once. Which one does the noise of SGD leave more easily, and how?
 #
-# No matrix of 10 749 x 10 749 is formed: the saddle between the two is climbed to by Hessian-vector products, the noise is
-# the covariance of single-sample gradients in its 48 leading directions (their number is a choice; below is a floor), and the
-# minimum action path is found by products with the Hessian of the loss. It needs PyTorch: `pip install 'qpot[torch]'`.
+# No matrix of 10 749 x 10 749 entries is formed. The search for the saddle between the two uses Hessian-vector products; the
+# noise is the covariance of single-sample gradients in its 48 leading directions, a number of our choice, with a floor in all
+# others; and the minimum action path is found by products with the Hessian of the loss. This example needs PyTorch:
+# `pip install 'qpot[torch]'`.
 
 # %%
 import os
@@ -27,7 +28,8 @@ import sys
 import time
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")  # for small matrices BLAS threads only get in each other's way
+    # For small matrices several BLAS threads are slower than one.
+    os.environ.setdefault(variable, "1")
 
 import matplotlib
 
@@ -41,7 +43,16 @@ from sklearn.datasets import load_digits
 import qpot
 
 HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
-CLASSES, SAMPLES, UNITS, DECAY, RANK = (3, 5, 8, 9), 150, 5, 0.01, 48
+# The digits that the network tells apart.
+CLASSES = (3, 5, 8, 9)
+# The number of training images.
+SAMPLES = 150
+# The number of tanh units.
+UNITS = 5
+# The coefficient of the weight decay.
+DECAY = 0.01
+# The number of noise directions that are kept.
+RANK = 48
 clock = time.process_time()
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -81,7 +92,7 @@ def test_accuracy(x):
 
 # %% [markdown]
 # ## Two trained solutions and the saddle between them
-# Of the second one the copy nearest to the first.
+# Of the second solution's copies, the one nearest to the first solution is taken.
 
 # %%
 box = [(-8, 8)] * d
@@ -99,8 +110,9 @@ print(f"the saddle, loss {saddle.loss:.6f}, slowest rates {saddle.rates[:2].real
 
 # %% [markdown]
 # ## The noise
-# At the saddle, which neither of the two is favoured by. In every other direction the floor is the largest variance left
-# out: an upper bound, so that the costs are lower bounds of those under less noise.
+# The covariance is taken at the saddle, which favours neither of the two minima. In every direction that is left out the
+# noise is a floor, the largest variance among them. Since this is an upper bound of the noise there, the costs are lower
+# bounds of those without the floor.
 
 # %%
 noise = qpot.estimate_covariance(loss, saddle, method=qpot.LowRankCovariance(rank=RANK + 1), rng=0)
@@ -111,7 +123,7 @@ system = qpot.System.from_finite_sum(loss, covariance=covariance)
 
 # %% [markdown]
 # ## The path
-# One leg up from each side; the way down costs nothing.
+# There is one leg up to the saddle from each side; the free descent from there costs nothing.
 
 # %%
 method = qpot.LargeScaleAction(tolerance=1e-2, starts=1)
@@ -124,8 +136,9 @@ for name, m in (("A", A), ("B", B)):
     assert leg.error <= 1e-3 * leg.action
 
 # %% [markdown]
-# Two checks that use nothing of the solver: on a minimum action path H = 0, so that the cost is also the integral of p dx,
-# here by the trapezoidal rule on the path's nodes; and isotropic noise of the largest or of the smallest variance bounds it.
+# Two checks are independent of the solver's own quadrature. On a minimum action path H = 0, so that the cost is also the
+# integral of p dx, taken here by the trapezoidal rule on the path's nodes. And the cost lies between those under isotropic
+# noise of the largest and of the smallest variance.
 
 # %%
 for name, m in (("A", A), ("B", B)):

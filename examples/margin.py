@@ -1,11 +1,10 @@
 # %% [markdown]
 # # The minimum at infinity: gradient descent on separable data is a support vector machine
 #
-# The logistic loss of separable data has no minimum. Gradient flow runs off to infinity, but its direction
-# converges to the hard-margin support vector machine, as slowly as 1/log t. In logarithmic time that is no
-# obstacle: here the flow is followed to t = 1e100, its constants are compared with theory, and the support
-# vectors are read off. A penalty brings the minimum back from infinity; then SGD's noise has a covariance, a
-# spread and a cost of flipping a sample, like any other system.
+# The logistic loss of separable data has no minimum. Gradient flow runs off to infinity, but its direction converges to the
+# hard-margin support vector machine, as slowly as 1/log t. In logarithmic time that is no obstacle: here the flow is followed
+# to t = 1e100, its constants are compared with theory, and the support vectors are read off. A penalty brings the minimum
+# back from infinity. SGD then has a stationary covariance there, and a cost for flipping a sample, like any other system.
 
 # %%
 import time
@@ -38,7 +37,8 @@ points = rng.normal(scale=0.8, size=(40, 2)) + labels[:, None] * np.array([1.3, 
 points += 0.35 * labels[:, None] * (labels * (points @ [0.8, 0.6]) < 0.35)[:, None] * np.array([2.0, 1.5])
 X = np.column_stack([points, np.ones(40)])
 
-qpot.margin_flow(X, labels, log_time=10.0)  # imports and caches warm
+# A first call keeps imports out of the time that is measured.
+qpot.margin_flow(X, labels, log_time=10.0)
 began = time.perf_counter()
 flow = qpot.margin_flow(X, labels, log_time=np.log(1e100), start=[-2.0, 3.0, 0.0])
 print(f"to t = 1e100 in {time.perf_counter() - began:.3f} s\n{flow}")
@@ -63,7 +63,7 @@ if not np.isnan(laws.norm_offset.theory):
     assert abs(laws.norm_offset.fitted - laws.norm_offset.theory) < 0.05 * abs(laws.norm_offset.theory) + 0.1
 
 # %% [markdown]
-# The same machine by scikit-learn (`pip install 'qpot[ml]'`); its solver stops at a tolerance of some 1e-6.
+# The same machine is computed by scikit-learn (`pip install 'qpot[ml]'`), whose solver stops at a tolerance of some 1e-6.
 
 # %%
 try:
@@ -79,7 +79,8 @@ except ImportError as error:
 
 # %%
 wrong = labels.copy()
-wrong[(labels * (X @ machine.normal)).argmax()] *= -1  # the sample deepest on its own side
+# The label that is flipped is that of the sample farthest from the plane on its own side.
+wrong[(labels * (X @ machine.normal)).argmax()] *= -1
 pair = np.vstack([X, X[:1]]), np.append(labels, -labels[0])
 for data, name in [((X, wrong), "a flipped label"), (pair, "a point with both labels")]:
     try:
@@ -90,10 +91,10 @@ for data, name in [((X, wrong), "a flipped label"), (pair, "a point with both la
 
 # %% [markdown]
 # ## With a penalty: the SVM as a system with noise
-# Huberised hinge + penalty on the same data without intercept. `System.from_finite_sum` gives the minibatch
-# covariance C; the stationary covariance of SGD is epsilon S with A S + S A = C. The cost of flipping sample
-# i, that is of reaching <theta, z_i> = 0, is m_i^2 / (2 z_i^T S z_i) to quadratic order, and the path solver
-# gives it exactly.
+# The loss is now the Huberised hinge with a penalty, on the same data without an intercept. `System.from_finite_sum` gives
+# the minibatch covariance C; the stationary covariance of SGD is epsilon S with A S + S A = C, where A is the Hessian at the
+# minimum. The cost of flipping sample i, that is of reaching <theta, z_i> = 0, is m_i^2 / (2 z_i^T S z_i) to quadratic order,
+# with m_i = <theta, z_i> at the minimum. The path solver gives it without this approximation.
 
 # %%
 total = qpot.margin_sum(points, labels, loss=qpot.HuberisedHinge(width=2.0), penalty=0.3)
@@ -115,12 +116,12 @@ easiest = int(np.where(m > 0, cost, np.inf).argmin())
 normal = Z[easiest] / np.linalg.norm(Z[easiest])
 along = np.array([-normal[1], normal[0]])
 guess = along @ (best.point - S @ Z[easiest] * m[easiest] / (Z[easiest] @ S @ Z[easiest]))
-# the Hessian of the Huberised hinge jumps, which limits the order of the path solver
+# The Hessian of the Huberised hinge jumps, which limits the order of the path solver.
 method = qpot.GeometricAction(tolerance=1e-4)
 
 
 def path_to(position: float) -> qpot.PathSolution:
-    """Minimum action path to the point of the line <theta, z> = 0 at this position along it."""
+    """The minimum action path to the point of the line <theta, z> = 0 at this position along it."""
     return qpot.minimum_action_path(system, best.point, position * along, method=method)
 
 
@@ -140,7 +141,8 @@ print(
     f"{path.action:.4f} by the path solver; share of time flipped at epsilon = {epsilon}: "
     f"Gaussian {gaussian:.4f}, simulated {share:.4f}"
 )
-assert path.action <= path_to(guess).action * (1 + 1e-3)  # the quadratic order's point is not cheaper
+# The point that the quadratic order predicts is not cheaper to reach.
+assert path.action <= path_to(guess).action * (1 + 1e-3)
 
 # %%
 fig, axes = plt.subplots(2, 2, figsize=(13, 10), layout="constrained")

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Which training images explain this prediction?
 #
-# A model trained by gradient flow is f_T(x) = f_0(x) + sum_i int K_t(x, x_i) alpha_i(t) dt: every training
-# sample adds its own share. Here a small network learns to tell handwritten threes from eights
-# (scikit-learn's digits, 8 x 8 pixels). The shares rebuild its output to the accuracy of the integrator, rank
-# the training images behind one prediction, and their kernel goes straight into a support vector machine.
+# A model trained by gradient flow is f_T(x) = f_0(x) + sum_i int K_t(x, x_i) alpha_i(t) dt: every training sample makes its
+# own contribution. Here a small network learns to tell handwritten threes from eights (scikit-learn's digits, 8 x 8 pixels).
+# The contributions reproduce its output to the accuracy of the integrator and rank the training images behind one
+# prediction, and a support vector machine takes their kernel as it is.
 
 # %%
 from pathlib import Path
@@ -47,8 +47,9 @@ print(
 )
 
 # %% [markdown]
-# ## The reconstruction falls at the order of the integrator
-# Total time fixed, more and more steps; also with minibatches of 16, each held for the same time.
+# ## The error of the reconstruction falls with the order of the integrator
+# The total time is fixed and divided into more and more steps. The same is done with minibatches of 16, each of which is held
+# for the same time.
 
 # %%
 steps = np.array([40, 80, 160])
@@ -84,7 +85,7 @@ print(f"minibatches, order 1: errors {', '.join(f'{e:.1e}' for e in minibatch)};
 assert abs(fitted - 1.0) < 0.5
 
 # %% [markdown]
-# ## Who is behind a prediction?
+# ## Which images are behind a prediction?
 
 # %%
 explanation = path.explain(X_test)
@@ -96,7 +97,7 @@ assert explanation.error < 0.02 * np.abs(explanation.prediction).max()
 
 # %% [markdown]
 # ## The path kernel in a support vector machine
-# It is a sum of Gram matrices with positive weights, so it is positive semidefinite.
+# The path kernel is a sum of Gram matrices with positive weights, so it is positive semidefinite.
 
 # %%
 gram = path.gram(X)

@@ -14,10 +14,10 @@
 #
 # A detector behind a polariser at the angle $\theta_i$ measures the intensity $y_i = \langle a_i, x\rangle^2$ of a field
 # $x$, but not its sign. SGD on $L = \frac{1}{4N}\sum_i(\langle a_i, x\rangle^2 - y_i)^2$ finds $x$ or $-x$, which fit
-# equally well, and its noise takes it from one to the other. By which way, and after how long?
+# equally well, and its noise takes it from one to the other. Which way does it take, and after how long?
 #
 # The gradient of a sample is $(\langle a_i,x\rangle^2 - y_i)\langle a_i,x\rangle a_i$. Its covariance depends strongly on
-# $x$ and its law is not Gaussian, so that the costs are taken from the steps that SGD really takes (`noise="exact"`).
+# $x$ and its law is not Gaussian, so the costs are taken from the steps that SGD really takes (`noise="exact"`).
 
 # %%
 import os
@@ -42,8 +42,8 @@ clock = time.perf_counter()
 
 # %% [markdown]
 # ## The measurement
-# Twelve angles; every other intensity is two units too high, the ones between two units too low (a flickering lamp), so
-# that the field is recovered exactly but no sample is fitted.
+# There are twelve angles. The intensities are alternately two units too high and two units too low, as under a flickering
+# lamp, so that the field is recovered exactly although no sample is fitted.
 
 # %%
 field = np.array([1.0, 0.3])
@@ -70,12 +70,13 @@ assert abs(cost - prediction.costs.values[1, 0]) <= error + prediction.costs.err
 
 # %% [markdown]
 # ## Ask SGD
-# At the learning rates of the first four measurements an escape takes $10^8$ to $10^{15}$ steps: splitting measures its
-# mean time all the same. The prediction is a law for small learning rates; four larger ones show how it is approached
-# (gradient descent is stable up to 0.61, but single samples are several times as curved as their mean).
+# At the learning rates of the first four measurements an escape takes $10^8$ to $10^{15}$ steps, and splitting measures its
+# mean time nevertheless. The prediction is a law for small learning rates, and four larger ones show how it is approached.
+# (Gradient descent is stable up to 0.61, but the loss of a single sample is several times as curved as the mean.)
 
 # %%
-executor = ThreadPoolExecutor(2)  # the result does not depend on it
+# The executor makes this faster and does not change the result.
+executor = ThreadPoolExecutor(2)
 rule = {
     "start": minima[0], "minima": minima, "batch_size": 1, "coordinate": prediction.costs.path(0, 1),
     "clones": 1000, "repetitions": 16, "rng": 1, "executor": executor,
@@ -98,8 +99,8 @@ assert verdict.exits[-1].share_near_saddles > 0.85
 
 # %% [markdown]
 # ### The way
-# Single escapes of SGD at a large learning rate, from where they leave the surroundings of $x$ for the last time, beside
-# the predicted routes. They are held against the straight line from $x$ to $-x$, too.
+# Single escapes of SGD at a large learning rate, each from the step at which it leaves the surroundings of $x$ for the last
+# time, are compared with the predicted routes, and also with the straight line from $x$ to $-x$.
 
 # %%
 run = qpot.simulate_sgd(
@@ -113,12 +114,13 @@ for k in crossed:
     last = int((along[:, k] < 0.0).argmax())
     inside = np.flatnonzero(along[:last, k] > 0.85 * np.linalg.norm(minima[0].point))
     ways.append(run.points[inside[-1] : last + 1, k])
-routes = [leg.points for leg in prediction.costs.parallel[0, 1]]  # one over each saddle
+# There is one route over each saddle.
+routes = [leg.points for leg in prediction.costs.parallel[0, 1]]
 assert len(routes) == 2
 
 
 def distance(points, curve):
-    """From every point to the nearest point of a curve."""
+    """The distance of every point from the nearest point of a curve."""
     return np.linalg.norm(points[:, None] - curve[None], axis=2).min(axis=1)
 
 

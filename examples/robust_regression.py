@@ -12,15 +12,15 @@
 # %% [markdown]
 # # Robust regression: which of two competing lines does SGD choose?
 #
-# Petal length against sepal width in Fisher's 150 irises (Fisher 1936; shipped by scikit-learn). There are two honest
-# answers. Within the two large-flowered species the petal is the longer the wider the sepal; over all flowers it is the
-# shorter (Simpson's paradox: the third species, *setosa*, has wide sepals and short petals). A robust loss, Welsch's
+# The data are the petal lengths and sepal widths of Fisher's 150 irises (Fisher 1936; they come with scikit-learn). Two
+# answers are defensible. Within the two large-flowered species wider sepals go with longer petals; over all flowers they go
+# with shorter ones (Simpson's paradox: the third species, *setosa*, has wide sepals and short petals). Welsch's robust loss
 # $\rho(r) = \frac{c^2}{2}(1 - e^{-r^2/c^2})$, has a minimum for each: the rising line, for which *setosa* are 50
 # outliers, and the falling one, a compromise.
 #
-# **The falling line has the smaller loss, and SGD chooses the rising one.** The reason is the noise: at the rising line
-# most flowers fit well and hardly push, at the compromise nearly all do. The example predicts that, and for which
-# learning rates and batch sizes, and holds it against SGD.
+# **The falling line has the smaller loss, and SGD selects the rising one.** The reason is the noise: at the rising line most
+# flowers fit well and their gradients are small, whereas at the compromise nearly all of them are large. The example predicts
+# this, says for which learning rates and batch sizes it holds, and compares the prediction with SGD.
 
 # %%
 import os
@@ -43,13 +43,15 @@ from qpot import plots
 from qpot.prediction.finite_rate import cost_correction
 
 HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
-SCALE = 1.05  # c, in standard deviations of the petal length
-DECAY = 0.01  # a weak pull towards zero: far from all data Welsch's loss is flat
+# The scale c of Welsch's loss, in standard deviations of the petal length.
+SCALE = 1.05
+# The coefficient of a weak weight decay, which is needed because Welsch's loss is flat far from all data.
+DECAY = 0.01
 clock = time.process_time()
 
 # %% [markdown]
 # ## The model
-# Both quantities in standard deviations; the parameters are slope and intercept.
+# Both quantities are measured in standard deviations; the parameters are slope and intercept.
 
 # %%
 iris = load_iris()
@@ -59,7 +61,8 @@ irises = qpot.welsch_sum(features, length, scale=SCALE, weight_decay=DECAY)
 
 # %% [markdown]
 # ## Predict
-# From the exact noise, the steps that SGD really takes, and from its covariance alone (Gaussian noise), for comparison.
+# The costs are computed from the exact noise, that of the steps that SGD really takes, and for comparison from its covariance
+# alone (Gaussian noise).
 
 # %%
 bounds = [(-1.5, 1.2), (-0.9, 1.4)]
@@ -79,11 +82,16 @@ for p in (exact, gaussian):
 
 # %% [markdown]
 # ## Ask SGD
-# How long does SGD stay? Escapes from either line at four learning rates with single samples, at costs of 5.5 to 8 epsilon.
+# How long does SGD stay? Escapes from either line are timed at four learning rates with single samples, such that the costs
+# are 5.5 to 8 epsilon.
 
 # %%
-MOST, REPLICAS = 1_200_000, 150
-executor = ThreadPoolExecutor(2)  # the result does not depend on it
+# Every run ends after this many steps at the latest.
+MOST = 1_200_000
+# The number of runs from each line and for each learning rate.
+REPLICAS = 150
+# The executor makes this faster and does not change the result.
+executor = ThreadPoolExecutor(2)
 epsilons = {home: V[home, 1 - home] / np.array([5.5, 6.3, 7.1, 8.0]) for home in (falling, rising)}
 escapes = {
     home: [
@@ -105,12 +113,13 @@ slopes = {law.home: law for law in verdicts["exact"].arrhenius}
 
 # %% [markdown]
 # ### Learning rate and batch size
-# To leading order only their ratio matters: at batch sizes 4 and 16, with the learning rate four and sixteen times as
-# large, the time (learning rate x steps) stays. What is left is of first order in the learning rate: a factor
-# exp(V_1 (B - 1)), known from the path.
+# To leading order only their ratio matters: at batch sizes 4 and 16, with learning rates four and sixteen times as large, the
+# time (learning rate x steps) stays the same. The remaining difference is of first order in the learning rate, a factor
+# exp(V_1 (B - 1)) that is known from the path.
 
 # %%
 epsilon = epsilons[falling][0]
+# The batch sizes that are compared with single samples.
 BATCHES = (4, 16)
 batches = {
     B: qpot.escape_times(
@@ -130,8 +139,8 @@ for B, e in batches.items():
 
 # %% [markdown]
 # ### Where is SGD?
-# The same learning rate for both, half a million steps: from the line of least loss most replicas have left for the
-# other; from there hardly any.
+# After half a million steps at one learning rate, most replicas that started at the line of least loss have left for the
+# other, and hardly any have left the other one.
 
 # %%
 rate, steps = epsilons[falling][1], 500_000

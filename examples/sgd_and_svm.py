@@ -1,10 +1,9 @@
 # %% [markdown]
 # # Gradient descent among the support vector machines
 #
-# One data set (scikit-learn's handwritten digits), one table: hard and soft margin, kernels, sparse duals,
-# multiclass schemes, Pegasos, calibration and random features, all by scikit-learn; next to them what it
-# lacks, the direction of gradient flow on the way to the hard-margin machine, and the path kernel of a
-# trained network.
+# On one data set, scikit-learn's handwritten digits, one table compares hard and soft margins, kernels, sparse duals,
+# multiclass schemes, Pegasos, calibration and random features, all by scikit-learn. Next to them is what scikit-learn lacks:
+# the direction of gradient flow on its way to the hard-margin machine, and the path kernel of a trained network.
 
 # %%
 import time
@@ -36,9 +35,9 @@ output.mkdir(exist_ok=True)
 
 # %% [markdown]
 # ## Even digits against odd ones
-# 120 training images, the other 1677 for the test; centred, with a column of ones as intercept, so that every
-# linear machine here goes through the origin of the same 65-dimensional space and directions can be compared.
-# What the table shows: the flow's direction is at its best early and ends as the hard-margin machine.
+# There are 120 training images, and the other 1677 are for the test. They are centred, and a column of ones takes the place
+# of an intercept, so that every linear machine goes through the origin of the same 65-dimensional space and directions can be
+# compared. The table shows that the flow's direction is best early on and ends as the hard-margin machine.
 
 # %%
 digits = load_digits()
@@ -50,33 +49,36 @@ mean = pixels[train].mean(axis=0)
 
 
 def augmented(rows: np.ndarray) -> np.ndarray:
-    """Centred pixels and a one."""
+    """The centred pixels of images, with a one appended to each."""
     return np.column_stack([pixels[rows] - mean, np.ones(rows.size)])
 
 
 X, y, X_test, y_test = augmented(train), labels[train], augmented(test), labels[test]
-exact = qpot.separate(X, y)  # the hard-margin machine without a penalty parameter
+# This is the hard-margin machine, computed without a penalty parameter.
+exact = qpot.separate(X, y)
 
 
 def angle(w) -> float:
-    """Degrees between a direction and the hard-margin machine's."""
+    """The angle in degrees between a direction and that of the hard-margin machine."""
     return float(np.degrees(np.arccos(np.clip(w @ exact.direction / np.linalg.norm(w), -1.0, 1.0))))
 
 
-table = []  # (name, test accuracy, support vectors or None, angle or None)
+# A row is a name, the test accuracy, and the number of support vectors and the angle, or None for either.
+table = []
 
 
 def add(name: str, accuracy: float, support=None, w=None) -> None:
-    """One row of the table."""
+    """Add a row to the table."""
     table.append((name, accuracy, support, None if w is None else angle(w)))
 
 
 def correct(scores) -> float:
-    """Share of the test images on the right side."""
+    """The share of the test images on the right side."""
     return float((np.sign(scores) == y_test).mean())
 
 
-hard = qpot.svc_separation(X, y)  # scikit-learn's SVC with a large C, through the origin
+# This is scikit-learn's SVC with a large C, through the origin.
+hard = qpot.svc_separation(X, y)
 add("hard margin (SVC)", correct(X_test @ hard.normal), hard.support_within(1e-3).size, hard.normal)
 soft = SVC(kernel="linear", C=0.1).fit(X, y)
 add("soft margin (SVC, C = 0.1)", soft.score(X_test, y_test), soft.n_support_.sum(), soft.coef_[0])
@@ -121,7 +123,7 @@ for decade in (1, 3, 10, 100):
 
 # %% [markdown]
 # ## Calibration
-# The soft machine's score turned into a probability: by a plain logistic function, and by Platt's fitted one.
+# The soft-margin machine's score is turned into a probability, by a plain logistic function and by Platt's fitted one.
 
 # %%
 raw = 1.0 / (1.0 + np.exp(-soft.decision_function(X_test)))
@@ -159,15 +161,18 @@ print(f"flow to t = 1e100 in {seconds:.2f} s; {flow}")
 print(f"|theta| / log t: fitted {laws.norm_slope.fitted:.4f}, 1/gamma = {laws.norm_slope.theory:.4f}")
 
 results = {name: (accuracy, support, degrees) for name, accuracy, support, degrees in table}
-assert results["hard margin (SVC)"][2] < 0.1  # scikit-learn agrees with the exact solution
+# scikit-learn agrees with the exact solution.
+assert results["hard margin (SVC)"][2] < 0.1
 assert np.allclose(hard.normal, exact.normal, atol=1e-3 * np.linalg.norm(exact.normal))
 along = [results[f"gradient flow, t = 1e{k}"][2] for k in (1, 3, 10, 100)]
-assert (np.diff(along) < 0).all()  # it turns to the SVM
+# The flow turns towards the SVM.
+assert (np.diff(along) < 0).all()
 assert along[-1] < 2.0
 assert abs(laws.norm_slope.fitted / laws.norm_slope.theory - 1) < 0.01
 assert np.linalg.eigvalsh(gram)[0] > -1e-12 * np.linalg.eigvalsh(gram)[-1]
 assert all(accuracy > 0.9 for accuracy in multiclass.values())
-assert hard.support_within(1e-3).size < y.size // 2  # dual sparsity
+# The duals are sparse.
+assert hard.support_within(1e-3).size < y.size // 2
 
 # %%
 fig = plt.figure(figsize=(14, 8.6), layout="constrained")

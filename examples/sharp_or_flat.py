@@ -13,8 +13,8 @@
 # # Sharp or flat, isotropic or not: which minimum does SGD select?
 #
 # Two rules are often quoted: SGD prefers *flat* minima, and among symmetric minima it prefers the one whose gradient
-# noise is *closer to isotropic*. Here both are put to the test, together with the theorem that the second one comes
-# from and its six counter-examples, each as a real finite sum on which real SGD runs:
+# noise is *closer to isotropic*. Here both are tested, together with the theorem behind the second one and six
+# counter-examples to it, each of them a finite sum on which SGD itself is run:
 #
 # - (a) more noise along the way out at the anisotropic minimum, at equal trace;
 # - (b) more noise in total at the isotropic minimum;
@@ -23,9 +23,9 @@
 # - (e) skewed noise with one covariance everywhere;
 # - (f) noise that differs across the way out only: a tie.
 #
-# The answer, in one sentence: SGD selects the minimum that is costliest to leave, and the cost is
-# $\int 2\,|\nabla L|\,(n^T a^{-1} n)\,$ along the way out to leading order: it counts how high the pass is and **how
-# strong the noise is along the way**. Isotropy, total noise and flatness matter only as far as they change that.
+# The answer: SGD selects the minimum that is costliest to leave. To leading order the cost is
+# $\int 2\,|\nabla L|\,(n^T a^{-1} n)\,$ along the way out, so that what counts is how high the saddle is and **how strong the
+# noise is along the way**. Isotropy, total noise and flatness matter only as far as they change that.
 
 # %%
 import os
@@ -51,19 +51,20 @@ HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Pat
 sys.path.insert(0, str(HERE))
 from figures.sharp_or_flat import draw
 
+# The level of all confidence intervals.
 CONFIDENCE = 0.999
 clock = time.perf_counter()
 
 # %% [markdown]
 # ## Finite sums with the noise we want
-# Every smooth covariance is that of a finite sum. For $a = \mathrm{diag}(a_1(x), a_2(x))$ the six samples are
+# Every smooth covariance is the covariance of a finite sum. For $a = \mathrm{diag}(a_1(x), a_2(x))$ the six samples are
 # $L \pm \sqrt3\,h_k$ with $h = (\int\!\sqrt{a_1 - r'^2},\; r\cos y,\; r\sin y)$ and $r = \sqrt{a_2}$: the covariance of
 # their gradients is exactly $a$.
 
 
 # %%
 def two_noises(left, right):
-    """Two equal wells at x = -1 and x = 1; covariance diag(left) at the left one and diag(right) at the right one."""
+    """Two equal wells at x = -1 and x = 1, where the covariance is diag(left) and diag(right)."""
     (l1, l2), (r1, r2) = left, right
 
     def slopes(x):
@@ -102,16 +103,16 @@ def wells_slope(z):
 
 
 def constant_noise(loss, gradient, vectors):
-    """Samples L + <v_i, x>: the same noise everywhere."""
+    """The samples L + <v_i, x>, whose noise is the same everywhere."""
     return finite_sum(
         lambda x: loss(x)[:, None] + x @ vectors.T, lambda x, i: gradient(x)[:, None] + vectors[i], *vectors.shape
     )
 
 
 def sharp_and_flat(flat_noise, sharp_noise):
-    """L = (u^2 - 1)^2 / 4 with u' = 1 on the left and 2 on the right: equal depth, equal pass, curvatures 1 to 4.
+    """The loss (u^2 - 1)^2 / 4 with u' = 1 on the left and 2 on the right: two wells of one depth, with curvatures 1 to 4.
 
-    Sixteen samples L + c_k h(x), c_k normal quantiles, h'^2 the wanted variance.
+    The sixteen samples are L + c_k h(x), where the c_k are normal quantiles and h'^2 is the variance that is wanted.
     """
     c = ndtri((np.arange(16) + 0.5) / 16)
     c /= c.std()
@@ -146,7 +147,7 @@ def finite_sum(losses, drawn, N, d):
 
 
 def noise_vectors(a):
-    """Twelve vectors, on an ellipse, whose mean is zero and whose covariance is the matrix a."""
+    """Twelve vectors on an ellipse, whose mean is zero and whose covariance is the matrix a."""
     angle = np.pi / 6 * np.arange(12)
     size, axes = np.linalg.eigh(a)
     return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.sqrt(size) @ axes.T
@@ -154,13 +155,14 @@ def noise_vectors(a):
 
 curved = qpot.gallery.curved_valley()
 tilted = curved.system.covariance(np.zeros((1, 2)))[0]
-skewed = 2.0 * np.array([[2.0], [-0.5], [-0.5], [-0.5], [-0.5]])  # mean 0, variance 4, mostly small steps
+# These vectors have mean 0 and variance 4; four of the five are small.
+skewed = 2.0 * np.array([[2.0], [-0.5], [-0.5], [-0.5], [-0.5]])
 assert abs(skewed.mean()) < 1e-15
 
 # %% [markdown]
-# ## Two wells: who wins?
-# Escapes of SGD out of each well are timed: of two wells, the share of time spent in one is its exit time over the sum
-# of both. The interval is that of a ratio of exponential means.
+# ## Two wells: which one is selected?
+# Escapes of SGD out of each well are timed. The share of time that is spent in a well is its mean escape time divided by the
+# sum of both. The confidence interval is that of a ratio of means of exponential variables.
 
 
 # %%
@@ -171,14 +173,16 @@ class Duel:
     system: qpot.System
     prediction: qpot.Prediction
     rates: tuple
-    share: list  # of time at the left minimum, simulated
+    # The share of time at the left minimum, simulated.
+    share: list
     interval: list
     predicted: list
 
 
 def duel(total, bounds, rates, replicas=500):
     system = qpot.System.from_finite_sum(total)
-    prediction = qpot.predict(system, bounds, second_opinion=False)  # SGD itself is the second opinion here
+    # Runs of SGD are compared with the prediction, so no second opinion is needed.
+    prediction = qpot.predict(system, bounds, second_opinion=False)
     assert len(prediction.minima) == 2
     share, interval, predicted = [], [], []
     for k, rate in enumerate(rates):
@@ -214,8 +218,8 @@ duels = {
 
 # %% [markdown]
 # ### Every claim, asserted
-# The prediction is a limit of small learning rates, so corrections of relative order epsilon / cost remain: the odds
-# may be off by that much beyond the interval.
+# The prediction holds in the limit of small learning rates, and corrections of relative order epsilon / cost remain. The odds
+# may lie outside the interval by that much.
 
 # %%
 print(f"{'':18}{'costs to leave':>20}{'rate':>8}{'share of the left minimum: predicted':>40}{'SGD':>8}{'interval':>17}")
@@ -223,7 +227,8 @@ for name, d in duels.items():
     V = d.prediction.costs.values
     for rate, share, (low, high), predicted in zip(d.rates, d.share, d.interval, d.predicted, strict=True):
         print(f"{name:18}{V[0, 1]:10.4f}{V[1, 0]:10.4f}{rate:8}{predicted:40.3f}{share:8.3f}{low:10.3f}{high:7.3f}")
-        if name != "skewed":  # whose covariance predicts a tie: see below
+        # The covariance of the skewed noise predicts a tie, which is examined below.
+        if name != "skewed":
             slack = np.exp(0.5 * rate / min(V[0, 1], V[1, 0]))
             low_odds, high_odds = low / (1 - low) / slack, high / (1 - high) * slack
             assert low_odds < predicted / (1 - predicted) < high_odds, name
@@ -246,8 +251,8 @@ for low, high in duels["flat: same noise"].interval:
 
 # %% [markdown]
 # ### Skewed noise
-# The covariance is the same constant everywhere and the loss is symmetric, so that a theory of covariances says fifty to
-# fifty. The exact costs of the discrete steps (`noise="exact"`) differ, and the odds of SGD grow at the rate that they say.
+# The covariance is the same everywhere and the loss is symmetric, so a theory of covariances predicts equal shares. But the
+# exact costs of the discrete steps (`noise="exact"`) differ, and the odds of SGD grow at the rate that follows from them.
 
 # %%
 d = duels["skewed"]
@@ -256,7 +261,8 @@ difference = exact.costs.values[0, 1] - exact.costs.values[1, 0]
 log_odds = np.log(np.array(d.share) / (1 - np.array(d.share)))
 half = np.array([np.diff(np.log(i / (1 - i)))[0] / 2 for i in d.interval])
 sigma = half / -ndtri((1 - CONFIDENCE) / 2)
-d.predicted = [expit(difference / rate) for rate in d.rates]  # by symmetry the prefactors are equal, to leading order
+# By symmetry the prefactors are equal to leading order.
+d.predicted = [expit(difference / rate) for rate in d.rates]
 design = np.stack([1 / np.array(d.rates), np.ones(len(d.rates))], axis=1) / sigma[:, None]
 slope_error = np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
 slope = np.linalg.lstsq(design, log_odds / sigma, rcond=None)[0][0]
@@ -269,15 +275,18 @@ assert all(low < p < high for p, (low, high) in zip(d.predicted, d.interval, str
 
 # %% [markdown]
 # ## Leaving a domain
-# The theorem behind the claim: out of a *level set* of a quadratic, $V = \Delta/\lambda_{\max}(SA)$ with
-# $AS + SA = a$, and at equal trace no noise has a larger one than isotropic noise. Out of a *ball* the opposite can happen.
+# The theorem behind the claim says that the cost of the exit from a *level set* of a quadratic is
+# $V = \Delta/\lambda_{\max}(SA)$ with $AS + SA = a$, and that at equal trace no noise has a larger one than isotropic noise.
+# For the exit from a *ball* the opposite can happen.
 #
-# To hold the numbers against SGD, the escape rate is needed with its prefactor: the flux
-# $\oint \rho\, n\!\cdot\!(b + a\nabla V)\,e^{-V/\epsilon}$ through the boundary. Since SGD is seen after steps only, the
-# boundary is effectively 0.583 standard deviations of one step farther out.
+# For a comparison with SGD the exit rate is needed with its prefactor, which is the flux
+# $\oint \rho\, n\!\cdot\!(b + a\nabla V)\,e^{-V/\epsilon}$ through the boundary. Since SGD is observed only after whole
+# steps, the boundary is effectively 0.583 standard deviations of one step farther out.
 
 # %%
+# The Hessian of the quadratic.
 A = np.diag([1.0, 3.0])
+# The trace of every covariance.
 TRACE = 200.0
 turn = np.array([[np.cos(0.8), -np.sin(0.8)], [np.sin(0.8), np.cos(0.8)]])
 shapes = {
@@ -293,7 +302,7 @@ circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 @dataclass
 class Exit:
-    """Escapes of SGD from a domain, and what was predicted."""
+    """Exits of SGD from a domain, and the prediction for them."""
 
     cost: float
     predicted: float

@@ -12,20 +12,21 @@
 # %% [markdown]
 # # A small network: which of its minima does SGD select?
 #
-# Handwritten digits (scikit-learn), five principal components of 200 of them, ten classes, one hidden layer of two tanh
-# units: 39 parameters, weight decay. Turning a unit's signs or swapping the units changes nothing, so minima and saddles
-# are counted modulo that group of eight.
+# The data are five principal components of 200 handwritten digits (scikit-learn) in ten classes. The network has one hidden
+# layer of two tanh units, 39 parameters in all, and weight decay. Turning a unit's signs or swapping the units changes
+# nothing, so minima and saddles are counted modulo that group of eight elements.
 #
 # **The minimum that the chain selects is not the one of least loss.** Two minima are nearly tied in loss, and nearly tied in
-# W, the other way round; the third is worse in both. The example predicts all that from the exact minibatch noise, and holds
-# it against 4800 runs of SGD: the shares of time follow W.
+# W in the opposite order; the third is worse in both. The example predicts this from the exact minibatch noise and compares
+# it with 4800 runs of SGD, whose shares of time follow W.
 #
-# Costs are exponents, and these runs are far from their limit: costs are 3 to 6 times the learning rate, and SGD's cloud
-# around a minimum (0.9 wide) nearly reaches the saddle (1.1 away). The slopes of log escape times come out up to a fifth
-# below the costs, by up to two standard errors; what the minima have in common drops out of the shares.
+# Costs are exponents, and these runs are far from the limit in which they hold: the costs are 3 to 6 times the learning rate,
+# and the cloud of SGD's positions around a minimum (0.9 wide) nearly reaches the saddle (1.1 away). The slopes of the log
+# escape times are up to a fifth, or two standard errors, below the costs. What the minima have in common cancels in the
+# shares.
 #
-# Two units tell few digits apart (39 % of unseen pictures right); they make minima that can be counted.
-# Prefactors are not known above 16 dimensions, so no absolute time is predicted here.
+# Two units tell few digits apart (39 % of unseen pictures are classified correctly), but the minima can be counted.
+# Prefactors are not computed for such noise above 16 dimensions, so no absolute time is predicted here.
 
 # %%
 import os
@@ -35,7 +36,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")  # for small matrices BLAS threads only get in each other's way
+    # For small matrices several BLAS threads are slower than one.
+    os.environ.setdefault(variable, "1")
 
 import matplotlib
 
@@ -49,7 +51,14 @@ from sklearn.datasets import load_digits
 import qpot
 
 HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
-SAMPLES, FEATURES, HIDDEN, DECAY = 200, 5, 2, 0.02
+# The number of training images.
+SAMPLES = 200
+# The number of principal components that the network sees.
+FEATURES = 5
+# The number of tanh units.
+HIDDEN = 2
+# The coefficient of the weight decay.
+DECAY = 0.02
 clock, wall = time.process_time(), time.perf_counter()
 
 # %% [markdown]
@@ -78,8 +87,8 @@ def test_accuracy(x):
 
 # %% [markdown]
 # ## Minima, saddles, costs
-# The three lowest minima and the lowest saddles that join them all. (Another one leads straight from the second minimum to
-# the third, higher up; with it the costs stay as they are, only 20 s later.)
+# The chain consists of the three lowest minima and the lowest saddles that join them. (Another, higher saddle leads directly
+# from the second minimum to the third. It does not change the costs, and takes 20 s more.)
 
 # %%
 bounds = [(-6, 6)] * d
@@ -98,7 +107,8 @@ for s in sorted(saddles, key=lambda s: s.loss):
 assert set(between) == {(0, 1), (0, 2)}
 print(f"{len(saddles)} saddles around them ({time.process_time() - clock:.0f} s)")
 method = qpot.LargeScaleAction(tolerance=1e-3, starts=1)
-with ThreadPoolExecutor(2) as executor:  # the result does not depend on it
+# The executor makes this faster and does not change the result.
+with ThreadPoolExecutor(2) as executor:
     costs = qpot.transition_costs(system, minima, saddles=tuple(between.values()), method=method, executor=executor)
 print(costs, f"({time.process_time() - clock:.0f} s)")
 
@@ -116,14 +126,18 @@ assert minima[selected].loss > min(m.loss for m in minima), "the chain does not 
 
 # %% [markdown]
 # ## Ask SGD
-# Single samples at four learning rates, 400 runs from every minimum. Where a run is, is told by a descent from there: in the
-# basin of which minimum, whatever its copy. After the runs have forgotten that they started at the very bottom, they
-# are labelled, and once more a while later: the share that went from i to j in that time is an entry of a stochastic
-# matrix, whose logarithm holds the rates (returns and detours counted) and whose fixed vector the shares of time.
+# There are 400 runs with single samples from every minimum, at four learning rates. A run is labelled with the minimum to
+# which a descent from its position leads, whichever copy it is. All runs are labelled once when they have forgotten that they
+# started exactly at a minimum, and again some time later. The share that went from i to j in between is an entry of a
+# stochastic matrix. Its logarithm holds the rates, returns and detours included, and its fixed vector the shares of time.
 
 # %%
-RUNS, FORGET = 400, 150.0
-WHILE = {8.5: 1000.0, 10.0: 1700.0, 11.5: 2300.0, 13.0: 3200.0}  # 1 / learning rate: time between the labels
+# The number of runs from each minimum.
+RUNS = 400
+# The time (learning rate x steps) after which a run has forgotten its start.
+FORGET = 150.0
+# The time between the two labels, by 1 / learning rate.
+WHILE = {8.5: 1000.0, 10.0: 1700.0, 11.5: 2300.0, 13.0: 3200.0}
 rng = np.random.default_rng(0)
 copies = [[m.point] for m in everything]
 for k in range(len(copies)):
@@ -132,11 +146,12 @@ for k in range(len(copies)):
         x = signs * everything[k].point[permutation]
         if min(np.linalg.norm(x - y) for y in copies[k]) > 1e-3:
             copies[k].append(x)
-copies = np.array(copies)  # (minima, copies, d)
+# The axes are minima, copies and coordinates.
+copies = np.array(copies)
 
 
 def labels(x):
-    """The minimum that a descent, accelerated by momentum, comes to; -1 where it has not arrived."""
+    """The minimum at which a descent, accelerated by momentum, arrives; -1 where it has not arrived."""
     v = np.zeros_like(x)
     for _ in range(80):
         v = 0.65 * v - 2.5 * network.gradient(x)
@@ -146,7 +161,7 @@ def labels(x):
 
 
 def transitions(inverse_rate, start):
-    """Labels of all runs at both times."""
+    """The labels of all runs at both times."""
     steps = [round(t * inverse_rate) for t in (FORGET, FORGET + WHILE[inverse_rate])]
     runs = qpot.simulate_sgd(
         system, learning_rate=1 / inverse_rate, batch_size=1, steps=steps[1], start=minima[start], replicas=RUNS,
@@ -192,7 +207,8 @@ log_error = {}
 found = {}
 for i, j in ((0, 1), (1, 0), (2, 0)):
     logs = np.log([rate[i, j] for rate, _ in measured])
-    many = np.log([[rate[i, j] for rate, _ in draws] for draws in spread])  # (learning rates, draws)
+    # The axes are learning rates and draws.
+    many = np.log([[rate[i, j] for rate, _ in draws] for draws in spread])
     log_error[i, j] = many.std(axis=1)
     weights = log_error[i, j] ** -2.0
     error = np.std([slope(inverses, column, weights) for column in many.T])
@@ -207,9 +223,9 @@ for x, share, error in zip(inverses, shares, share_errors, strict=True):
     print(f"learning rate {1 / x:.3f}: shares of time {share.round(3)} +- {error.round(3)}")
 
 # %% [markdown]
-# The minimum that is selected is the one where SGD is most of the time, by more than three standard errors over the four
-# learning rates together, though its loss is the larger: isotropic noise would choose the other one. The log of the ratio of
-# shares is as predicted from W alone, so prefactors hardly differ.
+# SGD is at the selected minimum most of the time, by more than three standard errors over the four learning rates together,
+# although its loss is the larger one; isotropic noise would select the other minimum. The log of the ratio of shares is as
+# predicted from W alone, so the prefactors hardly differ.
 
 # %%
 other = 1 - selected

@@ -17,9 +17,9 @@
 # of real per-sample gradients: its covariance depends on $(\omega, a, b)$ and nothing about it is isotropic.
 #
 # The prediction answers three questions: by which route does SGD leave each period, after how long, and where does it end
-# up? Then SGD itself is asked.
+# up? The answers are then compared with SGD itself.
 #
-# Data: yearly mean sunspot numbers 1700-2008 (public domain).
+# The data are the yearly mean sunspot numbers of 1700 to 2008 (public domain).
 
 # %%
 import os
@@ -42,8 +42,8 @@ years, spots = np.loadtxt(HERE / "data" / "sunspots_yearly.csv", delimiter=",", 
 
 # %% [markdown]
 # ## The finite sum
-# Standardised counts; time centred and divided by its standard deviation, which makes $(\omega, a, b)$ well scaled. One
-# sample is one year: $L_i = (a\cos\omega t_i + b\sin\omega t_i - y_i)^2/2$.
+# The counts are standardised, and time is centred and divided by its standard deviation, which makes $(\omega, a, b)$ well
+# scaled. One sample is one year: $L_i = (a\cos\omega t_i + b\sin\omega t_i - y_i)^2/2$.
 
 # %%
 t = (years - years.mean()) / years.std()
@@ -55,12 +55,13 @@ def period(w):
     return 2 * np.pi * years.std() / w
 
 
-bounds = [(44.9, 57.8), (-1.0, 1.0), (-1.0, 1.0)]  # periods from 9.7 to 12.5 years
+# The frequencies are those of periods from 9.7 to 12.5 years.
+bounds = [(44.9, 57.8), (-1.0, 1.0), (-1.0, 1.0)]
 
 # %% [markdown]
 # ## Predict
-# Minima, saddles, paths, prefactors, chain: all found from the per-sample gradients. There are two minimisers of the
-# action over every saddle, since the phase can turn either way; the cheaper one counts.
+# Minima, saddles, paths, prefactors and the chain are all found from the per-sample gradients. There are two minimisers of
+# the action over every saddle, since the phase can turn either way; the cheaper one counts.
 
 # %%
 clock = time.perf_counter()
@@ -75,9 +76,9 @@ assert abs(period(prediction.minima[best].point[0]) - 11.0) < 0.05
 
 # %% [markdown]
 # ## What the box leaves out
-# Two saddles lead out of the four periods, to ever weaker ones (and on the whole line there are ever more of them, so that
-# no stationary law exists there). What leaving that way costs tells how far the answer below can be trusted: from 11.95
-# years the way out of the box is cheaper than the way back to 11.0, so that SGD which got there mostly goes on.
+# Two saddles lead out of the box to further, weaker periods. (On the whole line there are infinitely many of them, so that no
+# stationary law exists there.) The cost of leaving over these saddles tells how far the answer below can be trusted. From
+# 11.95 years the way out of the box is cheaper than the way back to 11.0, so an SGD run that got there mostly goes on.
 
 # %%
 for saddle in prediction.saddles:
@@ -90,11 +91,12 @@ for saddle in prediction.saddles:
 
 # %% [markdown]
 # ## Ask SGD
-# Minibatches of one sample, forty runs from each minimum until another one is reached. The prediction takes the noise as
-# Gaussian; the real noise of single samples is not, so factors are expected to be off where a route is long, but not the
-# order, nor the way out.
+# With minibatches of one sample, forty runs from each minimum last until another one is reached. The prediction takes the
+# noise as Gaussian. The noise of single samples is not, so the predicted times are expected to be off by a factor where a
+# route is long, but neither their order nor the way out.
 
 # %%
+# The learning rates.
 RATES = (0.15, 0.2)
 measured = {}
 print(f"{'from':>12} {'rate':>6} {'predicted steps':>16} {'simulated steps':>16} {'95 % interval':>22} {'goes to':>12}")
@@ -127,13 +129,14 @@ for rate in RATES:
     assert [measured[rate, i][3] for i in range(len(names))] == cheapest.tolist(), "the cheapest exit is the one taken"
     assert np.isfinite(predicted[strong]).all(), "a prefactor for every strong period"
     assert np.array_equal(np.argsort(simulated[strong]), np.argsort(predicted[strong])), "ranking of the strong periods"
-    for i in strong[:2]:  # 11.0 and 10.5 years, whose routes are short: the numbers agree as well
+    # The routes from 11.0 and 10.5 years are short, and there the numbers agree as well.
+    for i in strong[:2]:
         assert 0.5 < simulated[i] / predicted[i] < 2.0, (rate, names[i], simulated[i], predicted[i])
 
 # %% [markdown]
 # ## The answer
-# Among the four, the least W belongs to the period named first below: it is hardest to come back from. At learning rates
-# at which anything happens in a lifetime of steps SGD does not get there; the last lines say where it sits instead.
+# Among the four, the period with the least W is named first below; it is the hardest one to come back from. At learning rates
+# that can be simulated SGD does not get there. The last lines say where it is instead.
 
 # %%
 selected = prediction.selected[0]
@@ -148,7 +151,7 @@ for steps in (1e4, 1e6, 1e9, 1e15):
 
 # %%
 def profile(w):
-    """Least loss at a frequency, over amplitude and phase."""
+    """The least loss at a frequency, over amplitude and phase."""
     design = np.stack([np.cos(w * t), np.sin(w * t)], axis=1)
     coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
     return 0.5 * np.mean((design @ coefficients - y) ** 2)

@@ -12,13 +12,13 @@
 # %% [markdown]
 # # Which of two symmetric minima does SGD select?
 #
-# The loss $L = (x^2-1)^2/4 + y^2/2$ has two global minima that are mirror images. The gradient noise is not: it is
-# isotropic at the left minimum and $\mathrm{diag}(1+s,\, 1-s)$ at the right one, with the same total noise.
+# The loss $L = (x^2-1)^2/4 + y^2/2$ has two global minima that are mirror images. The gradient noise has no such symmetry: it
+# is isotropic at the left minimum and $\mathrm{diag}(1+s,\, 1-s)$ at the right one, with the same total noise.
 # It is often said that SGD prefers the minimum whose noise is closer to isotropic. That is right for $s > 0$ and
 # **wrong for $s < 0$**: what counts is the noise along the way out, which is $1+s$ here.
 #
-# The system is a real finite sum of six samples, whose per-sample gradients have exactly this covariance, and the
-# prediction is held against SGD itself (batch size one, drawn with replacement).
+# The system is a finite sum of six samples, whose per-sample gradients have exactly this covariance, and the prediction is
+# compared with SGD itself (batch size one, drawn with replacement).
 
 # %%
 import os
@@ -37,12 +37,15 @@ import qpot
 from qpot import plots
 
 HERE = pathlib.Path(__file__).parent if "__file__" in globals() else pathlib.Path()
+# The two values of s, and what they mean.
 SHAPES = {0.5: "right minimum noisier along x", -0.5: "right minimum noisier along y"}
+# The learning rates of the simulations, with batch size one.
 LEARNING_RATES = (0.1, 0.14)
 
 # %% [markdown]
 # ## Predict
-# One call finds minima and saddle, solves the minimum action paths, builds the chain and chooses.
+# One call finds the minima and the saddle, solves for the minimum action paths, builds the chain and names the selected
+# minimum.
 
 # %%
 cases = {s: qpot.gallery.embedded_double_well(s) for s in SHAPES}
@@ -74,7 +77,8 @@ assert predictions[-0.5].selected == (1,), "the anisotropic minimum is selected 
 # 200 independent replicas start half in each minimum and run for many escape times.
 
 # %%
-with ThreadPoolExecutor(2) as executor:  # the result does not depend on it
+# The executor makes this faster and does not change the result.
+with ThreadPoolExecutor(2) as executor:
     ensembles = {
         s: [
             qpot.simulate_sgd(
@@ -103,7 +107,7 @@ for s, prediction in predictions.items():
         print(
             f"{s:+5} {ensemble.learning_rate:6} {predicted:15.4f} {occupation.fractions[0]:15.4f} {low:10.4f}{high:10.4f}"
         )
-        # the law is a limit epsilon -> 0: at these noise levels corrections of relative order epsilon remain
+        # The law is a limit epsilon -> 0, and at these noise levels corrections of relative order epsilon remain.
         slack = 0.3 * ensemble.epsilon * predicted * (1 - predicted)
         assert low - slack <= predicted <= high + slack, (s, ensemble.learning_rate, predicted, low, high)
 

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Where is SGD after n steps?
 #
-# Training stops after a finite number of steps, so the minimum that SGD selects at infinite time is only half
-# the answer. This landscape has five minima. SGD starts in A, the highest one. With the number of steps the
-# answer changes twice: first A, then C (the lowest loss), and in the end E: higher than C, but quieter, so
-# that SGD does not find the way out.
+# Training stops after a finite number of steps, so the minimum that SGD selects at infinite time is only half of the answer.
+# This landscape has five minima, and SGD starts in A, the highest one. With the number of steps the answer changes twice: it
+# is first A, then C, which has the lowest loss, and in the end E, which lies higher than C but has less noise, so that SGD
+# rarely gets out again.
 
 # %%
 import os
@@ -35,10 +35,10 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The landscape
 #
-# A loss with given heights and curvatures at its minima and saddles, and gradient noise that is smaller
-# around E.
+# The loss has given heights and curvatures at its minima and saddles, and the gradient noise is smaller around E.
 
 # %%
+# The factor by which all heights are scaled.
 SCALE = 0.5
 minima = np.array([0.0, 2.0, 4.0, 6.0, 8.0])
 saddles = np.array([1.0, 3.0, 5.0, 7.0])
@@ -62,7 +62,7 @@ spline = BPoly.from_derivatives(knots, np.stack([heights, slopes, bends], 1))
 slope_of, bend_of = spline.derivative(), spline.derivative(2)
 
 
-# tables make the three functions cheap enough for some 10^8 SGD steps
+# Interpolation in tables makes the three functions fast enough for some 10^8 SGD steps.
 table = np.linspace(-1.0, 9.0, 20_001)
 loss_table, slope_table, noise_table = (
     spline(table),
@@ -89,7 +89,7 @@ system = qpot.System.from_loss(loss, gradient, lambda x: noise(x)[:, :, None], d
 # %% [markdown]
 # ## The chain of minima
 #
-# In one dimension the cost of a step to a neighbour is the integral of 2 L' / D uphill, and the prefactor is
+# In one dimension the cost of the transition to a neighbour is the integral of 2 L' / D uphill, and the prefactor is
 # Kramers'.
 
 # %%
@@ -118,7 +118,7 @@ assert loss_at_minima.argmin() == 2, "but C has the lowest loss"
 # %% [markdown]
 # ## Three budgets
 #
-# One before A is left, one between that and the time at which C is left, one after it.
+# The first budget ends before A is left, the second between that time and the one at which C is left, the third after it.
 
 # %%
 learning_rate = 0.08
@@ -146,13 +146,12 @@ print(f"\nlearning rate {learning_rate}, mean steps: {steps_to_c:.0f} from A to 
 for n, law, counted in zip(budgets, predicted, simulated, strict=True):
     print(f"{n:8d} steps  predicted {law.round(2)}  simulated {counted.round(2)}  -> {NAMES[law.argmax()]}")
 
-# the answer changes twice, and simulation agrees each time
+# The answer changes twice, and the simulation agrees each time.
 assert [NAMES[i] for i in predicted.argmax(axis=1)] == ["A", "C", "E"]
 assert [NAMES[i] for i in simulated.argmax(axis=1)] == ["A", "C", "E"]
-# three binomial standard errors, and a finite-epsilon error of the rates that moves a probability by up to
-# 0.08
+# The bound is three binomial standard errors, plus 0.08 for the error of the rates at finite epsilon.
 assert np.all(np.abs(predicted - simulated) < 3 * np.sqrt(predicted * (1 - predicted) / replicas) + 0.08)
-# exponents alone, without prefactors, give the order of the answers: as epsilon -> 0 A, C, E
+# The exponents alone, without prefactors, give the answers in the limit epsilon -> 0, which are A, C and E.
 assert [metastable_state(costs, c, 0) for c in (0.1, 0.3, 0.8)] == [(0,), (2,), (4,)]
 
 # %% [markdown]

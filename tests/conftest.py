@@ -1,4 +1,4 @@
-"""Test configuration: a compilation cache that cannot go stale, and no figure windows."""
+"""Configuration of the tests: a compilation cache that cannot go stale, and no figure windows."""
 
 import hashlib
 import os
@@ -7,7 +7,8 @@ import tempfile
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# numba's cache does not notice when a function in *another* file changes, so the directory is keyed by all of them.
+# numba's cache does not notice when a function in *another* file changes, so the name of its directory is a hash of all
+# files that have kernels.
 _digest = hashlib.sha256()
 for _path in sorted((_ROOT / "solvers").rglob("*.py")):
     _digest.update(_path.read_bytes())

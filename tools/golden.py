@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# BLAS sums in another order when it has more threads; this must come before NumPy is imported.
+# BLAS sums in another order when it has more threads. NumPy reads these variables when it is imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -27,17 +27,17 @@ import numpy as np  # noqa: E402
 
 import qpot  # noqa: E402
 
-# Nodes per side of the fields, by dimension.
+# The number of nodes per side of a field, by dimension.
 FIELD_NODES = {1: 401, 2: 129, 3: 33}
 
 
 def numbers(values: Any) -> list[str]:
-    """An array of floats as hexadecimal strings, flat."""
+    """The entries of an array as hexadecimal strings, in C order."""
     return [float(v).hex() for v in np.asarray(values, dtype=np.float64).ravel()]
 
 
 def critical_points(name: str, case: Any) -> Iterator[tuple[str, list[str]]]:
-    """Minima, saddles, costs and errors of one system of the gallery."""
+    """The minima, saddles, costs and errors of one system of the gallery."""
     minima = qpot.find_minima(case.system, case.bounds)
     yield f"{name}/minima", numbers([m.point for m in minima])
     yield f"{name}/losses", numbers([m.loss for m in minima])
@@ -67,7 +67,7 @@ def fields() -> Iterator[tuple[str, list[str]]]:
 
 
 def chain_of_minima(k: int = 200) -> Iterator[tuple[str, list[str]]]:
-    """W, weights and cycles of a random chain whose costs span twelve decades."""
+    """The stationary costs, weights and cycles of a random chain whose costs span twelve decades."""
     rng = np.random.default_rng(20)
     costs = 10.0 ** rng.uniform(-6, 6, size=(k, k))
     costs[rng.random((k, k)) < 0.6] = np.inf
@@ -87,7 +87,7 @@ def chain_of_minima(k: int = 200) -> Iterator[tuple[str, list[str]]]:
 
 
 def exact_finite_sum() -> Iterator[tuple[str, list[str]]]:
-    """Costs of discrete SGD on a sum of six samples."""
+    """The costs of discrete SGD on a sum of six samples, and points of a simulation."""
     case = qpot.gallery.embedded_double_well(s=0.5)
     assert case.system.finite_sum is not None
     system = qpot.System.from_finite_sum(case.system.finite_sum, noise="exact")
@@ -102,7 +102,7 @@ def exact_finite_sum() -> Iterator[tuple[str, list[str]]]:
 
 
 def collect() -> dict[str, list[str]]:
-    """Every golden number, by name."""
+    """All golden numbers, by name."""
     result: dict[str, list[str]] = {}
     parameters = {"ornstein_uhlenbeck": ([[1.0, 2.0], [-2.0, 1.5]], [[1.0, 0.3], [0.3, 0.5]])}
     for name in qpot.gallery.names():
@@ -131,7 +131,7 @@ def compare(stored: dict[str, list[str]], computed: dict[str, list[str]]) -> dic
 
 
 def main() -> None:
-    """Write or compare."""
+    """Write the numbers to a file, or compare them with those in a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("write", "compare"))
     parser.add_argument("file", type=pathlib.Path)

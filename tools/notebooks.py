@@ -1,7 +1,8 @@
 """Build a notebook from every example and run it.
 
-``python tools/notebooks.py [--output FOLDER] [--jobs N] [NAME ...]`` converts ``examples/NAME.py`` (all by default),
-executes the notebooks in ``examples/`` and writes them, with their output, to FOLDER (``build/notebooks``).
+``python tools/notebooks.py [--output FOLDER] [--jobs N] [NAME ...]`` converts ``examples/NAME.py``, or all examples if no
+name is given, executes the notebooks in ``examples/`` and writes them with their output to FOLDER, which is
+``build/notebooks`` by default.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ EXAMPLES = ROOT / "examples"
 
 
 def build(script: Path, output: Path) -> tuple[float, str]:
-    """Convert and execute one script; returns seconds and, for a failed cell, its traceback (else "")."""
+    """Convert and execute one script, and return the seconds and the traceback of a failed cell, or "" if none failed."""
     start = time.perf_counter()
     notebook = jupytext.read(script)
-    # the interpreter that runs this tool, whatever kernels are registered on the machine
+    # This kernel is the interpreter that runs this tool, whatever other kernels are registered.
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(EXAMPLES)}}
@@ -36,11 +37,13 @@ def build(script: Path, output: Path) -> tuple[float, str]:
     except CellExecutionError as error:
         failure = str(error)
     finally:
-        jupytext.write(notebook, output / f"{script.stem}.ipynb")  # a failed one is kept to be looked at
+        # A notebook that failed is kept too, so that its output can be read.
+        jupytext.write(notebook, output / f"{script.stem}.ipynb")
     return time.perf_counter() - start, failure
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Build and run the notebooks that are named; the exit status is 1 if one failed."""
     parser = argparse.ArgumentParser(description="Build and run the examples as notebooks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="examples to build; all by default")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "notebooks")

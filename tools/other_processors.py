@@ -1,7 +1,7 @@
 """Run the tests as other processors would: ``python tools/other_processors.py [pytest arguments]``.
 
-Compilers and BLAS libraries choose their instructions by the processor, and so sums round differently. Each run hides
-instructions of this processor from NumPy, from numba and from OpenBLAS, with a compilation cache of its own. The exit
+Compilers and BLAS libraries choose their instructions by the processor, so sums round differently on another one. Each run
+hides some instructions of this processor from NumPy, numba and OpenBLAS, and has a compilation cache of its own. The exit
 status is that of the first run that fails.
 """
 
@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 
-# NumPy's dispatched features that are hidden, and the core whose kernels OpenBLAS uses.
+# NumPy's names of the features that belong to AVX-512.
 _AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
+# For every processor: NumPy's features that are hidden, and the core whose kernels OpenBLAS uses.
 PROCESSORS = {
     "with AVX2, without AVX-512": (_AVX512, "Haswell"),
     "with SSE only": (f"{_AVX512} AVX2 FMA3 X86_V3", "Prescott"),
@@ -21,7 +22,7 @@ PROCESSORS = {
 
 
 def known_features(names: str) -> str:
-    """Those of the named features that this NumPy dispatches on this processor; it warns about any other."""
+    """Those of the named features that NumPy dispatches on this processor; it would warn about any other."""
     code = (
         "from numpy._core._multiarray_umath import __cpu_dispatch__ as d, __cpu_features__ as f;"
         "print(*[n for n in d if f.get(n)])"
@@ -31,7 +32,7 @@ def known_features(names: str) -> str:
 
 
 def main() -> None:
-    """Run pytest once as each of the processors."""
+    """Run pytest once as each of the processors would."""
     arguments = sys.argv[1:] or ["-q", "-n", "2"]
     for title, (hidden, core) in PROCESSORS.items():
         print(f"##### as a processor {title}", flush=True)

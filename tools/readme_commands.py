@@ -9,7 +9,9 @@ import re
 import sys
 from pathlib import Path
 
+# The file whose commands are printed.
 README = Path(__file__).resolve().parent.parent / "README.md"
+# A marker with the name of the command, followed by a block of shell code.
 _BLOCK = re.compile(r"<!-- command: (?P<name>\w+) -->\n+```sh\n(?P<body>.*?)```", re.DOTALL)
 
 
@@ -19,7 +21,7 @@ def commands(readme: Path = README) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If a marked block holds more or less than one line, or a name occurs twice.
+        If a marked block does not have exactly one line, or a name occurs twice.
     """
     found: dict[str, str] = {}
     for block in _BLOCK.finditer(readme.read_text(encoding="utf-8")):
@@ -33,6 +35,7 @@ def commands(readme: Path = README) -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
+    """Print the command that is named, or how to use this tool."""
     known = commands()
     if len(arguments) != 1 or arguments[0] not in known:
         print(f"usage: readme_commands.py {{{','.join(known)}}}", file=sys.stderr)

@@ -22,7 +22,8 @@ def title(ax, verdict, reason, letter=""):
         AnchoredOffsetbox("lower left", child=packed, pad=0, borderpad=0.3, frameon=False, bbox_to_anchor=(0, 1),
                           bbox_transform=ax.transAxes)
     )  # fmt: skip
-    ax.set_title(" ", fontsize=17)  # room for it
+    # An empty title makes room for the box.
+    ax.set_title(" ", fontsize=17)
 
 
 def share_bar(ax, d, labels, k=0):
@@ -72,7 +73,7 @@ def draw_wells(ax, d):
     for path in d.prediction.costs.paths.values():
         ax.plot(*path.points[path.uphill].T, color="black", linewidth=2, zorder=5)
     ax.plot(*d.prediction.saddles[0].point, "X", color="white", markeredgecolor="black", markersize=13, zorder=6)
-    # in the proportions of the panel, so that isotropic noise is a circle
+    # The limits have the proportions of the panel, so that isotropic noise is a circle.
     ax.set(xticks=[], yticks=[], xlim=(-1.75, 1.75), ylim=(-1.14, 1.14))
 
 
@@ -106,7 +107,7 @@ def panels(subfigure, n, heading):
 
 
 def draw(duels, level_set, ball, borders, shapes, confidence):
-    """All claims with what SGD did: duels of two minima by name, exits from a level set and from a ball by noise."""
+    """Draw every claim beside what SGD did: duels of two minima by name, exits from a level set and a ball by noise."""
     plt.rcParams.update({"font.size": 15})
     figure = plt.figure(figsize=(20, 17), layout="constrained")
     figure.get_layout_engine().set(hspace=0.02, h_pad=0.03)

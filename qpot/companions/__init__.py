@@ -1,16 +1,16 @@
 """What selects without noise: optimisers as flows, the margin at infinity, the path kernel.
 
-- `event_driven`: EventDriven: an optimiser's flow by adaptive integration that stops at rest and locates jumps.
-- `fixed_step`: FixedStep: an optimiser's flow by explicit steps of one size.
-- `flow_methods`: What a method of `integrate_flow` is: its options, which check themselves, and its verb.
+- `event_driven`: Adaptive integration of an optimiser's flow (`EventDriven`), with rest and jumps as events.
+- `fixed_step`: Integration of an optimiser's flow by explicit steps of one size (`FixedStep`).
+- `flow_methods`: What a method of `integrate_flow` is: options that check themselves, and the verb `integrate`.
 - `flows`: Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move.
 - `known_answers`: Problems of flows, margins and path kernels whose answers are known in closed form.
-- `margin`: The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's.
+- `margin`: The minimum at infinity: gradient flow on separable data, whose direction tends to the SVM's.
 - `margin_losses`: Margin losses as finite sums: logistic, exponential, hinge, squared hinge and Huberised hinge.
 - `models`: Models f_theta(x) with their parameter Jacobian, and the losses of their outputs.
 - `path_kernel`: The path kernel: a model trained by gradient flow as a weighted sum of its training samples.
-- `separation`: separate: the hard-margin support vector machine through the origin, or why there is none.
-- `trajectory`: integrate_flow: the trajectory of an optimiser's flow, with its loss and the residual of its law.
+- `separation`: The hard-margin support vector machine through the origin (`separate`), or why there is none.
+- `trajectory`: The trajectory of an optimiser's flow (`integrate_flow`), with its loss and the residual of its law.
 """
 
 from qpot.companions.event_driven import EventDriven

@@ -1,4 +1,4 @@
-"""EventDriven: an optimiser's flow by adaptive integration that stops at rest and locates jumps."""
+"""Adaptive integration of an optimiser's flow (`EventDriven`), with rest and jumps as events."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ from qpot.solvers.companions import switching
 class EventDriven(FlowMethod):
     """Adaptive integration that stops at rest and locates the jumps of a discontinuous flow.
 
-    The sign flow is followed piece by piece, sliding included; the other flows by one adaptive method that
-    ends where the gradient norm falls to ``rest``.
+    The sign flow is followed from one jump of its velocity to the next, and along a surface where it slides on one. The
+    other flows are integrated by one adaptive method, which ends where the gradient norm falls to ``rest``.
 
     Parameters
     ----------
     rtol, atol : float
         Local error tolerances.
     rest : float
-        Gradient norm (for the sign flow: gradient component) that counts as zero.
+        The gradient norm, and for the sign flow the gradient component, that counts as zero.
     stiff : bool
         Use the implicit method Radau instead of DOP853.
     max_switches : int
-        Jumps after which the sign flow is given up.
+        The number of jumps after which the sign flow is given up.
     max_step : float
-        Longest step of the sign flow, whose coordinates move at speed at most 1: a gradient component that
-        changes sign twice within this distance is missed.
+        Longest step of the sign flow. Its coordinates move at speed at most 1, so that a gradient component that changes
+        its sign twice within this distance can be missed.
+
+    Raises
+    ------
+    ValueError
+        If a tolerance or ``max_step`` is not a finite number above zero, or ``max_switches`` is not a positive integer.
     """
 
     rtol: float = 1e-9
@@ -50,13 +55,13 @@ class EventDriven(FlowMethod):
         as_count(self.max_switches, name="max_switches")
 
     def integrate(self, problem: FlowProblem, duration: float, report: ProgressCallback) -> Course:
-        """Piece by piece where the flow switches with the signs of the gradient, else by one adaptive method."""
+        """Follow a flow that switches with the signs of the gradient piece by piece, any other by one adaptive method."""
         if problem.switches:
             return self._sign_pieces(problem, duration, report)
         return self._adaptive(problem, duration, report)
 
     def _adaptive(self, problem: FlowProblem, duration: float, report: ProgressCallback) -> Course:
-        """A smooth flow, in ten slices of time, until it rests."""
+        """Follow a smooth flow until it rests, in ten slices of time between which progress is reported."""
         if problem.rest(problem.start) <= self.rest:
             return Course(np.zeros(1), problem.start[None], at_rest=True)
 
@@ -83,7 +88,7 @@ class EventDriven(FlowMethod):
                 times.extend(solution.t[1:])
                 states.extend(solution.y.T[1:])
                 report(k + 1, slices.size - 1, f"t = {times[-1]:.4g}")
-                # a flow that runs away at a critical point with a diverging speed has not come to rest
+                # The gradient also vanishes at a critical point where the speed diverges; the flow is not at rest there.
                 runaway = problem.runs_away and problem.speed(states[-1]) > 1e3 * problem.speed(problem.start)
                 if solution.status == 1 and not runaway:
                     return Course(np.array(times), np.array(states), at_rest=True)
@@ -98,7 +103,7 @@ class EventDriven(FlowMethod):
         return Course(np.array(times), np.array(states))
 
     def _sign_pieces(self, problem: FlowProblem, duration: float, report: ProgressCallback) -> Course:
-        """The sign flow from jump to jump, which slides where a component stays at zero."""
+        """Follow the sign flow from jump to jump; it slides where a gradient component stays at zero."""
         start, d = problem.start[: problem.d], problem.d
         try:
             times, points, integrals, switch_times, code = switching.switching_flow(
@@ -132,6 +137,7 @@ class EventDriven(FlowMethod):
 
 
 def _stuck(problem: FlowProblem, times: list[float], states: list[Array]) -> str:
+    """The message for an integration whose step size has fallen to rounding."""
     speed = problem.speed(states[-1])
     return (
         f"the integration cannot go beyond t = {times[-1]:.6g}, where the speed is {speed:.3g} and the "

@@ -1,4 +1,4 @@
-"""FixedStep: an optimiser's flow by explicit steps of one size."""
+"""Integration of an optimiser's flow by explicit steps of one size (`FixedStep`)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ class FixedStep(FlowMethod):
     Parameters
     ----------
     step : float
+        The step in units of the flow's time.
     order : {1, 2, 4}
         Euler, midpoint or classical Runge-Kutta.
+
+    Raises
+    ------
+    ValueError
+        If ``step`` is not a finite number above zero, or there is no method of this order.
     """
 
     step: float
@@ -33,7 +39,7 @@ class FixedStep(FlowMethod):
             raise ValueError(f"order must be one of {ORDERS}, got {self.order!r}")
 
     def integrate(self, problem: FlowProblem, duration: float, report: ProgressCallback) -> Course:
-        """As many steps as fit into ``duration``, rounded to a whole number."""
+        """Take ``duration / step`` steps, rounded to a whole number, and at least one."""
         n = max(1, round(duration / self.step))
         times: Array = np.arange(n + 1, dtype=float) * self.step
         states = np.empty((n + 1, problem.start.size))
@@ -42,7 +48,7 @@ class FixedStep(FlowMethod):
             try:
                 with np.errstate(over="ignore", invalid="ignore"):
                     state, _ = runge_kutta_step(problem.velocity, states[k], self.step, self.order)
-                    # the point reached must be usable too: the loss is read there
+                    # The loss is read at the point reached, so the velocity must be finite there too.
                     problem.velocity(state)
             except NonFiniteError as error:
                 message = f"step {k + 1} of {n} left the finite numbers, pass a smaller step: {error}"

@@ -1,4 +1,4 @@
-"""What a method of `integrate_flow` is: its options, which check themselves, and its verb.
+"""What a method of `integrate_flow` is: options that check themselves, and the verb `integrate`.
 
 A new method is one class in one file: a frozen dataclass that inherits from `FlowMethod` and has `integrate`.
 """
@@ -27,14 +27,14 @@ class FlowProblem:
     d : int
         The dimension of the system.
     switches, runs_away : bool
-        What the flow says of itself, see `Flow`.
+        The properties that the flow declares, see `Flow`.
     start : array (d + m + 1,)
         The state at time zero.
     """
 
     def __init__(self, system: System, flow: Flow, start: Array) -> None:
         self.system, self.flow, self.d = system, flow, system.dimension
-        # A flow of the user's need not know of these.
+        # A user's own flow need not have these attributes.
         self.switches = bool(getattr(flow, "switches", False))
         self.runs_away = bool(getattr(flow, "runs_away", False))
         memory = np.asarray(flow.initial_memory(self.gradient(start)), dtype=float)
@@ -64,7 +64,7 @@ class FlowProblem:
         return float(np.linalg.norm(self.gradient(state[: self.d])))
 
     def speed(self, state: Array) -> float:
-        """How fast the point moves."""
+        """The speed of the point, without that of the memory."""
         return float(np.linalg.norm(self.velocity(state)[: self.d]))
 
 
@@ -81,9 +81,9 @@ class Course:
     message : str
         What went wrong, and what helps.
     at_rest : bool
-        Whether it ended because the flow came to rest.
+        Whether the course ended because the flow came to rest.
     switch_times : array (k,)
-        Where a gradient component reached zero or left it.
+        The times at which a gradient component reached zero or left it.
     """
 
     times: Array

@@ -13,12 +13,13 @@ from qpot._core.arrays import Array, as_positive
 class Flow(Protocol):
     """A rule that turns loss, gradient and memory into a velocity; the functions take one point.
 
-    A flow may say two more things of itself; where it does not have them, they count as False:
+    A flow may have two more attributes; a missing one counts as False:
 
     switches : bool
-        The velocity is minus the sign of every gradient component, without a memory, and jumps where one changes its sign.
+        Whether the velocity is minus the sign of every gradient component. It then has no memory and jumps where a
+        component changes its sign.
     runs_away : bool
-        The speed may grow without a bound towards a critical point, where the flow then has not come to rest.
+        Whether the speed may grow without bound towards a critical point. The flow has then not come to rest there.
     """
 
     def initial_memory(self, gradient: Array) -> Array:
@@ -30,12 +31,12 @@ class Flow(Protocol):
         ...
 
     def loss_rate(self, loss: float, gradient: Array, memory: Array) -> float:
-        """dL/dt that this flow promises."""
+        """The value of dL/dt that the flow's law states."""
         ...
 
 
 class _Traits:
-    """What a flow says of itself, unless it says otherwise."""
+    """The attributes of a flow that is continuous and of bounded speed."""
 
     @property
     def switches(self) -> bool:
@@ -47,6 +48,8 @@ class _Traits:
 
 
 class _Memoryless(_Traits):
+    """A flow whose velocity depends on the loss and the gradient alone."""
+
     def initial_memory(self, gradient: Array) -> Array:
         return np.empty(0)
 
@@ -67,8 +70,9 @@ class SignFlow(_Memoryless):
     r"""Sign flow :math:`\theta' = -\mathrm{sign}(\nabla L)`, with :math:`dL/dt = -|\nabla L|_1`.
 
     The right-hand side jumps where a gradient component changes sign. `EventDriven` follows Filippov's
-    solution, which slides along such surfaces and reaches a strict minimum in finite time; `FixedStep`
-    chatters about it with an amplitude of one step and never rests.
+    solution (A. F. Filippov, Differential Equations with Discontinuous Righthand Sides, 1988), which slides along such
+    surfaces and reaches a strict minimum in finite time. `FixedStep` jumps to and fro about the minimum with an amplitude
+    of one step and never rests.
     """
 
     @property
@@ -101,7 +105,7 @@ class RMSpropFlow(_Traits):
     .. math:: v' = (g \odot g - v)/T, \qquad \theta' = -g/(\sqrt{v} + c), \qquad
               dL/dt = -\sum_j g_j^2/(\sqrt{v_j} + c), \qquad g = \nabla L, \quad v(0) = g(0) \odot g(0).
 
-    As T and c go to zero this is the sign flow; both tame it.
+    As T and c go to zero this becomes the sign flow; a positive T or c smooths its jumps.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ class RMSpropFlow(_Traits):
         return -float((gradient**2 / self._scale(memory)).sum())
 
     def _scale(self, memory: Array) -> Array:
-        # an explicit step longer than the averaging time, or rounding, can carry v below zero
+        # An explicit step longer than the averaging time, or rounding, can carry v below zero.
         return np.sqrt(np.maximum(memory, 0.0)) + self.floor
 
 
@@ -145,8 +149,8 @@ class PolyakFlow(_Memoryless):
               \qquad
               dL/dt = -(L - L_*)\,\min(1, M |\nabla L|).
 
-    Without the bound dL/dt = -(L - L_*), so L - L_* falls as exp(-t) until a critical point with L > L_*,
-    where the speed diverges. With it the speed is at most M (L - L_*).
+    Without the bound dL/dt = -(L - L_*), so L - L_* falls as exp(-t) until the flow meets a critical point with L > L_*,
+    where the speed diverges. With the bound the speed is at most M (L - L_*).
 
     Parameters
     ----------
@@ -158,7 +162,8 @@ class PolyakFlow(_Memoryless):
     Raises
     ------
     ValueError
-        If ``bound`` is not above zero or ``lowest_loss`` is not finite.
+        If ``bound`` is not above zero or ``lowest_loss`` is not finite; during an integration, if the loss falls below
+        ``lowest_loss``.
     """
 
     bound: float = 1000.0

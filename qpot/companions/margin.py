@@ -1,16 +1,16 @@
-"""The minimum at infinity: gradient flow on separable data, whose direction converges to the SVM's."""
+"""The minimum at infinity: gradient flow on separable data, whose direction tends to the SVM's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive
 from qpot._core.deprecated import renamed_property
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number, signed_samples
 from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
 from qpot.solvers.companions import log_time_flow, max_margin
@@ -23,20 +23,20 @@ class MarginFlow:
     Attributes
     ----------
     log_times : (n,) array
-        Natural logarithms of the times, from t = 1.
+        Natural logarithms of the times; the first time is t = 1.
     weights : (n, d) array
-        theta(t).
+        The parameters theta(t).
     log_losses : (n,) array
-        log of L = sum_i l(<theta, z_i>).
+        The logarithm of the loss L = sum_i c_i l(<theta, z_i>).
     duals : (n, N) array
-        alpha_i(t) = -t c_i l'(<theta, z_i>): the pull of each sample on theta in log time, d theta / d log t
-        = sum alpha_i z_i. They converge to dual variables of the SVM.
+        alpha_i(t) = -t c_i l'(<theta, z_i>), the pull of each sample on theta in logarithmic time:
+        d theta / d log t = sum alpha_i z_i. They converge to dual variables of the SVM.
     samples : (N, d) array
-        z_i = y_i x_i, each distinct sample once.
+        The signed samples z_i = y_i x_i, each distinct one once.
     multiplicities : (N,) array
-        c_i, how often each occurred.
+        c_i, the number of times that each occurred.
     svm : HardMargin
-        The machine that the direction converges to, found without the flow.
+        The support vector machine (SVM) that the direction converges to, computed without the flow.
     """
 
     log_times: Array
@@ -49,17 +49,17 @@ class MarginFlow:
 
     @property
     def norms(self) -> Array:
-        r"""rho(t) = \|theta\|, ``(n,)``."""
+        r"""The norm rho(t) = \|theta\|, ``(n,)``."""
         return np.asarray(np.linalg.norm(self.weights, axis=1))
 
     @property
     def directions(self) -> Array:
-        r"""u(t) = theta/\|theta\|, ``(n, d)``."""
+        r"""The direction u(t) = theta/\|theta\|, ``(n, d)``."""
         return self.weights / self.norms[:, None]
 
     @property
     def geometric_margins(self) -> Array:
-        """min_i <u, z_i>, ``(n,)``; it rises to the SVM's geometric margin."""
+        """The geometric margin min_i <u, z_i>, ``(n,)``; it rises to that of the SVM."""
         return np.asarray((self.directions @ self.samples.T).min(axis=1))
 
     margins = renamed_property("MarginFlow", "margins", "geometric_margins")
@@ -74,9 +74,9 @@ class MarginFlow:
     def normals(self) -> Array:
         """d theta / d log t = sum alpha_i(t) z_i, ``(n, d)``: the flow's own estimate of the SVM's w.
 
-        Its error falls like a power of t, where that of the direction falls like 1/log t; the power is the
-        smaller of the next sample's slack <w, z> - 1 and the smallest positive eigenvalue of
-        sum alpha_i z_i z_i^T.
+        Its error falls like a power of t, whereas that of the direction falls like 1/log t. The power is the smaller of
+        two numbers: the slack <w, z> - 1 of the nearest sample beyond the margin, and the smallest positive eigenvalue
+        of sum alpha_i z_i z_i^T.
         """
         return self.duals @ self.samples
 
@@ -92,25 +92,25 @@ class MarginFlow:
         return (self.normals - self.norm_rates[:, None] * u) / self.norms[:, None]
 
     def machine(self) -> HardMargin:
-        """The SVM as the flow sees it at its last time: w = sum alpha_i z_i with the flow's alpha."""
+        """The flow's estimate of the SVM at its last time: w = sum alpha_i z_i with the flow's alpha."""
         return HardMargin(normal=self.normals[-1], duals=self.duals[-1], signed_samples=self.samples)
 
     @property
     def support(self) -> NDArray[np.intp]:
-        """Support vectors found by the flow: indices into ``samples``.
+        """The support vectors found by the flow, as indices into ``samples``.
 
-        A sample counts as lying on the margin if its slack is below 1e-6 or ten times the largest negative
-        slack, which measures how far the flow still is from its limit.
+        A sample counts as lying on the margin if its slack is below the larger of 1e-6 and ten times the largest
+        violation of <w, z> >= 1, which measures how far the flow still is from its limit.
         """
         machine = self.machine()
         return machine.support_within(max(1e-6, 10.0 * machine.conditions().primal))
 
     def conditions(self) -> KKT:
-        """Optimality conditions of the flow's last w and alpha for the hard-margin problem."""
+        """How well the flow's last w and alpha satisfy the optimality conditions of the hard-margin problem."""
         return kkt_conditions(self.samples, self.normals[-1], self.duals[-1])
 
     def laws(self) -> MarginLaws:
-        """The asymptotic laws: constants fitted over the last half of log time, against theory."""
+        """The constants of the asymptotic laws, fitted over the last half of log t, and their theoretical values."""
         return _laws(self)
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class MarginFlow:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """A constant fitted to the flow, and what theory says it is (NaN where theory gives none)."""
+    """A constant fitted to the flow, and its theoretical value (NaN where theory gives none)."""
 
     fitted: float
     theory: float
@@ -132,24 +132,27 @@ class Law:
 
 @dataclass(frozen=True, kw_only=True)
 class MarginLaws:
-    r"""Constants of the asymptotic laws, with gamma the SVM's margin, w its normal, alpha the limiting duals.
+    r"""Constants of the asymptotic laws.
+
+    Here gamma is the SVM's geometric margin, w its normal, alpha_i the limits of the duals and c_i the multiplicities.
 
     Attributes
     ----------
     norm_slope, norm_offset : Law
-        \|theta\| = slope log t + offset: slope 1/gamma, offset -gamma sum alpha_i log(alpha_i / c_i).
+        \|theta\| = slope log t + offset, in theory with the slope 1/gamma and the offset
+        -gamma sum alpha_i log(alpha_i / c_i).
     loss_exponent, loss_constant : Law
-        L = constant t^exponent: exponent -1, constant 1/gamma^2.
+        L = constant t^exponent, in theory with the exponent -1 and the constant 1/gamma^2.
     gap_constant : Law
-        gamma - gamma(t) = constant / log t, with the constant
+        gamma - gamma(t) = constant / log t, in theory with the constant
         gamma (max log(alpha_i / c_i) - sum alpha_i log(alpha_i / c_i) / sum alpha_i).
 
     Notes
     -----
-    theta = w log t + r + o(1), with r from sum c_i exp(-<r, z_i>) z_i = w over the samples on the margin
-    (Soudry et al. 2018, Theorem 4); the constants follow by expanding norm, loss and margin. Where some
-    sample lies on the margin with a zero dual there is no such r, and the offset and the gap constant have no
-    theory value.
+    Soudry et al. (2018, Theorem 4) show theta = w log t + r + o(1), where r solves sum c_i exp(-<r, z_i>) z_i = w, the
+    sum taken over the samples on the margin. The constants follow from it by expanding the norm, the loss and the margin.
+    There is no such r if some sample lies on the margin with a zero dual, and then the offset and the gap constant have no
+    theoretical value.
     """
 
     norm_slope: Law
@@ -160,12 +163,12 @@ class MarginLaws:
 
 
 def margin_flow(
-    X: Any,
-    y: Any,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
     log_time: float = 230.0,
     loss: ExponentialTail | None = None,
-    start: Any = None,
+    start: PointLike | None = None,
     points: int = 200,
     duplicates: str = "error",
     rtol: float = 1e-9,
@@ -185,15 +188,16 @@ def margin_flow(
     y : (N,) array
         Labels +1 and -1.
     log_time : float
-        Natural logarithm of the final time; 230.26 is t = 1e100. It may exceed what a float holds as t.
+        Natural logarithm of the final time; 230.26 is t = 1e100. The time itself may be too large for a float.
     loss : ExponentialTail, optional
         `Logistic` (the default) or `Exponential`. The loss is the sum over samples; a mean only divides time by N.
     start : (d,) array, optional
-        theta at t = 0; default zero.
+        theta at t = 0; zero by default.
     points : int
         Number of times in the result, spaced evenly in log t from t = 1.
     duplicates : {"error", "merge"}
-        What to do with repeated samples, whose dual variables are not unique.
+        Whether repeated samples, whose dual variables are not unique, are refused or merged into one with a
+        multiplicity.
     rtol, atol : float
         Local error tolerances in theta.
 
@@ -204,10 +208,10 @@ def margin_flow(
     Raises
     ------
     ValueError
-        For data that is not separable, contradictory or duplicated, naming the samples; for other bad
-        arguments.
+        If the data is not separable, contradictory or duplicated, with a message that names the samples; if another
+        argument is not usable.
     SolveError
-        If the integrator fails; the finished part is in ``.partial`` as an array of points.
+        If the integrator fails; the points up to there are in ``.partial`` as an array.
 
     Examples
     --------
@@ -272,11 +276,11 @@ def margin_flow(
     )
 
 
-def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
-    """The same machine by scikit-learn's ``SVC``, for comparison; needs the extra ``qpot[ml]``.
+def svc_separation(X: ArrayLike, y: ArrayLike, *, penalty: float = 1e8) -> HardMargin:
+    """The machine of `separate` computed by scikit-learn's ``SVC``, for comparison; it needs the extra ``qpot[ml]``.
 
-    SVC always fits an intercept. Every sample is therefore given with its mirror image, -x with label -y,
-    which leaves w as it is and makes the intercept zero by symmetry.
+    SVC always fits an intercept. Every sample is therefore given together with its mirror image, -x with label -y, which
+    does not change w and makes the intercept zero by symmetry.
 
     Parameters
     ----------
@@ -285,10 +289,16 @@ def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
     penalty : float
         SVC's C, large for a hard margin.
 
+    Returns
+    -------
+    HardMargin
+
     Raises
     ------
     ImportError
-        Without scikit-learn, with the line that installs it.
+        If scikit-learn is not installed; the message has the line that installs it.
+    ValueError
+        If X, y or ``penalty`` is not usable.
     """
     try:
         from sklearn.svm import SVC
@@ -311,10 +321,11 @@ def svc_separation(X: Any, y: Any, *, penalty: float = 1e8) -> HardMargin:
 
 
 def _laws(flow: MarginFlow) -> MarginLaws:
+    """Fit the constants over the last half of log t and compute their theoretical values."""
     late = flow.log_times >= 0.5 * flow.log_times[-1]
     s = flow.log_times[late]
     gamma, w = flow.svm.geometric_margin, flow.svm.normal
-    # norm = slope s + offset + O(1/s): fit that term too, or it leaks into the offset
+    # The norm is slope s + offset + O(1/s). The last term is fitted too, because it would otherwise enter the offset.
     basis = np.column_stack([s, np.ones_like(s), 1.0 / s])
     norm_slope, norm_offset, _ = np.linalg.lstsq(basis, flow.norms[late], rcond=None)[0]
     loss_offset, loss_exponent = np.polynomial.polynomial.polyfit(s, flow.log_losses[late], 1)

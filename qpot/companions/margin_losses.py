@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from qpot._core.arrays import Array, as_float_array, as_positive
@@ -14,51 +15,51 @@ from qpot.samples.finite_sum import FiniteSum
 
 
 class MarginLoss(Protocol):
-    """A loss of the margin z = y <theta, x>.
+    """A loss l(z) of the functional margin z = y <theta, x> of a sample; the functions take an array of any shape.
 
-    A loss may also have ``compiled``, the name of a compiled kernel that takes the samples, their labels and the penalty:
-    simulation then runs it without calling Python.
+    A loss may also have an attribute ``compiled``, the name of a compiled kernel that takes the samples, their labels and
+    the penalty. A simulation then uses it and does not call Python.
     """
 
     def value(self, z: Array) -> Array:
-        """l(z)."""
+        """The loss l(z)."""
         ...
 
     def derivative(self, z: Array) -> Array:
-        """l'(z)."""
+        """The derivative l'(z)."""
         ...
 
 
 class ExponentialTail(ABC):
-    """A margin loss that falls like exp(-z), told in logarithms, which do not underflow: what `margin_flow` takes.
+    """A margin loss that falls like exp(-z), as `margin_flow` takes it: with logarithms, which do not underflow.
 
     Only such a tail sends the minimum on separable data to infinity along the SVM's direction.
     """
 
     @abstractmethod
     def value(self, z: Array) -> Array:
-        """l(z)."""
+        """The loss l(z)."""
 
     @abstractmethod
     def derivative(self, z: Array) -> Array:
-        """l'(z)."""
+        """The derivative l'(z)."""
 
     @abstractmethod
     def log_value(self, z: Array) -> Array:
-        """log l(z)."""
+        """The logarithm log l(z)."""
 
     @abstractmethod
     def log_slope(self, z: Array) -> Array:
-        """log(-l'(z))."""
+        """The logarithm log(-l'(z)) of the steepness."""
 
     @abstractmethod
     def log_slope_rate(self, z: Array) -> Array:
-        """d log(-l'(z)) / dz."""
+        """The derivative d log(-l'(z)) / dz."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic(ExponentialTail):
-    """l(z) = log(1 + exp(-z)); tail exp(-z)."""
+    """The logistic loss l(z) = log(1 + exp(-z)), with the tail exp(-z)."""
 
     compiled: ClassVar[str] = "logistic"
 
@@ -69,22 +70,22 @@ class Logistic(ExponentialTail):
         return -np.asarray(expit(-z))
 
     def log_value(self, z: Array) -> Array:
-        """log l(z), accurate where l(z) underflows."""
-        # log1p(e) = e (1 - e/2 + ...) with e = exp(-z): for z > 30 the logarithm is -z to rounding
+        """The logarithm log l(z), accurate also where l(z) underflows."""
+        # log1p(e) = e (1 - e/2 + ...) with e = exp(-z), so that for z > 30 the logarithm is -z to rounding.
         return np.where(z > 30.0, -z, np.log(self.value(np.minimum(z, 31.0))))
 
     def log_slope(self, z: Array) -> Array:
-        """log(-l'(z)), accurate where l'(z) underflows."""
+        """The logarithm log(-l'(z)), accurate also where l'(z) underflows."""
         return -np.logaddexp(0.0, z)
 
     def log_slope_rate(self, z: Array) -> Array:
-        """d log(-l'(z)) / dz = -1 / (1 + exp(-z))."""
+        """The derivative d log(-l'(z)) / dz = -1 / (1 + exp(-z))."""
         return -np.exp(self.log_slope(-z))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exponential(ExponentialTail):
-    """l(z) = exp(-z)."""
+    """The exponential loss l(z) = exp(-z)."""
 
     def value(self, z: Array) -> Array:
         return np.exp(-z)
@@ -93,24 +94,24 @@ class Exponential(ExponentialTail):
         return -np.exp(-z)
 
     def log_value(self, z: Array) -> Array:
-        """log l(z)."""
+        """The logarithm log l(z) = -z."""
         return -z
 
     def log_slope(self, z: Array) -> Array:
-        """log(-l'(z))."""
+        """The logarithm log(-l'(z)) = -z."""
         return -z
 
     def log_slope_rate(self, z: Array) -> Array:
-        """d log(-l'(z)) / dz = -1."""
+        """The derivative d log(-l'(z)) / dz = -1."""
         return np.full_like(z, -1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hinge:
-    """l(z) = max(0, 1 - z), the loss of the support vector machine; the subgradient at z = 1 is taken as 0.
+    """The loss l(z) = max(0, 1 - z) of the support vector machine; the subgradient at z = 1 is taken as 0.
 
-    It has kinks: Hessians by differences are zero between them and wrong on them. For a stationary spread by
-    the Lyapunov equation use `HuberisedHinge`.
+    A sum of it has kinks, and its Hessian by differences is zero between them and wrong on them. Where the stationary
+    covariance is wanted from the Lyapunov equation, `HuberisedHinge` is the loss to use.
     """
 
     def value(self, z: Array) -> Array:
@@ -122,7 +123,7 @@ class Hinge:
 
 @dataclass(frozen=True, kw_only=True)
 class SquaredHinge:
-    """l(z) = max(0, 1 - z)^2 / 2; its second derivative jumps at z = 1."""
+    """The squared hinge l(z) = max(0, 1 - z)^2 / 2, whose second derivative jumps at z = 1."""
 
     def value(self, z: Array) -> Array:
         return 0.5 * np.maximum(0.0, 1.0 - z) ** 2
@@ -135,12 +136,17 @@ class SquaredHinge:
 class HuberisedHinge:
     r"""The hinge with its kink rounded over a width h (Chapelle 2007).
 
-    l(z) = 0 for z >= 1 + h/2, (1 + h/2 - z)^2 / (2 h) for \|1 - z\| < h/2, and 1 - z for z <= 1 - h/2.
+    It is l(z) = 0 for z >= 1 + h/2, (1 + h/2 - z)^2 / (2 h) for \|1 - z\| < h/2, and 1 - z for z <= 1 - h/2.
 
     Parameters
     ----------
     width : float
-        h > 0; h -> 0 is the hinge, and the difference is at most h/8.
+        The width h > 0. The difference from the hinge is at most h/8 and vanishes as h -> 0.
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not a finite number above zero.
     """
 
     width: float = 0.5
@@ -157,14 +163,14 @@ class HuberisedHinge:
         return -np.clip((1.0 + 0.5 * self.width - z) / self.width, 0.0, 1.0)
 
 
-def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float = 0.0) -> FiniteSum:
-    r"""A linear classifier's training loss as a finite sum,
+def margin_sum(X: ArrayLike, y: ArrayLike, *, loss: MarginLoss | None = None, penalty: float = 0.0) -> FiniteSum:
+    r"""A linear classifier's training loss as a finite sum.
 
     .. math:: L(\theta) = \frac1N \sum_i \Big[ \ell(y_i \langle\theta, x_i\rangle) +
-    \frac{\lambda}{2}|\theta|^2 \Big].
+              \frac{\lambda}{2}|\theta|^2 \Big].
 
-    With the hinge, SGD on it is Pegasos (Shalev-Shwartz, Singer, Srebro 2007); ``System.from_finite_sum``
-    gives its minibatch covariance.
+    With the hinge, SGD on this sum is Pegasos (Shalev-Shwartz, Singer, Srebro 2007); ``System.from_finite_sum`` gives its
+    minibatch covariance.
 
     Parameters
     ----------
@@ -176,12 +182,16 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
     loss : Logistic, Exponential, Hinge, SquaredHinge or HuberisedHinge, optional
         Default `Logistic`.
     penalty : float
-        lambda >= 0, part of every sample's loss.
+        The coefficient lambda >= 0 of the penalty, which is part of every sample's loss.
+
+    Returns
+    -------
+    FiniteSum
 
     Raises
     ------
     ValueError
-        For labels other than +1 and -1, unequal lengths, or a negative penalty.
+        If a label is not +1 or -1, the lengths of X and y differ, or the penalty is negative.
 
     Examples
     --------
@@ -201,7 +211,7 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
         raise ValueError(f"penalty must be a finite number >= 0, got {penalty!r}")
 
     functions = _MarginSum(Z, kind, strength)
-    # the labels are in the samples already
+    # The signed samples contain the labels, so the kernel gets the label +1 for each of them.
     compiled: str | None = getattr(kind, "compiled", None)
     kernel = None if compiled is None else (compiled, (Z, np.ones(Z.shape[0]), strength))
     return FiniteSum(
@@ -215,7 +225,7 @@ def margin_sum(X: Any, y: Any, *, loss: MarginLoss | None = None, penalty: float
 
 
 class _MarginSum:
-    """The functions of a margin sum (a class, so that they can be sent to a process)."""
+    """The functions of a margin sum; they are methods of a class so that they can be sent to another process."""
 
     def __init__(self, samples: Array, loss: MarginLoss, penalty: float) -> None:
         self.samples, self.loss, self.penalty = samples, loss, penalty
@@ -229,15 +239,15 @@ class _MarginSum:
         slopes: Array = self.loss.derivative(x @ self.samples.T)[:, :, None] * self.samples
         return slopes + self.penalty * x[:, None, :]
 
-    def drawn(self, x: Array, index: Any) -> Array:
+    def drawn(self, x: Array, index: NDArray[np.intp]) -> Array:
         samples = self.samples[index]
         z = np.einsum("nbd,nd->nb", samples, x)
         slopes: Array = self.loss.derivative(z)[:, :, None] * samples
         return slopes + self.penalty * x[:, None, :]
 
 
-def signed_samples(X: Any, y: Any) -> Array:
-    """The samples with their labels absorbed, ``y_i x_i`` as rows ``(N, d)``, checked."""
+def signed_samples(X: ArrayLike, y: ArrayLike) -> Array:
+    """The signed samples ``y_i x_i`` as rows ``(N, d)``, after a check of X and y."""
     samples = as_float_array(X, name="X")
     labels = as_float_array(y, name="y")
     if samples.ndim != 2 or 0 in samples.shape:
@@ -257,7 +267,7 @@ def signed_samples(X: Any, y: Any) -> Array:
 
 
 def as_number(value: Any) -> float:
-    """A real number as float, NaN for what is none; the caller names the range."""
+    """A real number as a float, or NaN if ``value`` is not one; the caller checks the range and names it in its message."""
     if isinstance(value, (bool, str)):
         return float("nan")
     try:

@@ -1,41 +1,43 @@
-r"""Models f_theta(x) with their parameter Jacobian, and the losses of their outputs."""
+"""Models f_theta(x) with their parameter Jacobian, and the losses of their outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 
 from qpot._core.arrays import Array, as_count, as_float_array, as_point, format_point
+from qpot._core.types import PointLike
 from qpot.companions.margin_losses import MarginLoss
 from qpot.samples.finite_sum import FiniteSum
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PredictionModel:
-    """A parametrised model with K outputs.
+    """A model f_theta(x) with K outputs and d parameters.
 
     Parameters
     ----------
     predict : callable ``((d,), (n, p)) -> (n, K)``
         Outputs at n inputs for one parameter vector.
     jacobian : callable ``((d,), (n, p)) -> (n, K, d)``
-        Derivative of the outputs by the parameters.
+        Derivatives of the outputs with respect to the parameters.
     dimension : int
-        d.
+        The number d of parameters.
     features : int
-        p.
+        The number p of features of an input.
     outputs : int
-        K.
+        The number K of outputs.
 
     Raises
     ------
     ValueError
-        If a function is not callable or a count not positive; on use, if a function returns the wrong shape
-        or NaN.
+        If a function is not callable or a count not positive; on use, if a function returns the wrong shape or a number
+        that is not finite.
     """
 
     predict: Callable[[Array, Array], Array]
@@ -51,19 +53,19 @@ class PredictionModel:
             if not callable(getattr(self, name)):
                 raise ValueError(f"{name} must be a function (parameters, inputs), got {getattr(self, name)!r}")
 
-    def outputs_at(self, parameters: Any, X: Any) -> Array:
-        """Outputs ``(n, K)``, checked."""
+    def outputs_at(self, parameters: PointLike, X: ArrayLike) -> Array:
+        """The outputs ``(n, K)``, checked."""
         theta, inputs = self._arguments(parameters, X)
         return self._checked(self.predict(theta, inputs), (inputs.shape[0], self.outputs), theta, "predict")
 
-    def jacobian_at(self, parameters: Any, X: Any) -> Array:
-        """Jacobian ``(n, K, d)``, checked."""
+    def jacobian_at(self, parameters: PointLike, X: ArrayLike) -> Array:
+        """The Jacobian ``(n, K, d)``, checked."""
         theta, inputs = self._arguments(parameters, X)
         shape = (inputs.shape[0], self.outputs, self.dimension)
         return self._checked(self.jacobian(theta, inputs), shape, theta, "jacobian")
 
-    def inputs(self, X: Any, *, name: str = "X") -> Array:
-        """Inputs ``(n, p)``, checked; one input ``(p,)`` is a batch of one."""
+    def inputs(self, X: ArrayLike, *, name: str = "X") -> Array:
+        """The inputs ``(n, p)``, checked; one input ``(p,)`` is a batch of one."""
         inputs = as_float_array(X, name=name)
         inputs = inputs[None] if inputs.ndim == 1 else inputs
         if inputs.ndim != 2 or inputs.shape[1] != self.features or inputs.shape[0] == 0:
@@ -73,10 +75,10 @@ class PredictionModel:
             raise ValueError(f"{name} has a NaN or infinite entry in row {row}")
         return inputs
 
-    def _arguments(self, parameters: Any, X: Any) -> tuple[Array, Array]:
+    def _arguments(self, parameters: PointLike, X: ArrayLike) -> tuple[Array, Array]:
         return as_point(parameters, dimension=self.dimension, name="parameters"), self.inputs(X)
 
-    def _checked(self, values: Any, shape: tuple[int, ...], theta: Array, name: str) -> Array:
+    def _checked(self, values: ArrayLike, shape: tuple[int, ...], theta: Array, name: str) -> Array:
         result = as_float_array(values, name=f"the value of {name}")
         if result.shape != shape:
             raise ValueError(f"{name} returned shape {result.shape}, expected {shape}: (inputs, outputs, ...)")
@@ -86,8 +88,10 @@ class PredictionModel:
 
 
 def linear_model(features: int, *, outputs: int = 1) -> PredictionModel:
-    r"""f(x) = W x with theta = W flattened, ``(outputs * features,)``; append a column of ones for an
-    intercept."""
+    """The linear model f(x) = W x, where theta is W flattened, ``(outputs * features,)``.
+
+    An intercept is a column of ones that is appended to the inputs.
+    """
     p, K = as_count(features, name="features"), as_count(outputs, name="outputs")
 
     def jacobian(theta: Array, X: Array) -> Array:
@@ -105,8 +109,14 @@ def linear_model(features: int, *, outputs: int = 1) -> PredictionModel:
 
 
 def dense_network(features: int, hidden: int, *, outputs: int = 1) -> PredictionModel:
-    r"""One hidden layer, :math:`f(x) = W_2 \tanh(W_1 x + b_1) + b_2`; theta is (W_1, b_1, W_2, b_2)
-    flattened.
+    r"""A network with one hidden layer, :math:`f(x) = W_2 \tanh(W_1 x + b_1) + b_2`.
+
+    The parameters theta are W_1, b_1, W_2 and b_2 flattened, one after the other.
+
+    Parameters
+    ----------
+    features, hidden, outputs : int
+        The numbers of features, hidden units and outputs.
 
     Examples
     --------
@@ -131,7 +141,8 @@ def dense_network(features: int, hidden: int, *, outputs: int = 1) -> Prediction
     def jacobian(theta: Array, X: Array) -> Array:
         h, W2, _ = layers(theta, X)
         n = X.shape[0]
-        inner = W2[None] * (1.0 - h**2)[:, None, :]  # d f_k / d (W_1 x + b_1)_j
+        # This is the derivative of f_k with respect to component j of W_1 x + b_1.
+        inner = W2[None] * (1.0 - h**2)[:, None, :]
         J = np.zeros((n, K, int(ends[-1])))
         J[:, :, : ends[0]] = (inner[..., None] * X[:, None, None, :]).reshape(n, K, H * p)
         J[:, :, ends[0] : ends[1]] = inner
@@ -147,24 +158,24 @@ def dense_network(features: int, hidden: int, *, outputs: int = 1) -> Prediction
 class OutputLoss(Protocol):
     """A loss of a model's outputs F ``(N, K)`` and targets Y."""
 
-    def targets(self, y: Any, n: int, outputs: int) -> Array:
-        """Targets checked and in the form that the other methods take."""
+    def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
+        """The targets, checked and converted to the form that the other methods take."""
         ...
 
     def value(self, F: Array, Y: Array) -> Array:
-        """Loss of every sample, ``(N,)``."""
+        """The loss of every sample, ``(N,)``."""
         ...
 
     def pull(self, F: Array, Y: Array) -> Array:
-        """Minus the derivative by the outputs, ``(N, K)``."""
+        """Minus the derivative of the loss with respect to the outputs, ``(N, K)``."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SquaredError:
-    r"""\|f - y\|^2 / 2, targets ``(N, K)`` or ``(N,)`` for one output."""
+    r"""The squared error \|f - y\|^2 / 2, with targets ``(N, K)``, or ``(N,)`` for one output."""
 
-    def targets(self, y: Any, n: int, outputs: int) -> Array:
+    def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
         Y = as_float_array(y, name="y")
         Y = Y[:, None] if Y.ndim == 1 and outputs == 1 else Y
         if Y.shape != (n, outputs):
@@ -182,9 +193,9 @@ class SquaredError:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
-    """Softmax cross-entropy, targets ``(N,)`` integers 0 ... K - 1."""
+    """The cross-entropy of the softmax of the outputs, with integer targets 0 ... K - 1, ``(N,)``."""
 
-    def targets(self, y: Any, n: int, outputs: int) -> Array:
+    def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
         labels = as_float_array(y, name="y")
         if labels.shape != (n,) or (labels != np.round(labels)).any() or labels.min() < 0 or labels.max() >= outputs:
             raise ValueError(
@@ -204,7 +215,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True, kw_only=True)
 class MarginError:
-    """A margin loss l(y f) of one output, targets ``(N,)`` of +1 and -1.
+    """A margin loss l(y f) of a model with one output, with targets +1 and -1, ``(N,)``.
 
     Parameters
     ----------
@@ -213,7 +224,7 @@ class MarginError:
 
     loss: MarginLoss
 
-    def targets(self, y: Any, n: int, outputs: int) -> Array:
+    def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
         labels = as_float_array(y, name="y")
         if outputs != 1:
             raise ValueError(f"loss={self!r} is for models with one output, this one has {outputs}; use CrossEntropy()")
@@ -228,16 +239,26 @@ class MarginError:
         return -self.loss.derivative(F * Y) * Y
 
 
-def training_sum(model: PredictionModel, X: Any, y: Any, *, loss: OutputLoss | None = None) -> FiniteSum:
+def training_sum(model: PredictionModel, X: ArrayLike, y: ArrayLike, *, loss: OutputLoss | None = None) -> FiniteSum:
     r"""The training loss (1/N) sum_i l(f_theta(x_i), y_i) as a finite sum in the parameters.
 
     Parameters
     ----------
     model : PredictionModel
     X : (N, p) array
-    y : targets
+    y : array
+        Targets, as ``loss`` takes them.
     loss : SquaredError, CrossEntropy or MarginError, optional
-        Default `SquaredError`.
+        The default is `SquaredError`.
+
+    Returns
+    -------
+    FiniteSum
+
+    Raises
+    ------
+    ValueError
+        If the model, the inputs, the targets or the loss are not usable or do not fit each other.
 
     Examples
     --------
@@ -254,7 +275,7 @@ def training_sum(model: PredictionModel, X: Any, y: Any, *, loss: OutputLoss | N
     def gradients(points: Array) -> Array:
         return np.stack([-sample_pulls(model, theta, inputs, Y, kind) for theta in points])
 
-    def drawn(points: Array, index: Any) -> Array:
+    def drawn(points: Array, index: NDArray[np.intp]) -> Array:
         return np.stack(
             [-sample_pulls(model, t, inputs[rows], Y[rows], kind) for t, rows in zip(points, index, strict=True)]
         )
@@ -268,8 +289,10 @@ def training_sum(model: PredictionModel, X: Any, y: Any, *, loss: OutputLoss | N
     )
 
 
-def training_data(model: Any, X: Any, y: Any, loss: Any) -> tuple[Array, Array, OutputLoss]:
-    """Inputs, targets and loss, checked against each other."""
+def training_data(
+    model: PredictionModel, X: ArrayLike, y: ArrayLike, loss: OutputLoss | None
+) -> tuple[Array, Array, OutputLoss]:
+    """The inputs, the targets and the loss, checked against each other."""
     if not isinstance(model, PredictionModel):
         raise ValueError(f"model must be a qpot.PredictionModel such as qpot.dense_network(...), got {model!r}")
     kind = SquaredError() if loss is None else loss

@@ -1,22 +1,24 @@
-r"""The path kernel: a model trained by gradient flow as a weighted sum of its training samples."""
+"""The path kernel: a model trained by gradient flow as a weighted sum of its training samples."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike, SeedLike
 from qpot.companions.models import OutputLoss, PredictionModel, sample_pulls, training_data
 from qpot.solvers.companions.flow_steps import ORDERS, runge_kutta_step, stage_weights
 
 
-def tangent_kernel(model: PredictionModel, parameters: Any, X: Any, Z: Any = None) -> Array:
-    r"""Neural tangent kernel :math:`K(x, z) = \partial_\theta f(x)\,\partial_\theta f(z)^T` at one parameter
-    vector.
+def tangent_kernel(model: PredictionModel, parameters: PointLike, X: ArrayLike, Z: ArrayLike | None = None) -> Array:
+    r"""The neural tangent kernel :math:`\partial_\theta f(x)\,\partial_\theta f(z)^T` at one parameter vector.
 
     Parameters
     ----------
@@ -24,17 +26,23 @@ def tangent_kernel(model: PredictionModel, parameters: Any, X: Any, Z: Any = Non
     parameters : (d,) array
     X : (n, p) array
     Z : (m, p) array, optional
-        Default X.
+        The default is X.
 
     Returns
     -------
     (n, m, K, K) array
+
+    Raises
+    ------
+    ValueError
+        If the parameters or the inputs do not fit the model.
     """
     J = model.jacobian_at(parameters, X)
     return _products(J, J if Z is None else model.jacobian_at(parameters, Z))
 
 
 def _products(J: Array, G: Array) -> Array:
+    """The matrix J_i G_j^T for every pair of inputs, as one matrix product."""
     n, K, d = J.shape
     product = J.reshape(n * K, d) @ G.reshape(-1, d).T
     return np.ascontiguousarray(product.reshape(n, K, G.shape[0], K).swapaxes(1, 2))
@@ -55,17 +63,18 @@ class TrainingTrajectory:
     losses : (steps + 1,) array
         Mean training loss at ``points``.
     nodes, node_weights : arrays ``(Q, d)``, ``(Q,)``
-        Where and with what weight (time) time integrals are evaluated: the integrator's own stages.
+        The points at which integrals over time are evaluated, which are the stages of the integrator, and their weights,
+        which are times.
     sample_weights : (Q, N) array
-        Weight of every sample's gradient at every node: 1/N in full-batch training, multiplicity / batch size
-        or 0 with minibatches.
+        The weight of every sample's gradient at every node. It is 1/N in full-batch training; with minibatches it is the
+        sample's multiplicity in the batch divided by the batch size.
 
     Notes
     -----
-    With alpha_i(t) = -dl/df at sample i, weighted by ``sample_weights`` (the training loss is a mean), the
-    flow obeys f_T(x) = f_0(x) + sum_i int_0^T K_t(x, x_i) alpha_i(t) dt (Domingos 2020). Integrals are summed
-    over the stages of the Runge-Kutta steps that moved the parameters, so the sum differs from the trained
-    model by the order of the integrator. For a model that is linear in theta it does not differ at all.
+    Let alpha_i(t) be -dl/df at sample i, weighted by ``sample_weights`` since the training loss is a mean. The flow obeys
+    f_T(x) = f_0(x) + sum_i int_0^T K_t(x, x_i) alpha_i(t) dt (Domingos 2020). The integrals are summed over the stages of
+    the Runge-Kutta steps that moved the parameters, so the sum differs from the trained model by an error of the
+    integrator's order. For a model that is linear in theta the sum is exact up to rounding.
     """
 
     model: PredictionModel
@@ -80,13 +89,13 @@ class TrainingTrajectory:
 
     @property
     def duration(self) -> float:
-        """T, the flow time that was trained for."""
+        """The duration T of the training, in units of the flow's time."""
         return float(self.node_weights.sum())
 
-    def kernel(self, X: Any, Z: Any = None) -> Array:
-        r"""Path kernel :math:`\int_0^T K_t(x, z)\,dt`, ``(n, m, K, K)``; ``Z`` defaults to ``X``.
+    def kernel(self, X: ArrayLike, Z: ArrayLike | None = None) -> Array:
+        r"""The path kernel :math:`\int_0^T K_t(x, z)\,dt`, ``(n, m, K, K)``; ``Z`` defaults to ``X``.
 
-        A sum of Gram matrices with positive weights: as an ``(n K, n K)`` matrix it is positive semidefinite.
+        It is a sum of Gram matrices with positive weights, so as an ``(n K, n K)`` matrix it is positive semidefinite.
         """
         inputs, others = self.model.inputs(X), None if Z is None else self.model.inputs(Z, name="Z")
         total = np.zeros((inputs.shape[0], (inputs if others is None else others).shape[0], *2 * (self.model.outputs,)))
@@ -94,21 +103,20 @@ class TrainingTrajectory:
             total += weight * tangent_kernel(self.model, theta, inputs, others)
         return total
 
-    def gram(self, X: Any, Z: Any = None) -> Array:
-        """Scalar path kernel ``(n, m)``, the trace of `kernel` over outputs; positive semidefinite for Z = X.
+    def gram(self, X: ArrayLike, Z: ArrayLike | None = None) -> Array:
+        """The scalar path kernel ``(n, m)``, the trace of `kernel` over outputs; it is positive semidefinite for Z = X.
 
-        It is what ``sklearn.svm.SVC(kernel="precomputed")`` takes: ``fit(gram(X), y)``,
-        ``predict(gram(X_test, X))``.
+        ``sklearn.svm.SVC(kernel="precomputed")`` takes it as ``fit(gram(X), y)`` and ``predict(gram(X_test, X))``.
         """
         trace: Array = np.einsum("nmkk->nm", self.kernel(X, Z))
         return trace
 
-    def predict(self, X: Any) -> Array:
-        """Outputs of the trained model, ``(n, K)``."""
+    def predict(self, X: ArrayLike) -> Array:
+        """The outputs of the trained model, ``(n, K)``."""
         return self.model.outputs_at(self.points[-1], X)
 
-    def explain(self, X: Any) -> Explanation:
-        """Which training samples explain the predictions at ``X``."""
+    def explain(self, X: ArrayLike) -> Explanation:
+        """The predictions at ``X`` as sums of contributions of the training samples."""
         inputs = self.model.inputs(X)
         contributions = np.zeros((inputs.shape[0], self.X.shape[0], self.model.outputs))
         for theta, weight, shares in zip(self.nodes, self.node_weights, self.sample_weights, strict=True):
@@ -131,13 +139,13 @@ class Explanation:
     Attributes
     ----------
     initial : (n, K) array
-        f_0(x), the untrained model.
+        The outputs f_0(x) of the untrained model.
     contributions : (n, N, K) array
-        What every training sample added: int K_t(x, x_i) alpha_i(t) dt.
+        The contribution int K_t(x, x_i) alpha_i(t) dt of every training sample.
     prediction : (n, K) array
-        The trained model.
+        The outputs of the trained model.
     kernel : (n, N, K, K) array
-        Path kernel between the inputs and the training samples.
+        The path kernel between the inputs and the training samples.
     """
 
     initial: Array
@@ -147,21 +155,21 @@ class Explanation:
 
     @property
     def reconstruction(self) -> Array:
-        """f_0(x) + sum of the contributions, ``(n, K)``."""
+        """The sum of f_0(x) and all contributions, ``(n, K)``."""
         total: Array = self.initial + self.contributions.sum(axis=1)
         return total
 
     @property
     def error(self) -> float:
-        """Largest difference between reconstruction and prediction."""
+        """The largest difference between the reconstruction and the prediction."""
         return float(np.abs(self.reconstruction - self.prediction).max())
 
     @property
     def weights(self) -> Array:
-        """alpha_i(x): the path kernel times it is the contribution, ``(n, N, K)``.
+        """The weights alpha_i(x), ``(n, N, K)``, by which the path kernel is multiplied to give the contributions.
 
-        For one output it is the kernel-weighted mean of alpha_i(t). NaN where the path kernel has no inverse
-        (for one output: where it is zero), since the mean does not exist there.
+        For one output alpha_i(x) is the mean of alpha_i(t) weighted with the tangent kernel. It is NaN where the path
+        kernel has no inverse (for one output, where the path kernel is zero), since the mean does not exist there.
         """
         K = self.kernel
         usable = np.linalg.cond(K) < 1e12 if K.shape[-1] > 1 else np.abs(K[..., 0, 0]) > 0.0
@@ -170,15 +178,26 @@ class Explanation:
         return result
 
     def ranking(self, row: int = 0, *, output: int = 0, top: int | None = None) -> list[tuple[int, float]]:
-        """Training samples and their contributions to one output of one prediction, largest magnitude first.
+        """The training samples and their contributions to one output of one prediction, largest magnitude first.
 
         Parameters
         ----------
         row : int
-            Which of the explained inputs.
+            The index of the input that is explained.
         output : int
+            The index of the output.
         top : int, optional
-            How many; default all.
+            The number of samples; all by default.
+
+        Returns
+        -------
+        list of (int, float)
+            Indices of training samples with their contributions.
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range or ``top`` is not a positive integer.
         """
         n, N, K = self.contributions.shape
         for name, value, limit in (("row", row, n), ("output", output, K)):
@@ -197,16 +216,16 @@ class Explanation:
 
 def train_flow(
     model: PredictionModel,
-    X: Any,
-    y: Any,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    start: Any,
+    start: PointLike,
     step: float,
     steps: int,
     loss: OutputLoss | None = None,
     order: int = 1,
-    batches: Any = None,
-    rng: np.random.Generator | int | None = None,
+    batches: ArrayLike | None = None,
+    rng: SeedLike = None,
     progress: ProgressLike = None,
 ) -> TrainingTrajectory:
     r"""Train by gradient flow on the mean loss and record the path.
@@ -215,21 +234,25 @@ def train_flow(
     ----------
     model : PredictionModel
     X : (N, p) array
-    y : targets, as ``loss`` takes them
+    y : array
+        Targets, as ``loss`` takes them.
     start : (d,) array
         Initial parameters.
     step : float
-        Step size; with ``order=1`` this is gradient descent with this learning rate.
+        Step size; with ``order=1`` it is the learning rate of gradient descent.
     steps : int
+        The number of steps.
     loss : SquaredError, CrossEntropy or MarginError, optional
-        Default `SquaredError`.
+        The default is `SquaredError`.
     order : {1, 2, 4}
-        Euler, midpoint, classical Runge-Kutta; a minibatch is held fixed during a step.
+        Euler, midpoint or classical Runge-Kutta; a minibatch is held fixed during a step.
     batches : int or (steps, B) integer array, optional
-        Batch size (drawn without replacement, afresh every step), or the sample indices of every step.
-        Default: full batch.
+        A batch size, for minibatches that are drawn anew for every step without replacement, or the sample indices of every
+        step. By default every step uses the full batch.
     rng : Generator, seed or None
+        The source of the minibatches; None is seed 0.
     progress : callable, bool, "auto" or None
+        How progress is reported.
 
     Returns
     -------
@@ -238,9 +261,9 @@ def train_flow(
     Raises
     ------
     ValueError
-        For bad arguments.
+        If an argument is not usable.
     SolveError
-        If the parameters stop being finite, or on Ctrl-C; ``.partial`` is the path so far.
+        If a number stops being finite, or on Ctrl-C; ``.partial`` is the trajectory up to there.
 
     Examples
     --------
@@ -252,7 +275,7 @@ def train_flow(
     """
     inputs, Y, kind = training_data(model, X, y, loss)
     theta = as_point(start, dimension=model.dimension, name="start")
-    # a model that does not fit its description fails here; what fails later has left the finite numbers
+    # A model that does not fit its description fails here, so a later failure means that a number is not finite.
     sample_pulls(model, theta, inputs, Y, kind)
     h, n_steps = as_positive(step, name="step"), as_count(steps, name="steps")
     if order not in ORDERS:
@@ -312,13 +335,19 @@ def _mean_loss(model: PredictionModel, theta: Array, inputs: Array, Y: Array, ki
     return value
 
 
-def _velocity(model: PredictionModel, inputs: Array, Y: Array, kind: OutputLoss, shares: Array) -> Any:
+def _velocity(
+    model: PredictionModel, inputs: Array, Y: Array, kind: OutputLoss, shares: Array
+) -> Callable[[Array], Array]:
+    """The velocity of the flow whose loss weights the samples with ``shares``."""
     used = np.flatnonzero(shares)
     x, targets, weights = inputs[used], Y[used], shares[used]
     return lambda theta: weights @ sample_pulls(model, theta, x, targets, kind)
 
 
-def _batch_schedule(batches: Any, steps: int, N: int, rng: np.random.Generator) -> Any:
+def _batch_schedule(
+    batches: ArrayLike | None, steps: int, N: int, rng: np.random.Generator
+) -> NDArray[np.integer[Any]] | None:
+    """The sample indices of every step, ``(steps, B)``; None for the full batch."""
     if batches is None:
         return None
     if np.ndim(batches) == 0:

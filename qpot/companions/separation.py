@@ -1,12 +1,12 @@
-"""separate: the hard-margin support vector machine through the origin, or why there is none."""
+"""The hard-margin support vector machine through the origin (`separate`), or why there is none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
@@ -15,21 +15,23 @@ from qpot.solvers.companions import max_margin
 
 # Slack <w, z> - 1 below which a sample counts as lying on the margin.
 _ON_MARGIN = 1e-6
+# The number of samples that an error message names.
 _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HardMargin:
-    r"""The separating hyperplane through the origin with the widest margin.
+    r"""The separating hyperplane through the origin with the largest geometric margin.
 
     Attributes
     ----------
     normal : (d,) array
-        w, the solution of min \|w\|^2 subject to y_i <w, x_i> >= 1.
+        The vector w that minimises \|w\|^2 subject to y_i <w, x_i> >= 1.
     duals : (N,) array
-        alpha >= 0 with w = sum alpha_i y_i x_i; not unique if the support vectors are linearly dependent.
+        The dual variables alpha_i >= 0, with w = sum alpha_i y_i x_i. They are not unique if the support vectors are
+        linearly dependent.
     signed_samples : (N, d) array
-        y_i x_i.
+        The samples z_i = y_i x_i with their labels absorbed.
     """
 
     normal: Array
@@ -38,19 +40,19 @@ class HardMargin:
 
     @property
     def geometric_margin(self) -> float:
-        r"""gamma = 1/\|w\|, the distance of the nearest sample from the hyperplane."""
+        r"""The distance gamma = 1/\|w\| of the nearest sample from the hyperplane."""
         return float(1.0 / np.linalg.norm(self.normal))
 
     margin = renamed_property("HardMargin", "margin", "geometric_margin")
 
     @property
     def direction(self) -> Array:
-        r"""w/\|w\|, ``(d,)``."""
+        r"""The unit vector w/\|w\|, ``(d,)``."""
         return self.normal / np.linalg.norm(self.normal)
 
     @property
     def support(self) -> NDArray[np.intp]:
-        """Indices of the support vectors: on the margin and with a positive dual."""
+        """Indices of the support vectors, the samples on the margin whose dual is positive."""
         return self.support_within(_ON_MARGIN)
 
     def support_within(self, slack: float) -> NDArray[np.intp]:
@@ -59,7 +61,7 @@ class HardMargin:
         return np.flatnonzero(weighty & (self.signed_samples @ self.normal < 1.0 + slack))
 
     def conditions(self) -> KKT:
-        """How well the optimality conditions hold."""
+        """The violations of the optimality conditions."""
         return kkt_conditions(self.signed_samples, self.normal, self.duals)
 
     def __repr__(self) -> str:
@@ -69,7 +71,7 @@ class HardMargin:
 
 @dataclass(frozen=True, kw_only=True)
 class KKT:
-    r"""Violations of the Karush-Kuhn-Tucker conditions of the hard-margin problem; all zero at its solution.
+    r"""Violations of the Karush-Kuhn-Tucker conditions of the hard-margin problem; all are zero at its solution.
 
     Attributes
     ----------
@@ -95,7 +97,7 @@ class KKT:
 
 
 def kkt_conditions(samples: Array, normal: Array, duals: Array) -> KKT:
-    """Violations of the optimality conditions at (w, alpha), for samples with their labels absorbed."""
+    """The violations of the optimality conditions by (w, alpha), for samples with their labels absorbed."""
     slack = samples @ normal - 1.0
     total = float(np.abs(duals).sum())
     return KKT(
@@ -106,8 +108,8 @@ def kkt_conditions(samples: Array, normal: Array, duals: Array) -> KKT:
     )
 
 
-def separate(X: Any, y: Any) -> HardMargin:
-    r"""The hard-margin support vector machine through the origin, solved exactly (active sets, no penalty).
+def separate(X: ArrayLike, y: ArrayLike) -> HardMargin:
+    """The hard-margin support vector machine through the origin, by an active-set method and without a penalty.
 
     Parameters
     ----------
@@ -123,13 +125,14 @@ def separate(X: Any, y: Any) -> HardMargin:
     Raises
     ------
     ValueError
-        If no hyperplane through the origin separates the data; the message names the samples of a certificate
-        sum u_i y_i x_i = 0, u >= 0 (no w has a positive margin on all of them), contradictory pairs first.
+        If no hyperplane through the origin separates the data. The message names contradictory pairs of samples; if there
+        are none, it names the samples with u_i > 0 in a certificate sum u_i y_i x_i = 0, u >= 0, which shows that no w
+        has <w, y_i x_i> > 0 for all of them.
 
     Notes
     -----
-    The dual is the point of the convex hull of y_i x_i nearest to the origin, solved as a least-distance
-    problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+    The dual problem asks for the point of the convex hull of the y_i x_i that is nearest to the origin. It is solved as a
+    least-distance problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
 
     Examples
     --------
@@ -153,7 +156,7 @@ def separate(X: Any, y: Any) -> HardMargin:
 
 
 def refuse_contradictions(Z: Array) -> None:
-    """Raise if some signed sample is zero or the exact opposite of another."""
+    """Raise ValueError if a signed sample is zero or exactly the opposite of another."""
     zero = np.flatnonzero(~Z.any(axis=1))
     if zero.size:
         raise ValueError(
@@ -163,7 +166,8 @@ def refuse_contradictions(Z: Array) -> None:
         )
     seen: dict[bytes, int] = {}
     pairs = []
-    for i, row in enumerate(Z + 0.0):  # + 0.0 turns -0.0 into 0.0
+    # Rows are compared by their bytes, and adding 0.0 turns -0.0 into 0.0.
+    for i, row in enumerate(Z + 0.0):
         if (j := seen.get((0.0 - row).tobytes())) is not None:
             pairs.append((j, i))
         seen.setdefault(row.tobytes(), i)
@@ -176,7 +180,10 @@ def refuse_contradictions(Z: Array) -> None:
 
 
 def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
-    """Distinct rows of ``Z`` in order of appearance, and their counts; raises if ``merge`` is false."""
+    """The distinct rows of ``Z`` in order of appearance, and their counts.
+
+    Raises ValueError if there are repeated rows and ``merge`` is false.
+    """
     _, first, inverse, counts = np.unique(Z, axis=0, return_index=True, return_inverse=True, return_counts=True)
     if (counts > 1).any() and not merge:
         groups = [tuple(np.flatnonzero(inverse.ravel() == k).tolist()) for k in np.flatnonzero(counts > 1)]
@@ -189,7 +196,8 @@ def merge_duplicates(Z: Array, *, merge: bool) -> tuple[Array, Array]:
     return Z[first[order]], counts[order].astype(float)
 
 
-def _listed(items: Any) -> str:
+def _listed(items: NDArray[np.intp] | Sequence[tuple[int, ...]]) -> str:
+    """The first few items as text, and the number of the others."""
     shown = [str(tuple(int(k) for k in item)) if isinstance(item, tuple) else str(int(item)) for item in items[:_SHOWN]]
     more = len(items) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,15 +1,15 @@
-"""integrate_flow: the trajectory of an optimiser's flow, with its loss and the residual of its law."""
+"""The trajectory of an optimiser's flow (`integrate_flow`), with its loss and the residual of its law."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array, as_point, as_positive
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import PointLike
 from qpot.companions.event_driven import EventDriven
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
 from qpot.companions.flows import Flow, GradientFlow
@@ -26,17 +26,19 @@ class FlowTrajectory:
     points : (n, d) array
     losses : (n,) array
     loss_rates : (n,) array
-        dL/dt as the flow's law states it, at each point.
+        The value of dL/dt at each point as the flow's law states it.
     law_residuals : (n,) array
-        ``L(t) - L(0) - int_0^t (law) ds``: zero for the exact flow. The integral is carried by the
-        integrator, so the residual is of its order.
+        ``L(t) - L(0) - int_0^t (law) ds``, which is zero for the exact flow. The integral is computed by the same
+        integrator, so the residual is an error of the integrator's order.
     switch_times : (k,) array
-        Where a gradient component reached zero or left it (sign flow, `EventDriven`).
+        The times at which a gradient component reached zero or left it; only for the sign flow by `EventDriven`.
     at_rest : bool
         Whether the trajectory ended because the flow came to rest.
     status : Status
-    flow, method
-        What was integrated, and how.
+    flow : Flow
+        The flow that was integrated.
+    method : FlowMethod
+        The method of integration.
     """
 
     times: Array
@@ -67,7 +69,7 @@ class FlowTrajectory:
 
 def integrate_flow(
     system: System,
-    start: Any,
+    start: PointLike,
     *,
     flow: Flow | None = None,
     duration: float,
@@ -75,23 +77,26 @@ def integrate_flow(
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> FlowTrajectory:
-    r"""Integrate an optimiser's flow on a system from ``start``.
+    """Integrate an optimiser's flow on a system from ``start``.
 
     Parameters
     ----------
     system : System
-        Built from a loss (`System.from_loss`, `System.from_finite_sum`); its noise plays no part here.
+        A system built from a loss (`System.from_loss`, `System.from_finite_sum`); its noise is not used.
     start : (d,) array
+        The first point.
     flow : GradientFlow, SignFlow, RMSpropFlow, NormalisedFlow or PolyakFlow, optional
-        Default `GradientFlow`.
+        The default is `GradientFlow`.
     duration : float
-        Flow time; an integration ends earlier where the flow comes to rest. With `FixedStep` it is rounded to
+        The time to integrate over. `EventDriven` ends earlier if the flow comes to rest; `FixedStep` rounds the duration to
         a whole number of steps.
     method : FlowMethod, optional
         `EventDriven` (the default) or `FixedStep`.
     progress : callable, bool, "auto" or None
+        How progress is reported.
     throw : bool
-        False returns what there is, with its status, instead of raising.
+        Whether an integration that fails raises SolveError; otherwise the trajectory up to there is returned with its
+        status.
 
     Returns
     -------
@@ -100,10 +105,10 @@ def integrate_flow(
     Raises
     ------
     ValueError
-        For a system without a loss, a bad start, duration or option.
+        If the system has no loss, or another argument is not usable.
     SolveError
-        If the speed diverges, the sign flow is not unique or switches too often, or the loss stops being
-        finite.
+        If the speed diverges, if the sign flow is not unique or switches too often, if a number stops being finite, or on
+        Ctrl-C; ``.partial`` is the trajectory up to there.
 
     Examples
     --------
@@ -136,7 +141,7 @@ def integrate_flow(
 
 
 def _trajectory(problem: FlowProblem, course: Course, method: FlowMethod) -> FlowTrajectory:
-    """The course with its losses, and the law of the flow held against them."""
+    """The trajectory of a course, with its losses and the residual of the flow's law."""
     points, memories, integrals = course.states[:, : problem.d], course.states[:, problem.d : -1], course.states[:, -1]
     assert problem.system.loss is not None
     losses, gradients = problem.system.unchecked.loss(points), problem.system.unchecked.gradient(points)

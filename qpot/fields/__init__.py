@@ -12,15 +12,16 @@
 - `ordered_line_integral`: OrderedLineIntegral: the field by one pass over the nodes in the order of V, by straight
   pieces.
 - `outliers`: Outliers: single nodes that the cubics through their neighbours contradict, and replace.
-- `passages`: Passages: the field goes on over every saddle and unstable cycle, and from every attractor, that its rays
-  reach.
+- `passages`: Passages: the field goes on over every saddle and unstable cycle, and from every attractor, that its
+  rays reach.
 - `run`: FieldRun: what every stage of a field solve needs, and the loop that runs the sweep in slices.
 - `solution`: FieldSolution: the quasi-potential of one attractor on a grid, with its gradient and its paths.
 - `solve`: quasipotential: V(source, x) on a whole grid, in one to three dimensions.
 - `sources`: Source: an equilibrium or a limit cycle, checked, refined, and turned into Taylor polynomials of V.
 - `values`: FieldValues: V and its gradient at the nodes of a grid, between them, and the passages.
 - `walk`: Paths of a field: followed backwards from a point to the source, over saddles if need be.
-- `whole`: GlobalField: the quasi-potential of the whole landscape, the limit of -epsilon log of the stationary density.
+- `whole`: GlobalField: the quasi-potential of the whole landscape, the limit of -epsilon log of the stationary
+  density.
 """
 
 from qpot.fields.characteristic_jets import CharacteristicJets

@@ -2,26 +2,27 @@
 
 - `controllable`: The directions that the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Covariances a(x) = sigma(x) sigma(x)^T: constructors, and the checks that every solver relies on.
-- `covariance_methods`: What a method of `estimate_covariance` is: its options, which check themselves, its verb, and
-  what it returns.
-- `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate.
+- `covariance_methods`: CovarianceMethod: what a method of `estimate_covariance` is and returns.
+- `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate, from all samples.
 - `discrete_steps`: Discrete steps: the exact noise of SGD, for costs beyond the Gaussian approximation.
-- `estimates`: The covariance of one sample's gradient at a point: exact, from a subsample, of low rank, or its
+- `estimates`: Estimates of the covariance of one sample's gradient at a point: exact, subsampled, of low rank, or
   diagonal.
-- `exact_covariance`: ExactCovariance: from all samples, as a matrix.
+- `exact_covariance`: ExactCovariance: the covariance from all samples, as a matrix.
 - `factored`: Covariances in factors, of low rank plus a floor, for many dimensions: no d x d matrix is formed.
 - `functions`: A user's batch functions: points from outside are checked, those from within the library are not.
 - `gaussian_noise`: Gaussian noise whose covariance is a matrix, a function that returns matrices, or known by
   products.
 - `given_steps`: Random steps: discrete algorithms other than plain SGD, given by their steps and probabilities.
-- `low_rank`: LowRankCovariance: leading eigenpairs by products with the covariance.
-- `measured_noise`: measure_noise: what the gradient noise at a point looks like, in the words of Hessian tools.
+- `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
+- `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
+  Hessian.
 - `noise`: Noise: one object that holds a system's covariance and gives the costs of paths under it.
 - `operators`: Covariances that are known by products only, for many dimensions: no d x d matrix is formed.
 - `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
 - `sample_noise`: Minibatch noise: the covariance of a finite sum's samples, as matrices and as products.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
-- `subsampled_covariance`: SubsampledCovariance: from some samples, as a matrix with errors.
+- `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard
+  errors.
 - `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
 """
 

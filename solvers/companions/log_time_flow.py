@@ -10,7 +10,10 @@ from scipy.integrate import solve_ivp
 
 Array = NDArray[np.float64]
 
-OK, STEP_FAILED = 0, 1
+# The integration reached the last time.
+OK = 0
+# The step size fell to rounding on the way.
+STEP_FAILED = 1
 
 
 def log_time_flow(
@@ -26,17 +29,34 @@ def log_time_flow(
 ) -> tuple[Array, int]:
     r"""Integrate theta' = sum_i c_i (-l'(<theta, z_i>)) z_i over s = log(1 + t).
 
-    d theta / d s = sum_i exp(s + log c_i + log(-l')) z_i. On the trajectory the exponents stay bounded, since
-    the margins of the support vectors grow like log t, so nothing overflows and steps may be long.
+    In this variable d theta / d s = sum_i exp(s + log c_i + log(-l')) z_i. On the trajectory the exponents stay bounded,
+    since <theta, z_i> grows like log t for the support vectors, so that nothing overflows and steps may be long.
 
-    Parameters are ``samples`` ``(N, d)`` (labels absorbed), log c ``(N,)``, log(-l') and d log(-l') / dz as
-    functions of ``(N,)`` margins, the start ``(d,)`` and the output times s ``(n,)``, rising from 0. Returns
-    points ``(n, d)``, or fewer with STEP_FAILED.
+    Parameters
+    ----------
+    samples : array (N, d)
+        The samples z_i with their labels absorbed.
+    log_multiplicities : array (N,)
+        The logarithms of the multiplicities c_i.
+    log_slope, slope_rate : callable ``(N,) -> (N,)``
+        log(-l') and d log(-l') / dz as functions of <theta, z_i>.
+    start : array (d,)
+        The parameters at s = 0.
+    stretched_times : array (n,)
+        The values of s at which the parameters are wanted, rising from 0.
+    rtol, atol : float
+        Local error tolerances.
+
+    Returns
+    -------
+    points : array (n, d)
+        The parameters at these values of s; fewer rows if the status is STEP_FAILED.
+    status : int
     """
 
     def pulls(s: float, theta: Array) -> tuple[Array, Array]:
         margins = samples @ theta
-        # The cap is never reached on the trajectory; a rejected trial step may be far off it.
+        # The cap is never reached on the trajectory, but a trial step that is then rejected may be far away from it.
         return margins, np.exp(np.minimum(s + log_multiplicities + log_slope(margins), 600.0))
 
     def velocity(s: float, theta: Array) -> Array:

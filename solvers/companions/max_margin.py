@@ -8,22 +8,31 @@ from scipy.optimize import nnls
 
 Array = NDArray[np.float64]
 
-OK, NOT_SEPARABLE = 0, 1
+# The problem has a solution, and it was found.
+OK = 0
+# No hyperplane through the origin separates the samples; in `limit_duals` the minimum is at infinity.
+NOT_SEPARABLE = 1
 
-# Margins below this fraction of the longest sample cannot be told from zero in double precision.
+# A geometric margin below this fraction of the longest sample cannot be told from zero in double precision.
 MARGIN_TOLERANCE = 1e-8
 
 
 def hard_margin(samples: Array) -> tuple[Array, Array, int]:
     """Minimise |w|^2 subject to <w, z_i> >= 1 for the rows z_i of ``samples`` ``(N, d)``.
 
-    Returns w ``(d,)``, the duals alpha ``(N,)`` with w = sum alpha_i z_i, and a status. With NOT_SEPARABLE,
-    alpha is instead a certificate: alpha >= 0, sum alpha = 1, and sum alpha_i z_i = 0 up to
-    `MARGIN_TOLERANCE`.
+    Returns
+    -------
+    w : array (d,)
+    alpha : array (N,)
+        The duals, with w = sum alpha_i z_i. If the status is NOT_SEPARABLE they are instead a certificate: alpha >= 0,
+        sum alpha = 1, and sum alpha_i z_i = 0 up to `MARGIN_TOLERANCE`.
+    status : int
 
-    The least-distance problem of Lawson and Hanson (Solving Least Squares Problems, chapter 23): with E =
-    [Z^T; 1^T] and f = e_{d+1}, minimise |E u - f| over u >= 0; a zero residual r is a certificate, else w =
-    -r[:d] / r[d].
+    Notes
+    -----
+    This is the least-distance problem of Lawson and Hanson (Solving Least Squares Problems, chapter 23): with
+    E = [Z^T; 1^T] and f = e_{d+1}, it minimises |E u - f| over u >= 0. If the residual r is zero, u is a certificate;
+    otherwise w = -r[:d] / r[d].
     """
     scale = float(np.linalg.norm(samples, axis=1).max())
     if scale == 0.0:
@@ -33,10 +42,11 @@ def hard_margin(samples: Array) -> tuple[Array, Array, int]:
     f = np.zeros(E.shape[0])
     f[-1] = 1.0
     u, _ = nnls(E, f, maxiter=100 * E.shape[1])
-    nearest = Z.T @ u / u.sum()  # the point of the convex hull nearest to the origin
+    # This is the point of the convex hull that is nearest to the origin.
+    nearest = Z.T @ u / u.sum()
     if np.linalg.norm(nearest) <= MARGIN_TOLERANCE:
         return np.zeros(samples.shape[1]), u / u.sum(), NOT_SEPARABLE
-    # one refinement on the support found: <w, z_i> = 1 there, w in its span
+    # On the support that was found <w, z_i> = 1 holds and w lies in its span; solving that is more accurate than nnls.
     support = u > 0
     gram = Z[support] @ Z[support].T
     alpha = np.zeros(u.size)
@@ -49,15 +59,22 @@ def hard_margin(samples: Array) -> tuple[Array, Array, int]:
 def limit_duals(samples: Array, multiplicities: Array, normal: Array) -> tuple[Array, Array, int]:
     """Solve sum_i c_i exp(-<r, z_i>) z_i = w, with z_i the rows of ``samples`` ``(k, d)`` on the margin.
 
-    Gradient flow of an exponential-tail loss tends to theta = w log t + r with this r (up to directions that
-    no support vector feels). Minimises the convex sum_i c_i exp(-<r, z_i>) + <r, w> by damped Newton steps.
-    Returns r ``(d,)``, the duals c_i exp(-<r, z_i>) and a status, NOT_SEPARABLE where the minimum is at
-    infinity (a dual must vanish).
+    Gradient flow of an exponential-tail loss tends to theta = w log t + r with this r, up to directions that are
+    orthogonal to all support vectors. The solution minimises the convex function sum_i c_i exp(-<r, z_i>) + <r, w>, which
+    is done by damped Newton steps.
+
+    Returns
+    -------
+    r : array (d,)
+    duals : array (k,)
+        c_i exp(-<r, z_i>).
+    status : int
+        NOT_SEPARABLE if the minimum is at infinity, since then a dual must vanish.
     """
     _, singular, basis = np.linalg.svd(samples, full_matrices=False)
     basis = basis[singular > 1e-10 * singular[0]]
     Z, w = samples @ basis.T, basis @ normal
-    # the constant dual with the right norm is a start of the right size
+    # Equal exponents that give sum alpha_i = |w|^2, which the exact duals also satisfy, start at the right magnitude.
     r = np.linalg.lstsq(Z, np.full(Z.shape[0], -np.log(float(normal @ normal) / multiplicities.sum())), rcond=None)[0]
 
     def objective(r: Array) -> tuple[float, Array]:

@@ -1,9 +1,9 @@
-"""Sign flow x' = -sign(g(x)) as a Filippov system: straight pieces, and sliding along surfaces g_j = 0.
+"""The sign flow x' = -sign(g(x)) as a Filippov system: straight pieces, and sliding along surfaces g_j = 0.
 
-On Z = {j : g_j = 0} the velocity is not given by the sign. Filippov's solution keeps every v_j in [-1, 1] and
-asks (H v)_j >= 0 where v_j = -1, (H v)_j <= 0 where v_j = 1 and (H v)_j = 0 between (H the Jacobian of g):
-these are the optimality conditions of  min 1/2 v^T H v  over v_Z in [-1, 1] with the other velocities fixed,
-unique if H_ZZ > 0. Source: A. F. Filippov, Differential Equations with Discontinuous Righthand Sides (1988),
+On Z = {j : g_j = 0} the velocity is not given by the sign. Let H be the Jacobian of g. Filippov's solution keeps every v_j
+in [-1, 1] and requires (H v)_j >= 0 where v_j = -1, (H v)_j <= 0 where v_j = 1, and (H v)_j = 0 otherwise. These are the
+optimality conditions for minimising 1/2 v^T H v over v_Z in [-1, 1] with the other velocities fixed. The solution is unique
+if H_ZZ is positive definite. Source: A. F. Filippov, Differential Equations with Discontinuous Righthand Sides (1988),
 chapter 2.
 """
 
@@ -19,14 +19,24 @@ from scipy.optimize import lsq_linear
 
 Array = NDArray[np.float64]
 
-OK, AT_REST, AMBIGUOUS, TOO_MANY_SWITCHES, STEP_FAILED = 0, 1, 2, 3, 4
+# The integration reached the end of the duration.
+OK = 0
+# Every gradient component is zero.
+AT_REST = 1
+# The sliding velocity is not unique, because H_ZZ is not positive definite.
+AMBIGUOUS = 2
+# The largest number of switches was exceeded.
+TOO_MANY_SWITCHES = 3
+# The step size fell to rounding.
+STEP_FAILED = 4
 
-# A sliding velocity this close to -1 or 1 has left the surface; the event that finds it sits at half of this.
+# A component whose sliding velocity is this close to -1 or 1 has left the surface. The event that detects this lies at half
+# the distance, so that the component is seen to have left when the event has occurred.
 _BOUNDARY = 1e-9
 
 
 def sliding_velocity(hessian: Array, velocity: Array, zero: NDArray[np.bool_]) -> Array | None:
-    """``velocity`` ``(d,)`` with Filippov's components ``zero``; None if H_ZZ is not positive definite."""
+    """``velocity`` ``(d,)`` with Filippov's values in the components ``zero``; None if H_ZZ is not positive definite."""
     v = velocity.copy()
     if not zero.any():
         return v
@@ -59,10 +69,18 @@ def switching_flow(
 ) -> tuple[Array, Array, Array, Array, int]:
     """Integrate the sign flow from ``start`` ``(d,)``.
 
-    Returns times ``(n,)``, points ``(n, d)``, the integral of -|g|_1 at these times ``(n,)``, the switching
-    times and a status. Gradient components below ``zero_tolerance`` count as zero at the start; after that
-    zeros are located as events. The velocity is constant between events, so error control alone would step
-    over pairs of zeros: two zeros of a component closer together than ``max_step`` can be missed.
+    Gradient components below ``zero_tolerance`` count as zero at the start; later zeros are located as events. The velocity
+    of a piece without sliding is constant, so that error control alone would step over a pair of zeros. Two zeros of a
+    component that are closer together than ``max_step`` can be missed.
+
+    Returns
+    -------
+    times : array (n,)
+    points : array (n, d)
+    integrals : array (n,)
+        The integral of -|g|_1 up to each of these times.
+    switch_times : array (k,)
+    status : int
     """
     d = start.size
     times, states = [0.0], [np.append(start, 0.0)]
@@ -107,8 +125,8 @@ def switching_flow(
         j = next(k for k, found in enumerate(solution.t_events) if found.size)
         switches.append(float(solution.t_events[j][0]))
         after_switch(times[-1], len(switches))
-        # Crossing or leaving: either way coordinate j is on g_j = 0, and `_resolve` says what happens next.
-        # Where H_ZZ is not positive definite the surface repels and the coordinate goes on to the other side.
+        # Whether coordinate j has reached the surface g_j = 0 or is about to leave it, it is on it now, and `_resolve`
+        # decides how it goes on. Where H_ZZ is not positive definite the surface repels, and the coordinate crosses it.
         previous, was_zero = signs[j], zero[j]
         zero[j], signs[j] = True, 0.0
         if not was_zero and _resolve(hessian(states[-1][:d]), signs, zero) is None:
@@ -118,7 +136,7 @@ def switching_flow(
 
 
 def _resolve(hessian: Array, signs: Array, zero: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]] | None:
-    """Split the coordinates on g_j = 0 into those that slide and those that leave with a sign."""
+    """Split the coordinates on g_j = 0 into those that slide and those that leave, and give the latter their sign."""
     v = sliding_velocity(hessian, -signs, zero)
     if v is None:
         return None
@@ -132,7 +150,7 @@ def _piece(
     signs: Array,
     zero: NDArray[np.bool_],
 ) -> tuple[Callable[[float, Array], Array], list[Callable[[float, Array], float]]]:
-    """Velocity of (x, integral of -|g|_1) with fixed signs, and the events that end the piece."""
+    """The velocity of (x, integral of -|g|_1) with fixed signs, and the events that end the piece."""
     d = signs.size
 
     def slide(x: Array) -> Array:
@@ -143,8 +161,7 @@ def _piece(
         return v
 
     def velocity(t: float, state: Array) -> Array:
-        # signs * g is |g| on this piece, but without its kink, which a step that overshoots the event would
-        # feel
+        # On this piece signs @ g is |g|_1. It is smooth beyond the event too, where a step that overshoots evaluates it.
         return np.append(slide(state[:d]), -(signs @ gradient(state[:d])))
 
     events: list[Callable[[float, Array], float]] = []
@@ -156,8 +173,10 @@ def _piece(
 
 
 def _crossing(gradient: Callable[[Array], Array], sign: float, j: int, d: int) -> Callable[[float, Array], float]:
+    """The event that gradient component j changes its sign."""
     return lambda t, state: float(sign * gradient(state[:d])[j])
 
 
 def _leaving(slide: Callable[[Array], Array], j: int, d: int) -> Callable[[float, Array], float]:
+    """The event that the sliding velocity of coordinate j comes close to -1 or 1."""
     return lambda t, state: float(1.0 - 0.5 * _BOUNDARY - abs(slide(state[:d])[j]))

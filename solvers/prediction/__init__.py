@@ -1,4 +1,4 @@
 """Numerics of prefactors.
 
-- `transverse_hessian`: The Hessian of a solution of a Hamilton-Jacobi equation, carried along a characteristic.
+- `transverse_hessian`: The Hessian of a solution of the Hamilton-Jacobi equation, integrated along a characteristic.
 """

@@ -1,4 +1,4 @@
-"""The Hessian of a solution of a Hamilton-Jacobi equation, carried along a characteristic."""
+"""The Hessian of a solution of the Hamilton-Jacobi equation, integrated along a characteristic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def _imposed(Q, v, w, impose):  # type: ignore[no-untyped-def]
-    """Q with Q v = w imposed and the rest unchanged; Q itself if v = 0 or without ``impose``."""
+    """The matrix Q, changed so that Q v = w and unchanged across v; Q itself if v = 0 or if not ``impose``."""
     square = (v * v).sum()
     if square == 0.0 or not impose:
         return Q
@@ -20,30 +20,36 @@ def _imposed(Q, v, w, impose):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _slope(Q, H_xx, H_px, a):  # type: ignore[no-untyped-def]
+    """The right-hand side of the Riccati equation for Q."""
     B = H_px.T @ Q
     return -(H_xx + B + B.T + Q @ a @ Q)
 
 
 @njit(cache=True, nogil=True)
 def transport(H_xx, H_px, a, velocity, momentum_rate, K, step, Q, impose):  # type: ignore[no-untyped-def]
-    """Classical Runge-Kutta for Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) and for the integral of K + a:Q / 2.
+    """Integrate Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) and K + a:Q / 2 by the classical Runge-Kutta method.
 
     Parameters
     ----------
     H_xx, H_px, a : ``(2 n + 1, d, d)``
-        Coefficients at the ends and the middle of n steps.
+        Second derivatives of the Hamiltonian and the covariance, at the ends and in the middle of n steps.
     velocity, momentum_rate : ``(2 n + 1, d)``
-        x' and p', on which Q x' = p' is imposed at every stage.
+        The derivatives x' and p', which satisfy Q x' = p'.
     K : ``(2 n + 1,)``
+        The part of the integrand that does not depend on Q.
     step : float
         Length of one step.
     Q : ``(d, d)``
-        Hessian at the beginning.
+        The Hessian at the beginning.
     impose : bool
+        Whether Q x' = p' is imposed at every stage.
 
     Returns
     -------
-    Q at the end, the integral.
+    Q : ``(d, d)``
+        The Hessian at the end.
+    integral : float
+        The integral of K + a:Q / 2.
     """
     n = (K.size - 1) // 2
     integral = 0.0
