@@ -63,6 +63,11 @@ def as_point(x: Any, *, dimension: int, name: str) -> Array:
     return np.asarray(points[0], dtype=np.float64)
 
 
+def without_wrapper(x: object) -> Any:
+    """The point of an object that has one (a minimum, a saddle), and anything else as it is."""
+    return getattr(x, "point", x)
+
+
 def as_float_array(x: object, *, name: str) -> Array:
     """Convert to a C-contiguous float64 array; whatever does not consist of real numbers is refused."""
     if type(x) is np.ndarray and x.dtype is _FLOAT and x.flags.c_contiguous:

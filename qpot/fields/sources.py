@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from qpot._core.arrays import Array, as_points, format_point
+from qpot._core.arrays import Array, as_points, format_point, without_wrapper
 from qpot._core.types import PointLike
 from qpot.fields.grid import Grid
 from qpot.landscape.attractor import growth_rates, not_at_rest, not_attracting
@@ -50,8 +50,7 @@ class Source:
 
 def as_source_points(source: PointLike, dimension: int) -> Array:
     """Convert a source to one point ``(1, d)`` or, in two dimensions, to at least eight points ``(n, 2)`` of a curve."""
-    raw = getattr(source, "point", source)
-    points = as_points(raw, dimension=dimension, name="source")
+    points = as_points(without_wrapper(source), dimension=dimension, name="source")
     if len(points) == 1:
         return points
     if dimension != 2:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import Array, as_float_array, as_points
+from qpot._core.arrays import Array, as_float_array, as_points, without_wrapper
 from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.types import CostsLike, PointLike
@@ -132,7 +132,7 @@ def global_quasipotential(
     >>> landscape.at((0.0,)).round(9)
     array([0.5])
     """
-    points = [as_points(getattr(m, "point", m), dimension=grid.dimension, name="minima") for m in minima]
+    points = [as_points(without_wrapper(m), dimension=grid.dimension, name="minima") for m in minima]
     if not points:
         raise ValueError("minima is empty; find them with find_minima(system, bounds)")
     if stationary is not None and costs is not None:
