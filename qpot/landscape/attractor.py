@@ -23,6 +23,16 @@ def attracts(system: System, fixed: Array) -> bool:
     return bool((growth_rates(system, fixed).real < 0.0).all())
 
 
+def unstable_directions(system: System, point: Array) -> Array:
+    """Real unit vectors ``(m, d)`` that span the unstable directions of a fixed point ``(d,)``."""
+    rates, vectors = np.linalg.eig(system.unchecked.jacobian(point[None])[0])
+    spanning = vectors[:, rates.real > 0]
+    real = np.concatenate([spanning.real, spanning.imag], axis=1).T
+    norms = np.linalg.norm(real, axis=1)
+    kept: Array = real[norms > 1e-8] / norms[norms > 1e-8, None]
+    return kept
+
+
 def attracting_point(system: System, point: Array, *, reach: float, name: str) -> Array:
     """The attracting fixed point within ``reach`` of a point ``(d,)``, polished by Newton's method.
 

@@ -24,7 +24,7 @@ def at_rest(system: System, point: Array, source: Array) -> bool:
     return bool(speeds[0] <= REACH * speeds.max())
 
 
-def attracts(system: System, point: Array, source: Array) -> bool:
+def near_attractor(system: System, point: Array, source: Array) -> bool:
     """Whether a point is close to an attracting fixed point."""
     return at_rest(system, point, source) and not fixed_point_rates(system, point, name="end").unstable
 

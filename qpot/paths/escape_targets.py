@@ -10,7 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_point, format_point
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
-from qpot.landscape.attractor import attracts
+from qpot.landscape.attractor import attracts, unstable_directions
 from qpot.landscape.basins import basin_of
 from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
@@ -103,7 +103,7 @@ def targets_of(
             )
         point = point if fixed is None else fixed
         _below(low, float(system.unchecked.loss(point[None])[0]), f"end={format_point(point)}")
-        directions = none if fixed is None else _unstable(system, fixed)
+        directions = none if fixed is None else unstable_directions(system, fixed)
         sides = np.concatenate([point[None], point + 1e-4 * directions, point - 1e-4 * directions])
         if not (basin_of(system, sides if fixed is None else sides[1:], start[None]) == 0).any():
             raise ValueError(
@@ -133,13 +133,6 @@ def _below(low: float, top: float, what: str) -> None:
             f"from_loss={low:.6g} is not below the loss {top:.6g} of {what}: that level set does not separate it from the "
             "minimum; lower from_loss"
         )
-
-
-def _unstable(system: System, point: Array) -> Array:
-    rates, vectors = np.linalg.eig(system.unchecked.jacobian(point[None])[0])
-    spanning = np.concatenate([vectors[:, rates.real > 0].real, vectors[:, rates.imag > 0].imag], axis=1).T
-    norms = np.linalg.norm(spanning, axis=1)
-    return np.asarray(spanning[norms > 1e-8] / norms[norms > 1e-8, None], dtype=np.float64)
 
 
 def curves_to(

@@ -20,6 +20,7 @@ from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Ball, Box, LossLevel, Surface, surfaces
 from qpot.paths.geometric import GeometricAction
+from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
@@ -189,7 +190,7 @@ def _over_saddles(
             method=method,
             directions=saddle.direction[None],
             end_is_fixed=True,
-            report=_quiet,
+            report=quiet,
         )
         assert path is not None  # No limit was set.
         found.append(
@@ -277,7 +278,7 @@ def _descended(
             method=replace(method, starts=1 if last else min(method.starts, 3)),
             curves=curves,
             end_is_fixed=False,
-            report=_quiet,
+            report=quiet,
         )
         assert path is not None  # No limit was set.
         last.append(path)
@@ -344,7 +345,3 @@ def starting_points(piece: Surface, start: Array, shape: Array, rng: np.random.G
         if all(unit @ (z - start) / np.linalg.norm(z - start) < _APART for z in chosen):
             chosen.append(y)
     return chosen[:_STARTS]
-
-
-def _quiet(done: int, total: int, message: str) -> None:
-    del done, total, message

@@ -39,8 +39,6 @@ _DIFFERENCED_STEP = 1e-5
 # Up to this dimension the linearised motion along the path is kept as matrices, where the noise has them, and the banded
 # operator made of them is factorised.
 _LOCAL = 100
-# An eigenvalue of the covariance below this share of the largest is zero.
-_RANK_TOLERANCE = 1e-13
 
 
 class LatestPath:

@@ -16,7 +16,7 @@ from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import SEARCHED
 from qpot.paths.downhill import large_downhill
-from qpot.paths.ends import attracts, initial_curve, resting, same_point
+from qpot.paths.ends import initial_curve, near_attractor, resting, same_point
 from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
 from qpot.paths.methods import PathProblem, ProductMethod, Report, quiet
 from qpot.paths.multi_leg import to_attractor
@@ -91,7 +91,7 @@ class LargeScaleAction(ProductMethod):
         curve = None if problem.initial is None else initial_curve(problem.initial, source, target)
         latest = LatestPath()
         try:
-            if curve is not None or not attracts(system, target, source):
+            if curve is not None or not near_attractor(system, target, source):
                 return large_leg(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
             if problem.saddles is None and system.dimension > SEARCHED:
                 raise ValueError(

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot._core.status import SolveError, Status
-from qpot.landscape.attractor import attracts
+from qpot.landscape.attractor import attracts, unstable_directions
 from qpot.landscape.basins import basin_of, runs_away
 from qpot.landscape.minima import polish_fixed_point, rest_points
 from qpot.landscape.points import Saddle
@@ -23,16 +23,6 @@ from qpot.paths.starts import reversed_relaxations
 from qpot.paths.surroundings import surroundings
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
-
-
-def _unstable_directions(system: System, point: Array) -> Array:
-    """Real unit vectors that span the unstable directions of a fixed point."""
-    rates, vectors = np.linalg.eig(system.unchecked.jacobian(point[None])[0])
-    spanning = vectors[:, rates.real > 0]
-    real = np.concatenate([spanning.real, spanning.imag], axis=1).T
-    norms = np.linalg.norm(real, axis=1)
-    kept: Array = real[norms > 1e-8] / norms[norms > 1e-8, None]
-    return kept
 
 
 def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
@@ -84,7 +74,7 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
 def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
     """The cheapest path to a saddle: one leg, or a route through the attractors below it if none of them is the start."""
     system, source, target, report = problem.system, problem.start, problem.end, problem.report
-    directions = _unstable_directions(system, target)
+    directions = unstable_directions(system, target)
     relaxations = reversed_relaxations(system, source, target, directions)
     shift = 1e-4 * float(np.linalg.norm(target - source))
     sides = np.concatenate([target + shift * directions, target - shift * directions])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.line import hugs_the_hull, line_leg
-from qpot.paths.methods import LegMethod
+from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.noise import singular_covariance
@@ -56,8 +56,6 @@ _STATUS = {
     action_minimization.UNSTABLE: Status.UNSTABLE,
     action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
 }
-
-Report = Callable[[int, int, str], None]
 
 
 def uphill_leg(

@@ -33,6 +33,10 @@ class SingularCovarianceError(ValueError):
         self.point = point
         self.eigenvalues = eigenvalues
 
+    def __reduce__(self) -> tuple[type[SingularCovarianceError], tuple[Array, Array]]:
+        # The arguments differ from the message; without this the error could not come back from a worker process.
+        return type(self), (self.point, self.eigenvalues)
+
 
 class Expansion(NamedTuple):
     """L and its first and second derivatives at n points of dimension d.
