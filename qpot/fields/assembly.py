@@ -23,16 +23,9 @@ from qpot.fields.sources import (
 from qpot.paths.solution import Status
 from qpot.solvers.fields.marching.bridge import bridge
 from qpot.solvers.fields.marching.gradients import node_gradients
-from qpot.solvers.fields.marching.state import (
-    NEAR_CELLS,
-    SweepState,
-    add_records,
-    advance_march,
-    make_march,
-    make_medium,
-    make_state,
-    write_patch,
-)
+from qpot.solvers.fields.marching.march_state import advance_march, make_march
+from qpot.solvers.fields.marching.medium import Medium, make_medium
+from qpot.solvers.fields.marching.state import NEAR_CELLS, SweepState, add_records, make_state, write_patch
 
 # Longest straight pieces, in cells, when the few nodes that rays left open are filled in.
 _FILL_RADIUS = 2
@@ -127,7 +120,7 @@ def _solution(run: FieldRun, result: _Result, source: Array, error: float, optio
     )
 
 
-def _started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: float) -> tuple[SweepState, Source]:
+def _started(run: FieldRun, medium: Medium, points: Array, radius: float) -> tuple[SweepState, Source]:
     """A sweep with its source's polynomial written."""
     state = make_state(medium, radius)
     if len(points) == 1:
@@ -188,9 +181,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[_Result, Source
         level = min(level, float(value[boundary(grid) & near].min(initial=np.inf)))
         level = level if np.isfinite(level) else float(value[near].max())
         return _Result(value, gradient, near, level, False, passages), source
-    closed = bridge(
-        value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
-    )
+    closed = bridge(value, gradient, near, state.value, medium, _SPAN, _AGREEMENT)
     result = _marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
     result.passages = passages
     _prefer_polynomials(state, result)
@@ -231,7 +222,7 @@ def _prefer_polynomials(state: SweepState, result: _Result) -> None:
 
 def _marched(
     run: FieldRun,
-    medium: tuple[Any, ...],
+    medium: Medium,
     value: Array,
     gradient: Array,
     known: np.ndarray[Any, np.dtype[np.bool_]],

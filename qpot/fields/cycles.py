@@ -19,6 +19,7 @@ from qpot._core.arrays import Array
 from qpot.fields.grid import Grid
 from qpot.fields.run import PATCH, FieldRun
 from qpot.fields.sources import Source, cycle_source
+from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 
 NodeNumbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -52,7 +53,7 @@ class LimitCycle:
     attracts: bool
 
 
-def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attracts: bool) -> LimitCycle | None:
+def limit_cycle(run: FieldRun, medium: Medium, starts: Array, *, attracts: bool) -> LimitCycle | None:
     """The first limit cycle in the grid that the drift leads to from ``starts`` (n, 2); backwards if it shall repel."""
     sign = 1.0 if attracts else -1.0
     ways, _ = _walk(run, starts, sign)
@@ -62,9 +63,9 @@ def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attrac
             continue
         turned = medium
         if not attracts:
-            coefficients = medium[0].copy()
+            coefficients = medium.coefficients.copy()
             coefficients[..., :2] *= -1.0
-            turned = (coefficients, *medium[1:])
+            turned = medium._replace(coefficients=coefficients)
         try:
             near = 3.0 * float(np.exp(np.mean(np.log(run.grid.spacing))))
             source = cycle_source(run.system, turned, curve, near, time=sign)

@@ -14,11 +14,12 @@ from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
 from qpot.fields.solution import Passage
 from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
 from qpot.fields.walk import free_descent
-from qpot.solvers.fields.marching.characteristics import taylor_value
 from qpot.solvers.fields.marching.gradients import node_gradients
-from qpot.solvers.fields.marching.scatter import NEWEST, RECORDS
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.parts import NEWEST, RECORDS
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 from qpot.solvers.fields.marching.support import comes_from_nowhere
+from qpot.solvers.fields.marching.taylor import taylor_value
 
 # Values this many radii around a saddle are looked at when the sweep goes over it.
 _CLEAR = 4.0
@@ -48,7 +49,7 @@ class _Stop:
         return self.cycle is not None and not self.cycle.attracts
 
 
-def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
+def other_basins(run: FieldRun, state: SweepState, medium: Medium, points: Array) -> tuple[Passage, ...]:
     """Continue over every saddle and unstable cycle, and from every attractor, that the sweep reaches, lowest first.
 
     Past a saddle the drift carries on for free: V is flat along the way down, and what leaves it costs V(saddle, x).
@@ -94,9 +95,7 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
     return tuple(passages)
 
 
-def _over_equilibrium(
-    run: FieldRun, state: SweepState, medium: tuple[Any, ...], x: Array, level: float
-) -> Array | None:
+def _over_equilibrium(run: FieldRun, state: SweepState, medium: Medium, x: Array, level: float) -> Array | None:
     """Start the field of an equilibrium; returns where free ways down from it end, none for an attractor.
 
     None for a repeller, which nothing starts from that does not go over a saddle cheaper, and for degenerate points,
@@ -151,7 +150,7 @@ def _forget_provisional(state: SweepState, level: float) -> None:
     forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
 
 
-def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tuple[Any, ...], first: int) -> None:
+def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: Medium, first: int) -> None:
     """Drop what polynomials of the records from ``first`` on claim beyond the attractors that their rays end in."""
     grid, d = run.grid, run.grid.dimension
     near = state.distance <= state.near
@@ -177,7 +176,7 @@ def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tu
 
 
 def _look_for_cycle(
-    run: FieldRun, medium: tuple[Any, ...], starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
+    run: FieldRun, medium: Medium, starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
 ) -> None:
     """Add a limit cycle that the drift leads to from ``starts`` (backwards: one that repels) to those ``waiting``."""
     if run.grid.dimension != 2:
@@ -192,7 +191,7 @@ def _look_for_cycle(
 
 
 def _write_uphill(
-    run: FieldRun, state: SweepState, medium: tuple[Any, ...], saddle: Array, level: float, nodes: NodeNumbers
+    run: FieldRun, state: SweepState, medium: Medium, saddle: Array, level: float, nodes: NodeNumbers
 ) -> None:
     """Write the polynomial of V on the side that a saddle is climbed from where no ray came near, if rays confirm it.
 
@@ -205,7 +204,7 @@ def _write_uphill(
     offset = _offset(grid, np.stack([grid.points(int(k), int(k) + 1)[0] for k in nodes]), saddle)
     inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
     nodes, offset = nodes[inside], offset[inside]
-    value = np.array([taylor_value(head, dx, medium[7])[0] for dx in offset])
+    value = np.array([taylor_value(head, dx, medium.axes)[0] for dx in offset])
     reached = state.distance[nodes] <= state.near
     below = level - state.value[nodes][reached]
     if not np.isfinite(value).all() or np.count_nonzero(reached) <= d:
@@ -278,7 +277,7 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
         return float("inf")
     head = state.records[state.owner[node]]
     dx = _offset(grid, x[None], head[: grid.dimension])[0]
-    return float(taylor_value(head, dx, state.medium[7])[0])
+    return float(taylor_value(head, dx, state.medium.axes)[0])
 
 
 def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
