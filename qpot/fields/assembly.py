@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,9 @@ from qpot.fields.run import CORE, PATCH, SLICE, FieldRun, boundary
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import Source, cycle_source, equilibrium_source
 from qpot.fields.values import Passage
-from qpot.solvers.fields.marching.state import (
-    SweepState,
-    add_records,
-    advance_march,
-    make_march,
-    make_state,
-    write_patch,
-)
+from qpot.solvers.fields.marching.march_state import advance_march, make_march
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.state import SweepState, add_records, make_state, write_patch
 
 
 @dataclass
@@ -79,7 +73,7 @@ def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, me
     )
 
 
-def started(run: FieldRun, medium: tuple[Any, ...], points: Array, radius: float) -> tuple[SweepState, Source]:
+def started(run: FieldRun, medium: Medium, points: Array, radius: float) -> tuple[SweepState, Source]:
     """A new sweep, with the polynomials of its source at ``points`` (1, d) or (n, d) written on the nodes around."""
     state = make_state(medium, radius)
     if len(points) == 1:
@@ -118,7 +112,7 @@ def _check_patch(run: FieldRun, source: Source, radius: float) -> None:
 
 def marched(
     run: FieldRun,
-    medium: tuple[Any, ...],
+    medium: Medium,
     value: Array,
     gradient: Array,
     known: NDArray[np.bool_],

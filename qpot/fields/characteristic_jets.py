@@ -21,7 +21,8 @@ from qpot.fields.sources import Source
 from qpot.fields.values import Passage
 from qpot.solvers.fields.marching.bridge import bridge
 from qpot.solvers.fields.marching.gradients import node_gradients
-from qpot.solvers.fields.marching.state import NEAR_CELLS, SweepState, make_medium
+from qpot.solvers.fields.marching.medium import make_medium
+from qpot.solvers.fields.marching.state import NEAR_CELLS, SweepState
 
 # The march over the few nodes that no head came near uses straight pieces of at most this length, in cells.
 _FILL_RADIUS = 2
@@ -159,9 +160,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Sou
         level = min(level, float(value[boundary(grid) & near].min(initial=np.inf)))
         level = level if np.isfinite(level) else float(value[near].max())
         return NodeResult(value, gradient, near, level, False, passages), source
-    closed = bridge(
-        value, gradient, near, state.value, state.spacing, medium[3], medium[4], _SPAN, _AGREEMENT, value, gradient
-    )
+    closed = bridge(value, gradient, near, state.value, medium, _SPAN, _AGREEMENT)
     result = marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
     result.passages = passages
     _prefer_polynomials(state, result)

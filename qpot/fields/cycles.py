@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from qpot._core.arrays import Array
 from qpot.fields.grid import Grid
 from qpot.fields.run import PATCH, FieldRun
 from qpot.fields.sources import Source, cycle_source
+from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 
 NodeNumbers = NDArray[np.int64]
@@ -64,7 +64,7 @@ class LimitCycle:
     attracts: bool
 
 
-def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attracts: bool) -> LimitCycle | None:
+def limit_cycle(run: FieldRun, medium: Medium, starts: Array, *, attracts: bool) -> LimitCycle | None:
     """The first limit cycle in the grid to which the drift leads from ``starts`` (n, 2); None if there is none.
 
     A cycle that repels (``attracts`` false) is looked for along the reversed drift.
@@ -77,9 +77,9 @@ def limit_cycle(run: FieldRun, medium: tuple[Any, ...], starts: Array, *, attrac
             continue
         turned = medium
         if not attracts:
-            coefficients = medium[0].copy()
+            coefficients = medium.coefficients.copy()
             coefficients[..., :2] *= -1.0
-            turned = (coefficients, *medium[1:])
+            turned = medium._replace(coefficients=coefficients)
         try:
             near = 3.0 * float(np.exp(np.mean(np.log(run.grid.spacing))))
             source = cycle_source(run.system, turned, curve, near, time=sign)

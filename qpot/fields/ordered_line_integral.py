@@ -12,7 +12,7 @@ from qpot.fields.methods import FieldMethod
 from qpot.fields.run import PATCH, FieldRun
 from qpot.fields.solution import FieldSolution
 from qpot.solvers.fields.marching.gradients import node_gradients
-from qpot.solvers.fields.marching.state import make_medium
+from qpot.solvers.fields.marching.medium import make_medium
 
 # The radius of the sweep that only writes the polynomial of the source, in cells.
 _PATCH_RADIUS = 3.0

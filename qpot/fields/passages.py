@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,12 @@ from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
 from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
 from qpot.fields.values import Passage
 from qpot.fields.walk import free_descent
-from qpot.solvers.fields.marching.characteristics import taylor_value
 from qpot.solvers.fields.marching.gradients import node_gradients
-from qpot.solvers.fields.marching.scatter import NEWEST, RECORDS
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.parts import NEWEST, RECORDS
 from qpot.solvers.fields.marching.state import SweepState, add_records, forget, write_patch
 from qpot.solvers.fields.marching.support import comes_from_nowhere
+from qpot.solvers.fields.marching.taylor import taylor_value
 
 # When the sweep goes over a saddle, values on its far side within this many radii are forgotten.
 _CLEAR = 4.0
@@ -57,7 +57,7 @@ class _Stop:
         return self.cycle is not None and not self.cycle.attracts
 
 
-def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], points: Array) -> tuple[Passage, ...]:
+def other_basins(run: FieldRun, state: SweepState, medium: Medium, points: Array) -> tuple[Passage, ...]:
     """Continue over every saddle and unstable cycle, and from every attractor, that the sweep reaches, lowest first.
 
     ``points`` are those of the field's own source. Beyond a saddle the drift carries the system down for free, so V is
@@ -105,9 +105,7 @@ def other_basins(run: FieldRun, state: SweepState, medium: tuple[Any, ...], poin
     return tuple(passages)
 
 
-def _over_equilibrium(
-    run: FieldRun, state: SweepState, medium: tuple[Any, ...], x: Array, level: float
-) -> Array | None:
+def _over_equilibrium(run: FieldRun, state: SweepState, medium: Medium, x: Array, level: float) -> Array | None:
     """Start the field of an equilibrium, and return where the free descents from it end: ``(2, d)``, or ``(0, d)``.
 
     An attractor has no such descents. The result is None for a repeller, since any path over it is more expensive than
@@ -163,7 +161,7 @@ def _forget_provisional(state: SweepState, level: float) -> None:
     forget(state, np.flatnonzero((state.distance > state.near) & (state.value >= level)))
 
 
-def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tuple[Any, ...], first: int) -> None:
+def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: Medium, first: int) -> None:
     """Forget what the sheet of the records from ``first`` on claims beyond the attractors in which its rays end.
 
     There it solves H = 0 along rays that have no beginning.
@@ -192,7 +190,7 @@ def _forget_what_comes_from_nowhere(run: FieldRun, state: SweepState, medium: tu
 
 
 def _look_for_cycle(
-    run: FieldRun, medium: tuple[Any, ...], starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
+    run: FieldRun, medium: Medium, starts: Array, attracts: bool, waiting: list[_Stop], met: list[Array]
 ) -> None:
     """Add to ``waiting`` the limit cycle to which the drift leads from ``starts`` (n, 2), unless it was ``met`` before.
 
@@ -211,7 +209,7 @@ def _look_for_cycle(
 
 
 def _write_uphill(
-    run: FieldRun, state: SweepState, medium: tuple[Any, ...], saddle: Array, level: float, nodes: NodeNumbers
+    run: FieldRun, state: SweepState, medium: Medium, saddle: Array, level: float, nodes: NodeNumbers
 ) -> None:
     """Write V's polynomial on the near side of a saddle's ridge at ``nodes`` that no head came near, if rays confirm it.
 
@@ -224,7 +222,7 @@ def _write_uphill(
     offset = _offset(grid, np.stack([grid.points(int(k), int(k) + 1)[0] for k in nodes]), saddle)
     inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
     nodes, offset = nodes[inside], offset[inside]
-    value = np.array([taylor_value(head, dx, medium[7])[0] for dx in offset])
+    value = np.array([taylor_value(head, dx, medium.axes)[0] for dx in offset])
     reached = state.distance[nodes] <= state.near
     below = level - state.value[nodes][reached]
     if not np.isfinite(value).all() or np.count_nonzero(reached) <= d:
@@ -298,7 +296,7 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
         return float("inf")
     head = state.records[state.owner[node]]
     dx = _offset(grid, x[None], head[: grid.dimension])[0]
-    return float(taylor_value(head, dx, state.medium[7])[0])
+    return float(taylor_value(head, dx, state.medium.axes)[0])
 
 
 def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,11 @@ from qpot.fields.grid import Grid
 from qpot.landscape.attractor import growth_rates, not_at_rest, not_attracting
 from qpot.problem.system import System
 from qpot.solvers.fields.local_quadratic import cubic_at_equilibrium, quadratic_at_attractor, quadratic_at_saddle
-from qpot.solvers.fields.marching.characteristics import component, make_workspace, sample, state_size
+from qpot.solvers.fields.marching.characteristics import state_size
 from qpot.solvers.fields.marching.cycle import carry_round
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.parts import make_scratch
+from qpot.solvers.fields.marching.sampling import component, make_work, sample
 
 # The Hessian and the third derivative of V must settle within so many rounds of a limit cycle.
 _ROUNDS = 200
@@ -108,29 +110,29 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
     return x
 
 
-def _local_expansion(medium: tuple[Any, ...], x: Array) -> tuple[Array, Array, Array, Array]:
+def _local_expansion(medium: Medium, x: Array) -> tuple[Array, Array, Array, Array]:
     """Jacobian and second derivatives of the drift, and the covariance and its gradient, at ``x``, from the splines."""
     d = x.shape[0]
-    work = make_workspace(d)
+    work = make_work(d)
     sample(x, medium, work)
-    a, slope = np.array(medium[5]), np.zeros((d, d, d))
-    if medium[6]:
+    a, slope = np.array(medium.covariance), np.zeros((d, d, d))
+    if medium.varies:
         for i in range(d):
             for j in range(d):
                 c = component(i, j, d)
-                a[i, j] = work[1][c]
-                slope[i, j] = work[2][c]
-    return work[2][:d].copy(), work[3][:d].copy(), a, slope
+                a[i, j] = work.value[c]
+                slope[i, j] = work.first[c]
+    return work.first[:d].copy(), work.second[:d].copy(), a, slope
 
 
-def local_jets(medium: tuple[Any, ...], x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
+def local_jets(medium: Medium, x: Array, *, saddle: bool = False) -> tuple[Array, Array, Array]:
     """Hessian and third derivative of V(x, .) at an equilibrium ``x``, and the covariance there, from the splines."""
     J, curvature, a, slope = _local_expansion(medium, x)
     Q = quadratic_at_saddle(J, a) if saddle else quadratic_at_attractor(J, a)
     return Q, cubic_at_equilibrium(J, curvature, a, slope, Q), a
 
 
-def local_cubic(medium: tuple[Any, ...], x: Array, Q: Array) -> Array:
+def local_cubic(medium: Medium, x: Array, Q: Array) -> Array:
     """Third derivative at an equilibrium ``x`` of the solution of H = 0 that has the Hessian ``Q`` there."""
     J, curvature, a, slope = _local_expansion(medium, x)
     return cubic_at_equilibrium(J, curvature, a, slope, Q)
@@ -142,13 +144,13 @@ def equilibrium_head(x: Array, value: float, Q: Array, T: Array) -> Array:
     return np.concatenate([x, [value], np.zeros(d), Q.ravel(), T.ravel(), np.eye(d).ravel()])
 
 
-def equilibrium_source(medium: tuple[Any, ...], x: Array) -> Source:
+def equilibrium_source(medium: Medium, x: Array) -> Source:
     """Make a source of an attracting equilibrium."""
     Q, T, _ = local_jets(medium, x)
     return Source(x[None], equilibrium_head(x, 0.0, Q, T)[None], np.array([-1], np.int32))
 
 
-def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing: float, *, time: float = 1.0) -> Source:
+def cycle_source(system: System, medium: Medium, curve: Array, spacing: float, *, time: float = 1.0) -> Source:
     """Make a source of the stable limit cycle near the closed ``curve`` (n, 2), its heads about ``spacing`` / 2 apart.
 
     The cycle is one of ``time`` times the system's drift, which is the drift of ``medium``: ``time`` is -1 for the
@@ -169,8 +171,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     steps = max(64, int(np.ceil(length / (0.5 * spacing))))
     dt = period / steps
     n = state_size(2)
-    work, stages, k1 = make_workspace(2), np.zeros((4, n)), np.zeros(n)
-    y, new, direction = np.zeros(n), np.zeros(n), np.zeros(2)
+    work, scratch, y = make_work(2), make_scratch(2), np.zeros(n)
     y[:2] = start
     b = drift(start[None])[0]
     normal = np.array([-b[1], b[0]]) / np.linalg.norm(b)
@@ -178,7 +179,7 @@ def cycle_source(system: System, medium: tuple[Any, ...], curve: Array, spacing:
     heads = np.zeros((steps, n))
     before = np.full(12, np.inf)
     for _ in range(_ROUNDS):
-        carry_round(y, heads, dt, new, k1, stages, direction, medium, work)
+        carry_round(y, heads, dt, medium, work, scratch)
         # After one round the state is at its start again, up to the integrator's error in the phase, which is removed.
         y[:2] = start
         change = np.abs(y[5:17] - before).max() / max(1e-300, float(np.abs(y[5:17]).max()))

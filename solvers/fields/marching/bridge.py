@@ -18,12 +18,13 @@ from qpot.solvers.fields.marching.update import hermite
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bridge(value, gradient, good, provisional, spacing, shape, periodic, span, tolerance, new_value, new_gradient):
+def bridge(value, gradient, good, provisional, medium, span, tolerance):
     """Interpolate at nodes that are not ``good`` but have a ``provisional`` value; returns the flags of those closed.
 
     ``span``: most steps to either side. ``tolerance``: largest difference between the interpolated and the
-    provisional value, as a fraction of the change of V over the gap. ``new_value`` and ``new_gradient`` are filled.
+    provisional value, as a fraction of the change of V over the gap. ``value`` and ``gradient`` are filled in place.
     """
+    spacing, shape, periodic = medium.spacing, medium.shape, medium.periodic
     d = spacing.shape[0]
     n = value.shape[0]
     closed = np.zeros(n, np.bool_)
@@ -73,7 +74,7 @@ def bridge(value, gradient, good, provisional, spacing, shape, periodic, span, t
             if abs(V - provisional[node]) > tolerance * change:
                 continue
             best = total
-            new_value[node] = V
+            value[node] = V
             closed[node] = True
             # derivative of the cubic along the line, the other components linearly
             r = 1.0 - s
@@ -83,5 +84,5 @@ def bridge(value, gradient, good, provisional, spacing, shape, periodic, span, t
             for i in range(d):
                 linear = r * gradient[ends[0], i] + s * gradient[ends[1], i]
                 correction = (along - guess) / total * step[i] * spacing[i] / length
-                new_gradient[node, i] = linear + correction
+                gradient[node, i] = linear + correction
     return closed

@@ -18,6 +18,9 @@ from qpot.solvers.fields.marching.kernel import assign, kernel
 
 # A patch narrower by more than its root is narrower than any distance between nodes.
 LARGEST = 1e8
+# Where rays have drawn together by some factor a polynomial is good over a width smaller by it, times this slack.
+# The third derivative errs by the cube of that factor: four left 1e-3 before ridges in 3-D where two leaves 2e-4.
+SLACK = 2.0
 
 
 @kernel

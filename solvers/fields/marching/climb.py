@@ -8,20 +8,26 @@ from __future__ import annotations
 import numpy as np
 
 from qpot.solvers.fields.marching.bundle import carry_excess, frame_across
-from qpot.solvers.fields.marching.characteristics import (
-    covariance_at,
-    project_energy,
-    project_jets,
-    reset_propagator,
-    rhs,
-)
-from qpot.solvers.fields.marching.kernel import assign, kernel
-from qpot.solvers.fields.marching.scatter import RECORDS, curvature_norms
-from qpot.solvers.fields.marching.stencil import metric_norm, noise_metric
+from qpot.solvers.fields.marching.characteristics import rhs
+from qpot.solvers.fields.marching.kernel import assign, kernel, part
+from qpot.solvers.fields.marching.parts import RECORDS
+from qpot.solvers.fields.marching.projection import project_energy, project_jets
+from qpot.solvers.fields.marching.sampling import measure_noise
+from qpot.solvers.fields.marching.scatter import curvature_norms
+from qpot.solvers.fields.marching.stencil import metric_norm
+from qpot.solvers.fields.marching.taylor import reset_propagator
 
 # A ray that comes this close to an equilibrium, in radii, while it is slowing down turned about a focus if it was not
 # much closer.
 DEEP_REST = 0.02
+
+
+@part
+def is_below(item, sweep):
+    """Whether a ray is still so far below its level that all nodes of its patch have been reached by others."""
+    y, lead, near = sweep.rays.heads[item], sweep.reach.lead, sweep.reach.near
+    p, q, _ = curvature_norms(y, sweep.medium.axes)
+    return y[len(sweep.medium.axes)] + (lead * p + 2.0 * q * near) * near < sweep.rays.wake[item]
 
 
 @kernel
@@ -62,65 +68,74 @@ def slows_down(velocity, B, dims):
     return not turn > 0.0
 
 
+@part
+def is_finite(y):
+    """Whether all entries of a state are finite, and far from overflow."""
+    finite = True
+    for i in range(y.shape[0]):
+        if not abs(y[i]) < 1e300:
+            finite = False
+    return finite
+
+
+@part
+def wrap(y, medium, margin):
+    """Bring a head back into the period of periodic axes; False if it is further than ``margin`` outside another axis."""
+    inside = True
+    for i in range(len(medium.axes)):
+        low = medium.lower[i]
+        if medium.periodic[i]:
+            period = medium.shape[i] * medium.spacing[i]
+            y[i] -= period * np.floor((y[i] - low) / period)
+        else:
+            over = max(low - y[i], y[i] - (low + (medium.shape[i] - 1) * medium.spacing[i]))
+            inside = inside and not over > margin
+    return inside
+
+
 @kernel
-def climb(
-    item, near, stride, phase, lead, records, parents, idle, wake, excess, counts, medium, spacing, work, scratch, dims
-):
-    """Carry the ray of ``item`` on until its patch comes up to its level, or ``records`` are full.
+def climb(item, sweep):
+    """Carry the ray of ``item`` on until its patch comes up to its level, or there is no room for more heads.
 
     Returns its last record, -1 for a ray that came to rest or left the grid.
     """
+    medium, reach, rays, counts = sweep.medium, sweep.reach, sweep.rays, sweep.counts
+    patch, work, scratch, dims = sweep.patch, sweep.work, sweep.scratch, sweep.medium.axes
+    y, k1, ahead, near = scratch.old, scratch.rates, scratch.new, reach.near
     d = len(dims)
-    lower, shape, periodic = medium[1], medium[3], medium[4]
-    velocity, A, G, half = scratch[0], scratch[1], scratch[2], scratch[3]
-    k1, y, stages, E, F, ahead = scratch[12], scratch[14], scratch[15], scratch[17], scratch[18], scratch[13]
     oy = 2 * d + 1 + d * d + d * d * d
-    n = y.shape[0]
-    assign(y, records[item])
+    assign(y, rays.heads[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
-    if medium[6]:
-        covariance_at(medium, work, A, dims)
-        if not noise_metric(A, G, half, dims):
+    if not measure_noise(medium, work, scratch.covariance, patch):
+        return -1
+    while counts[RECORDS] + 1 < rays.heads.shape[0]:
+        speed = metric_norm(patch.noise, k1, dims)
+        if not speed > DEEP_REST * near * rate and slows_down(k1, work.rates, dims):
             return -1
-    while counts[RECORDS] + 1 < records.shape[0]:
-        speed = metric_norm(G, k1, dims)
-        if not speed > DEEP_REST * near * rate and slows_down(k1, work[9], dims):
-            return -1
-        dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
-        frame_across(k1, G, E, dims)
+        dt = min(reach.stride / max(speed, 1e-300), reach.deep / max(rate, 1e-300))
+        frame_across(k1, patch.noise, scratch.frame, dims)
         record = counts[RECORDS]
-        new = records[record]
-        butcher_step(y, k1, dt, new, stages, medium, work)
-        for i in range(n):
-            if not abs(new[i]) < 1e300:
-                return -1
-        for i in range(d):
-            if periodic[i]:
-                period = shape[i] * spacing[i]
-                new[i] -= period * np.floor((new[i] - lower[i]) / period)
-            elif max(lower[i] - new[i], new[i] - (lower[i] + (shape[i] - 1) * spacing[i])) > near:
-                return -1
+        new = rays.heads[record]
+        butcher_step(y, k1, dt, new, scratch.stages, medium, work)
+        if not is_finite(new) or not wrap(new, medium, near):
+            return -1
         rate = rhs(new, k1, medium, work)
-        if medium[6]:
-            covariance_at(medium, work, A, dims)
-            if not noise_metric(A, G, half, dims):
-                return -1
+        if not measure_noise(medium, work, scratch.covariance, patch):
+            return -1
         # the next step begins with these rates; what the projections change of them is of the order of its own error
         assign(ahead, k1)
         for i in range(d):
             for j in range(d):
-                k1[oy + i * d + j] = work[9][i, j]
+                k1[oy + i * d + j] = work.rates[i, j]
         project_energy(new, ahead, dims)
-        project_jets(new, ahead, velocity, dims)
-        carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
-        parents[record] = item
-        wake[record] = wake[item]
-        idle[record] = 0.0
+        project_jets(new, ahead, scratch.velocity, dims)
+        excess, excess_new = rays.excess[item], rays.excess[record]
+        carry_excess(excess, scratch.frame, new[oy:], k1, patch.noise, scratch.frame_ahead, excess_new, dims)
+        rays.parents[record], rays.wake[record], rays.idle[record] = item, rays.wake[item], 0.0
         counts[RECORDS] += 1
         item = record
-        p, q, _ = curvature_norms(new, dims)
-        if new[d] + (lead * p + 2.0 * q * near) * near >= wake[item]:
+        if not is_below(item, sweep):
             break
         assign(y, new)
         reset_propagator(y, dims)

@@ -5,22 +5,24 @@
 
 from __future__ import annotations
 
-from qpot.solvers.fields.marching.characteristics import project_jets, reset_propagator, rhs, runge_kutta_step
+from qpot.solvers.fields.marching.characteristics import rhs, runge_kutta_step
 from qpot.solvers.fields.marching.kernel import assign, kernel
+from qpot.solvers.fields.marching.projection import project_jets
+from qpot.solvers.fields.marching.taylor import reset_propagator
 
 
 @kernel
-def carry_round(y, heads, dt, new, k1, stages, direction, medium, work):
+def carry_round(y, heads, dt, medium, work, scratch):
     """Move the state ``y`` (2-D) on by as many steps ``dt`` as there are ``heads``, which keep the states on the way."""
-    dims = medium[7]
+    dims, new, k1 = medium.axes, scratch.new, scratch.rates
     for i in range(heads.shape[0]):
         assign(heads[i], y)
         reset_propagator(y, dims)
         rhs(y, k1, medium, work)
-        runge_kutta_step(y, k1, dt, new, stages, medium, work)
+        runge_kutta_step(y, k1, dt, new, scratch.stages, medium, work)
         # on the cycle V and p stay zero; rounding must not grow there
         new[2] = new[3] = new[4] = 0.0
         rhs(new, k1, medium, work)
         k1[3] = k1[4] = 0.0
-        project_jets(new, k1, direction, dims)
+        project_jets(new, k1, scratch.velocity, dims)
         assign(y, new)

@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.fields.marching.characteristics import taylor_gradient
 from qpot.solvers.fields.marching.march import unravel
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.taylor import taylor_gradient
 
 Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _node_gradients(records, owner, wanted, lower, spacing, shape, periodic, gradient, dims):
+def _node_gradients(records, owner, wanted, medium, gradient):
+    """Do what `node_gradients` does, node by node."""
+    lower, spacing, shape, periodic, dims = medium.lower, medium.spacing, medium.shape, medium.periodic, medium.axes
     d = len(dims)
     index = np.zeros(d, np.int64)
     dx = np.zeros(d)
@@ -39,8 +40,8 @@ def node_gradients(
     records: Array,
     owner: NDArray[np.int32],
     wanted: NDArray[np.bool_],
-    medium: tuple[Any, ...],
+    medium: Medium,
     gradient: Array,
 ) -> None:
     """Fill ``gradient`` ``(n, d)`` at the ``wanted`` nodes with the gradient of their heads' polynomials."""
-    _node_gradients(records, owner, wanted, medium[1], 1.0 / medium[2], medium[3], medium[4], gradient, medium[7])
+    _node_gradients(records, owner, wanted, medium, gradient)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from qpot.solvers.fields.marching.kernel import kernel
+from qpot.solvers.fields.marching.kernel import kernel, part
+from qpot.solvers.fields.marching.parts import HEAP_SIZE
 
 
 @kernel
@@ -45,3 +46,16 @@ def heap_pop(keys, items, size):
     keys[i] = last_key
     items[i] = last_item
     return key, item, size
+
+
+@part
+def add_label(labels, counts, key, item):
+    """Put a label on the heap of a sweep, which must have room for it."""
+    counts[HEAP_SIZE] = heap_push(labels.keys, labels.items, counts[HEAP_SIZE], key, item)
+
+
+@part
+def take_label(labels, counts):
+    """Take the lowest label off the heap of a sweep; returns ``(key, item)``."""
+    key, item, counts[HEAP_SIZE] = heap_pop(labels.keys, labels.items, counts[HEAP_SIZE])
+    return key, item

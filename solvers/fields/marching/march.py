@@ -9,57 +9,123 @@ offers one-point, edge and (3-D) triangle updates to every open node within ``ra
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from qpot.solvers.fields.marching.characteristics import component
 from qpot.solvers.fields.marching.heap import heap_pop, heap_push
-from qpot.solvers.fields.marching.kernel import kernel
-from qpot.solvers.fields.marching.splines import basis, locate
+from qpot.solvers.fields.marching.kernel import kernel, part, unfused_kernel
+from qpot.solvers.fields.marching.medium import Medium
+from qpot.solvers.fields.marching.parts import FINISHED, HEAP_FULL, SLICE_DONE, Labels
+from qpot.solvers.fields.marching.sampling import component, sample_values
 from qpot.solvers.fields.marching.stencil import determinant
-from qpot.solvers.fields.marching.sweep import FINISHED, HEAP_FULL, SLICE_DONE
 from qpot.solvers.fields.marching.update import edge_update, momentum, segment_cost, triangle_update
 
-# Values of `state`.
-FAR, CONSIDERED, KNOWN, ACCEPTED = 0, 1, 2, 3
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Values of `status`.
+FAR = 0
+CONSIDERED = 1
+KNOWN = 2
+ACCEPTED = 3
+
+
+class Room(NamedTuple):
+    """Work space of a march in d dimensions.
+
+    Attributes
+    ----------
+    weights, fields, covariance : arrays (d, 4, 4), (m,), (d, d)
+        Of the drift at a point.
+    b, M, dx, V : arrays (3, d), (3, d, d), (3, d), (3,)
+        Drift and inverse covariance at the middle of up to three pieces, the pieces, and V where they begin.
+    slope, db, mid, Ms : arrays (2,), (d,), (d,), (d, d)
+        V's derivatives along an edge at its ends, and drift, piece and inverse covariance between these.
+    x, middle, best_dx, p : arrays (d,)
+        The open node, the middle of a piece, the best piece so far, and the gradient of V at its end.
+    node, offset, target, start : arrays (d,)
+        Of the accepted node, of a neighbour from it, of the open node from it, of the open node from that neighbour.
+    edge_nodes, edge_steps : arrays (3^d,), (3^d, d)
+        Accepted neighbours of the accepted node, and the steps to them.
+    """
+
+    weights: Array
+    fields: Array
+    covariance: Array
+    b: Array
+    M: Array
+    dx: Array
+    V: Array
+    slope: Array
+    db: Array
+    mid: Array
+    Ms: Array
+    x: Array
+    middle: Array
+    best_dx: Array
+    p: Array
+    node: Integers
+    offset: Integers
+    target: Integers
+    start: Integers
+    edge_nodes: Integers
+    edge_steps: Integers
+
+
+class March(NamedTuple):
+    """Everything that the kernels of a march read and write: V, its gradient, a status for each node, and the heap."""
+
+    medium: Medium
+    radius: int
+    value: Array
+    gradient: Array
+    status: NDArray[np.int8]
+    labels: Labels
+    counts: Integers
+    room: Room
+
+
+def make_room(d: int) -> Room:
+    """Make the work space of a march in ``d`` dimensions."""
+    return Room(
+        weights=np.zeros((d, 4, 4)),
+        fields=np.zeros(d + d * (d + 1) // 2),
+        covariance=np.zeros((d, d)),
+        b=np.zeros((3, d)),
+        M=np.zeros((3, d, d)),
+        dx=np.zeros((3, d)),
+        V=np.zeros(3),
+        slope=np.zeros(2),
+        db=np.zeros(d),
+        mid=np.zeros(d),
+        Ms=np.zeros((d, d)),
+        x=np.zeros(d),
+        middle=np.zeros(d),
+        best_dx=np.zeros(d),
+        p=np.zeros(d),
+        node=np.zeros(d, np.int64),
+        offset=np.zeros(d, np.int64),
+        target=np.zeros(d, np.int64),
+        start=np.zeros(d, np.int64),
+        edge_nodes=np.zeros(3**d, np.int64),
+        edge_steps=np.zeros((3**d, d), np.int64),
+    )
 
 
 @kernel
-def field_values(x, medium, weights, value):
-    """The sampled fields at ``x`` (values only), into ``value``; ``weights`` is work space ``(3, 4, 4)``."""
-    coefficients, lower, inverse_spacing, shape, periodic = medium[0], medium[1], medium[2], medium[3], medium[4]
-    d = x.shape[0]
-    m = coefficients.shape[3]
-    i0, u = locate(x[0], lower[0], inverse_spacing[0], shape[0], periodic[0])
-    basis(u, inverse_spacing[0], weights[0])
-    i1, u = locate(x[1], lower[1], inverse_spacing[1], shape[1], periodic[1])
-    basis(u, inverse_spacing[1], weights[1])
-    i2 = 0
-    depth = 1
-    if d == 3:
-        i2, u = locate(x[2], lower[2], inverse_spacing[2], shape[2], periodic[2])
-        basis(u, inverse_spacing[2], weights[2])
-        depth = 4
-    for c in range(m):
-        value[c] = 0.0
-    for a in range(4):
-        for b in range(4):
-            wab = weights[0, 0, a] * weights[1, 0, b]
-            for e in range(depth):
-                w = wab * weights[2, 0, e] if d == 3 else wab
-                for c in range(m):
-                    value[c] += w * coefficients[i0 + a, i1 + b, i2 + e, c]
-
-
-@kernel
-def drift_and_inverse(x, medium, weights, value, b, M, A, d):
+def drift_and_inverse(x, medium, room, b, M):
     """Drift ``b`` and inverse covariance ``M`` at ``x``; False if the covariance is not positive definite there."""
-    field_values(x, medium, weights, value)
+    A, value = room.covariance, room.fields
+    d = x.shape[0]
+    sample_values(x, medium, room.weights, value)
     for i in range(d):
         b[i] = value[i]
         for j in range(d):
-            A[i, j] = value[component(i, j, d)] if medium[6] else medium[5][i, j]
-    det = determinant(A, medium[7])
+            A[i, j] = value[component(i, j, d)] if medium.varies else medium.covariance[i, j]
+    det = determinant(A, medium.axes)
     if not det > 0.0:
         return False
     if d == 2:
@@ -98,13 +164,15 @@ def neighbour(index, offset, shape, periodic, d):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def push_known(value, state, shape, periodic, keys, items, size, d):
+def push_known(value, status, medium, labels):
     """Put the known nodes that have an open neighbour on the heap; returns ``(heap size, nodes left out for room)``."""
+    shape, periodic, keys, items = medium.shape, medium.periodic, labels.keys, labels.items
+    d = shape.shape[0]
     index = np.zeros(d, np.int64)
     offset = np.zeros(d, np.int64)
-    left_out = 0
+    size = left_out = 0
     for node in range(value.shape[0]):
-        if state[node] != KNOWN:
+        if status[node] != KNOWN:
             continue
         unravel(node, shape, index, d)
         front = False
@@ -113,7 +181,7 @@ def push_known(value, state, shape, periodic, keys, items, size, d):
                 offset[:] = 0
                 offset[i] = step
                 other = neighbour(index, offset, shape, periodic, d)
-                if other >= 0 and state[other] < KNOWN:
+                if other >= 0 and status[other] < KNOWN:
                     front = True
         if front:
             if size + 1 >= keys.shape[0]:
@@ -123,127 +191,143 @@ def push_known(value, state, shape, periodic, keys, items, size, d):
     return size, left_out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def march(medium, spacing, radius, stop, value, gradient, state, keys, items, counts, max_pops, d):
+@part
+def accepted_neighbours(node, march, d):
+    """Fill ``edge_nodes`` and ``edge_steps`` with the accepted neighbours of a node; returns their number."""
+    medium, room = march.medium, march.room
+    edges = 0
+    for code in range(3**d):
+        rest = code
+        for i in range(d):
+            room.offset[i] = rest % 3 - 1
+            rest //= 3
+        other = neighbour(room.node, room.offset, medium.shape, medium.periodic, d)
+        if other >= 0 and other != node and march.status[other] >= KNOWN:
+            room.edge_nodes[edges] = other
+            for i in range(d):
+                room.edge_steps[edges, i] = room.offset[i]
+            edges += 1
+    return edges
+
+
+@part
+def set_piece(k, offset, march, d):
+    """Make the straight piece of ``offset`` cells that ends in ``room.x`` the piece ``k``; False if it has no metric."""
+    medium, room = march.medium, march.room
+    for i in range(d):
+        room.dx[k, i] = offset[i] * medium.spacing[i]
+        room.middle[i] = room.x[i] - 0.5 * room.dx[k, i]
+    return drift_and_inverse(room.middle, medium, room, room.b[k], room.M[k])
+
+
+@part
+def along_triangles(e, best, march, d):
+    """The lower one of ``best`` and the values through triangles that edge ``e`` makes with earlier ones (3-D)."""
+    room = march.room
+    dx = room.dx
+    for g in range(e):
+        gap = 0
+        for i in range(d):
+            gap = max(gap, abs(room.edge_steps[e, i] - room.edge_steps[g, i]))
+            room.offset[i] = room.target[i] - room.edge_steps[g, i]
+        if gap > 1 or not set_piece(2, room.offset, march, d):
+            continue
+        room.V[2] = march.value[room.edge_nodes[g]]
+        found, s, t = triangle_update(room.V, dx, room.b, room.M, room.db, room.mid, room.Ms)
+        if found < best:
+            best = found
+            for i in range(d):
+                room.best_dx[i] = (1.0 - s - t) * dx[0, i] + s * dx[1, i] + t * dx[2, i]
+    return best
+
+
+@part
+def along_edges(node, edges, best, march, d):
+    """The lower one of ``best`` and the values through the first ``edges`` edges at ``node``, and their triangles."""
+    medium, room = march.medium, march.room
+    dx, slope = room.dx, room.slope
+    for e in range(edges):
+        far_off = 0
+        for i in range(d):
+            room.start[i] = room.target[i] - room.edge_steps[e, i]
+            far_off += room.start[i] * room.start[i]
+        if far_off == 0 or not set_piece(1, room.start, march, d):
+            continue
+        other = room.edge_nodes[e]
+        room.V[1] = march.value[other]
+        slope[0] = slope[1] = 0.0
+        for i in range(d):
+            step = room.edge_steps[e, i] * medium.spacing[i]
+            slope[0] += march.gradient[node, i] * step
+            slope[1] += march.gradient[other, i] * step
+        found, s = edge_update(room.V, slope, dx, room.b, room.M, room.db, room.mid, room.Ms, d)
+        if found < best:
+            best = found
+            for i in range(d):
+                room.best_dx[i] = (1.0 - s) * dx[0, i] + s * dx[1, i]
+        if d == 3:
+            best = along_triangles(e, best, march, d)
+    return best
+
+
+@part
+def update(node, open_node, edges, march, d):
+    """Lower the value of an open node, ``room.target`` cells from an accepted one, if a piece from there is cheaper."""
+    medium, room, value = march.medium, march.room, march.value
+    for i in range(d):
+        room.x[i] = medium.lower[i] + (room.node[i] + room.target[i]) * medium.spacing[i]
+    if not set_piece(0, room.target, march, d):
+        return
+    room.V[0] = value[node]
+    best = room.V[0] + segment_cost(room.dx[0], room.b[0], room.M[0], d)
+    for i in range(d):
+        room.best_dx[i] = room.dx[0, i]
+    # edges can only pay where the point itself is not hopeless
+    if best < value[open_node] + 0.5 * (best - room.V[0]):
+        best = along_edges(node, edges, best, march, d)
+    if not best < value[open_node]:
+        return
+    value[open_node] = best
+    march.status[open_node] = CONSIDERED
+    if drift_and_inverse(room.x, medium, room, room.b[2], room.M[2]):
+        momentum(room.best_dx, room.b[2], room.M[2], room.p, d)
+        for i in range(d):
+            march.gradient[open_node, i] = room.p[i]
+    march.counts[0] = heap_push(march.labels.keys, march.labels.items, march.counts[0], best, open_node)
+
+
+@unfused_kernel
+def run_march(march, stop, max_pops):
     """Accept nodes in the order of V until the heap is empty, ``stop`` is passed or ``max_pops`` are done.
 
     ``counts[0]`` is the heap size. Returns FINISHED, SLICE_DONE or HEAP_FULL (grow the heap, call again).
     """
-    lower, shape, periodic = medium[1], medium[3], medium[4]
-    m = medium[0].shape[3]
-    weights, fields = np.zeros((3, 4, 4)), np.zeros(m)
-    A = np.zeros((d, d))
-    b, M = np.zeros((3, d)), np.zeros((3, d, d))
-    db, mid, Ms = np.zeros(d), np.zeros(d), np.zeros((d, d))
-    dx = np.zeros((3, d))
-    V, slope = np.zeros(3), np.zeros(2)
-    x, middle, best_dx, p = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d)
-    index, offset, near, target = (
-        np.zeros(d, np.int64),
-        np.zeros(d, np.int64),
-        np.zeros(d, np.int64),
-        np.zeros(d, np.int64),
-    )
-    ring = 3**d
-    edge_nodes = np.zeros(ring, np.int64)
-    edge_steps = np.zeros((ring, d), np.int64)
+    medium, labels, counts, room, radius = march.medium, march.labels, march.counts, march.room, march.radius
+    d = medium.lower.shape[0]
     ball = (2 * radius + 1) ** d
     for _ in range(max_pops):
         if counts[0] == 0:
             return FINISHED
-        if counts[0] + ball + 2 >= keys.shape[0]:
+        if counts[0] + ball + 2 >= labels.keys.shape[0]:
             return HEAP_FULL
-        if keys[0] > stop:
+        if labels.keys[0] > stop:
             return FINISHED
-        key, node, counts[0] = heap_pop(keys, items, counts[0])
-        if state[node] == ACCEPTED or key > value[node]:
+        key, node, counts[0] = heap_pop(labels.keys, labels.items, counts[0])
+        if march.status[node] == ACCEPTED or key > march.value[node]:
             continue
-        state[node] = ACCEPTED
-        unravel(node, shape, index, d)
-        # accepted neighbours: the other ends of edges
-        edges = 0
-        for code in range(ring):
-            rest = code
-            for i in range(d):
-                offset[i] = rest % 3 - 1
-                rest //= 3
-            other = neighbour(index, offset, shape, periodic, d)
-            if other >= 0 and other != node and state[other] >= KNOWN:
-                edge_nodes[edges] = other
-                for i in range(d):
-                    edge_steps[edges, i] = offset[i]
-                edges += 1
+        march.status[node] = ACCEPTED
+        unravel(node, medium.shape, room.node, d)
+        edges = accepted_neighbours(node, march, d)
         for code in range(ball):
             rest = code
             square = 0
             for i in range(d):
-                target[i] = rest % (2 * radius + 1) - radius
+                room.target[i] = rest % (2 * radius + 1) - radius
                 rest //= 2 * radius + 1
-                square += target[i] * target[i]
+                square += room.target[i] * room.target[i]
             if square == 0 or square > radius * radius:
                 continue
-            open_node = neighbour(index, target, shape, periodic, d)
-            if open_node < 0 or state[open_node] >= KNOWN:
-                continue
-            for i in range(d):
-                dx[0, i] = target[i] * spacing[i]
-                x[i] = lower[i] + (index[i] + target[i]) * spacing[i]
-                middle[i] = x[i] - 0.5 * dx[0, i]
-            if not drift_and_inverse(middle, medium, weights, fields, b[0], M[0], A, d):
-                continue
-            V[0] = value[node]
-            best = V[0] + segment_cost(dx[0], b[0], M[0], d)
-            for i in range(d):
-                best_dx[i] = dx[0, i]
-            one_point = best
-            # edges can only pay where the point itself is not hopeless
-            if one_point < value[open_node] + 0.5 * (one_point - V[0]):
-                for e in range(edges):
-                    far_off = 0
-                    for i in range(d):
-                        near[i] = target[i] - edge_steps[e, i]
-                        far_off += near[i] * near[i]
-                        dx[1, i] = near[i] * spacing[i]
-                        middle[i] = x[i] - 0.5 * dx[1, i]
-                    if far_off == 0:
-                        continue
-                    if not drift_and_inverse(middle, medium, weights, fields, b[1], M[1], A, d):
-                        continue
-                    V[1] = value[edge_nodes[e]]
-                    slope[0] = slope[1] = 0.0
-                    for i in range(d):
-                        step = edge_steps[e, i] * spacing[i]
-                        slope[0] += gradient[node, i] * step
-                        slope[1] += gradient[edge_nodes[e], i] * step
-                    found, s = edge_update(V, slope, dx, b, M, db, mid, Ms, d)
-                    if found < best:
-                        best = found
-                        for i in range(d):
-                            best_dx[i] = (1.0 - s) * dx[0, i] + s * dx[1, i]
-                    if d == 3:
-                        for g in range(e):
-                            gap = 0
-                            for i in range(d):
-                                gap = max(gap, abs(edge_steps[e, i] - edge_steps[g, i]))
-                            if gap > 1:
-                                continue
-                            for i in range(d):
-                                dx[2, i] = (target[i] - edge_steps[g, i]) * spacing[i]
-                                middle[i] = x[i] - 0.5 * dx[2, i]
-                            if not drift_and_inverse(middle, medium, weights, fields, b[2], M[2], A, d):
-                                continue
-                            V[2] = value[edge_nodes[g]]
-                            found, s, t = triangle_update(V, dx, b, M, db, mid, Ms)
-                            if found < best:
-                                best = found
-                                for i in range(d):
-                                    best_dx[i] = (1.0 - s - t) * dx[0, i] + s * dx[1, i] + t * dx[2, i]
-            if best < value[open_node]:
-                value[open_node] = best
-                state[open_node] = CONSIDERED
-                if drift_and_inverse(x, medium, weights, fields, b[2], M[2], A, d):
-                    momentum(best_dx, b[2], M[2], p, d)
-                    for i in range(d):
-                        gradient[open_node, i] = p[i]
-                counts[0] = heap_push(keys, items, counts[0], best, open_node)
+            open_node = neighbour(room.node, room.target, medium.shape, medium.periodic, d)
+            if open_node >= 0 and march.status[open_node] < KNOWN:
+                update(node, open_node, edges, march, d)
     return SLICE_DONE

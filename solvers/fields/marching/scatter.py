@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from qpot.solvers.fields.marching.characteristics import hamiltonian, taylor_gradient, taylor_value
-from qpot.solvers.fields.marching.heap import heap_push
-from qpot.solvers.fields.marching.kernel import kernel
+from qpot.solvers.fields.marching.characteristics import hamiltonian
+from qpot.solvers.fields.marching.heap import add_label
+from qpot.solvers.fields.marching.kernel import kernel, part
+from qpot.solvers.fields.marching.parts import NEWEST
+from qpot.solvers.fields.marching.taylor import taylor_gradient, taylor_value
 
-# Positions in `counts`, the integer part of the sweep's state.
-HEAP_SIZE, RECORDS, STEPS, LAUNCHES = 0, 1, 2, 3
-# First record of the latest attractor beyond a saddle: where its sheet meets older ones the ridge test applies.
-NEWEST = 4
-COUNTS = 8
 # A ray is of use where the nodes so far were this far from a ray, in radii, and it comes closer by this factor.
 SPARSE = 0.7
 # Sheets closer than this fraction of the change of V over the patch are one sheet ...
 SAME_SHEET = 1e-4
 # ... and a ray that lies higher by more than this fraction on most of its nodes is not the cheapest path.
 WORSE_SHEET = 0.03
+# What `compare` says: the old polynomial stays; it stays, and its path is cheaper; the new one is taken; the new one is
+# taken although it is higher, for the old one ran on over a separatrix.
+KEPT = 0
+LOST = 1
+TAKEN = 2
+BEYOND = 3
 
 
 @kernel
 def curvature_norms(y, dims):
-    """Norms of gradient, Hessian and third derivative of a state, and the most negative diagonal curvature."""
+    """Norms of gradient, Hessian and third derivative of a state."""
     d = len(dims)
     p = q = t = 0.0
     for i in range(d):
@@ -50,21 +53,21 @@ def trust_radius(p, q, t, radius):
 
 
 @kernel
-def beyond_ridge(old, x, p_new, medium, work, scratch, dims):
+def beyond_ridge(old, x, p_new, medium, work, scratch):
     """Whether ``x`` lies across a separatrix from the head ``old`` whose polynomial reaches over to it.
 
     Two sheets that touch along a separatrix have the same values and slopes there, and beyond it the old one runs on
     smoothly, too low: no path gets there. Its rays come in towards the separatrix from both sides, so the velocity
     that it gives at ``x``, in the direction n in which the sheets part, is opposite to that at its head.
     """
-    d = len(dims)
-    velocity, normal, dx, p = scratch[0], scratch[4], scratch[5], scratch[6]
+    d = len(medium.axes)
+    velocity, normal, dx, p = scratch.velocity, scratch.normal, scratch.gap, scratch.momentum
     for i in range(d):
         dx[i] = x[i] - old[i]
-        if medium[4][i]:
-            period = medium[3][i] / medium[2][i]
+        if medium.periodic[i]:
+            period = medium.shape[i] / medium.inverse_spacing[i]
             dx[i] -= period * np.floor(dx[i] / period + 0.5)
-    taylor_gradient(old, dx, dims, p)
+    taylor_gradient(old, dx, medium.axes, p)
     for i in range(d):
         normal[i] = p_new[i] - p[i]
     hamiltonian(x, p, medium, work, velocity)
@@ -95,145 +98,143 @@ def pinched(r, dx, velocity, G, dims):
     return r * r - whole > across
 
 
-@kernel
-def scatter(
-    y,
-    level,
-    record,
-    velocity,
-    R,
-    G,
-    M,
-    half,
-    medium,
-    spacing,
-    near,
-    far,
-    value,
-    distance,
-    owner,
-    records,
-    keys,
-    items,
-    counts,
-    exits,
-    work,
-    scratch,
-    dims,
-):
-    """Write the polynomial of head ``y`` onto the nodes within ``far`` in the metric ``M`` of its patch.
-
-    ``G`` is the metric of the noise and ``half`` the half widths of its unit ball; ``work`` and ``scratch`` are work
-    space. Returns the numbers of nodes newly near, of near nodes lost to lower sheets, and of near nodes.
-    """
-    d = len(dims)
-    lower, shape, periodic = medium[1], medium[3], medium[4]
-    p, q, t = curvature_norms(y, dims)
-    reach = trust_radius(p, q, t, far)
-    dx, first, last, slope, point = scratch[7], scratch[8], scratch[9], scratch[10], scratch[11]
+@part
+def bound_box(y, reach, half, medium, first, last):
+    """Fill ``first`` and ``last`` with the corners of the box of nodes that holds all within ``reach`` of a head."""
     first[2] = last[2] = 0
-    for i in range(d):
-        a = int(np.ceil((y[i] - reach * half[i] - lower[i]) / spacing[i]))
-        b = int(np.floor((y[i] + reach * half[i] - lower[i]) / spacing[i]))
-        if not periodic[i]:
+    for i in range(len(medium.axes)):
+        a = int(np.ceil((y[i] - reach * half[i] - medium.lower[i]) / medium.spacing[i]))
+        b = int(np.floor((y[i] + reach * half[i] - medium.lower[i]) / medium.spacing[i]))
+        if not medium.periodic[i]:
             a = max(a, 0)
-            b = min(b, shape[i] - 1)
+            b = min(b, medium.shape[i] - 1)
         first[i] = a
         last[i] = b
-    n1 = shape[1]
-    n2 = shape[2] if d == 3 else 1
+
+
+@part
+def on_boundary(i0, i1, i2, medium):
+    """Whether a node lies on the boundary of the grid; periodic axes have none."""
+    shape, periodic = medium.shape, medium.periodic
+    on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
+        not periodic[1] and (i1 == 0 or i1 == shape[1] - 1)
+    )
+    if len(medium.axes) == 3:
+        on_edge = on_edge or (not periodic[2] and (i2 == 0 or i2 == shape[2] - 1))
+    return on_edge
+
+
+@part
+def turned_back(dx, velocity, R, d):
+    """Whether ``dx`` lies ahead of a head where the flow has turned back: beyond a saddle V is another branch."""
+    ahead = turned = 0.0
+    for i in range(d):
+        ahead += velocity[i] * dx[i]
+        for j in range(d):
+            turned += dx[i] * R[i, j] * dx[j]
+    return ahead > 0.0 and ahead + turned < 0.0
+
+
+@part
+def compare(head, node, r, V, norms, change, sweep):
+    """Decide between the polynomial that ``node`` has, if any, and the value ``V`` of a head at distance ``r``.
+
+    ``norms`` are the head's `curvature_norms` and ``change`` is the change of V over its patch. Returns KEPT, LOST,
+    TAKEN or BEYOND.
+    """
+    near, far = sweep.reach.near, sweep.reach.far
+    nodes, scratch = sweep.nodes, sweep.scratch
+    _, q, t = norms
+    value, owner, old_r = nodes.value[node], nodes.owner[node], nodes.distance[node]
+    # a good value replaces a provisional one, whichever is lower
+    if owner < 0 or (r <= near and old_r > near):
+        return TAKEN
+    wide = max(r, old_r)
+    tolerance = SAME_SHEET * change + 0.1 * t * wide * wide * wide / 6.0
+    worse = WORSE_SHEET * change
+    if value + tolerance < V:
+        if head.record >= sweep.counts[NEWEST] > owner and V - value < q * far * far:
+            # the old sheet may have run on over a separatrix from which the new one starts
+            for i in range(len(sweep.medium.axes)):
+                scratch.point[i] = head.state[i] + scratch.offset[i]
+            taylor_gradient(head.state, scratch.offset, sweep.medium.axes, scratch.slope)
+            old = sweep.rays.heads[owner]
+            if beyond_ridge(old, scratch.point, scratch.slope, sweep.medium, sweep.work, scratch):
+                return BEYOND
+        return LOST if r <= near and old_r <= near and value + tolerance + worse < V else KEPT
+    if value - tolerance < V:
+        # the same sheet: the closer head knows better
+        return KEPT if r >= old_r else TAKEN
+    if old_r <= near:
+        # another sheet, and lower: not from afar, and not below what is settled
+        if r > near:
+            return KEPT
+        if value < head.level:
+            return LOST if value - worse > V else KEPT
+    return TAKEN
+
+
+@kernel
+def scatter(head, sweep):
+    """Write the polynomial of ``head`` onto the nodes within the far radius in the narrowed metric of its patch.
+
+    The patch of ``sweep`` and the rates in its work space must be those of the head. Returns the numbers of nodes newly
+    near, of near nodes lost to lower sheets, and of near nodes.
+    """
+    medium, nodes, patch, dx = sweep.medium, sweep.nodes, sweep.patch, sweep.scratch.offset
+    d, near, far = len(medium.axes), sweep.reach.near, sweep.reach.far
+    y, velocity, first, last = head.state, head.velocity, sweep.scratch.first, sweep.scratch.last
+    norms = curvature_norms(y, medium.axes)
+    p, q, t = norms
+    reach = trust_radius(p, q, t, far)
+    bound_box(y, reach, patch.half, medium, first, last)
+    n0, n1, n2 = medium.shape[0], medium.shape[1], medium.shape[2] if d == 3 else 1
+    change = p * near + 0.5 * q * near * near
     gained = lost = seen = 0
-    scale = SAME_SHEET * (p * near + 0.5 * q * near * near)
-    worse = WORSE_SHEET * (p * near + 0.5 * q * near * near)
-    head_value = y[d]
     for i0 in range(first[0], last[0] + 1):
-        dx[0] = lower[0] + i0 * spacing[0] - y[0]
+        dx[0] = medium.lower[0] + i0 * medium.spacing[0] - y[0]
         for i1 in range(first[1], last[1] + 1):
-            dx[1] = lower[1] + i1 * spacing[1] - y[1]
+            dx[1] = medium.lower[1] + i1 * medium.spacing[1] - y[1]
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
-                    dx[2] = lower[2] + i2 * spacing[2] - y[2]
+                    dx[2] = medium.lower[2] + i2 * medium.spacing[2] - y[2]
                 square = 0.0
                 for i in range(d):
                     for j in range(d):
-                        square += dx[i] * M[i, j] * dx[j]
+                        square += dx[i] * patch.narrow[i, j] * dx[j]
                 if not square <= reach * reach:
                     continue
                 r = np.sqrt(max(square, 0.0))
-                j0, j1, j2 = i0 % shape[0], i1 % n1, i2 % n2
-                node = (j0 * n1 + j1) * n2 + j2
-                old_r = distance[node]
+                node = ((i0 % n0) * n1 + i1 % n1) * n2 + i2 % n2
+                old_r = nodes.distance[node]
                 if r > near:
                     # from afar nothing can be said about what is good, but for what ran on over a separatrix
-                    if old_r <= near and not record >= counts[NEWEST] > owner[node]:
+                    if old_r <= near and not head.record >= sweep.counts[NEWEST] > nodes.owner[node]:
                         continue
-                    if pinched(r, dx, velocity, G, dims):
+                    if pinched(r, dx, velocity, patch.noise, medium.axes):
                         continue
-                # ahead of the head, but where the flow has turned back: beyond a saddle V is another branch
-                ahead = turned = 0.0
-                for i in range(d):
-                    ahead += velocity[i] * dx[i]
-                    for j in range(d):
-                        turned += dx[i] * R[i, j] * dx[j]
-                if ahead > 0.0 and ahead + turned < 0.0:
+                if turned_back(dx, velocity, sweep.work.rates, d):
                     continue
-                fresh = owner[node] < 0
-                V, _ = taylor_value(y, dx, dims)
+                V, _ = taylor_value(y, dx, medium.axes)
                 if np.isnan(V):
                     continue
                 if r <= near:
                     seen += 1
-                # a good value replaces a provisional one, whichever is lower
-                if not fresh and (r > near or old_r <= near):
-                    wide = max(r, old_r)
-                    tolerance = scale + 0.1 * t * wide * wide * wide / 6.0
-                    if value[node] + tolerance < V:
-                        newest = counts[NEWEST]
-                        if record >= newest > owner[node] and V - value[node] < q * far * far:
-                            # the old sheet may have run on over a separatrix from which the new one starts
-                            for i in range(d):
-                                point[i] = y[i] + dx[i]
-                            taylor_gradient(y, dx, dims, slope)
-                            if beyond_ridge(records[owner[node]], point, slope, medium, work, scratch, dims):
-                                value[node] = V
-                                distance[node] = r
-                                owner[node] = record
-                                if r <= near:
-                                    gained += 1
-                                else:
-                                    late = max(V, head_value) + 0.3 * p * near
-                                    counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], late, -node - 1)
-                                continue
-                        if r <= near and old_r <= near and value[node] + tolerance + worse < V:
-                            lost += 1
-                        continue
-                    if value[node] - tolerance < V:
-                        if r >= old_r:
-                            continue
-                    elif old_r <= near:
-                        # another sheet, and lower: not from afar, and not below what is settled
-                        if r > near:
-                            continue
-                        if value[node] < level:
-                            if value[node] - worse > V:
-                                lost += 1
-                            continue
-                push = r > near and (fresh or value[node] - 0.1 * p * near > V)
-                if r <= near and (fresh or (old_r > SPARSE * near and r < SPARSE * old_r)):
+                verdict = compare(head, node, r, V, norms, change, sweep)
+                if verdict == LOST:
+                    lost += 1
+                if verdict < TAKEN:
+                    continue
+                fresh = nodes.owner[node] < 0
+                lower = fresh or nodes.value[node] - 0.1 * p * near > V
+                nodes.value[node], nodes.distance[node], nodes.owner[node] = V, r, head.record
+                if r > near:
+                    if lower or verdict == BEYOND:
+                        late = max(V, y[d]) + 0.3 * p * near
+                        add_label(sweep.labels, sweep.counts, late, -node - 1)
+                    continue
+                if verdict == BEYOND or fresh or (old_r > SPARSE * near and r < SPARSE * old_r):
                     gained += 1
-                value[node] = V
-                distance[node] = r
-                owner[node] = record
-                if push:
-                    counts[HEAP_SIZE] = heap_push(
-                        keys, items, counts[HEAP_SIZE], max(V, head_value) + 0.3 * p * near, -node - 1
-                    )
-                if r <= near and exits[0] > V:
-                    on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
-                        not periodic[1] and (i1 == 0 or i1 == n1 - 1)
-                    )
-                    if d == 3:
-                        on_edge = on_edge or (not periodic[2] and (i2 == 0 or i2 == n2 - 1))
-                    if on_edge:
-                        exits[0] = V
+                if verdict == TAKEN and sweep.exits[0] > V and on_boundary(i0, i1, i2, medium):
+                    sweep.exits[0] = V
     return gained, lost, seen

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from qpot.solvers.fields.marching.bundle import narrowed
-from qpot.solvers.fields.marching.characteristics import covariance_at, hamiltonian
-from qpot.solvers.fields.marching.kernel import kernel
-from qpot.solvers.fields.marching.stencil import metric_norm, noise_metric
+from qpot.solvers.fields.marching.bundle import SLACK, narrowed
+from qpot.solvers.fields.marching.characteristics import hamiltonian
+from qpot.solvers.fields.marching.kernel import assign, kernel, part
+from qpot.solvers.fields.marching.sampling import measure_noise
+from qpot.solvers.fields.marching.stencil import metric_norm
+
+# A new ray starts where it was this close to its neighbour, in radii.
+CLOSE = 0.06
+# The way upstream may lead this far away from the neighbour, in radii; beyond, its linear map means nothing.
+DETOUR = 20.0
+# A step of the walk upstream costs one look at the fields; a walk this long goes round a focus a hundred times.
+WALK = 100000
 
 
 @kernel
@@ -41,14 +49,12 @@ def solve_small(Y, offset, rhs_vector, out, dims):
 
 
 @kernel
-def head_gap(y, z, medium, gap, dims):
-    """From head ``z`` to head ``y``, the short way round on periodic axes, into ``gap``."""
-    d = len(dims)
-    inverse_spacing, shape, periodic = medium[2], medium[3], medium[4]
-    for i in range(d):
+def head_gap(y, z, medium, gap):
+    """Fill ``gap`` with the way from head ``z`` to head ``y``, the short way round on periodic axes."""
+    for i in range(len(medium.axes)):
         gap[i] = y[i] - z[i]
-        if periodic[i]:
-            period = shape[i] / inverse_spacing[i]
+        if medium.periodic[i]:
+            period = medium.shape[i] / medium.inverse_spacing[i]
             gap[i] -= period * np.floor(gap[i] / period + 0.5)
 
 
@@ -86,54 +92,56 @@ def pull_back(R, w, radius, half, dims):
             w[i] -= dt * s
 
 
+@part
+def across_ray(offset, at_root, sweep):
+    """Fill ``scratch.across`` with the component of ``offset`` across the ray through a head.
+
+    The metric is that of the noise, and ``scratch.velocity`` is the ray's. A source's head has no direction: all counts.
+    """
+    d = len(sweep.medium.axes)
+    velocity, across, G = sweep.scratch.velocity, sweep.scratch.across, sweep.patch.noise
+    square = along = 0.0
+    for i in range(d):
+        for j in range(d):
+            square += velocity[i] * G[i, j] * velocity[j]
+            along += velocity[i] * G[i, j] * offset[j]
+    for i in range(d):
+        across[i] = offset[i] if at_root or square == 0.0 else offset[i] - along / square * velocity[i]
+
+
 @kernel
-def upstream(records, parents, excess, slack, record, offset, small, far, limit, best_dx, medium, work, scratch, dims):
+def upstream(record, offset, shift, sweep):
     """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
     Rays part as they go, so an offset that is large here was small upstream, and the Taylor polynomial shifted by a
     small offset there is far more accurate than one shifted by a large offset here. Only the part of the offset
-    across the ray counts, in the metric of the patches. Returns the record and fills ``best_dx`` with the offset across
-    the ray there.
-    ``offset`` is changed; with a constant covariance the metric in ``scratch`` must be its metric.
+    across the ray counts, in the metric of the patches. Returns the record and fills ``shift`` with the offset across
+    the ray there. ``offset`` is changed; with a constant covariance the patch of ``sweep`` must hold its metric.
     """
+    medium, rays, patch, scratch = sweep.medium, sweep.rays, sweep.patch, sweep.scratch
+    back, gap, across, dims = scratch.back, scratch.gap, scratch.across, medium.axes
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
-    velocity, A, G, half, previous, previous_gap, across = scratch[:7]
-    M = scratch[16]
-    best = record
-    best_size = 1e300
-    current = record
-    for _ in range(limit):
-        y = records[current]
-        hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, work, velocity)
-        if medium[6]:
-            covariance_at(medium, work, A, dims)
-            noise_metric(A, G, half, dims)
-        root = parents[current] < 0
-        square = along = 0.0
-        for i in range(d):
-            for j in range(d):
-                square += velocity[i] * G[i, j] * velocity[j]
-                along += velocity[i] * G[i, j] * offset[j]
-        for i in range(d):
-            across[i] = offset[i] if root or square == 0.0 else offset[i] - along / square * velocity[i]
-        narrowed(G, excess[current], slack, M, dims)
-        size = metric_norm(M, across, dims)
+    best, best_size = record, 1e300
+    for _ in range(WALK):
+        y = rays.heads[record]
+        hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, sweep.work, scratch.velocity)
+        measure_noise(medium, sweep.work, scratch.covariance, patch)
+        root = rays.parents[record] < 0
+        across_ray(offset, root, sweep)
+        narrowed(patch.noise, rays.excess[record], SLACK, patch.narrow, dims)
+        size = metric_norm(patch.narrow, across, dims)
         if root or size < best_size:
-            best_size = size
-            best = current
-            for i in range(d):
-                best_dx[i] = across[i]
-        if size <= small or root or size > far:
+            best, best_size = record, size
+            assign(shift, across)
+        if size <= CLOSE * sweep.reach.near or root or size > DETOUR * sweep.reach.near:
             break
-        if not solve_small(y, oy, offset, previous, dims):
+        if not solve_small(y, oy, offset, back, dims):
             break
-        current = parents[current]
-        head_gap(y, records[current], medium, previous_gap, dims)
-        if y[oy] == 1.0 and y[oy + 1] == 0.0:
-            # a ray began here, beside its neighbour and not on it
-            for i in range(d):
-                previous[i] += previous_gap[i]
+        record = rays.parents[record]
+        head_gap(y, rays.heads[record], medium, gap)
+        # a ray that began here began beside its neighbour and not on it
+        began = y[oy] == 1.0 and y[oy + 1] == 0.0
         for i in range(d):
-            offset[i] = previous[i]
+            offset[i] = back[i] + gap[i] if began else back[i]
     return best

@@ -9,7 +9,8 @@ import qpot
 from qpot.fields.passages import _level_at_rest, _value_at
 from qpot.fields.run import FieldRun
 from qpot.fields.solve import sampled
-from qpot.solvers.fields.marching.state import add_records, make_medium, make_state
+from qpot.solvers.fields.marching.medium import make_medium
+from qpot.solvers.fields.marching.state import add_records, make_state
 
 
 @pytest.mark.parametrize("u", [-0.05, -0.12, -0.2])

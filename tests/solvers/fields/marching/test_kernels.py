@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
 import qpot
-from qpot.solvers.fields.marching.characteristics import make_workspace, rhs
+from qpot.solvers.fields.marching.characteristics import rhs
 from qpot.solvers.fields.marching.heap import heap_pop, heap_push
+from qpot.solvers.fields.marching.medium import make_medium
+from qpot.solvers.fields.marching.sampling import make_work
 from qpot.solvers.fields.marching.splines import basis, locate, spline_coefficients
-from qpot.solvers.fields.marching.state import make_medium
 from qpot.solvers.fields.marching.stencil import extreme_eigenvalues, noise_metric
 from qpot.solvers.fields.marching.update import edge_update, segment_cost, triangle_update
 
@@ -90,7 +91,7 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
 
     out = np.zeros((d,) * order)
     for index in np.ndindex(*out.shape):
-        f: Any = lambda z: problem.exact(z[None])[0]  # noqa: E731
+        f: Any = lambda z: problem.exact(z[None])[0]
         for i in index:
             f = along(f, i)
         out[index] = f(x)
@@ -113,7 +114,7 @@ def test_jets_move_with_the_exact_field(problem: Problem, x: tuple[float, float]
     p, Q, T, U4 = (_derivative(problem, point, k) for k in (1, 2, 3, 4))
     y = np.concatenate([point, [problem.exact(point[None])[0]], p, Q.ravel(), T.ravel(), np.eye(2).ravel()])
     dy = np.zeros_like(y)
-    rhs(y, dy, medium, make_workspace(2))
+    rhs(y, dy, medium, make_work(2))
     v = dy[:2]
     assert dy[2] == pytest.approx(p @ v, rel=1e-6)
     np.testing.assert_allclose(dy[3:5], Q @ v, atol=1e-5 * np.abs(Q @ v).max() + 1e-6)

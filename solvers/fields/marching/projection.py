@@ -1,0 +1,126 @@
+"""Restoring what holds exactly along a ray and what an integrator leaves undone: H = 0, and Q and T along the ray."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Compiled kernels: numba infers their types.
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot.solvers.fields.marching.characteristics import hamiltonian
+from qpot.solvers.fields.marching.kernel import kernel
+
+
+@kernel
+def project_momentum(y, medium, work, velocity, dims):
+    """Move p by the shortest vector that restores H(x, p) = 0 (two Newton steps); False where dH/dp vanishes."""
+    d = len(dims)
+    p = y[d + 1 : 2 * d + 1]
+    for _ in range(2):
+        H = hamiltonian(y[:d], p, medium, work, velocity)
+        square = 0.0
+        size = 0.0
+        for i in range(d):
+            square += velocity[i] * velocity[i]
+            size += p[i] * p[i]
+        # a step longer than the momentum itself would jump to the other root p = 0
+        if square <= 0.0 or abs(H) > 0.3 * np.sqrt(square * size):
+            return False
+        for i in range(d):
+            p[i] -= H * velocity[i] / square
+    return True
+
+
+@kernel
+def project_energy(y, dy, dims):
+    """Move p by the shortest vector that restores H(x, p) = 0, with x' and V' from ``dy``, which is `rhs` at ``y``.
+
+    H = <p, x'> - V' is constant along an exact ray. What the integrator leaves of it is small, but where the ray slows
+    down it means errors H / |x'| of p, H / |x'|^2 of Q and H / |x'|^3 of T.
+    """
+    d = len(dims)
+    H = -dy[d]
+    square = size = 0.0
+    for i in range(d):
+        H += y[d + 1 + i] * dy[i]
+        square += dy[i] * dy[i]
+        size += y[d + 1 + i] * y[d + 1 + i]
+    # more than an integrator leaves: p is close to the other root p = 0, or all but zero on a free way down
+    if square <= 0.0 or abs(H) > 0.01 * np.sqrt(square * size):
+        return
+    for i in range(d):
+        y[d + 1 + i] -= H * dy[i] / square
+
+
+@kernel
+def project_jets(y, dy, direction, dims):
+    """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
+
+    ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down
+    towards a saddle magnify errors of Q and T along themselves by the square and the cube of the slowdown; the part
+    along the ray is not free but follows from p' and Q'.
+    """
+    d = len(dims)
+    oq = 2 * d + 1
+    ot = oq + d * d
+    speed = 0.0
+    for i in range(d):
+        speed += dy[i] * dy[i]
+    speed = np.sqrt(speed)
+    if speed == 0.0:
+        return
+    m = direction
+    for i in range(d):
+        m[i] = dy[i] / speed
+    # Q: replace the row and column along m by w = p' / |x'|
+    mw = mqm = 0.0
+    for i in range(d):
+        mw += m[i] * dy[d + 1 + i] / speed
+        for j in range(d):
+            mqm += m[i] * y[oq + i * d + j] * m[j]
+    for i in range(d):
+        for j in range(i, d):
+            qi = qj = 0.0
+            for k in range(d):
+                qi += y[oq + i * d + k] * m[k]
+                qj += y[oq + j * d + k] * m[k]
+            wi, wj = dy[d + 1 + i] / speed - qi, dy[d + 1 + j] / speed - qj
+            # all changes come from the old Q: collect them where dy holds Y', which is not needed any more
+            dy[oq + d * d + d * d * d + i * d + j] = wi * m[j] + wj * m[i] - (mw - mqm) * m[i] * m[j]
+    for i in range(d):
+        for j in range(i, d):
+            change = dy[oq + d * d + d * d * d + i * d + j]
+            y[oq + i * d + j] += change
+            if i != j:
+                y[oq + j * d + i] += change
+    # T: the same in three indices, with W = Q' / |x'| - T[., ., m]
+    mmm = 0.0
+    for i in range(d):
+        for j in range(d):
+            s = dy[oq + i * d + j] / speed
+            for k in range(d):
+                s -= y[ot + (i * d + j) * d + k] * m[k]
+            dy[ot + i * d + j] = s
+            mmm += m[i] * s * m[j]
+    for i in range(d):
+        s = 0.0
+        for j in range(d):
+            s += dy[ot + i * d + j] * m[j]
+        dy[ot + d * d + i] = s
+    for i in range(d):
+        for j in range(i, d):
+            for k in range(j, d):
+                change = (
+                    m[i] * dy[ot + j * d + k] + m[j] * dy[ot + i * d + k] + m[k] * dy[ot + i * d + j]
+                    - m[i] * m[j] * dy[ot + d * d + k]
+                    - m[i] * m[k] * dy[ot + d * d + j]
+                    - m[j] * m[k] * dy[ot + d * d + i]
+                    + m[i] * m[j] * m[k] * mmm
+                )  # fmt: skip
+                value = y[ot + (i * d + j) * d + k] + change
+                y[ot + (i * d + j) * d + k] = value
+                y[ot + (i * d + k) * d + j] = value
+                y[ot + (j * d + i) * d + k] = value
+                y[ot + (j * d + k) * d + i] = value
+                y[ot + (k * d + i) * d + j] = value
+                y[ot + (k * d + j) * d + i] = value
