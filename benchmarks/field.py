@@ -18,9 +18,9 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from field_problems import PROBLEMS, relative_error
+from field_problems import PROBLEMS, relative_error  # noqa: E402
 
-import qpot
+import qpot  # noqa: E402
 
 # Seconds and errors of other codes on one core of the same kind of processor, with 129, 257, 513, ... nodes per side.
 PEERS: dict[str, dict[str, list[tuple[float, float]]]] = {

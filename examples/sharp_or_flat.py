@@ -116,7 +116,7 @@ def sharp_and_flat(flat_noise, sharp_noise):
     """
     c = ndtri((np.arange(16) + 0.5) / 16)
     c /= c.std()
-    deviation = lambda x: np.sqrt(flat_noise + (sharp_noise - flat_noise) * expit(8 * x))
+    deviation = lambda x: np.sqrt(flat_noise + (sharp_noise - flat_noise) * expit(8 * x))  # noqa: E731
     grid = np.linspace(-6, 6, 4001)
     h = CubicSpline(grid, deviation(grid)).antiderivative()
 

@@ -23,9 +23,9 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-import qpot
+import qpot  # noqa: E402
 
 # The number of nodes per side of a field, by dimension.
 FIELD_NODES = {1: 401, 2: 129, 3: 33}

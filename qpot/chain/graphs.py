@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
@@ -18,6 +17,9 @@ from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
 from qpot.chain.routes import Routes, as_routes, as_state, is_number
 from qpot.solvers.chain.exact_sums import to_float
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def as_graph(costs: CostsLike | Routes) -> nx.DiGraph:
@@ -45,6 +47,8 @@ def as_graph(costs: CostsLike | Routes) -> nx.DiGraph:
     >>> as_graph([[0, 1.5], [2.0, 0]]).edges(data="cost")
     OutEdgeDataView([(0, 1, 1.5), (1, 0, 2.0)])
     """
+    import networkx as nx
+
     routes = as_routes(costs)
     pairs = routes.tails * routes.k + routes.heads
     graph = nx.MultiDiGraph() if np.unique(pairs).size < pairs.size else nx.DiGraph()

@@ -91,13 +91,13 @@ def two_depths(noise: str = "constant") -> GalleryCase:
 
     if noise == "constant":
         covariance: Any = 1.0
-        a: Callable[[float], float] = lambda x: 1.0
+        a: Callable[[float], float] = lambda x: 1.0  # noqa: E731
     elif noise == "growing":
-        covariance = lambda x: (0.1 + (x - 3) ** 2)[:, :, None]
-        a = lambda x: 0.1 + (x - 3) ** 2
+        covariance = lambda x: (0.1 + (x - 3) ** 2)[:, :, None]  # noqa: E731
+        a = lambda x: 0.1 + (x - 3) ** 2  # noqa: E731
     else:
         raise ValueError(f"noise must be 'constant' or 'growing', got {noise!r}")
-    slope = lambda x: 2 * float(gradient(np.array(x))) / a(x)
+    slope = lambda x: 2 * float(gradient(np.array(x))) / a(x)  # noqa: E731
     return GalleryCase(
         name="two_depths",
         system=System.from_loss(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import networkx as nx
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -33,6 +32,8 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
     SolveError
         If the known saddles and attractors make no route.
     """
+    import networkx as nx
+
     system, source, target = problem.system, problem.start, problem.end
     points, found = method.landscape(problem)
     goal = int(np.argmin([np.linalg.norm(p - target) for p in points]))

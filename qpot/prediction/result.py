@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
@@ -19,6 +19,9 @@ from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.report import PredictionReport
 from qpot.prediction.storage import save_prediction, stored_prediction
 from qpot.problem.sgd import SGD
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -66,6 +69,8 @@ class Prediction(PredictionReport):
         Nodes have the attributes ``point``, ``loss``, ``stationary_cost`` and ``selected``; edges have ``cost``,
         ``error`` and ``saddle`` (the point that is crossed).
         """
+        import networkx as nx
+
         graph = nx.MultiDiGraph()
         for i, minimum in enumerate(self.minima):
             graph.add_node(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.stats import chi2, norm
 
 from qpot._core.arrays import Array
 from qpot.prediction.finite_rate import corrected_costs
@@ -109,6 +108,8 @@ class ArrheniusLaw:
     @property
     def residual_probability(self) -> float:
         """Chi-square probability of residuals as large as those of the fit: small where it is no straight line."""
+        from scipy.stats import chi2
+
         residuals = self.log_times - self.intercept - self.slope * self.inverse_epsilon
         inverse = np.linalg.inv(self._covariance())
         return float(chi2.sf(residuals @ inverse @ residuals, residuals.size - 2))
@@ -134,6 +135,8 @@ class ArrheniusLaw:
 
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, the allowance included."""
+        from scipy.stats import norm
+
         half = float(norm.ppf(0.5 + check_confidence(confidence) / 2)) * self.slope_error
         return self.slope - half, self.slope + half
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_method
@@ -255,6 +254,8 @@ def _first_step(burn_in: Any, last: int) -> float:
 
 def _wilson(p: Array, error: Array, replicas: int, confidence: float) -> Array:
     """Wilson's score interval with the effective number of independent points, ``(k, 2)``."""
+    from scipy.stats import t as student
+
     variance = p * (1.0 - p)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(error > 0, variance / error**2, replicas)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
-from scipy.stats import chi2, norm
 
 from qpot._core.arrays import Array
 from qpot.prediction.finite_rate import corrected_costs
@@ -60,6 +59,8 @@ class EscapePoints:
     @property
     def share_near_saddles(self) -> float:
         """Share of escape points as near to a saddle as 99.7 % of a Gaussian law are; NaN without escape points."""
+        from scipy.stats import chi2, norm
+
         if not self.distances.size:
             return np.nan
         degrees = max(self.points.shape[1] - 1, 1)

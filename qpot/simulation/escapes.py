@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
-from scipy.stats import chi2
 
 from qpot._core.arrays import Array, as_count
 from qpot._core.deprecated import renamed_property
@@ -119,6 +118,8 @@ class EscapeTimes:
         probability. Escape times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
         interval relies on.
         """
+        from scipy.stats import chi2
+
         alpha = 1.0 - check_confidence(confidence)
         total, k = float(self.steps.sum()), self.events
         if k == 0:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from qpot._core.arrays import Array
 from qpot.problem.system import System
@@ -116,6 +115,8 @@ class SplittingTimes:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of `mean_steps`: Student's, of the logarithm."""
+        from scipy.stats import t as student
+
         probability = check_confidence(confidence)
         log_time, error = self.log_mean_time
         half = float(student.ppf(0.5 + probability / 2, self.probabilities.size - 1)) * error

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
-from scipy.stats import chi2
 
 from qpot._core.arrays import Array, as_count, as_point, format_point
 from qpot._core.parallel import check_sendable, run_in_order
@@ -175,6 +174,8 @@ def _check_splittable(dynamics: Dynamics) -> None:
 
 def _region(system: System, epsilon: float, goals: Destinations) -> Region:
     """Ellipsoids of the local stationary law around the minimum."""
+    from scipy.stats import chi2
+
     d = system.dimension
     centre, targets, radii = goals.centre, goals.points, goals.radii
     S = solve_continuous_lyapunov(

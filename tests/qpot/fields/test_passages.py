@@ -160,7 +160,7 @@ def test_circle() -> None:
     def cost(end: float) -> float:
         side = np.sign(end - source)
         turning = [source + side * np.pi - 2 * source, source + side * (2 * np.pi)]
-        slope = lambda z: max(0.0, side * (np.sin(z) - 0.4))
+        slope = lambda z: max(0.0, side * (np.sin(z) - 0.4))  # noqa: E731
         value, _ = quad(
             slope,
             *sorted((source, end)),

@@ -91,7 +91,7 @@ def _derivative(problem: Problem, x: np.ndarray, order: int) -> np.ndarray:
 
     out = np.zeros((d,) * order)
     for index in np.ndindex(*out.shape):
-        f: Any = lambda z: problem.exact(z[None])[0]
+        f: Any = lambda z: problem.exact(z[None])[0]  # noqa: E731
         for i in index:
             f = along(f, i)
         out[index] = f(x)
