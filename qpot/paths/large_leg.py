@@ -25,6 +25,7 @@ from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.large_action import LargeAction
 from qpot.solvers.paths.large_refinement import refine_large
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.local_preconditioner import linearised
 from qpot.solvers.paths.newton_krylov import CONVERGED
 
@@ -136,12 +137,9 @@ def large_leg(
         action,
         guesses,
         partial(leg_preconditioner, system, method, times, product, directions),
+        Limits(method.tolerance, method.max_iterations, method.max_elements, method.max_products),
         slow_start=slow_start,
         slow_end=slow_end,
-        tolerance=method.tolerance,
-        max_iterations=method.max_iterations,
-        max_products=method.max_products,
-        max_elements=method.max_elements,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
         linearised=local,
         on_iteration=on_iteration,

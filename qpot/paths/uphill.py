@@ -25,6 +25,7 @@ from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.tails import spread
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
@@ -266,12 +267,9 @@ def refined(
     leg = path_refinement.refine_path(
         lagrangian,
         path,
+        Limits(method.tolerance, method.max_iterations, method.max_elements, most),
         slow_start=slow_start,
         slow_end=slow_end,
-        tolerance=method.tolerance,
-        max_iterations=method.max_iterations,
-        max_elements=method.max_elements,
-        most_iterations=most,
         spreads=(
             _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
             _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,

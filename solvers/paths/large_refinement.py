@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, Linearised, minimize_large
 from qpot.solvers.paths.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
 Preconditioner = Callable[[ElementPath], Callable[[Array], Array]]
 
-_DEGREE, _CHECK_DEGREE = 4, 6
+# The degree of the elements.
+_DEGREE = 4
+# The degree at which the solution is held against the one of lower degree.
+_CHECK_DEGREE = 6
+# Meshes are refined at most so many times.
 _LEVELS = 6
 
 
@@ -37,22 +42,21 @@ def refine_large(
     action: LargeAction,
     guesses: Sequence[ElementPath],
     preconditioner: Preconditioner,
+    limits: Limits,
     *,
     slow_start: float,
     slow_end: float,
-    tolerance: float,
-    max_iterations: int,
-    max_products: int,
-    max_elements: int,
     difference: float,
     linearised: Linearised | None = None,
     on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargePath:
-    """Minimise until the relative ``tolerance`` is met, on a mesh that is refined between the rounds.
+    """Minimise until the relative tolerance is met, on a mesh that is refined between the rounds.
 
-    Every guess is solved roughly, the lowest one is refined. A guess on which a user function is not finite is left out;
-    its ValueError is raised if there is no other.
+    Every guess is solved roughly, and the one of lowest action is refined. A guess on which a user function is not finite
+    is left out; its ValueError is raised if there is no other.
     """
+    tolerance, max_products = limits.tolerance, limits.total
+    assert max_products is not None  # The methods of many dimensions count products.
     steps, products = 0, 0
     best: LargePath | None = None
     rate = tail_rate(slow_start, slow_end)
@@ -65,7 +69,7 @@ def refine_large(
             preconditioner,
             quadrature=start.degree + 2,
             tolerance=rtol,
-            max_iterations=max_iterations,
+            max_iterations=limits.max_iterations,
             max_products=max_products,
             difference=difference,
             linearised=linearised,
@@ -94,7 +98,7 @@ def refine_large(
         path = lengthened(
             path, abs(energy) / rate if rate > 0.0 else 0.0, coarse.action, slow_start, slow_end, tolerance
         )
-        path = path.on(_mesh(action, path, coarse.action, tolerance, max_elements), _DEGREE)
+        path = path.on(_mesh(action, path, coarse.action, tolerance, limits.max_elements), _DEGREE)
         low = solved(path, 0.03 * tolerance)
         high = solved(low.path.on(low.path.breaks, _CHECK_DEGREE), 0.03 * tolerance)
         energy, largest = action.energy(high.path, _CHECK_DEGREE + 2)

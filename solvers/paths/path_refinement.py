@@ -21,6 +21,7 @@ from qpot.solvers.paths.action_minimization import (
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.feasible_path import feasible_path
 from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.meshing import equidistributed
 from qpot.solvers.paths.tails import lengthened, tail_rate
 from qpot.solvers.problem.lagrangian import Lagrangian
@@ -30,26 +31,39 @@ Array = NDArray[np.float64]
 # Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
 Spreads = tuple[Array | None, Array | None]
 NOT_CONVERGED = 1
-_DEGREE, _CHECK_DEGREE = 8, 10
+# The degree of the elements.
+_DEGREE = 8
+# The degree at which the solution is held against the one of lower degree.
+_CHECK_DEGREE = 10
+# Meshes are refined at most so many times.
 _LEVELS = 10
-# The mesh's part of the tolerance at first and on every further level: the energy, and with it the estimate of the
-# tail, is good to the root of the action's error only. An element's own error below this part of its share is not seen:
-# a coarse mesh of low degree has elements whose error at the full degree is far below rounding.
-_SHARE, _STRICTER, _UNSEEN, _SHRINK = 0.005, 0.1, 1e-12, 3
-# Two neighbouring modes' ratio of energies below which the lower one may be an accident.
+# The first mesh is made for this part of the tolerance, since the energy, and with it the estimate of the tail, is only
+# good to the root of the action's error.
+_SHARE = 0.005
+# Every further mesh is made for this part of what the one before it was made for.
+_STRICTER = 0.1
+# An element's error below this part of its share counts as that: a coarse mesh of low degree has elements whose error at
+# the full degree is far below rounding.
+_UNSEEN = 1e-12
+# A mesh may have fewer elements than the one before it by this factor.
+_SHRINK = 3
+# If the energies of two neighbouring modes have a smaller ratio than this, the lower one may be small by accident.
 _FASTEST_DECAY = 1e-6
-# Relative decrease that a coarse path may leave.
+# A coarse path is minimised until its action may still fall by this part.
 _COARSE = 1e-4
 # On a mesh that is only passed through, creeping along the soft time-shift mode is not worth more steps than this;
 # the mesh that the answer is taken from converges by its Newton decrement.
 _PASSING = 30
-# A Newton decrement above this share of the action promises nothing yet; after so many meshes with an error above the
-# action itself and no convergence there is no minimiser near, as where a path does best by running off to infinity.
-_LOST, _HOPELESS = 1e-2, 3
-# A mesh that lowers the error by less than this is no progress; after so many in a row, finer ones every time, there is none
-# to be had, as where the noise jumps.
-_PROGRESS, _STUCK = 0.5, 3
-# An action smaller than that of its own curve by this factor is none: the mesh is blind to parts of the curve.
+# With a Newton decrement above this share of the action the minimiser is not near yet.
+_LOST = 1e-2
+# After so many meshes with an error above the action itself and no convergence there is no minimiser near, as where a path
+# does best by running off to infinity.
+_HOPELESS = 3
+# A mesh is progress if it lowers the error at least by this factor.
+_PROGRESS = 0.5
+# After so many finer meshes in a row without progress there is none to be had, as where the noise jumps.
+_STUCK = 3
+# If an action is smaller than that of its own curve by this factor, the mesh is blind to parts of the curve.
 _BELOW_ITS_CURVE = 1.5
 
 
@@ -72,13 +86,10 @@ class RefinedPath:
 def refine_path(
     lagrangian: Lagrangian,
     guess: ElementPath,
+    limits: Limits,
     *,
     slow_start: float,
     slow_end: float,
-    tolerance: float,
-    max_iterations: int,
-    max_elements: int,
-    most_iterations: int | None = None,
     spreads: Spreads = (None, None),
     ends: FreeEnds | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
@@ -89,26 +100,22 @@ def refine_path(
     ----------
     guess : ElementPath
         From fixed ends; any degree.
+    limits : Limits
+        The relative error that is asked for, and the work that may be spent.
     slow_start, slow_end : float
         Slowest relaxation rate at an end that is a fixed point, 0 elsewhere. An end that is a fixed point is reached
         in infinite time; the finite time costs about H / rate, and the tail is lengthened until that is small.
-    tolerance : float
-        Relative error of the action that is asked for.
-    max_iterations : int
-        Newton iterations for one mesh.
-    most_iterations : int, optional
-        Newton iterations after which no other mesh is tried.
     spreads : pair of arrays (d, d) or None
         `qpot.solvers.tails.spread` at the ends that are fixed points, for the cost of the finite time.
     ends : FreeEnds, optional
         Surfaces on which the ends may move, and whether the duration may change; both ends fixed by default.
     """
-    path = guess
+    path, tolerance = guess, limits.tolerance
     total = 0
     best: RefinedPath | None = None
 
     def minimized(
-        start: ElementPath, rtol: float, limit: int = max_iterations, *, helped: bool = False
+        start: ElementPath, rtol: float, limit: int = limits.max_iterations, *, helped: bool = False
     ) -> Minimization:
         nonlocal total
         outcome = _minimized(
@@ -116,7 +123,7 @@ def refine_path(
             start,
             ends,
             tolerance=rtol,
-            max_iterations=min(limit, max_iterations, most_iterations or limit),
+            max_iterations=min(limit, limits.max_iterations, limits.total or limit),
             helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
@@ -135,14 +142,14 @@ def refine_path(
     for level in range(_LEVELS):
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
         path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
-        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, max_elements, _DEGREE)
+        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, limits.max_elements, _DEGREE)
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
-        # from a mesh on which Newton's method got nowhere, the next one is a better place to go on than this one
+        # Where Newton's method got nowhere, the next mesh is a better place to go on than this one.
         lost = solved.status == MAX_ITERATIONS and solved.decrement > _LOST * abs(solved.action)
         checked = minimized(
-            solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner, _PASSING if lost else max_iterations
+            solved.path.on(solved.path.breaks, _CHECK_DEGREE), inner, _PASSING if lost else limits.max_iterations
         )
         if checked.status == INFEASIBLE:
             break
@@ -161,10 +168,10 @@ def refine_path(
         if result.status == UNSTABLE:
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
-        if hopeless == _HOPELESS or stuck == _STUCK or (most_iterations is not None and total >= most_iterations):
+        if hopeless == _HOPELESS or stuck == _STUCK or (limits.total is not None and total >= limits.total):
             break
         path, coarse = checked.path, checked
-    if best is None:  # no mesh of the sizes allowed resolves a path that bounded noise can follow
+    if best is None:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
     return RefinedPath(best.path, best.action, best.error, best.residual, total, NOT_CONVERGED)
 
@@ -177,11 +184,12 @@ def _report(
     iterations: int,
     status: int,
 ) -> RefinedPath:
+    """The path of higher degree with its geometric action, and an error that adds all that was measured."""
     q = checked.path.degree + 3
     fine = geometric_action_value(lagrangian, checked.path, 2 * q)
     quadrature = abs(fine - geometric_action_value(lagrangian, checked.path, q))
     resolution = abs(geometric_action_value(lagrangian, solved.path, 2 * q) - fine)
-    # the finite time costs S_T - V of about H / rate, of which the geometric value has removed a part already
+    # The finite time costs S_T - V, about H / rate, of which the geometric value has removed a part already.
     slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
     late = max(3.0 * tail, slack)
     rounding = 1e-14 * max(abs(fine), 0.0)
@@ -231,12 +239,12 @@ def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elem
     h = np.diff(path.breaks)
     m = path.degree
     middle, velocity = path.at(0.5 * (path.breaks[1:] + path.breaks[:-1]))
-    # the action of the highest modes' velocities alone, in the metric L_vv of the element's middle
+    # This is the action of the highest modes' velocities alone, in the metric L_vv at the element's middle.
     top = path.top_coefficients(4)
     weight = np.array([k * (k + 1) for k in range(m + 1)][-4:], dtype=float)
     modes = np.einsum("nki,nij,nkj->nk", top, lagrangian.metric(middle, velocity), top) * weight / h[:, None]
     last, before = modes[:, -2:].sum(axis=1), modes[:, :-2].sum(axis=1)
-    # of a smooth path every further degree takes as much off as those before, or more
+    # On a smooth path every further degree lowers the error by as much as the degrees before it, or more.
     decay = np.sqrt(np.clip(last / np.maximum(before, 1e-300), _FASTEST_DECAY, 1.0))
     total = _total(path, lagrangian)
     error = np.maximum(last * decay ** max(degree - m, 0), 0.0) + _UNSEEN * target * total / h.size
@@ -248,6 +256,7 @@ def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elem
 
 
 def _total(path: ElementPath, lagrangian: Lagrangian) -> float:
+    """The size of the action, by which errors are made relative."""
     return abs(action_value(lagrangian, path, path.degree + 3))
 
 
@@ -324,6 +333,7 @@ def curve_distance(first: ElementPath, second: ElementPath) -> float:
 
 
 def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
+    """Points of a path at equal steps of its arc length, and its length."""
     points = path.sampled(8)
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     u = np.linspace(0.0, s[-1], 101)

@@ -11,6 +11,7 @@ import qpot
 from qpot.solvers.paths.action_minimization import CONVERGED
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.path_refinement import NOT_CONVERGED, coarse_path, curve_distance, refine_path
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
@@ -33,11 +34,9 @@ def test_the_reported_error_holds_and_meets_the_tolerance(tolerance: float) -> N
     found = refine_path(
         lagrangian_of(system),
         bowed(system),
+        Limits(tolerance, max_iterations=400, max_elements=400),
         slow_start=2.0,
         slow_end=1.0,
-        tolerance=tolerance,
-        max_iterations=400,
-        max_elements=400,
     )
     exact = MAIER_STEIN[10.0, 1.0]
     assert found.status == CONVERGED
@@ -51,11 +50,9 @@ def test_too_few_elements_are_reported_with_an_error_that_holds() -> None:
     found = refine_path(
         lagrangian_of(system),
         bowed(system),
+        Limits(1e-11, max_iterations=400, max_elements=4),
         slow_start=2.0,
         slow_end=1.0,
-        tolerance=1e-11,
-        max_iterations=400,
-        max_elements=4,
     )
     exact = MAIER_STEIN[10.0, 1.0]
     assert found.status == NOT_CONVERGED
