@@ -21,7 +21,8 @@ import numpy as np
 
 import qpot
 from qpot.companions.known_answers import QuarticWells
-from qpot.plots.companions import BLUE, GREEN, ORANGE, PURPLE, VERMILION, plot_flow_loss
+from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from qpot.plots.companions import plot_flow_loss
 
 output = Path(__file__).parent / "output" if "__file__" in globals() else Path("output")
 output.mkdir(exist_ok=True)

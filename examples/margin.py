@@ -21,7 +21,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 import qpot
-from qpot.plots.companions import BLUE, GREEN, ORANGE, VERMILION, plot_margin_flow
+from qpot.plots.axes import BLUE, GREEN, ORANGE, VERMILION
+from qpot.plots.companions import plot_margin_flow
 
 output = Path(__file__).parent / "output" if "__file__" in globals() else Path("output")
 output.mkdir(exist_ok=True)

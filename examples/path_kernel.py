@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qpot
-from qpot.plots.companions import BLUE, GREEN, VERMILION, plot_explanation
+from qpot.plots.axes import BLUE, GREEN, VERMILION
+from qpot.plots.companions import plot_explanation
 
 try:
     from sklearn.datasets import load_digits

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qpot
-from qpot.plots.companions import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 
 try:
     from sklearn.calibration import CalibratedClassifierCV

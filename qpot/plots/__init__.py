@@ -1,5 +1,6 @@
 """Figures: every function takes ``ax=`` and returns it.
 
+- `axes`: Axes and colours that all figures share.
 - `chain`: Figures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
 - `companions`: Figures of flows, geometric margins and path kernels.
 - `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.

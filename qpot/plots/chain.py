@@ -16,12 +16,10 @@ from qpot.chain.graphs import DisconnectivityTree, disconnectivity_tree
 from qpot.chain.routes import Routes, as_routes, with_prefactors
 from qpot.chain.stationary import log_stationary_distribution
 from qpot.chain.training_time import TrainingTimeDiagram
+from qpot.plots.axes import OKABE_ITO, as_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# The colours of Okabe and Ito, which colour-blind readers can tell apart.
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999")
 
 
 def state_colours(k: int) -> list[Any]:
@@ -79,7 +77,7 @@ def plot_chain(
     import networkx as nx
     from matplotlib.colors import to_rgb
 
-    ax = _axes(ax)
+    ax = as_axes(ax)
     routes = as_routes(costs)
     level = as_positive(epsilon, name="epsilon")
     log_rates = np.log(with_prefactors(routes, prefactors)) - routes.costs / level
@@ -140,7 +138,7 @@ def plot_cycles(costs: CostsLike | Routes, *, labels: Sequence[str] | None = Non
     -------
     matplotlib axes
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     hierarchy = cycle_hierarchy(costs)
     cycles = [cycle for _, cycle in hierarchy.walk()]
     order = [cycle.members[0] for cycle in cycles if len(cycle.members) == 1]
@@ -205,7 +203,7 @@ def plot_disconnectivity(
     -------
     matplotlib axes
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     if not isinstance(tree, DisconnectivityTree):
         tree = disconnectivity_tree(tree)
     k = tree.bottoms.size
@@ -312,7 +310,7 @@ def plot_training_time(
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
-    ax = _axes(ax)
+    ax = as_axes(ax)
     palette = np.array([to_rgb(c) for c in state_colours(diagram.k)] + [to_rgb("0.85")])
     picture = palette[diagram.state]
     if diagram.probability is not None:
@@ -348,12 +346,3 @@ def _bottom(tree: DisconnectivityTree, S: int) -> float:
 def _label(i: int, labels: Sequence[str] | None) -> str:
     """The name of a minimum, by default its number."""
     return str(i) if labels is None else labels[i]
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """The axes that were given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(constrained_layout=True)[1]

@@ -11,17 +11,10 @@ from qpot._core.arrays import Array, as_count, as_float_array
 from qpot.companions.margin import MarginFlow
 from qpot.companions.path_kernel import Explanation
 from qpot.companions.trajectory import FlowTrajectory
+from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# The colours of Okabe and Ito, which readers with any kind of colour vision can tell apart.
-BLUE = "#0072B2"
-VERMILION = "#D55E00"
-GREEN = "#009E73"
-ORANGE = "#E69F00"
-PURPLE = "#CC79A7"
-SKY = "#56B4E9"
 
 
 def plot_flow_loss(trajectories: FlowTrajectory | Mapping[str, FlowTrajectory], *, ax: Axes | None = None) -> Axes:
@@ -48,7 +41,7 @@ def plot_flow_loss(trajectories: FlowTrajectory | Mapping[str, FlowTrajectory], 
         raise ValueError(
             f"trajectories must be a FlowTrajectory or a mapping of names to them, got {trajectories!r:.80}"
         )
-    ax = _axes(ax)
+    ax = as_axes(ax)
     for (name, trajectory), colour in zip(named.items(), _cycle(len(named)), strict=True):
         t = trajectory.times
         ax.plot(t, trajectory.losses, color=colour, lw=1.8, label=name)
@@ -79,7 +72,7 @@ def plot_margin_flow(flow: MarginFlow, *, ax: Axes | None = None) -> Axes:
     """
     if not isinstance(flow, MarginFlow):
         raise ValueError(f"flow must be a MarginFlow, got {flow!r:.80}")
-    ax = _axes(ax)
+    ax = as_axes(ax)
     seen = flow.log_times >= 1.0
     decades = flow.log_times[seen] / np.log(10.0)
     gamma, constant = flow.svm.geometric_margin, flow.laws().gap_constant.theory
@@ -143,21 +136,12 @@ def plot_explanation(
         bars.append((f"{len(rest)} others", sum(value for _, value in rest)))
     bars.append(("untrained", float(explanation.initial[row, output])))
     heights: Array = as_float_array([value for _, value in bars], name="contributions")
-    ax = _axes(ax)
+    ax = as_axes(ax)
     y = np.arange(len(bars))[::-1]
     ax.barh(y, heights, color=np.where(heights >= 0, BLUE, VERMILION))
     ax.axvline(0.0, color="black", lw=0.8)
     ax.set_yticks(y, [label for label, _ in bars])
     ax.set_xlabel(f"contribution to f(x); sum {heights.sum():.3f}, model {explanation.prediction[row, output]:.3f}")
-    return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """The axes that were given, or those of a new figure."""
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
     return ax
 
 

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, as_point
 from qpot._core.types import PointLike
 from qpot.fields.solution import FieldSolution
 from qpot.fields.whole import GlobalField
+from qpot.plots.axes import VERMILION, as_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ __all__ = ["plot_field", "plot_field_beside_loss", "plot_field_surface"]
 
 Field = FieldSolution | GlobalField
 # The colour of sources, which is Okabe and Ito's vermilion.
-_MARK = "#D55E00"
+_MARK = VERMILION
 
 
 def plot_field(
@@ -63,7 +64,7 @@ def plot_field(
     >>> ax.get_ylabel()
     'V(source, x)'
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     if field.grid.dimension == 1:
         ax.plot(field.grid.axes[0], field.values, color="#0072B2", lw=2)
         for point in _marks(field):
@@ -230,15 +231,6 @@ def _marks(field: Field) -> list[Array]:
 def _name(field: Field) -> str:
     """The label of the values."""
     return "global quasi-potential" if isinstance(field, GlobalField) else "V(source, x)"
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """The axes that were given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]
 
 
 def _solid_axes(ax: Axes3D | None) -> Axes3D:

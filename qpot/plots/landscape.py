@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
 from qpot.paths.solution import PathSolution
+from qpot.plots.axes import PURPLE, SKY, VERMILION, as_axes
 from qpot.plots.chain import (
     plot_chain,
     plot_cycles,
@@ -47,11 +48,11 @@ __all__ = [
 ]
 
 # The colour of the part of a path on which the noise climbs.
-UPHILL = "#D55E00"
+UPHILL = VERMILION
 # The colour of free descents.
-DOWNHILL = "#56B4E9"
+DOWNHILL = SKY
 # The colour of the noise's ellipses.
-NOISE = "#CC79A7"
+NOISE = PURPLE
 
 
 def plot_loss(
@@ -89,7 +90,7 @@ def plot_loss(
     ValueError
         For bad bounds, or if ``axes`` are not two different coordinates.
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     i, j = _two_axes(axes, system.dimension)
     base = 0.5 * (lower + upper) if at is None else as_points(at, dimension=system.dimension, name="at")[0]
@@ -144,7 +145,7 @@ def plot_noise(
     """
     from matplotlib.patches import Ellipse
 
-    ax = _axes(ax)
+    ax = as_axes(ax)
     x = as_points(points, dimension=system.dimension, name="points")
     pair = list(_two_axes(axes, system.dimension))
     blocks = system.covariance(x)[:, pair][:, :, pair]
@@ -187,7 +188,7 @@ def plot_path(
     -------
     matplotlib axes
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     i, j = _two_axes(axes, path.points.shape[1])
     xy = path.points[:, [i, j]]
     segment = path.uphill[1:] & path.uphill[:-1]
@@ -231,7 +232,7 @@ def plot_critical_points(
     -------
     matplotlib axes
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     i, j = _two_axes(axes, prediction.minima[0].point.size)
     colours = state_colours(len(prediction.minima))
     for n, minimum in enumerate(prediction.minima):
@@ -285,7 +286,7 @@ def plot_occupation(
     ValueError
         If there is not one learning rate for each run, or none for a run that is an Occupation.
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     runs = [simulated] if isinstance(simulated, (Ensemble, Occupation)) else list(simulated)
     if learning_rates is not None and len(learning_rates) != len(runs):
         raise ValueError(f"learning_rates has {len(learning_rates)} entries for {len(runs)} simulated runs")
@@ -347,7 +348,7 @@ def plot_prediction(
     -------
     matplotlib axes
     """
-    ax = _axes(ax)
+    ax = as_axes(ax)
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     i, j = _two_axes(axes, system.dimension)
     plot_loss(system, bounds, axes=axes, at=prediction.minima[prediction.selected[0]].point, ax=ax)
@@ -395,12 +396,3 @@ def _two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
     if not (0 <= i < dimension and 0 <= j < dimension and i != j):
         raise ValueError(f"axes={axes!r} must be two different coordinates below {dimension}")
     return i, j
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """The axes that were given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]

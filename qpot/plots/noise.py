@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qpot.plots.axes import BLUE, PURPLE
 from qpot.problem.measured_noise import NoiseStatistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # The colour of the noise's eigenvalues.
-_NOISE = "#CC79A7"
+_NOISE = PURPLE
 # The colour of the Hessian's eigenvalues.
-_CURVATURE = "#0072B2"
+_CURVATURE = BLUE
 # The colour of the overlap of both.
 _OVERLAP = "#000000"
 

@@ -13,6 +13,7 @@
   fixed points.
 - `large_action`: The action of a path in many dimensions: value and gradient by products, without a d x d matrix.
 - `large_refinement`: Minimum action in many dimensions: adaptive mesh and time span, error from two degrees.
+- `limits`: Limits of a refinement: the accuracy that is asked for, and the work that may be spent on it.
 - `line_momentum`: Momenta on a line under exact noise: the root p(x) of H(x, p) = 0, and the cost as its integral.
 - `local_preconditioner`: The action's Hessian from linear rates along a path: products, and an approximate inverse.
 - `meshing`: Meshes on which every element carries the same error.

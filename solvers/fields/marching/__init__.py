@@ -13,12 +13,21 @@
 - `kernel`: How kernels are compiled: cached, without the GIL, dividing as NumPy does, with fused products and no
   reference counts.
 - `march`: One-pass march by ordered line integrals: the safety net under the rays, and a solver of its own.
+- `march_state`: The arrays of a march and the plain-Python loop that feeds them to its kernel in slices.
+- `medium`: Drift and covariance between the nodes of a grid, as the kernels see them.
+- `parts`: What a sweep works on, by name: settings, nodes, rays, labels, and work space. Kernels take it as one
+  argument.
+- `projection`: Restoring what holds exactly along a ray and what an integrator leaves undone: H = 0, and Q and T
+  along the ray.
+- `sampling`: Drift and covariance at a point, with all derivatives up to the third, from the splines of a medium.
 - `scatter`: Writing a head's Taylor polynomial onto the nodes around it, and deciding between polynomials that meet.
 - `splines`: Tensor-product cubic splines of sampled fields, with all derivatives up to the third, for kernels.
 - `state`: The arrays of a sweep and the plain-Python loop that feeds them to the kernels in slices.
 - `stencil`: Which nodes a head speaks for: a ball in the metric of the noise, a^-1, scaled to unit determinant.
 - `support`: Which nodes of a sheet its rays can have come to: upstream from them lies the source, not open space.
 - `sweep`: Label-setting sweep: rays carry Taylor polynomials of V over the grid in the order of V.
+- `taylor`: The Taylor polynomial of V that a state carries: its value, its gradient, and the same polynomial about
+  another point.
 - `update`: Ordered line integral updates: the cheapest straight last piece from accepted nodes to a node.
 - `upstream`: Where a new ray begins: upstream, where it was still close to a ray that is known.
 """
