@@ -29,14 +29,13 @@ def state_size(d: int) -> int:
 @kernel
 def hamiltonian(x, p, medium, work, velocity):
     """Return H(x, p) and write dH/dp to ``velocity``."""
-    d = len(medium.axes)
+    d, varies, constant, value = len(medium.axes), medium.varies, medium.covariance, work.value
     sample(x, medium, work)
-    value = work.value
     H = 0.0
     for i in range(d):
         ap = 0.0
         for j in range(d):
-            ap += (value[component(i, j, d)] if medium.varies else medium.covariance[i, j]) * p[j]
+            ap += (value[component(i, j, d)] if varies else constant[i, j]) * p[j]
         velocity[i] = value[i] + ap
         H += p[i] * (value[i] + 0.5 * ap)
     return H
@@ -45,32 +44,32 @@ def hamiltonian(x, p, medium, work, velocity):
 @part
 def sample_covariance(x, medium, work):
     """Fill ``work`` with the fields at ``x``, and with a and its derivatives as matrices."""
-    d = len(medium.axes)
+    d, varies, constant = len(medium.axes), medium.varies, medium.covariance
+    value, d1, A, A1 = work.value, work.first, work.covariance, work.covariance_slope
     sample(x, medium, work)
-    A, A1 = work.covariance, work.covariance_slope
-    if medium.varies:
+    if varies:
         for i in range(d):
             for j in range(d):
                 c = component(i, j, d)
-                A[i, j] = work.value[c]
+                A[i, j] = value[c]
                 for k in range(d):
-                    A1[i, j, k] = work.first[c, k]
+                    A1[i, j, k] = d1[c, k]
     else:
         for i in range(d):
             for j in range(d):
-                A[i, j] = medium.covariance[i, j]
+                A[i, j] = constant[i, j]
 
 
 @part
 def carry_point(p, dy, medium, work):
     """Write x' = b + a p and V' = 1/2 <p, a p> to ``dy``."""
-    d = len(medium.axes)
+    d, value, A = len(medium.axes), work.value, work.covariance
     action = 0.0
     for c in range(d):
         ap = 0.0
         for e in range(d):
-            ap += work.covariance[c, e] * p[e]
-        dy[c] = work.value[c] + ap
+            ap += A[c, e] * p[e]
+        dy[c] = value[c] + ap
         action += 0.5 * p[c] * ap
     dy[d] = action
 
@@ -78,21 +77,21 @@ def carry_point(p, dy, medium, work):
 @part
 def differentiate_velocity(p, medium, work):
     """Fill ``work`` with the first and second derivatives of M = b + a p, with p held fixed."""
-    d = len(medium.axes)
-    d1, d2, A1 = work.first, work.second, work.covariance_slope
+    d, varies = len(medium.axes), medium.varies
+    d1, d2, A1, M1, M2 = work.first, work.second, work.covariance_slope, work.velocity_slope, work.velocity_curvature
     for c in range(d):
         for i in range(d):
             s = d1[c, i]
-            if medium.varies:
+            if varies:
                 for e in range(d):
                     s += A1[c, e, i] * p[e]
-            work.velocity_slope[c, i] = s
+            M1[c, i] = s
             for j in range(d):
                 s = d2[c, i, j]
-                if medium.varies:
+                if varies:
                     for e in range(d):
                         s += d2[component(c, e, d), i, j] * p[e]
-                work.velocity_curvature[c, i, j] = s
+                M2[c, i, j] = s
 
 
 @part
@@ -101,14 +100,14 @@ def carry_neighbours(y, dy, medium, work):
     d = len(medium.axes)
     oq = 2 * d + 1
     oy = oq + d * d + d * d * d
-    R = work.rates
+    A, M1, R = work.covariance, work.velocity_slope, work.rates
     rate = 0.0
     for c in range(d):
         row = 0.0
         for i in range(d):
-            s = work.velocity_slope[c, i]
+            s = M1[c, i]
             for e in range(d):
-                s += work.covariance[c, e] * y[oq + e * d + i]
+                s += A[c, e] * y[oq + e * d + i]
             R[c, i] = s
             row += abs(s)
         rate = max(rate, row)
@@ -124,13 +123,12 @@ def carry_neighbours(y, dy, medium, work):
 @part
 def carry_gradient(p, dy, medium, work):
     """Write p' = -G_i to ``dy``."""
-    d = len(medium.axes)
-    d1, M1 = work.first, work.velocity_slope
+    d, varies, d1, M1 = len(medium.axes), medium.varies, work.first, work.velocity_slope
     for i in range(d):
         s = 0.0
         for c in range(d):
             s += p[c] * d1[c, i]
-            if medium.varies:
+            if varies:
                 # M1 holds b_c,i + (a p)_c,i; G needs half of the second part
                 s += 0.5 * p[c] * (M1[c, i] - d1[c, i])
         dy[d + 1 + i] = -s
@@ -157,7 +155,7 @@ def carry_hessian(y, p, dy, medium, work):
 @part
 def carry_third(y, p, dy, medium, work):
     """Write T' to ``dy``."""
-    d = len(medium.axes)
+    d, varies = len(medium.axes), medium.varies
     oq = 2 * d + 1
     ot = oq + d * d
     d3, A1, M2, R = work.third, work.covariance_slope, work.velocity_curvature, work.rates
@@ -167,13 +165,13 @@ def carry_third(y, p, dy, medium, work):
                 s = 0.0
                 for c in range(d):
                     g = d3[c, i, j, k]
-                    if medium.varies:
+                    if varies:
                         for e in range(d):
                             g += 0.5 * d3[component(c, e, d), i, j, k] * p[e]
                     s += p[c] * g
                     qci, qcj, qck = y[oq + c * d + i], y[oq + c * d + j], y[oq + c * d + k]
                     s += M2[c, i, j] * qck + M2[c, i, k] * qcj + M2[c, j, k] * qci
-                    if medium.varies:
+                    if varies:
                         for e in range(d):
                             qek, qej = y[oq + e * d + k], y[oq + e * d + j]
                             s += (A1[c, e, i] * qcj + A1[c, e, j] * qci) * qek + A1[c, e, k] * qci * qej

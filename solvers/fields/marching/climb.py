@@ -23,11 +23,11 @@ DEEP_REST = 0.02
 
 
 @part
-def is_below(item, sweep):
+def is_below(item, reach, rays, dims):
     """Whether a ray is still so far below its level that all nodes of its patch have been reached by others."""
-    y, lead, near = sweep.rays.heads[item], sweep.reach.lead, sweep.reach.near
-    p, q, _ = curvature_norms(y, sweep.medium.axes)
-    return y[len(sweep.medium.axes)] + (lead * p + 2.0 * q * near) * near < sweep.rays.wake[item]
+    heads, wake, lead, near = rays.heads, rays.wake, reach.lead, reach.near
+    p, q, _ = curvature_norms(heads[item], dims)
+    return heads[item, len(dims)] + (lead * p + 2.0 * q * near) * near < wake[item]
 
 
 @kernel
@@ -81,61 +81,62 @@ def is_finite(y):
 @part
 def wrap(y, medium, margin):
     """Bring a head back into the period of periodic axes; False if it is further than ``margin`` outside another axis."""
+    lower, spacing, shape, periodic = medium.lower, medium.spacing, medium.shape, medium.periodic
     inside = True
     for i in range(len(medium.axes)):
-        low = medium.lower[i]
-        if medium.periodic[i]:
-            period = medium.shape[i] * medium.spacing[i]
-            y[i] -= period * np.floor((y[i] - low) / period)
+        if periodic[i]:
+            period = shape[i] * spacing[i]
+            y[i] -= period * np.floor((y[i] - lower[i]) / period)
         else:
-            over = max(low - y[i], y[i] - (low + (medium.shape[i] - 1) * medium.spacing[i]))
+            over = max(lower[i] - y[i], y[i] - (lower[i] + (shape[i] - 1) * spacing[i]))
             inside = inside and not over > margin
     return inside
 
 
 @kernel
-def climb(item, sweep):
+def climb(item, medium, reach, rays, counts, work, scratch):
     """Carry the ray of ``item`` on until its patch comes up to its level, or there is no room for more heads.
 
-    Returns its last record, -1 for a ray that came to rest or left the grid.
+    Returns its last record, -1 for a ray that came to rest or left the grid. Where the covariance is constant its metric
+    must be in ``scratch``.
     """
-    medium, reach, rays, counts = sweep.medium, sweep.reach, sweep.rays, sweep.counts
-    patch, work, scratch, dims = sweep.patch, sweep.work, sweep.scratch, sweep.medium.axes
-    y, k1, ahead, near = scratch.old, scratch.rates, scratch.new, reach.near
+    heads, parents, idle, wake, excess = rays.heads, rays.parents, rays.idle, rays.wake, rays.excess
+    y, k1, ahead, stages = scratch.old, scratch.rates, scratch.new, scratch.stages
+    G, E, F, direction = scratch.metric, scratch.frame, scratch.frame_ahead, scratch.velocity
+    near, stride, phase, R, dims = reach.near, reach.stride, reach.deep, work.rates, medium.axes
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
-    assign(y, rays.heads[item])
+    assign(y, heads[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
-    if not measure_noise(medium, work, scratch.covariance, patch):
+    if not measure_noise(medium, work, scratch):
         return -1
-    while counts[RECORDS] + 1 < rays.heads.shape[0]:
-        speed = metric_norm(patch.noise, k1, dims)
-        if not speed > DEEP_REST * near * rate and slows_down(k1, work.rates, dims):
+    while counts[RECORDS] + 1 < heads.shape[0]:
+        speed = metric_norm(G, k1, dims)
+        if not speed > DEEP_REST * near * rate and slows_down(k1, R, dims):
             return -1
-        dt = min(reach.stride / max(speed, 1e-300), reach.deep / max(rate, 1e-300))
-        frame_across(k1, patch.noise, scratch.frame, dims)
+        dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
+        frame_across(k1, G, E, dims)
         record = counts[RECORDS]
-        new = rays.heads[record]
-        butcher_step(y, k1, dt, new, scratch.stages, medium, work)
+        new = heads[record]
+        butcher_step(y, k1, dt, new, stages, medium, work)
         if not is_finite(new) or not wrap(new, medium, near):
             return -1
         rate = rhs(new, k1, medium, work)
-        if not measure_noise(medium, work, scratch.covariance, patch):
+        if not measure_noise(medium, work, scratch):
             return -1
         # the next step begins with these rates; what the projections change of them is of the order of its own error
         assign(ahead, k1)
         for i in range(d):
             for j in range(d):
-                k1[oy + i * d + j] = work.rates[i, j]
+                k1[oy + i * d + j] = R[i, j]
         project_energy(new, ahead, dims)
-        project_jets(new, ahead, scratch.velocity, dims)
-        excess, excess_new = rays.excess[item], rays.excess[record]
-        carry_excess(excess, scratch.frame, new[oy:], k1, patch.noise, scratch.frame_ahead, excess_new, dims)
-        rays.parents[record], rays.wake[record], rays.idle[record] = item, rays.wake[item], 0.0
+        project_jets(new, ahead, direction, dims)
+        carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
+        parents[record], wake[record], idle[record] = item, wake[item], 0.0
         counts[RECORDS] += 1
         item = record
-        if not is_below(item, sweep):
+        if not is_below(item, reach, rays, dims):
             break
         assign(y, new)
         reset_propagator(y, dims)

@@ -49,13 +49,15 @@ def heap_pop(keys, items, size):
 
 
 @part
-def add_label(labels, counts, key, item):
-    """Put a label on the heap of a sweep, which must have room for it."""
-    counts[HEAP_SIZE] = heap_push(labels.keys, labels.items, counts[HEAP_SIZE], key, item)
+def add_label(queue, key, item):
+    """Put a label on the heap of a queue, which must have room for it."""
+    keys, items, counts = queue.keys, queue.items, queue.counts
+    counts[HEAP_SIZE] = heap_push(keys, items, counts[HEAP_SIZE], key, item)
 
 
 @part
-def take_label(labels, counts):
-    """Take the lowest label off the heap of a sweep; returns ``(key, item)``."""
-    key, item, counts[HEAP_SIZE] = heap_pop(labels.keys, labels.items, counts[HEAP_SIZE])
+def take_label(queue):
+    """Take the lowest label off the heap of a queue; returns ``(key, item)``."""
+    keys, items, counts = queue.keys, queue.items, queue.counts
+    key, item, counts[HEAP_SIZE] = heap_pop(keys, items, counts[HEAP_SIZE])
     return key, item

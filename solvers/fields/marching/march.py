@@ -15,10 +15,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.fields.marching.heap import heap_pop, heap_push
+from qpot.solvers.fields.marching.heap import add_label, heap_push, take_label
 from qpot.solvers.fields.marching.kernel import kernel, part, unfused_kernel
 from qpot.solvers.fields.marching.medium import Medium
-from qpot.solvers.fields.marching.parts import FINISHED, HEAP_FULL, SLICE_DONE, Labels
+from qpot.solvers.fields.marching.parts import FINISHED, HEAP_FULL, HEAP_SIZE, SLICE_DONE, Queue
 from qpot.solvers.fields.marching.sampling import component, sample_values
 from qpot.solvers.fields.marching.stencil import determinant
 from qpot.solvers.fields.marching.update import edge_update, momentum, segment_cost, triangle_update
@@ -76,15 +76,26 @@ class Room(NamedTuple):
 
 
 class March(NamedTuple):
-    """Everything that the kernels of a march read and write: V, its gradient, a status for each node, and the heap."""
+    """Everything that the kernels of a march read and write.
+
+    Attributes
+    ----------
+    medium : Medium
+        Drift and covariance on the grid.
+    radius : int
+        Longest piece in cells.
+    value, gradient, status : arrays
+        V, its gradient, and FAR, CONSIDERED, KNOWN or ACCEPTED at the flat nodes.
+    queue, room : Queue, Room
+        The heap, with the node as item, and work space.
+    """
 
     medium: Medium
     radius: int
     value: Array
     gradient: Array
     status: NDArray[np.int8]
-    labels: Labels
-    counts: Integers
+    queue: Queue
     room: Room
 
 
@@ -118,13 +129,13 @@ def make_room(d: int) -> Room:
 @kernel
 def drift_and_inverse(x, medium, room, b, M):
     """Drift ``b`` and inverse covariance ``M`` at ``x``; False if the covariance is not positive definite there."""
-    A, value = room.covariance, room.fields
+    A, value, varies, constant = room.covariance, room.fields, medium.varies, medium.covariance
     d = x.shape[0]
     sample_values(x, medium, room.weights, value)
     for i in range(d):
         b[i] = value[i]
         for j in range(d):
-            A[i, j] = value[component(i, j, d)] if medium.varies else medium.covariance[i, j]
+            A[i, j] = value[component(i, j, d)] if varies else constant[i, j]
     det = determinant(A, medium.axes)
     if not det > 0.0:
         return False
@@ -164,9 +175,9 @@ def neighbour(index, offset, shape, periodic, d):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def push_known(value, status, medium, labels):
+def push_known(value, status, medium, queue):
     """Put the known nodes that have an open neighbour on the heap; returns ``(heap size, nodes left out for room)``."""
-    shape, periodic, keys, items = medium.shape, medium.periodic, labels.keys, labels.items
+    shape, periodic, keys, items = medium.shape, medium.periodic, queue.keys, queue.items
     d = shape.shape[0]
     index = np.zeros(d, np.int64)
     offset = np.zeros(d, np.int64)
@@ -192,142 +203,159 @@ def push_known(value, status, medium, labels):
 
 
 @part
-def accepted_neighbours(node, march, d):
+def accepted_neighbours(node, status, medium, room, d):
     """Fill ``edge_nodes`` and ``edge_steps`` with the accepted neighbours of a node; returns their number."""
-    medium, room = march.medium, march.room
+    shape, periodic, index, offset = medium.shape, medium.periodic, room.node, room.offset
+    edge_nodes, edge_steps = room.edge_nodes, room.edge_steps
     edges = 0
     for code in range(3**d):
         rest = code
         for i in range(d):
-            room.offset[i] = rest % 3 - 1
+            offset[i] = rest % 3 - 1
             rest //= 3
-        other = neighbour(room.node, room.offset, medium.shape, medium.periodic, d)
-        if other >= 0 and other != node and march.status[other] >= KNOWN:
-            room.edge_nodes[edges] = other
+        other = neighbour(index, offset, shape, periodic, d)
+        if other >= 0 and other != node and status[other] >= KNOWN:
+            edge_nodes[edges] = other
             for i in range(d):
-                room.edge_steps[edges, i] = room.offset[i]
+                edge_steps[edges, i] = offset[i]
             edges += 1
     return edges
 
 
 @part
-def set_piece(k, offset, march, d):
+def set_piece(k, offset, medium, room, d):
     """Make the straight piece of ``offset`` cells that ends in ``room.x`` the piece ``k``; False if it has no metric."""
-    medium, room = march.medium, march.room
+    spacing, x, middle, dx, b, M = medium.spacing, room.x, room.middle, room.dx, room.b, room.M
     for i in range(d):
-        room.dx[k, i] = offset[i] * medium.spacing[i]
-        room.middle[i] = room.x[i] - 0.5 * room.dx[k, i]
-    return drift_and_inverse(room.middle, medium, room, room.b[k], room.M[k])
+        dx[k, i] = offset[i] * spacing[i]
+        middle[i] = x[i] - 0.5 * dx[k, i]
+    return drift_and_inverse(middle, medium, room, b[k], M[k])
 
 
 @part
-def along_triangles(e, best, march, d):
+def along_triangles(e, best, value, medium, room, d):
     """The lower one of ``best`` and the values through triangles that edge ``e`` makes with earlier ones (3-D)."""
-    room = march.room
-    dx = room.dx
+    offset, target, edge_nodes, edge_steps = room.offset, room.target, room.edge_nodes, room.edge_steps
+    V, dx, b, M, db, mid, Ms, best_dx = room.V, room.dx, room.b, room.M, room.db, room.mid, room.Ms, room.best_dx
     for g in range(e):
         gap = 0
         for i in range(d):
-            gap = max(gap, abs(room.edge_steps[e, i] - room.edge_steps[g, i]))
-            room.offset[i] = room.target[i] - room.edge_steps[g, i]
-        if gap > 1 or not set_piece(2, room.offset, march, d):
+            gap = max(gap, abs(edge_steps[e, i] - edge_steps[g, i]))
+            offset[i] = target[i] - edge_steps[g, i]
+        if gap > 1 or not set_piece(2, offset, medium, room, d):
             continue
-        room.V[2] = march.value[room.edge_nodes[g]]
-        found, s, t = triangle_update(room.V, dx, room.b, room.M, room.db, room.mid, room.Ms)
+        V[2] = value[edge_nodes[g]]
+        found, s, t = triangle_update(V, dx, b, M, db, mid, Ms)
         if found < best:
             best = found
             for i in range(d):
-                room.best_dx[i] = (1.0 - s - t) * dx[0, i] + s * dx[1, i] + t * dx[2, i]
+                best_dx[i] = (1.0 - s - t) * dx[0, i] + s * dx[1, i] + t * dx[2, i]
     return best
 
 
 @part
-def along_edges(node, edges, best, march, d):
+def along_edges(node, edges, best, value, gradient, medium, room, d):
     """The lower one of ``best`` and the values through the first ``edges`` edges at ``node``, and their triangles."""
-    medium, room = march.medium, march.room
-    dx, slope = room.dx, room.slope
+    start, target, edge_nodes, edge_steps = room.start, room.target, room.edge_nodes, room.edge_steps
+    V, dx, b, M, db, mid, Ms, best_dx = room.V, room.dx, room.b, room.M, room.db, room.mid, room.Ms, room.best_dx
+    spacing, slope = medium.spacing, room.slope
     for e in range(edges):
         far_off = 0
         for i in range(d):
-            room.start[i] = room.target[i] - room.edge_steps[e, i]
-            far_off += room.start[i] * room.start[i]
-        if far_off == 0 or not set_piece(1, room.start, march, d):
+            start[i] = target[i] - edge_steps[e, i]
+            far_off += start[i] * start[i]
+        if far_off == 0 or not set_piece(1, start, medium, room, d):
             continue
-        other = room.edge_nodes[e]
-        room.V[1] = march.value[other]
+        other = edge_nodes[e]
+        V[1] = value[other]
         slope[0] = slope[1] = 0.0
         for i in range(d):
-            step = room.edge_steps[e, i] * medium.spacing[i]
-            slope[0] += march.gradient[node, i] * step
-            slope[1] += march.gradient[other, i] * step
-        found, s = edge_update(room.V, slope, dx, room.b, room.M, room.db, room.mid, room.Ms, d)
+            step = edge_steps[e, i] * spacing[i]
+            slope[0] += gradient[node, i] * step
+            slope[1] += gradient[other, i] * step
+        found, s = edge_update(V, slope, dx, b, M, db, mid, Ms, d)
         if found < best:
             best = found
             for i in range(d):
-                room.best_dx[i] = (1.0 - s) * dx[0, i] + s * dx[1, i]
+                best_dx[i] = (1.0 - s) * dx[0, i] + s * dx[1, i]
         if d == 3:
-            best = along_triangles(e, best, march, d)
+            best = along_triangles(e, best, value, medium, room, d)
     return best
 
 
 @part
-def update(node, open_node, edges, march, d):
-    """Lower the value of an open node, ``room.target`` cells from an accepted one, if a piece from there is cheaper."""
-    medium, room, value = march.medium, march.room, march.value
+def cheapest_piece(node, open_node, edges, value, gradient, medium, room, d):
+    """The least V at an open node, ``room.target`` cells from an accepted one, over pieces that begin there or beside it.
+
+    Fills ``room.x`` with the open node and ``room.best_dx`` with the piece.
+    """
+    lower, spacing, index, target = medium.lower, medium.spacing, room.node, room.target
+    x, V, dx, b, M, best_dx = room.x, room.V, room.dx, room.b, room.M, room.best_dx
     for i in range(d):
-        room.x[i] = medium.lower[i] + (room.node[i] + room.target[i]) * medium.spacing[i]
-    if not set_piece(0, room.target, march, d):
-        return
-    room.V[0] = value[node]
-    best = room.V[0] + segment_cost(room.dx[0], room.b[0], room.M[0], d)
+        x[i] = lower[i] + (index[i] + target[i]) * spacing[i]
+    if not set_piece(0, target, medium, room, d):
+        return np.inf
+    V[0] = value[node]
+    best = V[0] + segment_cost(dx[0], b[0], M[0], d)
     for i in range(d):
-        room.best_dx[i] = room.dx[0, i]
+        best_dx[i] = dx[0, i]
     # edges can only pay where the point itself is not hopeless
-    if best < value[open_node] + 0.5 * (best - room.V[0]):
-        best = along_edges(node, edges, best, march, d)
-    if not best < value[open_node]:
-        return
-    value[open_node] = best
-    march.status[open_node] = CONSIDERED
-    if drift_and_inverse(room.x, medium, room, room.b[2], room.M[2]):
-        momentum(room.best_dx, room.b[2], room.M[2], room.p, d)
+    if best < value[open_node] + 0.5 * (best - V[0]):
+        best = along_edges(node, edges, best, value, gradient, medium, room, d)
+    return best
+
+
+@part
+def set_gradient(open_node, gradient, medium, room, d):
+    """Set the gradient at an open node to the momentum at the end of its best piece, if there is a metric."""
+    b, M, p, x, best_dx = room.b, room.M, room.p, room.x, room.best_dx
+    if drift_and_inverse(x, medium, room, b[2], M[2]):
+        momentum(best_dx, b[2], M[2], p, d)
         for i in range(d):
-            march.gradient[open_node, i] = room.p[i]
-    march.counts[0] = heap_push(march.labels.keys, march.labels.items, march.counts[0], best, open_node)
+            gradient[open_node, i] = p[i]
 
 
 @unfused_kernel
 def run_march(march, stop, max_pops):
     """Accept nodes in the order of V until the heap is empty, ``stop`` is passed or ``max_pops`` are done.
 
-    ``counts[0]`` is the heap size. Returns FINISHED, SLICE_DONE or HEAP_FULL (grow the heap, call again).
+    Returns FINISHED, SLICE_DONE or HEAP_FULL (grow the heap, call again).
     """
-    medium, labels, counts, room, radius = march.medium, march.labels, march.counts, march.room, march.radius
-    d = medium.lower.shape[0]
-    ball = (2 * radius + 1) ** d
+    medium, radius, value, gradient, status, queue, room = march
+    keys, counts, shape, periodic = queue.keys, queue.counts, medium.shape, medium.periodic
+    index, target = room.node, room.target
+    d = shape.shape[0]
+    width = 2 * radius + 1
+    ball = width**d
     for _ in range(max_pops):
-        if counts[0] == 0:
+        if counts[HEAP_SIZE] == 0:
             return FINISHED
-        if counts[0] + ball + 2 >= labels.keys.shape[0]:
+        if counts[HEAP_SIZE] + ball + 2 >= keys.shape[0]:
             return HEAP_FULL
-        if labels.keys[0] > stop:
+        if keys[0] > stop:
             return FINISHED
-        key, node, counts[0] = heap_pop(labels.keys, labels.items, counts[0])
-        if march.status[node] == ACCEPTED or key > march.value[node]:
+        key, node = take_label(queue)
+        if status[node] == ACCEPTED or key > value[node]:
             continue
-        march.status[node] = ACCEPTED
-        unravel(node, medium.shape, room.node, d)
-        edges = accepted_neighbours(node, march, d)
+        status[node] = ACCEPTED
+        unravel(node, shape, index, d)
+        edges = accepted_neighbours(node, status, medium, room, d)
         for code in range(ball):
             rest = code
             square = 0
             for i in range(d):
-                room.target[i] = rest % (2 * radius + 1) - radius
-                rest //= 2 * radius + 1
-                square += room.target[i] * room.target[i]
+                target[i] = rest % width - radius
+                rest //= width
+                square += target[i] * target[i]
             if square == 0 or square > radius * radius:
                 continue
-            open_node = neighbour(room.node, room.target, medium.shape, medium.periodic, d)
-            if open_node >= 0 and march.status[open_node] < KNOWN:
-                update(node, open_node, edges, march, d)
+            open_node = neighbour(index, target, shape, periodic, d)
+            if open_node < 0 or status[open_node] >= KNOWN:
+                continue
+            best = cheapest_piece(node, open_node, edges, value, gradient, medium, room, d)
+            if best < value[open_node]:
+                value[open_node] = best
+                status[open_node] = CONSIDERED
+                set_gradient(open_node, gradient, medium, room, d)
+                add_label(queue, best, open_node)
     return SLICE_DONE

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qpot.solvers.fields.marching.march import KNOWN, March, make_room, push_known, run_march
 from qpot.solvers.fields.marching.medium import Medium
-from qpot.solvers.fields.marching.parts import COUNTS, FINISHED, HEAP_FULL, Labels
+from qpot.solvers.fields.marching.parts import COUNTS, FINISHED, HEAP_FULL, HEAP_SIZE, Queue
 
 Array = NDArray[np.float64]
 
@@ -35,8 +35,7 @@ class MarchState:
             value=self.value,
             gradient=self.gradient,
             status=self.state,
-            labels=Labels(self.keys, self.items),
-            counts=self.counts,
+            queue=Queue(self.keys, self.items, self.counts),
             room=make_room(len(self.medium.axes)),
         )
 
@@ -49,14 +48,13 @@ def make_march(medium: Medium, value: Array, gradient: Array, known: NDArray[np.
     state = np.where(known, KNOWN, 0).astype(np.int8)
     size = max(1024, value.size // 8)
     while True:
-        labels = Labels(np.zeros(size), np.zeros(size, np.int64))
-        count, left_out = push_known(value, state, medium, labels)
+        queue = Queue(np.zeros(size), np.zeros(size, np.int64), np.zeros(COUNTS, np.int64))
+        count, left_out = push_known(value, state, medium, queue)
         if left_out == 0:
             break
         size *= 2
-    counts = np.zeros(COUNTS, np.int64)
-    counts[0] = count
-    return MarchState(medium, radius, value, gradient, state, labels.keys, labels.items, counts)
+    queue.counts[HEAP_SIZE] = count
+    return MarchState(medium, radius, value, gradient, state, *queue)
 
 
 def advance_march(state: MarchState, stop: float, max_pops: int) -> bool:

@@ -65,12 +65,15 @@ class Nodes(NamedTuple):
         V, distance to the head it comes from (inf: none), and that head's record (-1: none).
     tries : array
         Number of rays aimed at the node.
+    exits : array (1,)
+        The least V at the grid's boundary so far.
     """
 
     value: Array
     distance: NDArray[np.float32]
     owner: NDArray[np.int32]
     tries: NDArray[np.int8]
+    exits: Array
 
 
 class Rays(NamedTuple):
@@ -97,19 +100,20 @@ class Rays(NamedTuple):
     excess: Array
 
 
-class Labels(NamedTuple):
-    """The heap: the level of each label, and its record, or -1 - node."""
+class Queue(NamedTuple):
+    """The heap of labels, and what has been counted.
+
+    Attributes
+    ----------
+    keys, items : arrays
+        The level of each label, and its record, or -1 - node.
+    counts : array
+        At the positions HEAP_SIZE, RECORDS, STEPS, LAUNCHES and NEWEST.
+    """
 
     keys: Array
     items: Integers
-
-
-class Patch(NamedTuple):
-    """Metrics of the patch at a point: the noise's with the half widths of its unit ball, and the narrowed one."""
-
-    noise: Array
-    half: Array
-    narrow: Array
+    counts: Integers
 
 
 class Scratch(NamedTuple):
@@ -117,6 +121,8 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
+    metric, half, narrow : arrays (d, d), (d,), (d, d)
+        Of the patch at a head: the metric of the noise, the half widths of its unit ball, and the narrowed metric.
     velocity, covariance : arrays (d,), (d, d)
         dH/dp and a at a point.
     offset, first, last, slope, point : arrays (d,), (3,), (3,), (d,), (d,)
@@ -133,6 +139,9 @@ class Scratch(NamedTuple):
         Directions across a ray before and after a step.
     """
 
+    metric: Array
+    half: Array
+    narrow: Array
     velocity: Array
     covariance: Array
     offset: Array
@@ -156,19 +165,13 @@ class Scratch(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Everything that the kernels of a sweep read and write.
-
-    ``counts`` holds HEAP_SIZE, RECORDS, STEPS, LAUNCHES and NEWEST; ``exits[0]`` is the least V at the grid's boundary.
-    """
+    """Everything that the kernels of a sweep read and write, in the order in which they take it."""
 
     medium: Medium
     reach: Reach
     nodes: Nodes
     rays: Rays
-    labels: Labels
-    counts: Integers
-    exits: Array
-    patch: Patch
+    queue: Queue
     work: Work
     scratch: Scratch
 
@@ -182,22 +185,19 @@ class Head(NamedTuple):
     level: float
 
 
-def make_patch(d: int) -> Patch:
-    """Make the metrics of a patch, all zero."""
-    return Patch(noise=np.zeros((d, d)), half=np.zeros(d), narrow=np.zeros((d, d)))
-
-
 def make_scratch(d: int) -> Scratch:
     """Make the work space of a sweep over ``d`` axes."""
     n = state_size(d)
     vectors = {
         name: np.zeros(d)
         for name in (
-            "velocity", "offset", "slope", "point", "normal", "gap", "momentum", "back", "across", "aim", "shift"
+            "half", "velocity", "offset", "slope", "point", "normal", "gap", "momentum", "back", "across", "aim", "shift"
         )
     }  # fmt: skip
     return Scratch(
         **vectors,
+        metric=np.zeros((d, d)),
+        narrow=np.zeros((d, d)),
         covariance=np.zeros((d, d)),
         first=np.zeros(3, np.int64),
         last=np.zeros(3, np.int64),

@@ -243,20 +243,21 @@ def sample_values(x, medium, weights, value):
 @kernel
 def covariance_at(medium, work, A):
     """Copy the covariance at the point of the last `sample` into ``A``."""
-    d = len(medium.axes)
+    d, varies, constant, value = len(medium.axes), medium.varies, medium.covariance, work.value
     for i in range(d):
         for j in range(d):
-            A[i, j] = work.value[component(i, j, d)] if medium.varies else medium.covariance[i, j]
+            A[i, j] = value[component(i, j, d)] if varies else constant[i, j]
 
 
 @part
-def measure_noise(medium, work, A, patch):
-    """Fill ``patch`` with the metric of the noise at the point of the last `sample`; ``A`` is work space.
+def measure_noise(medium, work, scratch):
+    """Fill ``scratch`` with the metric of the noise at the point of the last `sample`.
 
     False where the covariance is not positive definite. A constant covariance has been measured once and for all.
     """
+    varies, dims, A, G, half = medium.varies, medium.axes, scratch.covariance, scratch.metric, scratch.half
     measured = True
-    if medium.varies:
+    if varies:
         covariance_at(medium, work, A)
-        measured = noise_metric(A, patch.noise, patch.half, medium.axes)
+        measured = noise_metric(A, G, half, dims)
     return measured

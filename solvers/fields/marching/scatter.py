@@ -19,12 +19,10 @@ SPARSE = 0.7
 SAME_SHEET = 1e-4
 # ... and a ray that lies higher by more than this fraction on most of its nodes is not the cheapest path.
 WORSE_SHEET = 0.03
-# What `compare` says: the old polynomial stays; it stays, and its path is cheaper; the new one is taken; the new one is
-# taken although it is higher, for the old one ran on over a separatrix.
+# What `compare` says: the old polynomial stays; it stays, and its path is cheaper for sure; the new one is taken.
 KEPT = 0
 LOST = 1
 TAKEN = 2
-BEYOND = 3
 
 
 @kernel
@@ -60,14 +58,15 @@ def beyond_ridge(old, x, p_new, medium, work, scratch):
     smoothly, too low: no path gets there. Its rays come in towards the separatrix from both sides, so the velocity
     that it gives at ``x``, in the direction n in which the sheets part, is opposite to that at its head.
     """
-    d = len(medium.axes)
     velocity, normal, dx, p = scratch.velocity, scratch.normal, scratch.gap, scratch.momentum
+    shape, periodic, inverse_spacing, dims = medium.shape, medium.periodic, medium.inverse_spacing, medium.axes
+    d = len(dims)
     for i in range(d):
         dx[i] = x[i] - old[i]
-        if medium.periodic[i]:
-            period = medium.shape[i] / medium.inverse_spacing[i]
+        if periodic[i]:
+            period = shape[i] / inverse_spacing[i]
             dx[i] -= period * np.floor(dx[i] / period + 0.5)
-    taylor_gradient(old, dx, medium.axes, p)
+    taylor_gradient(old, dx, dims, p)
     for i in range(d):
         normal[i] = p_new[i] - p[i]
     hamiltonian(x, p, medium, work, velocity)
@@ -101,25 +100,25 @@ def pinched(r, dx, velocity, G, dims):
 @part
 def bound_box(y, reach, half, medium, first, last):
     """Fill ``first`` and ``last`` with the corners of the box of nodes that holds all within ``reach`` of a head."""
+    lower, spacing, shape, periodic = medium.lower, medium.spacing, medium.shape, medium.periodic
     first[2] = last[2] = 0
     for i in range(len(medium.axes)):
-        a = int(np.ceil((y[i] - reach * half[i] - medium.lower[i]) / medium.spacing[i]))
-        b = int(np.floor((y[i] + reach * half[i] - medium.lower[i]) / medium.spacing[i]))
-        if not medium.periodic[i]:
+        a = int(np.ceil((y[i] - reach * half[i] - lower[i]) / spacing[i]))
+        b = int(np.floor((y[i] + reach * half[i] - lower[i]) / spacing[i]))
+        if not periodic[i]:
             a = max(a, 0)
-            b = min(b, medium.shape[i] - 1)
+            b = min(b, shape[i] - 1)
         first[i] = a
         last[i] = b
 
 
 @part
-def on_boundary(i0, i1, i2, medium):
+def on_boundary(i0, i1, i2, shape, periodic, d):
     """Whether a node lies on the boundary of the grid; periodic axes have none."""
-    shape, periodic = medium.shape, medium.periodic
     on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
         not periodic[1] and (i1 == 0 or i1 == shape[1] - 1)
     )
-    if len(medium.axes) == 3:
+    if d == 3:
         on_edge = on_edge or (not periodic[2] and (i2 == 0 or i2 == shape[2] - 1))
     return on_edge
 
@@ -136,31 +135,16 @@ def turned_back(dx, velocity, R, d):
 
 
 @part
-def compare(head, node, r, V, norms, change, sweep):
-    """Decide between the polynomial that ``node`` has, if any, and the value ``V`` of a head at distance ``r``.
+def compare(V, r, value, old_r, owned, level, tolerance, worse, near):
+    """Decide between the ``value`` of a node, if it is ``owned``, and the value ``V`` of another head.
 
-    ``norms`` are the head's `curvature_norms` and ``change`` is the change of V over its patch. Returns KEPT, LOST,
-    TAKEN or BEYOND.
+    ``r`` and ``old_r`` are the distances of both heads. Values within ``tolerance`` lie on one sheet; a sheet is on a
+    dearer path for sure if it lies higher by ``worse`` too. What is below ``level`` is settled. Returns KEPT, LOST or TAKEN.
     """
-    near, far = sweep.reach.near, sweep.reach.far
-    nodes, scratch = sweep.nodes, sweep.scratch
-    _, q, t = norms
-    value, owner, old_r = nodes.value[node], nodes.owner[node], nodes.distance[node]
     # a good value replaces a provisional one, whichever is lower
-    if owner < 0 or (r <= near and old_r > near):
+    if not owned or (r <= near and old_r > near):
         return TAKEN
-    wide = max(r, old_r)
-    tolerance = SAME_SHEET * change + 0.1 * t * wide * wide * wide / 6.0
-    worse = WORSE_SHEET * change
     if value + tolerance < V:
-        if head.record >= sweep.counts[NEWEST] > owner and V - value < q * far * far:
-            # the old sheet may have run on over a separatrix from which the new one starts
-            for i in range(len(sweep.medium.axes)):
-                scratch.point[i] = head.state[i] + scratch.offset[i]
-            taylor_gradient(head.state, scratch.offset, sweep.medium.axes, scratch.slope)
-            old = sweep.rays.heads[owner]
-            if beyond_ridge(old, scratch.point, scratch.slope, sweep.medium, sweep.work, scratch):
-                return BEYOND
         return LOST if r <= near and old_r <= near and value + tolerance + worse < V else KEPT
     if value - tolerance < V:
         # the same sheet: the closer head knows better
@@ -169,72 +153,87 @@ def compare(head, node, r, V, norms, change, sweep):
         # another sheet, and lower: not from afar, and not below what is settled
         if r > near:
             return KEPT
-        if value < head.level:
+        if value < level:
             return LOST if value - worse > V else KEPT
     return TAKEN
 
 
+@part
+def runs_on(head, old, medium, work, scratch):
+    """Whether the sheet of the head ``old`` has run on over a separatrix to the node ``scratch.offset`` from ``head``."""
+    y, point, slope, dx, dims = head.state, scratch.point, scratch.slope, scratch.offset, medium.axes
+    for i in range(len(dims)):
+        point[i] = y[i] + dx[i]
+    taylor_gradient(y, dx, dims, slope)
+    return beyond_ridge(old, point, slope, medium, work, scratch)
+
+
 @kernel
-def scatter(head, sweep):
+def scatter(head, medium, reach, nodes, rays, queue, work, scratch):
     """Write the polynomial of ``head`` onto the nodes within the far radius in the narrowed metric of its patch.
 
-    The patch of ``sweep`` and the rates in its work space must be those of the head. Returns the numbers of nodes newly
+    The metrics in ``scratch`` and the rates in ``work`` must be those of the head. Returns the numbers of nodes newly
     near, of near nodes lost to lower sheets, and of near nodes.
     """
-    medium, nodes, patch, dx = sweep.medium, sweep.nodes, sweep.patch, sweep.scratch.offset
-    d, near, far = len(medium.axes), sweep.reach.near, sweep.reach.far
-    y, velocity, first, last = head.state, head.velocity, sweep.scratch.first, sweep.scratch.last
-    norms = curvature_norms(y, medium.axes)
-    p, q, t = norms
-    reach = trust_radius(p, q, t, far)
-    bound_box(y, reach, patch.half, medium, first, last)
-    n0, n1, n2 = medium.shape[0], medium.shape[1], medium.shape[2] if d == 3 else 1
-    change = p * near + 0.5 * q * near * near
+    lower, spacing, shape, periodic, dims = medium.lower, medium.spacing, medium.shape, medium.periodic, medium.axes
+    value, distance, owner, exits = nodes.value, nodes.distance, nodes.owner, nodes.exits
+    near, far, heads, R, newest = reach.near, reach.far, rays.heads, work.rates, queue.counts[NEWEST]
+    G, M, dx, first, last = scratch.metric, scratch.narrow, scratch.offset, scratch.first, scratch.last
+    y, velocity, record, level = head.state, head.velocity, head.record, head.level
+    d = len(dims)
+    n1, n2 = shape[1], shape[2] if d == 3 else 1
+    p, q, t = curvature_norms(y, dims)
+    trusted = trust_radius(p, q, t, far)
+    bound_box(y, trusted, scratch.half, medium, first, last)
+    same = SAME_SHEET * (p * near + 0.5 * q * near * near)
+    worse = WORSE_SHEET * (p * near + 0.5 * q * near * near)
     gained = lost = seen = 0
     for i0 in range(first[0], last[0] + 1):
-        dx[0] = medium.lower[0] + i0 * medium.spacing[0] - y[0]
+        dx[0] = lower[0] + i0 * spacing[0] - y[0]
         for i1 in range(first[1], last[1] + 1):
-            dx[1] = medium.lower[1] + i1 * medium.spacing[1] - y[1]
+            dx[1] = lower[1] + i1 * spacing[1] - y[1]
             for i2 in range(first[2], last[2] + 1):
                 if d == 3:
-                    dx[2] = medium.lower[2] + i2 * medium.spacing[2] - y[2]
+                    dx[2] = lower[2] + i2 * spacing[2] - y[2]
                 square = 0.0
                 for i in range(d):
                     for j in range(d):
-                        square += dx[i] * patch.narrow[i, j] * dx[j]
-                if not square <= reach * reach:
+                        square += dx[i] * M[i, j] * dx[j]
+                if not square <= trusted * trusted:
                     continue
                 r = np.sqrt(max(square, 0.0))
-                node = ((i0 % n0) * n1 + i1 % n1) * n2 + i2 % n2
-                old_r = nodes.distance[node]
-                if r > near:
-                    # from afar nothing can be said about what is good, but for what ran on over a separatrix
-                    if old_r <= near and not head.record >= sweep.counts[NEWEST] > nodes.owner[node]:
-                        continue
-                    if pinched(r, dx, velocity, patch.noise, medium.axes):
-                        continue
-                if turned_back(dx, velocity, sweep.work.rates, d):
+                node = ((i0 % shape[0]) * n1 + i1 % n1) * n2 + i2 % n2
+                old_r = distance[node]
+                newer = record >= newest > owner[node]
+                # from afar nothing can be said about what is good, but for what ran on over a separatrix
+                if r > near and ((old_r <= near and not newer) or pinched(r, dx, velocity, G, dims)):
                     continue
-                V, _ = taylor_value(y, dx, medium.axes)
+                if turned_back(dx, velocity, R, d):
+                    continue
+                V, _ = taylor_value(y, dx, dims)
                 if np.isnan(V):
                     continue
                 if r <= near:
                     seen += 1
-                verdict = compare(head, node, r, V, norms, change, sweep)
-                if verdict == LOST:
+                fresh = owner[node] < 0
+                wide = max(r, old_r)
+                tolerance = same + 0.1 * t * wide * wide * wide / 6.0
+                verdict = compare(V, r, value[node], old_r, not fresh, level, tolerance, worse, near)
+                beyond = False
+                if verdict != TAKEN and newer and value[node] + tolerance < V and V - value[node] < q * far * far:
+                    beyond = runs_on(head, heads[owner[node]], medium, work, scratch)
+                if verdict == LOST and not beyond:
                     lost += 1
-                if verdict < TAKEN:
+                if verdict != TAKEN and not beyond:
                     continue
-                fresh = nodes.owner[node] < 0
-                lower = fresh or nodes.value[node] - 0.1 * p * near > V
-                nodes.value[node], nodes.distance[node], nodes.owner[node] = V, r, head.record
+                drops = fresh or value[node] - 0.1 * p * near > V
+                value[node], distance[node], owner[node] = V, r, record
                 if r > near:
-                    if lower or verdict == BEYOND:
-                        late = max(V, y[d]) + 0.3 * p * near
-                        add_label(sweep.labels, sweep.counts, late, -node - 1)
+                    if drops or beyond:
+                        add_label(queue, max(V, y[d]) + 0.3 * p * near, -node - 1)
                     continue
-                if verdict == BEYOND or fresh or (old_r > SPARSE * near and r < SPARSE * old_r):
+                if beyond or fresh or (old_r > SPARSE * near and r < SPARSE * old_r):
                     gained += 1
-                if verdict == TAKEN and sweep.exits[0] > V and on_boundary(i0, i1, i2, medium):
-                    sweep.exits[0] = V
+                if not beyond and exits[0] > V and on_boundary(i0, i1, i2, shape, periodic, d):
+                    exits[0] = V
     return gained, lost, seen

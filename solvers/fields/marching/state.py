@@ -17,12 +17,11 @@ from qpot.solvers.fields.marching.parts import (
     RECORDS,
     RECORDS_FULL,
     Head,
-    Labels,
     Nodes,
+    Queue,
     Rays,
     Reach,
     Sweep,
-    make_patch,
     make_scratch,
 )
 from qpot.solvers.fields.marching.sampling import make_work
@@ -66,12 +65,12 @@ class SweepState:
         Drift and covariance on the grid.
     reach : Reach
         How far heads, steps and rays reach.
-    value, distance, owner, tries : arrays over the flat nodes
-        See `Nodes`.
+    value, distance, owner, tries, exits : arrays
+        What is known at the flat nodes, see `Nodes`.
     records, parents, idle, wake, excess : arrays
         Heads written so far and what belongs to each, see `Rays`.
-    keys, items, counts, exits : arrays
-        The heap and what has been counted, see `Sweep`.
+    keys, items, counts : arrays
+        The heap of labels and what has been counted, see `Queue`.
     """
 
     medium: Medium
@@ -106,12 +105,9 @@ class SweepState:
         return Sweep(
             medium=self.medium,
             reach=self.reach,
-            nodes=Nodes(self.value, self.distance, self.owner, self.tries),
+            nodes=Nodes(self.value, self.distance, self.owner, self.tries, self.exits),
             rays=Rays(self.records, self.parents, self.idle, self.wake, self.excess),
-            labels=Labels(self.keys, self.items),
-            counts=self.counts,
-            exits=self.exits,
-            patch=make_patch(d),
+            queue=Queue(self.keys, self.items, self.counts),
             work=make_work(d),
             scratch=make_scratch(d),
         )
@@ -197,14 +193,14 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     # work space that is all zero: a head that does not move has no direction and no rates
     sweep = state.arrays()
     sweep = sweep._replace(reach=state.reach._replace(near=radius, far=reach))
-    patch = sweep.patch
-    patch.noise[:], patch.half[:] = np.eye(d), 1.0
-    noise_metric(np.array(covariance), patch.noise, patch.half, state.medium.axes)
-    patch.narrow[:] = patch.noise
+    scratch = sweep.scratch
+    scratch.metric[:], scratch.half[:] = np.eye(d), 1.0
+    noise_metric(np.array(covariance), scratch.metric, scratch.half, state.medium.axes)
+    scratch.narrow[:] = scratch.metric
     y = state.records[record]
-    nodes = _around(state, y[:d], reach * patch.half)
+    nodes = _around(state, y[:d], reach * scratch.half)
     before = state.owner[nodes] == record
-    scatter(Head(y, np.zeros(d), record, float(y[d])), sweep)
+    scatter(Head(y, np.zeros(d), record, float(y[d])), *sweep)
     outer = nodes[(state.owner[nodes] == record) & (state.distance[nodes] > radius) & ~before]
     state.distance[outer] = max(state.reach.far, reach)
 

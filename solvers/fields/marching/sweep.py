@@ -48,127 +48,126 @@ REST = 0.4
 
 
 @part
-def is_wanted(node, highest, sweep):
+def is_wanted(node, highest, nodes, near):
     """Whether a ray shall be aimed at a node: only distant heads have reached it, below the level ``highest``."""
-    nodes = sweep.nodes
-    return not (
-        nodes.owner[node] < 0
-        or nodes.distance[node] <= sweep.reach.near
-        or nodes.tries[node] >= TRIES
-        or nodes.value[node] > highest
-    )
+    value, distance, owner, tries = nodes.value, nodes.distance, nodes.owner, nodes.tries
+    return not (owner[node] < 0 or distance[node] <= near or tries[node] >= TRIES or value[node] > highest)
 
 
 @part
-def aim(node, sweep):
-    """Fill ``scratch.aim`` with the way from its head to a node, or half of it if a ray has gone astray before."""
-    medium, dx = sweep.medium, sweep.scratch.aim
+def aim(node, source, halved, medium, dx):
+    """Fill ``dx`` with the way from the head ``source`` to a node, or half of it."""
+    lower, spacing, shape, periodic = medium.lower, medium.spacing, medium.shape, medium.periodic
     d = len(medium.axes)
-    source = sweep.rays.heads[sweep.nodes.owner[node]]
-    n1, n2 = medium.shape[1], medium.shape[2] if d == 3 else 1
+    n1, n2 = shape[1], shape[2] if d == 3 else 1
     for i in range(d):
         j = node // (n1 * n2) if i == 0 else ((node // n2) % n1 if i == 1 else node % n2)
-        dx[i] = medium.lower[i] + j * medium.spacing[i] - source[i]
-        if medium.periodic[i]:
-            period = medium.shape[i] * medium.spacing[i]
+        dx[i] = lower[i] + j * spacing[i] - source[i]
+        if periodic[i]:
+            period = shape[i] * spacing[i]
             dx[i] -= period * np.floor(dx[i] / period + 0.5)
-        if sweep.nodes.tries[node] > 1:
-            # the first one went astray: half way is close enough
+        if halved:
             dx[i] *= 0.5
 
 
 @part
-def launch(node, level, sweep):
+def launch(node, key, medium, reach, nodes, rays, queue, work, scratch):
     """Start a ray that passes by ``node``, beside the ray whose head has reached it, and write its polynomial.
 
-    The ray begins upstream, where both were close, and cannot find anything before it comes up to ``level``. Returns its
-    record, or -1 if there is none: where dH/dp vanishes or the covariance is not positive definite.
+    The ray begins upstream, where both were close, and cannot find anything before it comes up to the level ``key``.
+    Returns its record, or -1 if there is none: where dH/dp vanishes or the covariance is not positive definite.
     """
-    medium, rays, counts, scratch = sweep.medium, sweep.rays, sweep.counts, sweep.scratch
-    new, shift, dims = scratch.new, scratch.shift, sweep.medium.axes
-    aim(node, sweep)
-    best = upstream(sweep.nodes.owner[node], scratch.aim, shift, sweep)
-    if rays.parents[best] < 0:
+    heads, parents, idle, wake, excess = rays.heads, rays.parents, rays.idle, rays.wake, rays.excess
+    new, k1, dx, shift, velocity = scratch.new, scratch.rates, scratch.aim, scratch.shift, scratch.velocity
+    G, M, R, dims, counts = scratch.metric, scratch.narrow, work.rates, medium.axes, queue.counts
+    owner, tries, varies = nodes.owner, nodes.tries, medium.varies
+    d = len(dims)
+    tries[node] += 1
+    # where the first one went astray half way is close enough
+    aim(node, heads[owner[node]], tries[node] > 1, medium, dx)
+    best = upstream(owner[node], dx, shift, medium, reach, rays, work, scratch)
+    if parents[best] < 0:
         # the way of the linear flow back into the core of the source's patch
-        rhs(rays.heads[best], scratch.rates, medium, sweep.work)
-        pull_back(sweep.work.rates, shift, rays.idle[best], scratch.aim, dims)
-    shift_state(rays.heads[best], shift, new, dims)
-    if not project_momentum(new, medium, sweep.work, scratch.velocity, dims):
+        rhs(heads[best], k1, medium, work)
+        pull_back(R, shift, idle[best], dx, dims)
+    shift_state(heads[best], shift, new, dims)
+    if not project_momentum(new, medium, work, velocity, dims):
         return -1
     counts[LAUNCHES] += 1
     record = counts[RECORDS]
-    assign(rays.heads[record], new)
-    assign(rays.excess[record], rays.excess[best])
-    rays.parents[record], rays.idle[record], rays.wake[record] = best, 0.0, level
+    assign(heads[record], new)
+    assign(excess[record], excess[best])
+    parents[record], idle[record], wake[record] = best, 0.0, key
     counts[RECORDS] += 1
-    if medium.varies:
-        sample(new[: len(dims)], medium, sweep.work)
-    if not measure_noise(medium, sweep.work, scratch.covariance, sweep.patch):
+    if varies:
+        sample(new[:d], medium, work)
+    if not measure_noise(medium, work, scratch):
         return -1
-    rhs(new, scratch.rates, medium, sweep.work)
-    narrowed(sweep.patch.noise, rays.excess[record], SLACK, sweep.patch.narrow, dims)
-    scatter(Head(new, scratch.rates, record, new[len(dims)]), sweep)
+    rhs(new, k1, medium, work)
+    narrowed(G, excess[record], SLACK, M, dims)
+    scatter(Head(new, k1, record, new[d]), medium, reach, nodes, rays, queue, work, scratch)
     return record
 
 
 @part
-def advance(item, sweep):
+def advance(item, medium, reach, rays, counts, work, scratch):
     """Carry the ray of ``item`` one step on; returns ``(record, length)`` of its new head and of the step.
 
     The record is -1 for a ray that came to rest, left the grid or the covariances that are positive definite. On return
-    ``scratch.rates`` and the patch belong to the new head.
+    rates and metrics in ``work`` and ``scratch`` belong to the new head.
     """
-    medium, reach, rays, counts = sweep.medium, sweep.reach, sweep.rays, sweep.counts
-    patch, work, scratch, dims = sweep.patch, sweep.work, sweep.scratch, sweep.medium.axes
-    y, new, k1 = scratch.old, scratch.new, scratch.rates
+    heads, parents, wake, excess = rays.heads, rays.parents, rays.wake, rays.excess
+    y, new, k1, stages = scratch.old, scratch.new, scratch.rates, scratch.stages
+    G, M, E, F, direction = scratch.metric, scratch.narrow, scratch.frame, scratch.frame_ahead, scratch.velocity
+    near, stride, phase, R, dims = reach.near, reach.stride, reach.phase, work.rates, medium.axes
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
-    assign(y, rays.heads[item])
+    assign(y, heads[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
-    if not measure_noise(medium, work, scratch.covariance, patch):
+    if not measure_noise(medium, work, scratch):
         return -1, 0.0
-    speed = metric_norm(patch.noise, k1, dims)
-    dt = min(reach.stride / max(speed, 1e-300), reach.phase / max(rate, 1e-300))
-    awake = y[d] >= rays.wake[item] - 1e-6 * abs(rays.wake[item])
+    speed = metric_norm(G, k1, dims)
+    dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
+    awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
     # so close to an equilibrium; rays that are still slowing down come to rest there
-    if not speed > (REST if awake else DEEP_REST) * reach.near * rate and slows_down(k1, work.rates, dims):
+    if not speed > (REST if awake else DEEP_REST) * near * rate and slows_down(k1, R, dims):
         return -1, 0.0
-    frame_across(k1, patch.noise, scratch.frame, dims)
-    runge_kutta_step(y, k1, dt, new, scratch.stages, medium, work)
-    if not is_finite(new) or not wrap(new, medium, reach.near):
+    frame_across(k1, G, E, dims)
+    runge_kutta_step(y, k1, dt, new, stages, medium, work)
+    if not is_finite(new) or not wrap(new, medium, near):
         return -1, 0.0
     rhs(new, k1, medium, work)
     project_energy(new, k1, dims)
-    project_jets(new, k1, scratch.velocity, dims)
+    project_jets(new, k1, direction, dims)
     record = counts[RECORDS]
-    assign(rays.heads[record], new)
-    rays.parents[record], rays.wake[record] = item, rays.wake[item]
-    if not measure_noise(medium, work, scratch.covariance, patch):
+    assign(heads[record], new)
+    parents[record], wake[record] = item, wake[item]
+    if not measure_noise(medium, work, scratch):
         return -1, 0.0
-    excess, excess_new = rays.excess[item], rays.excess[record]
-    carry_excess(excess, scratch.frame, new[oy:], k1, patch.noise, scratch.frame_ahead, excess_new, dims)
-    narrowed(patch.noise, excess_new, SLACK, patch.narrow, dims)
+    carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
+    narrowed(G, excess[record], SLACK, M, dims)
     counts[RECORDS] += 1
     return record, speed * dt
 
 
 @part
-def accept(record, length, sweep):
+def accept(record, length, medium, reach, nodes, rays, queue, work, scratch):
     """Write the polynomial of a head that `advance` made; whether its ray shall go on.
 
     It ends where most of its nodes have cheaper paths, where its polynomial is not believed over half a radius, and where
     it has been of no use for long.
     """
-    rays, near, dims = sweep.rays, sweep.reach.near, sweep.medium.axes
+    heads, parents, idle, wake, near, dims = rays.heads, rays.parents, rays.idle, rays.wake, reach.near, medium.axes
+    item, y = parents[record], heads[record]
     d = len(dims)
-    item, y = rays.parents[record], rays.heads[record]
     p, q, t = curvature_norms(y, dims)
-    gained, lost, seen = scatter(Head(y, sweep.scratch.rates, record, rays.heads[item, d]), sweep)
+    head = Head(y, scratch.rates, record, heads[item, d])
+    gained, lost, seen = scatter(head, medium, reach, nodes, rays, queue, work, scratch)
     if lost > LOST_PART * seen or trust_radius(p, q, t, near) < 0.5 * near:
         return False
-    rays.idle[record] = 0.0 if gained > 0 or y[d] < rays.wake[item] else rays.idle[item] + length
-    return rays.idle[record] < IDLE_LENGTH * near
+    idle[record] = 0.0 if gained > 0 or y[d] < wake[item] else idle[item] + length
+    return idle[record] < IDLE_LENGTH * near
 
 
 @kernel
@@ -177,12 +176,13 @@ def run(sweep, stop, max_steps):
 
     The caller grows the heads or the heap and calls again on RECORDS_FULL or HEAP_FULL.
     """
-    medium, reach, rays, labels = sweep.medium, sweep.reach, sweep.rays, sweep.labels
-    counts, dims, highest = sweep.counts, sweep.medium.axes, sweep.exits
+    medium, reach, nodes, rays, queue, work, scratch = sweep
+    heads, owner, exits, keys, counts = rays.heads, nodes.owner, nodes.exits, queue.keys, queue.counts
+    dims, near, overrun, aimed = medium.axes, reach.near, reach.overrun, reach.aim
     d = len(dims)
     if not medium.varies:
-        covariance_at(medium, sweep.work, sweep.scratch.covariance)
-        noise_metric(sweep.scratch.covariance, sweep.patch.noise, sweep.patch.half, dims)
+        covariance_at(medium, work, scratch.covariance)
+        noise_metric(scratch.covariance, scratch.metric, scratch.half, dims)
     # the most labels one scatter can push
     room = 1
     for i in range(d):
@@ -190,33 +190,31 @@ def run(sweep, stop, max_steps):
     for _ in range(max_steps):
         if counts[HEAP_SIZE] == 0:
             return FINISHED
-        if counts[RECORDS] + 1 >= rays.heads.shape[0]:
+        if counts[RECORDS] + 1 >= heads.shape[0]:
             return RECORDS_FULL
-        if counts[HEAP_SIZE] + room + 2 >= labels.keys.shape[0]:
+        if counts[HEAP_SIZE] + room + 2 >= keys.shape[0]:
             return HEAP_FULL
         # a little further than the exit: the last nodes below it need rays on their far side
-        if labels.keys[0] > min(highest[0] + reach.overrun * abs(highest[0]), stop):
+        if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
-        launch_to = highest[0] + reach.aim * abs(highest[0])
-        key, item = take_label(labels, counts)
+        highest = exits[0] + aimed * abs(exits[0])
+        key, item = take_label(queue)
         counts[STEPS] += 1
         if item < 0:
             node = -item - 1
-            if not is_wanted(node, launch_to, sweep):
+            if not is_wanted(node, highest, nodes, near):
                 continue
-            sweep.nodes.tries[node] += 1
-            source = rays.heads[sweep.nodes.owner[node]]
-            record = launch(node, key, sweep)
+            p, _, _ = curvature_norms(heads[owner[node]], dims)
+            record = launch(node, key, medium, reach, nodes, rays, queue, work, scratch)
             if record >= 0:
-                add_label(labels, counts, rays.heads[record, d], record)
-                p, _, _ = curvature_norms(source, dims)
-                add_label(labels, counts, key + 0.5 * p * reach.near, item)
-        elif is_below(item, sweep):
-            record = climb(item, sweep)
-            if record >= 0:
-                add_label(labels, counts, rays.heads[record, d], record)
+                add_label(queue, heads[record, d], record)
+                add_label(queue, key + 0.5 * p * near, item)
+            continue
+        if is_below(item, reach, rays, dims):
+            record, goes_on = climb(item, medium, reach, rays, counts, work, scratch), True
         else:
-            record, length = advance(item, sweep)
-            if record >= 0 and accept(record, length, sweep):
-                add_label(labels, counts, rays.heads[record, d], record)
+            record, length = advance(item, medium, reach, rays, counts, work, scratch)
+            goes_on = record >= 0 and accept(record, length, medium, reach, nodes, rays, queue, work, scratch)
+        if goes_on and record >= 0:
+            add_label(queue, heads[record, d], record)
     return SLICE_DONE

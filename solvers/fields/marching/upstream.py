@@ -51,10 +51,11 @@ def solve_small(Y, offset, rhs_vector, out, dims):
 @kernel
 def head_gap(y, z, medium, gap):
     """Fill ``gap`` with the way from head ``z`` to head ``y``, the short way round on periodic axes."""
-    for i in range(len(medium.axes)):
+    d, shape, periodic, inverse_spacing = len(medium.axes), medium.shape, medium.periodic, medium.inverse_spacing
+    for i in range(d):
         gap[i] = y[i] - z[i]
-        if medium.periodic[i]:
-            period = medium.shape[i] / medium.inverse_spacing[i]
+        if periodic[i]:
+            period = shape[i] / inverse_spacing[i]
             gap[i] -= period * np.floor(gap[i] / period + 0.5)
 
 
@@ -93,53 +94,52 @@ def pull_back(R, w, radius, half, dims):
 
 
 @part
-def across_ray(offset, at_root, sweep):
-    """Fill ``scratch.across`` with the component of ``offset`` across the ray through a head.
+def part_across(offset, v, G, at_root, across, d):
+    """Fill ``across`` with the component of ``offset`` across the velocity ``v`` in the metric ``G``.
 
-    The metric is that of the noise, and ``scratch.velocity`` is the ray's. A source's head has no direction: all counts.
+    The head of a source has no direction: there all of the offset counts.
     """
-    d = len(sweep.medium.axes)
-    velocity, across, G = sweep.scratch.velocity, sweep.scratch.across, sweep.patch.noise
     square = along = 0.0
     for i in range(d):
         for j in range(d):
-            square += velocity[i] * G[i, j] * velocity[j]
-            along += velocity[i] * G[i, j] * offset[j]
+            square += v[i] * G[i, j] * v[j]
+            along += v[i] * G[i, j] * offset[j]
     for i in range(d):
-        across[i] = offset[i] if at_root or square == 0.0 else offset[i] - along / square * velocity[i]
+        across[i] = offset[i] if at_root or square == 0.0 else offset[i] - along / square * v[i]
 
 
 @kernel
-def upstream(record, offset, shift, sweep):
+def upstream(record, offset, shift, medium, reach, rays, work, scratch):
     """Follow the ray of ``record`` back to where the ray through its head + ``offset`` was closest to it.
 
     Rays part as they go, so an offset that is large here was small upstream, and the Taylor polynomial shifted by a
     small offset there is far more accurate than one shifted by a large offset here. Only the part of the offset
     across the ray counts, in the metric of the patches. Returns the record and fills ``shift`` with the offset across
-    the ray there. ``offset`` is changed; with a constant covariance the patch of ``sweep`` must hold its metric.
+    the ray there. ``offset`` is changed; where the covariance is constant its metric must be in ``scratch``.
     """
-    medium, rays, patch, scratch = sweep.medium, sweep.rays, sweep.patch, sweep.scratch
-    back, gap, across, dims = scratch.back, scratch.gap, scratch.across, medium.axes
+    heads, parents, excess = rays.heads, rays.parents, rays.excess
+    velocity, G, M = scratch.velocity, scratch.metric, scratch.narrow
+    back, gap, across, dims, near = scratch.back, scratch.gap, scratch.across, medium.axes, reach.near
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
     best, best_size = record, 1e300
     for _ in range(WALK):
-        y = rays.heads[record]
-        hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, sweep.work, scratch.velocity)
-        measure_noise(medium, sweep.work, scratch.covariance, patch)
-        root = rays.parents[record] < 0
-        across_ray(offset, root, sweep)
-        narrowed(patch.noise, rays.excess[record], SLACK, patch.narrow, dims)
-        size = metric_norm(patch.narrow, across, dims)
+        y = heads[record]
+        hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, work, velocity)
+        measure_noise(medium, work, scratch)
+        root = parents[record] < 0
+        part_across(offset, velocity, G, root, across, d)
+        narrowed(G, excess[record], SLACK, M, dims)
+        size = metric_norm(M, across, dims)
         if root or size < best_size:
             best, best_size = record, size
             assign(shift, across)
-        if size <= CLOSE * sweep.reach.near or root or size > DETOUR * sweep.reach.near:
+        if size <= CLOSE * near or root or size > DETOUR * near:
             break
         if not solve_small(y, oy, offset, back, dims):
             break
-        record = rays.parents[record]
-        head_gap(y, rays.heads[record], medium, gap)
+        record = parents[record]
+        head_gap(y, heads[record], medium, gap)
         # a ray that began here began beside its neighbour and not on it
         began = y[oy] == 1.0 and y[oy + 1] == 0.0
         for i in range(d):
