@@ -114,7 +114,7 @@ def _local_expansion(medium: Medium, x: Array) -> tuple[Array, Array, Array, Arr
     """Jacobian and second derivatives of the drift, and the covariance and its gradient, at ``x``, from the splines."""
     d = x.shape[0]
     work = make_work(d)
-    sample(x, medium, work)
+    sample(x, medium, work, medium.axes)
     a, slope = np.array(medium.covariance), np.zeros((d, d, d))
     if medium.varies:
         for i in range(d):

@@ -30,7 +30,7 @@ def state_size(d: int) -> int:
 def hamiltonian(x, p, medium, work, velocity):
     """Return H(x, p) and write dH/dp to ``velocity``."""
     d, varies, constant, value = len(medium.axes), medium.varies, medium.covariance, work.value
-    sample(x, medium, work)
+    sample(x, medium, work, medium.axes)
     H = 0.0
     for i in range(d):
         ap = 0.0
@@ -42,11 +42,8 @@ def hamiltonian(x, p, medium, work, velocity):
 
 
 @part
-def sample_covariance(x, medium, work):
-    """Fill ``work`` with the fields at ``x``, and with a and its derivatives as matrices."""
-    d, varies, constant = len(medium.axes), medium.varies, medium.covariance
-    value, d1, A, A1 = work.value, work.first, work.covariance, work.covariance_slope
-    sample(x, medium, work)
+def set_covariance(value, d1, constant, A, A1, varies, d):
+    """Fill ``A`` and ``A1`` with a and its first derivatives, from the sampled fields where it varies."""
     if varies:
         for i in range(d):
             for j in range(d):
@@ -61,9 +58,8 @@ def sample_covariance(x, medium, work):
 
 
 @part
-def carry_point(p, dy, medium, work):
+def carry_point(p, dy, value, A, d):
     """Write x' = b + a p and V' = 1/2 <p, a p> to ``dy``."""
-    d, value, A = len(medium.axes), work.value, work.covariance
     action = 0.0
     for c in range(d):
         ap = 0.0
@@ -75,10 +71,8 @@ def carry_point(p, dy, medium, work):
 
 
 @part
-def differentiate_velocity(p, medium, work):
-    """Fill ``work`` with the first and second derivatives of M = b + a p, with p held fixed."""
-    d, varies = len(medium.axes), medium.varies
-    d1, d2, A1, M1, M2 = work.first, work.second, work.covariance_slope, work.velocity_slope, work.velocity_curvature
+def differentiate_velocity(p, d1, d2, A1, M1, M2, varies, d):
+    """Fill ``M1`` and ``M2`` with the first and second derivatives of M = b + a p, with p held fixed."""
     for c in range(d):
         for i in range(d):
             s = d1[c, i]
@@ -95,12 +89,10 @@ def differentiate_velocity(p, medium, work):
 
 
 @part
-def carry_neighbours(y, dy, medium, work):
-    """Write Y' = R Y to ``dy`` and R to ``work``, and return the largest sum of a row's sizes, the fastest rate."""
-    d = len(medium.axes)
+def carry_neighbours(y, dy, A, M1, R, d):
+    """Fill ``R`` and write Y' = R Y to ``dy``; returns the largest sum of the sizes in a row of R, the fastest rate."""
     oq = 2 * d + 1
     oy = oq + d * d + d * d * d
-    A, M1, R = work.covariance, work.velocity_slope, work.rates
     rate = 0.0
     for c in range(d):
         row = 0.0
@@ -121,9 +113,8 @@ def carry_neighbours(y, dy, medium, work):
 
 
 @part
-def carry_gradient(p, dy, medium, work):
+def carry_gradient(p, dy, d1, M1, varies, d):
     """Write p' = -G_i to ``dy``."""
-    d, varies, d1, M1 = len(medium.axes), medium.varies, work.first, work.velocity_slope
     for i in range(d):
         s = 0.0
         for c in range(d):
@@ -135,11 +126,9 @@ def carry_gradient(p, dy, medium, work):
 
 
 @part
-def carry_hessian(y, p, dy, medium, work):
+def carry_hessian(y, p, dy, d2, A, M1, M2, d):
     """Write Q' to ``dy``."""
-    d = len(medium.axes)
     oq = 2 * d + 1
-    d2, A, M1, M2 = work.second, work.covariance, work.velocity_slope, work.velocity_curvature
     for i in range(d):
         for j in range(i, d):
             s = 0.0
@@ -153,12 +142,10 @@ def carry_hessian(y, p, dy, medium, work):
 
 
 @part
-def carry_third(y, p, dy, medium, work):
+def carry_third(y, p, dy, d3, A1, M2, R, varies, d):
     """Write T' to ``dy``."""
-    d, varies = len(medium.axes), medium.varies
     oq = 2 * d + 1
     ot = oq + d * d
-    d3, A1, M2, R = work.third, work.covariance_slope, work.velocity_curvature, work.rates
     for i in range(d):
         for j in range(i, d):
             for k in range(j, d):
@@ -189,15 +176,19 @@ def carry_third(y, p, dy, medium, work):
 @kernel
 def rhs(y, dy, medium, work):
     """Write the time derivative of the state ``y`` to ``dy`` and return the fastest rate at which neighbours part."""
-    d = len(medium.axes)
+    value, d1, d2, d3, R = work.value, work.first, work.second, work.third, work.rates
+    A, A1, M1, M2 = work.covariance, work.covariance_slope, work.velocity_slope, work.velocity_curvature
+    varies, dims = medium.varies, medium.axes
+    d = len(dims)
     x, p = y[:d], y[d + 1 : 2 * d + 1]
-    sample_covariance(x, medium, work)
-    carry_point(p, dy, medium, work)
-    differentiate_velocity(p, medium, work)
-    rate = carry_neighbours(y, dy, medium, work)
-    carry_gradient(p, dy, medium, work)
-    carry_hessian(y, p, dy, medium, work)
-    carry_third(y, p, dy, medium, work)
+    sample(x, medium, work, dims)
+    set_covariance(value, d1, medium.covariance, A, A1, varies, d)
+    carry_point(p, dy, value, A, d)
+    differentiate_velocity(p, d1, d2, A1, M1, M2, varies, d)
+    rate = carry_neighbours(y, dy, A, M1, R, d)
+    carry_gradient(p, dy, d1, M1, varies, d)
+    carry_hessian(y, p, dy, d2, A, M1, M2, d)
+    carry_third(y, p, dy, d3, A1, M2, R, varies, d)
     return rate
 
 

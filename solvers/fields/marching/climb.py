@@ -102,14 +102,15 @@ def climb(item, medium, reach, rays, counts, work, scratch):
     """
     heads, parents, idle, wake, excess = rays.heads, rays.parents, rays.idle, rays.wake, rays.excess
     y, k1, ahead, stages = scratch.old, scratch.rates, scratch.new, scratch.stages
-    G, E, F, direction = scratch.metric, scratch.frame, scratch.frame_ahead, scratch.velocity
-    near, stride, phase, R, dims = reach.near, reach.stride, reach.deep, work.rates, medium.axes
+    A, G, half, direction = scratch.covariance, scratch.metric, scratch.half, scratch.velocity
+    E, F, R, varies, dims = scratch.frame, scratch.frame_ahead, work.rates, medium.varies, medium.axes
+    near, stride, phase = reach.near, reach.stride, reach.deep
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
     assign(y, heads[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
-    if not measure_noise(medium, work, scratch):
+    if varies and not measure_noise(medium, work, A, G, half):
         return -1
     while counts[RECORDS] + 1 < heads.shape[0]:
         speed = metric_norm(G, k1, dims)
@@ -123,7 +124,7 @@ def climb(item, medium, reach, rays, counts, work, scratch):
         if not is_finite(new) or not wrap(new, medium, near):
             return -1
         rate = rhs(new, k1, medium, work)
-        if not measure_noise(medium, work, scratch):
+        if varies and not measure_noise(medium, work, A, G, half):
             return -1
         # the next step begins with these rates; what the projections change of them is of the order of its own error
         assign(ahead, k1)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.fields.marching.kernel import kernel, part
+from qpot.solvers.fields.marching.kernel import kernel
 from qpot.solvers.fields.marching.splines import basis, locate
 from qpot.solvers.fields.marching.stencil import noise_metric
 
@@ -198,18 +198,15 @@ def sample_3d(x, medium, work):
 
 
 @kernel
-def sample_in(x, medium, work, axes):
-    """Do what `sample` does; the number of ``axes`` settles which branch is compiled, as no entry of a tuple would."""
-    if len(axes) == 2:
+def sample(x, medium, work, dims):
+    """Fill ``work`` with drift and covariance at ``x``: ``value[m]``, ``first[m, i]``, ``second[m, i, j]``, and so on.
+
+    ``dims`` are the medium's axes: as an argument their number settles which of the two branches is compiled.
+    """
+    if len(dims) == 2:
         sample_2d(x, medium, work)
     else:
         sample_3d(x, medium, work)
-
-
-@part
-def sample(x, medium, work):
-    """Fill ``work`` with drift and covariance at ``x``: ``value[m]``, ``first[m, i]``, ``second[m, i, j]``, and so on."""
-    sample_in(x, medium, work, medium.axes)
 
 
 @kernel
@@ -241,23 +238,13 @@ def sample_values(x, medium, weights, value):
 
 
 @kernel
-def covariance_at(medium, work, A):
-    """Copy the covariance at the point of the last `sample` into ``A``."""
+def measure_noise(medium, work, A, G, half):
+    """Fill ``G`` and ``half`` with the metric of the noise at the point of the last `sample`; see `noise_metric`.
+
+    ``A`` is work space. False where the covariance is not positive definite.
+    """
     d, varies, constant, value = len(medium.axes), medium.varies, medium.covariance, work.value
     for i in range(d):
         for j in range(d):
             A[i, j] = value[component(i, j, d)] if varies else constant[i, j]
-
-
-@part
-def measure_noise(medium, work, scratch):
-    """Fill ``scratch`` with the metric of the noise at the point of the last `sample`.
-
-    False where the covariance is not positive definite. A constant covariance has been measured once and for all.
-    """
-    varies, dims, A, G, half = medium.varies, medium.axes, scratch.covariance, scratch.metric, scratch.half
-    measured = True
-    if varies:
-        covariance_at(medium, work, A)
-        measured = noise_metric(A, G, half, dims)
-    return measured
+    return noise_metric(A, G, half, medium.axes)

@@ -31,9 +31,9 @@ from qpot.solvers.fields.marching.parts import (
     Head,
 )
 from qpot.solvers.fields.marching.projection import project_energy, project_jets, project_momentum
-from qpot.solvers.fields.marching.sampling import covariance_at, measure_noise, sample
+from qpot.solvers.fields.marching.sampling import measure_noise, sample
 from qpot.solvers.fields.marching.scatter import curvature_norms, scatter, trust_radius
-from qpot.solvers.fields.marching.stencil import metric_norm, noise_metric
+from qpot.solvers.fields.marching.stencil import metric_norm
 from qpot.solvers.fields.marching.taylor import reset_propagator, shift_state
 from qpot.solvers.fields.marching.upstream import pull_back, upstream
 
@@ -79,8 +79,8 @@ def launch(node, key, medium, reach, nodes, rays, queue, work, scratch):
     """
     heads, parents, idle, wake, excess = rays.heads, rays.parents, rays.idle, rays.wake, rays.excess
     new, k1, dx, shift, velocity = scratch.new, scratch.rates, scratch.aim, scratch.shift, scratch.velocity
-    G, M, R, dims, counts = scratch.metric, scratch.narrow, work.rates, medium.axes, queue.counts
-    owner, tries, varies = nodes.owner, nodes.tries, medium.varies
+    A, G, half, M, R = scratch.covariance, scratch.metric, scratch.half, scratch.narrow, work.rates
+    owner, tries, counts, varies, dims = nodes.owner, nodes.tries, queue.counts, medium.varies, medium.axes
     d = len(dims)
     tries[node] += 1
     # where the first one went astray half way is close enough
@@ -100,9 +100,9 @@ def launch(node, key, medium, reach, nodes, rays, queue, work, scratch):
     parents[record], idle[record], wake[record] = best, 0.0, key
     counts[RECORDS] += 1
     if varies:
-        sample(new[:d], medium, work)
-    if not measure_noise(medium, work, scratch):
-        return -1
+        sample(new[:d], medium, work, dims)
+        if not measure_noise(medium, work, A, G, half):
+            return -1
     rhs(new, k1, medium, work)
     narrowed(G, excess[record], SLACK, M, dims)
     scatter(Head(new, k1, record, new[d]), medium, reach, nodes, rays, queue, work, scratch)
@@ -118,14 +118,15 @@ def advance(item, medium, reach, rays, counts, work, scratch):
     """
     heads, parents, wake, excess = rays.heads, rays.parents, rays.wake, rays.excess
     y, new, k1, stages = scratch.old, scratch.new, scratch.rates, scratch.stages
-    G, M, E, F, direction = scratch.metric, scratch.narrow, scratch.frame, scratch.frame_ahead, scratch.velocity
-    near, stride, phase, R, dims = reach.near, reach.stride, reach.phase, work.rates, medium.axes
+    A, G, half, M = scratch.covariance, scratch.metric, scratch.half, scratch.narrow
+    E, F, direction, R = scratch.frame, scratch.frame_ahead, scratch.velocity, work.rates
+    near, stride, phase, varies, dims = reach.near, reach.stride, reach.phase, medium.varies, medium.axes
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
     assign(y, heads[item])
     reset_propagator(y, dims)
     rate = rhs(y, k1, medium, work)
-    if not measure_noise(medium, work, scratch):
+    if varies and not measure_noise(medium, work, A, G, half):
         return -1, 0.0
     speed = metric_norm(G, k1, dims)
     dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
@@ -143,7 +144,7 @@ def advance(item, medium, reach, rays, counts, work, scratch):
     record = counts[RECORDS]
     assign(heads[record], new)
     parents[record], wake[record] = item, wake[item]
-    if not measure_noise(medium, work, scratch):
+    if varies and not measure_noise(medium, work, A, G, half):
         return -1, 0.0
     carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
     narrowed(G, excess[record], SLACK, M, dims)
@@ -181,8 +182,7 @@ def run(sweep, stop, max_steps):
     dims, near, overrun, aimed = medium.axes, reach.near, reach.overrun, reach.aim
     d = len(dims)
     if not medium.varies:
-        covariance_at(medium, work, scratch.covariance)
-        noise_metric(scratch.covariance, scratch.metric, scratch.half, dims)
+        measure_noise(medium, work, scratch.covariance, scratch.metric, scratch.half)
     # the most labels one scatter can push
     room = 1
     for i in range(d):

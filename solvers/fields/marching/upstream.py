@@ -118,15 +118,17 @@ def upstream(record, offset, shift, medium, reach, rays, work, scratch):
     the ray there. ``offset`` is changed; where the covariance is constant its metric must be in ``scratch``.
     """
     heads, parents, excess = rays.heads, rays.parents, rays.excess
-    velocity, G, M = scratch.velocity, scratch.metric, scratch.narrow
-    back, gap, across, dims, near = scratch.back, scratch.gap, scratch.across, medium.axes, reach.near
+    velocity, A, G, half, M = scratch.velocity, scratch.covariance, scratch.metric, scratch.half, scratch.narrow
+    back, gap, across, varies, dims = scratch.back, scratch.gap, scratch.across, medium.varies, medium.axes
+    close, astray = CLOSE * reach.near, DETOUR * reach.near
     d = len(dims)
     oy = 2 * d + 1 + d * d + d * d * d
     best, best_size = record, 1e300
     for _ in range(WALK):
         y = heads[record]
         hamiltonian(y[:d], y[d + 1 : 2 * d + 1], medium, work, velocity)
-        measure_noise(medium, work, scratch)
+        if varies:
+            measure_noise(medium, work, A, G, half)
         root = parents[record] < 0
         part_across(offset, velocity, G, root, across, d)
         narrowed(G, excess[record], SLACK, M, dims)
@@ -134,7 +136,7 @@ def upstream(record, offset, shift, medium, reach, rays, work, scratch):
         if root or size < best_size:
             best, best_size = record, size
             assign(shift, across)
-        if size <= CLOSE * near or root or size > DETOUR * near:
+        if size <= close or root or size > astray:
             break
         if not solve_small(y, oy, offset, back, dims):
             break
