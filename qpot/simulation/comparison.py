@@ -208,7 +208,7 @@ def compare(
             )
         )
     groups: dict[int, list[EscapeMeasurement]] = {}
-    vague: dict[int, list[str]] = {}  # why times out of a minimum are not judged
+    vague: dict[int, list[str]] = {}  # Why times out of a minimum are not judged.
     escape_points = []
     for measurement in escapes:
         ids = _ids(prediction, measurement)

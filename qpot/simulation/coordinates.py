@@ -14,7 +14,7 @@ from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, as_polyline, as_table, coordinate_values
 
-# Nodes of a path, and of a table along each axis in one, two and three dimensions.
+# A path is tabulated at so many nodes, and a table has so many along each axis in one, two and three dimensions.
 _PATH_NODES = 40
 _TABLE_NODES = {1: 4001, 2: 301, 3: 61}
 
@@ -30,7 +30,7 @@ class ReactionCoordinate:
     def __call__(self, points: Array) -> Array:
         if self.arrays is not None:
             return coordinate_values(self.arrays, points)
-        assert self.function is not None  # one of the two is given
+        assert self.function is not None  # One of the two is given.
         return self.function(points)
 
 

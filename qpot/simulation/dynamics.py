@@ -109,7 +109,7 @@ class Dynamics:
     def rate(self) -> float | Array:
         """What the drift is multiplied by in a step: the learning rate, or the time step of the diffusion."""
         rate = self.time_step if self.learning_rate is None else self.learning_rate
-        assert rate is not None  # one of the two is given
+        assert rate is not None  # One of the two is given.
         return rate
 
     @property
@@ -128,7 +128,7 @@ class Dynamics:
         """Epsilon; for SGD rate / batch_size, less what sampling takes away; NaN for epochs, whose noise cancels."""
         if self.epsilon is not None:
             return self.epsilon
-        assert self.batch_size is not None  # given with the learning rate
+        assert self.batch_size is not None  # It is given with the learning rate.
         return self.last_rate / self.batch_size * self._noise_factor() / (1.0 - self.momentum)
 
     def _noise_factor(self) -> float:
@@ -138,7 +138,7 @@ class Dynamics:
         if self.sampling == "epoch reshuffling":
             return np.nan
         N, B = self.n_samples, self.batch_size
-        assert B is not None  # given with the sampling
+        assert B is not None  # It is given with the sampling.
         return (N - B) / (N - 1) if N > 1 else 0.0
 
     @property

@@ -159,7 +159,7 @@ class Ensemble:
             raise ValueError(
                 f"burn_in={burn_in!r} leaves none of the {self.steps.size} records; record more, or burn less"
             )
-        shares = np.stack([(labels[late] == j).mean(axis=0) for j in range(-1, k)])  # one row for each label
+        shares = np.stack([(labels[late] == j).mean(axis=0) for j in range(-1, k)])  # One row for each label.
         fractions = shares.mean(axis=1)
         errors = shares.std(axis=1, ddof=1) / np.sqrt(self.replicas)
         return Occupation(
@@ -259,7 +259,7 @@ def _wilson(p: Array, error: Array, replicas: int, confidence: float) -> Array:
     variance = p * (1.0 - p)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(error > 0, variance / error**2, replicas)
-    size = np.maximum(size, replicas)  # the replicas are independent, whatever happens within each
+    size = np.maximum(size, replicas)  # Replicas are independent, whatever happens within each.
     z2 = float(student.ppf(0.5 + confidence / 2, replicas - 1)) ** 2
     centre = (p + z2 / (2 * size)) / (1 + z2 / size)
     half = np.sqrt(z2) / (1 + z2 / size) * np.sqrt(variance / size + z2 / (4 * size**2))

@@ -52,7 +52,7 @@ class EscapePoints:
     def deviations(self) -> Array:
         """(share - predicted) in standard errors ``(k,)``; zero where both are certain."""
         variance = self.predicted * (1.0 - self.predicted) / self.escapes + self.allowances**2
-        # half a count: a share of 0 or 1 has an error, too
+        # Half a count is added, because a share of 0 or 1 has an error, too.
         variance += 0.25 / self.escapes**2
         return np.asarray((self.shares - self.predicted) / np.sqrt(variance))
 
@@ -152,9 +152,9 @@ def boundary_law(jacobian: Array, covariance: Array) -> tuple[Array, Array]:
     direction, which makes its motion autonomous; its covariance per epsilon solves Lyapunov's equation.
     """
     values, vectors = np.linalg.eig(jacobian.T)
-    normal = np.real(vectors[:, [int(values.real.argmax())]])  # left eigenvector: orthogonal to the boundary
+    normal = np.real(vectors[:, [int(values.real.argmax())]])  # The left eigenvector is orthogonal to the boundary.
     tangent = np.linalg.qr(np.hstack([normal, np.eye(normal.size)]))[0][:, 1 : normal.size]
-    # along the unstable right eigenvector onto the boundary, so that the motion there is autonomous
+    # Points are projected along the unstable right eigenvector, so that the motion on the boundary is autonomous.
     values, vectors = np.linalg.eig(jacobian)
     direction = np.real(vectors[:, int(values.real.argmax())])
     onto = np.eye(normal.size) - np.outer(direction, normal[:, 0]) / (normal[:, 0] @ direction)

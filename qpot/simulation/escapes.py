@@ -21,9 +21,9 @@ from qpot.simulation.replicas import Execution, raise_unless_finished, run_repli
 from qpot.simulation.settings import setting_of
 from qpot.simulation.updates import Targets
 
-# Latest positions of every replica that are kept for the escape points.
+# So many of the latest positions of every replica are kept, to find its escape point.
 _TRACE = 256
-# How many relaxation times of the slowest minimum they cover.
+# These positions cover so many relaxation times of the slowest minimum.
 _TRACED = 25.0
 
 
@@ -237,7 +237,7 @@ def escape_times(
     raise_unless_finished(outcome, setting, result)
     if not escape_points:
         return result
-    assert outcome.trace is not None  # asked for above
+    assert outcome.trace is not None  # It was asked for above.
     try:
         return replace(result, escape_points=_crossings(system, outcome.trace, result, goals, stride))
     except KeyboardInterrupt:
@@ -249,7 +249,7 @@ def _crossings(system: System, trace: Array, times: EscapeTimes, goals: Destinat
     """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
     R, K, d = trace.shape
     points = np.full((R, d), np.nan)
-    # position n, after step n stride, is at n % K; the first one traced is n = 1
+    # Position n, after step n stride, is at n % K; the first one is n = 1.
     last = times.steps // stride
     first = np.maximum(last - K + 1, 1)
     rows = np.flatnonzero(times.escaped & (last > first))

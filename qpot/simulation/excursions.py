@@ -31,10 +31,11 @@ from qpot.solvers.simulation.excursions import (
 )
 from qpot.solvers.simulation.splitting import split
 
-# Loops out and back before the excursion that is split; its start is then nearly independent of theirs.
+# A clone makes so many loops out and back before the excursion that is split, whose start is then nearly independent.
 _LOOPS = 3
 _CAPACITY = 64
-# Steps of one call, of all clones compiled and of each in NumPy: how soon Ctrl-C is heard and an endless one noticed.
+# One call makes so many steps, of all clones where they are compiled and of each in NumPy. After it Ctrl-C is heard and an
+# excursion without end is noticed.
 _SLICE = {True: 2_000_000, False: 1_000}
 _MOST_EXIT_POINTS = 50
 
@@ -75,7 +76,7 @@ def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition
         returned = paths.outcome < ARRIVED
         if loop > 0:
             back = np.append(back, paths.elapsed[returned])
-        # what has arrived starts again at home
+        # A clone that has arrived starts again at home.
         x = np.where(returned[:, None], paths.x, task.region.centre)
         v = np.where(returned[:, None], paths.velocity, 0.0)
     first = simulation.run(set_out(x, v, task.coordinate(x), _CAPACITY), rows, leaving=False)
@@ -128,9 +129,9 @@ class _Simulation:
 
     def _slice(self, paths: Excursions, rows: Integers, region: Region) -> int:
         update, rate, coordinate = self.task.setting.update, self.task.dynamics.rate, self.task.coordinate
-        assert isinstance(rate, float)  # no schedules here
+        assert isinstance(rate, float)  # Schedules are refused before.
         if isinstance(update, CompiledSum):
-            assert coordinate.arrays is not None  # checked at the beginning
+            assert coordinate.arrays is not None  # This was checked at the beginning.
             return sgd_excursions(
                 update.rule, rate, self.order, self.rng, rows, _SLICE[True], region, coordinate.arrays, paths
             )
@@ -158,7 +159,7 @@ def _escape_points(task: SplittingTask, paths: Excursions, arrived: Integers) ->
     chosen = chosen[paths.kept[chosen] > 2]
     if not chosen.size:
         return np.empty((0, d))
-    low, high = np.zeros(chosen.size, dtype=np.int64), paths.kept[chosen] - 2  # the last one is the target
+    low, high = np.zeros(chosen.size, dtype=np.int64), paths.kept[chosen] - 2  # The last point is the target.
     keep = at_home(low) & ~at_home(high)
     chosen, low, high = chosen[keep], low[keep], high[keep]
     while chosen.size and (high - low > 1).any():

@@ -138,7 +138,7 @@ def _mean_steps(times: SplittingTimes, weights: Array) -> float:
     if p <= 0.0:
         return np.inf
     out, back = float(w @ times.out_steps), float(w @ times.back_steps)
-    # a repetition's reactive excursions count by the probability they stand for
+    # The reactive excursions of a repetition count by the probability that they stand for.
     reactive = float(w @ (times.probabilities * np.nan_to_num(times.reactive_steps))) / p
     return (1.0 / p - 1.0) * (out + back) + out + reactive
 

@@ -24,11 +24,11 @@ from qpot.simulation.updates import Block, Job, Targets, Update
 from qpot.solvers.simulation.minibatch import RESHUFFLED
 from qpot.solvers.simulation.stepping import Replicas
 
-# Wall-clock aim for one slice, in seconds: how soon Ctrl-C is heard.
+# A slice shall last so many seconds, after which Ctrl-C is heard.
 _SERIAL_SLICE = 0.2
-# The same with an executor, where each slice is also a round trip.
+# With an executor a slice shall last longer, since it is also a round trip to the worker.
 _EXECUTOR_SLICE = 1.0
-# Most steps of a slice: their rates are an array.
+# A slice has at most so many steps, since their learning rates are kept in an array.
 _LONGEST_SLICE = 1_000_000
 
 
@@ -158,12 +158,12 @@ class _Run:
             if step >= 0:
                 failures.append((step, int(low) + replica))
         if failures:
-            # the earliest one over all blocks does not depend on where the slice began
+            # The earliest failure over all blocks does not depend on where the slice began.
             self.failure = min(failures)
             self.recorded = int(np.searchsorted(self.record_steps, self.failure[0], side="left"))
             return False
         blocks, done = [block for block, _, _ in results], job.first_step + job.length
-        # one statement without a call: Ctrl-C comes before or after it
+        # This is one statement without a call, so that Ctrl-C comes before or after it.
         self.blocks, self.recorded, self.done = blocks, end, done
         return True
 

@@ -20,7 +20,7 @@ from qpot.simulation.updates import (
     noise_factor,
 )
 
-# Replicas of a block where a call of automatic differentiation has a high fixed price: more of them share it.
+# Where a call of automatic differentiation has a high fixed price, so many replicas of a block share it.
 _WIDE_BLOCK = 2048
 
 
@@ -40,7 +40,7 @@ def setting_of(dynamics: Dynamics, start: Any, replicas: int, steps: int) -> Set
     x = _as_start(start, replicas, system.dimension)
     is_sgd = dynamics.learning_rate is not None
     if is_sgd and system.finite_sum is not None:
-        system.finite_sum.losses_at(x[:1])  # names a sample whose loss is NaN
+        system.finite_sum.losses_at(x[:1])  # This names a sample whose loss is NaN.
     name = "learning_rate" if is_sgd else "time_step"
     check_stability(system, x, float(np.max(dynamics.rate)), dynamics.momentum, name=name)
     return Setting(dynamics=dynamics, update=_update(dynamics, x), start=x)
@@ -52,7 +52,7 @@ def _update(dynamics: Dynamics, start: Array) -> Update:
     if dynamics.learning_rate is not None and total is not None:
         if total.kernel is None:
             return minibatch_steps(dynamics)
-        assert dynamics.batch_size is not None  # given with the learning rate
+        assert dynamics.batch_size is not None  # It is given with the learning rate.
         rows = np.unique(start, axis=0)[:4]
         return CompiledSum.of(
             total,
@@ -73,7 +73,7 @@ def _update(dynamics: Dynamics, start: Array) -> Update:
 def minibatch_steps(dynamics: Dynamics) -> VectorisedSteps:
     """Minibatch SGD by the NumPy functions of the finite sum."""
     total = dynamics.system.finite_sum
-    assert total is not None  # there are minibatches
+    assert total is not None  # There are minibatches of it.
     assert dynamics.batch_size is not None
     increment = MinibatchIncrement(total=total, batch_size=dynamics.batch_size, sampling=dynamics.sampling_code)
     size = _WIDE_BLOCK if total.batch_gradient is not None else VectorisedSteps.block_size

@@ -14,7 +14,7 @@ from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.simulation.ensemble import Ensemble
 
-# Records at which the predicted law is evaluated; it changes slowly between them.
+# The predicted law is evaluated at so many records; it changes slowly between them.
 _EVALUATIONS = 8
 # Shares that differ by less than this from the stationary ones count as relaxed.
 _RELAXED = 0.005
@@ -97,7 +97,7 @@ def occupation_check(
     start = np.bincount(labels[0][labels[0] >= 0], minlength=k).astype(float)
     start = start / start.sum() if start.sum() else np.full(k, 1.0 / k)
     late = ensemble.time[ensemble.steps >= (burn_in if burn_in >= 1 else burn_in * ensemble.steps[-1])]
-    late = np.maximum(late, 1e-300)  # the start itself
+    late = np.maximum(late, 1e-300)  # The start itself is at time 0.
     times = late[np.unique(np.linspace(0, late.size - 1, _EVALUATIONS).round().astype(int))]
     eps = ensemble.epsilon
     step = ensemble.time[-1] / ensemble.steps[-1]
@@ -127,7 +127,7 @@ def occupation_check(
         shift = np.zeros((k, k))
         shift[i, j] = allowance * eps / direct[i, j] if known else 1.0
         variance += (0.5 * (law(shift) - law(-shift))) ** 2
-        # the solver's own error, in the exponent
+        # This is the solver's own error, in the exponent.
         shift[i, j] = costs.errors[i, j] / eps
         if shift[i, j] > 1e-3:
             variance += (0.5 * (law(shift) - law(-shift))) ** 2

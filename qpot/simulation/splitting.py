@@ -24,7 +24,8 @@ from qpot.simulation.settings import minibatch_steps, setting_of
 from qpot.simulation.updates import CompiledSum
 from qpot.solvers.simulation.excursions import Region
 
-# The neighbourhood: returned within as many deviations as the noise has on average, left where 95 % lie within.
+# A clone has returned within as many standard deviations as the noise has on average, and has left where 95 % of the local
+# stationary law lie within.
 _LEAVING = 0.95
 
 
@@ -129,7 +130,7 @@ def splitting_times(
     region = _region(system, dynamics.noise_level, goals)
     xi = reaction_coordinate(system, coordinate, goals.centre, goals.near.points, compiled=compiled)
     if compiled and xi.arrays is None:
-        # a function of more than three variables cannot be tabulated: the same steps in NumPy
+        # A function of more than three variables cannot be tabulated, so the same steps are made in NumPy.
         setting = replace(setting, update=minibatch_steps(dynamics))
     task = SplittingTask(
         setting=setting, goals=goals, region=region, coordinate=xi, clones=N, limit=limit,

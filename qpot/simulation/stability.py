@@ -77,7 +77,7 @@ def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
     operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
     v0 = np.random.default_rng(0).standard_normal(d)
     value = eigsh(operator, k=1, which="SA", v0=v0, tol=1e-4, return_eigenvectors=False)
-    # at rest: the steepest direction would be corrected by a small step
+    # The point counts as at rest if a small step would correct it along the steepest direction.
     close = np.linalg.norm(system.unchecked.drift(row[None])[0]) <= 1e-3 * abs(value[0]) * (1.0 + np.linalg.norm(row))
     return row, value if close and value[0] < 0 else np.empty(0)
 

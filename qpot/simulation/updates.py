@@ -101,7 +101,7 @@ class VectorisedSteps:
     block_size: int = 512
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
-        # a run that diverges overflows on the way; it is reported as what it is, not as a warning
+        # A run that diverges overflows on the way. It is reported as divergence, not as a warning.
         with np.errstate(over="ignore", invalid="ignore"):
             return vectorised_steps(self.increment, self.momentum, block.replicas, block.rng, job.steps, records)
 
@@ -117,7 +117,7 @@ class MinibatchIncrement:
     def __call__(self, x: Array, rate: float, rng: np.random.Generator, replicas: Replicas | None) -> Array:
         total, B, R = self.total, self.batch_size, x.shape[0]
         if self.sampling == RESHUFFLED:
-            assert replicas is not None  # excursions do not draw epochs
+            assert replicas is not None  # Excursions do not draw epochs.
             index = next_in_epoch(rng, replicas.order, replicas.cursor, B)
         else:
             index = draw_batches(rng, total.n_samples, R, B, self.sampling)

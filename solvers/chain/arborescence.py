@@ -165,7 +165,7 @@ def _contract_components(
             if search.borders[n_borders - 1] != number[v]:
                 v = search.came_from[v]
                 continue
-            # v was the first to be opened of a component that is finished
+            # The node v was the first to be opened of a component that is finished.
             n_borders -= 1
             low = n_opened - 1
             leaky = search.leaks[search.opened[low]]
@@ -177,7 +177,7 @@ def _contract_components(
                 state[S] = _DONE
             n_opened = low
             if leaky or members.size == 1:
-                # what leads to a closed class never comes back, so it is never part of a larger cycle
+                # An edge into a closed class never comes back, so it is never part of a larger cycle.
                 v = search.came_from[v]
                 if v >= 0:
                     search.leaks[v] = True
@@ -221,7 +221,7 @@ def contract(starts: Integers, heads: Integers, limbs: Integers, tolerance: floa
     """
     L, k = limbs.shape[1], starts.size - 1
     size = 2 * k
-    # a few large arrays and their rows: making an array takes longer than contracting a node
+    # Rows of a few large arrays are used, because making an array takes longer than contracting a node.
     parent, first, top, child, sibling, came_from, cursor = np.full((7, size), -1)
     up, stack, state, number, opened, borders = np.zeros((6, size), dtype=np.int64)
     leave, deepest, paid = np.zeros((3, size, L), dtype=np.int64)

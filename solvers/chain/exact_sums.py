@@ -31,7 +31,7 @@ def to_limbs(values: NDArray[np.float64], terms: int) -> tuple[Limbs, int]:
     positive = integers > 0
     if not positive.any():
         return np.zeros((values.size, 1), dtype=np.int64), 0
-    # trailing zero bits are dropped, so that round numbers stay short
+    # Trailing zero bits are dropped, so that round numbers stay short.
     zeros = np.zeros(values.size, dtype=np.int64)
     zeros[positive] = np.log2((integers & -integers)[positive]).astype(np.int64)
     lowest = int((exponent - 53 + zeros)[positive].min())
@@ -66,7 +66,7 @@ def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
         rest = integers[n]
         word = shifts[n] // LIMB
         offset = shifts[n] % LIMB
-        # 53 bits in two parts: shifted by at most 31, either fits into 63 bits
+        # The 53 bits come in two parts: shifted by at most 31, either fits into 63 bits.
         low = (rest & _MASK) << offset
         carry = low & _MASK
         top = ((rest >> LIMB) << offset) + (low >> LIMB)

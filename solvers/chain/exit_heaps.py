@@ -54,7 +54,7 @@ def find(x: int, sets: Sets) -> int:
         stack[n] = x
         n += 1
         x = up[x]
-    # from the set downwards, so that every node adds the finished sum of the node above it
+    # The loop runs from the set downwards, so that every node adds the finished sum of the node above it.
     for m in range(n - 2, -1, -1):
         add(paid[stack[m]], paid[stack[m + 1]], 1, paid[stack[m]])
         up[stack[m]] = x

@@ -18,7 +18,7 @@ from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# ln 2 as the sum of two doubles
+# ln 2 is the sum of these two doubles.
 _LN2_HIGH = 0.6931471805599453
 _LN2_LOW = 2.3190468138462996e-17
 _POWERS = 2.0 ** -np.arange(64.0)
@@ -51,7 +51,7 @@ def exponentials(costs: Array, epsilon: float, prefactors: Array) -> tuple[Array
     n = np.round(quotient / _LN2_HIGH)
     product, rest = _two_product(n, np.full_like(n, _LN2_HIGH))
     remainder = (quotient - product) + ((low - rest) - n * _LN2_LOW)
-    # above 2^53 the first difference can leave a remainder of a few ln 2; exp takes it
+    # Above 2^53 the first difference can leave a remainder of a few ln 2, which exp still takes.
     mantissa, exponent = np.frexp(np.exp(-remainder))
     front, power = np.frexp(prefactors)
     mantissa, shift = np.frexp(mantissa * front)

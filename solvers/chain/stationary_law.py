@@ -98,7 +98,7 @@ def elimination_order(k, tails, heads, last):  # type: ignore[no-untyped-def]
                 near, far = (into, out) if direction == 0 else (out, into)
                 count = n_out if direction == 0 else n_into
                 if near[s, i // 64] & bit:
-                    # i leads to s: i now leads to whatever s leads to (and the same backwards)
+                    # Since i leads to s, it now leads to whatever s leads to, and the same backwards.
                     if full and count[i] == left:
                         far[i, s // 64] &= ~(one << np.uint64(s % 64))
                         count[i] -= 1
@@ -133,7 +133,7 @@ def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
             if into[node, i // 64] & bit:
                 row_start[rank[i] + 1] += 1
                 column_start[s + 1] += 1
-    # from counts to where each row and column begins
+    # The counts become the places where each row and column begins.
     for s in range(k):
         row_start[s + 1] += row_start[s]
         column_start[s + 1] += column_start[s]
@@ -142,7 +142,7 @@ def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
     positions = np.empty(column_start[k], dtype=np.int64)
     fill = row_start[:k].copy()
     column_fill = column_start[:k].copy()
-    # below the diagonal: steps s in rising order give every row its columns in rising order
+    # Below the diagonal, steps s in rising order give every row its columns in rising order.
     for s in range(k):
         node = order[s]
         for step in range(s + 1, k):

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 BatchFunction = Callable[[Array], Array]
 
-# How a point ends: in an attractor's neighbourhood, at rest outside all of them, beyond the escape radius,
+# A point ends in one of these ways: in an attractor's neighbourhood, at rest outside all of them, beyond the escape radius,
 # undecided after max_time or max_steps, or where the drift is not finite.
 ARRIVED, AT_REST, LEFT, OUT_OF_TIME, NON_FINITE = range(5)
 
@@ -170,7 +170,7 @@ def _first_steps(moving: _Moving, jacobian: BatchFunction | None, scale: float) 
     steps = np.asarray(0.01 * scale / np.maximum(speed, 1e-300))
     if jacobian is None:
         return steps
-    # the derivative along the path tells how fast the drift itself changes
+    # The derivative along the path tells how fast the drift itself changes.
     curvature = np.abs(jacobian(moving.x)).sum(axis=2).max(axis=1)
     return np.asarray(np.minimum(steps, 0.5 / np.maximum(curvature, 1e-300)))
 
@@ -247,7 +247,7 @@ def _inverse(W: Array) -> Array:
     try:
         return np.asarray(np.linalg.inv(W), dtype=np.float64)
     except np.linalg.LinAlgError:
-        # an exactly singular matrix among them: NaN rejects that step, and a shorter one is regular
+        # One of the matrices is exactly singular: NaN rejects that step, and a shorter one is regular.
         regular = np.linalg.matrix_rank(W) == d
         inverse = np.full_like(W, np.nan)
         inverse[regular] = np.linalg.inv(W[regular])

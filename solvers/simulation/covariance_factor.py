@@ -27,7 +27,7 @@ def lower_factor(a: Array) -> tuple[Array, int]:
         L[:, j, j] = np.where(alive, root, 0.0)
         if j + 1 < d:
             column = a[:, j + 1 :, j] - np.einsum("nik,nk->ni", L[:, j + 1 :, :j], L[:, j, :j])
-            # below a vanishing pivot a semidefinite matrix has a vanishing column
+            # Below a vanishing pivot the column of a semidefinite matrix vanishes.
             bad = ~alive & (np.abs(column).max(axis=1) > 1e-5 * scale)
             if bad.any():
                 return _factor_by_eigenvalues(a)

@@ -24,7 +24,7 @@ from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, coordi
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# outcome of an excursion; target j is ARRIVED + j
+# These are the outcomes of an excursion; target j is ARRIVED + j.
 RUNNING, FULL, FAILED, LEFT, RETURNED, ARRIVED = -1, -2, -3, 0, 1, 2
 
 

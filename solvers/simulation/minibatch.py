@@ -18,9 +18,9 @@ from qpot.solvers.common.sample_gradients import PackedSamples
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# How a minibatch is drawn.
+# The ways in which a minibatch is drawn.
 INDEPENDENT, WITHOUT_REPLACEMENT, RESHUFFLED = range(3)
-# A coordinate beyond this has run away; most functions still evaluate there, so it can be told.
+# A coordinate beyond this has run away. Most functions can still be evaluated there, so that it can be reported.
 RUNAWAY = 1e50
 
 
@@ -39,7 +39,7 @@ def draw_in_batch(sampling: int, order: Integers, position: int, rng: np.random.
     N = order.shape[1]
     if sampling == INDEPENDENT:
         return int(rng.random() * N)
-    # partial Fisher-Yates: any permutation is as good a start as another
+    # This is a partial Fisher-Yates shuffle, for which any permutation is as good a start as another.
     swap = position + int(rng.random() * (N - position))
     i: int = order[0, swap]
     order[0, swap] = order[0, position]

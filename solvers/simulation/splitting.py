@@ -70,7 +70,7 @@ def split(
         for child, parent in zip(dead, parents, strict=True):
             branch(paths, int(child), int(parent), float(level))
         ancestors[dead] = ancestors[parents]
-        # a branch that begins where its parent arrived has arrived
+        # A branch that begins where its parent arrived has arrived, too.
         there = (paths.outcome[parents] >= ARRIVED) & (paths.elapsed[dead] == paths.elapsed[parents])
         paths.outcome[dead[there]] = paths.outcome[parents[there]]
         paths = run(paths, dead)

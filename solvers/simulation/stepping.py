@@ -177,5 +177,5 @@ def vectorised_steps(
         if next_record < steps.record_at.size and steps.record_at[next_record] == k + 1:
             records[next_record] = x
             next_record += 1
-    records[next_record:] = x  # only reached early when every replica has stopped
+    records[next_record:] = x  # The loop ends early only when every replica has stopped.
     return -1, -1
