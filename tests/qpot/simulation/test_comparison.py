@@ -350,7 +350,7 @@ def test_figure(prediction: qpot.Prediction) -> None:
     comparison = qpot.compare(prediction, drawn(prediction), telegraph(prediction, 0.06, 200_000))
     panels = comparison.plot()
     titles = [panel.get_title() for panel in panels]
-    assert [title.split(":")[0] for title in titles] == ["Escape times", "Prefactor", "Occupation", "Exits"]
+    assert [title.split(":")[0] for title in titles] == ["Escape times", "Prefactor", "Occupation", "Escapes"]
     times, ratios, shares, _ = panels
     law, check, ten = comparison.arrhenius[0], comparison.occupations[0], np.log(10)
     measured, predicted, fit = (
