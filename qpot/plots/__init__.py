@@ -9,6 +9,7 @@
 - `noise`: Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned.
 """
 
+from qpot.plots.axes import OKABE_ITO
 from qpot.plots.chain import (
     plot_chain,
     plot_cycles,
@@ -21,6 +22,9 @@ from qpot.plots.companions import plot_explanation, plot_flow_loss, plot_margin_
 from qpot.plots.comparison import plot_comparison, plot_escape_points, plot_escape_times, plot_prefactors, plot_shares
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
+    DOWNHILL,
+    NOISE,
+    UPHILL,
     plot_critical_points,
     plot_loss,
     plot_noise,
@@ -31,6 +35,10 @@ from qpot.plots.landscape import (
 from qpot.plots.noise import plot_noise_spectrum
 
 __all__ = [
+    "DOWNHILL",
+    "NOISE",
+    "OKABE_ITO",
+    "UPHILL",
     "plot_chain",
     "plot_comparison",
     "plot_critical_points",
