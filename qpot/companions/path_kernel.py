@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
+from qpot._core.deprecated import renamed
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
@@ -365,3 +366,6 @@ def _batch_schedule(
     if schedule.min() < 0 or schedule.max() >= N:
         raise ValueError(f"batches must hold indices 0 ... {N - 1}, got {schedule.min()} ... {schedule.max()}")
     return schedule
+
+
+__getattr__ = renamed({"TrainingPath": "TrainingTrajectory"}, "qpot.companions.path_kernel", globals())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qpot._core.arrays import BoundsLike, as_bounds
+from qpot._core.deprecated import renamed
 from qpot.plots.chain import state_colours
 from qpot.plots.landscape import plot_loss
 
@@ -259,3 +260,6 @@ def _empty(ax: Axes, text: str) -> Axes:
     """Axes that say why they show nothing."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="grey")
     return ax
+
+
+__getattr__ = renamed({"plot_exit_points": "plot_escape_points"}, "qpot.plots.comparison", globals())
