@@ -1,4 +1,4 @@
-"""simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas."""
+"""The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
 from qpot.simulation.settings import Setting, setting_of
 
+# Records of a run where the user does not say which steps to keep.
 _DEFAULT_RECORDS = 200
 
 
@@ -43,8 +44,8 @@ def simulate_sgd(
     Parameters
     ----------
     system : System
-        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it; without one: Gaussian
-        gradient noise.
+        With a finite sum (`System.from_finite_sum`) the real algorithm is run on minibatches of it, without one SGD
+        with Gaussian gradient noise.
     learning_rate : float or ``(steps,)``
         One number, or a schedule. `qpot.simulation.dynamics.Dynamics` states the step that is taken with it.
     batch_size : int
@@ -54,6 +55,7 @@ def simulate_sgd(
     start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
         Where the replicas start.
     replicas : int
+        Number of independent runs.
     rng : Generator or int, optional
         Seed 0 by default. The same ``rng`` gives the same result, bit for bit, for every executor.
     executor : concurrent.futures.Executor, optional
@@ -62,9 +64,9 @@ def simulate_sgd(
         Keep every record-th step, or the given steps; the last step is always kept, and step 0 unless steps
         are listed. By default 200 evenly spaced records.
     minima : sequence of objects with ``.point`` or ``(k, d)``, optional
-        Label the records by basin, for `Ensemble.occupation`.
+        The minima by whose basins the records are labelled, for `Ensemble.occupation`.
     momentum : float
-        Of the heavy ball, at least 0 and below 1.
+        Heavy-ball parameter, at least 0 and below 1.
     sampling : {"independent", "without replacement", "epoch reshuffling"}, optional
         How the samples of a finite sum are drawn; by default as ``system.replacement`` says. See
         `qpot.simulation.dynamics.Dynamics`.
@@ -74,8 +76,8 @@ def simulate_sgd(
     Raises
     ------
     ValueError
-        For bad arguments; a batch larger than the finite sum without replacement; a learning rate beyond
-        stability, 2 / (largest Hessian eigenvalue) at the minimum where it starts; functions that cannot be
+        For bad arguments; a batch drawn without replacement that is larger than the finite sum; a learning rate beyond
+        stability, 2 / (largest Hessian eigenvalue) at the minimum where a replica starts; functions that cannot be
         sent to a process pool.
     SolveError
         When a replica diverges or a user function fails (`Status.NON_FINITE`) or on Ctrl-C
@@ -118,10 +120,11 @@ def simulate_diffusion(
     Parameters
     ----------
     system : System
+        The drift b and the covariance sigma sigma^T.
     epsilon : float
         Noise level.
     time_step : float
-        Weak error of order one in it.
+        Step of the method, whose weak error is of order one in it.
     steps, start, replicas, rng, executor, record, minima, progress
         As in `simulate_sgd`.
 
@@ -147,7 +150,7 @@ def simulate_diffusion(
 
 
 def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
-    """The steps to keep, increasing, the last one included."""
+    """Return the steps to keep, in increasing order and with the last one."""
     if record is None:
         chosen = np.unique(np.linspace(0, steps, min(steps, _DEFAULT_RECORDS) + 1).astype(np.int64))
     elif np.ndim(record) == 0:
