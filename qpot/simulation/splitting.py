@@ -99,9 +99,9 @@ def splitting_times(
 
     Notes
     -----
-    The method is adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25 (2007) 417) for Markov chains, with the rule
-    for ties of Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26 (2016) 3559. The neighbourhood is
-    the ellipsoid of the local stationary covariance, A S + S A^T = a.
+    The method is adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25 (2007) 417) for Markov chains,
+    with the rule for ties of Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26 (2016) 3559.
+    The neighbourhood is the ellipsoid of the local stationary covariance, A S + S A^T = a.
 
     Examples
     --------

@@ -26,7 +26,7 @@ def branch(paths: Excursions, child: int, parent: int, level: float) -> None:
 
 
 class Splitting(NamedTuple):
-    """Result: probability to arrive, rounds, and the initial clone that every final one descends from."""
+    """The result: the probability to arrive, the rounds, and for every final clone the initial one it descends from."""
 
     probability: float
     rounds: int
@@ -49,9 +49,9 @@ def split(
     Parameters
     ----------
     paths : Excursions
-        Finished ones.
+        The clones, whose excursions have ended.
     run : callable
-        Runs the given clones to their end and returns all.
+        It runs the excursions of the given clones to their end and returns all clones.
     """
     N = paths.kept.size
     ancestors = np.arange(N)
@@ -70,7 +70,7 @@ def split(
         for child, parent in zip(dead, parents, strict=True):
             branch(paths, int(child), int(parent), float(level))
         ancestors[dead] = ancestors[parents]
-        # a branch that begins where its parent arrived has arrived
+        # A branch that begins where its parent arrived has arrived, too.
         there = (paths.outcome[parents] >= ARRIVED) & (paths.elapsed[dead] == paths.elapsed[parents])
         paths.outcome[dead[there]] = paths.outcome[parents[there]]
         paths = run(paths, dead)
