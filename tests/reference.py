@@ -1,7 +1,7 @@
 """Closed forms and published values that tests compare with, each with its source.
 
-The convention is dX = b dt + sqrt(eps) sigma dW, a = sigma sigma^T, and an action with 1/2 in front. All numbers are written out
-here; nothing is taken from the gallery, whose own answers are checked against them.
+The convention is dX = b dt + sqrt(eps) sigma dW, a = sigma sigma^T, and an action with 1/2 in front. All numbers
+are written out here; nothing is taken from the gallery, whose own answers are checked against them.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def test_quick_start_runs_and_prints_what_it_says() -> None:
 
     prediction = names["prediction"]
     assert isinstance(prediction, qpot.Prediction)
-    # The coordinate x moves on its own with covariance 1 + x/2, hence V = int 4 (x^3 - x)/(2 + x) dx from a minimum up to the saddle
+    # The coordinate x moves on its own with covariance 1 + x/2, hence
+    # V = int 4 (x^3 - x)/(2 + x) dx from a minimum up to the saddle
     forth, back = 4 * (13 / 3 - 6 * math.log(2)), 4 * (6 * math.log(1.5) - 7 / 3)
     assert prediction.selected == (0,)
     assert abs(prediction.costs.values[0, 1] - forth) < 1e-8
