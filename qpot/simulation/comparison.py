@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, BoundsLike
 from qpot._core.deprecated import renamed_property
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -18,6 +18,9 @@ from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.escape_points import EscapePoints, escape_points_of
 from qpot.simulation.shares import OccupationCheck, occupation_check
 from qpot.simulation.stability import raise_if_unstable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Standard errors up to which measurement and prediction agree, where the user names none.
 _THRESHOLD = 3.0
@@ -115,7 +118,9 @@ class Comparison:
                 )
         return ""
 
-    def plot(self, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None) -> Any:
+    def plot(
+        self, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Sequence[Axes] | None = None
+    ) -> Sequence[Axes]:
         """One figure with four panels: escape times, prefactors, occupation, escape points; see `plot_comparison`."""
         from qpot.plots.comparison import plot_comparison
 

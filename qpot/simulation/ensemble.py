@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_method
+from qpot._core.types import MinimaLike
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
 from qpot.simulation.escapes import EscapeTimes, check_confidence
@@ -99,7 +100,7 @@ class Ensemble:
         """The number of replicas."""
         return int(self.points.shape[1])
 
-    def basins(self, minima: Any = None, *, system: System | None = None) -> NDArray[np.int64]:
+    def basins(self, minima: MinimaLike | None = None, *, system: System | None = None) -> NDArray[np.int64]:
         """The basin of every recorded point, ``(records, replicas)``; see `qpot.basins.basin_of`."""
         if minima is None:
             if self.labels is None:
@@ -116,7 +117,7 @@ class Ensemble:
 
     def occupation(
         self,
-        minima: Any = None,
+        minima: MinimaLike | None = None,
         *,
         burn_in: float = 0.1,
         confidence: float = 0.95,
@@ -176,7 +177,7 @@ class Ensemble:
             replicas=self.replicas,
         )
 
-    def escape_times(self, minima: Any = None, *, system: System | None = None) -> EscapeTimes:
+    def escape_times(self, minima: MinimaLike | None = None, *, system: System | None = None) -> EscapeTimes:
         """Read off the first recorded step at which each replica is in another basin than at the first record.
 
         The resolution is the distance between records, and a return between two of them goes unseen;

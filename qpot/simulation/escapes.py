@@ -15,6 +15,7 @@ from qpot._core.arrays import Array, as_count
 from qpot._core.deprecated import renamed_property
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.problem.system import System
 from qpot.simulation.destinations import Destinations
 from qpot.simulation.dynamics import Dynamics
@@ -148,8 +149,8 @@ def check_confidence(confidence: Any) -> float:
 def escape_times(
     system: System,
     *,
-    start: Any,
-    minima: Any,
+    start: PointLike,
+    minima: MinimaLike,
     steps: int,
     replicas: int,
     learning_rate: float | None = None,

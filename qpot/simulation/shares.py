@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from qpot.chain.relaxation import occupation_after
 from qpot.chain.stationary import stationary_distribution
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
+from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble
 
 # Number of records at which the predicted law is evaluated; between them it changes slowly.
@@ -89,8 +89,8 @@ def occupation_check(
     *,
     allowance: float,
     finite_rate: bool,
-    burn_in: Any,
-    system: Any,
+    burn_in: float,
+    system: System | None,
 ) -> OccupationCheck:
     """Hold one ensemble against the chain; the arguments are those of `qpot.compare`, which has checked them."""
     points = np.array([m.point for m in prediction.minima])

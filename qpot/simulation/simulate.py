@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import as_count
+from qpot._core.arrays import Array, as_count
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.basins import attractor_points
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
@@ -26,15 +28,15 @@ _DEFAULT_RECORDS = 200
 def simulate_sgd(
     system: System,
     *,
-    learning_rate: float | Any,
+    learning_rate: float | Array,
     batch_size: int = 1,
     steps: int,
-    start: Any,
+    start: PointLike,
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
-    record: int | Any | None = None,
-    minima: Any = None,
+    record: int | Sequence[int] | NDArray[np.int64] | None = None,
+    minima: MinimaLike | None = None,
     momentum: float = 0.0,
     sampling: str | None = None,
     progress: ProgressLike = None,
@@ -107,12 +109,12 @@ def simulate_diffusion(
     epsilon: float,
     time_step: float,
     steps: int,
-    start: Any,
+    start: PointLike,
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
-    record: int | Any | None = None,
-    minima: Any = None,
+    record: int | Sequence[int] | NDArray[np.int64] | None = None,
+    minima: MinimaLike | None = None,
     progress: ProgressLike = None,
 ) -> Ensemble:
     """Run dX = b dt + sqrt(epsilon) sigma dW in many independent replicas (Euler-Maruyama).
@@ -164,7 +166,7 @@ def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
     return chosen if chosen[-1] == steps else np.append(chosen, steps)
 
 
-def _simulate(setting: Setting, steps: int, record: Any, minima: Any, execution: Execution) -> Ensemble:
+def _simulate(setting: Setting, steps: int, record: Any, minima: MinimaLike | None, execution: Execution) -> Ensemble:
     dynamics = setting.dynamics
     given = None if minima is None else attractor_points(minima, dimension=dynamics.system.dimension)
     outcome = run_replicas(setting, steps=steps, record_steps=record_schedule(record, steps), execution=execution)

@@ -14,6 +14,7 @@ from qpot._core.arrays import Array, as_count, as_point, format_point
 from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
 from qpot.simulation.destinations import Destinations
@@ -33,8 +34,8 @@ _LEAVING = 0.95
 def splitting_times(
     system: System,
     *,
-    start: Any,
-    minima: Any,
+    start: PointLike,
+    minima: MinimaLike,
     learning_rate: float | None = None,
     batch_size: int = 1,
     epsilon: float | None = None,
