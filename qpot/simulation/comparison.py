@@ -120,7 +120,7 @@ class Comparison:
 
     def plot(
         self, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Sequence[Axes] | None = None
-    ) -> Sequence[Axes]:
+    ) -> Any:
         """One figure with four panels: escape times, prefactors, occupation, escape points; see `plot_comparison`."""
         from qpot.plots.comparison import plot_comparison
 
