@@ -1,4 +1,4 @@
-"""Problems with closed-form quasi-potentials (M. Cameron and co-workers' test set, in our convention)."""
+"""Problems with closed-form quasi-potentials (the test set of M. Cameron and co-workers, in our convention)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 import qpot
 
 Array = NDArray[np.float64]
-F = 10.0  # strength of the rotation
+# Strength of the rotation.
+F = 10.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A system, its box and source, and the exact V there."""
+    """A system, its box and source, and the exact V in the box."""
 
     system: qpot.System
     lower: tuple[float, ...]
@@ -26,7 +27,7 @@ class Problem:
 
 
 def linear(d: int = 2) -> Problem:
-    """Strong rotation in (x, y), -z in z; V = 2 x^2 + y^2 + z^2."""
+    """Linear drift with strong rotation in (x, y) and -z in z; V = 2 x^2 + y^2 + z^2."""
 
     def drift(x: Array) -> Array:
         parts = [-2 * x[:, 0] - F * x[:, 1], 2 * F * x[:, 0] - x[:, 1]]
@@ -37,7 +38,7 @@ def linear(d: int = 2) -> Problem:
 
 
 def double_well(d: int = 2) -> Problem:
-    """V = (x^2 - 1)^2 + y^2 + z^2 with strong rotation; the saddle lies on the boundary of the box."""
+    """Double well V = (x^2 - 1)^2 + y^2 + z^2 with strong rotation; the saddle lies on the boundary of the box."""
 
     def drift(x: Array) -> Array:
         g = x[:, 0] ** 3 - x[:, 0]
@@ -50,7 +51,7 @@ def double_well(d: int = 2) -> Problem:
 
 
 def maier_stein() -> Problem:
-    """Gradient case of Maier and Stein's system, in one well."""
+    """The gradient case of Maier and Stein's system, in one well."""
 
     def drift(x: Array) -> Array:
         u, v = x.T
@@ -65,7 +66,7 @@ def maier_stein() -> Problem:
 
 
 def constant_anisotropy() -> Problem:
-    """The drift of `linear` with covariance R(30 deg) diag(1, 10) R^T; V from the Lyapunov equation."""
+    """The drift of `linear` with covariance R(30 deg) diag(1, 10) R^T; V comes from the Lyapunov equation."""
     from scipy.linalg import solve_continuous_lyapunov
 
     a = qpot.covariance.rotated(np.pi / 6, (1.0, 10.0))
@@ -76,7 +77,7 @@ def constant_anisotropy() -> Problem:
 
 
 def polar() -> Problem:
-    """Unit noise in the polar coordinates: state-dependent covariance."""
+    """Unit noise in the polar coordinates, whose covariance depends on the state."""
 
     def drift(x: Array) -> Array:
         r, t = np.hypot(x[:, 0], x[:, 1]), np.arctan2(x[:, 1], x[:, 0])
@@ -98,7 +99,7 @@ def polar() -> Problem:
 
 
 def rotating_anisotropy(ratio: float = 10.0) -> Problem:
-    """V of `double_well` with covariance R(phi) diag(1, ratio) R^T, phi = x + 2 y."""
+    """The V of `double_well`, with the covariance R(phi) diag(1, ratio) R^T, phi = x + 2 y."""
 
     def covariance(x: Array) -> Array:
         phi = x[:, 0] + 2 * x[:, 1]
@@ -116,7 +117,7 @@ def rotating_anisotropy(ratio: float = 10.0) -> Problem:
 
 
 def unstable_cycle() -> Problem:
-    """V = r^2 (1 - r^2 / 2) inside the unstable cycle r = 1."""
+    """A focus inside the unstable cycle r = 1; V = r^2 (1 - r^2 / 2)."""
 
     def drift(x: Array) -> Array:
         u, v = x.T
@@ -145,7 +146,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 
 def relative_error(field: qpot.FieldSolution, problem: Problem) -> float:
-    """Largest |V - exact| over the known nodes, over the largest exact V there."""
+    """Largest |V - exact| at the known nodes, divided by the largest exact V there."""
     exact = problem.exact(field.grid.points()).reshape(field.grid.shape)
     known = np.isfinite(field.values)
     return float(np.abs(field.values - exact)[known].max() / exact[known].max())

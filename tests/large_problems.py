@@ -1,4 +1,4 @@
-"""Systems of many dimensions with known costs."""
+"""Systems of many dimensions whose costs are known."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def turned_well(
 
 
 def allen_cahn(n: int, noise: Any = 1.0) -> tuple[qpot.System, csr_array, float]:
-    """u_t = u_xx + u - u^3 + noise on a ring of length pi, n points."""
+    """The equation u_t = u_xx + u - u^3 + noise on a ring of length pi with n points."""
     h = np.pi / n
     ring = lil_array((n, n))
     for i in range(n):
@@ -88,7 +88,7 @@ def allen_cahn(n: int, noise: Any = 1.0) -> tuple[qpot.System, csr_array, float]
 
 
 def tilted_well(d: int, tilt: float = 0.2) -> tuple[qpot.System, Array, list[float]]:
-    """Two minima +-e of unequal depth and the saddle -tilt e; costs 2 (L(saddle) - L(minimum)) / a_00 exactly."""
+    """Two minima +-e of unequal depth and the saddle -tilt e; the costs are 2 (L(saddle) - L(minimum)) / a_00 exactly."""
     even, start, half = turned_well(d, products=True)
     e, a_00 = -start, 0.5 / half
     loss, gradient = even.loss, even.gradient

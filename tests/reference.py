@@ -1,7 +1,7 @@
 """Closed forms and published values that tests compare with, each with its source.
 
-Convention: dX = b dt + sqrt(eps) sigma dW, a = sigma sigma^T, action with 1/2 in front. All numbers are written out
-here; nothing is taken from the gallery, whose own answers are checked against them.
+The convention is dX = b dt + sqrt(eps) sigma dW, a = sigma sigma^T, and an action with 1/2 in front. All numbers
+are written out here; nothing is taken from the gallery, whose own answers are checked against them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ Array = NDArray[np.float64]
 
 
 class Reference(NamedTuple):
-    """A number that is known independently, to within ``accuracy`` (absolute)."""
+    """A number that is known independently, with an absolute error of at most ``accuracy``."""
 
     value: float
     accuracy: float
     source: str
 
 
+# The source of most closed forms.
 FW = "Freidlin, Wentzell, Random Perturbations of Dynamical Systems, ch. 4"
 
 # --- one dimension: V = int 2 L' / a dx uphill (FW, ch. 4) ---------------------------------------------------------
@@ -54,7 +55,7 @@ LOG_NOISE = Reference(5.149745103131765, 1e-13, f"{FW}: b = -1.5 x, a = (0.8 x)^
 # --- two and more dimensions ---------------------------------------------------------------------------------------
 SEPARABLE = Reference(1.0, 1e-15, f"{FW}: L = (x^2-1)^2/4 + 3 y^2/4, a = diag(1/2, 2): 2 dL / a_xx")
 SEPARABLE_AT = Reference(0.6825, 1e-15, f"{FW}: V((-1, 0), (-0.5, 0.4)) of the same")
-# Hu, Zhu, Xiong, Huan 2019 (arXiv:1901.06054) leave the covariance open; reconstruction with h = (1 + tanh 2x)/2
+# Hu, Zhu, Xiong, Huan 2019 (arXiv:1901.06054) leave the covariance open; it is reconstructed with h = (1 + tanh 2x)/2.
 SYMMETRIC_LEFT = Reference(0.46947363395136743, 1e-14, "x moves on its own: int 2 (x^3-x)/(1 + h/2) over (-1, 0)")
 SYMMETRIC_RIGHT = Reference(0.34942659821812166, 1e-14, "the same over (0, 1)")
 SYMMETRIC_RIGHT_NEGATIVE = Reference(0.887771255238129, 1e-13, "the same with s = -1/2")
@@ -66,11 +67,12 @@ RADIAL = Reference(4.0, 1e-14, f"{FW}: L = r^2/2 + r^4/4, a = (1 + r^2) I: V = r
 HIGH_DIMENSIONAL_AT_10 = Reference(0.2869333333333333, 1e-15, "turned separable loss in 10 dimensions, closed form")
 HIGH_DIMENSIONAL_AT_100 = Reference(0.34627492063492055, 1e-15, "the same in 100 dimensions")
 
-# A S + S A^T = a, V = x^T S^{-1} x / 2 (FW, ch. 4; the Lyapunov equation)
+# For linear drifts A S + S A^T = a (the Lyapunov equation) and V = x^T S^{-1} x / 2 (FW, ch. 4).
 OU_GRADIENT = Reference(3.4742468415937813, 1e-13, "A = [[2, 1], [1, 3]], a = [[1, .6], [.6, 2]]: V at (1, 1)")
 OU_ROTATING = Reference(0.8125, 1e-14, "A = [[1, 2], [-1, .5]], a = diag(1, 4): S = [[2.5, -1], [-1, 2]], V at (1, 1)")
 
-# Maier, Stein, SIAM J. Appl. Math. 57 (1997) 752; V((-1, 0), (0, 0)) by shooting and by Chebyshev-Ritz, ten digits
+# Maier, Stein, SIAM J. Appl. Math. 57 (1997) 752; V((-1, 0), (0, 0)) to ten digits, in which shooting and
+# Chebyshev-Ritz agree.
 MAIER_STEIN = {
     (1.0, 1.0): Reference(0.5, 1e-15, "the axis, while beta <= 4 mu"),
     (3.0, 1.0): Reference(0.5, 1e-15, "the axis"),
@@ -78,18 +80,20 @@ MAIER_STEIN = {
     (10.0, 1.0): Reference(0.3400414033, 1e-10, "bowed"),
     (10.0, 2.0): Reference(0.5, 1e-15, "the axis"),
 }
-# beta = 10, mu = 1, a = R(0.4) diag(0.5, 2) R(0.4)^T breaks the symmetry of the two bowed paths
+# With beta = 10 and mu = 1, a = R(0.4) diag(0.5, 2) R(0.4)^T breaks the symmetry of the two curved paths.
 MAIER_STEIN_BETTER = Reference(0.1905412494, 1e-10, "the cheaper of two local minimisers")
 MAIER_STEIN_WORSE = Reference(0.3111721417, 1e-10, "the dearer one, where a single start may end")
 
-# Moore, Stieha, Nolting, Cameron, Abbott, The R Journal 8(2) (2016) 19, example 1; converged values by shooting from
-# an order-8 jet (first) and a Chebyshev path of the geometric action (second). Published on a grid: 0.014112, 0.0018595.
+# Moore, Stieha, Nolting, Cameron, Abbott, The R Journal 8(2) (2016) 19, example 1. The values are converged: by
+# shooting from an order-8 jet (the first) and by a Chebyshev path of the geometric action (the second). Those published
+# come from a grid: 0.014112, 0.0018595.
 CONSUMER_RESOURCE = (
     Reference(0.0122596493, 6e-11, "from the focus"),
     Reference(0.0018932179, 6e-11, "from the node"),
 )
 
-# Mueller, Brown, Theor. Chim. Acta 53 (1979) 75; V = 2 (L(saddle) - L(minimum)) by Newton's method
+# Mueller, Brown, Theor. Chim. Acta 53 (1979) 75; V = 2 (L(saddle) - L(minimum)), with the fixed points by
+# Newton's method.
 MUELLER_BROWN_MINIMA = (-146.69951720995402, -80.76781812965903, -108.16672411685235)
 MUELLER_BROWN_SADDLES = (-40.6648435086574, -72.24894011232523)
 MUELLER_BROWN_A_B = Reference(212.06934740259325, 1e-9, "one leg")
@@ -98,13 +102,13 @@ MUELLER_BROWN_A_C = Reference(229.1071034, 1e-7, "the sum of both legs")
 
 
 def lyapunov_quasipotential(A: Array, a: Array, x: Array) -> Array:
-    """V(0, x) (n,) of the drift -A x with constant covariance a."""
+    """The quasi-potential V(0, x) ``(n,)`` of the drift -A x with constant covariance a."""
     S = solve_continuous_lyapunov(A, a)
     return np.asarray(0.5 * np.einsum("ni,ni->n", x, np.linalg.solve(S, x.T).T), dtype=np.float64)
 
 
 def integral(slope: Callable[[float], float], low: float, high: float) -> float:
-    """One-dimensional cost by adaptive quadrature."""
+    """A one-dimensional cost by adaptive quadrature."""
     return float(quad(slope, low, high, epsabs=1e-14, epsrel=1e-13, limit=200)[0])
 
 
@@ -115,11 +119,11 @@ def four_wells_costs(u: Array, w: Array) -> Array:
     """
 
     def leave_u(sign: float) -> float:
-        # int 8 (u^3 - u) / (4 + u) du from the well to 0
+        # The cost is int 8 (u^3 - u) / (4 + u) du from the well to 0.
         return abs(integral(lambda x: 8 * (x**3 - x) / (4 + x), min(sign, 0.0), max(sign, 0.0)))
 
     def leave_w(sign: float) -> float:
-        # int 8/3 (w^3 - w) (2 + w) dw, by hand: antiderivative 8/3 (w^5/5 + w^4/2 - w^3/3 - w^2)
+        # The cost int 8/3 (w^3 - w) (2 + w) dw has the antiderivative 8/3 (w^5/5 + w^4/2 - w^3/3 - w^2).
         F = 8 / 3 * (sign / 5 + 0.5 - sign / 3 - 1)
         return abs(F)
 

@@ -1,4 +1,4 @@
-"""A plain well to ask wrong questions about, and how an answer must refuse them."""
+"""A plain well for calls with wrong arguments, and the check that a call is refused with a clear message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_covariance(covariance: Any) -> System:
 
 
 def refused(call: Callable[[], Any], *pieces: str) -> None:
-    """The call raises ValueError, and the message holds all pieces."""
+    """Check that the call raises ValueError and that its message holds all pieces."""
     with pytest.raises(ValueError) as caught:
         call()
     for piece in pieces:

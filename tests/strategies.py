@@ -24,7 +24,7 @@ def rotations(draw: st.DrawFn, dimension: int) -> Array:
 
 @st.composite
 def spd_matrices(draw: st.DrawFn, dimension: int, *, low: float = 0.2, high: float = 5.0) -> Array:
-    """Symmetric positive definite matrices with eigenvalues between ``low`` and ``high``."""
+    """Symmetric positive definite matrices, with eigenvalues between ``low`` and ``high``."""
     values = draw(st.lists(st.floats(np.log(low), np.log(high)), min_size=dimension, max_size=dimension))
     Q = draw(rotations(dimension))
     matrix = (Q * np.exp(values)) @ Q.T
@@ -41,7 +41,7 @@ def stable_matrices(draw: st.DrawFn, dimension: int) -> Array:
 
 
 class PolynomialWell(NamedTuple):
-    """Two minima at +-1 on a turned axis, saddle at the origin, with the exact cost for a = I."""
+    """Two minima at +-1 on a turned axis, a saddle between them, and the exact differences of the loss; a = I."""
 
     system: qpot.System
     start: Array
@@ -53,7 +53,7 @@ class PolynomialWell(NamedTuple):
 
 @st.composite
 def polynomial_wells(draw: st.DrawFn) -> PolynomialWell:
-    """L = h (u^2 - 1)^2 + t (u^3/3 - u) + k w^2/2 + c w^2 u^2/2 in turned coordinates; a = I.
+    """Wells of L = h (u^2 - 1)^2 + t (u^3/3 - u) + k w^2/2 + c w^2 u^2/2 in turned coordinates; a = I.
 
     L_u = 0 at u = +-1 for every tilt t on the axis w = 0, and at u = -t / (4 h) between them.
     """

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# few values: ties everywhere
+# With so few values there are ties everywhere.
 tied_costs = st.integers(0, 4).map(float)
-# many decades: ordinary arithmetic drowns the small ones
+# Over so many decades ordinary arithmetic loses the small costs in the large ones.
 wide_costs = st.one_of(
     st.floats(1e-12, 1e15),
     st.tuples(st.integers(-12, 15), st.floats(1.0, 9.99)).map(lambda t: t[1] * 10.0 ** t[0]),

@@ -23,14 +23,14 @@ def points(n: int, *, seed: int = 1) -> Any:
 
 
 def numpy_sum() -> qpot.FiniteSum:
-    """qpot's own network; parameters in the order (W_1, b_1, W_2, b_2)."""
+    """The sum of qpot's own network, with parameters in the order (W_1, b_1, W_2, b_2)."""
     return qpot.training_sum(qpot.dense_network(FEATURES, HIDDEN), *data())
 
 
 def random_network(
     seed: int = 0, *, samples: int = 9, features: int = 3, hidden: int = 2, classes: int = 3
 ) -> qpot.FiniteSum:
-    """Ready-made network sum with random features and labels; every class occurs."""
+    """A ready-made network sum with random features and labels, among which every class occurs."""
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), rng.integers(classes, size=samples - classes)])
     return qpot.network_sum(rng.normal(size=(samples, features)), labels, hidden=hidden, weight_decay=0.02)
@@ -44,7 +44,7 @@ def torch_sum(samples: int = SAMPLES, **options: Any) -> qpot.ModelSum:
 
 
 def halved_squares(outputs: Any, targets: Any) -> Any:
-    """As qpot.SquaredError, for one sample or as a mean over samples."""
+    """The loss of qpot.SquaredError, for one sample or as a mean over samples."""
     return 0.5 * ((outputs - targets) ** 2).sum(-1).mean()
 
 

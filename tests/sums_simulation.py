@@ -1,4 +1,4 @@
-"""One finite sum of every kernel, with data drawn from a seed, for the tests of the simulation."""
+"""A finite sum for every kernel, with data drawn from a seed, for the tests of the simulation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qpot.solvers.common.sample_gradients import PackedSamples, pack
 
 
 def packed(total: qpot.FiniteSum) -> PackedSamples:
-    """Kind, table and constants of the sum's kernel."""
+    """The kind, table and constants of the sum's kernel."""
     assert total.kernel is not None
     name, arrays = total.kernel
     return pack(name, arrays, total.n_samples, total.dimension)
@@ -28,7 +28,7 @@ NAMES = (
 
 
 def finite_sum(name: str, seed: int = 0, N: int = 7, d: int = 3) -> qpot.FiniteSum:
-    """A sum with a kernel; the sinusoid has dimension 3 and the double well 6 samples in dimension 2."""
+    """A sum with the named kernel; the sinusoid has dimension 3, the double well 6 samples in dimension 2."""
     rng = np.random.default_rng(seed)
     if name == "quadratic":
         return qpot.quadratic_sum(rng.uniform(0.5, 2.0, (N, d)), rng.normal(size=(N, d)))

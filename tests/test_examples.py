@@ -11,7 +11,8 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 
-# More than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example, counts for them.
+# Examples that take more than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example,
+# counts for them.
 SLOW = {
     "consumer_resource",
     "large_network",
@@ -41,7 +42,7 @@ def _scripts() -> list[object]:
 def test_example(script: pathlib.Path, tmp_path: pathlib.Path) -> None:
     figure = EXAMPLES / "output" / f"{script.stem}.png"
     start = time.time()
-    # run from elsewhere: an example must not depend on the folder it is started in
+    # An example must not depend on the folder in which it is started, so it is run from elsewhere.
     run = subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,

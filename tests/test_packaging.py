@@ -1,4 +1,4 @@
-"""The package as a package: folders, imports, docstrings, no output."""
+"""Tests of the package as a whole: its folders, imports and docstrings, and that it prints nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import qpot
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOLVERS = sorted((ROOT / "solvers").rglob("*.py"))
 LIBRARY = sorted(p for p in (ROOT / "qpot").rglob("*.py") if "solvers" not in p.relative_to(ROOT).parts[1:])
-# From the ground up: a wing imports itself and those before it.
+# The wings from the ground up; a wing imports itself and those before it.
 WINGS = (
     "_core",
     "samples",
@@ -68,7 +68,7 @@ def test_the_package_list_matches_the_folders() -> None:
     }
     assert set(settings["packages"]) == folders
     assert settings["package-dir"] == {"qpot.solvers": "solvers"}
-    # a folder of modules without __init__.py would be left out of the wheel
+    # A folder of modules without __init__.py would be left out of the wheel.
     for path in (*LIBRARY, *SOLVERS):
         assert (path.parent / "__init__.py").exists(), path
 
@@ -90,7 +90,7 @@ def module_of(path: pathlib.Path) -> str:
 def imports(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Line and full name of everything of ours that a file imports, lazily and for types too.
 
-    The named exception is left out: the body of a method called ``plot`` may import figures.
+    One exception is left out: the body of a method called ``plot`` may import figures.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     methods = [method for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for method in node.body]
@@ -109,7 +109,7 @@ def imports(path: pathlib.Path) -> Iterator[tuple[int, str]]:
 
 
 def allowed(path: pathlib.Path, name: str) -> bool:
-    """Whether a file may import a name: a wing its own and those before it, the solvers no word of the library."""
+    """Whether a file may import a name: a wing from itself and those before it, the solvers nothing of the library."""
     tree, wing = path.relative_to(ROOT).parts[:2]
     before = WINGS[: WINGS.index(wing) + 1] if wing in WINGS else ()
     target = [*name.split("."), ""]
@@ -149,7 +149,7 @@ def test_tests_mirror_the_tree() -> None:
         path.parent.relative_to(tests) for tree in ("qpot", "solvers") for path in (tests / tree).rglob("test_*.py")
     }
     assert folders - tested == set(), "folders of modules without a test"
-    # what concerns more than one wing of the library lies above them
+    # Tests that concern more than one wing of the library lie above the folders of the wings.
     assert tested - folders <= {pathlib.Path("qpot")}, "tests of what is no folder of modules"
 
 
@@ -182,7 +182,7 @@ def test_files_are_short_and_silent(path: pathlib.Path) -> None:
 
 def test_every_public_name_exists_and_is_documented() -> None:
     assert len(set(qpot.__all__)) == len(qpot.__all__), "a name is listed twice"
-    # what comes from a wing into the package is meant to be seen
+    # A name that the package takes from a wing is meant to be public.
     initial = ast.parse((ROOT / "qpot" / "__init__.py").read_text(encoding="utf-8"))
     wings = [
         node for node in initial.body
@@ -195,7 +195,7 @@ def test_every_public_name_exists_and_is_documented() -> None:
         if not inspect.getdoc(item):
             missing.append(name)
         if name in RESULTS:
-            # a member is documented by itself or under the attributes of its class
+            # A member is documented by itself or under the attributes of its class.
             for key, member in vars(item).items():
                 named = inspect.isroutine(getattr(item, key)) or isinstance(member, property)
                 if named and not key.startswith("_") and not inspect.getdoc(member) and key not in item.__doc__:

@@ -44,7 +44,7 @@ def test_gradient_systems_with_unit_noise(well: PolynomialWell) -> None:
     up, down = (qpot.minimum_action_path(well.system, x, well.saddle) for x in (well.start, well.end))
     assert abs(up.action - 2 * well.forth) <= up.error
     assert abs(down.action - 2 * well.back) <= down.error
-    # up minus down is twice the difference of the losses
+    # The cost up minus the cost down is twice the difference of the losses.
     assert up.action - down.action == pytest.approx(2 * (well.forth - well.back), abs=up.error + down.error + 1e-12)
 
 
@@ -57,7 +57,7 @@ def test_v_scales_with_the_inverse_of_the_covariance(well: PolynomialWell, c: fl
 
     plain, scaled = cost(a), cost(c * a)
     assert scaled.action == pytest.approx(plain.action / c, abs=(plain.error / c + scaled.error) * 1.01)
-    # 2 dL / sup lambda_max <= V <= 2 dL / inf lambda_min
+    # The bounds are 2 dL / sup lambda_max <= V <= 2 dL / inf lambda_min.
     low, high = np.linalg.eigvalsh(a)[[0, -1]]
     assert 2 * well.forth / high <= plain.action + plain.error
     assert plain.action - plain.error <= 2 * well.forth / low
@@ -96,7 +96,7 @@ def test_v_is_not_negative_zero_at_home_and_falls_on_the_way_back(well: Polynomi
     assert home.error == 0.0
     path = qpot.minimum_action_path(well.system, well.start, well.end, bounds=[(-2.5, 2.5)] * 2)
     assert path.action >= 0
-    # the cost so far, int p dx, rises uphill and stays downhill
+    # The cost so far, int p dx, rises uphill and stays constant downhill.
     x, p = path.points, path.momenta
     gained = np.einsum("ni,ni->n", 0.5 * (p[1:] + p[:-1]), np.diff(x, axis=0))
     assert gained.min() > -1e-6 * path.action
@@ -108,7 +108,7 @@ def test_v_is_not_negative_zero_at_home_and_falls_on_the_way_back(well: Polynomi
 @given(spd_matrices(2), st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 0.8))
 @settings(few, max_examples=5)
 def test_a_clock_that_depends_on_the_place_does_not_matter(a: Array, k: float, m: float, swing: float) -> None:
-    # drift and covariance times the same positive function: another parametrisation of the same curves
+    # Drift and covariance times the same positive function give another parametrisation of the same curves.
     base = qpot.gallery.maier_stein(beta=3.0).system
 
     def clock(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What the README promises: its commands, its quick start, and that the documents name files that exist."""
+"""Tests of what the README promises: its commands and quick start, and that the files named by documents exist."""
 
 import ast
 import importlib.util
@@ -35,14 +35,14 @@ def _tool(name: str) -> ModuleType:
 
 
 def _quick_start() -> tuple[str, str]:
-    """The quick start's program and the output shown under it."""
+    """The quick start's program and the output that is shown under it."""
     section = README.split("## Quick start")[1].split("\n## ")[0]
     program, shown = re.findall(r"```(?:python|text)\n(.*?)```", section, re.DOTALL)[:2]
     return program, shown
 
 
 def _without_error_sizes(text: str) -> list[str]:
-    """Words of a printed prediction; error estimates (2e-10) are of one digit and may differ between machines."""
+    """Words of a printed prediction without error estimates (2e-10), whose one digit may differ between machines."""
     return re.sub(r"\b\de-\d\d\b", "#e-#", text).split()
 
 
@@ -51,9 +51,9 @@ def test_two_commands_of_one_line() -> None:
     assert sorted(commands) == ["run", "test"]
     for command in commands.values():
         assert "\n" not in command
-        assert command.startswith("python3 -m venv .venv && ")  # works where the system's Python is managed
+        assert command.startswith("python3 -m venv .venv && ")  # this also works where the system manages its Python
         assert "export" not in command
-        assert not re.search(r"\b[A-Z_]+=", command)  # no environment variable
+        assert not re.search(r"\b[A-Z_]+=", command)  # a command sets no environment variable
     assert commands["run"].endswith(".venv/bin/python examples/symmetric_minima.py")
     assert commands["test"].endswith(".venv/bin/python -m pytest -n 2")
 
@@ -83,7 +83,8 @@ def test_quick_start_runs_and_prints_what_it_says() -> None:
 
     prediction = names["prediction"]
     assert isinstance(prediction, qpot.Prediction)
-    # x moves on its own with covariance 1 + x/2: V = int 4 (x^3 - x)/(2 + x) dx from a minimum up to the saddle
+    # The coordinate x moves on its own with covariance 1 + x/2, hence
+    # V = int 4 (x^3 - x)/(2 + x) dx from a minimum up to the saddle
     forth, back = 4 * (13 / 3 - 6 * math.log(2)), 4 * (6 * math.log(1.5) - 7 / 3)
     assert prediction.selected == (0,)
     assert abs(prediction.costs.values[0, 1] - forth) < 1e-8
@@ -97,7 +98,7 @@ def test_documents_name_files_that_exist(document: pathlib.Path) -> None:
     links = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
     links += re.findall(r'<img src="([^"]+)"', text)
     missing = [target for target in links if not (document.parent / target).exists()]
-    # a path in code quotes, from the root of the project
+    # These are the paths in code quotes that begin at the root of the project.
     named = re.findall(r"`((?:qpot|solvers|tests|examples|docs|benchmarks|tools|\.ci)/[\w./]*)`", text)
     missing += [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
     assert not missing

@@ -17,7 +17,7 @@ Field = Callable[[Array], Array]
 
 
 def plain_action(drift: Field, covariance: Field, breaks: Array, nodes: Array, unit_nodes: Array, points: int) -> float:
-    """S = int (x'-b)^T a^{-1} (x'-b) / 2 dt of a piecewise polynomial, element by element."""
+    """The action S = int (x'-b)^T a^{-1} (x'-b) / 2 dt of a piecewise polynomial, element by element."""
     degree = unit_nodes.size - 1
     gauss, weights = legendre.leggauss(points)
     total = 0.0
@@ -67,7 +67,7 @@ def from_lower_band(band: Array) -> Array:
 
 
 def segment_actions(drift: Field, covariance: Field, left: Array, right: Array) -> Array:
-    """Geometric action |b| |dx| - <b, dx> in the metric a^{-1} of straight segments, by the midpoint rule."""
+    """The geometric action |b| |dx| - <b, dx> in the metric a^{-1} of straight segments, by the midpoint rule."""
     middle, step = 0.5 * (left + right), right - left
     b, inverse = drift(middle), np.linalg.inv(covariance(middle))
     bb = np.einsum("ni,nij,nj->n", b, inverse, b)
@@ -77,7 +77,7 @@ def segment_actions(drift: Field, covariance: Field, left: Array, right: Array) 
 
 
 def polyline_geometric_action(points: Array, drift: Field, covariance: Field) -> float:
-    """Geometric action of a polyline (Heymann and Vanden-Eijnden 2008, eq. 1.5), midpoint rule."""
+    """The geometric action of a polyline (Heymann and Vanden-Eijnden 2008, eq. 1.5), by the midpoint rule."""
     return float(segment_actions(drift, covariance, points[:-1], points[1:]).sum())
 
 
@@ -89,9 +89,10 @@ def equal_arc_length(points: Array, n: int) -> Array:
 
 
 def polyline_minimum(drift: Field, covariance: Field, start: Array, n: int, *, rounds: int = 12) -> Array:
-    """A polyline of n points that minimises the geometric action: quasi-Newton steps on the points, redistributed.
+    """A polyline of n points that minimises the geometric action.
 
-    First order in the points, like the geometric minimum action method, with derivatives by differences.
+    Its points take quasi-Newton steps, with derivatives by differences, and are redistributed in every round. The error is
+    of first order in their distance, as in the geometric minimum action method.
     """
     points = equal_arc_length(start, n)
     d = points.shape[1]
@@ -130,9 +131,9 @@ class HamiltonSolution(NamedTuple):
 def hamilton_boundary_value(
     drift: Field, jacobian: Field, covariance: Array, guess: Array, *, span: float, tolerance: float = 1e-9
 ) -> HamiltonSolution:
-    """x' = b + a p, p' = -J^T p for constant a, from the first to the last point of ``guess`` in a given time.
+    """Solve x' = b + a p, p' = -J^T p for constant a, from the first to the last point of ``guess`` in a given time.
 
-    ``scipy.integrate.solve_bvp``; the action int p.a p / 2 dt exceeds V by about exp(-2 rate span).
+    The solver is ``scipy.integrate.solve_bvp``. The action int p.a p / 2 dt exceeds V by about exp(-2 rate span).
     """
     d = guess.shape[1]
 

@@ -16,7 +16,7 @@ Edges = dict[int, list[tuple[int, Fraction]]]
 
 
 def exact_edges(costs: Array) -> Edges:
-    """Routes out of every node with exact costs."""
+    """The routes out of every node, with exact costs."""
     k = len(costs)
     return {
         i: [(j, Fraction(float(costs[i, j]))) for j in range(k) if j != i and np.isfinite(costs[i, j])]
@@ -38,11 +38,11 @@ def _end(arrows: dict[int, int], i: int) -> int:
         if i not in arrows:
             return i
         i = arrows[i]
-    return i  # a loop: some free node
+    return i  # this free node lies on a loop
 
 
 def brute_force_w(costs: Array) -> list[Fraction | None]:
-    """W(i) by enumeration of in-trees; None where it is infinite."""
+    """The costs W(i) by enumeration of in-trees; None where they are infinite."""
     edges = exact_edges(costs)
     k = len(costs)
     result: list[Fraction | None] = []
@@ -56,7 +56,7 @@ def brute_force_w(costs: Array) -> list[Fraction | None]:
 def brute_force_cycles(costs: Array) -> dict[tuple[int, ...], tuple[Fraction | None, tuple[int, ...]]]:
     """All cycles by definition: {members: (exit cost or None, main states)}.
 
-    P is a cycle if for all i, j in P the chain started in i reaches j before it leaves P with probability
+    A set P is a cycle if for all i, j in P the chain started in i reaches j before it leaves P with probability
     tending to one: the cheapest forest to {j} and outside in which i leads outside costs more than the
     cheapest one of all.
     """
@@ -105,7 +105,7 @@ def generator(costs: Array, epsilon: float, prefactors: Array | None = None) -> 
 
 
 def stationary_law(Q: Any) -> list[Any]:
-    """pi Q = 0, sum 1, by a linear solve."""
+    """Solve pi Q = 0 with the sum of pi equal to 1, as a linear system."""
     k = Q.rows
     A = Q.T.copy()
     for j in range(k):

@@ -18,7 +18,7 @@ def cumulant(g: Array, w: Array, p: Array) -> float:
 
 
 def dual_value(g: Array, w: Array, v: Array) -> float:
-    """sup over p of <p, v> - K(p), by a general minimiser."""
+    """The supremum over p of <p, v> - K(p), by a general minimiser."""
     found = minimize(lambda p: cumulant(g, w, p) - p @ v, np.zeros(v.size), method="BFGS", options={"gtol": 1e-9})
     return -float(found.fun)
 
@@ -45,7 +45,7 @@ def root_of_hamiltonian(g: Array, w: Array) -> float:
 
 
 def cost_by_quadrature(steps: Callable[[float], tuple[Array, Array]], start: float, end: float) -> float:
-    """V = int p* dx from a minimum to a point uphill of it."""
+    """The cost V = int p* dx from a minimum to a point uphill of it."""
 
     def integrand(x: float) -> float:
         g, w = steps(x)

@@ -17,7 +17,7 @@ def chain_on_line(
     step: float,
     pieces: list[tuple[float, float, int]],
 ) -> tuple[Array, Array]:
-    """Nodes, and rates ``(n, n)`` from one to another, of x + h b + sqrt(h eps a) xi, by Gauss-Legendre on the pieces.
+    """Discretise the chain x + h b + sqrt(h eps a) xi by Gauss-Legendre nodes on the pieces: nodes and rates ``(n, n)``.
 
     Mass that lands outside the pieces is lost to the target.
     """
@@ -35,7 +35,8 @@ def chain_on_line(
 def mean_steps(P: Array, lost: Array) -> Array:
     """Mean steps until the chain with substochastic ``P`` is lost, with probability ``lost`` from every state.
 
-    Elimination without subtraction (Grassmann, Taksar and Heyman 1985), so that losses of 1e-15 keep their digits.
+    States are eliminated without subtraction (Grassmann, Taksar and Heyman 1985), so that losses of 1e-15 keep their
+    digits.
     """
     n = P.shape[0]
     A, out, time = P.copy(), lost.copy(), np.ones(n)
@@ -56,13 +57,13 @@ def mean_steps(P: Array, lost: Array) -> Array:
 
 
 def arrival_probability(up: float, start: int, top: int) -> float:
-    """Gambler's ruin: from ``start`` to ``top`` before 0, one step up with probability ``up``, else one down."""
+    """Gambler's ruin: the probability to come from ``start`` to ``top`` before 0 by steps, up with probability ``up``."""
     ratio = (1.0 - up) / up
     return (1.0 - ratio**start) / (1.0 - ratio**top)
 
 
 def coordinate(arrays: Any, x: Array) -> float:
-    """One value of a reaction coordinate, by the definition."""
+    """One value of a reaction coordinate by its definition."""
     if arrays.nodes.shape[0]:
         best = (np.inf, 0.0)
         for a, b, h, g in zip(

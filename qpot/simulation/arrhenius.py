@@ -1,10 +1,10 @@
-"""Arrhenius regression: the logarithm of mean escape times against 1 / epsilon, beside the predicted cost."""
+"""Arrhenius regression of log mean escape times on 1 / epsilon, beside the predicted cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.escapes import check_confidence
 
+# A regression with fewer noise levels could not show that the points lie on no straight line.
 LEAST_LEVELS = 4
 
 
 class EscapeMeasurement(Protocol):
-    """What the regression needs of a measured escape time; `EscapeTimes` and `SplittingTimes` are two."""
+    """What the regression needs of a measured escape time; `EscapeTimes` and `SplittingTimes` have it."""
 
     @property
     def home(self) -> int: ...
@@ -48,33 +49,34 @@ class EscapeMeasurement(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrheniusLaw:
-    r"""log E tau = intercept + slope / epsilon, fitted to measured escapes from one minimum, and what is predicted.
+    r"""The line log E tau = intercept + slope / epsilon through measured escapes from one minimum, and its prediction.
 
     Attributes
     ----------
     home : int
-        The minimum left.
+        The minimum that is left.
     inverse_epsilon : ``(n,)``
-        Increasing.
+        1 / epsilon of every measurement, increasing.
     learning_rates : ``(n,)``
+        Learning rates of the measurements.
     log_times, log_errors : ``(n,)``
         Logarithms of the measured mean times (in SDE time) and their standard errors.
     predicted_log_times : ``(n,)``
-        log of 1 / sum_j A_ij exp(-V_ij / epsilon); with A = 1 where prefactors are not known.
+        The log of 1 / sum_j A_ij exp(-V_ij / epsilon), with A = 1 where prefactors are not known.
     cost, cost_error : float
-        Predicted cost of the cheapest direct route; no epsilon in it.
+        Predicted cost of the cheapest direct route, without epsilon, and its numerical error.
     slope, intercept : float
-        Fitted.
+        Coefficients of the fitted line.
     slope_error, intercept_error : float
         Standard errors: the sampling error, the allowance and the error of the predicted cost together.
     slope_sampling_error, slope_allowance : float
-        The first two on their own.
+        The first two of these on their own.
     predicted_slope, predicted_intercept : float
         The same fit of the predicted log times: equal to the cost and to -log A where one route dominates. The
         intercept is NaN where prefactors are not known.
     allowance : float
-        The next term of the logarithm, c epsilon, is not predicted: c is allowed a standard deviation of
-        ``allowance / cost``, and the fit knows it.
+        The next term of the logarithm, c epsilon, is not predicted: c is granted a standard deviation of
+        ``allowance / cost``, which enters the covariance of the fit.
     """
 
     home: int
@@ -107,7 +109,7 @@ class ArrheniusLaw:
 
     @property
     def residual_probability(self) -> float:
-        """Chi-square probability of residuals as large as those of the fit: small where it is no straight line."""
+        """Chi-square probability of residuals as large as the fit's; it is small where the points lie on no line."""
         from scipy.stats import chi2
 
         residuals = self.log_times - self.intercept - self.slope * self.inverse_epsilon
@@ -118,8 +120,8 @@ class ArrheniusLaw:
     def approaches(self) -> tuple[float, float] | None:
         """Slopes of the larger and of the smaller noise levels, where the second is clearly closer to the prediction.
 
-        The prediction is a law for small noise and, for SGD, small learning rates: a slope that comes towards it as
-        both fall is what the law's corrections look like, and no evidence against its cost. None otherwise.
+        The prediction is a law for small noise and, for SGD, small learning rates: a slope that approaches it as
+        both fall is what the law's corrections look like, and no evidence against the cost. Otherwise the value is None.
         """
         x, middle = self.inverse_epsilon, self.inverse_epsilon.size // 2
         ends = np.array([[0, middle], [middle, x.size - 1]])
@@ -134,7 +136,7 @@ class ArrheniusLaw:
         return float(measured[0]), float(measured[1])
 
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of the slope, the allowance included."""
+        """Confidence interval of the slope, which includes the allowance."""
         from scipy.stats import norm
 
         half = float(norm.ppf(0.5 + check_confidence(confidence) / 2)) * self.slope_error
@@ -162,7 +164,7 @@ def arrhenius_law(
     allowance: float,
     finite_rate: bool,
 ) -> ArrheniusLaw:
-    """Fit the escapes from one minimum; arguments are those of `qpot.compare`, checked there."""
+    """Fit the escapes from one minimum; the arguments are those of `qpot.compare`, which has checked them."""
     ordered = sorted(measurements, key=lambda m: -m.epsilon)
     epsilon = np.array([m.epsilon for m in ordered])
     if np.unique(epsilon).size < LEAST_LEVELS:
@@ -217,17 +219,17 @@ def arrhenius_law(
 
 
 def _covariance(errors: Array, epsilon: Array, amplitude: float) -> Array:
-    """Of the log times: independent sampling errors, and c epsilon with one random c for all."""
+    """Covariance of the log times: independent sampling errors, and c epsilon with one random c for all."""
     return np.diag(errors**2) + amplitude**2 * np.outer(epsilon, epsilon)
 
 
-def _step_size(measurement: Any) -> float | None:
-    """Step in time whose first correction applies; none with momentum, which has another."""
+def _step_size(measurement: EscapeMeasurement) -> float | None:
+    """The step in time to which the costs are corrected; None with momentum, whose correction is another."""
     return None if measurement.momentum else float(measurement.time_step)
 
 
 def _log_mean_time(prediction: Prediction, home: int, epsilon: float, step: float | None, known: bool) -> float:
-    """log of 1 / sum over direct routes of A exp(-V / epsilon)."""
+    """Logarithm of 1 / (sum of A exp(-V / epsilon) over the direct routes)."""
     costs = prediction.costs if step is None else corrected_costs(prediction.costs, step)
     off = np.isfinite(costs.direct[home]) & (np.arange(len(prediction.minima)) != home)
     if not off.any():

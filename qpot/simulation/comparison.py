@@ -1,15 +1,15 @@
-"""compare: a prediction against what was simulated, and one sentence about it."""
+"""The function compare: hold a prediction against simulations, and say in one sentence whether they agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, BoundsLike
 from qpot._core.deprecated import renamed_property
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -19,6 +19,10 @@ from qpot.simulation.escape_points import EscapePoints, escape_points_of
 from qpot.simulation.shares import OccupationCheck, occupation_check
 from qpot.simulation.stability import raise_if_unstable
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Standard errors up to which measurement and prediction agree, where the user names none.
 _THRESHOLD = 3.0
 # A logarithm of a mean time with a larger standard error is no measurement.
 _UNDETERMINED = 1.0
@@ -38,11 +42,11 @@ class Comparison:
     escape_points : tuple of EscapePoints
         One for each measured escape time.
     outside : tuple of str
-        What is not judged, and why: simulated outside the theory, or not determined.
+        What is not judged, and why: it was simulated outside the theory, or its error is too large.
     threshold : float
         Standard errors up to which measurement and prediction agree.
     system : System or None
-        For the figure's background.
+        The system whose loss or drift is the background of the figure.
     """
 
     prediction: Prediction
@@ -102,7 +106,7 @@ class Comparison:
         )
 
     def _trend(self, name: str) -> str:
-        """What to say where a cost disagrees less and less as the noise falls."""
+        """The remark that is made where a cost disagrees less and less as the noise falls."""
         for law in self.arrhenius:
             if name.endswith(f"minimum {law.home}") and law.approaches is not None:
                 early, late = law.approaches
@@ -114,7 +118,9 @@ class Comparison:
                 )
         return ""
 
-    def plot(self, *, axes: tuple[int, int] = (0, 1), bounds: Any = None, ax: Any = None) -> Any:
+    def plot(
+        self, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Sequence[Axes] | None = None
+    ) -> Any:
         """One figure with four panels: escape times, prefactors, occupation, escape points; see `plot_comparison`."""
         from qpot.plots.comparison import plot_comparison
 
@@ -145,15 +151,15 @@ def compare(
         predicted routes, and their escape points against the saddles.
     allowance : float
         What a prediction at finite epsilon leaves out: the logarithm of every rate is allowed a next term c epsilon
-        with standard deviation ``allowance / cost`` in c, stated with every error. Zero to trust the leading order.
+        with standard deviation ``allowance / cost`` in c, and every error says so. With zero the leading order is trusted.
     finite_rate : bool
-        Correct the costs to first order in the learning rate (`qpot.finite_rate`); not with momentum.
+        Whether to correct the costs to first order in the learning rate (`qpot.finite_rate`); with momentum they are not.
     burn_in : float or int
         What is left out at the beginning of an ensemble, as for `Ensemble.occupation`.
     threshold : float
         Standard errors up to which the verdict is "agrees".
     system : System, optional
-        For ensembles and escape points that have been loaded from a file without one.
+        Needed for ensembles and escape points that were loaded from a file, which holds no system.
 
     Returns
     -------
@@ -169,7 +175,7 @@ def compare(
     Notes
     -----
     Simulations with epoch reshuffling or a schedule of learning rates are outside the theory of quasi-potentials
-    (the noise cancels within an epoch; there is no single epsilon). They are named as such instead of judged.
+    (the noise cancels within an epoch; there is no single epsilon). They are named as such and not judged.
     docs/verdict.md has the formulas.
 
     Examples
@@ -208,7 +214,7 @@ def compare(
             )
         )
     groups: dict[int, list[EscapeMeasurement]] = {}
-    vague: dict[int, list[str]] = {}  # Why times out of a minimum are not judged.
+    vague: dict[int, list[str]] = {}  # for each minimum, why the times out of it are not judged
     escape_points = []
     for measurement in escapes:
         ids = _ids(prediction, measurement)

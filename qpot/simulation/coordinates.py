@@ -1,4 +1,4 @@
-"""Reaction coordinates for splitting: how far an excursion has come, from the loss, a path, a field or a function."""
+"""Reaction coordinates for splitting: how far an excursion has come, by a loss, path, field or function."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, as_polyline, as_table, coordinate_values
 
-# A path is tabulated at so many nodes, and a table has so many along each axis in one, two and three dimensions.
+# Nodes of the polyline that stands for a path: enough for a coordinate, which need not be accurate.
 _PATH_NODES = 40
+# Nodes of a table along each axis, by dimension: as many as keep the table small.
 _TABLE_NODES = {1: 4001, 2: 301, 3: 61}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReactionCoordinate:
-    """A function of points, as compiled arrays where there are any."""
+    """A function of points, held as a NumPy function or as arrays for the compiled kernels."""
 
     name: str
     function: Callable[[Array], Array] | None = None
@@ -37,7 +38,7 @@ class ReactionCoordinate:
 def reaction_coordinate(
     system: System, coordinate: Any, home: Array, minima: Array, *, compiled: bool
 ) -> ReactionCoordinate:
-    """What the user passed, checked; with ``compiled`` a function of at most three variables becomes a table."""
+    """Check what the user passed; with ``compiled`` a function of at most three variables becomes a table."""
     d = system.dimension
     if isinstance(coordinate, PathSolution):
         if coordinate.points.shape[1] != d:
@@ -85,7 +86,7 @@ def reaction_coordinate(
 
 
 def _along(path: PathSolution) -> CoordinateArrays:
-    """The cost paid so far along the path; on free descents a slow further rise, by half the cost in all."""
+    """The cost paid so far along the path; on free descents, where that is constant, it rises by half the cost in all."""
     x, p = path.points, path.momenta
     steps = np.diff(x, axis=0)
     length = np.linalg.norm(steps, axis=1)
@@ -101,7 +102,7 @@ def _along(path: PathSolution) -> CoordinateArrays:
 
 
 class _Checked:
-    """A user's coordinate, its shape and finiteness checked (a class, so that it can be sent to a process)."""
+    """A user's coordinate whose values are checked; it is a class so that it can be sent to another process."""
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
         self.function = function

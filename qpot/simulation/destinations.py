@@ -18,14 +18,14 @@ from qpot.samples.formulas import Integers
 class Destinations:
     """The minimum that is left, and the others, which are reached within ``radii`` of them."""
 
-    near: Neighbourhoods  # of all minima
+    near: Neighbourhoods  # those of all minima
     home: int
-    others: Integers  # (k - 1,) minima that can be reached
-    radii: Array  # (k - 1,) of theirs
+    others: Integers  # (k - 1,) numbers of the minima that can be reached
+    radii: Array  # (k - 1,) their radii
 
     @classmethod
     def of(cls, system: System, start: Array, minima: Any, radius: Any, *, event: str) -> Destinations:
-        """Find the home of ``start`` ``(n, d)``; ValueError where there is none, more than one, or nowhere to go."""
+        """Find the home of ``start`` ``(n, d)``; ValueError if it has none or several, or if no other minimum is left."""
         near = attracting_neighbourhoods(system, minima)
         k = near.points.shape[0]
         if k < 2:
@@ -46,11 +46,11 @@ class Destinations:
         return self.near.points[self.others]
 
     def at_home(self, system: System, points: Array) -> NDArray[np.bool_]:
-        """Which of the points flow to the home minimum."""
+        """Say which of the points flow to the home minimum."""
         return np.asarray(basin_of(system, points, self.near.points, neighbourhoods=self.near) == self.home)
 
     def check_apart(self, start: Array) -> None:
-        """ValueError for a start that has arrived already."""
+        """ValueError for a start that lies within the radius of another minimum."""
         distance = np.linalg.norm(start[:, None] - self.points, axis=2)
         if (distance <= self.radii).any():
             row, column = np.argwhere(distance <= self.radii)[0]

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, as_count, as_float_array, as_positive
 from qpot.problem.system import System
 from qpot.solvers.simulation.minibatch import INDEPENDENT, RESHUFFLED, WITHOUT_REPLACEMENT
 
+# How the kernels call each way to draw a minibatch.
 SAMPLINGS = {
     "independent": INDEPENDENT,
     "without replacement": WITHOUT_REPLACEMENT,
@@ -27,28 +28,28 @@ class Dynamics:
     Attributes
     ----------
     system : System
-        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it, in a compiled
-        kernel where ``finite_sum.kernel`` is given. Without one: x <- x + eta b(x) + sqrt(eta epsilon)
+        With a finite sum (`System.from_finite_sum`) the real algorithm is run on minibatches of it, in a compiled
+        kernel where ``finite_sum.kernel`` is given. Without one the step is x <- x + eta b(x) + sqrt(eta epsilon)
         sigma(x) xi with epsilon = eta / batch_size and standard normal xi (Gaussian gradient noise).
     learning_rate : float or ``(steps,)``
-        eta; an array is a schedule.
+        The step size eta; an array is a schedule.
     batch_size : int
-        B, the samples of a step.
+        The number B of samples in a step.
     momentum : float
-        Heavy ball, 0 <= beta < 1: v <- beta v - eta g, x <- x + v.
+        The heavy-ball parameter beta, 0 <= beta < 1: v <- beta v - eta g, x <- x + v.
     sampling : {"independent", "without replacement", "epoch reshuffling"}, optional
         How the samples of a finite sum are drawn; by default as ``system.replacement`` says. The last one is
         outside the theory of quasi-potentials: its noise cancels within an epoch.
     epsilon : float
-        Noise level of dX = b dt + sqrt(epsilon) sigma dW, which takes no batch size, momentum or sampling.
+        Noise level of dX = b dt + sqrt(epsilon) sigma dW; with it no batch size, momentum or sampling is given.
     time_step : float
         Step of the Euler-Maruyama method, whose weak error is of order one in it.
 
     Raises
     ------
     ValueError
-        For bad values, a batch larger than the finite sum without replacement, or where neither process, or both, are
-        given.
+        For bad values, for a batch drawn without replacement that is larger than the finite sum, or if neither process
+        is given, or both.
     """
 
     system: System
@@ -125,14 +126,14 @@ class Dynamics:
 
     @property
     def noise_level(self) -> float:
-        """Epsilon; for SGD rate / batch_size, less what sampling takes away; NaN for epochs, whose noise cancels."""
+        """Epsilon; for SGD rate / batch_size with the factor of the sampling; NaN for epochs, whose noise cancels."""
         if self.epsilon is not None:
             return self.epsilon
         assert self.batch_size is not None  # It is given with the learning rate.
         return self.last_rate / self.batch_size * self._noise_factor() / (1.0 - self.momentum)
 
     def _noise_factor(self) -> float:
-        """The noise covariance of the sampling against that of independent draws."""
+        """Ratio of the noise covariance under this sampling to that of independent draws."""
         if self.sampling in (None, "independent"):
             return 1.0
         if self.sampling == "epoch reshuffling":
@@ -143,17 +144,17 @@ class Dynamics:
 
     @property
     def n_samples(self) -> int:
-        """Samples that are drawn from; 1 where nothing is."""
+        """How many samples there are to draw from; 1 without a finite sum."""
         return 1 if self.sampling is None or self.system.finite_sum is None else self.system.finite_sum.n_samples
 
     @property
     def sampling_code(self) -> int:
-        """How the kernels call the sampling."""
+        """The number by which the kernels know the sampling."""
         return INDEPENDENT if self.sampling is None else SAMPLINGS[self.sampling]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a measured time says of the process that it was measured in."""
+        """The attributes by which a measured time describes the process in which it was measured."""
         return {
             "time_step": self.sde_step,
             "epsilon": self.noise_level,

@@ -1,4 +1,4 @@
-"""Ensemble: what was simulated, and how often it sits in which basin."""
+"""Ensembles: the simulated points of many replicas, and the share of time that they spend in each basin."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_method
+from qpot._core.types import MinimaLike
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
 from qpot.simulation.escapes import EscapeTimes, check_confidence
@@ -28,12 +29,14 @@ class Occupation:
     elsewhere : float
         Share of points that flow to none of the minima; fractions and this add up to 1.
     standard_errors : ``(k,)``
-        From the spread of the replicas' own shares: correlation in time does not enter.
+        Errors from the spread of the replicas' own shares, so that correlation in time does not enter.
     intervals : ``(k, 2)``
         Wilson intervals with the effective number of independent points, p (1 - p) / standard_error^2, which
         is never below the number of replicas, and Student's quantile.
     confidence : float
+        Confidence level of the intervals.
     replicas : int
+        Number of replicas.
     """
 
     fractions: Array
@@ -61,20 +64,22 @@ class Ensemble:
     time : ``(records,)``
         SDE time, step x learning rate (over 1 - momentum).
     learning_rate : float
-        Learning rate, or the time step of a diffusion; of a schedule the last one.
+        Learning rate, the last one of a schedule, or the time step of a diffusion.
     batch_size : int or None
-        None for a diffusion.
+        Samples of a step; None for a diffusion.
     epsilon : float
         Noise level: learning rate / batch size with its corrections; NaN for epoch reshuffling, whose noise
         cancels within an epoch and has no epsilon.
     momentum : float
+        Heavy-ball parameter.
     sampling : str or None
         How minibatches were drawn; None without a finite sum.
     minima : ``(k, d)`` or None
+        The minima that the labels count.
     labels : ``(records, replicas)`` int or None
         The basin of every point, where the minima were given; -1 for none of them.
     system : System or None
-        Not saved.
+        What was simulated; it is not saved with the ensemble.
     """
 
     points: Array
@@ -94,7 +99,7 @@ class Ensemble:
         """The number of replicas."""
         return int(self.points.shape[1])
 
-    def basins(self, minima: Any = None, *, system: System | None = None) -> NDArray[np.int64]:
+    def basins(self, minima: MinimaLike | None = None, *, system: System | None = None) -> NDArray[np.int64]:
         """The basin of every recorded point, ``(records, replicas)``; see `qpot.basins.basin_of`."""
         if minima is None:
             if self.labels is None:
@@ -111,7 +116,7 @@ class Ensemble:
 
     def occupation(
         self,
-        minima: Any = None,
+        minima: MinimaLike | None = None,
         *,
         burn_in: float = 0.1,
         confidence: float = 0.95,
@@ -127,15 +132,15 @@ class Ensemble:
             What is left out at the beginning: a number below 1 is a share of the run, an integer a number of
             steps.
         confidence : float
-            Of the intervals.
+            Confidence level of the intervals.
         system : System, optional
             Needed for a loaded ensemble with other minima.
 
         Raises
         ------
         ValueError
-            With fewer than two replicas (no error can be told), nothing left after the burn-in, or unknown
-            minima.
+            With fewer than two replicas, from which no error can be estimated, if the burn-in leaves nothing, or if
+            minima are not known.
 
         Examples
         --------
@@ -171,8 +176,8 @@ class Ensemble:
             replicas=self.replicas,
         )
 
-    def escape_times(self, minima: Any = None, *, system: System | None = None) -> EscapeTimes:
-        """First recorded step at which each replica sits in another basin than at the first record.
+    def escape_times(self, minima: MinimaLike | None = None, *, system: System | None = None) -> EscapeTimes:
+        """Read off the first recorded step at which each replica is in another basin than at the first record.
 
         The resolution is the distance between records, and a return between two of them goes unseen;
         `qpot.escape_times` checks every step.
@@ -197,7 +202,7 @@ class Ensemble:
     exit_times = renamed_method("Ensemble", "exit_times", "escape_times")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a single compressed ``.npz``; the system is not part of it."""
+        """Write a single compressed ``.npz`` file, which does not hold the system."""
         settings = {
             "learning_rate": self.learning_rate,
             "epsilon": self.epsilon,

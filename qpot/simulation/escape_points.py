@@ -1,4 +1,4 @@
-"""Where escapes go and where they cross, beside the predicted routes and saddles."""
+"""Where escapes go and where they cross the basin's boundary, beside the predicted routes and saddles."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ class EscapePoints:
     Attributes
     ----------
     home : int
+        The minimum that is left.
     epsilon : float
+        Noise level of the measurement.
     shares, predicted : ``(k,)``
         Measured and predicted shares of the minima reached; predicted in proportion to A_ij exp(-V_ij / epsilon).
     escapes : float
-        How many independent escapes the measured shares are from.
+        How many independent escapes the measured shares are worth.
     allowances : ``(k,)``
         Standard deviation of ``predicted`` through the next term of every rate, as in `OccupationCheck`.
     points : ``(n, d)``
         Escape points: where replicas crossed the boundary of the basin. Empty where they were not recorded.
     nearest : ``(n,)`` int
-        The saddle each of them is nearest to, an index into ``prediction.saddles``.
+        The saddle to which each of them is nearest, as an index into ``prediction.saddles``.
     distances : ``(n,)``
         Distance to it along the boundary in standard deviations of the local Gaussian law at that saddle (Mahalanobis):
-        of order one if escapes concentrate at saddles; zero on a line. Empty without escape points or the system.
+        of order one if escapes concentrate at saddles, zero on a line, empty without escape points or the system.
     """
 
     home: int
@@ -58,7 +60,7 @@ class EscapePoints:
 
     @property
     def share_near_saddles(self) -> float:
-        """Share of escape points as near to a saddle as 99.7 % of a Gaussian law are; NaN without escape points."""
+        """Share of escape points no farther from a saddle than 99.7 % of a Gaussian law; NaN without escape points."""
         from scipy.stats import chi2, norm
 
         if not self.distances.size:
@@ -105,7 +107,7 @@ def escape_points_of(
     predicted = np.exp(log_rates - np.logaddexp.reduce(log_rates))
     spread = np.zeros(k)
     spread[off] = allowance * eps / costs.direct[home, off] if known else 1.0
-    # d p_i / d log A_j = p_i (delta_ij - p_j)
+    # The shares change with the rates by d p_i / d log A_j = p_i (delta_ij - p_j).
     slopes = np.diag(predicted) - np.outer(predicted, predicted)
     points = np.empty((0, prediction.minima[0].point.size))
     if measurement.escape_points is not None:
@@ -152,9 +154,9 @@ def boundary_law(jacobian: Array, covariance: Array) -> tuple[Array, Array]:
     direction, which makes its motion autonomous; its covariance per epsilon solves Lyapunov's equation.
     """
     values, vectors = np.linalg.eig(jacobian.T)
-    normal = np.real(vectors[:, [int(values.real.argmax())]])  # The left eigenvector is orthogonal to the boundary.
+    normal = np.real(vectors[:, [int(values.real.argmax())]])  # this left eigenvector is orthogonal to the boundary
     tangent = np.linalg.qr(np.hstack([normal, np.eye(normal.size)]))[0][:, 1 : normal.size]
-    # Points are projected along the unstable right eigenvector, so that the motion on the boundary is autonomous.
+    # Deviations are projected along the unstable right eigenvector, so that their motion on the boundary is autonomous.
     values, vectors = np.linalg.eig(jacobian)
     direction = np.real(vectors[:, int(values.real.argmax())])
     onto = np.eye(normal.size) - np.outer(direction, normal[:, 0]) / (normal[:, 0] @ direction)

@@ -1,4 +1,4 @@
-"""Escape times: when replicas reach another minimum, and their mean in spite of censoring."""
+"""Escape times: when replicas reach another minimum, and the mean time in spite of censoring."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qpot._core.arrays import Array, as_count
 from qpot._core.deprecated import renamed_property
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.problem.system import System
 from qpot.simulation.destinations import Destinations
 from qpot.simulation.dynamics import Dynamics
@@ -23,7 +24,7 @@ from qpot.simulation.updates import Targets
 
 # So many of the latest positions of every replica are kept, to find its escape point.
 _TRACE = 256
-# These positions cover so many relaxation times of the slowest minimum.
+# How many relaxation times of the slowest minimum these positions cover.
 _TRACED = 25.0
 
 
@@ -36,24 +37,28 @@ class EscapeTimes:
     steps : ``(replicas,)`` int
         Steps until the replica reached another minimum; for one that did not, the steps it was watched.
     destination : ``(replicas,)`` int
-        The minimum reached; -1 for a replica that was still out when the run ended (censored).
+        The minimum reached; -1 for a replica that had reached none when the run ended (censored).
     home : int
-        The minimum they started at.
+        The minimum at which the replicas started.
     time_step : float
         SDE time of one step: the learning rate (over 1 - momentum).
     epsilon : float
         Noise level of the run.
     learning_rate : float or None
+        None for a diffusion.
     batch_size : int or None
+        None for a diffusion.
     momentum : float
+        Heavy-ball parameter.
     sampling : str or None
         How minibatches were drawn; None without a finite sum.
     minima : ``(k, d)`` or None
         The minima that ``home`` and ``destination`` count.
     escape_points : ``(replicas, d)`` or None
-        Where each replica crossed from its home basin into another one; NaN for one that is still out, or whose last
+        Where each replica crossed from its home basin into another one; NaN for one that did not escape, or whose last
         crossing lies further back than its latest positions.
     system : System or None
+        What was simulated.
     """
 
     steps: NDArray[np.int64]
@@ -74,12 +79,12 @@ class EscapeTimes:
 
     @property
     def escaped(self) -> NDArray[np.bool_]:
-        """Which replicas reached another minimum ``(replicas,)``."""
+        """Say of each replica whether it reached another minimum, ``(replicas,)``."""
         return self.destination >= 0
 
     @property
     def events(self) -> int:
-        """How many did."""
+        """How many replicas reached another minimum."""
         return int(self.escaped.sum())
 
     @property
@@ -96,8 +101,8 @@ class EscapeTimes:
     def log_mean_time(self) -> tuple[float, float]:
         """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without escapes.
 
-        For k escapes of a Poisson process the mean is Gamma-distributed: E log = log mean + digamma(k) - log k, variance
-        trigamma(k).
+        For k escapes of a Poisson process the mean is Gamma-distributed: its logarithm has the expectation log E +
+        digamma(k) - log k and the variance trigamma(k).
         """
         if not self.events:
             return np.inf, np.inf
@@ -113,7 +118,7 @@ class EscapeTimes:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of `mean_steps`, from the chi-square law of escapes of a Poisson process.
 
-        (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k escapes, q = (1 -
+        It is (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k escapes, q = (1 -
         confidence) / 2; without escapes the upper end is inf and the lower end uses the whole error
         probability. Escape times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
         interval relies on.
@@ -136,7 +141,7 @@ class EscapeTimes:
 
 
 def check_confidence(confidence: Any) -> float:
-    """A probability strictly between 0 and 1."""
+    """Return the confidence level as a float; ValueError unless it lies strictly between 0 and 1."""
     if not isinstance(confidence, (float, np.floating)) or not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence!r}")
     return float(confidence)
@@ -145,8 +150,8 @@ def check_confidence(confidence: Any) -> float:
 def escape_times(
     system: System,
     *,
-    start: Any,
-    minima: Any,
+    start: PointLike,
+    minima: MinimaLike,
     steps: int,
     replicas: int,
     learning_rate: float | None = None,
@@ -167,23 +172,23 @@ def escape_times(
     ----------
     system : System
     start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
-        Within one basin.
+        Where the replicas start, all within one basin.
     minima : sequence of objects with ``.point``, or ``(k, d)``
-        At least two.
+        At least two minima, that of the start among them.
     steps : int
-        Limit; a replica that has not arrived by then is recorded as censored.
+        Steps of every replica; one that has not arrived by then is recorded as censored.
     replicas : int
     learning_rate, batch_size, momentum, sampling : float, int, float, str
-        For SGD, as in `simulate_sgd`.
+        The parameters of SGD, as in `simulate_sgd`.
     epsilon, time_step : float
-        Instead of the learning rate: the diffusion, as in `simulate_diffusion`.
+        Given instead of the learning rate: the diffusion, as in `simulate_diffusion`.
     radius : float or ``(k,)``, optional
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
-        default the largest ball that the flow provably (on samples) stays near: see
+        default the largest ball near which the flow, tested on samples, stays; see
         `qpot.basins.attracting_neighbourhoods`.
     escape_points : bool
-        Also find where each replica crossed the boundary of its basin, for `qpot.compare`: by the flow from its latest
-        positions.
+        Whether to find also where each replica crossed the boundary of its basin, for `qpot.compare`; the flow from its
+        latest positions tells.
     rng, executor, progress
         As in `simulate_sgd`.
 
@@ -196,8 +201,8 @@ def escape_times(
 
     Notes
     -----
-    The time into the other minimum's neighbourhood, not to the saddle: Kramers' formula gives this one, the
-    other is about half of it.
+    The time is measured until the other minimum's neighbourhood is reached, not the saddle: Kramers' formula gives
+    this one, and the time to the saddle is about half of it.
 
     Examples
     --------
@@ -237,7 +242,7 @@ def escape_times(
     raise_unless_finished(outcome, setting, result)
     if not escape_points:
         return result
-    assert outcome.trace is not None  # It was asked for above.
+    assert outcome.trace is not None  # the run was asked to keep it
     try:
         return replace(result, escape_points=_crossings(system, outcome.trace, result, goals, stride))
     except KeyboardInterrupt:
@@ -246,10 +251,10 @@ def escape_times(
 
 
 def _crossings(system: System, trace: Array, times: EscapeTimes, goals: Destinations, stride: int) -> Array:
-    """Between which two of its latest positions each replica left the home basin, by bisection; their midpoint."""
+    """Midpoint of the two latest positions between which each replica left the home basin, found by bisection."""
     R, K, d = trace.shape
     points = np.full((R, d), np.nan)
-    # Position n, after step n stride, is at n % K; the first one is n = 1.
+    # Position n, that after step n stride, is kept at index n % K, and the first one is n = 1.
     last = times.steps // stride
     first = np.maximum(last - K + 1, 1)
     rows = np.flatnonzero(times.escaped & (last > first))

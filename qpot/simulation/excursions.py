@@ -1,4 +1,4 @@
-"""Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals."""
+"""Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its arrivals."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ from qpot.solvers.simulation.excursions import (
 )
 from qpot.solvers.simulation.splitting import split
 
-# A clone makes so many loops out and back before the excursion that is split, whose start is then nearly independent.
+# Loops that every clone makes, out of the neighbourhood and back, before the excursion that is split: by then its start
+# hardly depends on where the loops began.
 _LOOPS = 3
+# States of an excursion for which there is room at first; the room is doubled when it is used up.
 _CAPACITY = 64
-# One call makes so many steps, of all clones where they are compiled and of each in NumPy. After it Ctrl-C is heard and an
-# excursion without end is noticed.
+# Steps of one call, in all for compiled clones (True) and of each clone in NumPy (False); between calls Ctrl-C is heard
+# and an excursion that does not end is noticed.
 _SLICE = {True: 2_000_000, False: 1_000}
+# Escape points that one repetition looks for at most, since each takes a bisection with the flow.
 _MOST_EXIT_POINTS = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplittingTask:
-    """What a repetition needs; a value, so that it can be sent to another process."""
+    """What a repetition needs, as one value that can be sent to another process."""
 
     setting: Setting
     goals: Destinations
@@ -58,7 +61,7 @@ class SplittingTask:
 
 
 def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition:
-    """Loops out of the neighbourhood and back, then the splitting of one more excursion for every clone."""
+    """Let every clone loop out of the neighbourhood and back, then split one more excursion of each."""
     task, rng = item
     simulation = _Simulation(task, rng)
     N, d = task.clones, task.region.centre.size
@@ -129,9 +132,9 @@ class _Simulation:
 
     def _slice(self, paths: Excursions, rows: Integers, region: Region) -> int:
         update, rate, coordinate = self.task.setting.update, self.task.dynamics.rate, self.task.coordinate
-        assert isinstance(rate, float)  # Schedules are refused before.
+        assert isinstance(rate, float)  # `splitting_times` refuses schedules
         if isinstance(update, CompiledSum):
-            assert coordinate.arrays is not None  # This was checked at the beginning.
+            assert coordinate.arrays is not None  # a compiled run gets a compiled coordinate
             return sgd_excursions(
                 update.rule, rate, self.order, self.rng, rows, _SLICE[True], region, coordinate.arrays, paths
             )
@@ -146,9 +149,9 @@ class _Simulation:
 
 
 def _escape_points(task: SplittingTask, paths: Excursions, arrived: Integers) -> Array:
-    """Where some of the arrived clones crossed the boundary of the home basin, by bisection of the states kept.
+    """Where some of the arrived clones crossed the boundary of the home basin, by bisection of their kept states.
 
-    Clones whose last state kept is still at home say nothing and are left out.
+    Clones whose last kept state is still at home do not show where they crossed, and are left out.
     """
     chosen, d = arrived[:_MOST_EXIT_POINTS], task.region.centre.size
 
@@ -159,7 +162,7 @@ def _escape_points(task: SplittingTask, paths: Excursions, arrived: Integers) ->
     chosen = chosen[paths.kept[chosen] > 2]
     if not chosen.size:
         return np.empty((0, d))
-    low, high = np.zeros(chosen.size, dtype=np.int64), paths.kept[chosen] - 2  # The last point is the target.
+    low, high = np.zeros(chosen.size, dtype=np.int64), paths.kept[chosen] - 2  # the last state is the target's
     keep = at_home(low) & ~at_home(high)
     chosen, low, high = chosen[keep], low[keep], high[keep]
     while chosen.size and (high - low > 1).any():

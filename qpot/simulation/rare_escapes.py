@@ -1,4 +1,4 @@
-"""Mean escape times by splitting: the result, its error from independent repetitions, and how it is put together."""
+"""Mean escape times by splitting: the result, put together from independent repetitions, and its error."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qpot.simulation.escapes import check_confidence
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repetition:
-    """One independent estimate: probability to arrive, mean steps out, back and across, and where clones arrived."""
+    """One independent estimate: the probability to arrive, mean steps out, back and across, and where clones arrived."""
 
     probability: float
     out_steps: float
     back_steps: float
     reactive_steps: float
-    arrivals: Array  # (k,) shares
+    arrivals: Array  # (k,) share of each minimum
     lineages: int
     rounds: int
     steps: int
@@ -34,11 +34,12 @@ class SplittingTimes:
     Attributes
     ----------
     home : int
+        The minimum that is left.
     probabilities : ``(m,)``
         Unbiased estimates, one from each repetition, of the probability p to arrive at another minimum before
         returning, for an excursion that has left the neighbourhood of the home minimum.
     out_steps, back_steps : ``(m,)``
-        Mean steps from the return to the next excursion, and of an excursion that returns.
+        Mean steps from a return to the beginning of the next excursion, and of an excursion that returns.
     reactive_steps : ``(m,)``
         Mean steps of an excursion that arrives; NaN where none did.
     time_step, epsilon, learning_rate, batch_size, momentum, sampling, minima, escape_points, system
@@ -46,9 +47,9 @@ class SplittingTimes:
     shares : ``(k,)``
         Share of each minimum among the arrivals.
     lineages : int
-        Independent ancestors of the arrivals, over all repetitions.
+        Number of initial clones from which the arrivals of all repetitions descend.
     rounds : ``(m,)``
-        Selections made.
+        Number of selections.
     simulated_steps : int
         Steps of all clones in all repetitions.
     coordinate : str
@@ -77,15 +78,15 @@ class SplittingTimes:
 
     @property
     def probability(self) -> float:
-        """Mean over the repetitions."""
+        """The probability p to arrive, as the mean over the repetitions."""
         return float(self.probabilities.mean())
 
     @property
     def mean_steps(self) -> float:
         """Mean steps until the escape: (1 / p - 1) (out + back) + out + reactive; inf if no clone arrived.
 
-        Excursions that return repeat with probability 1 - p each (a renewal argument, Hill's relation; for splitting:
-        Cerou, Guyader, Lelievre and Pommier 2011); exact in the limit of small p.
+        An excursion returns with probability 1 - p, and another one follows (a renewal argument, Hill's relation; for
+        splitting Cerou, Guyader, Lelievre and Pommier 2011). The formula is exact in the limit of small p.
         """
         return float(_mean_steps(self, np.ones(self.probabilities.size)))
 
@@ -114,7 +115,7 @@ class SplittingTimes:
         return {j: float(s) * self.lineages for j, s in enumerate(self.shares) if s > 0}
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of `mean_steps`: Student's, of the logarithm."""
+        """Confidence interval of `mean_steps`: Student's interval of its logarithm."""
         from scipy.stats import t as student
 
         probability = check_confidence(confidence)
@@ -138,13 +139,13 @@ def _mean_steps(times: SplittingTimes, weights: Array) -> float:
     if p <= 0.0:
         return np.inf
     out, back = float(w @ times.out_steps), float(w @ times.back_steps)
-    # The reactive excursions of a repetition count by the probability that they stand for.
+    # The excursions that arrive in a repetition stand for its probability, and are weighted by it.
     reactive = float(w @ (times.probabilities * np.nan_to_num(times.reactive_steps))) / p
     return (1.0 / p - 1.0) * (out + back) + out + reactive
 
 
 def collected(repetitions: Sequence[Repetition], **settings: object) -> SplittingTimes:
-    """One result from the repetitions."""
+    """Put the repetitions together to one result; ``settings`` are its other attributes."""
     p = np.array([r.probability for r in repetitions])
     shares = np.array([r.probability * r.arrivals for r in repetitions]).sum(axis=0)
     points = np.concatenate([r.escape_points for r in repetitions])

@@ -1,8 +1,8 @@
-"""Running many replicas: blocks with their own generators, slices that report and can be stopped.
+"""Runs of many replicas, in blocks with their own generators and in slices that can be stopped.
 
 A block is a fixed set of replicas with one generator; which blocks there are depends on the number of
 replicas alone. A slice is a number of steps; where slices begin and end changes no number. Hence the same
-``rng`` gives the same result for no executor, threads, processes, and any number of workers.
+``rng`` gives the same result without an executor, with threads or processes, and for any number of workers.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from qpot.simulation.updates import Block, Job, Targets, Update
 from qpot.solvers.simulation.minibatch import RESHUFFLED
 from qpot.solvers.simulation.stepping import Replicas
 
-# A slice shall last so many seconds, after which Ctrl-C is heard.
+# Seconds that one slice is meant to take, since Ctrl-C is heard between slices.
 _SERIAL_SLICE = 0.2
-# With an executor a slice shall last longer, since it is also a round trip to the worker.
+# The same with an executor, where each slice costs a round trip, too.
 _EXECUTOR_SLICE = 1.0
-# A slice has at most so many steps, since their learning rates are kept in an array.
+# Most steps of a slice, whose rates are an array.
 _LONGEST_SLICE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Execution:
-    """Where random numbers come from, where blocks run, and who hears of it."""
+    """Where random numbers come from, where blocks run, and to whom progress is reported."""
 
     rng: np.random.Generator
     executor: Executor | None
@@ -43,7 +43,7 @@ class Execution:
 
     @classmethod
     def of(cls, rng: Any, executor: Any, progress: ProgressLike, description: str) -> Execution:
-        """From the keywords of a simulation, checked."""
+        """Check the keywords of a simulation and put them together."""
         return cls(rng=as_rng(rng), executor=check_executor(executor), progress=progress, description=description)
 
 
@@ -51,7 +51,8 @@ class Execution:
 class Outcome:
     """What was run: records ``(m, R, d)`` at ``steps`` ``(m,)``, and why the run ended.
 
-    ``trace`` ``(R, K, d)``: the position after step ``n stride`` at index ``n % K``, for the latest K; NaN before.
+    ``trace`` ``(R, K, d)`` holds the latest K traced positions of every replica, the one after step ``n stride`` at index
+    ``n % K``; an index that no position has reached holds NaN.
     """
 
     status: Status
@@ -76,8 +77,8 @@ def run_replicas(
 ) -> Outcome:
     """Advance the replicas by ``steps`` steps, recording after ``record_steps``, until all have hit a target.
 
-    Ctrl-C, divergence and a failing user function end the run with what was finished; nothing is raised for
-    them.
+    Ctrl-C, divergence and a failing user function end the run with what was finished by then, and raise
+    nothing here.
     """
     update, start, executor = setting.update, setting.start, execution.executor
     check_sendable(update, executor, what="the system")
@@ -126,7 +127,7 @@ def raise_unless_finished(outcome: Outcome, setting: Setting, partial: Any) -> N
 
 
 class FunctionFailedError(Exception):
-    """A user function returned NaN; with the message alone, so that it comes back from another process."""
+    """A user function returned NaN; the error holds its message alone, so that another process can send it back."""
 
 
 class _Run:
@@ -145,12 +146,12 @@ class _Run:
         return all((block.replicas.escape_step >= 0).all() for block in self.blocks)
 
     def due(self, length: int) -> Integers:
-        """Steps of the next slice that are to be recorded, counted from its beginning."""
+        """Which steps of the next slice are to be recorded, counted from its beginning."""
         end = np.searchsorted(self.record_steps, self.done + length, side="right")
         return self.record_steps[self.recorded : end] - self.done
 
     def accept(self, job: Job, results: list[tuple[Block, Array, tuple[int, int]]]) -> bool:
-        """Take over a finished slice; False when a replica left the finite numbers in it."""
+        """Take over a finished slice; False when a replica ceased to be finite in it."""
         end = self.recorded + job.record_at.size
         failures = []
         for low, (block, records, (step, replica)) in zip(self.edges, results, strict=False):
@@ -163,7 +164,7 @@ class _Run:
             self.recorded = int(np.searchsorted(self.record_steps, self.failure[0], side="left"))
             return False
         blocks, done = [block for block, _, _ in results], job.first_step + job.length
-        # This is one statement without a call, so that Ctrl-C comes before or after it.
+        # One statement without a call is not torn apart by Ctrl-C.
         self.blocks, self.recorded, self.done = blocks, end, done
         return True
 
@@ -188,7 +189,7 @@ class _Run:
 
 
 def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Block]:
-    """Split the replicas; at most 256 blocks, so that a large ensemble is not all round trips."""
+    """Split the replicas into at most 256 blocks, so that a large ensemble does not consist of round trips."""
     start, dynamics = setting.start, setting.dynamics
     R = start.shape[0]
     size = max(setting.update.block_size, -(-R // 256))
@@ -201,7 +202,7 @@ def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Bloc
 
 
 def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, int]]:
-    """Advance a copy of the block; the one given stays, so that an interrupted slice leaves no trace."""
+    """Advance a copy of the block; the given one stays as it is, so that an interrupted slice leaves no trace."""
     update, block, job = task
     moved = Block(replicas=block.replicas.copy(), rng=block.rng)
     records = np.empty((job.record_at.size, *moved.replicas.x.shape))

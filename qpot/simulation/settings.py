@@ -1,4 +1,4 @@
-"""A simulation that is checked and ready to run: `Dynamics` and a start in, a `Setting` out."""
+"""Settings: simulations that are checked and ready to run, made from `Dynamics` and a start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qpot.simulation.updates import (
     noise_factor,
 )
 
-# Where a call of automatic differentiation has a high fixed price, so many replicas of a block share it.
+# Replicas of a block where gradients come by automatic differentiation: a call has a high fixed cost, which they share.
 _WIDE_BLOCK = 2048
 
 
@@ -40,14 +40,14 @@ def setting_of(dynamics: Dynamics, start: Any, replicas: int, steps: int) -> Set
     x = _as_start(start, replicas, system.dimension)
     is_sgd = dynamics.learning_rate is not None
     if is_sgd and system.finite_sum is not None:
-        system.finite_sum.losses_at(x[:1])  # This names a sample whose loss is NaN.
+        system.finite_sum.losses_at(x[:1])  # the error names a sample whose loss is NaN
     name = "learning_rate" if is_sgd else "time_step"
     check_stability(system, x, float(np.max(dynamics.rate)), dynamics.momentum, name=name)
     return Setting(dynamics=dynamics, update=_update(dynamics, x), start=x)
 
 
 def _update(dynamics: Dynamics, start: Array) -> Update:
-    """How the dynamics are stepped: compiled where the finite sum has a kernel."""
+    """Choose the rule by which the dynamics are stepped: a compiled one where the finite sum has a kernel."""
     system, total = dynamics.system, dynamics.system.finite_sum
     if dynamics.learning_rate is not None and total is not None:
         if total.kernel is None:
@@ -73,7 +73,7 @@ def _update(dynamics: Dynamics, start: Array) -> Update:
 def minibatch_steps(dynamics: Dynamics) -> VectorisedSteps:
     """Minibatch SGD by the NumPy functions of the finite sum."""
     total = dynamics.system.finite_sum
-    assert total is not None  # There are minibatches of it.
+    assert total is not None  # minibatches are drawn from a finite sum
     assert dynamics.batch_size is not None
     increment = MinibatchIncrement(total=total, batch_size=dynamics.batch_size, sampling=dynamics.sampling_code)
     size = _WIDE_BLOCK if total.batch_gradient is not None else VectorisedSteps.block_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,10 @@ from qpot.chain.relaxation import occupation_after
 from qpot.chain.stationary import stationary_distribution
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
+from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble
 
-# The predicted law is evaluated at so many records; it changes slowly between them.
+# Number of records at which the predicted law is evaluated; between them it changes slowly.
 _EVALUATIONS = 8
 # Shares that differ by less than this from the stationary ones count as relaxed.
 _RELAXED = 0.005
@@ -27,18 +27,21 @@ class OccupationCheck:
     Attributes
     ----------
     epsilon : float
+        Noise level of the ensemble.
     fractions, standard_errors : ``(k,)``
-        Measured; the errors are those of the replicas' means, so that correlation in time does not enter.
+        Measured shares and their errors, which are those of the replicas' means, so that correlation in time does not
+        enter.
     elsewhere : float
         Measured share of points that flow to none of the minima.
     predicted : ``(k,)``
         The chain's law, averaged over the records, from where the replicas started.
     stationary : ``(k,)``
-        Its stationary law.
+        The stationary law of the chain.
     allowances : ``(k,)``
         Standard deviation of ``predicted`` when every rate may be off by ``allowance * epsilon / cost``, the next term
         of its logarithm, or by a factor e where prefactors are not known.
     replicas : int
+        Number of replicas.
     """
 
     epsilon: float
@@ -52,14 +55,14 @@ class OccupationCheck:
 
     @property
     def relaxed(self) -> bool:
-        """Whether the run was long enough to be stationary, by the prediction's own time scale."""
+        """Whether the run was long enough to be stationary on the time scale of the prediction."""
         return bool(np.abs(self.predicted - self.stationary).max() < _RELAXED)
 
     @property
     def deviations(self) -> Array:
         """(measured - predicted) in standard errors ``(k,)``.
 
-        The sampling error is that of the predicted share with as many independent points as the measured errors say, at
+        The sampling error is that of the predicted share with as many independent points as the measured errors imply, at
         least one for each replica: a share of 0 or 1 has an error too.
         """
         measured = self.fractions * (1.0 - self.fractions)
@@ -86,10 +89,10 @@ def occupation_check(
     *,
     allowance: float,
     finite_rate: bool,
-    burn_in: Any,
-    system: Any,
+    burn_in: float,
+    system: System | None,
 ) -> OccupationCheck:
-    """Hold one ensemble against the chain; arguments are those of `qpot.compare`, checked there."""
+    """Hold one ensemble against the chain; the arguments are those of `qpot.compare`, which has checked them."""
     points = np.array([m.point for m in prediction.minima])
     measured = ensemble.occupation(points, burn_in=burn_in, system=system)
     labels = ensemble.basins(points, system=system)
@@ -97,7 +100,7 @@ def occupation_check(
     start = np.bincount(labels[0][labels[0] >= 0], minlength=k).astype(float)
     start = start / start.sum() if start.sum() else np.full(k, 1.0 / k)
     late = ensemble.time[ensemble.steps >= (burn_in if burn_in >= 1 else burn_in * ensemble.steps[-1])]
-    late = np.maximum(late, 1e-300)  # The start itself is at time 0.
+    late = np.maximum(late, 1e-300)  # the start itself is at time zero
     times = late[np.unique(np.linspace(0, late.size - 1, _EVALUATIONS).round().astype(int))]
     eps = ensemble.epsilon
     step = ensemble.time[-1] / ensemble.steps[-1]
@@ -127,7 +130,7 @@ def occupation_check(
         shift = np.zeros((k, k))
         shift[i, j] = allowance * eps / direct[i, j] if known else 1.0
         variance += (0.5 * (law(shift) - law(-shift))) ** 2
-        # This is the solver's own error, in the exponent.
+        # The numerical error of a cost enters the exponent.
         shift[i, j] = costs.errors[i, j] / eps
         if shift[i, j] > 1e-3:
             variance += (0.5 * (law(shift) - law(-shift))) ** 2

@@ -1,7 +1,8 @@
-"""simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas."""
+"""The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import as_count
+from qpot._core.arrays import Array, as_count
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.basins import attractor_points
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
@@ -19,21 +21,22 @@ from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
 from qpot.simulation.settings import Setting, setting_of
 
+# Records of a run where the user does not say which steps to keep.
 _DEFAULT_RECORDS = 200
 
 
 def simulate_sgd(
     system: System,
     *,
-    learning_rate: float | Any,
+    learning_rate: float | Array,
     batch_size: int = 1,
     steps: int,
-    start: Any,
+    start: PointLike,
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
-    record: int | Any | None = None,
-    minima: Any = None,
+    record: int | Sequence[int] | NDArray[np.int64] | None = None,
+    minima: MinimaLike | None = None,
     momentum: float = 0.0,
     sampling: str | None = None,
     progress: ProgressLike = None,
@@ -43,8 +46,8 @@ def simulate_sgd(
     Parameters
     ----------
     system : System
-        With a finite sum (`System.from_finite_sum`): the real algorithm on minibatches of it; without one: Gaussian
-        gradient noise.
+        With a finite sum (`System.from_finite_sum`) the real algorithm is run on minibatches of it, without one SGD
+        with Gaussian gradient noise.
     learning_rate : float or ``(steps,)``
         One number, or a schedule. `qpot.simulation.dynamics.Dynamics` states the step that is taken with it.
     batch_size : int
@@ -54,6 +57,7 @@ def simulate_sgd(
     start : object with ``.point``, ``(d,)`` or ``(replicas, d)``
         Where the replicas start.
     replicas : int
+        Number of independent runs.
     rng : Generator or int, optional
         Seed 0 by default. The same ``rng`` gives the same result, bit for bit, for every executor.
     executor : concurrent.futures.Executor, optional
@@ -62,9 +66,9 @@ def simulate_sgd(
         Keep every record-th step, or the given steps; the last step is always kept, and step 0 unless steps
         are listed. By default 200 evenly spaced records.
     minima : sequence of objects with ``.point`` or ``(k, d)``, optional
-        Label the records by basin, for `Ensemble.occupation`.
+        The minima by whose basins the records are labelled, for `Ensemble.occupation`.
     momentum : float
-        Of the heavy ball, at least 0 and below 1.
+        Heavy-ball parameter, at least 0 and below 1.
     sampling : {"independent", "without replacement", "epoch reshuffling"}, optional
         How the samples of a finite sum are drawn; by default as ``system.replacement`` says. See
         `qpot.simulation.dynamics.Dynamics`.
@@ -74,8 +78,8 @@ def simulate_sgd(
     Raises
     ------
     ValueError
-        For bad arguments; a batch larger than the finite sum without replacement; a learning rate beyond
-        stability, 2 / (largest Hessian eigenvalue) at the minimum where it starts; functions that cannot be
+        For bad arguments; a batch drawn without replacement that is larger than the finite sum; a learning rate beyond
+        stability, 2 / (largest Hessian eigenvalue) at the minimum where a replica starts; functions that cannot be
         sent to a process pool.
     SolveError
         When a replica diverges or a user function fails (`Status.NON_FINITE`) or on Ctrl-C
@@ -105,12 +109,12 @@ def simulate_diffusion(
     epsilon: float,
     time_step: float,
     steps: int,
-    start: Any,
+    start: PointLike,
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
-    record: int | Any | None = None,
-    minima: Any = None,
+    record: int | Sequence[int] | NDArray[np.int64] | None = None,
+    minima: MinimaLike | None = None,
     progress: ProgressLike = None,
 ) -> Ensemble:
     """Run dX = b dt + sqrt(epsilon) sigma dW in many independent replicas (Euler-Maruyama).
@@ -118,10 +122,11 @@ def simulate_diffusion(
     Parameters
     ----------
     system : System
+        The drift b and the covariance sigma sigma^T.
     epsilon : float
         Noise level.
     time_step : float
-        Weak error of order one in it.
+        Step of the method, whose weak error is of order one in it.
     steps, start, replicas, rng, executor, record, minima, progress
         As in `simulate_sgd`.
 
@@ -147,7 +152,7 @@ def simulate_diffusion(
 
 
 def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
-    """The steps to keep, increasing, the last one included."""
+    """Return the steps to keep, in increasing order and with the last one."""
     if record is None:
         chosen = np.unique(np.linspace(0, steps, min(steps, _DEFAULT_RECORDS) + 1).astype(np.int64))
     elif np.ndim(record) == 0:
@@ -161,7 +166,7 @@ def record_schedule(record: Any, steps: int) -> NDArray[np.int64]:
     return chosen if chosen[-1] == steps else np.append(chosen, steps)
 
 
-def _simulate(setting: Setting, steps: int, record: Any, minima: Any, execution: Execution) -> Ensemble:
+def _simulate(setting: Setting, steps: int, record: Any, minima: MinimaLike | None, execution: Execution) -> Ensemble:
     dynamics = setting.dynamics
     given = None if minima is None else attractor_points(minima, dimension=dynamics.system.dimension)
     outcome = run_replicas(setting, steps=steps, record_steps=record_schedule(record, steps), execution=execution)

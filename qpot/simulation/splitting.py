@@ -1,4 +1,4 @@
-"""splitting_times: escapes too rare for plain simulation, by adaptive multilevel splitting of the real dynamics."""
+"""The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qpot._core.arrays import Array, as_count, as_point, format_point
 from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
+from qpot._core.types import MinimaLike, PointLike
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
 from qpot.simulation.destinations import Destinations
@@ -24,16 +25,16 @@ from qpot.simulation.settings import minibatch_steps, setting_of
 from qpot.simulation.updates import CompiledSum
 from qpot.solvers.simulation.excursions import Region
 
-# A clone has returned within as many standard deviations as the noise has on average, and has left where 95 % of the local
-# stationary law lie within.
+# Share of the local stationary law within the boundary beyond which a clone has left the neighbourhood; it has returned
+# within the mean squared distance of that law.
 _LEAVING = 0.95
 
 
 def splitting_times(
     system: System,
     *,
-    start: Any,
-    minima: Any,
+    start: PointLike,
+    minima: MinimaLike,
     learning_rate: float | None = None,
     batch_size: int = 1,
     epsilon: float | None = None,
@@ -52,7 +53,7 @@ def splitting_times(
 ) -> SplittingTimes:
     """Mean escape time from a minimum that plain simulation would never see left.
 
-    Clones run excursions of the real dynamics out of the minimum's neighbourhood; those that come least far are killed
+    Clones run excursions of the real dynamics out of the minimum's neighbourhood; those that come the least far are killed
     and replaced by branches of the others, until all arrive at another minimum. The product of the shares that survive
     is an unbiased estimate of the probability p of one excursion to arrive; the mean time follows from p and the mean
     time of an excursion.
@@ -63,20 +64,20 @@ def splitting_times(
     start : object with ``.point`` or ``(d,)``
         The minimum that is left, or a point of its basin.
     minima : sequence of objects with ``.point``, or ``(k, d)``
-        All minima: a clone that came to rest at another one unnoticed would never end.
+        All minima, since the excursion of a clone at rest at a minimum that is not listed would never end.
     learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, progress
-        As in `qpot.escape_times`; not epoch reshuffling.
+        As in `qpot.escape_times`, but without epoch reshuffling.
     coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
         How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little
         variance: the quasi-potential (``quasipotential(...)``), the cost along the minimum action path
         (``costs.path(i, j)``), or in few dimensions the loss. With compiled dynamics a function of up to three variables
         is tabulated.
     clones : int
-        N. The relative variance of one repetition is about |log p| / N times 1 to 2 with a good coordinate.
+        The number N of clones. The relative variance of one repetition is 1 to 2 times |log p| / N with a good coordinate.
     kill : float
         Share of the clones that is replaced at a time, strictly between 0 and 1.
     repetitions : int
-        Independent estimates, at least 2: they give the error.
+        Number of independent estimates, at least 2, because the error is estimated from their spread.
     longest : int
         Most steps of one excursion.
     rng : Generator or int, optional
@@ -85,7 +86,7 @@ def splitting_times(
     Returns
     -------
     SplittingTimes
-        ``.mean_steps``, ``.interval()``, and everything that `qpot.compare` needs.
+        The result has ``.mean_steps``, ``.interval()`` and everything that `qpot.compare` needs.
 
     Raises
     ------
@@ -98,9 +99,9 @@ def splitting_times(
 
     Notes
     -----
-    Adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25 (2007) 417) for Markov chains, with the rule
-    for ties of Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26 (2016) 3559. The neighbourhood is
-    the ellipsoid of the local stationary covariance, A S + S A^T = a.
+    The method is adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25 (2007) 417) for Markov chains,
+    with the rule for ties of Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26 (2016) 3559.
+    The neighbourhood is the ellipsoid of the local stationary covariance, A S + S A^T = a.
 
     Examples
     --------
@@ -130,7 +131,7 @@ def splitting_times(
     region = _region(system, dynamics.noise_level, goals)
     xi = reaction_coordinate(system, coordinate, goals.centre, goals.near.points, compiled=compiled)
     if compiled and xi.arrays is None:
-        # A function of more than three variables cannot be tabulated, so the same steps are made in NumPy.
+        # A function of more than three variables cannot be tabulated, so the same steps are taken in NumPy.
         setting = replace(setting, update=minibatch_steps(dynamics))
     task = SplittingTask(
         setting=setting, goals=goals, region=region, coordinate=xi, clones=N, limit=limit,
@@ -140,7 +141,7 @@ def splitting_times(
 
 
 def _repeated(task: SplittingTask, repetitions: int, execution: Execution) -> SplittingTimes:
-    """Independent estimates, each with a generator of its own, put together."""
+    """Make independent estimates, each with a generator of its own, and put them together."""
     check_sendable(task, execution.executor, what="the system")
     finished: list[Repetition] = []
     goals = task.goals
@@ -174,7 +175,7 @@ def _check_splittable(dynamics: Dynamics) -> None:
 
 
 def _region(system: System, epsilon: float, goals: Destinations) -> Region:
-    """Ellipsoids of the local stationary law around the minimum."""
+    """Return the ellipsoids of the local stationary law around the minimum, and the targets."""
     from scipy.stats import chi2
 
     d = system.dimension

@@ -1,4 +1,4 @@
-"""Where a deterministic step is unstable: refuse a learning rate before the run instead of after it."""
+"""Stability of the deterministic step: a learning rate that is too large is refused before the run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from qpot.solvers.common.differences import STEP
 # Above this dimension the largest Hessian eigenvalue comes from Hessian-vector products instead of a full
 # Jacobian.
 _FULL_JACOBIAN = 100
+# With more different starts than this the check would take too long, and is left out.
 _MOST_STARTS = 16
 
 
 def check_stability(system: System, start: Array, rate: float, momentum: float, *, name: str) -> None:
     """ValueError with the limit when the deterministic step is unstable at a minimum where replicas start.
 
-    Up to dimension 100 a start anywhere in the convex neighbourhood of an attractor tells, since Newton's
-    method reaches it from there; above, and for gradient systems only, a start close to rest.
+    Up to dimension 100 a start anywhere in the convex neighbourhood of an attractor is checked, since Newton's
+    method reaches the attractor from there; above, only a start close to rest of a gradient system.
     """
     rows = np.unique(start, axis=0)
     system.unchecked.drift(rows)
@@ -59,7 +60,7 @@ def raise_if_unstable(
 
 
 def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
-    """The attractor near ``row`` and the eigenvalues there that decide; none without an attractor."""
+    """The attractor near ``row`` and the eigenvalues there that decide, of which there are none without an attractor."""
     if system.dimension <= _FULL_JACOBIAN:
         attractor = _newton(system, row)
         if attractor is None:
@@ -77,13 +78,13 @@ def _attractor(system: System, row: Array) -> tuple[Array, NDArray[Any]]:
     operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
     v0 = np.random.default_rng(0).standard_normal(d)
     value = eigsh(operator, k=1, which="SA", v0=v0, tol=1e-4, return_eigenvectors=False)
-    # The point counts as at rest if a small step would correct it along the steepest direction.
+    # The point counts as at rest if a small step along the steepest direction would take it to its minimum.
     close = np.linalg.norm(system.unchecked.drift(row[None])[0]) <= 1e-3 * abs(value[0]) * (1.0 + np.linalg.norm(row))
     return row, value if close and value[0] < 0 else np.empty(0)
 
 
 def _growth(values: NDArray[Any], rate: float, momentum: float) -> float:
-    """Factor of a deviation in one step: the roots of z^2 - (1 + momentum + rate value) z + momentum."""
+    """Factor by which a deviation grows in one step, the larger root of z^2 - (1 + momentum + rate value) z + momentum."""
     middle = 0.5 * (1.0 + momentum + rate * values.astype(complex))
     root = np.sqrt(middle**2 - momentum)
     return float(np.maximum(np.abs(middle + root), np.abs(middle - root)).max())

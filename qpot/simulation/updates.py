@@ -27,7 +27,7 @@ class Update(Protocol):
         ...
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
-        """Run the job; the first step and replica that are not finite, or (-1, -1)."""
+        """Run the job; return the first step and replica that are not finite, or (-1, -1)."""
         ...
 
 
@@ -46,17 +46,17 @@ class Targets:
     points: Array  # (k, d)
     radii: Array  # (k,)
     trace: int = 0  # how many of the latest positions are kept
-    stride: int = 1  # every how many steps
+    stride: int = 1  # steps from one kept position to the next
 
     @classmethod
     def none(cls, dimension: int) -> Targets:
-        """Nothing stops a replica."""
+        """No targets, so that nothing stops a replica."""
         return cls(points=np.empty((0, dimension)), radii=np.empty(0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """One slice: learning rates of its steps, which of them to record, and what stops a replica."""
+    """What one slice is to do: the learning rates of its steps, which of them to record, and what stops a replica."""
 
     first_step: int
     length: int
@@ -101,7 +101,7 @@ class VectorisedSteps:
     block_size: int = 512
 
     def advance(self, block: Block, job: Job, records: Array) -> tuple[int, int]:
-        # A run that diverges overflows on the way. It is reported as divergence, not as a warning.
+        # A run that diverges overflows on the way; the divergence is reported, and no warning is needed.
         with np.errstate(over="ignore", invalid="ignore"):
             return vectorised_steps(self.increment, self.momentum, block.replicas, block.rng, job.steps, records)
 

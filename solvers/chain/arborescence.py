@@ -1,12 +1,12 @@
-"""Minimum in-trees to every root at once: one contraction of the digraph.
+"""Minimum in-trees to every root at once, by one contraction of the digraph.
 
 Every node leaves by its cheapest edges. A set of nodes whose cheapest edges all stay inside it and that they
 connect strongly is contracted into one node, and the cost of every edge out of it is reduced by what its tail
 node has paid so far. This is the contraction of Chu, Liu and Edmonds carried on without a root, with all ties
 kept.
 
-Why it answers all roots. Let lam(S) >= 0 be the reduced cost at which a contracted set S (or a single node)
-leaves, and D(i) the sum of lam(S) over the sets S that contain i, the last one excluded. The numbers lam(S)
+It answers all roots for the following reason. Let lam(S) >= 0 be the reduced cost at which a contracted set S (or a
+single node) leaves, and D(i) the sum of lam(S) over the sets S that contain i, the last one excluded. The numbers lam(S)
 of the sets without the root r are feasible for the dual of the in-tree problem: by construction the sum of
 lam(S) over sets with i in S and j outside is at most the cost of (i, j). Undoing the contractions that
 contain r leaves a family of disjoint sets, each of which has an edge out of it on which that inequality is an
@@ -33,11 +33,12 @@ from qpot.solvers.common.compiled import UNCOUNTED
 
 Integers = NDArray[np.int64]
 
+# States of a node in the search for components: not yet met, in an unfinished component, in a finished one.
 _UNSEEN, _OPEN, _DONE = 0, 1, 2
 
 
 class Nested(NamedTuple):
-    """The sets that `contract` has made, by number."""
+    """The sets that `contract` has made, by number; its docstring describes the entries."""
 
     n: int
     parent: Integers  # (2k,)
@@ -55,13 +56,13 @@ class _Search(NamedTuple):
     number: Integers  # in the order of discovery
     came_from: Integers
     cursor: Integers  # the cheapest edge that is looked at next
-    leaks: NDArray[np.bool_]  # leads to a component that is finished
+    leaks: NDArray[np.bool_]  # whether the set leads to a component that is finished
     opened: Integers
     borders: Integers
 
 
 class _Sums(NamedTuple):
-    """Work space for exact sums, rows of limbs."""
+    """Work space for exact sums, in rows of limbs."""
 
     cost: Integers
     difference: Integers
@@ -122,7 +123,7 @@ def _merge(members: Integers, P: int, edges: Edges, sets: Sets, heaps: Heaps, ne
 def _contract_components(
     k: int, tolerance: float, edges: Edges, sets: Sets, heaps: Heaps, search: _Search, nested: Nested, sums: _Sums
 ) -> int:
-    """Path-based search for strongly connected components (Gabow) on the graph of cheapest edges; number of sets.
+    """Path-based search for strongly connected components (Gabow) on the graph of cheapest edges; return the number of sets.
 
     The graph grows while it is searched: a component that nothing leaves becomes one set, and the search goes on from
     that set.
@@ -165,7 +166,7 @@ def _contract_components(
             if search.borders[n_borders - 1] != number[v]:
                 v = search.came_from[v]
                 continue
-            # The node v was the first to be opened of a component that is finished.
+            # The component whose first member was v is finished.
             n_borders -= 1
             low = n_opened - 1
             leaky = search.leaks[search.opened[low]]
@@ -177,7 +178,7 @@ def _contract_components(
                 state[S] = _DONE
             n_opened = low
             if leaky or members.size == 1:
-                # An edge into a closed class never comes back, so it is never part of a larger cycle.
+                # A set that leads to a closed class does not come back from there, so it is never part of a larger cycle.
                 v = search.came_from[v]
                 if v >= 0:
                     search.leaks[v] = True
@@ -211,17 +212,17 @@ def contract(starts: Integers, heads: Integers, limbs: Integers, tolerance: floa
     parent : ``(2k,)``
         The set in which a set was contracted, -1 on top.
     leave : ``(2k, L)``
-        lam(S); meaningless where ``closed``.
+        The number lam(S), which has no meaning where ``closed``.
     deepest : ``(2k, L)``
         Maximum over the members i of S of the sum of lam over the proper subsets of S that contain i.
     closed : bool ``(2k,)``
-        No edge leaves the set.
+        Whether no edge leaves the set.
     first, following : ``(2k,)``, ``(m,)``
-        Linked lists of the cheapest edges of a set: ``first[S]``, then ``following[e]``; -1 ends them.
+        Linked lists of the cheapest edges of a set: ``first[S]``, then ``following[e]`` for every edge e, until -1.
     """
     L, k = limbs.shape[1], starts.size - 1
     size = 2 * k
-    # Rows of a few large arrays are used, because making an array takes longer than contracting a node.
+    # A few large arrays are made and used by rows, because making an array takes longer than contracting a node.
     parent, first, top, child, sibling, came_from, cursor = np.full((7, size), -1)
     up, stack, state, number, opened, borders = np.zeros((6, size), dtype=np.int64)
     leave, deepest, paid = np.zeros((3, size, L), dtype=np.int64)
@@ -250,7 +251,7 @@ def _add_from_above(D: Integers, parent: Integers, leave: Integers, closed: NDAr
 
 
 def depths(nested: Nested) -> Integers:
-    """D(S), ``(n, L)``: the sum of lam over S and the sets around it, closed ones left out."""
+    """D(S), ``(n, L)``: the sum of lam over S and the sets around it, without the closed ones."""
     D = np.zeros((nested.n, nested.leave.shape[1]), dtype=np.int64)
     _add_from_above(D, nested.parent, nested.leave, nested.closed)
     return D

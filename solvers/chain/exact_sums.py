@@ -17,14 +17,16 @@ from qpot.solvers.common.compiled import UNCOUNTED
 
 Limbs = NDArray[np.int64]
 
+# Bits of a limb.
 LIMB = 32
+# The bits of one limb, all set.
 _MASK = (1 << LIMB) - 1
 
 
 def to_limbs(values: NDArray[np.float64], terms: int) -> tuple[Limbs, int]:
     """Rows of limbs for finite ``values >= 0`` with room for sums of ``terms`` of them.
 
-    Returns ``(limbs (n, L), exponent)``: a row stands for its integer times ``2**exponent``.
+    The function returns ``(limbs (n, L), exponent)``; a row stands for its integer times ``2**exponent``.
     """
     mantissa, exponent = np.frexp(values)
     integers = np.ldexp(mantissa, 53).astype(np.int64)
@@ -66,7 +68,7 @@ def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
         rest = integers[n]
         word = shifts[n] // LIMB
         offset = shifts[n] % LIMB
-        # The 53 bits come in two parts: shifted by at most 31, either fits into 63 bits.
+        # The 53 bits are taken in two parts, either of which fits into 63 bits after a shift by at most 31.
         low = (rest & _MASK) << offset
         carry = low & _MASK
         top = ((rest >> LIMB) << offset) + (low >> LIMB)
@@ -78,7 +80,7 @@ def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
 
 @njit(**UNCOUNTED)
 def add(a, b, sign, out):  # type: ignore[no-untyped-def]
-    """``out = a + sign * b``; ``out`` may be one of them."""
+    """Compute ``out = a + sign * b``; ``out`` may be ``a`` or ``b``."""
     carry = 0
     for limb in range(a.size - 1, 0, -1):
         total = a[limb] + sign * b[limb] + carry
@@ -89,7 +91,7 @@ def add(a, b, sign, out):  # type: ignore[no-untyped-def]
 
 @njit(**UNCOUNTED)
 def sign_of(a):  # type: ignore[no-untyped-def]
-    """-1, 0 or 1."""
+    """The sign of a number, -1, 0 or 1."""
     if a[0] < 0:
         return -1
     for limb in range(a.size):
@@ -100,7 +102,7 @@ def sign_of(a):  # type: ignore[no-untyped-def]
 
 @njit(**UNCOUNTED)
 def at_most(a, tolerance, b):  # type: ignore[no-untyped-def]
-    """Whether ``a <= tolerance * b`` for ``a, b >= 0``, ``tolerance < 1``; rounded, but zero is zero."""
+    """Whether ``a <= tolerance * b`` for ``a, b >= 0`` and ``tolerance < 1``; rounded, but exact where one is zero."""
     if sign_of(a) == 0:
         return True
     if tolerance == 0.0:

@@ -54,7 +54,7 @@ def find(x: int, sets: Sets) -> int:
         stack[n] = x
         n += 1
         x = up[x]
-    # The loop runs from the set downwards, so that every node adds the finished sum of the node above it.
+    # The nodes are taken from the set downwards, so that each adds the finished sum of the node above it.
     for m in range(n - 2, -1, -1):
         add(paid[stack[m]], paid[stack[m + 1]], 1, paid[stack[m]])
         up[stack[m]] = x
@@ -79,7 +79,7 @@ def _above(a: int, b: int, edges: Edges, sets: Sets) -> bool:
 
 @njit(**UNCOUNTED)
 def meld(a: int, b: int, heaps: Heaps, edges: Edges, sets: Sets) -> int:
-    """Join two pairing heaps of nodes; the top of the result."""
+    """Join two pairing heaps of nodes and return the top of the result."""
     if a < 0:
         return b
     if b < 0:
@@ -93,7 +93,7 @@ def meld(a: int, b: int, heaps: Heaps, edges: Edges, sets: Sets) -> int:
 
 @njit(**UNCOUNTED)
 def pop(a: int, heaps: Heaps, edges: Edges, sets: Sets) -> int:
-    """The heap without its top: pairs from left to right, then joined from right to left."""
+    """Take the top off a heap: its children are joined in pairs from left to right, the pairs from right to left."""
     child, sibling = heaps.child, heaps.sibling
     pairs = -1
     b = child[a]

@@ -1,4 +1,4 @@
-"""Exponents of mean hitting times: elimination of states where sums are minima and products are sums."""
+"""Exponents of mean hitting times, by elimination of states where sums are minima and products are sums."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def hitting_exponents(costs, leave):  # type: ignore[no-untyped-def]
     ----------
     costs : ``(n, n)``
         Rates between the states off the targets are exp(-costs / epsilon); infinite where there is no route.
-        Overwritten.
+        The array is overwritten.
     leave : ``(n,)``
-        The same for the rates into the targets. Overwritten.
+        The same for the rates into the targets. The array is overwritten.
 
     Notes
     -----
-    Taking out s turns the rate from i to j into exp(-min(c_ij, c_is + (c_sj - c_s)) / epsilon), c_s the least
-    cost out of s. The time spent per unit of time in i, exp(w_i / epsilon), becomes the maximum of itself and
+    Taking out s turns the rate from i to j into exp(-min(c_ij, c_is + (c_sj - c_s)) / epsilon), where c_s is the
+    least cost out of s. The time spent per unit of time in i, exp(w_i / epsilon), becomes the maximum of itself and
     w_s - (c_is - c_s). All differences are of the form (cost less least cost), so that nothing is lost that
     the input had.
     """

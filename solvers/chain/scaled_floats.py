@@ -1,8 +1,7 @@
-"""Positive numbers as mantissa times a power of two with a 64-bit exponent: no underflow, full relative
-accuracy.
+"""Positive numbers as mantissas times powers of two, which neither underflow nor lose relative accuracy.
 
-A number is a pair (m, e) with m = 0 or 1 <= m < 2. Sums of logarithms would not do: at an exponent of a
-million they have ten digits left.
+A number is a pair (m, e) with m = 0 or 1 <= m < 2 and a 64-bit exponent e. Logarithms would not do instead: at an
+exponent of a million they have ten digits left.
 """
 
 from __future__ import annotations
@@ -18,15 +17,18 @@ from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# ln 2 is the sum of these two doubles.
+# The rounded ln 2; with the next constant it is the sum of two doubles.
 _LN2_HIGH = 0.6931471805599453
+# What rounding took from ln 2.
 _LN2_LOW = 2.3190468138462996e-17
+# The powers of two from 1 downwards, by which the smaller of two numbers is shifted before it is added.
 _POWERS = 2.0 ** -np.arange(64.0)
-_SPLIT = 134217729.0  # 2^27 + 1, Dekker's constant
+# Dekker's constant, 2^27 + 1, by which a double is split into two halves.
+_SPLIT = 134217729.0
 
 
 class ScaledFloats(NamedTuple):
-    """Numbers ``m 2**e``, entry by entry."""
+    """Arrays of mantissas m and exponents e, which stand for the numbers ``m 2**e``."""
 
     m: Array
     e: Integers
@@ -40,8 +42,7 @@ class ScaledFloats(NamedTuple):
 
 
 def exponentials(costs: Array, epsilon: float, prefactors: Array) -> tuple[Array, Integers]:
-    """``prefactors * exp(-costs / epsilon)`` as mantissas and exponents, accurate to a few units in the last
-    place.
+    """The rates ``prefactors * exp(-costs / epsilon)``, accurate to a few units in the last place.
 
     The quotient is kept to twice the working precision; quotients up to 1e17 are allowed.
     """
@@ -51,7 +52,7 @@ def exponentials(costs: Array, epsilon: float, prefactors: Array) -> tuple[Array
     n = np.round(quotient / _LN2_HIGH)
     product, rest = _two_product(n, np.full_like(n, _LN2_HIGH))
     remainder = (quotient - product) + ((low - rest) - n * _LN2_LOW)
-    # Above 2^53 the first difference can leave a remainder of a few ln 2, which exp still takes.
+    # Above 2^53 the first difference can leave a remainder of a few ln 2, which the exponential takes.
     mantissa, exponent = np.frexp(np.exp(-remainder))
     front, power = np.frexp(prefactors)
     mantissa, shift = np.frexp(mantissa * front)
@@ -67,13 +68,13 @@ def from_floats(values: Array) -> tuple[Array, Integers]:
 
 
 def to_floats(mantissas: Array, exponents: Integers) -> Array:
-    """Floats; what is below the smallest one becomes zero, what is above the largest one infinity."""
+    """The numbers as floats; those below the smallest float become zero, those above the largest one infinite."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(mantissas, np.clip(exponents, -5000, 5000).astype(np.int32)))
 
 
 def logarithms(mantissas: Array, exponents: Integers) -> Array:
-    """Natural logarithms; minus infinity for zero."""
+    """Natural logarithms of the numbers, minus infinity for zero."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(mantissas) + exponents * _LN2_HIGH)
 
@@ -89,7 +90,7 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
 
 @njit(**UNCOUNTED)
 def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
-    """Sum."""
+    """The sum of two numbers."""
     if m1 == 0.0:
         return m2, e2
     if m2 == 0.0:
@@ -113,7 +114,7 @@ def plus(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
 
 @njit(**UNCOUNTED)
 def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
-    """Product."""
+    """The product of two numbers."""
     m = m1 * m2
     e = e1 + e2
     if m >= 2.0:
@@ -124,7 +125,7 @@ def times(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
 
 @njit(**UNCOUNTED)
 def over(m1, e1, m2, e2):  # type: ignore[no-untyped-def]
-    """Quotient; the divisor is not zero."""
+    """The quotient of two numbers, of which the second is not zero."""
     m = m1 / m2
     e = e1 - e2
     if 0.0 < m < 1.0:
@@ -140,7 +141,7 @@ def add_to(x: ScaledFloats, i: int, m: float, e: int) -> None:
 
 
 def product(a: tuple[Array, Integers], b: tuple[Array, Integers]) -> tuple[Array, Integers]:
-    """Products, entry by entry."""
+    """The products of two arrays of numbers, entry by entry."""
     mantissa, shift = np.frexp(a[0] * b[0])
     return 2.0 * mantissa, np.where(mantissa == 0, 0, a[1] + b[1] + shift - 1)
 

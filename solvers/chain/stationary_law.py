@@ -1,8 +1,9 @@
-"""Elimination of states of a Markov chain without subtraction (Grassmann, Taksar and Heyman), sparse and in
-scaled floats.
+"""Elimination of the states of a Markov chain without subtraction, sparse and in scaled floats.
 
+The method is that of Grassmann, Taksar and Heyman.
 States are numbered in the order of their elimination. Taking out state s adds q_is q_sj / q_s to the rate
-from i to j: the chain watched only outside s. Every operation is a sum, product or quotient of positive
+from i to j, which gives the chain as it is seen while it is outside s.
+Every operation is a sum, product or quotient of positive
 numbers, so every result has a relative error of a few units in the last place times the number of states,
 however ill-conditioned the generator is (O'Cinneide 1993).
 """
@@ -52,7 +53,7 @@ def elimination_order(k, tails, heads, last):  # type: ignore[no-untyped-def]
     ----------
     k : int
     tails, heads : int64 arrays ``(m,)``
-        Edges; those from a node to itself are ignored.
+        Tails and heads of the edges; those from a node to itself are ignored.
     last : int
         This node is eliminated last; -1 for none.
 
@@ -98,7 +99,7 @@ def elimination_order(k, tails, heads, last):  # type: ignore[no-untyped-def]
                 near, far = (into, out) if direction == 0 else (out, into)
                 count = n_out if direction == 0 else n_into
                 if near[s, i // 64] & bit:
-                    # Since i leads to s, it now leads to whatever s leads to, and the same backwards.
+                    # A state i that leads to s now leads to all states to which s leads, and the same holds backwards.
                     if full and count[i] == left:
                         far[i, s // 64] &= ~(one << np.uint64(s % 64))
                         count[i] -= 1
@@ -133,7 +134,7 @@ def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
             if into[node, i // 64] & bit:
                 row_start[rank[i] + 1] += 1
                 column_start[s + 1] += 1
-    # The counts become the places where each row and column begins.
+    # The counts are summed, which gives where each row and column begins.
     for s in range(k):
         row_start[s + 1] += row_start[s]
         column_start[s + 1] += column_start[s]
@@ -188,7 +189,7 @@ def eliminate(count: int, pattern: Pattern, entries: ScaledFloats, kill: ScaledF
 
     ``kill`` is each state's rate of leaving the chain, ``total`` receives the rate of leaving the state at
     the moment of its elimination. Entries below the diagonal become the weights q_is / q_s, those above it
-    stay rates. Returns the first state that nothing leaves, or -1.
+    stay rates. The function returns the first state that nothing leaves, or -1.
     """
     columns = pattern.columns
     for s in range(count):
@@ -281,7 +282,7 @@ def stationary_law(pattern: Pattern, entries: ScaledFloats, weights: ScaledFloat
 
 @njit(**UNCOUNTED)
 def accumulate(pattern: Pattern, entries: ScaledFloats, total: ScaledFloats, gain: ScaledFloats) -> None:
-    """Expected gain until the chain is killed, from every state, after all states were eliminated.
+    """Compute the expected gain until the chain is killed, from every state, after all states were eliminated.
 
     ``gain (k,)`` is the gain per unit of time in each state; it is overwritten with the expectation.
     """

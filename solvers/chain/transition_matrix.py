@@ -37,7 +37,7 @@ def resolvent_columns(states: Integers, pattern: Pattern, entries: ScaledFloats,
 def repeated_square(P: Array, squarings: int) -> Array:
     """``P ** (2 ** squarings)`` for a stochastic matrix that is accurate entry by entry off the diagonal.
 
-    The diagonal always is one minus the rest where that is the accurate way to get it, so that errors of
+    The diagonal is set to one minus the rest of its row where that is the accurate way to get it, so that errors of
     small entries are not doubled by the next squaring; rows with less than half on the diagonal are divided
     by their sum.
     """

@@ -1,4 +1,4 @@
-"""The deterministic flow x' = b(x) of many points at once, each with its own adaptive step."""
+"""The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXPLICIT_STEPS = 100
 _FREE_STEPS = 1000
 # The diagonal coefficient of the Rosenbrock pair (ode23s), with which it is L-stable.
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
-# Its coefficient e32, in the error estimate.
+# The coefficient e32 of the pair, in its error estimate.
 _E32 = 6.0 + np.sqrt(2.0)
 
 
@@ -51,7 +51,7 @@ class Limits(NamedTuple):
 class _Moving(NamedTuple):
     """The points that are still undecided."""
 
-    rows: Integers  # (m,) in the arrays of all points
+    rows: Integers  # (m,) their places in the arrays of all points
     x: Array  # (m, d)
     drift: Array  # (m, d)
     time: Array  # (m,)
@@ -71,21 +71,21 @@ def relax(
     tolerance: float = 1e-4,
     scale: float = 1.0,
 ) -> tuple[Integers, Array, Integers]:
-    """Follow the flow from every point until it enters a neighbourhood, leaves, rests or runs out of time.
+    """Follow the flow from every point until it enters a neighbourhood, leaves, comes to rest or runs out of time.
 
     Parameters
     ----------
     drift, jacobian : ``(m, d) -> (m, d)``, ``(m, d) -> (m, d, d)`` or None
-        NaN is allowed in trial steps (the step is halved). Without a Jacobian, or above dimension 200, the
-        explicit method is used; above dimension 8 for the first 100 steps.
+        The drift may be NaN in trial steps, which are then halved. Without a Jacobian, or above dimension 200, the
+        explicit method is used; above dimension 8 it is used for the first 100 steps.
     points : ``(n, d)``
     tolerance, scale : float
-        Local error allowed in a step: ``tolerance (scale + |x|)``.
+        The local error that is allowed in a step is ``tolerance (scale + |x|)``.
 
     Returns
     -------
     label : ``(n,)`` int
-        Index of the attractor, -1 without one.
+        Index of the attractor, or -1 without one.
     end : ``(n, d)``
         Where the point was decided.
     status : ``(n,)`` int
@@ -93,9 +93,9 @@ def relax(
 
     Notes
     -----
-    Rosenbrock pair of orders 2 and 3 (Shampine and Reichelt, SIAM J. Sci. Comput. 18, 1997, the method of
-    ode23s), linearly implicit and L-stable; explicit: Bogacki and Shampine, Appl. Math. Lett. 2 (1989),
-    orders 3 and 2.
+    The implicit method is the Rosenbrock pair of orders 2 and 3 of Shampine and Reichelt (SIAM J. Sci. Comput. 18, 1997;
+    ode23s), linearly implicit and L-stable. The explicit one is that of Bogacki and Shampine (Appl. Math. Lett. 2, 1989),
+    of orders 3 and 2.
     """
     n, d = points.shape
     end = points.copy()
@@ -135,7 +135,7 @@ def relax_freely(
     rest_speed: float,
     scale: float,
 ) -> tuple[Array, Integers]:
-    """`relax` where no attractor is known: ends ``(n, d)`` and status ``(n,)`` after 1000 steps at most."""
+    """Do as `relax` where no attractor is known; ends ``(n, d)`` and status ``(n,)`` after 1000 steps at most."""
     d = points.shape[1]
     nowhere = Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0))
     limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=_FREE_STEPS)
@@ -144,7 +144,7 @@ def relax_freely(
 
 
 def _inside(x: Array, attractors: Attractors) -> Integers:
-    """The neighbourhood that holds each point, -1 for none."""
+    """The neighbourhood that holds each point, or -1 if none does."""
     found = np.full(x.shape[0], -1, dtype=np.int64)
     for k, (point, metric, radius) in enumerate(zip(*attractors, strict=True)):
         offset = x - point
@@ -153,7 +153,7 @@ def _inside(x: Array, attractors: Attractors) -> Integers:
 
 
 def _verdicts(moving: _Moving, inside: Integers, limits: Limits) -> Integers:
-    """How each point has ended, -1 while it is undecided; the later of several reasons counts."""
+    """How each point has ended, -1 while it is undecided; of several reasons the one that is tested last counts."""
     speed = np.sqrt((moving.drift**2).sum(axis=1))
     verdict = np.full(moving.rows.size, -1, dtype=np.int64)
     verdict[moving.time >= limits.max_time] = OUT_OF_TIME
@@ -170,7 +170,7 @@ def _first_steps(moving: _Moving, jacobian: BatchFunction | None, scale: float) 
     steps = np.asarray(0.01 * scale / np.maximum(speed, 1e-300))
     if jacobian is None:
         return steps
-    # The derivative along the path tells how fast the drift itself changes.
+    # The norm of the Jacobian bounds how fast the drift itself changes.
     curvature = np.abs(jacobian(moving.x)).sum(axis=2).max(axis=1)
     return np.asarray(np.minimum(steps, 0.5 / np.maximum(curvature, 1e-300)))
 
@@ -178,7 +178,7 @@ def _first_steps(moving: _Moving, jacobian: BatchFunction | None, scale: float) 
 def _advance(
     drift: BatchFunction, J: Array | None, moving: _Moving, tolerance: float, scale: float, max_time: float
 ) -> _Moving:
-    """One trial step of every point; points whose error is too large stay and get a smaller step.
+    """Try one step of every point; points whose error is too large stay and get a smaller step.
 
     The step is linearly implicit where the Jacobian is given, ``J`` ``(m, d, d)``.
     """
@@ -234,7 +234,7 @@ def _explicit_step(drift: BatchFunction, x: Array, f: Array, h: Array) -> tuple[
 
 
 def _inverse(W: Array) -> Array:
-    """Inverses of ``(n, d, d)``: by cofactors up to two dimensions, where LAPACK calls cost more."""
+    """Inverses of matrices ``(n, d, d)``; up to two dimensions by cofactors, since LAPACK calls cost more there."""
     d = W.shape[1]
     if d == 1:
         return 1.0 / W
@@ -247,7 +247,7 @@ def _inverse(W: Array) -> Array:
     try:
         return np.asarray(np.linalg.inv(W), dtype=np.float64)
     except np.linalg.LinAlgError:
-        # One of the matrices is exactly singular: NaN rejects that step, and a shorter one is regular.
+        # One of the matrices is exactly singular: NaN rejects that step, and a shorter step has a regular matrix.
         regular = np.linalg.matrix_rank(W) == d
         inverse = np.full_like(W, np.nan)
         inverse[regular] = np.linalg.inv(W[regular])

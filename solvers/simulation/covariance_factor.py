@@ -11,7 +11,8 @@ Array = NDArray[np.float64]
 def lower_factor(a: Array) -> tuple[Array, int]:
     """Lower triangular ``L`` with ``L L^T = a``, and the index of a matrix that is not semidefinite.
 
-    Cholesky of ``a`` ``(n, d, d)`` with zero columns where a pivot vanishes; index -1 when all are fine.
+    The factor is that of Cholesky for ``a`` ``(n, d, d)``, with zero columns where a pivot vanishes; the index is -1 when
+    all matrices are semidefinite.
     """
     d = a.shape[1]
     L = np.zeros_like(a)
@@ -27,7 +28,7 @@ def lower_factor(a: Array) -> tuple[Array, int]:
         L[:, j, j] = np.where(alive, root, 0.0)
         if j + 1 < d:
             column = a[:, j + 1 :, j] - np.einsum("nik,nk->ni", L[:, j + 1 :, :j], L[:, j, :j])
-            # Below a vanishing pivot the column of a semidefinite matrix vanishes.
+            # Below a vanishing pivot a semidefinite matrix has a vanishing column.
             bad = ~alive & (np.abs(column).max(axis=1) > 1e-5 * scale)
             if bad.any():
                 return _factor_by_eigenvalues(a)
@@ -36,7 +37,7 @@ def lower_factor(a: Array) -> tuple[Array, int]:
 
 
 def _factor_by_eigenvalues(a: Array) -> tuple[Array, int]:
-    """The same through eigenvalues, for matrices whose pivots are lost in rounding."""
+    """The same as `lower_factor`, through eigenvalues, for matrices whose pivots are lost in rounding."""
     values, vectors = np.linalg.eigh(a)
     bad = values[:, 0] < -1e-10 * np.abs(values).max(axis=1)
     if bad.any():

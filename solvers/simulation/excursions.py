@@ -3,7 +3,7 @@
 An excursion ends where the quadratic form q = (x - c)^T M (x - c) falls to ``inner`` (returned), rises above ``outer``
 (left), or in one of the target balls (arrived). On the way the states at which the reaction coordinate is higher than
 ever before are kept: the first state above any level is one of them, so that a clone can be branched from any level.
-A target is higher than everything.
+A target counts as higher than any state.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, coordi
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# These are the outcomes of an excursion; target j is ARRIVED + j.
+# Outcomes of an excursion; that of one that reached target j is ARRIVED + j.
 RUNNING, FULL, FAILED, LEFT, RETURNED, ARRIVED = -1, -2, -3, 0, 1, 2
 
 
 class Excursions(NamedTuple):
-    """State of all clones; everything is changed in place."""
+    """State of all clones, which the functions change in place."""
 
     x: Array  # (R, d)
     velocity: Array  # (R, d)
     elapsed: Integers  # (R,) steps since the excursion began
-    outcome: Integers  # (R,)
-    kept: Integers  # (R,) how many states
-    heights: Array  # (R, C) increasing
-    times: Integers  # (R, C)
+    outcome: Integers  # (R,) one of the outcomes above
+    kept: Integers  # (R,) how many states are kept
+    heights: Array  # (R, C) the coordinate at the kept states, increasing
+    times: Integers  # (R, C) steps until then
     points: Array  # (R, C, d)
     velocities: Array  # (R, C, d)
 
     @staticmethod
     def of(x: Array, velocity: Array, capacity: int) -> Excursions:
-        """Clones about to set out; with capacity 0 nothing is kept."""
+        """Clones that are about to set out, each with room for ``capacity`` states; with none, no state is kept."""
         R, d = x.shape
         return Excursions(
             x.copy(), velocity.copy(), np.zeros(R, dtype=np.int64), np.full(R, RUNNING, dtype=np.int64),
@@ -52,7 +52,7 @@ class Excursions(NamedTuple):
         )  # fmt: skip
 
     def enlarged(self) -> Excursions:
-        """The same with room for twice as many states."""
+        """The same clones with room for twice as many states."""
 
         def wider(array: Any) -> Any:
             return np.concatenate([array, np.empty_like(array)], axis=1)
@@ -62,13 +62,13 @@ class Excursions(NamedTuple):
 
     @property
     def scores(self) -> Array:
-        """Highest coordinate reached, inf for a clone that arrived."""
+        """The highest coordinate that each clone has reached; infinite for a clone that arrived."""
         top = self.heights[np.arange(self.kept.size), np.maximum(self.kept - 1, 0)]
         return np.where(self.kept > 0, top, -np.inf)
 
 
 class Region(NamedTuple):
-    """Where excursions end."""
+    """Where excursions end: the quadratic form with its bounds ``inner`` and ``outer``, and the target balls."""
 
     centre: Array  # (d,)
     metric: Array  # (d, d)
@@ -89,9 +89,9 @@ def sgd_excursions(
     coordinate: CoordinateArrays,
     paths: Excursions,
 ) -> int:
-    """Run the excursions of ``rows`` under minibatch SGD for at most ``budget`` steps in all; steps taken.
+    """Run the excursions of ``rows`` under minibatch SGD for at most ``budget`` steps in all; return the steps taken.
 
-    Those that have not ended are RUNNING, or FULL when their room for states is used up; they go on when called again.
+    Excursions that have not ended are RUNNING, or FULL when their room for states is used up; they go on when called again.
     ``order`` ``(1, N)`` is the work space of draws without replacement.
     """
     kernel: Any = _sgd_excursions
@@ -143,7 +143,7 @@ def _sgd_excursions(
 
 @njit(**LEAF)
 def _outcome_at(x: Array, r: int, region: Region) -> int:
-    """How an excursion ends at ``x[r]``, RUNNING if it goes on."""
+    """The outcome of an excursion that has come to ``x[r]``, RUNNING if it goes on."""
     d = x.shape[1]
     form = 0.0
     for j in range(d):
@@ -161,7 +161,7 @@ def _outcome_at(x: Array, r: int, region: Region) -> int:
 
 @njit(**LEAF)
 def _keep(paths: Excursions, r: int, height: float) -> None:
-    """Keep the state of clone r, which is higher than ever before; FULL when it goes on and that was the last room."""
+    """Keep the state of clone r, which is higher than ever before; the clone is FULL if it goes on without room for more."""
     n = paths.kept[r]
     paths.heights[r, n] = height
     paths.times[r, n] = paths.elapsed[r]
@@ -184,7 +184,7 @@ def vectorised_excursions(
     region: Region,
     paths: Excursions,
 ) -> int:
-    """`sgd_excursions` for any ``increment(x, rate, rng, None)``, all clones at once, at most ``budget`` steps each."""
+    """Do as `sgd_excursions` for any ``increment(x, rate, rng, None)``, with at most ``budget`` steps of each clone."""
     capacity, used, calls = paths.heights.shape[1], 0, 0
     best = paths.scores if capacity else np.empty(0)
     active = rows[paths.outcome[rows] == RUNNING]
@@ -223,7 +223,7 @@ def vectorised_excursions(
 
 
 def set_out(x: Array, velocity: Array, heights: Array, capacity: int) -> Excursions:
-    """Clones at their starting points, which are the first states kept."""
+    """Clones at their starting points, which are the first states that are kept."""
     paths = Excursions.of(x, velocity, capacity)
     paths.kept[:] = 1
     paths.heights[:, 0], paths.times[:, 0] = heights, 0
@@ -232,7 +232,7 @@ def set_out(x: Array, velocity: Array, heights: Array, capacity: int) -> Excursi
 
 
 def with_room(paths: Excursions, rows: Integers) -> Excursions:
-    """Enlarged where one of the ``rows`` that go on has no room left; FULL ones are RUNNING again."""
+    """The clones with more room if one of the ``rows`` that go on has none left; FULL ones are RUNNING again."""
     on = rows[(paths.outcome[rows] == RUNNING) | (paths.outcome[rows] == FULL)]
     paths.outcome[on] = RUNNING
     capacity = paths.heights.shape[1]

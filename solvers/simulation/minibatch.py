@@ -1,4 +1,4 @@
-"""One step of minibatch SGD: how samples are drawn, a replica moved, a target noticed.
+"""One step of minibatch SGD: how samples are drawn, how a replica is moved, and how a target is noticed.
 
 For one replica the functions are compiled into the loops that call them, which differ in what ends them (`stepping`,
 `excursions`); for many at once the samples are drawn in NumPy.
@@ -20,17 +20,18 @@ Integers = NDArray[np.int64]
 
 # The ways in which a minibatch is drawn.
 INDEPENDENT, WITHOUT_REPLACEMENT, RESHUFFLED = range(3)
-# A coordinate beyond this has run away. Most functions can still be evaluated there, so that it can be reported.
+# A replica with a coordinate beyond this has diverged; most functions still evaluate there, so that it is noticed before
+# they fail.
 RUNAWAY = 1e50
 
 
 class SgdRule(NamedTuple):
-    """velocity <- momentum velocity - rate g, x <- x + velocity, with g the mean gradient of a minibatch."""
+    """The rule velocity <- momentum velocity - rate g, x <- x + velocity, with g the mean gradient of a minibatch."""
 
     samples: PackedSamples
     batch_size: int
     momentum: float
-    sampling: int  # INDEPENDENT, WITHOUT_REPLACEMENT or RESHUFFLED
+    sampling: int  # one of INDEPENDENT, WITHOUT_REPLACEMENT or RESHUFFLED
 
 
 @njit(**LEAF)
@@ -39,7 +40,7 @@ def draw_in_batch(sampling: int, order: Integers, position: int, rng: np.random.
     N = order.shape[1]
     if sampling == INDEPENDENT:
         return int(rng.random() * N)
-    # This is a partial Fisher-Yates shuffle, for which any permutation is as good a start as another.
+    # This is a partial Fisher-Yates shuffle; it may begin with whatever permutation the last batch has left.
     swap = position + int(rng.random() * (N - position))
     i: int = order[0, swap]
     order[0, swap] = order[0, position]
@@ -61,7 +62,7 @@ def draw_in_epoch(order: Integers, cursor: Integers, r: int, rng: np.random.Gene
 
 @njit(**LEAF)
 def move(x: Array, velocity: Array, r: int, momentum: float, scale: float, gradient: Array) -> float:
-    """Take the step of replica r along ``-scale gradient``; the sum of its coordinates' sizes."""
+    """Take the step of replica r along ``-scale gradient``; return the sum of the sizes of its coordinates."""
     total = 0.0
     for j in range(x.shape[1]):
         velocity[r, j] = momentum * velocity[r, j] - scale * gradient[j]
@@ -72,7 +73,7 @@ def move(x: Array, velocity: Array, r: int, momentum: float, scale: float, gradi
 
 @njit(**LEAF)
 def ball_around(x: Array, r: int, centres: Array, squared_radii: Array) -> int:
-    """The first of the balls that holds ``x[r]``, -1 for none."""
+    """The first of the balls that holds ``x[r]``, or -1 if none does."""
     for ball in range(centres.shape[0]):
         distance = 0.0
         for j in range(x.shape[1]):
@@ -91,7 +92,7 @@ def draw_batches(rng: np.random.Generator, n_samples: int, replicas: int, batch_
     if batch_size**2 > 4 * n_samples:
         keys = rng.random((replicas, n_samples))
         return np.argpartition(keys, batch_size, axis=1)[:, :batch_size]
-    # Floyd's algorithm, one column at a time: a repeated draw is replaced by the newly admitted index.
+    # This is Floyd's algorithm, one column at a time: a repeated draw is replaced by the newly admitted index.
     chosen = np.empty((replicas, batch_size), dtype=np.int64)
     for column, last in enumerate(range(n_samples - batch_size, n_samples)):
         drawn = rng.integers(0, last + 1, size=replicas)

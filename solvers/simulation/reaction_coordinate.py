@@ -1,4 +1,4 @@
-"""Reaction coordinates as arrays: a multilinear table, or the height along a polyline; one value for a point."""
+"""Reaction coordinates as arrays for compiled kernels: a multilinear table, or heights along a polyline."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from qpot.solvers.common.compiled import LEAF, UNCOUNTED
 
 Array = NDArray[np.float64]
 
+# The kinds of arrays.
 TABLE, POLYLINE = range(2)
 
 
 class CoordinateArrays(NamedTuple):
-    """TABLE: ``heights`` flat in C order over a grid of ``shape`` from ``origin`` by ``spacing``, constant beyond it.
-    POLYLINE: ``heights`` at the ``nodes``, linear in between, of the nearest point of the line."""
+    """A reaction coordinate of one of two kinds.
+
+    A TABLE has ``heights``, flat in C order, on a grid of ``shape`` from ``origin`` by ``spacing``, and is constant beyond
+    the grid. A POLYLINE has ``heights`` at its ``nodes``, which are linear in between; a point has the height of the
+    nearest point of the line.
+    """
 
     kind: int
     heights: Array  # (M,)
@@ -29,7 +34,7 @@ class CoordinateArrays(NamedTuple):
 
 
 def as_table(values: Array, origin: Array, spacing: Array) -> CoordinateArrays:
-    """Values on a grid."""
+    """Make a coordinate of values on a grid."""
     d = values.ndim
     shape = np.array(values.shape, dtype=np.int64)
     heights = np.ascontiguousarray(values, dtype=np.float64).ravel()
@@ -37,7 +42,7 @@ def as_table(values: Array, origin: Array, spacing: Array) -> CoordinateArrays:
 
 
 def as_polyline(nodes: Array, heights: Array) -> CoordinateArrays:
-    """Heights along a line."""
+    """Make a coordinate of heights along a line."""
     d = nodes.shape[1]
     none = np.zeros(d)
     return CoordinateArrays(POLYLINE, heights.copy(), nodes.copy(), none, none, np.zeros(d, dtype=np.int64))
@@ -101,7 +106,7 @@ def _coordinates(coordinate: CoordinateArrays, points: Array, out: Array) -> Non
 
 
 def coordinate_values(arrays: CoordinateArrays, points: Array) -> Array:
-    """The coordinate at ``points`` ``(n, d)``, ``(n,)``."""
+    """The coordinate ``(n,)`` at ``points`` ``(n, d)``."""
     out = np.empty(points.shape[0])
     _coordinates(arrays, np.ascontiguousarray(points), out)
     return out

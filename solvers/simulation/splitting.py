@@ -26,7 +26,7 @@ def branch(paths: Excursions, child: int, parent: int, level: float) -> None:
 
 
 class Splitting(NamedTuple):
-    """Result: probability to arrive, rounds, and the initial clone that every final one descends from."""
+    """The result: the probability to arrive, the rounds, and for every final clone the initial one it descends from."""
 
     probability: float
     rounds: int
@@ -49,9 +49,9 @@ def split(
     Parameters
     ----------
     paths : Excursions
-        Finished ones.
+        The clones, whose excursions have ended.
     run : callable
-        Runs the given clones to their end and returns all.
+        It runs the excursions of the given clones to their end and returns all clones.
     """
     N = paths.kept.size
     ancestors = np.arange(N)

@@ -1,4 +1,4 @@
-"""Stepping many replicas at once: compiled minibatch SGD, and vectorised NumPy steps for any functions.
+"""Steps of many replicas at once: compiled minibatch SGD, and vectorised NumPy steps for any functions.
 
 The outer loop runs over steps and the inner one over replicas, so that a run may be cut into slices anywhere
 without changing a number: the generator is consumed in the same order.
@@ -28,7 +28,8 @@ from qpot.solvers.simulation.minibatch import (
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-RUNNING = -1  # escape_step of a replica that has hit no target yet
+# The escape_step of a replica that has hit no target yet.
+RUNNING = -1
 
 
 class Replicas(NamedTuple):
@@ -36,7 +37,7 @@ class Replicas(NamedTuple):
 
     ``order`` and ``cursor`` belong to sampling without replacement: inside a batch ``order[0]`` is the work space, in
     epochs ``order[r]`` and ``cursor[r]`` belong to replica r. ``trace`` holds the latest K positions of every replica
-    while it runs, that after step ``n stride`` at index ``n % K``.
+    while it runs, the one after step ``n stride`` at index ``n % K``.
     """
 
     x: Array  # (R, d)
@@ -66,7 +67,7 @@ class Replicas(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Steps that are taken in one call."""
+    """The steps that are taken in one call."""
 
     rates: Array  # (n,) learning rate of each step
     first_step: int  # how many were taken before
@@ -149,7 +150,7 @@ def vectorised_steps(
     steps: Slice,
     records: Array,
 ) -> tuple[int, int]:
-    """`sgd_steps` for any ``increment(x, rate, rng, replicas) -> (R, d)``, one call for all replicas.
+    """Do as `sgd_steps` for any ``increment(x, rate, rng, replicas) -> (R, d)``, with one call for all replicas.
 
     Replicas that have hit a target stay where they are; the increments of the others are drawn as if they
     moved on, so that the random numbers of a replica do not depend on its neighbours.
@@ -177,5 +178,5 @@ def vectorised_steps(
         if next_record < steps.record_at.size and steps.record_at[next_record] == k + 1:
             records[next_record] = x
             next_record += 1
-    records[next_record:] = x  # The loop ends early only when every replica has stopped.
+    records[next_record:] = x  # records are left over only when every replica has stopped early
     return -1, -1
