@@ -1,25 +1,26 @@
 """The algorithm itself, simulated, and the comparison of a prediction with it.
 
-- `arrhenius`: Arrhenius regression: the logarithm of mean escape times against 1 / epsilon, beside the predicted
-  cost.
-- `comparison`: compare: a prediction against what was simulated, and one sentence about it.
-- `coordinates`: Reaction coordinates for splitting: how far an excursion has come, from the loss, a path, a field or
-  a function.
+- `arrhenius`: Arrhenius regression of log mean escape times on 1 / epsilon, beside the predicted cost.
+- `comparison`: The function compare: hold a prediction against simulations, and say in one sentence whether they
+  agree.
+- `coordinates`: Reaction coordinates for splitting: how far an excursion has come, by a loss, path, field or
+  function.
 - `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
 - `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
-- `ensemble`: Ensemble: what was simulated, and how often it sits in which basin.
-- `escape_points`: Where escapes go and where they cross, beside the predicted routes and saddles.
-- `escapes`: Escape times: when replicas reach another minimum, and their mean in spite of censoring.
-- `excursions`: Excursions of clones in the real dynamics: one repetition of splitting, from loops to arrivals.
-- `rare_escapes`: Mean escape times by splitting: the result, its error from independent repetitions, and how it is
-  put together.
-- `replicas`: Running many replicas: blocks with their own generators, slices that report and can be stopped.
-- `settings`: A simulation that is checked and ready to run: `Dynamics` and a start in, a `Setting` out.
+- `ensemble`: Ensembles: the simulated points of many replicas, and the share of time that they spend in each basin.
+- `escape_points`: Where escapes go and where they cross the basin's boundary, beside the predicted routes and
+  saddles.
+- `escapes`: Escape times: when replicas reach another minimum, and the mean time in spite of censoring.
+- `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
+  arrivals.
+- `rare_escapes`: Mean escape times by splitting: the result, put together from independent repetitions, and its
+  error.
+- `replicas`: Runs of many replicas, in blocks with their own generators and in slices that can be stopped.
+- `settings`: Settings: simulations that are checked and ready to run, made from `Dynamics` and a start.
 - `shares`: Measured shares of time beside the predicted law, at the time of measurement and in the long run.
-- `simulate`: simulate_sgd and simulate_diffusion: the real algorithm, or its diffusion, over many replicas.
-- `splitting`: splitting_times: escapes too rare for plain simulation, by adaptive multilevel splitting of the real
-  dynamics.
-- `stability`: Where a deterministic step is unstable: refuse a learning rate before the run instead of after it.
+- `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.
+- `splitting`: The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics.
+- `stability`: Stability of the deterministic step: a learning rate that is too large is refused before the run.
 - `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.
 """
 

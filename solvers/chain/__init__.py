@@ -1,12 +1,11 @@
 """Numerics of the chain of minima.
 
-- `arborescence`: Minimum in-trees to every root at once: one contraction of the digraph.
+- `arborescence`: Minimum in-trees to every root at once, by one contraction of the digraph.
 - `exact_sums`: Sums of floats without rounding: fixed-point numbers of several 32-bit limbs, most significant first.
 - `exit_heaps`: Union-find of nested sets, and for every set a heap of the edges that may leave it, cheapest first.
-- `hitting`: Exponents of mean hitting times: elimination of states where sums are minima and products are sums.
-- `scaled_floats`: Positive numbers as mantissa times a power of two with a 64-bit exponent: no underflow, full
-  relative.
-- `stationary_law`: Elimination of states of a Markov chain without subtraction (Grassmann, Taksar and Heyman), sparse
-  and in.
+- `hitting`: Exponents of mean hitting times, by elimination of states where sums are minima and products are sums.
+- `scaled_floats`: Positive numbers as mantissas times powers of two, which neither underflow nor lose relative
+  accuracy.
+- `stationary_law`: Elimination of the states of a Markov chain without subtraction, sparse and in scaled floats.
 - `transition_matrix`: Transition matrices of a Markov chain with rates over any number of decades.
 """

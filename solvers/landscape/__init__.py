@@ -1,7 +1,7 @@
 """Numerics of fixed points and of the flow to them.
 
 - `chebyshev_flow`: Trajectories of stiff gradient flows in many dimensions, by a stabilised explicit method.
-- `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive step.
+- `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.
 - `stationary_points`: Zeros of a vector field by damped Newton steps, and points on the border between two basins.
