@@ -95,7 +95,7 @@ assert abs(law.slope_deviation) < 3.0, verdict.sentence
 assert law.slope_error < 0.06 * cost
 assert small[-1].mean_steps > 1e12
 assert early.slope > law.slope + 2.0 * (law.slope_error + early.slope_error)
-assert verdict.exits[-1].share_near_saddles > 0.85
+assert verdict.escape_points[-1].share_near_saddles > 0.85
 
 # %% [markdown]
 # ### The way
