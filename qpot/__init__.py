@@ -57,185 +57,202 @@ Known answers, figures
     `qpot.plots`: all figures; `qpot.covariance`: ways to write a covariance down.
 """
 
-from typing import Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
-from qpot import chain, companions, fields, gallery, landscape, paths, plots, prediction, problem, samples, simulation
 from qpot._core import SolveError, Status, process_executor, reporting
-from qpot._core.deprecated import renamed
+from qpot._core.deprecated import warn_renamed as _warn_renamed
+from qpot._core.moved import KEPT as _KEPT
 from qpot._core.moved import install as _install
-from qpot.chain import (
-    Cycle,
-    ReactiveFlux,
-    Selection,
-    TrainingTimeDiagram,
-    WGraph,
-    as_graph,
-    committor,
-    cycle_hierarchy,
-    from_graph,
-    hitting_exponents,
-    mean_first_passage_times,
-    metastable_state,
-    occupation_after,
-    reactive_flux,
-    selection,
-    stationary_costs,
-    stationary_distribution,
-    training_time_diagram,
-    w_graph,
-)
-from qpot.companions import (
-    KKT,
-    CrossEntropy,
-    EventDriven,
-    Explanation,
-    Exponential,
-    ExponentialTail,
-    FixedStep,
-    Flow,
-    FlowMethod,
-    FlowTrajectory,
-    GradientFlow,
-    HardMargin,
-    Hinge,
-    HuberisedHinge,
-    Law,
-    Logistic,
-    MarginError,
-    MarginFlow,
-    MarginLaws,
-    MarginLoss,
-    NormalisedFlow,
-    OutputLoss,
-    PolyakFlow,
-    PredictionModel,
-    RMSpropFlow,
-    SignFlow,
-    SquaredError,
-    SquaredHinge,
-    TrainingTrajectory,
-    dense_network,
-    integrate_flow,
-    linear_model,
-    margin_flow,
-    margin_sum,
-    separate,
-    svc_separation,
-    tangent_kernel,
-    train_flow,
-    training_sum,
-)
-from qpot.companions import known_answers as gallery_companions
-from qpot.fields import (
-    CharacteristicJets,
-    FieldMethod,
-    FieldSolution,
-    GlobalField,
-    Grid,
-    OrderedLineIntegral,
-    Passage,
-    global_quasipotential,
-    quasipotential,
-)
-from qpot.landscape import (
-    DenseLayerSymmetries,
-    FlatDirections,
-    Minimum,
-    Saddle,
-    SaddleView,
-    SignedPermutations,
-    basin_of,
-    dense_layer_symmetries,
-    find_minima,
-    find_saddles,
-    flat_directions,
-)
-from qpot.paths import (
-    Ball,
-    Box,
-    EscapeSolution,
-    ExitSolution,
-    FixedTimeAction,
-    Gaussianity,
-    GeometricAction,
-    LargeScaleAction,
-    LegMethod,
-    LossLevel,
-    PathMethod,
-    PathSolution,
-    check_gaussianity,
-    escape_cost,
-    exit_cost,
-    minimum_action_path,
-)
-from qpot.prediction import (
-    FieldOpinion,
-    Prediction,
-    TransitionCosts,
-    predict,
-    prediction_from_costs,
-    transition_costs,
-    with_field_opinion,
-)
-from qpot.problem import (
-    SGD,
-    Controllability,
-    CovarianceEstimate,
-    CovarianceMethod,
-    DiagonalCovariance,
-    DirectionalNoise,
-    ExactCovariance,
-    FactoredCovariance,
-    LowRankCovariance,
-    Noise,
-    NoiseStatistics,
-    ProductCovariance,
-    SubsampledCovariance,
-    System,
-    controllability,
-    covariance,
-    estimate_covariance,
-    low_rank_covariance,
-    measure_noise,
-    preconditioned,
-    random_steps,
-    rmsprop_like,
-    second_moment,
-    sign_like,
-)
-from qpot.samples import (
-    FiniteSum,
-    ModelSum,
-    ParameterLayout,
-    check_gradients,
-    embedded_double_well_sum,
-    from_jax,
-    from_torch,
-    label_noise_covariance,
-    label_noise_sum,
-    least_squares_sum,
-    logistic_sum,
-    network_sum,
-    phase_retrieval_sum,
-    quadratic_sum,
-    sinusoid_sum,
-    welsch_sum,
-)
-from qpot.simulation import (
-    ArrheniusLaw,
-    Comparison,
-    Ensemble,
-    EscapePoints,
-    EscapeTimes,
-    Occupation,
-    OccupationCheck,
-    SplittingTimes,
-    compare,
-    escape_times,
-    simulate_diffusion,
-    simulate_sgd,
-    splitting_times,
-)
+
+# Tools that read types see every name here. A program imports a wing when it first asks for one of its names.
+if TYPE_CHECKING:
+    from qpot import (
+        chain,
+        companions,
+        fields,
+        gallery,
+        landscape,
+        paths,
+        plots,
+        prediction,
+        problem,
+        samples,
+        simulation,
+    )
+    from qpot.chain import (
+        Cycle,
+        ReactiveFlux,
+        Selection,
+        TrainingTimeDiagram,
+        WGraph,
+        as_graph,
+        committor,
+        cycle_hierarchy,
+        from_graph,
+        hitting_exponents,
+        mean_first_passage_times,
+        metastable_state,
+        occupation_after,
+        reactive_flux,
+        selection,
+        stationary_costs,
+        stationary_distribution,
+        training_time_diagram,
+        w_graph,
+    )
+    from qpot.companions import (
+        KKT,
+        CrossEntropy,
+        EventDriven,
+        Explanation,
+        Exponential,
+        ExponentialTail,
+        FixedStep,
+        Flow,
+        FlowMethod,
+        FlowTrajectory,
+        GradientFlow,
+        HardMargin,
+        Hinge,
+        HuberisedHinge,
+        Law,
+        Logistic,
+        MarginError,
+        MarginFlow,
+        MarginLaws,
+        MarginLoss,
+        NormalisedFlow,
+        OutputLoss,
+        PolyakFlow,
+        PredictionModel,
+        RMSpropFlow,
+        SignFlow,
+        SquaredError,
+        SquaredHinge,
+        TrainingTrajectory,
+        dense_network,
+        integrate_flow,
+        linear_model,
+        margin_flow,
+        margin_sum,
+        separate,
+        svc_separation,
+        tangent_kernel,
+        train_flow,
+        training_sum,
+    )
+    from qpot.companions import known_answers as gallery_companions
+    from qpot.fields import (
+        CharacteristicJets,
+        FieldMethod,
+        FieldSolution,
+        GlobalField,
+        Grid,
+        OrderedLineIntegral,
+        Passage,
+        global_quasipotential,
+        quasipotential,
+    )
+    from qpot.landscape import (
+        DenseLayerSymmetries,
+        FlatDirections,
+        Minimum,
+        Saddle,
+        SaddleView,
+        SignedPermutations,
+        basin_of,
+        dense_layer_symmetries,
+        find_minima,
+        find_saddles,
+        flat_directions,
+    )
+    from qpot.paths import (
+        Ball,
+        Box,
+        EscapeSolution,
+        ExitSolution,
+        FixedTimeAction,
+        Gaussianity,
+        GeometricAction,
+        LargeScaleAction,
+        LegMethod,
+        LossLevel,
+        PathMethod,
+        PathSolution,
+        check_gaussianity,
+        escape_cost,
+        exit_cost,
+        minimum_action_path,
+    )
+    from qpot.prediction import (
+        FieldOpinion,
+        Prediction,
+        TransitionCosts,
+        predict,
+        prediction_from_costs,
+        transition_costs,
+        with_field_opinion,
+    )
+    from qpot.problem import (
+        SGD,
+        Controllability,
+        CovarianceEstimate,
+        CovarianceMethod,
+        DiagonalCovariance,
+        DirectionalNoise,
+        ExactCovariance,
+        FactoredCovariance,
+        LowRankCovariance,
+        Noise,
+        NoiseStatistics,
+        ProductCovariance,
+        SubsampledCovariance,
+        System,
+        controllability,
+        covariance,
+        estimate_covariance,
+        low_rank_covariance,
+        measure_noise,
+        preconditioned,
+        random_steps,
+        rmsprop_like,
+        second_moment,
+        sign_like,
+    )
+    from qpot.samples import (
+        FiniteSum,
+        ModelSum,
+        ParameterLayout,
+        check_gradients,
+        embedded_double_well_sum,
+        from_jax,
+        from_torch,
+        label_noise_covariance,
+        label_noise_sum,
+        least_squares_sum,
+        logistic_sum,
+        network_sum,
+        phase_retrieval_sum,
+        quadratic_sum,
+        sinusoid_sum,
+        welsch_sum,
+    )
+    from qpot.simulation import (
+        ArrheniusLaw,
+        Comparison,
+        Ensemble,
+        EscapePoints,
+        EscapeTimes,
+        Occupation,
+        OccupationCheck,
+        SplittingTimes,
+        compare,
+        escape_times,
+        simulate_diffusion,
+        simulate_sgd,
+        splitting_times,
+    )
 
 __version__ = "0.1.0"
 
@@ -286,19 +303,36 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
 ]
 # fmt: on
 
+# The wings from the ground up. A wing imports those before it, so that asking them in this order imports nothing twice.
+_WINGS = (
+    "samples", "chain", "problem", "landscape", "paths", "fields", "prediction", "simulation", "companions", "gallery",
+    "plots",
+)  # fmt: skip
 # Names of the release before, which will go with the next one.
 _RENAMED = {
     "ExitTimes": "EscapeTimes",
     "TrainingPath": "TrainingTrajectory",
     "exit_times": "escape_times",
 }
-_renamed = renamed(_RENAMED, "qpot", globals())
 _moved = _install()
 
 
 def __getattr__(name: str) -> Any:
-    """Old names of functions, classes and modules, with a warning that says the new one."""
-    return _moved(name) if name in _moved.names else _renamed(name)
+    """A public name from its wing, or an old name of a function, class or module with a warning that says the new one."""
+    if name in _moved.names:
+        return _moved(name)
+    if name in _RENAMED:
+        _warn_renamed(f"qpot.{name}", f"qpot.{_RENAMED[name]}")
+        return __getattr__(_RENAMED[name])
+    if name not in __all__:
+        raise AttributeError(f"module 'qpot' has no attribute {name!r}")
+    if name in _WINGS or name in _KEPT:
+        value = _import_module(_KEPT.get(name, f"qpot.{name}"))
+    else:
+        wings = (_import_module(f"qpot.{wing}") for wing in _WINGS)
+        value = next(getattr(wing, name) for wing in wings if name in wing.__all__)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
