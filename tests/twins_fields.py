@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
-from scipy.linalg import expm
+from scipy.linalg import null_space
 
 Array = NDArray[np.float64]
 
@@ -162,8 +162,10 @@ def projected(y: Array, dy: Array, d: int) -> Array:
     """A state with H = 0, and with what Q and T are along the ray replaced by what p' and Q' say there."""
     x, V, p, Q, T, Y = parts(y, d)
     v, action, slope, dQ, _, _ = parts(dy, d)
-    p = p - (p @ v - action) * v / (v @ v)
-    speed = np.linalg.norm(v)
+    H, speed = p @ v - action, np.linalg.norm(v)
+    # more than an integrator leaves is no error of its
+    if abs(H) <= 0.01 * speed * np.linalg.norm(p):
+        p = p - H * v / speed**2
     m = v / speed
     P = np.eye(d) - np.outer(m, m)
     w, W = slope / speed, dQ / speed
@@ -194,13 +196,18 @@ def across(metric: Array, v: Array) -> Array:
     return np.eye(v.size) - np.outer(v, v @ metric) / (v @ metric @ v)
 
 
+def frame(metric: Array, v: Array) -> Array:
+    """Columns that are orthonormal in a metric, and orthogonal to ``v``."""
+    root = np.linalg.cholesky(metric)
+    return np.asarray(np.linalg.solve(root.T, null_space((root.T @ v)[None])))
+
+
 def carried_excess(X: Array, G: Array, v: Array, Y: Array, G_new: Array, v_new: Array) -> Array:
     """How far a bundle with excess ``X`` has drawn together after a step with map ``Y``."""
-    back = across(G, v) @ np.linalg.inv(Y) @ across(G_new, v_new)
-    root = np.linalg.cholesky(G_new)
-    inverse = np.linalg.inv(root)
-    values, vectors = np.linalg.eigh(inverse @ back.T @ (G + X) @ back @ inverse.T)
-    sides = root @ vectors
+    old, new = frame(G, v), frame(G_new, v_new)
+    back = np.linalg.inv(new.T @ G_new @ Y @ old)
+    values, vectors = np.linalg.eigh(back.T @ old.T @ (G + X) @ old @ back)
+    sides = G_new @ new @ vectors
     return np.asarray((sides * np.maximum(values - 1.0, 0.0)) @ sides.T)
 
 
@@ -343,12 +350,15 @@ def write_polynomial(
     gained = lost = seen = 0
     boundary = np.inf
     reasons: Counter[str] = Counter()
-    for node, point in enumerate(box.points()):
-        dx = short_way(point - s.x, box.period)
+    gaps = short_way(box.points() - s.x, box.period)
+    # along the axes, the first one first
+    for node in np.lexsort(gaps.T[::-1]).tolist():
+        dx = gaps[node]
         r = length(M, dx)
         if r > reach:
             continue
-        good, was_good, has = r <= near, bool(distance[node] <= near), bool(owner[node] >= 0)
+        old_r = float(distance[node])
+        good, was_good, has = r <= near, old_r <= near, bool(owner[node] >= 0)
         newer = owner[node] < sheets.newest <= record
         if not good and was_good and not newer:
             reasons["far from a good one"] += 1
@@ -365,7 +375,7 @@ def write_polynomial(
         beyond = False
         if has and not (good and not was_good):
             old = value[node]
-            tolerance = 1e-4 * change + 0.1 * t * max(r, float(distance[node])) ** 3 / 6.0
+            tolerance = 1e-4 * change + 0.1 * t * max(r, old_r) ** 3 / 6.0
             if new > old + tolerance:
                 close = newer and new - old < q * far**2
                 beyond = close and across_separatrix(fields, sheets.heads[owner[node]], s.x + dx, slope, box.period)
@@ -375,35 +385,27 @@ def write_polynomial(
                     reasons["more expensive" if expensive else "higher"] += 1
                     continue
             elif new > old - tolerance:
-                if r >= distance[node]:
+                if r >= old_r:
                     reasons["further"] += 1
                     continue
             elif was_good and not good:
                 reasons["lower from afar"] += 1
                 continue
+            elif was_good and abs(old - level) < 1e-9 * abs(level):
+                # a ray that was aimed at this node goes on from it: the last digit decides what is settled
+                reasons["undecided"] += 1
             elif was_good and old < level:
                 lost += new < old - 0.03 * change
                 reasons["below what is settled"] += 1
                 continue
         drops = not has or new < value[node] - 0.1 * p * near
-        closer = distance[node] > 0.7 * near and r < 0.7 * distance[node]
+        closer = old_r > 0.7 * near and r < 0.7 * old_r
         value[node], distance[node], owner[node] = new, r, record
         reasons["beyond a separatrix" if beyond else "taken"] += 1
         if good:
-            gained += beyond or not has or bool(closer)
+            gained += beyond or not has or closer
             if not beyond and box.on_boundary(node):
                 boundary = min(boundary, new)
         elif drops or beyond:
             labels.append((max(new, s.V) + 0.3 * p * near, -node - 1))
     return Written(value, distance, owner, labels, gained, lost, seen, boundary, reasons)
-
-
-def linear_flow_back(R: Array, w: Array, radius: float) -> Array:
-    """The first point on the way w' = -R w whose length is ``radius``, by the exponential and bisection."""
-    low, high = 0.0, 1.0
-    while np.linalg.norm(expm(-high * R) @ w) > radius:
-        low, high = high, 2.0 * high
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if np.linalg.norm(expm(-middle * R) @ w) > radius else (low, middle)
-    return np.asarray(expm(-high * R) @ w)
