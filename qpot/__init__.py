@@ -1,6 +1,6 @@
 """qpot: which minimum does SGD select, how sure is that, by which route, and after how long?
 
-``qpot.predict(system, bounds)`` answers all of it. Every name below is reached as ``qpot.NAME``; the wings, modules of one
+``qpot.predict(system, bounds)`` answers all of it. Every name below is an attribute of ``qpot``; the wings, modules of one
 noun each, are their own pages of reference.
 
 Outcomes, progress, executors

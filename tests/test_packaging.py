@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import pathlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -207,6 +208,21 @@ def test_every_public_name_exists_and_is_documented() -> None:
     for name in qpot.gallery.names():
         if not inspect.getdoc(getattr(qpot.gallery, name)):
             missing.append(f"gallery.{name}")
+    assert missing == []
+
+
+def test_dotted_names_in_docstrings_and_pages_exist() -> None:
+    """A name such as ``qpot.WING.MODULE.function`` in backticks is where the reader finds it, under its new name."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    # The changelog and the hook for old names name what has gone.
+    files = [path for path in (*LIBRARY, *SOLVERS, *pages) if path.name not in ("CHANGELOG.md", "moved.py")]
+    missing = []
+    for path in files:
+        for name in re.findall(r"`(qpot(?:\.\w+)+)", path.read_text(encoding="utf-8")):
+            try:
+                pkgutil.resolve_name(name)
+            except (ImportError, AttributeError, DeprecationWarning):
+                missing.append(f"{path.relative_to(ROOT)}: {name}")
     assert missing == []
 
 

@@ -1,4 +1,4 @@
-"""Old module names, such as ``qpot.critical_points``, which can be imported for one release more."""
+"""Old module names, of the release before, which can be imported for one release more."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def check_executor(executor: Any) -> Executor | None:
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ValueError(
             f"executor must be a concurrent.futures executor or None, got {executor!r}; "
-            "for example qpot.parallel.process_executor() or concurrent.futures.ThreadPoolExecutor()"
+            "for example qpot.process_executor() or concurrent.futures.ThreadPoolExecutor()"
         )
     return executor  # type: ignore[no-any-return]
 

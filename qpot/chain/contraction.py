@@ -20,7 +20,7 @@ class Contraction:
     """The nested sets of minima that Edmonds' contraction makes, with exact numbers.
 
     Sets are numbered: first the k minima, then the contracted sets, children before parents. The proof that W-graphs,
-    stationary costs and cycles can be read off is in `qpot.solvers.arborescence`.
+    stationary costs and cycles can be read off is in `qpot.solvers.chain.arborescence`.
     """
 
     routes: Routes

@@ -101,7 +101,7 @@ def stationary_costs(costs: CostsLike | Routes) -> Array:
 
     Notes
     -----
-    One contraction gives W for all roots; the proof is in `qpot.solvers.arborescence`.
+    One contraction gives W for all roots; the proof is in `qpot.solvers.chain.arborescence`.
 
     Examples
     --------

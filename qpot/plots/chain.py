@@ -263,7 +263,7 @@ def plot_landscapes(
     costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
         Costs of the chain.
     loss_tree : DisconnectivityTree, or costs as for `qpot.w_graph`
-        Costs of the loss, for example from `qpot.chain_graphs.loss_costs`.
+        Costs of the loss, for example from `qpot.chain.loss_costs`.
     labels : sequence of str, optional
         Names of the minima.
     least_loss : float
@@ -297,7 +297,7 @@ def plot_training_time(
     Parameters
     ----------
     diagram : TrainingTimeDiagram
-        A diagram from `qpot.training_time.training_time_diagram`. If it has probabilities, a colour fades to white as the
+        A diagram from `qpot.training_time_diagram`. If it has probabilities, a colour fades to white as the
         largest of them gets small.
     labels : sequence of str, optional
         Names of the minima.

@@ -41,7 +41,7 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
 
     Notes
     -----
-    F. Bouchet, J. Reygner, Ann. Henri Poincare 17 (2016) 3499; see `qpot.rates.bouchet_reygner`.
+    F. Bouchet, J. Reygner, Ann. Henri Poincare 17 (2016) 3499; see `qpot.prediction.kramers.bouchet_reygner`.
 
     Examples
     --------

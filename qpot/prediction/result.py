@@ -46,7 +46,7 @@ class Prediction(PredictionReport):
         The minima; their positions in the tuple are their ids.
     saddles : tuple of Saddle
     prefactors : array (k, k) or None
-        Prefactors of the rates; NaN where they could not be computed, see `qpot.prefactors.rate_prefactors`.
+        Prefactors of the rates; NaN where they could not be computed, see `qpot.prediction.prefactors.rate_prefactors`.
     population : int or None
         The number N of samples if minibatches are drawn without replacement; it enters epsilon.
     """
@@ -186,7 +186,7 @@ class Prediction(PredictionReport):
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
     def at_learning_rate(self, learning_rate: float) -> Prediction:
-        """The prediction for costs that are corrected to first order in the learning rate; see `qpot.finite_rate`."""
+        """The prediction for costs that are corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
         costs = corrected_costs(self.costs, learning_rate)
         return prediction_from_costs(costs, prefactors=self.prefactors, population=self.population)
 

@@ -18,7 +18,7 @@ class SampleFunctions(ABC):
     """Losses ``(n, N)`` and gradients of samples; a subclass has the formulas.
 
     `drawn` gives the gradients ``(n, B, d)`` of the samples ``index (n, B)``, `gradients` those of all samples. The
-    kernels of `qpot.solvers.sample_gradients` are the same formulas, compiled.
+    kernels of `qpot.solvers.common.sample_gradients` are the same formulas, compiled.
     """
 
     n_samples: int

@@ -1,6 +1,6 @@
 """Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 
-Each constructor gives the formulas in NumPy and names the kernel of `qpot.solvers.sample_gradients` that has the same
+Each constructor gives the formulas in NumPy and names the kernel of `qpot.solvers.common.sample_gradients` that has the same
 formulas compiled. The sums can be sent to other processes.
 """
 

@@ -100,7 +100,7 @@ class Ensemble:
         return int(self.points.shape[1])
 
     def basins(self, minima: MinimaLike | None = None, *, system: System | None = None) -> NDArray[np.int64]:
-        """The basin of every recorded point, ``(records, replicas)``; see `qpot.basins.basin_of`."""
+        """The basin of every recorded point, ``(records, replicas)``; see `qpot.basin_of`."""
         if minima is None:
             if self.labels is None:
                 raise ValueError("minima are not known; pass minima=, here or to the simulation")

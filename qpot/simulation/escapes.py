@@ -185,7 +185,7 @@ def escape_times(
     radius : float or ``(k,)``, optional
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball near which the flow, tested on samples, stays; see
-        `qpot.basins.attracting_neighbourhoods`.
+        `qpot.landscape.basins.attracting_neighbourhoods`.
     escape_points : bool
         Whether to find also where each replica crossed the boundary of its basin, for `qpot.compare`; the flow from its
         latest positions tells.

@@ -61,7 +61,7 @@ def simulate_sgd(
     rng : Generator or int, optional
         Seed 0 by default. The same ``rng`` gives the same result, bit for bit, for every executor.
     executor : concurrent.futures.Executor, optional
-        Where blocks of replicas run; `qpot.parallel.process_executor` makes a safe process pool.
+        Where blocks of replicas run; `qpot.process_executor` makes a safe process pool.
     record : int or sequence of int, optional
         Keep every record-th step, or the given steps; the last step is always kept, and step 0 unless steps
         are listed. By default 200 evenly spaced records.

@@ -106,7 +106,7 @@ def refine_path(
         Slowest relaxation rate at an end that is a fixed point, 0 elsewhere. An end that is a fixed point is reached
         in infinite time; the finite time costs about H / rate, and the tail is lengthened until that is small.
     spreads : pair of arrays (d, d) or None
-        `qpot.solvers.tails.spread` at the ends that are fixed points, for the cost of the finite time.
+        `qpot.solvers.paths.tails.spread` at the ends that are fixed points, for the cost of the finite time.
     ends : FreeEnds, optional
         Surfaces on which the ends may move, and whether the duration may change; both ends fixed by default.
     """
