@@ -186,7 +186,7 @@ class Prediction(PredictionReport):
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
 
     def at_learning_rate(self, learning_rate: float) -> Prediction:
-        """The prediction for costs that are corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
+        """The prediction for costs corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
         costs = corrected_costs(self.costs, learning_rate)
         return prediction_from_costs(costs, prefactors=self.prefactors, population=self.population)
 

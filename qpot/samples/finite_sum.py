@@ -76,8 +76,8 @@ class FiniteSum:
     weighted_hessian : callable ``((n, d), (n, N)) -> (n, d, d)``, optional
         sum_i w_i H_i.
     kernel : tuple ``(name, arrays)``, optional
-        The name of a compiled per-sample gradient of `qpot.solvers.common.sample_gradients`, and its parameter arrays; with it
-        simulations, basins and covariances run compiled.
+        The name of a compiled per-sample gradient of `qpot.solvers.common.sample_gradients`, and its parameter arrays;
+        with it simulations, basins and covariances run compiled.
 
     Raises
     ------

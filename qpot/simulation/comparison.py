@@ -153,7 +153,8 @@ def compare(
         What a prediction at finite epsilon leaves out: the logarithm of every rate is allowed a next term c epsilon
         with standard deviation ``allowance / cost`` in c, and every error says so. With zero the leading order is trusted.
     finite_rate : bool
-        Whether to correct the costs to first order in the learning rate (`qpot.prediction.finite_rate`); with momentum they are not.
+        Whether to correct the costs to first order in the learning rate (`qpot.prediction.finite_rate`); with momentum they
+        are not.
     burn_in : float or int
         What is left out at the beginning of an ensemble, as for `Ensemble.occupation`.
     threshold : float
