@@ -78,10 +78,11 @@ class FieldSolution(FieldValues):
             With ``status`` LEFT_DOMAIN if V is not known at the point, NOT_CONVERGED if the path does not reach the
             source. Its ``partial`` is the part that was found.
         """
-        solution = walk_back(self, as_point(point, dimension=self.grid.dimension, name="point"))
+        end = as_point(point, dimension=self.grid.dimension, name="point")
+        solution = walk_back(self, end)
         if throw and solution.status is not Status.CONVERGED:
             raise SolveError(
-                f"path to {format_point(point)}: {solution.status}", status=solution.status, partial=solution
+                f"path to {format_point(end)}: {solution.status}", status=solution.status, partial=solution
             )
         return solution
 

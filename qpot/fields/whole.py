@@ -23,7 +23,7 @@ from qpot.problem.system import System
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GlobalField:
-    """The quasi-potential of a landscape on a grid: min over i of W(i) + V(O_i, x), minus its minimum.
+    """The quasi-potential of a landscape on a grid: min over i of W(i) - min W + V(O_i, x), zero at the selected minima.
 
     Attributes
     ----------
@@ -156,7 +156,6 @@ def global_quasipotential(
     filled = np.where(np.isnan(stacked), np.inf, stacked)
     owner = np.argmin(filled, axis=0)
     values = np.min(filled, axis=0)
-    values = values - values[np.isfinite(values)].min()
     unknown = ~np.isfinite(values)
     gradients = np.stack([f.gradient for f in fields])
     gradient = np.take_along_axis(gradients, owner[None, ..., None], axis=0)[0]

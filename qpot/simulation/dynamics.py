@@ -48,8 +48,8 @@ class Dynamics:
     Raises
     ------
     ValueError
-        For bad values, for a batch drawn without replacement that is larger than the finite sum, or if neither process
-        is given, or both.
+        For bad values, for a batch drawn without replacement that is larger than the finite sum, if neither process is
+        given, or both, or if the diffusion is given what only SGD has.
     """
 
     system: System
@@ -73,8 +73,14 @@ class Dynamics:
         elif self.learning_rate is None and self.epsilon is not None and self.time_step is not None:
             set_field(self, "epsilon", as_positive(self.epsilon, name="epsilon"))
             set_field(self, "time_step", as_positive(self.time_step, name="time_step"))
-            for name, none in (("batch_size", None), ("momentum", 0.0), ("sampling", None)):
-                set_field(self, name, none)
+            given = {"momentum": self.momentum, "sampling": self.sampling, "batch_size": self.batch_size}
+            for name, silent in (("momentum", (0.0,)), ("sampling", (None,)), ("batch_size", (None, 1))):
+                if given[name] not in silent:
+                    raise ValueError(
+                        f"{name}={given[name]!r} belongs to SGD, and with epsilon and time_step the diffusion is run; leave "
+                        f"{name} out, or pass learning_rate instead of epsilon and time_step"
+                    )
+            set_field(self, "batch_size", None)
         else:
             raise ValueError(
                 "pass either learning_rate (and batch_size) for SGD, or epsilon and time_step for the diffusion; "

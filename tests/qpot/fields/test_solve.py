@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,8 @@ def test_target_beyond_the_level() -> None:
     assert field.status is qpot.Status.CONVERGED
     with pytest.raises(qpot.SolveError, match="beyond the level"):
         field.path_to((0.95, 0.95))
+    with pytest.raises(qpot.SolveError, match="beyond the level"):
+        field.path_to(SimpleNamespace(point=(0.95, 0.95)))
 
 
 def test_line_integrals_agree_at_first_order() -> None:

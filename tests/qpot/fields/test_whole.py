@@ -42,6 +42,10 @@ def test_given_costs_and_refusals() -> None:
     points = [(-1.0,), (1.0,)]
     whole = qpot.global_quasipotential(well, points, grid, stationary=[0.0, 0.2])
     assert whole.at((1.0,))[0] == pytest.approx(0.2)
+    # The nodes' values are those between them, also where no node lies on a minimum.
+    off = qpot.global_quasipotential(well, points, qpot.Grid(-2.013, 2.0, 80), stationary=[0.0, 0.2])
+    np.testing.assert_allclose(off.values, off.at(off.grid.points()), rtol=1e-9, atol=1e-12)
+    assert 0.0 < off.values.min() < 1e-3
     whole = qpot.global_quasipotential(well, points, grid, costs=[[0.0, 0.5], [0.3, 0.0]])
     assert whole.stationary_costs == pytest.approx([0.0, 0.2])
     with pytest.raises(ValueError, match="not both"):

@@ -78,6 +78,9 @@ def test_a_value_does_not_change() -> None:
     [
         ({}, "pass either learning_rate"),
         ({"epsilon": 0.1}, "pass either learning_rate"),
+        ({"epsilon": 0.1, "time_step": 0.1, "momentum": 0.9}, "momentum=0.9 belongs to SGD"),
+        ({"epsilon": 0.1, "time_step": 0.1, "sampling": "independent"}, "sampling='independent' belongs to SGD"),
+        ({"epsilon": 0.1, "time_step": 0.1, "batch_size": 8}, "batch_size=8 belongs to SGD"),
         ({"learning_rate": 0.1, "epsilon": 0.1, "time_step": 0.1}, "pass either learning_rate"),
         ({"learning_rate": 0.0}, "learning_rate must be a finite number > 0"),
         ({"learning_rate": [0.1, -0.1]}, "one finite number > 0 for each step"),
