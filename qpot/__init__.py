@@ -58,6 +58,7 @@ Known answers, figures
 """
 
 from importlib import import_module as _import_module
+from threading import RLock as _RLock
 from typing import TYPE_CHECKING, Any
 
 from qpot._core import SolveError, Status, process_executor, reporting
@@ -315,6 +316,8 @@ _RENAMED = {
     "exit_times": "escape_times",
 }
 _moved = _install()
+# Two threads that first ask for names at the same time would each find the other's wings half imported.
+_loading = _RLock()
 
 
 def __getattr__(name: str) -> Any:
@@ -326,12 +329,17 @@ def __getattr__(name: str) -> Any:
         return __getattr__(_RENAMED[name])
     if name not in __all__:
         raise AttributeError(f"module 'qpot' has no attribute {name!r}")
-    if name in _WINGS or name in _KEPT:
-        value = _import_module(_KEPT.get(name, f"qpot.{name}"))
-    else:
-        wings = (_import_module(f"qpot.{wing}") for wing in _WINGS)
-        value = next(getattr(wing, name) for wing in wings if name in wing.__all__)
-    globals()[name] = value
+    with _loading:
+        wanted = _KEPT.get(name, f"qpot.{name}")
+        for wing in _WINGS:
+            module = _import_module(f"qpot.{wing}")
+            if wanted == module.__name__ or wanted.startswith(f"{module.__name__}."):
+                value = _import_module(wanted)
+                break
+            if name in module.__all__:
+                value = getattr(module, name)
+                break
+        globals()[name] = value
     return value
 
 

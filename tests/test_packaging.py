@@ -212,13 +212,13 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
 
 def test_dotted_names_in_docstrings_and_pages_exist() -> None:
-    """A name such as ``qpot.WING.MODULE.function`` in backticks is where the reader finds it, under its new name."""
+    """A name such as ``qpot.WING.MODULE.function``, in messages too, is where the reader finds it, under its new name."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
     # The changelog and the hook for old names name what has gone.
     files = [path for path in (*LIBRARY, *SOLVERS, *pages) if path.name not in ("CHANGELOG.md", "moved.py")]
     missing = []
     for path in files:
-        for name in re.findall(r"`(qpot(?:\.\w+)+)", path.read_text(encoding="utf-8")):
+        for name in re.findall(r"(?<![\w/.@-])qpot(?:\.[A-Za-z_]\w*)+", path.read_text(encoding="utf-8")):
             try:
                 pkgutil.resolve_name(name)
             except (ImportError, AttributeError, DeprecationWarning):

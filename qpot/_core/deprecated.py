@@ -56,7 +56,7 @@ def renamed(table: dict[str, str], module: str, namespace: dict[str, Any]) -> Ca
 
     def lookup(name: str) -> Any:
         if name in table:
-            warn_renamed(f"{module}.{name}", f"{module}.{table[name]}", stacklevel=4)
+            warn_renamed(f"{module}.{name}", f"{module}.{table[name]}", stacklevel=3)
             return namespace[table[name]]
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 

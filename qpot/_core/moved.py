@@ -136,6 +136,9 @@ class _Finder(MetaPathFinder, Loader):
 
     names = MODULES
 
+    def __init__(self) -> None:
+        self._specs: dict[str, ModuleSpec | None] = {}
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -145,10 +148,14 @@ class _Finder(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         name = spec.name.removeprefix("qpot.")
-        return importlib.import_module(KEPT[name]) if name in KEPT else self(name)
+        module = importlib.import_module(KEPT[name]) if name in KEPT else self(name)
+        self._specs[spec.name] = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """There is nothing to do, since the module was executed when it was imported under its new name."""
+        """Give the module its own spec back, which the import system has replaced; it was executed under its new name."""
+        if module.__spec__ is not None and module.__spec__.name in self._specs:
+            module.__spec__ = self._specs.pop(module.__spec__.name)
 
     def __call__(self, name: str) -> ModuleType:
         """The module under its new name, with a warning that points at the line that asked for the old one."""

@@ -200,6 +200,8 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
 
 def _checked(field: FieldSolution, method: FieldMethod, targets: Array | None, throw: bool) -> FieldSolution:
     """The field, with status LEFT_DOMAIN if V is unknown at a target; raises `SolveError` on failure if ``throw``."""
+    if not isinstance(field, FieldSolution):
+        raise ValueError(f"the field method {type(method).__name__} returned {field!r}, expected a qpot.FieldSolution")
     status = field.status
     message = "" if status is Status.CONVERGED else method.failure(field)
     if status is Status.CONVERGED and targets is not None:

@@ -30,7 +30,9 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
         many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, LegMethod):
-        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
+        raise ValueError(
+            f"method must be a qpot.GeometricAction, a qpot.LargeScaleAction or another qpot.LegMethod, got {method!r}"
+        )
     return method
 
 
@@ -45,7 +47,8 @@ def path_method(system: System, method: PathMethod | None, source: Array, target
     if method is not None:
         if not isinstance(method, PathMethod):
             raise ValueError(
-                f"method must be a qpot.GeometricAction, qpot.LargeScaleAction or qpot.FixedTimeAction, got {method!r}"
+                "method must be a qpot.GeometricAction, qpot.LargeScaleAction, qpot.FixedTimeAction or another "
+                f"qpot.PathMethod, got {method!r}"
             )
         return method
     if AUTOMATIC < system.dimension <= FEW and not at_rest(system, target, source):

@@ -1,7 +1,8 @@
 """What a path method is: its options, which check themselves, and its verbs.
 
 A new method is one class in one file: a frozen dataclass that inherits from `LegMethod` (or from `PathMethod`, if it solves
-whole paths only) and has the verbs. Everything that takes ``method=`` then takes it.
+whole paths only) and has the verbs. `predict`, `transition_costs` and `minimum_action_path` then take it; exits from domains
+and escapes to a set solve with `GeometricAction` only.
 """
 
 from __future__ import annotations

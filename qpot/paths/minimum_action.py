@@ -13,7 +13,7 @@ from qpot._core.types import PointLike
 from qpot.landscape.points import Saddle
 from qpot.paths.choice import path_method
 from qpot.paths.methods import PathMethod, PathProblem
-from qpot.paths.solution import PathSolution
+from qpot.paths.solution import PathSolution, held
 from qpot.problem.system import System
 
 
@@ -104,6 +104,7 @@ def minimum_action_path(
             )
         except KeyboardInterrupt as error:
             raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+    held(solution, chosen, source, target)
     if throw and not solution.status.ok:
         raise SolveError(
             f"the path from {format_point(solution.start)} to {format_point(solution.end)}: {solution.status} (action "

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
 
+# An action may be below zero by rounding, as this fraction of its own size.
+_ROUNDING = 1e-9
+# A path ends at a point if it comes as close as this fraction of the distance between the two ends.
+_APART = 1e-2
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PathSolution:
@@ -82,3 +87,30 @@ class PathSolution:
             f"PathSolution({format_point(self.start)} to {format_point(self.end)}{over}: action {self.action:.10g} "
             f"+- {self.error:.1g}, {self.status.name.lower()}{other}{': ' if self.reason else ''}{self.reason})"
         )
+
+
+def held(solution: PathSolution, method: Any, start: Array, end: Array) -> PathSolution:
+    """The solution of a path method, which may be from outside the library, if it is a path from ``start`` to ``end``.
+
+    Raises
+    ------
+    ValueError
+        If it is no `PathSolution`, its action or error is NaN or negative, or it does not join the two points.
+    """
+    name = type(method).__name__
+    if not isinstance(solution, PathSolution):
+        raise ValueError(f"the path method {name} returned {solution!r}, expected a qpot.PathSolution")
+    for what, number in (("action", solution.action), ("error", solution.error)):
+        if not number >= -_ROUNDING * max(abs(solution.action), np.finfo(float).tiny):
+            raise ValueError(f"the path method {name} returned the {what} {number}, expected a number >= 0")
+    if np.ndim(solution.points) != 2 or np.shape(solution.points)[1] != start.size:
+        raise ValueError(
+            f"the path method {name} returned points of shape {np.shape(solution.points)}, expected (n, {start.size})"
+        )
+    length = float(np.linalg.norm(end - start))
+    for what, found, expected in (("starts", solution.start, start), ("ends", solution.end, end)):
+        if not np.linalg.norm(found - expected) <= _APART * length:
+            raise ValueError(
+                f"the path of the method {name} {what} at {format_point(found)}, expected {format_point(expected)}"
+            )
+    return solution

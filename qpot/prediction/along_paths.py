@@ -160,7 +160,7 @@ def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]
             "absorbing and has "
             "no rate out of it, and at a saddle the quasi-potential has no Hessian; add an explicit floor or "
             "ask for "
-            "hitting probabilities (qpot.passage.committor)"
+            "hitting probabilities (qpot.committor)"
         )
     return J, a
 

@@ -161,7 +161,7 @@ def _noise(value: ArrayLike, name: str) -> float:
         raise ValueError(
             f"{name} is zero: an interpolating minimum is absorbing, W of all others is infinite and there "
             "is no rate out of "
-            "it; ask for hitting probabilities (qpot.passage.committor)"
+            "it; ask for hitting probabilities (qpot.committor)"
         )
     return as_positive(number, name=name)
 

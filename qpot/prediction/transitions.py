@@ -19,7 +19,7 @@ from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
-from qpot.paths.solution import PathSolution
+from qpot.paths.solution import PathSolution, held
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
@@ -162,6 +162,7 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     direction = task.saddle.direction
     try:
         leg = task.method.up(task.system, task.start, task.saddle.point, direction)
+        held(leg, task.method, task.start, task.saddle.point)
         if not leg.status.ok:
             return SolveError(
                 f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg

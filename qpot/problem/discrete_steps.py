@@ -41,6 +41,8 @@ class DiscreteSteps(Noise):
         The batch size for which the costs hold; None stands for every batch size.
     """
 
+    _own = True
+
     gaussian = False
 
     def __init__(

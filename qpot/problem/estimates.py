@@ -68,7 +68,12 @@ def estimate_covariance(
             "method must be qpot.ExactCovariance(), SubsampledCovariance(samples=...), LowRankCovariance(rank=...), "
             f"DiagonalCovariance() or another CovarianceMethod, got {method!r}"
         )
-    return method.estimate(finite_sum, x, as_rng(rng))
+    estimate = method.estimate(finite_sum, x, as_rng(rng))
+    if not isinstance(estimate, CovarianceEstimate):
+        raise ValueError(
+            f"the covariance method {type(method).__name__} returned {estimate!r}, expected a qpot.CovarianceEstimate"
+        )
+    return estimate
 
 
 def low_rank_covariance(

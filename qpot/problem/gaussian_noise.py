@@ -26,6 +26,8 @@ _IDENTITY = 2000
 class ConstantNoise(Noise):
     """The noise whose covariance is the same matrix everywhere."""
 
+    _own = True
+
     def __init__(self, matrix: Array) -> None:
         self.constant: Array = matrix
 
@@ -55,6 +57,8 @@ class ConstantNoise(Noise):
 class MatrixNoise(Noise):
     """The noise whose covariance matrices come from a function of a batch of points."""
 
+    _own = True
+
     def __init__(self, function: BatchFunction, dimension: int, *, samples: FiniteSum | None = None) -> None:
         self.function, self.dimension, self.samples = function, dimension, samples
 
@@ -65,6 +69,8 @@ class MatrixNoise(Noise):
 
 class StructuredNoise(Noise):
     """The noise whose covariance is kept in factors or known by its products, and not formed as a matrix."""
+
+    _own = True
 
     matrices = False
 

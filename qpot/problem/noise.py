@@ -78,6 +78,8 @@ class Noise(ABC):
         pass over the samples gives both.
     """
 
+    # The kinds of noise of the library check their matrices themselves; those of others are checked from outside.
+    _own: ClassVar[bool] = False
     gaussian: ClassVar[bool] = True
     batch_size: int | None = None
     constant: Array | None = None

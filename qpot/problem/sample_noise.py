@@ -28,6 +28,8 @@ class SampleNoise(Noise):
         The finite sum. The samples' gradients must be gradients of losses, so that their Hessians are symmetric.
     """
 
+    _own = True
+
     def __init__(self, total: FiniteSum) -> None:
         self.total = self.samples = total
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 from qpot._core.arrays import Array, BatchFunction, as_count, as_points, as_positive
 from qpot.problem.discrete_steps import exact_noise
 from qpot.problem.factored import Structured
+from qpot.problem.foreign_noise import ForeignCovariance
 from qpot.problem.functions import (
     CheckedFunction,
     DifferencedJacobian,
@@ -98,11 +99,11 @@ class System:
     loss: PointFunction | None
     jacobian: PointFunction
     jacobian_transpose_product: Callable[[Array, Array], Array] | None
-    noise: Noise
+    noise: Noise = field(init=False)
     gradient_drift: bool
     finite_sum: FiniteSum | None
     replacement: bool
-    unchecked: UncheckedFunctions
+    unchecked: UncheckedFunctions = field(init=False)
 
     def __init__(
         self,
@@ -123,6 +124,10 @@ class System:
         for name, function in (("drift", drift), *((n, f) for n, f in optional if f is not None)):
             if not callable(function):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
+        if isinstance(covariance, _Covariance) and noise is None:
+            # `dataclasses.replace` hands on the covariance of another system.
+            noise = covariance.noise
+            covariance = None
         if (covariance is None) == (noise is None):
             raise ValueError(
                 "pass covariance= (a function, a matrix or a number) or noise= (a qpot.problem.Noise): one of them"
@@ -131,6 +136,8 @@ class System:
             noise = gaussian_noise(covariance, d)
         elif not isinstance(noise, Noise):
             raise ValueError(f"noise must be a qpot.problem.Noise, got {noise!r}")
+        held = None if noise._own else ForeignCovariance(noise, d)
+        covariance_at = noise.covariance if held is None else held
         checked_drift = _checked(drift, d, (d,), "drift")
         checked_loss = None if loss is None else _checked(loss, d, (), "loss")
         checked_jacobian = (
@@ -138,7 +145,7 @@ class System:
         )
         fields = {
             "drift": checked_drift,
-            "covariance": _Covariance(noise, d),
+            "covariance": _Covariance(noise, covariance_at, d),
             "dimension": d,
             "loss": checked_loss,
             "jacobian": checked_jacobian,
@@ -150,13 +157,15 @@ class System:
             "unchecked": UncheckedFunctions(
                 drift=checked_drift.unchecked,
                 jacobian=checked_jacobian.unchecked,
-                covariance=noise.covariance,
+                covariance=covariance_at,
                 loss=NoLoss() if checked_loss is None else checked_loss.unchecked,
                 moments=None if finite_sum is None else _Moments(noise, checked_drift),
             ),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        if held is not None:
+            held.check_lagrangian(self.unchecked)
 
     @classmethod
     def from_loss(
@@ -332,7 +341,10 @@ class System:
 
     def moments(self, points: ArrayLike) -> tuple[Array, Array]:
         """Drift ``(n, d)`` and covariance ``(n, d, d)``, which a finite sum computes in one pass over the samples."""
-        return _Moments(self.noise, self.drift)(as_points(points, dimension=self.dimension, name="points"))
+        x = as_points(points, dimension=self.dimension, name="points")
+        if self.noise.samples is None:
+            return self.drift.unchecked(x), self.unchecked.covariance(x)
+        return _Moments(self.noise, self.drift)(x)
 
     def gradient(self, points: ArrayLike) -> Array:
         """The gradient of the loss, ``(n, d)``; ValueError where the drift is not declared as one."""
@@ -343,18 +355,19 @@ class System:
     def __repr__(self) -> str:
         kind = "finite sum" if self.finite_sum is not None else "loss" if self.gradient_drift else "drift"
         noise = "state-dependent" if self.noise.state_dependent else "constant"
-        exact = "" if self.noise.gaussian else ", exact discrete noise"
+        kind_of_noise = ", exact discrete noise" if self.noise._own else f", {type(self.noise).__name__}"
+        exact = "" if self.noise.gaussian else kind_of_noise
         return f"System({kind}, dimension={self.dimension}, {noise} covariance{exact})"
 
 
 class _Covariance:
     """`System.covariance`: the covariance of the noise at points from outside."""
 
-    def __init__(self, noise: Noise, dimension: int) -> None:
-        self.noise, self.dimension = noise, dimension
+    def __init__(self, noise: Noise, matrices: Callable[[Array], Array], dimension: int) -> None:
+        self.noise, self.matrices, self.dimension = noise, matrices, dimension
 
     def __call__(self, points: ArrayLike) -> Array:
-        return self.noise.covariance(as_points(points, dimension=self.dimension, name="the argument of covariance"))
+        return self.matrices(as_points(points, dimension=self.dimension, name="the argument of covariance"))
 
 
 class _Moments:

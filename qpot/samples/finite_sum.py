@@ -225,7 +225,7 @@ class FiniteSum:
             ``sample_gradients``.
         """
         if self.kernel is None:
-            raise ValueError("the finite sum has no kernel; only sums built by qpot.finite_sums have one")
+            raise ValueError("the finite sum has no kernel; only the sums of qpot.samples.ready_made have one")
         name, arrays = self.kernel
         samples = pack(name, tuple(arrays), self.n_samples, self.dimension)
         expected = self.gradients_at(points)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
 from qpot._core.arrays import Array, as_count
-from qpot._core.deprecated import renamed_property
+from qpot._core.deprecated import renamed, renamed_property, warn_renamed
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
@@ -162,6 +162,7 @@ def escape_times(
     sampling: str | None = None,
     radius: float | Array | None = None,
     escape_points: bool = False,
+    exit_points: bool | None = None,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = None,
@@ -189,6 +190,8 @@ def escape_times(
     escape_points : bool
         Whether to find also where each replica crossed the boundary of its basin, for `qpot.compare`; the flow from its
         latest positions tells.
+    exit_points : bool, optional
+        The old name of ``escape_points``, which will go with the next release.
     rng, executor, progress
         As in `simulate_sgd`.
 
@@ -214,6 +217,9 @@ def escape_times(
     >>> times.home, times.events
     (0, 64)
     """
+    if exit_points is not None:
+        warn_renamed("exit_points=", "escape_points=")
+        escape_points = exit_points
     R, limit = as_count(replicas, name="replicas"), as_count(steps, name="steps")
     dynamics = Dynamics(
         system=system, learning_rate=learning_rate, batch_size=batch_size, momentum=momentum, sampling=sampling,
@@ -272,3 +278,6 @@ def _crossings(system: System, trace: Array, times: EscapeTimes, goals: Destinat
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     points[rows] = 0.5 * (trace[rows, low % K] + trace[rows, high % K])
     return points
+
+
+__getattr__ = renamed({"exit_times": "escape_times", "ExitTimes": "EscapeTimes"}, "qpot.simulation.escapes", globals())

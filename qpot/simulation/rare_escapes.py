@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.deprecated import renamed_property
 from qpot.problem.system import System
 from qpot.simulation.escapes import check_confidence
 
@@ -75,6 +76,8 @@ class SplittingTimes:
     minima: Array | None = None
     escape_points: Array | None = None
     system: System | None = None
+
+    exit_points = renamed_property("SplittingTimes", "exit_points", "escape_points")
 
     @property
     def probability(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +36,32 @@ def test_old_attributes_of_results() -> None:
     chosen = qpot.selection(np.array([[0.0, 1.0], [2.0, 0.0]]))
     with pytest.warns(DeprecationWarning, match="Selection.certainty"):
         assert chosen.verdict == chosen.certainty
+
+
+def test_old_names_in_old_modules() -> None:
+    with pytest.warns(DeprecationWarning, match="is now called") as caught:
+        assert importlib.import_module("qpot.simulation.escapes").exit_times is qpot.escape_times
+    # The warning points at the line that used the old name.
+    assert caught[0].filename == __file__
+
+
+def test_an_old_keyword_keeps_its_meaning() -> None:
+    well = qpot.System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+    minima = np.array([[-1.0], [1.0]])
+    with pytest.warns(DeprecationWarning, match="exit_points= is now called escape_points="):
+        times = qpot.escape_times(
+            well, start=[-1.0], minima=minima, epsilon=0.5, time_step=0.05, steps=2000, replicas=8, exit_points=True
+        )
+    with pytest.warns(DeprecationWarning, match=r"EscapeTimes.escape_points"):
+        np.testing.assert_array_equal(times.exit_points, times.escape_points)
+
+
+def test_an_old_module_does_not_change_the_new_one() -> None:
+    spec = qpot.landscape.__spec__
+    sys.modules.pop("qpot.critical_points", None)
+    with pytest.warns(DeprecationWarning, match="critical_points"):
+        importlib.import_module("qpot.critical_points")
+    assert qpot.landscape.__spec__ is spec
 
 
 def test_what_never_existed_is_no_attribute() -> None:

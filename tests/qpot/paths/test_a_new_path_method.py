@@ -6,7 +6,8 @@ With b = -grad L and a = c I the minimum action path climbs along the time-rever
 from __future__ import annotations
 
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,3 +94,33 @@ def test_what_is_no_method_is_named() -> None:
     well = qpot.gallery.separable_double_well()
     with pytest.raises(ValueError, match="GeometricAction"):
         qpot.minimum_action_path(well.system, (-1, 0), (0, 0), method="newton")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"action": -3.0}, r"returned the action -3.0, expected a number >= 0"),
+        ({"action": float("nan")}, r"returned the action nan"),
+        ({"error": float("nan")}, r"returned the error nan"),
+        (
+            {"points": np.array([[6.0, 7.0], [7.0, 7.0]])},
+            r"of the method Spoiled starts at \(6, 7\), expected \(-1, 0\)",
+        ),
+        ({"points": np.zeros((5, 3))}, r"points of shape \(5, 3\), expected \(n, 2\)"),
+    ],
+)
+def test_what_is_no_cost_is_not_believed(change: dict[str, Any], message: str) -> None:
+    """A negative or undefined action would become a shortest path of the chain."""
+
+    class Spoiled(ReversedRelaxation):
+        def up(
+            self, system: qpot.System, start: Array, saddle: Array, direction: Array, report: Report = quiet
+        ) -> PathSolution:
+            return replace(super().up(system, start, saddle, direction, report), **change)
+
+    well = qpot.gallery.separable_double_well(noise=(1.0, 1.0)).system
+    minima = qpot.find_minima(well, [(-2, 2), (-1, 1)])
+    with pytest.raises(ValueError, match=message):
+        qpot.transition_costs(well, minima, method=Spoiled())
+    with pytest.raises(ValueError, match=message):
+        qpot.minimum_action_path(well, (-1, 0), (0, 0), method=Spoiled())

@@ -9,6 +9,8 @@ with the covariance lambda h^2 I of its diffusion approximation. Nothing but the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -141,3 +143,62 @@ def test_predict_takes_it_as_any_other_noise() -> None:
     assert np.isnan(prediction.prefactors[0, 1])  # the formula is for diffusions
     assert prediction.costs.field is not None
     assert "Gaussian noise" in prediction.costs.field.reasons[0, 1]
+
+
+class Wrong(Noise):
+    """A Gaussian noise whose parts a test replaces by wrong ones."""
+
+    def __init__(self, matrix: Array, constant: Array | None = None) -> None:
+        self.matrix, self.constant = np.asarray(matrix), constant
+
+    def covariance(self, x: Array) -> Array:
+        return np.broadcast_to(self.matrix, (x.shape[0], *self.matrix.shape)).copy()
+
+
+class NoLagrangian(Wrong):
+    """Noise that says it is not Gaussian, and nothing more."""
+
+    gaussian = False
+
+
+class EmptyLagrangian(NoLagrangian):
+    """Noise whose Lagrangian is None."""
+
+    def lagrangian(self, functions: UncheckedFunctions) -> None:  # type: ignore[override]
+        """Return nothing."""
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (Wrong(np.full((2, 2), np.nan)), r"Wrong.covariance returned NaN"),
+        (Wrong(np.array([[1.0, 0.3], [0.0, 1.0]])), r"Wrong.covariance is not symmetric"),
+        (Wrong(np.eye(3)), r"Wrong.covariance returned"),
+        (Wrong(np.eye(2), constant=2.0 * np.eye(2)), r"Wrong.covariance differs from Wrong.constant by 1 "),
+        (Wrong(np.eye(2), constant=np.eye(3)), r"Wrong.constant must be None or a finite matrix \(2, 2\)"),
+        (Wrong(np.eye(2), constant=-np.eye(2)), r"Wrong.constant"),
+        (NoLagrangian(np.eye(2)), r"has no method lagrangian"),
+        (EmptyLagrangian(np.eye(2)), r"EmptyLagrangian.lagrangian returned None, which lacks value"),
+    ],
+)
+def test_wrong_kinds_of_noise_are_named(noise: Noise, message: str) -> None:
+    """The same mistakes in ``covariance=`` are named too; a wrong matrix must not become a cost."""
+
+    def path() -> qpot.PathSolution:
+        system = qpot.System(drift=lambda x: -x, noise=noise, dimension=2)
+        return qpot.minimum_action_path(system, [0.0, 0.0], [1.0, 0.0])
+
+    with pytest.raises(ValueError, match=message):
+        path()
+
+
+def test_parts_of_a_system_are_replaced() -> None:
+    system = qpot.System(drift=lambda x: -x, covariance=np.eye(2), dimension=2)
+    other = replace(system, covariance=2.0 * np.eye(2))  # type: ignore[arg-type]
+    assert other.constant_covariance is not None
+    np.testing.assert_array_equal(other.constant_covariance, 2.0 * np.eye(2))
+    jumps = qpot.System(drift=lambda x: -x, noise=PoissonJumps(RATE, SIZE, 2), dimension=2)
+    faster = replace(jumps, drift=lambda x: -2.0 * x)  # type: ignore[arg-type]
+    assert faster.noise is jumps.noise
+    np.testing.assert_array_equal(faster.drift([[1.0, 2.0]]), [[-2.0, -4.0]])
+    assert "PoissonJumps" in repr(jumps)
