@@ -82,7 +82,7 @@ class PathSolution:
 
     def __repr__(self) -> str:
         over = "".join(f" over {format_point(x)}" for x in self.via)
-        other = f", {len(self.alternatives)} dearer" if self.alternatives else ""
+        other = f", {len(self.alternatives)} more expensive" if self.alternatives else ""
         return (
             f"PathSolution({format_point(self.start)} to {format_point(self.end)}{over}: action {self.action:.10g} "
             f"+- {self.error:.1g}, {self.status.name.lower()}{other}{': ' if self.reason else ''}{self.reason})"

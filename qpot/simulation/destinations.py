@@ -18,7 +18,8 @@ from qpot.samples.formulas import Integers
 class Destinations:
     """The minimum that is left, and the others, which are reached within ``radii`` of them."""
 
-    near: Neighbourhoods  # those of all minima
+    # The neighbourhoods of all minima.
+    near: Neighbourhoods
     home: int
     others: Integers  # (k - 1,) numbers of the minima that can be reached
     radii: Array  # (k - 1,) their radii

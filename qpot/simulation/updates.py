@@ -45,8 +45,10 @@ class Targets:
 
     points: Array  # (k, d)
     radii: Array  # (k,)
-    trace: int = 0  # how many of the latest positions are kept
-    stride: int = 1  # steps from one kept position to the next
+    # So many of the latest positions are kept.
+    trace: int = 0
+    # One kept position is so many steps later than the one before.
+    stride: int = 1
 
     @classmethod
     def none(cls, dimension: int) -> Targets:

@@ -37,7 +37,7 @@ def line_quasipotential(
     side = np.sign(centre - source)[:, None]
     slope = np.maximum(0.0, (-2.0 * drift(flat) / covariance(flat)).reshape(points.shape) * side)
     pieces = half * (slope @ w)
-    # the same integral with half the points measures the quadrature
+    # The same integral with half the points shows how well the quadrature does.
     x4, w4 = np.polynomial.legendre.leggauss(4)
     rough = (centre[:, None] + half[:, None] * x4).ravel()
     coarse = np.maximum(0.0, (-2.0 * drift(rough) / covariance(rough)).reshape(-1, 4) * side)

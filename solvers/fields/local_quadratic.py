@@ -33,7 +33,7 @@ def quadratic_at_saddle(jacobian: Array, covariance: Array) -> Array:
     and the Lyapunov equation holds there; Q is its solution pulled back.
     """
     d = jacobian.shape[0]
-    # rows of W span the left stable subspace: W J = B W with B stable
+    # The rows of W span the left stable subspace, so that W J = B W with a stable B.
     B, W, stable = schur(jacobian.T, output="real", sort="lhp")
     k = int(stable)
     if k == 0:

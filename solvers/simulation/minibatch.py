@@ -31,7 +31,8 @@ class SgdRule(NamedTuple):
     samples: PackedSamples
     batch_size: int
     momentum: float
-    sampling: int  # one of INDEPENDENT, WITHOUT_REPLACEMENT or RESHUFFLED
+    # One of INDEPENDENT, WITHOUT_REPLACEMENT and RESHUFFLED.
+    sampling: int
 
 
 @njit(**LEAF)

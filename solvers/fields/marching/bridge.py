@@ -38,7 +38,7 @@ def bridge(value, gradient, good, provisional, medium, span, tolerance):
             continue
         unravel(node, shape, index, d)
         best = np.inf
-        # each line through the node once: codes above the middle one
+        # Codes above the middle one name each line through the node once.
         for code in range(3**d // 2 + 1, 3**d):
             rest = code
             length = 0.0
@@ -76,7 +76,7 @@ def bridge(value, gradient, good, provisional, medium, span, tolerance):
             best = total
             value[node] = V
             closed[node] = True
-            # derivative of the cubic along the line, the other components linearly
+            # Along the line the derivative is that of the cubic; the other components are taken to be linear.
             r = 1.0 - s
             rise = 6.0 * s * r * (value[ends[1]] - value[ends[0]])
             along = rise + slope0 * r * (1.0 - 3.0 * s) + slope1 * s * (3.0 * s - 2.0)

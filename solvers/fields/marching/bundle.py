@@ -69,7 +69,7 @@ def carry_excess(X, E, Y, v, G, F, X_new, dims):
     ``E`` is the frame across the ray before the step and is overwritten with the one after it; ``F`` is work space.
     """
     d = len(dims)
-    # P in the old frame: the identity plus the excess
+    # In the old frame P is the identity plus the excess.
     a00, a01, a11 = 1.0, 0.0, 1.0
     k = 0
     for i in range(d):
@@ -80,7 +80,7 @@ def carry_excess(X, E, Y, v, G, F, X_new, dims):
             if d == 3:
                 a01 += 0.5 * x * (E[i, 0] * E[j, 1] + E[j, 0] * E[i, 1])
                 a11 += x * E[i, 1] * E[j, 1]
-    # images of the old frame
+    # F holds the images of the old frame.
     for i in range(d):
         for m in range(d - 1):
             s = 0.0
@@ -116,7 +116,7 @@ def carry_excess(X, E, Y, v, G, F, X_new, dims):
         mean = 0.5 * (b00 + b11)
         radius = np.sqrt(0.25 * (b00 - b11) ** 2 + b01 * b01)
         high, low = clamped(mean + radius), clamped(mean - radius)
-        # the function of a symmetric matrix with these eigenvalues
+        # This is the function of a symmetric matrix that has these eigenvalues.
         ratio = (high - low) / (2.0 * radius) if radius > 1e-14 * mean else 0.0
         shift = 0.5 * (high + low) - ratio * mean
         x00, x01, x11 = ratio * b00 + shift, ratio * b01, ratio * b11 + shift

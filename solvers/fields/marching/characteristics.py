@@ -120,7 +120,7 @@ def carry_gradient(p, dy, d1, M1, varies, d):
         for c in range(d):
             s += p[c] * d1[c, i]
             if varies:
-                # M1 holds b_c,i + (a p)_c,i; G needs half of the second part
+                # M1 holds b_c,i + (a p)_c,i, and G needs half of the second part.
                 s += 0.5 * p[c] * (M1[c, i] - d1[c, i])
         dy[d + 1 + i] = -s
 

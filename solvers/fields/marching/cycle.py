@@ -20,7 +20,7 @@ def carry_round(y, heads, dt, medium, work, scratch):
         reset_propagator(y, dims)
         rhs(y, k1, medium, work)
         runge_kutta_step(y, k1, dt, new, scratch.stages, medium, work)
-        # on the cycle V and p stay zero; rounding must not grow there
+        # On the cycle V and p stay zero, and rounding must not grow there.
         new[2] = new[3] = new[4] = 0.0
         rhs(new, k1, medium, work)
         k1[3] = k1[4] = 0.0

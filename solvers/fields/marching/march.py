@@ -299,7 +299,8 @@ def cheapest_piece(node, open_node, edges, value, gradient, medium, room, d):
     best = V[0] + segment_cost(dx[0], b[0], M[0], d)
     for i in range(d):
         best_dx[i] = dx[0, i]
-    # edges can only pay where the point itself is not hopeless
+    # An update from inside an edge is only a little cheaper than that from its end. It is not tried where the end is already
+    # much too expensive.
     if best < value[open_node] + 0.5 * (best - V[0]):
         best = along_edges(node, edges, best, value, gradient, medium, room, d)
     return best

@@ -23,7 +23,7 @@ def project_momentum(y, medium, work, velocity, dims):
         for i in range(d):
             square += velocity[i] * velocity[i]
             size += p[i] * p[i]
-        # a step longer than the momentum itself would jump to the other root p = 0
+        # A step longer than the momentum itself would jump to the other root p = 0.
         if square <= 0.0 or abs(H) > 0.3 * np.sqrt(square * size):
             return False
         for i in range(d):
@@ -45,7 +45,7 @@ def project_energy(y, dy, dims):
         H += y[d + 1 + i] * dy[i]
         square += dy[i] * dy[i]
         size += y[d + 1 + i] * y[d + 1 + i]
-    # more than an integrator leaves: p is close to the other root p = 0, or all but zero on a free way down
+    # More than an integrator leaves means that p is close to the other root p = 0, or all but zero on a free way down.
     if square <= 0.0 or abs(H) > 0.01 * np.sqrt(square * size):
         return
     for i in range(d):
@@ -72,7 +72,7 @@ def project_jets(y, dy, direction, dims):
     m = direction
     for i in range(d):
         m[i] = dy[i] / speed
-    # Q: replace the row and column along m by w = p' / |x'|
+    # The row and column of Q along m are replaced by w = p' / |x'|.
     mw = mqm = 0.0
     for i in range(d):
         mw += m[i] * dy[d + 1 + i] / speed
@@ -85,7 +85,7 @@ def project_jets(y, dy, direction, dims):
                 qi += y[oq + i * d + k] * m[k]
                 qj += y[oq + j * d + k] * m[k]
             wi, wj = dy[d + 1 + i] / speed - qi, dy[d + 1 + j] / speed - qj
-            # all changes come from the old Q: collect them where dy holds Y', which is not needed any more
+            # All changes come from the old Q. They are collected where dy holds Y', which is not needed any more.
             dy[oq + d * d + d * d * d + i * d + j] = wi * m[j] + wj * m[i] - (mw - mqm) * m[i] * m[j]
     for i in range(d):
         for j in range(i, d):
@@ -93,7 +93,7 @@ def project_jets(y, dy, direction, dims):
             y[oq + i * d + j] += change
             if i != j:
                 y[oq + j * d + i] += change
-    # T: the same in three indices, with W = Q' / |x'| - T[., ., m]
+    # T is treated alike in three indices, with W = Q' / |x'| - T[., ., m].
     mmm = 0.0
     for i in range(d):
         for j in range(d):

@@ -139,18 +139,18 @@ def compare(V, r, value, old_r, owned, level, tolerance, worse, near):
     """Decide between the ``value`` of a node, if it is ``owned``, and the value ``V`` of another head.
 
     ``r`` and ``old_r`` are the distances of both heads. Values within ``tolerance`` lie on one sheet; a sheet is on a
-    dearer path for sure if it lies higher by ``worse`` too. What is below ``level`` is settled. Returns KEPT, LOST or TAKEN.
+    more expensive path for sure if it lies higher by ``worse`` too. What is below ``level`` is settled. Returns KEPT, LOST or TAKEN.
     """
-    # a good value replaces a provisional one, whichever is lower
+    # A good value replaces a provisional one, whichever is lower.
     if not owned or (r <= near and old_r > near):
         return TAKEN
     if value + tolerance < V:
         return LOST if r <= near and old_r <= near and value + tolerance + worse < V else KEPT
     if value - tolerance < V:
-        # the same sheet: the closer head knows better
+        # On the same sheet the closer head knows better.
         return KEPT if r >= old_r else TAKEN
     if old_r <= near:
-        # another sheet, and lower: not from afar, and not below what is settled
+        # A lower value on another sheet is not believed from afar, nor below what is settled.
         if r > near:
             return KEPT
         if value < level:
@@ -205,7 +205,7 @@ def scatter(head, medium, reach, nodes, rays, queue, work, scratch):
                 node = ((i0 % shape[0]) * n1 + i1 % n1) * n2 + i2 % n2
                 old_r = distance[node]
                 newer = record >= newest > owner[node]
-                # from afar nothing can be said about what is good, but for what ran on over a separatrix
+                # A distant head says nothing about nodes that have a good value, unless that value ran on over a separatrix.
                 if r > near and ((old_r <= near and not newer) or pinched(r, dx, velocity, G, dims)):
                     continue
                 if turned_back(dx, velocity, R, d):

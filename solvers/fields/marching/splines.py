@@ -37,7 +37,7 @@ def _solve_axis(f, c, factors):
         for t in range(trail):
             c[a, 2, t] = (8.0 * f[a, 1, t] - f[a, 0, t] - f[a, 2, t]) / 6.0
             c[a, n - 1, t] = (8.0 * f[a, n - 2, t] - f[a, n - 1, t] - f[a, n - 3, t]) / 6.0
-        # forward elimination for c_2 .. c_{n-3}, stored one place further
+        # This is the forward elimination for c_2 .. c_{n-3}, which are stored one place further.
         for i in range(2, n - 2):
             w = factors[i]
             for t in range(trail):

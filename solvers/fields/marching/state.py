@@ -154,7 +154,7 @@ def make_state(medium: Medium, near_cells: float = NEAR_CELLS) -> SweepState:
 
 def _grow_records(state: SweepState) -> None:
     """Make room for more heads."""
-    # resized in place: a copy beside the old array would be the peak of the memory
+    # The arrays are resized in place, since a copy beside the old array would be the peak of the memory.
     rows = _MORE * state.records.shape[0] // 2
     state.records.resize((rows, state.records.shape[1]), refcheck=False)
     state.parents.resize(rows, refcheck=False)
@@ -190,7 +190,7 @@ def write_patch(state: SweepState, record: int, radius: float, covariance: Array
     room = int(np.prod(4.0 * reach / state.medium.spacing + 3.0))
     while state.counts[HEAP_SIZE] + room >= state.keys.shape[0]:
         _grow_heap(state)
-    # work space that is all zero: a head that does not move has no direction and no rates
+    # The work space is all zero, since a head that does not move has no direction and no rates.
     sweep = state.arrays()
     sweep = sweep._replace(reach=state.reach._replace(near=radius, far=reach))
     scratch = sweep.scratch

@@ -51,7 +51,7 @@ def comes_from_nowhere(
     index = np.where(periodic, index % extent, index)
     outside = ((index < 0) | (index >= extent)).any(axis=1)
     flat = np.ravel_multi_index(tuple(np.clip(index, 0, extent - 1).T), shape)
-    # two more entries are where chains end: n nowhere, n + 1 at a beginning
+    # Two more entries stand for where chains end: n for nowhere, n + 1 for a beginning.
     ends = np.where(known[flat] & ~outside, n + 1, n)
     follow = np.append(np.where(outside | (number[flat] < 0), ends, number[flat]), [n, n + 1])
     for _ in range(int(np.ceil(np.log2(n + 2))) + 1):

@@ -83,11 +83,11 @@ def launch(node, key, medium, reach, nodes, rays, queue, work, scratch):
     owner, tries, counts, varies, dims = nodes.owner, nodes.tries, queue.counts, medium.varies, medium.axes
     d = len(dims)
     tries[node] += 1
-    # where the first one went astray half way is close enough
+    # Where the first ray went astray, half way is close enough.
     aim(node, heads[owner[node]], tries[node] > 1, medium, dx)
     best = upstream(owner[node], dx, shift, medium, reach, rays, work, scratch)
     if parents[best] < 0:
-        # the way of the linear flow back into the core of the source's patch
+        # The linear flow leads back into the core of the source's patch.
         rhs(heads[best], k1, medium, work)
         pull_back(R, shift, idle[best], dx, dims)
     shift_state(heads[best], shift, new, dims)
@@ -131,7 +131,7 @@ def advance(item, medium, reach, rays, counts, work, scratch):
     speed = metric_norm(G, k1, dims)
     dt = min(stride / max(speed, 1e-300), phase / max(rate, 1e-300))
     awake = y[d] >= wake[item] - 1e-6 * abs(wake[item])
-    # so close to an equilibrium; rays that are still slowing down come to rest there
+    # So close to an equilibrium a ray that is still slowing down comes to rest.
     if not speed > (REST if awake else DEEP_REST) * near * rate and slows_down(k1, R, dims):
         return -1, 0.0
     frame_across(k1, G, E, dims)
@@ -183,7 +183,7 @@ def run(sweep, stop, max_steps):
     d = len(dims)
     if not medium.varies:
         measure_noise(medium, work, scratch.covariance, scratch.metric, scratch.half)
-    # the most labels one scatter can push
+    # One scatter pushes at most so many labels.
     room = 1
     for i in range(d):
         room *= int(4.0 * reach.far / medium.spacing[i]) + 2
@@ -194,7 +194,7 @@ def run(sweep, stop, max_steps):
             return RECORDS_FULL
         if counts[HEAP_SIZE] + room + 2 >= keys.shape[0]:
             return HEAP_FULL
-        # a little further than the exit: the last nodes below it need rays on their far side
+        # The sweep goes a little further than the exit, since the last nodes below it need rays on their far side.
         if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
         highest = exits[0] + aimed * abs(exits[0])

@@ -74,7 +74,7 @@ def edge_update(V, slope, dx, b, M, db, mid, Ms, d):
     f1 = edge_value(s1, V, slope, dx, b, M, db, mid, Ms, d)
     f2 = edge_value(s2, V, slope, dx, b, M, db, mid, Ms, d)
     if f1 >= min(f0, f2):
-        # look for a bracket close to the better end before giving up
+        # A bracket may lie close to the better end, so that it is looked for there before the edge is given up.
         s1 = 0.1 if f0 <= f2 else 0.9
         f1 = edge_value(s1, V, slope, dx, b, M, db, mid, Ms, d)
         if f1 >= min(f0, f2):
@@ -86,7 +86,7 @@ def edge_update(V, slope, dx, b, M, db, mid, Ms, d):
         c = (s1 - s2) * (f1 - f0)
         s = s1 - 0.5 * ((s1 - s0) * a - (s1 - s2) * c) / (a - c) if a != c else s1
         if trial % 3 == 2 or not (s0 < s < s2) or abs(s - s1) < 1e-3 * (s2 - s0):
-            # parabolas creep in from one side: cut the larger part by the golden ratio
+            # Parabolas creep in from one side, so that the larger part is cut by the golden ratio.
             s = s1 + 0.381966 * (s2 - s1) if s2 - s1 > s1 - s0 else s1 - 0.381966 * (s1 - s0)
         f = edge_value(s, V, slope, dx, b, M, db, mid, Ms, d)
         if f < f1:

@@ -142,7 +142,7 @@ def upstream(record, offset, shift, medium, reach, rays, work, scratch):
             break
         record = parents[record]
         head_gap(y, heads[record], medium, gap)
-        # a ray that began here began beside its neighbour and not on it
+        # A ray that began here began beside its neighbour and not on it.
         began = y[oy] == 1.0 and y[oy + 1] == 0.0
         for i in range(d):
             offset[i] = back[i] + gap[i] if began else back[i]
