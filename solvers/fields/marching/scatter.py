@@ -139,7 +139,8 @@ def compare(V, r, value, old_r, owned, level, tolerance, worse, near):
     """Decide between the ``value`` of a node, if it is ``owned``, and the value ``V`` of another head.
 
     ``r`` and ``old_r`` are the distances of both heads. Values within ``tolerance`` lie on one sheet; a sheet is on a
-    more expensive path for sure if it lies higher by ``worse`` too. What is below ``level`` is settled. Returns KEPT, LOST or TAKEN.
+    more expensive path for sure if it lies higher by ``worse`` too. What is below ``level`` is settled. Returns KEPT, LOST
+    or TAKEN.
     """
     # A good value replaces a provisional one, whichever is lower.
     if not owned or (r <= near and old_r > near):
