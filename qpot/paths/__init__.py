@@ -12,6 +12,7 @@
   smooth function.
 - `broken`: Paths that come to rest at another fixed point on their way.
 - `choice`: Which path method is taken where none is asked for.
+- `cycle_exit`: Exits from a basin in the plane that an unstable limit cycle bounds.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.
 - `ends`: The two ends of a path: what kind of points they are, and a user's initial curve between them.

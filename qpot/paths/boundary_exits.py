@@ -54,7 +54,7 @@ def exits_over(
     system: System,
     start: Array,
     pieces: list[Surface],
-    boundary: Domain,
+    boundary: Domain | str,
     method: GeometricAction,
     shape: Array,
     budget: float,
@@ -124,7 +124,7 @@ def sides_of(system: System, start: Array, samples: BoundarySamples, order: list
 
 
 def _on_a_line(
-    system: System, start: Array, pieces: list[Surface], boundary: Domain, method: GeometricAction
+    system: System, start: Array, pieces: list[Surface], boundary: Domain | str, method: GeometricAction
 ) -> list[ExitSolution]:
     """The two exits of an interval, or one where the other side is open."""
     a = system.unchecked.covariance(start[None])[0, 0, 0]

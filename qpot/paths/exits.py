@@ -19,6 +19,7 @@ from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_exits import exits_over
+from qpot.paths.cycle_exit import exit_onto_cycle
 from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import quiet
@@ -52,7 +53,8 @@ def exit_cost(
     minimum : Minimum or array (d,)
         An attracting fixed point inside the domain.
     boundary : Ball, Box, HalfSpace, LossLevel, Region or "basin"
-        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle.
+        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle, or in
+        the plane over an unstable limit cycle.
     method : GeometricAction, optional
         The method with its options; None is `GeometricAction` with the defaults.
     saddles : sequence of Saddle, optional
@@ -110,6 +112,9 @@ def exit_cost(
                 if boundary != "basin":
                     raise ValueError(f"boundary={boundary!r}; the only named boundary is 'basin'")
                 found = _over_saddles(system, start, chosen, saddles, bounds, report)
+                if bounds is not None:
+                    shape = local_covariance(system, start)
+                    found += exit_onto_cycle(system, start, bounds, chosen, shape, seconds, as_rng(rng), report)
             else:
                 pieces = surfaces(system, boundary, start)
                 found = exits_over(

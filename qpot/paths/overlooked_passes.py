@@ -16,8 +16,8 @@ from qpot.problem.system import System
 
 # Curves out of the basin that are followed.
 _CURVES = 8
-# Halvings of the interval on a curve in which it leaves the basin.
-_HALVINGS = 30
+# Halvings of the interval on a curve in which it leaves the basin. From too close to the edge the drift takes too long.
+_HALVINGS = (24, 14)
 # A fixed point is looked for within this part of the way.
 _REACH = 0.2
 
@@ -30,9 +30,13 @@ def cheapest_pass(system: System, start: Array, curves: Array, method: Geometric
     lowest = np.inf
     known: list[Array] = []
     for curve in curves[:_CURVES]:
-        edge = _edge_of_the_basin(system, start, curve)
-        saddle = None if edge is None else _saddle_below(system, start, edge)
-        if saddle is None:
+        saddle = None
+        for halvings in _HALVINGS:
+            edge = _edge_of_the_basin(system, start, curve, halvings)
+            saddle = None if edge is None else _saddle_below(system, start, edge)
+            if saddle is not None:
+                break
+        else:
             return -np.inf
         span = np.linalg.norm(saddle - start)
         if any(np.linalg.norm(saddle - other) <= 1e-4 * span for other in known):
@@ -53,14 +57,14 @@ def cheapest_pass(system: System, start: Array, curves: Array, method: Geometric
     return lowest
 
 
-def _edge_of_the_basin(system: System, start: Array, curve: Array) -> Array | None:
+def _edge_of_the_basin(system: System, start: Array, curve: Array, halvings: int) -> Array | None:
     """A point of a curve (m, d) just inside the basin of ``start``, next to where it first leaves it."""
     own = basin_of(system, curve[1:], start[None]) == 0
     if own.all():
         return None
     first = int(np.argmin(own))
     low, high = curve[first], curve[first + 1]
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         middle = 0.5 * (low + high)
         if basin_of(system, middle[None], start[None])[0] == 0:
             low = middle
