@@ -19,6 +19,8 @@ _GROWTH = 1.15
 _NEAREST = 0.05
 # ... up to this multiple of it.
 _FARTHEST = 1e6
+# Halvings of the last step to the surface, down to rounding.
+_HALVINGS = 54
 # Most iterations of a projection.
 _NEWTON = 20
 # A projection has converged where its last step is below this fraction of the coordinates.
@@ -64,24 +66,21 @@ class Surface(ABC):
         """How far (n,) the rays from ``origins`` (n, d) along ``directions`` (n, d) go to the surface; inf for never."""
         steps = int(np.ceil(np.log(_FARTHEST / _NEAREST) / np.log(_GROWTH)))
         ladder = np.concatenate([[0.0], _NEAREST * reach * _GROWTH ** np.arange(steps)])
-        found = np.full(len(origins), np.inf)
+        low, high = np.zeros(len(origins)), np.full(len(origins), np.inf)
         under_way = np.arange(len(origins))
-        for low, high in itertools.pairwise(ladder):
-            values = finite_values(self, origins[under_way] + high * directions[under_way])
-            for k in under_way[values >= 0.0]:
-                found[k] = self._root(origins[k], directions[k], low, high)
+        for near, far in itertools.pairwise(ladder):
+            values = finite_values(self, origins[under_way] + far * directions[under_way])
+            met = under_way[values >= 0.0]
+            low[met], high[met] = near, far
             under_way = under_way[values < 0.0]
             if not under_way.size:
                 break
-        return found
-
-    def _root(self, origin: Array, direction: Array, low: float, high: float) -> float:
-        def along(s: float) -> float:
-            return float(self.value((origin + s * direction)[None])[0])
-
-        if along(low) >= 0.0:
-            return low
-        return float(brentq(along, low, high, xtol=1e-15 * high, rtol=1e-15))
+        met = np.flatnonzero(np.isfinite(high))
+        for _ in range(_HALVINGS if met.size else 0):
+            middle = 0.5 * (low[met] + high[met])
+            outside = finite_values(self, origins[met] + middle[:, None] * directions[met]) >= 0.0
+            low[met], high[met] = np.where(outside, low[met], middle), np.where(outside, middle, high[met])
+        return high
 
     def projected(self, x: Array) -> Array:
         """The point of the surface near ``x`` (d,), by Newton's method along the normal.

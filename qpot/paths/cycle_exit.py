@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
-from qpot.landscape.basins import basin_of
+from qpot.landscape.basins import attracting_neighbourhoods, basin_of
 from qpot.paths.boundary_exits import refined_exit
 from qpot.paths.boundary_samples import boundary_samples
 from qpot.paths.boundary_search import BoundaryProblem, coarse_exit, in_order, searched
@@ -22,9 +23,11 @@ from qpot.solvers.paths.planar_cycle import PlanarCycle, unstable_cycle
 # Starts of the search for the cheapest path to the inner curve.
 _STARTS = 8
 # Rays from the minimum on which the edge of the basin is looked for, points on each, and halvings from there.
-_RAYS = 6
-_POINTS = 32
-_HALVINGS = 30
+_RAYS = 4
+_POINTS = 16
+_HALVINGS = 4
+# The drift is followed for so many of the slowest relaxation times; what has not come to the minimum by then is outside.
+_DECIDED = 30.0
 # A turn around the cycle may take so many of the slowest relaxation times.
 _PATIENCE = 100.0
 # The inner curve lies beside the cycle at this part of its radius, or further where the path would wind too often.
@@ -107,7 +110,7 @@ def exit_onto_cycle(
 
 def _bounding_cycle(system: System, start: Array, bounds: BoundsLike) -> PlanarCycle | None:
     rate = np.abs(np.linalg.eigvals(system.unchecked.jacobian(start[None])[0]).real).min()
-    for edge in _edges(system, start, bounds):
+    for edge in _edges(system, start, bounds, _DECIDED / float(rate)):
         try:
             cycle = unstable_cycle(
                 system.unchecked.drift,
@@ -124,8 +127,14 @@ def _bounding_cycle(system: System, start: Array, bounds: BoundsLike) -> PlanarC
     return None
 
 
-def _edges(system: System, start: Array, bounds: BoundsLike) -> list[Array]:
-    """Points just inside the basin next to where rays from the minimum first leave it."""
+def _edges(system: System, start: Array, bounds: BoundsLike, patience: float) -> list[Array]:
+    """Points inside the basin near where rays from the minimum first leave it; the flow backwards comes to the edge."""
+    near = attracting_neighbourhoods(system, start[None])
+
+    def inside(points: Array) -> NDArray[np.bool_]:
+        labels = basin_of(system, points, start[None], max_time=patience, neighbourhoods=near)
+        return np.asarray(labels == 0)
+
     lower, upper = as_bounds(bounds, dimension=2)
     angles = 2.0 * np.pi * (np.arange(_RAYS) + 0.3) / _RAYS
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (upper - lower)
@@ -133,7 +142,7 @@ def _edges(system: System, start: Array, bounds: BoundsLike) -> list[Array]:
         reach = np.where(directions > 0.0, (upper - start) / directions, (lower - start) / directions).min(axis=1)
     shares = np.linspace(0.0, 1.0, _POINTS + 1)[1:]
     ways = reach[:, None, None] * directions[:, None] * shares[None, :, None]
-    own = (basin_of(system, (start + ways).reshape(-1, 2), start[None]) == 0).reshape(_RAYS, _POINTS)
+    own = inside((start + ways).reshape(-1, 2)).reshape(_RAYS, _POINTS)
     leaving = np.flatnonzero(~own.all(axis=1))
     if not leaving.size:
         return []
@@ -142,6 +151,6 @@ def _edges(system: System, start: Array, bounds: BoundsLike) -> list[Array]:
     low, high = first / _POINTS, (first + 1.0) / _POINTS
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        inside = basin_of(system, start + middle[:, None] * rays, start[None]) == 0
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        own_side = inside(start + middle[:, None] * rays)
+        low, high = np.where(own_side, middle, low), np.where(own_side, high, middle)
     return [start + share * ray for share, ray in zip(low, rays, strict=True) if share > 0.0]
