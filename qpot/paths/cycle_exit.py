@@ -20,6 +20,10 @@ from qpot.paths.geometric import GeometricAction
 from qpot.problem.system import System
 from qpot.solvers.paths.planar_cycle import PlanarCycle, unstable_cycle
 
+# Relative tolerance of the paths to the inner curves.
+_TOLERANCE = 1e-7
+# The answer has converged where its relative error is below this.
+_GOOD = 1e-5
 # Starts of the search for the cheapest path to the inner curve.
 _STARTS = 8
 # Rays from the minimum on which the edge of the basin is looked for, points on each, and halvings from there.
@@ -87,6 +91,8 @@ def exit_onto_cycle(
     search = searched(outer, samples, order, budget, report)
     if not search.exits:
         return []
+    # What the curves leave out is of this size, so that the paths to them need no more digits.
+    method = replace(method, tolerance=max(method.tolerance, _TOLERANCE))
     far = refined_exit(outer, search.exits[0], method, shape)
     # The path to the second curve goes on from the first one along the cycle's own direction.
     far_foot = cycle.orbit(cycle.feet(far.point[None])[0])[0]
@@ -98,9 +104,9 @@ def exit_onto_cycle(
     # Errors of third order shrink by eight from the far curve to the near one.
     cost = near.cost + (near.cost - far.cost) / (_RATIO**3 - 1.0)
     error = near.error + far.error + abs(near.cost - far.cost)
-    status = near.status if far.status.ok else far.status
-    if status is Status.CONVERGED and error > 1e-3 * cost:
-        status = Status.NOT_CONVERGED
+    # Along the cycle V is level, so that the momentum there is small and its direction says little.
+    solved = far.path.status.ok and near.path.status.ok and error <= _GOOD * cost
+    status = Status.CONVERGED if solved else Status.NOT_CONVERGED
     foot = cycle.orbit(cycle.feet(near.point[None])[0])[0]
     coverage = ExitCoverage(
         starts=search.starts, costs=tuple(search.levels), hits=tuple(search.hits), unseen=search.unseen
