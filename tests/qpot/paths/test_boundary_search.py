@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +15,7 @@ import qpot
 from qpot import Ball, Box, HalfSpace, LossLevel, Region, System
 
 Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
 
 
 def test_the_cheapest_of_several_local_minima_over_a_circle() -> None:
@@ -44,19 +48,21 @@ def test_the_cheapest_point_of_a_sphere_in_four_dimensions_lies_off_the_axes() -
 @pytest.mark.parametrize("near", [1e-3, 1e-6, 1e-9])
 def test_an_exit_next_to_extinction_in_one_dimension(near: float) -> None:
     # births 2 x (1 - x), deaths x: V = 2 times the integral of (R (1 - x) - 1) / (R (1 - x) + 1) with R = 2
-    births = lambda x: 2.0 * x * (1.0 - x)  # noqa: E731
+    def births(x: Array) -> Array:
+        return np.asarray(2.0 * x * (1.0 - x))
+
     model = System(drift=lambda x: births(x) - x, covariance=lambda x: (births(x) + x)[:, :, None], dimension=1)
     found = qpot.exit_cost(model, [0.5], boundary=Box(lower=near, upper=0.9))
 
     def primitive(x: float) -> float:
-        return 2.0 * (x + np.log(3.0 - 2.0 * x))
+        return float(2.0 * (x + np.log(3.0 - 2.0 * x)))
 
     assert found.cost == pytest.approx(primitive(0.5) - primitive(near), rel=1e-12)
     assert found.point == pytest.approx([near], rel=1e-9)
     assert found.path.times[-1] > found.path.times[1] > 0.0
 
 
-def polynomial(rng: np.random.Generator, d: int) -> tuple[object, object]:
+def polynomial(rng: np.random.Generator, d: int) -> tuple[Function, Function]:
     """A potential with its minimum at 0 that is convex in rotated coordinates but for a coupling, and its gradient."""
     R = ortho_group.rvs(d, random_state=rng)
     k, q, w = np.exp(rng.uniform(-1.0, 1.0, d)), rng.uniform(0.2, 2.0, d), rng.standard_normal((2, d))
@@ -77,7 +83,12 @@ def polynomial(rng: np.random.Generator, d: int) -> tuple[object, object]:
     return value, gradient
 
 
-def lowest(value, gradient, pieces, d: int, rng: np.random.Generator) -> float:  # type: ignore[no-untyped-def]
+def above(normal: Array, offset: float, x: Array) -> Array:
+    """How far points lie beyond a plane."""
+    return np.asarray(x @ normal - offset)
+
+
+def lowest(value: Function, gradient: Function, pieces: list[Function], d: int, rng: np.random.Generator) -> float:
     """The minimum of a function over the boundary of the domain max(pieces) < 0, by many runs of another method."""
     best = np.inf
     for k, piece in enumerate(pieces):
@@ -107,22 +118,23 @@ def test_random_potentials_under_a_rotating_drift_and_full_noise(d: int, kind: s
     M, Q = rng.standard_normal((2, d, d))
     D, Q = M @ M.T / d + 0.3 * np.eye(d), 0.5 * (Q - Q.T)
     system = System(
-        drift=lambda x: -(gradient(x) @ (D + Q).T) * (1.0 + 0.5 * np.tanh(x[:, :1])),  # type: ignore[operator]
+        drift=lambda x: -(gradient(x) @ (D + Q).T) * (1.0 + 0.5 * np.tanh(x[:, :1])),
         covariance=lambda x: (1.0 + 0.5 * np.tanh(x[:, 0]))[:, None, None] * D,
         dimension=d,
     )
     if kind == "ball":
         centre = 0.2 * rng.standard_normal(d)
         boundary: qpot.Domain = Ball(radius=1.0, centre=centre)
-        pieces = [lambda x: ((x - centre) ** 2).sum(1) - 1.0]
+        pieces: list[Function] = [lambda x: ((x - centre) ** 2).sum(1) - 1.0]
     elif kind == "box":
         low, high = -rng.uniform(0.5, 1.5, d), rng.uniform(0.5, 1.5, d)
         boundary = Box(lower=low, upper=high)
-        pieces = [(lambda x, i=i: x[:, i] - high[i]) for i in range(d)]
-        pieces += [(lambda x, i=i: low[i] - x[:, i]) for i in range(d)]
+        signs = np.concatenate([np.eye(d), -np.eye(d)])
+        offsets = np.concatenate([high, -low])
+        pieces = [partial(above, n, float(offset)) for n, offset in zip(signs, offsets, strict=True)]
     elif kind == "half-space":
         n = rng.standard_normal(d)
-        boundary, pieces = HalfSpace(normal=n, offset=1.0), [lambda x: x @ n - 1.0]
+        boundary, pieces = HalfSpace(normal=n, offset=1.0), [partial(above, n, 1.0)]
     else:
         W = rng.standard_normal((2, d))
         pieces = [lambda x: (x**2).sum(1) - 1.0 + 0.3 * np.sin(2.0 * x @ W.T).sum(1)]
