@@ -28,9 +28,9 @@ Where the drift rests (`qpot.landscape`)
     `FlatDirections`, `Minimum`, `Saddle`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
-    `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `EscapeSolution`,
-    `ExitSolution`, `FixedTimeAction`, `Gaussianity`, `GeometricAction`, `LargeScaleAction`, `LegMethod`,
-    `LossLevel`, `PathMethod`, `PathSolution`
+    `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
+    `EscapeSolution`, `ExitCoverage`, `ExitSolution`, `FixedTimeAction`, `Gaussianity`, `GeometricAction`, `HalfSpace`,
+    `LargeScaleAction`, `LegMethod`, `LossLevel`, `PathMethod`, `PathSolution`, `Region`
 
 The quasi-potential on grids (`qpot.fields`)
     `global_quasipotential`, `quasipotential`, `CharacteristicJets`, `FieldMethod`, `FieldSolution`, `GlobalField`,
@@ -171,16 +171,20 @@ if TYPE_CHECKING:
     from qpot.paths import (
         Ball,
         Box,
+        Domain,
         EscapeSolution,
+        ExitCoverage,
         ExitSolution,
         FixedTimeAction,
         Gaussianity,
         GeometricAction,
+        HalfSpace,
         LargeScaleAction,
         LegMethod,
         LossLevel,
         PathMethod,
         PathSolution,
+        Region,
         check_gaussianity,
         escape_cost,
         exit_cost,
@@ -279,9 +283,9 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_minima", "find_saddles", "flat_directions",
     "FlatDirections", "Minimum", "Saddle", "SaddleView", "SignedPermutations",
     # What the noise pays
-    "Ball", "Box", "check_gaussianity", "escape_cost", "EscapeSolution", "exit_cost", "ExitSolution",
-    "FixedTimeAction", "Gaussianity", "GeometricAction", "LargeScaleAction", "LegMethod", "LossLevel",
-    "minimum_action_path", "PathMethod", "PathSolution",
+    "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
+    "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",
+    "LossLevel", "minimum_action_path", "PathMethod", "PathSolution", "Region",
     # The quasi-potential on grids
     "CharacteristicJets", "FieldMethod", "FieldSolution", "global_quasipotential", "GlobalField", "Grid",
     "OrderedLineIntegral", "Passage", "quasipotential",

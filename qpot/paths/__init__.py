@@ -1,13 +1,25 @@
 """What the noise pays: minimum action paths and their costs.
 
-- `boundaries`: Boundaries of domains that the noise leaves: a ball, a box, a level set of the loss.
+- `boundaries`: Domains that the noise leaves: balls, boxes, half-spaces, level sets of the loss, and any smooth region.
+- `boundary_descent`: Exits by paths with fixed ends, where a path with a free end is not to be had: the end is moved along
+  the boundary.
+- `boundary_exits`: Exits through a boundary: the local minimisers that the global search finds, refined as far as they
+  matter.
+- `boundary_samples`: Samples of a whole boundary: where rays from the minimum, and from points that they passed, leave the
+  domain.
+- `boundary_search`: The global search over a boundary: cheapest paths with a free end, from many starts that cover it.
+- `boundary_surfaces`: The smooth pieces that boundaries are made of: spheres, planes, levels of a loss and zeros of any
+  smooth function.
 - `broken`: Paths that come to rest at another fixed point on their way.
 - `choice`: Which path method is taken where none is asked for.
+- `cycle_exit`: Exits from a basin in the plane that an unstable limit cycle bounds.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.
 - `ends`: The two ends of a path: what kind of points they are, and a user's initial curve between them.
 - `escape`: escape_cost: what it costs to leave a minimum, from the minimum itself or from a level of the loss.
 - `escape_targets`: Targets of an escape (saddles, points, levels of the loss) and the initial curves towards them.
+- `exit_line`: Exits in one dimension: the cost is an integral, and no path has to be searched for.
+- `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
 - `exits`: exit_cost: the cheapest point of a boundary, and what it costs the noise to get there.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
@@ -22,6 +34,8 @@
 - `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another
   attractor.
 - `multi_leg`: Routes of several legs: uphill to saddles, free descents, and through the attractors between them.
+- `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
+  leaves the domain.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
 - `starts`: Initial curves for a minimum action path: polylines between two points, bent to many sides.
 - `starts_by_products`: Initial curves for a path in many dimensions: a few polylines, made by products only.
@@ -30,9 +44,10 @@
 - `uphill`: One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves.
 """
 
-from qpot.paths.boundaries import Ball, Box, LossLevel
+from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region
 from qpot.paths.escape import EscapeSolution, escape_cost
-from qpot.paths.exits import ExitSolution, exit_cost
+from qpot.paths.exit_solution import ExitCoverage, ExitSolution
+from qpot.paths.exits import exit_cost
 from qpot.paths.fixed_time import FixedTimeAction
 from qpot.paths.gaussianity import Gaussianity, check_gaussianity
 from qpot.paths.geometric import GeometricAction
@@ -44,17 +59,21 @@ from qpot.paths.solution import PathSolution
 __all__ = [
     "Ball",
     "Box",
+    "Domain",
     "EscapeSolution",
+    "ExitCoverage",
     "ExitSolution",
     "FixedTimeAction",
     "Gaussianity",
     "GeometricAction",
+    "HalfSpace",
     "LargeScaleAction",
     "LegMethod",
     "LossLevel",
     "PathMethod",
     "PathProblem",
     "PathSolution",
+    "Region",
     "check_gaussianity",
     "escape_cost",
     "exit_cost",

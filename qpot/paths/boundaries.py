@@ -1,25 +1,30 @@
-"""Boundaries of domains that the noise leaves: a ball, a box, a level set of the loss."""
+"""Domains that the noise leaves: balls, boxes, half-spaces, level sets of the loss, and any smooth region."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
-from qpot._core.arrays import Array, NonFiniteError, as_float_array, as_point, as_positive
+from qpot._core.arrays import Array, as_float_array, as_point, as_positive
 from qpot._core.types import PointLike
+from qpot.paths.boundary_surfaces import LossSurface, Plane, Sphere, Surface, ZeroSet
 from qpot.problem.system import System
-from qpot.solvers.common.differences import central_jacobian
 
-# A search along a direction for the surface gives up at this multiple of the reach that it was told.
-_FARTHEST = 1e6
+
+class Domain(ABC):
+    """A domain around a minimum, which `exit_cost` leaves through its boundary."""
+
+    @abstractmethod
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """The smooth pieces of the boundary around the ``minimum`` (d,); each is a function that is negative inside."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ball:
+class Ball(Domain):
     """The sphere |x - centre| = radius around the minimum, or around another centre.
 
     Attributes
@@ -35,9 +40,15 @@ class Ball:
     def __post_init__(self) -> None:
         as_positive(self.radius, name="radius")
 
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """One sphere."""
+        if self.centre is None:
+            return [Sphere(minimum, self.radius)]
+        return [Sphere(as_point(self.centre, dimension=system.dimension, name="boundary.centre"), self.radius)]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Box:
+class Box(Domain):
     """The faces of the box lower <= x <= upper; in one dimension the two ends of an interval.
 
     Attributes
@@ -49,9 +60,59 @@ class Box:
     lower: ArrayLike
     upper: ArrayLike
 
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """A plane for each finite face.
+
+        Raises
+        ------
+        ValueError
+            If no face is finite.
+        """
+        d = system.dimension
+        lower = np.broadcast_to(as_float_array(self.lower, name="boundary.lower"), (d,))
+        upper = np.broadcast_to(as_float_array(self.upper, name="boundary.upper"), (d,))
+        axes = np.eye(d)
+        faces = [(-axes[i], -lower[i]) for i in range(d)] + [(axes[i], upper[i]) for i in range(d)]
+        planes: list[Surface] = [Plane(normal, float(offset)) for normal, offset in faces if np.isfinite(offset)]
+        if not planes:
+            raise ValueError(f"boundary={self!r} has no finite face: there is nothing to leave")
+        return planes
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LossLevel:
+class HalfSpace(Domain):
+    """The plane normal . x = offset; the noise leaves the side where normal . x is smaller.
+
+    Attributes
+    ----------
+    normal : array (d,)
+        Points out of the domain; its length does not matter as long as ``offset`` is in the same units.
+    offset : float
+
+    Examples
+    --------
+    >>> import numpy as np, qpot
+    >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, 1.0, dimension=2)
+    >>> round(qpot.exit_cost(bowl, [0.0, 0.0], boundary=qpot.HalfSpace(normal=[3.0, 4.0], offset=10.0)).cost, 8)
+    4.0
+    """
+
+    normal: ArrayLike
+    offset: float
+
+    def __post_init__(self) -> None:
+        _finite_number(self.offset, name="offset")
+        normal = as_float_array(self.normal, name="normal")
+        if normal.ndim != 1 or not np.isfinite(normal).all() or not normal.any():
+            raise ValueError(f"normal must be a finite vector that is not zero, got {self.normal!r}")
+
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """One plane."""
+        return [Plane(as_point(self.normal, dimension=system.dimension, name="boundary.normal"), float(self.offset))]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossLevel(Domain):
     """The part of the level set {loss = level} around the minimum.
 
     Attributes
@@ -63,97 +124,63 @@ class LossLevel:
     level: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.level, bool) or not np.isscalar(self.level) or not np.isfinite(self.level):
-            raise ValueError(f"level must be a finite number, got {self.level!r}")
+        _finite_number(self.level, name="level")
 
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """One level set.
 
-class Surface(ABC):
-    """One smooth piece of a boundary: the zeros of a function that is negative on the minimum's side."""
-
-    @abstractmethod
-    def value(self, x: Array) -> Array:
-        """The function (n,) at points (n, d)."""
-
-    @abstractmethod
-    def normal(self, x: Array) -> Array:
-        """Gradient (d,) of `value` at one point (d,)."""
-
-    def curvature(self, x: Array) -> Array:
-        """Hessian (d, d) of `value` at one point (d,)."""
-        return np.asarray(central_jacobian(lambda points: np.stack([self.normal(y) for y in points]), x[None])[0])
-
-    def crossing(self, origin: Array, direction: Array, reach: float) -> Array | None:
-        """The first point of the surface from ``origin`` along ``direction`` (d,), or None if none is found.
-
-        The search looks at growing distances, the first a twentieth of ``reach``; it also ends where the function is
-        not finite.
+        Raises
+        ------
+        ValueError
+            If the system has no loss.
         """
-        inside = 0.0
-        t = 0.05 * reach
-        while t < _FARTHEST * reach:
-            try:
-                outside = float(self.value((origin + t * direction)[None])[0])
-            except NonFiniteError:
-                return None
-            if outside >= 0.0:
-
-                def along(s: float) -> float:
-                    return float(self.value((origin + s * direction)[None])[0])
-
-                return np.asarray(origin + brentq(along, inside, t, xtol=1e-15 * t, rtol=1e-15) * direction)
-            inside, t = t, 1.15 * t
-        return None
-
-    def projected(self, x: Array) -> Array:
-        """The point of the surface near ``x`` (d,), by Newton's method along the normal."""
-        for _ in range(20):
-            value, n = float(self.value(x[None])[0]), self.normal(x)
-            step = value / float(n @ n)
-            x = x - step * n
-            if abs(step) * np.linalg.norm(n) <= 1e-15 * (1.0 + np.abs(x).max()):
-                break
-        return x
+        if system.loss is None:
+            raise ValueError("boundary is a level of the loss, but the system has none; build it with System.from_loss")
+        return [LossSurface(system, float(self.level), minimum)]
 
 
-class _Sphere(Surface):
-    def __init__(self, centre: Array, radius: float) -> None:
-        self.centre, self.radius = centre, radius
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region(Domain):
+    """The domain g(x) <= 0 around the minimum, for any smooth function g.
 
-    def value(self, x: Array) -> Array:
-        return np.asarray(((x - self.centre) ** 2).sum(axis=1) - self.radius**2)
+    Attributes
+    ----------
+    g : callable (n, d) -> (n,)
+        Negative inside; it crosses zero with a slope.
+    gradient : callable (n, d) -> (n, d), optional
+        The gradient of g; None takes differences.
 
-    def normal(self, x: Array) -> Array:
-        return 2.0 * (x - self.centre)
+    Examples
+    --------
+    An ellipse of half-axes 2 and 1:
 
+    >>> import numpy as np, qpot
+    >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, 1.0, dimension=2)
+    >>> ellipse = qpot.Region(g=lambda x: x[:, 0] ** 2 / 4 + x[:, 1] ** 2 - 1)
+    >>> round(qpot.exit_cost(bowl, [0.0, 0.0], boundary=ellipse).cost, 8)
+    1.0
+    """
 
-class _Face(Surface):
-    def __init__(self, axis: int, at: float, side: float) -> None:
-        self.axis, self.at, self.side = axis, at, side
+    g: Callable[[Array], Array]
+    gradient: Callable[[Array], Array] | None = None
 
-    def value(self, x: Array) -> Array:
-        return np.asarray(self.side * (x[:, self.axis] - self.at))
+    def __post_init__(self) -> None:
+        if not callable(self.g):
+            raise ValueError(f"g must be a function of a batch of points (n, d), got {self.g!r}")
+        if self.gradient is not None and not callable(self.gradient):
+            raise ValueError(f"gradient must be a function of a batch of points (n, d) or None, got {self.gradient!r}")
 
-    def normal(self, x: Array) -> Array:
-        n = np.zeros_like(x)
-        n[self.axis] = self.side
-        return n
-
-
-class _Level(Surface):
-    def __init__(self, system: System, level: float) -> None:
-        assert system.loss is not None
-        self.system, self.loss, self.level = system, system.loss, level
-
-    def value(self, x: Array) -> Array:
-        return self.loss(x) - self.level
-
-    def normal(self, x: Array) -> Array:
-        if self.system.gradient_drift:
-            return np.asarray(self.system.unchecked.gradient(x[None])[0])
-        return np.asarray(central_jacobian(self.loss, x[None])[0])
+    def pieces(self, system: System, minimum: Array) -> list[Surface]:
+        """One zero set."""
+        return [ZeroSet(self.g, self.gradient, minimum)]
 
 
-def surfaces(system: System, boundary: Ball | Box | LossLevel | str, minimum: Array) -> list[Surface]:
+def _finite_number(value: object, *, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+
+
+def surfaces(system: System, boundary: Domain | str, minimum: Array) -> list[Surface]:
     """The smooth pieces of a boundary around a ``minimum`` (d,).
 
     Raises
@@ -161,23 +188,12 @@ def surfaces(system: System, boundary: Ball | Box | LossLevel | str, minimum: Ar
     ValueError
         If the minimum is not inside, or the boundary is of an unknown kind.
     """
-    d = system.dimension
-    if isinstance(boundary, Ball):
-        centre = minimum if boundary.centre is None else as_point(boundary.centre, dimension=d, name="boundary.centre")
-        pieces: list[Surface] = [_Sphere(centre, boundary.radius)]
-    elif isinstance(boundary, Box):
-        lower = np.broadcast_to(as_float_array(boundary.lower, name="boundary.lower"), (d,))
-        upper = np.broadcast_to(as_float_array(boundary.upper, name="boundary.upper"), (d,))
-        faces = [(i, lower[i], -1.0) for i in range(d)] + [(i, upper[i], 1.0) for i in range(d)]
-        pieces = [_Face(i, float(at), side) for i, at, side in faces if np.isfinite(at)]
-        if not pieces:
-            raise ValueError(f"boundary={boundary!r} has no finite face: there is nothing to leave")
-    elif isinstance(boundary, LossLevel):
-        if system.loss is None:
-            raise ValueError("boundary is a level of the loss, but the system has none; build it with System.from_loss")
-        pieces = [_Level(system, float(boundary.level))]
-    else:
-        raise ValueError(f"boundary must be a qpot.Ball, qpot.Box, qpot.LossLevel or 'basin', got {boundary!r}")
+    if not isinstance(boundary, Domain):
+        raise ValueError(
+            "boundary must be a qpot.Ball, qpot.Box, qpot.HalfSpace, qpot.LossLevel, qpot.Region or 'basin', got "
+            f"{boundary!r}"
+        )
+    pieces = boundary.pieces(system, minimum)
     for piece in pieces:
         value = float(piece.value(minimum[None])[0])
         if not value < 0.0:

@@ -14,9 +14,11 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.points import Saddle
-from qpot.paths.boundaries import LossLevel, Surface, surfaces
+from qpot.paths.boundaries import LossLevel, surfaces
+from qpot.paths.boundary_exits import check_basin
+from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
-from qpot.paths.exits import check_basin, exit_cost, named_minimum
+from qpot.paths.exits import exit_cost, named_minimum
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import free_path

@@ -16,7 +16,8 @@ from qpot.landscape.flow import descent
 from qpot.landscape.minima import find_minima, polish_fixed_point
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
-from qpot.paths.boundaries import LossLevel, Surface, surfaces
+from qpot.paths.boundaries import LossLevel, surfaces
+from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.ends import REACH
 from qpot.paths.exits import leading_out
 from qpot.problem.system import System

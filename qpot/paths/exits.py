@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
-from scipy.optimize import minimize
 
-from qpot._core.arrays import Array, BoundsLike, as_point, as_rng, format_point
+from qpot._core.arrays import Array, BoundsLike, as_point, as_positive, as_rng, format_point
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
@@ -18,64 +17,29 @@ from qpot.landscape.basins import basin_of
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
-from qpot.paths.boundaries import Ball, Box, LossLevel, Surface, surfaces
+from qpot.paths.boundaries import Domain, surfaces
+from qpot.paths.boundary_exits import exits_over
+from qpot.paths.cycle_exit import exit_onto_cycle
+from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import quiet
-from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
 
-# Boundary points that are compared by the local quadratic approximation (four times as many in more than two dimensions).
-_RAYS = 64
-# The best of them, from which the search starts.
-_STARTS = 3
-# Starts whose directions from the minimum have a larger cosine than this are one.
-_APART = 0.8
-# At the cheapest point the momentum is normal to the boundary. A tangential part above this fraction means that the point
-# is not the cheapest.
-_TRANSVERSAL = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ExitSolution:
-    """The cheapest way out.
-
-    Attributes
-    ----------
-    cost : float
-        V from the minimum to the boundary, without epsilon; exit times grow like exp(cost / epsilon).
-    error : float
-        The path's error, plus what the end point may still gain by moving along the boundary.
-    point : array (d,)
-        The exit point, on the boundary; for a basin the saddle.
-    path : PathSolution
-        The cheapest path from the minimum to that point.
-    status : Status
-        Whether the path and the exit point have converged, and if not, why.
-    alternatives : tuple of ExitSolution
-        Other local minimisers over the boundary, of the same or higher cost.
-    """
-
-    cost: float
-    error: float
-    point: Array
-    path: PathSolution
-    status: Status
-    alternatives: tuple[ExitSolution, ...] = ()
-
-    def __repr__(self) -> str:
-        more = f", {len(self.alternatives)} other exits" if self.alternatives else ""
-        return f"ExitSolution(cost {self.cost:.10g} +- {self.error:.1g} at {format_point(self.point)}{more})"
+# CPU seconds of the search over a boundary where no budget is given: so many, and so many more for each dimension.
+_BUDGET = 20.0
+_BUDGET_PER_DIMENSION = 5.0
 
 
 def exit_cost(
     system: System,
     minimum: PointLike,
     *,
-    boundary: Ball | Box | LossLevel | str,
+    boundary: Domain | str,
     method: GeometricAction | None = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: BoundsLike | None = None,
+    budget: float | None = None,
     rng: SeedLike = None,
     progress: ProgressLike = None,
     throw: bool = True,
@@ -88,16 +52,20 @@ def exit_cost(
         Drift and noise.
     minimum : Minimum or array (d,)
         An attracting fixed point inside the domain.
-    boundary : Ball, Box, LossLevel or "basin"
-        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle.
+    boundary : Ball, Box, HalfSpace, LossLevel, Region or "basin"
+        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle, or in
+        the plane over an unstable limit cycle.
     method : GeometricAction, optional
         The method with its options; None is `GeometricAction` with the defaults.
     saddles : sequence of Saddle, optional
         Known saddles, for "basin"; otherwise they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         The box of that search.
+    budget : float, optional
+        CPU seconds for the search over the boundary; where it ends the search, the answer says so. None is 20 and 5 more
+        for each dimension.
     rng : numpy.random.Generator or seed, optional
-        Generator of the directions to the boundary in more than two dimensions. None is seed 0.
+        Generator of the directions to the boundary. None is seed 0.
     progress : callable, True, "auto" or None
         Receives the progress; True shows a bar.
     throw : bool
@@ -118,8 +86,10 @@ def exit_cost(
     -----
     The mean exit time from the domain G satisfies :math:`\epsilon \log E\tau \to \min_{\partial G} V` (Freidlin and
     Wentzell, Random Perturbations of Dynamical Systems, ch. 4, theorem 4.1). The gradient of V at y is the last momentum
-    of the path to y, so the end point is moved by sequential quadratic programming until that momentum is normal to the
-    boundary. The search starts from the best points of the local quadratic approximation.
+    of the path to y. Path and end point are moved together by Newton's method until the action is a minimum, where that
+    momentum is normal to the boundary; a path that leaves the domain before its end is cut off there. The searches start
+    from samples of the whole boundary, the cheapest of every neighbourhood first, until the number of costs that were
+    seen only once says that few are left (`ExitCoverage`). In one dimension the cost is an integral.
 
     Examples
     --------
@@ -134,15 +104,30 @@ def exit_cost(
     if not isinstance(chosen, GeometricAction):
         raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
     start = named_minimum(system, minimum)
+    d = system.dimension
+    seconds = _BUDGET + _BUDGET_PER_DIMENSION * d if budget is None else as_positive(budget, name="budget")
     with reporting(progress, "exit cost") as report:
         try:
             if isinstance(boundary, str):
                 if boundary != "basin":
                     raise ValueError(f"boundary={boundary!r}; the only named boundary is 'basin'")
                 found = _over_saddles(system, start, chosen, saddles, bounds, report)
+                if bounds is not None:
+                    shape = local_covariance(system, start)
+                    found += exit_onto_cycle(system, start, bounds, chosen, shape, seconds, as_rng(rng), report)
             else:
                 pieces = surfaces(system, boundary, start)
-                found = _over_surfaces(system, start, pieces, boundary, chosen, as_rng(rng), report)
+                found = exits_over(
+                    system,
+                    start,
+                    pieces,
+                    boundary,
+                    chosen,
+                    local_covariance(system, start),
+                    seconds,
+                    as_rng(rng),
+                    report,
+                )
         except KeyboardInterrupt as error:
             raise SolveError("exit_cost was interrupted", status=Status.INTERRUPTED) from error
     if not found:
@@ -150,8 +135,7 @@ def exit_cost(
             f"no way from {format_point(start)} to the boundary {boundary!r} was found; enlarge bounds or pass saddles",
             status=Status.NO_ROUTE,
         )
-    found.sort(key=lambda e: (not e.status.ok, e.cost))
-    best = replace(found[0], alternatives=tuple(found[1:]))
+    best = cheapest_exit(found)
     if throw and not best.status.ok:
         raise SolveError(
             f"the exit from {format_point(start)}: {best.status} (cost {best.cost:.6g}, error {best.error:.2g})",
@@ -159,6 +143,27 @@ def exit_cost(
             partial=best,
         )
     return best
+
+
+def cheapest_exit(found: Sequence[ExitSolution]) -> ExitSolution:
+    """The cheapest exit, with the others as alternatives.
+
+    Where another one did not converge and may cost less, the error covers that, and the status says so.
+    """
+    ordered = sorted(found, key=lambda e: (e.cost, not e.status.ok))
+    best = ordered[0]
+    if not best.status.ok:
+        # A converged exit that costs the same within the errors is as good an answer.
+        equal = [e for e in ordered if e.status.ok and e.cost - e.error <= best.cost]
+        best = equal[0] if equal else best
+    others = [e for e in ordered if e is not best]
+    lower = [e.cost - e.error for e in others if not e.status.ok]
+    possible = min(lower, default=np.inf)
+    status, error, reason = best.status, best.error, best.reason
+    if best.status.ok and possible < best.cost - best.error:
+        error, status = best.cost - possible, Status.NOT_CONVERGED
+        reason = "another exit did not converge and may cost less" + (f"; {reason}" if reason else "")
+    return replace(best, alternatives=tuple(others), status=status, error=error, reason=reason)
 
 
 def named_minimum(system: System, minimum: PointLike) -> Array:
@@ -210,138 +215,7 @@ def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list
     return kept
 
 
-def _over_surfaces(
-    system: System,
-    start: Array,
-    pieces: list[Surface],
-    boundary: Ball | Box | LossLevel,
-    method: GeometricAction,
-    rng: np.random.Generator,
-    report: ProgressCallback,
-) -> list[ExitSolution]:
-    # A constant covariance that is singular is refused here, before any search.
-    system.noise.lagrangian(system.unchecked)
-    shape = local_covariance(system, start)
-    candidates = []
-    for piece in pieces:
-        candidates += [(piece, y) for y in starting_points(piece, start, shape, rng)]
-    for _, y in candidates:
-        # Beyond a saddle V is not smooth, and the path solver would have nothing to follow.
-        check_basin(system, start, y, boundary)
-    found: list[ExitSolution] = []
-    for k, (piece, y) in enumerate(candidates):
-        report(k, len(candidates), "exit points")
-        exit_ = _descended(system, start, piece, y, boundary, method, shape)
-        known = any(np.linalg.norm(exit_.point - e.point) <= 1e-4 * np.linalg.norm(e.point - start) for e in found)
-        if not known:
-            found.append(exit_)
-    finite = [e for e in found if np.isfinite(e.cost)]
-    if finite:
-        check_basin(system, start, min(finite, key=lambda e: e.cost).point, boundary)
-    return found
-
-
-def check_basin(system: System, start: Array, point: Array, boundary: Ball | Box | LossLevel | str) -> None:
-    """Refuse a boundary point that lies in another basin than ``start``; the message names the ``boundary``."""
-    inside = start + 0.999 * (point - start)
-    if basin_of(system, inside[None], start[None])[0] != 0:
-        raise ValueError(
-            f"the boundary {boundary!r} reaches beyond the basin of {format_point(start)}: {format_point(point)} lies in "
-            "another one; use a smaller domain, or boundary='basin'"
-        )
-
-
-def _descended(
-    system: System,
-    start: Array,
-    piece: Surface,
-    y: Array,
-    boundary: Ball | Box | LossLevel,
-    method: GeometricAction,
-    shape: Array,
-) -> ExitSolution:
-    """The local minimiser of V over one smooth piece of the boundary that a search from its point ``y`` finds."""
-    last: list[PathSolution] = []
-
-    def solved(end: Array) -> PathSolution:
-        if last and np.array_equal(last[-1].end, end):
-            return last[-1]
-        curves = []
-        if last and np.isfinite(last[-1].action):
-            old = last[-1]
-            share = np.linspace(0.0, 1.0, old.points.shape[0])[:, None]
-            curves = [old.points + share * (end - old.end)]
-        path = uphill_leg(
-            system,
-            start,
-            end,
-            method=replace(method, starts=1 if last else min(method.starts, 3)),
-            curves=curves,
-            end_is_fixed=False,
-            report=quiet,
-        )
-        assert path is not None  # No limit was set.
-        last.append(path)
-        return path
-
-    path = solved(y)
-    if np.isfinite(path.action) and system.dimension > 1:
-        box = isinstance(boundary, Box)
-        # Costs have any size, but the optimiser's merit function expects numbers near one.
-        scale = abs(path.action) or 1.0
-        result = minimize(
-            lambda x: solved(x).action / scale,
-            y,
-            jac=lambda x: solved(x).momenta[-1] / scale,
-            method="SLSQP",
-            bounds=_face_bounds(boundary, system.dimension) if box else None,  # type: ignore[arg-type]  # It is a box.
-            constraints={"type": "eq", "fun": lambda x: piece.value(x[None])[0], "jac": piece.normal},
-            options={"ftol": 1e-13, "maxiter": 60},
-        )
-        path = solved(piece.projected(np.asarray(result.x, dtype=np.float64)))
-    p, n = path.momenta[-1], piece.normal(path.end)
-    across = p - n * float(n @ p) / float(n @ n)
-    if isinstance(boundary, Box):
-        lower, upper = (np.broadcast_to(np.asarray(e, dtype=float), p.shape) for e in (boundary.lower, boundary.upper))
-        across = np.where((path.end <= lower) | (path.end >= upper), 0.0, across)
-    if not np.isfinite(path.action):
-        return ExitSolution(cost=np.inf, error=0.0, point=path.end, path=path, status=path.status)
-    stuck = np.linalg.norm(across) > _TRANSVERSAL * np.linalg.norm(p)
-    error = path.error + float(across @ shape @ across)
-    status = Status.NOT_CONVERGED if path.status.ok and stuck else path.status
-    return ExitSolution(cost=path.action, error=error, point=path.end, path=path, status=status)
-
-
-def _face_bounds(box: Box, dimension: int) -> list[tuple[float, float]]:
-    lower, upper = (np.broadcast_to(np.asarray(e, dtype=float), (dimension,)) for e in (box.lower, box.upper))
-    return list(zip(lower.tolist(), upper.tolist(), strict=True))
-
-
 def local_covariance(system: System, point: Array) -> Array:
     """The solution S (d, d) of J S + S J^T + a = 0, with which V = dx^T S^{-1} dx / 2 to second order at a minimum."""
     J, a = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
     return np.asarray(solve_continuous_lyapunov(J, -a), dtype=np.float64)
-
-
-def starting_points(piece: Surface, start: Array, shape: Array, rng: np.random.Generator) -> list[Array]:
-    """The boundary points of lowest V in the local quadratic approximation that lie in different directions."""
-    d = start.size
-    if d == 1:
-        rays = np.array([[-1.0], [1.0]])
-    elif d == 2:
-        angles = 2 * np.pi * np.arange(_RAYS) / _RAYS
-        rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    else:
-        vectors = np.linalg.eigh(shape)[1].T
-        random = rng.standard_normal((_RAYS * 4, d)) @ np.linalg.cholesky(shape + 1e-12 * np.trace(shape) * np.eye(d)).T
-        rays = np.concatenate([vectors, -vectors, random / np.linalg.norm(random, axis=1, keepdims=True)])
-    reach = float(np.sqrt(np.trace(shape))) or 1.0
-    points = [y for y in (piece.crossing(start, ray, reach) for ray in rays) if y is not None]
-    metric = np.linalg.pinv(shape) if shape.any() else np.eye(d)
-    points.sort(key=lambda y: float((y - start) @ metric @ (y - start)))
-    chosen: list[Array] = []
-    for y in points:
-        unit = (y - start) / np.linalg.norm(y - start)
-        if all(unit @ (z - start) / np.linalg.norm(z - start) < _APART for z in chosen):
-            chosen.append(y)
-    return chosen[:_STARTS]

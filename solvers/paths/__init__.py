@@ -20,6 +20,7 @@
 - `newton_krylov`: Minimisation of the action by Newton's method with conjugate gradients in a trust region.
 - `path_refinement`: Minimum action on a mesh that adapts itself: element sizes, slow tails, and an error from two
   resolutions.
+- `planar_cycle`: Unstable limit cycles in the plane: their orbit, and what it costs to come to them from close by.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one
   rate.
 - `tails`: Tails of a path at ends that are fixed points: what cutting them costs, and how long they have to be.

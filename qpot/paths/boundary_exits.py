@@ -1,0 +1,241 @@
+"""Exits through a boundary: the local minimisers that the global search finds, refined as far as they matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from qpot._core.arrays import Array, format_point
+from qpot._core.progress import ProgressCallback
+from qpot._core.status import Status
+from qpot.landscape.basins import basin_of
+from qpot.paths.boundaries import Domain
+from qpot.paths.boundary_descent import descended, exit_at
+from qpot.paths.boundary_samples import BoundarySamples, boundary_samples, first_hits
+from qpot.paths.boundary_search import (
+    SLACK,
+    UNSEEN,
+    BoundaryProblem,
+    CoarseExit,
+    ExitSearch,
+    coarse_exit,
+    in_order,
+    searched,
+)
+from qpot.paths.boundary_surfaces import Surface, ZeroSet, first_exit
+from qpot.paths.exit_line import exit_on_a_line
+from qpot.paths.exit_solution import ExitCoverage, ExitSolution
+from qpot.paths.geometric import GeometricAction
+from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
+from qpot.paths.methods import quiet
+from qpot.paths.overlooked_passes import cheapest_pass
+from qpot.paths.solution import PathSolution
+from qpot.paths.uphill import refined, uphill_leg
+from qpot.problem.noise import singular_covariance
+from qpot.problem.system import System
+from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.problem.lagrangian import SingularCovarianceError
+
+# Exits whose coarse cost exceeds the lowest by less than this fraction may be the cheapest.
+_CLOSE = 0.02
+# So many of them are refined to the method's tolerance.
+_REFINED = 3
+# So many others are kept, solved to this tolerance.
+_KEPT = 3
+_ROUGH = 1e-3
+# A refined path may leave the domain before its end so many times.
+_CUTS = 3
+# Points that are tried with a fixed end where no path with a free end is found.
+_FALLBACK = 3
+
+
+def exits_over(
+    system: System,
+    start: Array,
+    pieces: list[Surface],
+    boundary: Domain | str,
+    method: GeometricAction,
+    shape: Array,
+    budget: float,
+    rng: np.random.Generator,
+    report: ProgressCallback,
+) -> list[ExitSolution]:
+    """Local minimisers of V over the boundary, with the coverage of the search in each."""
+    # A constant covariance that is singular is refused here, before any search.
+    lagrangian = system.noise.lagrangian(system.unchecked)
+    if system.dimension == 1:
+        return _on_a_line(system, start, pieces, boundary, method)
+    samples = boundary_samples(system, lagrangian, pieces, start, shape, rng)
+    if not len(samples.points):
+        return []
+    for k in {int(k) for k in samples.pieces}:
+        piece = pieces[k]
+        if isinstance(piece, ZeroSet):
+            piece.check(samples.points[samples.pieces == k][0])
+    nearest = samples.points[int(np.argmin(samples.costs))]
+    reason = interpolating_minimum(system, start, nearest)
+    if reason is not None:
+        return [as_exit(infinite_leg(start, nearest, reason, method))]
+    problem = BoundaryProblem.of(system, lagrangian, start, pieces)
+    order = in_order(problem, samples, rng)
+    inside, outside = sides_of(system, start, samples, order)
+    if not inside:
+        check_basin(system, start, samples.points[outside[0]], boundary)
+    if system.noise.singular_at(start):
+        return _with_fixed_ends(problem, samples, inside, [], method, shape)
+    search = searched(problem, samples, inside, budget, report)
+    if not search.exits:
+        return _with_fixed_ends(problem, samples, inside, search.failures, method, shape)
+    found = _refined(problem, search, method, shape, report)
+    best = min(found, key=lambda e: e.cost)
+    check_basin(system, start, best.point, boundary)
+    if outside and not cheapest_pass(system, start, samples.curves[outside], method) > best.cost:
+        raise beyond(start, samples.points[outside[0]], boundary)
+    return found
+
+
+def as_exit(path: PathSolution) -> ExitSolution:
+    """The exit at the end of a path."""
+    return ExitSolution(cost=path.action, error=path.error, point=path.end, path=path, status=path.status)
+
+
+def beyond(start: Array, point: Array, boundary: Domain | str) -> ValueError:
+    """The error for a domain that reaches into another basin."""
+    return ValueError(
+        f"the boundary {boundary!r} reaches beyond the basin of {format_point(start)}: {format_point(point)} lies in "
+        "another one; use a smaller domain, or boundary='basin'"
+    )
+
+
+def check_basin(system: System, start: Array, point: Array, boundary: Domain | str) -> None:
+    """Refuse a boundary point that lies in another basin than ``start``; the message names the ``boundary``."""
+    inside = start + 0.999 * (point - start)
+    if basin_of(system, inside[None], start[None])[0] != 0:
+        raise beyond(start, point, boundary)
+
+
+def sides_of(system: System, start: Array, samples: BoundarySamples, order: list[int]) -> tuple[list[int], list[int]]:
+    """Which samples the drift carries to ``start``, looked at just inside the boundary, and which it does not."""
+    index = np.asarray(order, dtype=int)
+    inside = samples.points[index] + 1e-3 * (samples.curves[index, -2] - samples.points[index])
+    own = basin_of(system, inside, start[None]) == 0
+    return [int(k) for k in index[own]], [int(k) for k in index[~own]]
+
+
+def _on_a_line(
+    system: System, start: Array, pieces: list[Surface], boundary: Domain | str, method: GeometricAction
+) -> list[ExitSolution]:
+    """The two exits of an interval, or one where the other side is open."""
+    a = system.unchecked.covariance(start[None])[0, 0, 0]
+    rate = abs(float(system.unchecked.jacobian(start[None])[0, 0, 0]))
+    reach = float(np.sqrt(a / (2.0 * rate))) or 1.0
+    directions = np.array([[-1.0], [1.0]])
+    owner, points = first_hits(pieces, np.stack([start, start]), directions, reach)
+    ends = [point for k, point in zip(owner, points, strict=True) if k >= 0]
+    for end in ends:
+        check_basin(system, start, end, boundary)
+    found = []
+    for end in ends:
+        blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
+        if blocked is not None:
+            path: PathSolution | None = infinite_leg(start, end, blocked, method)
+        elif system.noise.gaussian:
+            path = exit_on_a_line(system, start, end, method)
+        else:
+            path = uphill_leg(system, start, end, method=method, end_is_fixed=False, report=quiet)
+        assert path is not None  # No limit was set.
+        found.append(as_exit(path))
+    return found
+
+
+def _refined(
+    problem: BoundaryProblem, search: ExitSearch, method: GeometricAction, shape: Array, report: ProgressCallback
+) -> list[ExitSolution]:
+    """The exits that may be the cheapest to the method's tolerance, and some of the others to a few digits."""
+    lowest = min(e.action for e in search.exits)
+    close = [e for e in search.exits if e.action <= (1.0 + _CLOSE) * lowest]
+    open_ = [e for e in search.exits if not e.settled and e not in close]
+    rough = replace(method, tolerance=max(_ROUGH, method.tolerance))
+    plan = [(e, method) for e in close[:_REFINED]] + [(e, rough) for e in close[_REFINED : _REFINED + _KEPT]]
+    plan += [(e, rough) for e in search.exits if e not in close and e.settled][:_KEPT]
+    plan += [(e, rough) for e in open_]
+    found: list[ExitSolution] = []
+    for k, (candidate, how) in enumerate(plan):
+        report(k, len(plan), "refining exits")
+        exit_ = refined_exit(problem, candidate, how, shape)
+        if exit_.cost < min((e.cost for e in found if e.path.method is method), default=np.inf) and how is rough:
+            exit_ = refined_exit(problem, candidate, method, shape)
+        if not any(_same(exit_, other, problem.start) for other in found):
+            found.append(exit_)
+    coverage = ExitCoverage(
+        starts=search.starts, costs=tuple(search.levels), hits=tuple(search.hits), unseen=search.unseen
+    )
+    reason = ""
+    if search.out_of_time:
+        reason = f"the budget ended the search over the boundary: {coverage}; raise budget"
+    elif search.unseen > UNSEEN:
+        reason = f"a cheaper exit may have been missed: {coverage}"
+    return [replace(e, coverage=coverage, reason=reason) for e in found]
+
+
+def _same(first: ExitSolution, second: ExitSolution, start: Array) -> bool:
+    return bool(np.linalg.norm(first.point - second.point) <= 1e-4 * np.linalg.norm(second.point - start))
+
+
+def refined_exit(problem: BoundaryProblem, coarse: CoarseExit, method: GeometricAction, shape: Array) -> ExitSolution:
+    """One exit refined to the method's tolerance, by a path with a free end, or else by one with a fixed end."""
+    system, start = problem.system, problem.start
+    for _ in range(_CUTS):
+        piece = problem.pieces[coarse.piece]
+        ends = FreeEnds(None, piece, False)
+        try:
+            path = refined(system, problem.lagrangian, coarse.path, problem.slow, 0.0, method, ends)
+        except SingularCovarianceError as error:
+            raise singular_covariance(error) from error
+        span = float(np.linalg.norm(path.end - start))
+        left = first_exit(problem.pieces, path.points, slack=SLACK * span)
+        if left is None:
+            break
+        shorter = coarse_exit(problem, left[0], np.concatenate([path.points[: left[2]], left[1][None]]))
+        if shorter is None:
+            break
+        coarse = shorter
+    if not path.status.ok:
+        # With its end held the path may converge where the end slides to and fro.
+        fixed = uphill_leg(
+            system,
+            start,
+            path.end,
+            method=replace(method, starts=1),
+            curves=[path.points],
+            end_is_fixed=False,
+            report=quiet,
+        )
+        assert fixed is not None  # No limit was set.
+        if fixed.status is Status.CONVERGED and fixed.action <= path.action + fixed.error:
+            path = fixed
+    return exit_at(path, piece, method, shape)
+
+
+def _with_fixed_ends(
+    problem: BoundaryProblem,
+    samples: BoundarySamples,
+    order: list[int],
+    failures: list[ValueError],
+    method: GeometricAction,
+    shape: Array,
+) -> list[ExitSolution]:
+    """Exits at the ends of paths to fixed points of the boundary, which also say why a cost is infinite."""
+    if failures:
+        error = failures[0]
+        if isinstance(error, SingularCovarianceError):
+            raise singular_covariance(error) from error
+        raise error
+    reason = "the boundary was searched from a few points only, because no path with a free end can be followed there"
+    found = []
+    for k in order[:_FALLBACK]:
+        piece = problem.pieces[samples.pieces[k]]
+        exit_ = descended(problem.system, problem.start, problem.pieces, piece, samples.points[k], method, shape)
+        found.append(replace(exit_, reason=reason))
+    return found
