@@ -52,6 +52,7 @@ def line(rng: np.random.Generator) -> Problem:
         minima=np.array([[u, *centre] for u in axis.rests[::2]]),
         costs=np.array([[climb(levels, i, j) for j in range(n)] for i in range(n)]),
         bounds=((float(low), float(high)), *across),
+        outside=sort == "beyond",
     )
 
 
@@ -86,4 +87,5 @@ def ring(rng: np.random.Generator) -> Problem:
         minima=minima,
         costs=sums_of_climbs(loss(minima), passes) * 2.0 / constant,
         bounds=((-1.6, 1.6), (float(floor), 1.6)),
+        outside=True,
     )

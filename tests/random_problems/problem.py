@@ -38,6 +38,8 @@ class Problem:
         The number c where the covariance is c times the identity everywhere.
     periodic : tuple of bool or None
         The axes that close on themselves.
+    outside : bool
+        Whether a pass or a minimum outside the bounds is part of the truth.
     second_opinion : bool
         Whether the problem is solved with the second opinion; it is left out where it would only cost time.
     """
@@ -53,6 +55,7 @@ class Problem:
     gradient: BatchFunction | None = None
     constant: float | None = None
     periodic: tuple[bool, ...] | None = None
+    outside: bool = False
     second_opinion: bool = True
 
     @property
