@@ -16,7 +16,9 @@ from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.problem.units import Units
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
@@ -50,6 +52,16 @@ class Neighbourhoods:
     points: Array
     metrics: Array
     radii: Array
+
+    def in_units(self, units: Units) -> Neighbourhoods:
+        """The same neighbourhoods in the coordinates to which the units lead."""
+        metrics = self.metrics / units.lengths[:, None] / units.lengths
+        largest = np.linalg.eigvalsh(metrics)[:, -1]
+        return Neighbourhoods(
+            points=units.points(self.points),
+            metrics=metrics / largest[:, None, None],
+            radii=self.radii / np.sqrt(largest),
+        )
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
@@ -148,6 +160,7 @@ def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, direct
     )
 
 
+@in_natural_units("points", "minima", "neighbourhoods")
 def basin_of(
     system: System,
     points: ArrayLike,
