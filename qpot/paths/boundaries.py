@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from qpot._core.arrays import Array, NonFiniteError, as_float_array, as_point, as_positive
+from qpot._core.arrays import Array, NonFiniteError, as_float_array, as_point, as_positive, without_wrapper
 from qpot._core.types import PointLike
 from qpot.problem.system import System
+from qpot.problem.units import Units
 from qpot.solvers.common.differences import central_jacobian
 
 # A search along a direction for the surface gives up at this multiple of the reach that it was told.
@@ -35,6 +36,20 @@ class Ball:
     def __post_init__(self) -> None:
         as_positive(self.radius, name="radius")
 
+    def extent(self, minimum: Array) -> Array:
+        """Points (n, d) of the boundary that show its size."""
+        centre = (
+            minimum if self.centre is None else as_point(self.centre, dimension=minimum.size, name="boundary.centre")
+        )
+        return np.concatenate(
+            [centre - self.radius * np.eye(minimum.size), centre + self.radius * np.eye(minimum.size)]
+        )
+
+    def in_units(self, units: Units) -> Ball:
+        """The same ball in the coordinates to which the units lead, which have one length."""
+        centre = None if self.centre is None else units.points(np.asarray(without_wrapper(self.centre), dtype=float))
+        return Ball(radius=float(self.radius * units.lengths[0]), centre=centre)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Box:
@@ -48,6 +63,16 @@ class Box:
 
     lower: ArrayLike
     upper: ArrayLike
+
+    def extent(self, minimum: Array) -> Array:
+        """Points (n, d) of the boundary that show its size."""
+        corners = [np.broadcast_to(np.asarray(e, dtype=float), minimum.shape) for e in (self.lower, self.upper)]
+        return np.array([np.where(np.isfinite(corner), corner, minimum) for corner in corners])
+
+    def in_units(self, units: Units) -> Box:
+        """The same box in the coordinates to which the units lead."""
+        lower, upper = (np.asarray(e, dtype=float) for e in (self.lower, self.upper))
+        return Box(lower=units.points(lower), upper=units.points(upper))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +90,10 @@ class LossLevel:
     def __post_init__(self) -> None:
         if isinstance(self.level, bool) or not np.isscalar(self.level) or not np.isfinite(self.level):
             raise ValueError(f"level must be a finite number, got {self.level!r}")
+
+    def in_units(self, units: Units) -> LossLevel:
+        """The same level in the units of the loss to which the units lead."""
+        return LossLevel(level=units.loss * self.level)
 
 
 class Surface(ABC):

@@ -23,7 +23,9 @@ from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.problem.units import Units
 
 # Boundary points that are compared by the local quadratic approximation (four times as many in more than two dimensions).
 _RAYS = 64
@@ -63,11 +65,23 @@ class ExitSolution:
     status: Status
     alternatives: tuple[ExitSolution, ...] = ()
 
+    def in_units(self, units: Units) -> ExitSolution:
+        """The same solution in the coordinates to which the units lead."""
+        return replace(
+            self,
+            cost=units.noise * self.cost,
+            error=units.noise * self.error,
+            point=units.points(self.point),
+            path=units.read(self.path),
+            alternatives=units.read(self.alternatives),
+        )
+
     def __repr__(self) -> str:
         more = f", {len(self.alternatives)} other exits" if self.alternatives else ""
         return f"ExitSolution(cost {self.cost:.10g} +- {self.error:.1g} at {format_point(self.point)}{more})"
 
 
+@in_natural_units("minimum", "boundary", "saddles")
 def exit_cost(
     system: System,
     minimum: PointLike,

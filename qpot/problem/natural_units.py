@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError, as_bounds, without_wrapper
+from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_point, without_wrapper
 from qpot._core.status import SolveError
 from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.gaussian_noise import gaussian_noise
@@ -33,6 +33,10 @@ _ALIKE = 64.0
 _SAME_UNIT = 1e3
 # So many points show the typical rate and noise.
 _SAMPLES = 16
+# A level of the loss is looked for within 2 to this power.
+_DOUBLINGS = 100
+# Arguments that are levels of the loss.
+_LEVELS = ("from_loss", "to_loss")
 # Above this dimension systems are taken as they are.
 _FEW = 200
 
@@ -56,7 +60,7 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             given = bound.arguments
-            units = units_for(given.get("system"), given.get("bounds"), [given.get(name) for name in points], given)
+            units = units_for(given, points)
             if units is None:
                 return function(*args, **kwargs)
             inner = in_units(units)
@@ -68,6 +72,7 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
             if given.get("bounds") is not None:
                 lower, upper = as_bounds(given["bounds"], dimension=units.centre.size)
                 moved["bounds"] = np.column_stack([into.points(lower), into.points(upper)])
+            moved.update({name: into.loss * given[name] for name in _LEVELS if _is_number(given.get(name))})
             given.update(moved, system=inner)
             try:
                 result: R = units.read(function(*bound.args, **bound.kwargs))
@@ -83,18 +88,23 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
     return decorate
 
 
-def units_for(system: Any, bounds: Any, points: Sequence[Any], given: dict[str, Any]) -> Units | None:
-    """The units of a problem whose scale or offset is not ordinary, and None for all others and for arguments to refuse."""
+def units_for(given: dict[str, Any], points: Sequence[str]) -> Units | None:
+    """The units of a problem whose scale or offset is not ordinary, and None for all others and for arguments to refuse.
+
+    ``given`` are the arguments of a public function, and ``points`` the names of those that hold positions.
+    """
+    system, bounds, method, boundary = (given.get(name) for name in ("system", "bounds", "method", "boundary"))
     if not isinstance(system, System) or isinstance(system.drift, RescaledFunction) or not system.noise.gaussian:
         return None
-    method = given.get("method")
     if system.dimension > _FEW or not system.noise.matrices or getattr(method, "linear_part", None) is not None:
         return None
+    if boundary is not None and not isinstance(boundary, str) and not hasattr(boundary, "in_units"):
+        return None
+    d = system.dimension
     try:
-        positions = np.concatenate(
-            [np.zeros((0, system.dimension)), *(_positions(p, system.dimension) for p in points)]
-        )
-        box = None if bounds is None else as_bounds(bounds, dimension=system.dimension)
+        held = [_positions(given.get(name), d) for name in points if name != "boundary"]
+        positions = np.concatenate([np.zeros((0, d)), *held, *_reached(system, given)])
+        box = None if bounds is None else as_bounds(bounds, dimension=d)
         region = _region(system, box, positions)
     except (ValueError, TypeError):
         return None  # The function itself refuses such arguments, and names them.
@@ -105,6 +115,8 @@ def units_for(system: Any, bounds: Any, points: Sequence[Any], given: dict[str, 
     if given.get("symmetries") is not None:
         # Signed permutations are those of coordinates that have one unit and one origin.
         size, middle = np.full_like(size, size.max()), np.zeros_like(middle)
+    if hasattr(boundary, "radius"):
+        size = np.full_like(size, size.max())
     exponents = np.round(np.log2(0.25 * size))
     shifted = np.abs(middle) > _FAR * size
     unusual = bool((np.abs(exponents) > _ORDINARY).any() or shifted.any())
@@ -122,11 +134,11 @@ def units_for(system: Any, bounds: Any, points: Sequence[Any], given: dict[str, 
         time, noise = 1.0, noise * time  # These are times in the user's units.
     if not unusual and abs(math.log2(time)) <= _ORDINARY_RATE and abs(math.log2(noise)) <= _ORDINARY_NOISE:
         return None
+    loss = float(np.exp2(np.round(2.0 * exponents.mean())) / time)
     note = (
         "points in this message are in the coordinates y of x = centre + lengths y, with centre "
-        f"{_short(centre)} and lengths {_short(lengths)}"
+        f"{_short(centre)} and lengths {_short(lengths)}, and losses in units of {loss:.6g}"
     )
-    loss = float(np.exp2(2.0 * exponents.mean()) / time)
     return Units(system=system, centre=centre, lengths=lengths, time=time, noise=noise, loss=loss, note=note)
 
 
@@ -148,6 +160,44 @@ def _positions(value: Any, d: int) -> Array:
         return np.zeros((0, d))
     found = found.reshape(-1, d)
     return found[np.isfinite(found).all(axis=1)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _reached(system: System, given: dict[str, Any]) -> list[Array]:
+    """Points (n, d) that show how far from the argument ``minimum`` a boundary or a level of the loss lies."""
+    if given.get("minimum") is None:
+        return []
+    boundary, minimum = given.get("boundary"), as_point(given["minimum"], dimension=system.dimension, name="minimum")
+    if boundary is not None and hasattr(boundary, "extent"):
+        return [boundary.extent(minimum)]
+    candidates = (getattr(boundary, "level", None), *(given.get(name) for name in _LEVELS))
+    levels = [float(value) for value in candidates if value is not None and _is_number(value)]
+    if not levels or system.loss is None:
+        return []
+    highest = max(levels)
+    steps = np.diag(np.array([_step_to(system, minimum, axis, highest) for axis in np.eye(system.dimension)]))
+    return [minimum - steps, minimum + steps]
+
+
+def _step_to(system: System, start: Array, axis: Array, level: float) -> float:
+    """The power of two nearest to the step (d,) along an axis at which the loss reaches a level; zero if it does not."""
+
+    def beyond(step: float) -> bool:
+        try:
+            return bool(system.unchecked.loss((start + step * axis)[None])[0] >= level)
+        except NonFiniteError:
+            return True
+
+    step = 1.0
+    outside = beyond(step)
+    for _ in range(_DOUBLINGS):
+        step = 0.5 * step if outside else 2.0 * step
+        if beyond(step) != outside:
+            return step
+    return 0.0
 
 
 def _moved(value: Any, into: Units) -> Any:
