@@ -18,7 +18,6 @@ from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
-from qpot.problem.units import Units
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
@@ -52,16 +51,6 @@ class Neighbourhoods:
     points: Array
     metrics: Array
     radii: Array
-
-    def in_units(self, units: Units) -> Neighbourhoods:
-        """The same neighbourhoods in the coordinates to which the units lead."""
-        metrics = self.metrics / units.lengths[:, None] / units.lengths
-        largest = np.linalg.eigvalsh(metrics)[:, -1]
-        return Neighbourhoods(
-            points=units.points(self.points),
-            metrics=metrics / largest[:, None, None],
-            radii=self.radii / np.sqrt(largest),
-        )
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
@@ -160,7 +149,7 @@ def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, direct
     )
 
 
-@in_natural_units("points", "minima", "neighbourhoods")
+@in_natural_units("points", "minima")
 def basin_of(
     system: System,
     points: ArrayLike,

@@ -16,8 +16,9 @@ from qpot._core.status import SolveError
 from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
+from qpot.problem.rescaled import Coordinates, RescaledFunction, RescaledNoise
 from qpot.problem.system import System
-from qpot.problem.units import RescaledFunction, RescaledNoise, Units
+from qpot.problem.units import Units
 from qpot.samples.loss_checks import HeldAgainstLoss
 
 # A length is ordinary between 2^-5 and 2^5, since steps of differences, which are relative to 1 + |x|, lose three digits
@@ -25,8 +26,6 @@ from qpot.samples.loss_checks import HeldAgainstLoss
 _ORDINARY = 5
 # A box farther from the origin than so many of its sizes is moved to it. Four keep the centre at zero.
 _FAR, _NEAR = 32.0, 4.0
-# Rates and covariances are ordinary between these powers of two; path solvers measure time and noise by themselves.
-_ORDINARY_RATE, _ORDINARY_NOISE = 10, 30
 # Lengths of a gradient system that differ by less than this factor are replaced by one, since it stays a gradient system.
 _ALIKE = 64.0
 # Coordinates whose natural lengths, as the noise shows them, differ by less than this factor have one unit.
@@ -100,6 +99,8 @@ def units_for(given: dict[str, Any], points: Sequence[str]) -> Units | None:
         return None
     if boundary is not None and not isinstance(boundary, str) and not hasattr(boundary, "in_units"):
         return None
+    if given.get("neighbourhoods") is not None:
+        return None  # They were computed for the system as it is.
     d = system.dimension
     try:
         held = [_positions(given.get(name), d) for name in points if name != "boundary"]
@@ -120,20 +121,17 @@ def units_for(given: dict[str, Any], points: Sequence[str]) -> Units | None:
     exponents = np.round(np.log2(0.25 * size))
     shifted = np.abs(middle) > _FAR * size
     unusual = bool((np.abs(exponents) > _ORDINARY).any() or shifted.any())
-    if not unusual and system.finite_sum is not None:
-        return None  # Its compiled kernels are faster than functions in other units.
+    if not unusual:
+        return None  # The solvers measure time and noise by themselves, so that lengths decide alone.
     if system.gradient_drift and np.ptp(exponents) <= math.log2(_ALIKE):
         exponents = np.full_like(exponents, np.round(exponents.mean()))
     lengths = np.exp2(exponents)
     far = np.abs(middle) > _NEAR * size
     centre = np.where(far, np.round(middle / lengths) * lengths, 0.0)
-    if unusual:
-        _hold_at(system, 0.5 * size)
+    _hold_at(system, 0.5 * size)
     time, noise = _rate_and_noise(system, np.clip(positions, lower, upper), lower, upper, lengths)
     if hasattr(method, "time") or given.get("max_time") is not None:
         time, noise = 1.0, noise * time  # These are times in the user's units.
-    if not unusual and abs(math.log2(time)) <= _ORDINARY_RATE and abs(math.log2(noise)) <= _ORDINARY_NOISE:
-        return None
     loss = float(np.exp2(np.round(2.0 * exponents.mean())) / time)
     note = (
         "points in this message are in the coordinates y of x = centre + lengths y, with centre "
@@ -153,8 +151,6 @@ def _positions(value: Any, d: int) -> Array:
         return np.zeros((0, d))
     if isinstance(value, (tuple, list)):
         value = [without_wrapper(item) for item in value]
-    if hasattr(value, "radii"):
-        value = value.points
     found = np.asarray(without_wrapper(value), dtype=np.float64)
     if found.size == 0:
         return np.zeros((0, d))
@@ -238,6 +234,8 @@ def _region(system: System, box: tuple[Array, Array] | None, positions: Array) -
 
 def _deviations(system: System, positions: Array) -> Array | None:
     """The noise's standard deviations (d,), typical of some positions; None where a coordinate has no noise of its own."""
+    if system.finite_sum is not None:
+        return None  # A model's parameters are numbers without units, and its covariance takes long.
     try:
         variances = np.median(np.diagonal(system.unchecked.covariance(positions[:_SAMPLES]), axis1=1, axis2=2), axis=0)
     except NonFiniteError:
@@ -248,22 +246,21 @@ def _deviations(system: System, positions: Array) -> Array | None:
 def in_units(units: Units) -> System:
     """The system of the ``units`` in their own coordinates, for solvers that are at home at lengths of about one."""
     system, scale, d = units.system, units.lengths, units.system.dimension
-    farthest = np.abs(units.centre) + 64.0 * scale
-    spacing = np.where(units.centre == 0.0, 0.0, np.spacing(farthest) / scale)
+    coordinates = Coordinates(units.centre, scale)
     across = units.noise * units.time / scale[:, None] / scale
-    drift = RescaledFunction(system.unchecked.drift, units, units.time / scale, "drift", spacing)
+    drift = RescaledFunction(system.unchecked.drift, coordinates, units.time / scale, "drift")
     noise: Noise
     if system.constant_covariance is not None:
         noise = gaussian_noise(system.constant_covariance * across, d)
     else:
-        noise = RescaledNoise(RescaledFunction(system.unchecked.covariance, units, across, "covariance", spacing))
+        noise = RescaledNoise(RescaledFunction(system.unchecked.covariance, coordinates, across, "covariance"))
     jacobian = None
     if not isinstance(system.jacobian, DifferencedJacobian):
         left = units.time * scale / scale[:, None]
-        jacobian = RescaledFunction(system.unchecked.jacobian, units, left, "jacobian", spacing)
+        jacobian = RescaledFunction(system.unchecked.jacobian, coordinates, left, "jacobian")
     loss = None
     if system.loss is not None:
-        loss = RescaledFunction(system.unchecked.loss, units, np.array(1.0 / units.loss), "loss", spacing)
+        loss = RescaledFunction(system.unchecked.loss, coordinates, np.array(1.0 / units.loss), "loss")
     # In units that differ between coordinates a gradient is one in another metric only, which solvers must not assume.
     return System(
         drift=drift,
@@ -311,8 +308,8 @@ def _rate_and_noise(
             try:
                 speeds.append(np.abs(system.unchecked.drift(point)[0] / lengths).max())
                 variances.append((np.diagonal(system.unchecked.covariance(point)[0]) / lengths**2).max())
-            except NonFiniteError:
-                continue  # Elsewhere it may be finite.
+            except ValueError:
+                continue  # Elsewhere it may be finite, and a covariance.
     rate = _power_of_two(speeds)
     return 1.0 / rate, rate / _power_of_two(variances)
 

@@ -25,8 +25,8 @@ from qpot.problem.functions import (
 )
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
+from qpot.problem.rescaled import RescaledFunction
 from qpot.problem.sample_noise import SampleNoise
-from qpot.problem.units import RescaledFunction
 from qpot.samples.finite_sum import FiniteSum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
 

@@ -1,21 +1,16 @@
-"""Units: a system read in coordinates, times and noise of ordinary size, and results read back."""
+"""Units: the coordinates, times and noise in which a problem is solved, and how results are read back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, NonFiniteError, as_points
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.status import SolveError
-from qpot.problem.functions import PointFunction
-from qpot.problem.noise import Noise
-
-if TYPE_CHECKING:
-    from qpot.problem.system import System
+from qpot.problem.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,10 +43,6 @@ class Units:
     def points(self, y: Array) -> Array:
         """Positions ``(..., d)``."""
         return np.asarray(self.centre + self.lengths * y, dtype=np.float64)
-
-    def back(self, x: Array) -> Array:
-        """The inverse of `points`."""
-        return np.asarray((x - self.centre) / self.lengths, dtype=np.float64)
 
     def directions(self, v: Array) -> Array:
         """Unit vectors along the directions ``(..., d)``."""
@@ -93,40 +84,3 @@ class Units:
         if isinstance(error, SolveError):
             return SolveError(text, status=error.status, partial=self.read(error.partial))
         return ValueError(text) if type(error) is ValueError else error
-
-
-class RescaledFunction:
-    """One of a system's functions in other units.
-
-    Attributes
-    ----------
-    spacing : array (d,)
-        The distance of neighbouring points that the user's coordinates can tell apart, a power of two; zero where the
-        centre is zero and nothing is rounded.
-    """
-
-    def __init__(self, function: PointFunction | Any, units: Units, left: Array, name: str, spacing: Array) -> None:
-        self.function, self.units, self.left, self.name, self.spacing = function, units, left, name, spacing
-
-    def __call__(self, points: ArrayLike) -> Array:
-        d = self.units.centre.size
-        return self.unchecked(as_points(points, dimension=d, name=f"the argument of {self.name}"))
-
-    def unchecked(self, y: Array) -> Array:
-        """Values at points ``(n, d)`` that are known to be finite float64 rows."""
-        try:
-            values = self.function(self.units.points(y))
-        except NonFiniteError as error:
-            # The message names the point as the user knows it.
-            raise NonFiniteError(str(error), self.units.back(error.point)) from error
-        return np.asarray(values * self.left, dtype=np.float64)
-
-
-class RescaledNoise(Noise):
-    """Gaussian noise whose covariance matrices are those of a system in other units."""
-
-    def __init__(self, function: RescaledFunction) -> None:
-        self.function, self.spacing = function, function.spacing
-
-    def covariance(self, x: Array) -> Array:
-        return self.function.unchecked(x)
