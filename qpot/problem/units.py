@@ -78,9 +78,11 @@ class Units:
 
     def error(self, error: ValueError | SolveError) -> ValueError | SolveError:
         """An error with its point or its partial result in these coordinates, and a message that says which it names."""
+        # The message of a user's function, which the rescaled one passes on, names the point as the user knows it.
+        known = isinstance(error.__cause__, NonFiniteError)
+        text = f"{error} [{self.note}]" if self.note and not known else str(error)
         if isinstance(error, NonFiniteError):
-            return NonFiniteError(str(error), self.points(error.point))
-        text = f"{error} [{self.note}]" if self.note else str(error)
+            return NonFiniteError(text, self.points(error.point))
         if isinstance(error, SolveError):
             return SolveError(text, status=error.status, partial=self.read(error.partial))
         return ValueError(text) if type(error) is ValueError else error
