@@ -16,6 +16,7 @@ from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
@@ -148,6 +149,7 @@ def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, direct
     )
 
 
+@in_natural_units("points", "minima")
 def basin_of(
     system: System,
     points: ArrayLike,

@@ -16,6 +16,7 @@ from qpot.landscape.by_products import minima_from
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
@@ -25,6 +26,7 @@ from qpot.solvers.landscape.stationary_points import distinct, find_roots
 _TOGETHER = 50
 
 
+@in_natural_units("starts")
 def find_minima(
     system: System,
     bounds: BoundsLike,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot.problem.system import System
+from qpot.problem.units import Units
 
 # Two fixed points closer than this fraction of the box are one.
 SAME = 1e-6
@@ -46,6 +47,18 @@ class Minimum:
         """Whether a direction is flat to working precision: the minimum is then not isolated, or not quadratic."""
         return bool(self.rates.real.min() <= FLAT * np.abs(self.rates).max())
 
+    def in_units(self, units: Units) -> Minimum:
+        """The same minimum in the coordinates to which the units lead."""
+        point = units.points(self.point)
+        return replace(
+            self,
+            point=point,
+            loss=units.loss * self.loss,
+            hessian=units.matrices(self.hessian),
+            rates=self.rates / units.time,
+            residual=units.residual(point),
+        )
+
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
         return f"Minimum({format_point(self.point)}{loss}{', degenerate' if self.degenerate else ''})"
@@ -66,6 +79,12 @@ class SaddleView:
     point: Array
     direction: Array
     away: Array
+
+    def in_units(self, units: Units) -> SaddleView:
+        """The same view in the coordinates to which the units lead."""
+        return SaddleView(
+            point=units.points(self.point), direction=units.directions(self.direction), away=units.points(self.away)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,6 +124,20 @@ class Saddle:
         """The point (d,) of the saddle or, with symmetries, of its image that lies next to the minimum with this id."""
         view = None if self.views is None else self.views[self.connects.index(minimum)]
         return self.point if view is None else view.point
+
+    def in_units(self, units: Units) -> Saddle:
+        """The same saddle in the coordinates to which the units lead."""
+        point = units.points(self.point)
+        return replace(
+            self,
+            point=point,
+            loss=units.loss * self.loss,
+            hessian=units.matrices(self.hessian),
+            rates=self.rates / units.time,
+            direction=units.directions(self.direction),
+            residual=units.residual(point),
+            views=units.read(self.views),
+        )
 
     @property
     def label(self) -> str:

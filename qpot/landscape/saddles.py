@@ -18,6 +18,7 @@ from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, hessi
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.landscape.flow import relax_freely
 from qpot.solvers.landscape.mode_following import follow_modes
@@ -35,6 +36,7 @@ _FIRST = 0.005
 _LONGEST = 0.01
 
 
+@in_natural_units("minima", "starts")
 def find_saddles(
     system: System,
     minima: Sequence[Minimum],

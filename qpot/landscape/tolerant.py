@@ -6,6 +6,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot.problem.system import System
+from qpot.solvers.common.differences import spacing_of
 
 
 class NaNDrift:
@@ -13,6 +14,7 @@ class NaNDrift:
 
     def __init__(self, system: System) -> None:
         self.drift = system.unchecked.drift
+        self.spacing = spacing_of(self.drift)
 
     def __call__(self, points: Array) -> Array:
         try:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_float_array, as_point, as_positive
+from qpot._core.arrays import Array, as_float_array, as_point, as_positive, without_wrapper
 from qpot._core.types import PointLike
 from qpot.paths.boundary_surfaces import LossSurface, Plane, Sphere, Surface, ZeroSet
 from qpot.problem.system import System
+from qpot.problem.units import Units
 
 
 class Domain(ABC):
@@ -46,6 +47,20 @@ class Ball(Domain):
             return [Sphere(minimum, self.radius)]
         return [Sphere(as_point(self.centre, dimension=system.dimension, name="boundary.centre"), self.radius)]
 
+    def extent(self, minimum: Array) -> Array:
+        """Points (n, d) of the boundary that show its size."""
+        centre = (
+            minimum if self.centre is None else as_point(self.centre, dimension=minimum.size, name="boundary.centre")
+        )
+        return np.concatenate(
+            [centre - self.radius * np.eye(minimum.size), centre + self.radius * np.eye(minimum.size)]
+        )
+
+    def in_units(self, units: Units) -> Ball:
+        """The same ball in the coordinates to which the units lead, which have one length."""
+        centre = None if self.centre is None else units.points(np.asarray(without_wrapper(self.centre), dtype=float))
+        return Ball(radius=float(self.radius * units.lengths[0]), centre=centre)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Box(Domain):
@@ -77,6 +92,16 @@ class Box(Domain):
         if not planes:
             raise ValueError(f"boundary={self!r} has no finite face: there is nothing to leave")
         return planes
+
+    def extent(self, minimum: Array) -> Array:
+        """Points (n, d) of the boundary that show its size."""
+        corners = [np.broadcast_to(np.asarray(e, dtype=float), minimum.shape) for e in (self.lower, self.upper)]
+        return np.array([np.where(np.isfinite(corner), corner, minimum) for corner in corners])
+
+    def in_units(self, units: Units) -> Box:
+        """The same box in the coordinates to which the units lead."""
+        lower, upper = (np.asarray(e, dtype=float) for e in (self.lower, self.upper))
+        return Box(lower=units.points(lower), upper=units.points(upper))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,6 +135,16 @@ class HalfSpace(Domain):
         """One plane."""
         return [Plane(as_point(self.normal, dimension=system.dimension, name="boundary.normal"), float(self.offset))]
 
+    def extent(self, minimum: Array) -> Array:
+        """The point (1, d) of the plane that is nearest to the minimum."""
+        normal = as_point(self.normal, dimension=minimum.size, name="boundary.normal")
+        return np.asarray((minimum + (self.offset - normal @ minimum) / (normal @ normal) * normal)[None])
+
+    def in_units(self, units: Units) -> HalfSpace:
+        """The same plane in the coordinates to which the units lead."""
+        normal = np.asarray(self.normal, dtype=float) / units.lengths
+        return HalfSpace(normal=normal, offset=float(self.offset + normal @ units.centre))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossLevel(Domain):
@@ -125,6 +160,10 @@ class LossLevel(Domain):
 
     def __post_init__(self) -> None:
         _finite_number(self.level, name="level")
+
+    def in_units(self, units: Units) -> LossLevel:
+        """The same level in the units of the loss to which the units lead."""
+        return LossLevel(level=units.loss * self.level)
 
     def pieces(self, system: System, minimum: Array) -> list[Surface]:
         """One level set.
@@ -173,6 +212,19 @@ class Region(Domain):
     def pieces(self, system: System, minimum: Array) -> list[Surface]:
         """One zero set."""
         return [ZeroSet(self.g, self.gradient, minimum)]
+
+    def in_units(self, units: Units) -> Region:
+        """The same domain in the coordinates to which the units lead."""
+        g, gradient, centre, lengths = self.g, self.gradient, units.centre, units.lengths
+
+        def moved(x: Array) -> Array:
+            return g((x - centre) / lengths)
+
+        def moved_gradient(x: Array) -> Array:
+            assert gradient is not None
+            return gradient((x - centre) / lengths) / lengths
+
+        return Region(g=moved, gradient=None if gradient is None else moved_gradient)
 
 
 def _finite_number(value: object, *, name: str) -> None:

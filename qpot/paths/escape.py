@@ -25,8 +25,10 @@ from qpot.paths.joined import free_path
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import cheapest, distinct, refined
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
+from qpot.problem.units import Units
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
@@ -69,6 +71,18 @@ class EscapeSolution:
     status: Status
     alternatives: tuple[EscapeSolution, ...] = ()
 
+    def in_units(self, units: Units) -> EscapeSolution:
+        """The same solution in the coordinates to which the units lead."""
+        return replace(
+            self,
+            cost=units.noise * self.cost,
+            error=units.noise * self.error,
+            start=units.points(self.start),
+            end=units.points(self.end),
+            path=units.read(self.path),
+            alternatives=units.read(self.alternatives),
+        )
+
     def __repr__(self) -> str:
         more = f", {len(self.alternatives)} others" if self.alternatives else ""
         why = f": {self.path.reason}" if self.path.reason else ""
@@ -78,6 +92,7 @@ class EscapeSolution:
         )
 
 
+@in_natural_units("minimum", "end", "saddles")
 def escape_cost(
     system: System,
     minimum: PointLike,

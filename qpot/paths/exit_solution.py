@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
 from qpot.paths.solution import PathSolution
+from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +74,21 @@ class ExitSolution:
     alternatives: tuple[ExitSolution, ...] = ()
     coverage: ExitCoverage | None = None
     reason: str = ""
+
+    def in_units(self, units: Units) -> ExitSolution:
+        """The same solution in the coordinates to which the units lead."""
+        coverage = self.coverage
+        if coverage is not None:
+            coverage = replace(coverage, costs=tuple(units.noise * cost for cost in coverage.costs))
+        return replace(
+            self,
+            cost=units.noise * self.cost,
+            error=units.noise * self.error,
+            point=units.points(self.point),
+            path=units.read(self.path),
+            alternatives=units.read(self.alternatives),
+            coverage=coverage,
+        )
 
     def __repr__(self) -> str:
         more = f", {len(self.alternatives)} other exits" if self.alternatives else ""

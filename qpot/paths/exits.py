@@ -24,6 +24,7 @@ from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import quiet
 from qpot.paths.uphill import uphill_leg
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
 # CPU seconds of the search over a boundary where no budget is given: so many, and so many more for each dimension.
@@ -31,6 +32,7 @@ _BUDGET = 20.0
 _BUDGET_PER_DIMENSION = 5.0
 
 
+@in_natural_units("minimum", "boundary", "saddles")
 def exit_cost(
     system: System,
     minimum: PointLike,

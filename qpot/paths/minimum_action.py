@@ -14,9 +14,11 @@ from qpot.landscape.points import Saddle
 from qpot.paths.choice import path_method
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution, held
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
 
+@in_natural_units("start", "end", "initial", "saddles")
 def minimum_action_path(
     system: System,
     start: PointLike,

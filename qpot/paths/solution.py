@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
+from qpot.problem.units import Units
 
 # An action may be below zero by rounding, as this fraction of its own size.
 _ROUNDING = 1e-9
@@ -79,6 +80,21 @@ class PathSolution:
     def end(self) -> Array:
         """Last point (d,)."""
         return np.asarray(self.points[-1], dtype=np.float64)
+
+    def in_units(self, units: Units) -> PathSolution:
+        """The same path in the coordinates to which the units lead."""
+        return replace(
+            self,
+            points=units.points(self.points),
+            action=units.noise * self.action,
+            error=units.noise * self.error,
+            residual=units.noise / units.time * self.residual,
+            momenta=units.momenta(self.momenta),
+            times=units.time * self.times,
+            via=tuple(units.points(x) for x in self.via),
+            alternatives=units.read(self.alternatives),
+            reason=f"{self.reason} [{units.note}]" if self.reason and units.note else self.reason,
+        )
 
     def __repr__(self) -> str:
         over = "".join(f" over {format_point(x)}" for x in self.via)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from qpot._core.arrays import Array
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
+from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +79,20 @@ class TransitionCosts:
             raise ValueError(f"there is no path from minimum {i} to {j}" if i != j else "i and j are the same minimum")
         return joined([self.paths[a, b] for a, b in itertools.pairwise(nodes)])
 
+    def in_units(self, units: Units) -> TransitionCosts:
+        """The same costs in the coordinates to which the units lead."""
+        return replace(
+            self,
+            values=units.noise * self.values,
+            errors=units.noise * self.errors,
+            direct=units.noise * self.direct,
+            paths=units.read(self.paths),
+            minima=units.read(self.minima),
+            saddles=units.read(self.saddles),
+            parallel=units.read(self.parallel),
+            field=units.read(self.field),
+        )
+
     def __repr__(self) -> str:
         return f"TransitionCosts({len(self.minima)} minima, {len(self.paths)} direct routes)\n{self.table()}"
 
@@ -135,6 +150,10 @@ class FieldOpinion:
     values: Array
     errors: Array
     reasons: Mapping[tuple[int, int], str]
+
+    def in_units(self, units: Units) -> FieldOpinion:
+        """The same opinion in other units."""
+        return replace(self, values=units.noise * self.values, errors=units.noise * self.errors)
 
     @property
     def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -23,9 +23,11 @@ from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.problem.controllable import check_noise
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
 
+@in_natural_units("minima", "saddles", "starts")
 def predict(
     system: System,
     bounds: BoundsLike,

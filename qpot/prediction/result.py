@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.report import PredictionReport
 from qpot.prediction.storage import save_prediction, stored_prediction
 from qpot.problem.sgd import SGD
+from qpot.problem.units import Units
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -196,6 +197,22 @@ class Prediction(PredictionReport):
         if not wanted:
             return np.ones((k, k))
         return np.full((k, k), np.nan) if self.prefactors is None else self.prefactors
+
+    def in_units(self, units: Units) -> Prediction:
+        """The same prediction in the coordinates to which the units lead."""
+        costs, samples = units.read(self.costs), units.system.finite_sum
+        return replace(
+            self,
+            margin=units.noise * self.margin,
+            margin_error=units.noise * self.margin_error,
+            stationary_costs=units.noise * self.stationary_costs,
+            stationary_errors=units.noise * self.stationary_errors,
+            costs=costs,
+            minima=costs.minima,
+            saddles=costs.saddles,
+            prefactors=None if self.prefactors is None else self.prefactors / units.time,
+            population=None if samples is None or units.system.replacement else samples.n_samples,
+        )
 
     def save(self, file: FileLike) -> None:
         """Write the prediction to one ``.npz`` file without pickle; `load` reads it back."""

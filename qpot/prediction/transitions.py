@@ -22,9 +22,11 @@ from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.problem.controllable import check_noise
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
 
+@in_natural_units("minima", "saddles")
 def transition_costs(
     system: System,
     minima: Sequence[Minimum],

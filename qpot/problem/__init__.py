@@ -17,14 +17,18 @@
 - `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
 - `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
   Hessian.
+- `natural_units`: The choice of units: public functions solve a problem of unusual scale or offset in coordinates of
+  ordinary size.
 - `noise`: Noise: one object that holds a system's covariance and gives the costs of paths under it.
 - `operators`: Covariances that are known by products only, for many dimensions: no d x d matrix is formed.
 - `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
+- `rescaled`: A system's functions in other coordinates and units.
 - `sample_noise`: Minibatch noise: the covariance of a finite sum's samples, as matrices and as products.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
 - `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard
   errors.
 - `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
+- `units`: Units: the coordinates, times and noise in which a problem is solved, and how results are read back.
 """
 
 from qpot.problem.controllable import Controllability, controllability

@@ -26,6 +26,7 @@ from qpot.problem.functions import (
 )
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
+from qpot.problem.rescaled import RescaledFunction
 from qpot.problem.sample_noise import SampleNoise
 from qpot.samples.finite_sum import FiniteSum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
@@ -387,6 +388,6 @@ def _checked(
     function: BatchFunction | PointFunction, dimension: int, shape: tuple[int, ...], name: str
 ) -> PointFunction:
     """A user's function with checks; one that has them already is returned as it is."""
-    if isinstance(function, (CheckedFunction, Negated, OwnFunction, DifferencedJacobian)):
+    if isinstance(function, (CheckedFunction, Negated, OwnFunction, DifferencedJacobian, RescaledFunction)):
         return function
     return CheckedFunction(function, dimension, shape, name)

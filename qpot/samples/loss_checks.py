@@ -17,10 +17,14 @@ _TOLERANCE = 1e-4
 
 
 class HeldAgainstLoss:
-    """A gradient that is compared with its loss, at two random points near the first point where it is evaluated."""
+    """A gradient that is compared with its loss, at two random points near the first point where it is evaluated.
+
+    Near is relative to ``lengths`` (d,), the sizes of the coordinates; None stands for 1 + |x_j|.
+    """
 
     def __init__(self, gradient: BatchFunction, loss: BatchFunction, name: str, *, checked: bool = False) -> None:
         self.gradient, self.loss, self.name, self.checked = gradient, loss, name, checked
+        self.lengths: Array | None = None
 
     def __call__(self, points: Any) -> Any:
         values = self.gradient(points)
@@ -33,9 +37,9 @@ class HeldAgainstLoss:
         """Raise a ValueError if the gradient is not that of the loss."""
         rng, d = np.random.default_rng(0), centre.size
         for _ in range(2):
-            x = centre + _NEAR * (1.0 + np.abs(centre)) * rng.normal(size=d)
+            x = centre + _NEAR * (1.0 + np.abs(centre) if self.lengths is None else self.lengths) * rng.normal(size=d)
             v = rng.normal(size=d)
-            v *= (1.0 + np.abs(x).max()) / np.linalg.norm(v)
+            v *= (1.0 + np.abs(x).max() if self.lengths is None else self.lengths) / np.linalg.norm(v)
             try:
                 with np.errstate(all="ignore"):  # The point may lie outside the domain of the user's functions.
                     sides = np.concatenate([x + _STEPS[:, None] * v, x - _STEPS[:, None] * v])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     shifts[0, index, :, index] = h.T
     shifts[1, index, :, index] = -h.T
     moved = points + shifts
+    grid = spacing_of(function)
+    if grid is not None:
+        moved = rounded(moved, grid)
     # Rounding changes the step, so that the difference is divided by the step that was taken in floating point.
     taken = moved[0, index, :, index] - moved[1, index, :, index]
     values = function(moved.reshape(-1, d))
@@ -33,3 +37,19 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     difference = values[0] - values[1]
     quotient = difference / taken.reshape(d, n, *([1] * (difference.ndim - 2)))
     return np.ascontiguousarray(np.moveaxis(quotient, 0, -1))
+
+
+def spacing_of(function: Callable[..., Any]) -> Array | None:
+    """The distances (d,) of neighbouring points that a function can tell apart, where it says so; None elsewhere.
+
+    A function that translates its argument to coordinates far from the origin rounds it. It, or the object whose method it
+    is, has the attribute ``spacing`` then.
+    """
+    found = getattr(getattr(function, "__self__", function), "spacing", None)
+    return None if found is None or not np.any(found) else np.asarray(found, dtype=np.float64)
+
+
+def rounded(points: Array, spacing: Array) -> Array:
+    """Points (..., d) moved to the nearest ones that a function with this ``spacing`` can tell apart."""
+    unit = np.where(spacing > 0.0, spacing, 1.0)
+    return np.where(spacing > 0.0, np.round(points / unit) * unit, points)

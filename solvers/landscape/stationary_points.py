@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.spatial import cKDTree
 
+from qpot.solvers.common.differences import spacing_of
+
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
 
@@ -51,6 +53,9 @@ def find_roots(
     found = np.zeros(n, dtype=bool)
     active = np.flatnonzero(np.isfinite(norm))
     eye = np.eye(d)
+    spacing = spacing_of(function)
+    # A function that rounds its argument has no roots closer than that.
+    closest = 0.0 if spacing is None else 2.0 * float((spacing / size).max())
     for _ in range(max_iterations):
         if active.size == 0:
             break
@@ -65,9 +70,9 @@ def find_roots(
         ft = function(trial * size) / size
         new = _norms(ft)
         reach = 1.0 + np.abs(xa).max(axis=1)
-        small = np.abs(step).max(axis=1) <= 1e-11 * reach
+        small = np.abs(step).max(axis=1) <= np.maximum(1e-11 * reach, closest)
         better = np.isfinite(new) & (new < norm[active])
-        resting = norm[active] <= 1e-14 * np.sqrt(scale) * reach
+        resting = norm[active] <= np.sqrt(scale) * np.maximum(1e-14 * reach, 0.25 * closest)
         settled = small & (mu[active] < 1e-6) & np.isfinite(new) & (new <= 10 * norm[active])
         done = settled | resting
         take = better | settled
