@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
@@ -108,7 +108,7 @@ class ExitSearch:
         """The upper end of the interval for the share of starts that would lead to a cost not seen yet (Good-Turing)."""
         once = sum(h == 1 for h in self.hits)
         n = max(sum(self.hits), 1)
-        return 1.0 if once >= n else float(beta.ppf(_CONFIDENCE, once + 1, n - once))
+        return 1.0 if once >= n else float(betaincinv(once + 1, n - once, _CONFIDENCE))
 
     def add(self, found: CoarseExit) -> None:
         """Count one more start that led to an exit."""
