@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qpot._core.arrays import Array, format_point
+from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.basins import basin_of
@@ -44,6 +44,8 @@ _REFINED = 3
 # So many others are kept, solved to this tolerance.
 _KEPT = 3
 _ROUGH = 1e-3
+# A cost that is higher than a bound by less than this fraction agrees with it.
+_ROUNDING = 1e-9
 # A refined path may leave the domain before its end so many times.
 _CUTS = 3
 # Points that are tried with a fixed end where no path with a free end is found.
@@ -92,7 +94,28 @@ def exits_over(
     check_basin(system, start, best.point, boundary)
     if outside and not cheapest_pass(system, start, samples.curves[outside], method) > best.cost:
         raise beyond(start, samples.points[outside[0]], boundary)
+    bound = _bound_by_the_loss(system, start, samples.points[inside])
+    if bound < best.cost - best.error - _ROUNDING * abs(best.cost):
+        reason = f"a sample of the boundary costs at most {bound:.6g}, so that a cheaper exit was missed"
+        found = [replace(e, reason=reason) for e in found]
     return found
+
+
+def _bound_by_the_loss(system: System, start: Array, points: Array) -> float:
+    """Twice the least rise of the loss to points (n, d) of the basin, over the noise, where that is V; inf elsewhere.
+
+    Under isotropic noise the descent from a point, followed backwards, costs that much and leaves the domain no later.
+    """
+    a = system.noise.constant
+    isotropic = a is not None and np.array_equal(a, a[0, 0] * np.eye(len(a)))
+    if not (system.gradient_drift and isotropic and system.noise.gaussian and system.loss is not None and len(points)):
+        return np.inf
+    try:
+        losses = system.unchecked.loss(np.concatenate([start[None], points]))
+    except NonFiniteError:
+        return np.inf
+    assert a is not None  # It is isotropic.
+    return float(2.0 * (losses[1:].min() - losses[0]) / a[0, 0])
 
 
 def as_exit(path: PathSolution) -> ExitSolution:
