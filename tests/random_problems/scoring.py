@@ -150,7 +150,7 @@ def failure(error: Exception, seconds: float, limit: float | None) -> str:
 
     Compiled code that the end of the time interrupts within a callback turns `Late` into a SystemError.
     """
-    if isinstance(error, SystemError) and limit is not None and seconds >= limit:
+    if isinstance(error, SystemError) and limit is not None and seconds >= 0.9 * limit:
         return "late"
     return "refused" if isinstance(error, (ValueError, qpot.SolveError)) and len(str(error)) > 10 else "wrong"
 
