@@ -61,16 +61,19 @@ class SaddleView:
         The saddle's image and its unstable direction, which points to the side of that minimum.
     away : array (d,)
         The minimum, or the image of one, to which the flow leads on the other side.
+    below : (array (d,), array (d,)) or None
+        For a degenerate saddle: the images of the points next to it, first on the side of that minimum.
     """
 
     point: Array
     direction: Array
     away: Array
+    below: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Saddle:
-    """A hyperbolic fixed point with one unstable direction.
+    """A mountain pass: a fixed point with one unstable direction, or a degenerate one that connects two minima all the same.
 
     Attributes
     ----------
@@ -83,13 +86,21 @@ class Saddle:
     hessian : array (d, d)
         As for `Minimum`.
     rates : array (d,), complex
-        The eigenvalues of `hessian`, of which exactly one has a negative real part.
+        The eigenvalues of `hessian`, of which exactly one has a negative real part unless the saddle is degenerate.
     direction : array (d,)
-        The unit vector of the unstable direction, which points to the side of ``connects[0]``.
+        The unit vector of the unstable direction, which points to the side of ``connects[0]``. At a degenerate saddle it is
+        the direction in which the pass is crossed.
     residual : float
         The norm of the drift at the point.
     views : (SaddleView or None, SaddleView or None) or None
         For saddles modulo symmetries: the images of the saddle next to each of the minima in ``connects``.
+    degenerate : str
+        Why the pass is no hyperbolic fixed point: some of its rates vanish, or the gradient jumps there. The costs over it
+        are known, prefactors are not. It is empty for an ordinary saddle.
+    loss_error : float
+        How far the loss may be from that of the pass, where the point is not resolved by Newton's method; else 0.
+    below : (array (d,), array (d,)) or None
+        For a degenerate saddle: two points next to it, from which the flow leads to ``connects[0]`` and ``connects[1]``.
     """
 
     point: Array
@@ -100,6 +111,9 @@ class Saddle:
     direction: Array
     residual: float
     views: tuple[SaddleView | None, SaddleView | None] | None = None
+    degenerate: str = ""
+    loss_error: float = 0.0
+    below: tuple[Array, Array] | None = None
 
     def seen_from(self, minimum: int) -> Array:
         """The point (d,) of the saddle or, with symmetries, of its image that lies next to the minimum with this id."""
@@ -118,7 +132,7 @@ class Saddle:
 
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
-        return f"Saddle({format_point(self.point)}{loss}, {self.label})"
+        return f"Saddle({format_point(self.point)}{loss}, {self.label}{', degenerate' if self.degenerate else ''})"
 
 
 def as_minimum(system: System, point: Array) -> Minimum:

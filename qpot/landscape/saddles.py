@@ -14,6 +14,7 @@ from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, att
 from qpot.landscape.by_products import saddles_from
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.landscape.minima import as_starts, rest_points, scattered
+from qpot.landscape.passes import passes_between
 from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
@@ -149,6 +150,8 @@ def find_saddles(
         if group is not None:
             candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
         saddles = _classified(system, candidates, sides, float(np.linalg.norm(upper - lower)))
+        if system.gradient_drift and system.loss is not None:
+            saddles += passes_between(system, attractors, saddles, sides, lower, upper)
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")

@@ -67,9 +67,15 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
                     # The formula does not hold for a path that comes to rest at a second saddle on its way.
-                    known = len(tied.via) <= (1 if tied is leg else 0)
+                    known = len(tied.via) <= (1 if tied is leg else 0) and not over_degenerate_pass(costs, leg)
                     result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
     return result
+
+
+def over_degenerate_pass(costs: TransitionCosts, leg: PathSolution) -> bool:
+    """Whether a leg runs over a degenerate saddle, for which there is no formula."""
+    points = [s.seen_from(i) for s in costs.saddles if s.degenerate for i in s.connects if i is not None]
+    return any(np.array_equal(x, leg.via[-1]) for x in points)
 
 
 def _closed_form(system: System, costs: TransitionCosts) -> Array:

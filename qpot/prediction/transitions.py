@@ -17,6 +17,7 @@ from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method
+from qpot.paths.degenerate_pass import over_degenerate
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
@@ -153,7 +154,7 @@ def _leg(
     if view is None:
         return _Leg(system, points[home], saddle, sign, points[away], method)
     # Modulo symmetries the leg runs over the saddle's copy next to this minimum, to the copy of the other one behind it.
-    seen = replace(saddle, point=view.point, direction=view.direction)
+    seen = replace(saddle, point=view.point, direction=view.direction, below=view.below)
     return _Leg(system, points[home], seen, -1.0, view.away, method)
 
 
@@ -161,6 +162,8 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     """Uphill from the minimum to the saddle, then down its other side."""
     direction = task.saddle.direction
     try:
+        if task.saddle.below is not None:
+            return over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method)
         leg = task.method.up(task.system, task.start, task.saddle.point, direction)
         if not leg.status.ok:
             return SolveError(
