@@ -73,10 +73,13 @@ def descended(surface: Surface, bands: Array, *, iterations: int) -> Array:
     longest = 2.0 * radius.copy()
     rate = np.zeros((m, n - 2))
     active = np.arange(m)
+    ends = surface.loss(x[:, [0, -1]].reshape(-1, d)).reshape(m, 2)
     for _ in range(iterations):
         y = x[active]
         inner = y[:, 1:-1].reshape(-1, d)
-        f, step = surface.loss(inner), _step(surface, y, radius[active].ravel(), rate[active].ravel())
+        f = surface.loss(inner)
+        heights = np.concatenate([ends[active, :1], f.reshape(active.size, -1), ends[active, 1:]], axis=1)
+        step = _step(surface, y, heights, radius[active].ravel(), rate[active].ravel())
         trial = inner + step
         new = surface.loss(trial)
         better = new < f
@@ -103,14 +106,14 @@ def descended(surface: Surface, bands: Array, *, iterations: int) -> Array:
     return x
 
 
-def _step(surface: Surface, bands: Array, radius: Array, rate: Array) -> Array:
+def _step(surface: Surface, bands: Array, heights: Array, radius: Array, rate: Array) -> Array:
     """The step across each band at its inner images (k, d), no longer than ``radius`` (k,)."""
     d = bands.shape[2]
-    tangent = (bands[:, 2:] - bands[:, :-2]).reshape(-1, d)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1), 1e-300)[:, None]
     inner = bands[:, 1:-1].reshape(-1, d)
+    tangent, length = _tangents(bands, heights)
     g = surface.gradient(inner)
     g = np.where(np.isfinite(g), g, 0.0)
+    along = np.abs((g * tangent).sum(axis=1)) / np.maximum(length, 1e-300)
     g -= (g * tangent).sum(axis=1)[:, None] * tangent
     if surface.hessian is None:
         size = np.linalg.norm(g, axis=1)
@@ -122,11 +125,28 @@ def _step(surface: Surface, bands: Array, radius: Array, rate: Array) -> Array:
         # Along the band the curvature is replaced by 1; the gradient has no part there, so that the number has no effect.
         H = across @ (0.5 * (H + np.swapaxes(H, 1, 2))) @ across + tangent[:, :, None] * tangent[:, None, :]
         values, vectors = np.linalg.eigh(H)
-        size = np.abs(values)
+        # An image that moves across turns its piece of the band, which adds the slope over the piece's length to the curvature.
+        size = np.abs(values) + along[:, None]
         size = np.maximum(size, 1e-12 * size.max(axis=1)[:, None])
         step = -np.einsum("kij,kj->ki", vectors, np.einsum("kji,kj->ki", vectors, g) / size)
     length = np.linalg.norm(step, axis=1)
     return np.asarray(step * np.minimum(1.0, radius / np.maximum(length, 1e-300))[:, None])
+
+
+def _tangents(bands: Array, heights: Array) -> tuple[Array, Array]:
+    """Unit vectors (k, d) along each band at its inner images, and the lengths (k,) that they belong to; infinite at peaks.
+
+    On a slope they point to the higher neighbour, so that no image depends on those below it (Henkelman and Jonsson,
+    J. Chem. Phys. 113 (2000) 9978); without that, bands zigzag on steep slopes.
+    """
+    d = bands.shape[2]
+    ahead, behind = bands[:, 2:] - bands[:, 1:-1], bands[:, 1:-1] - bands[:, :-2]
+    f, after, before = heights[:, 1:-1], heights[:, 2:], heights[:, :-2]
+    rising, falling = (after > f) & (f > before), (before > f) & (f > after)
+    tangent = np.where(rising[..., None], ahead, np.where(falling[..., None], behind, ahead + behind)).reshape(-1, d)
+    length = np.linalg.norm(tangent, axis=1)
+    tangent = tangent / np.maximum(length, 1e-300)[:, None]
+    return tangent, np.where((rising | falling).ravel(), length, np.inf)
 
 
 def peaks(heights: Array) -> list[int]:
