@@ -197,6 +197,24 @@ def new_minima_beyond(
     return new
 
 
+def labels_of(system: System, attractors: Array, lower: Array, upper: Array) -> Callable[[Array], NDArray[np.int64]]:
+    """A function of points (n, d) that gives the ids of the attractors (k, d) to which they flow, with -1 for none."""
+    if system.gradient_drift and system.dimension > CLIMBED:
+        return lambda points: _nearest_rests(system, points, attractors, lower, upper)
+    near = attracting_neighbourhoods(system, attractors)
+    return lambda points: basin_of(system, points, attractors, neighbourhoods=near)
+
+
+def saddles_near(
+    system: System, starts: Array, label: Callable[[Array], NDArray[np.int64]], lower: Array, upper: Array
+) -> list[Saddle]:
+    """The saddles that Newton's method reaches from starts (n, d), each with the minima that it connects."""
+    roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, starts, lower=lower, upper=upper)
+    candidates = roots[found]
+    candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+    return _classified(system, candidates, label, float(np.linalg.norm(upper - lower)))
+
+
 def _middles(attractors: Array) -> Array:
     """The points at a quarter, a half and three quarters of the segment between any two attractors."""
     i, j = np.triu_indices(attractors.shape[0], 1)

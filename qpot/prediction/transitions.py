@@ -92,7 +92,7 @@ def transition_costs(
     check_executor(executor)
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
-        saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
+        saddles = find_saddles(system, minima, around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
     tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
@@ -177,7 +177,7 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     return joined([leg, descent])
 
 
-def _around(points: Array) -> list[tuple[float, float]]:
+def around(points: Array) -> list[tuple[float, float]]:
     """The box around points, widened on each side by its longest edge."""
     lower, upper = points.min(axis=0), points.max(axis=0)
     margin = float((upper - lower).max())

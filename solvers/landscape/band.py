@@ -125,7 +125,7 @@ def _step(surface: Surface, bands: Array, heights: Array, radius: Array, rate: A
         # Along the band the curvature is replaced by 1; the gradient has no part there, so that the number has no effect.
         H = across @ (0.5 * (H + np.swapaxes(H, 1, 2))) @ across + tangent[:, :, None] * tangent[:, None, :]
         values, vectors = np.linalg.eigh(H)
-        # An image that moves across turns its piece of the band, which adds the slope over the piece's length to the curvature.
+        # An image that moves across turns its piece of the band, which adds slope over length to the curvature.
         size = np.abs(values) + along[:, None]
         size = np.maximum(size, 1e-12 * size.max(axis=1)[:, None])
         step = -np.einsum("kij,kj->ki", vectors, np.einsum("kji,kj->ki", vectors, g) / size)
