@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError
-from qpot.landscape.points import FLAT, SAME, Saddle, hessian_at, tidy
+from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, hessian_at, tidy
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
-from qpot.solvers.landscape.band import Summit, Surface, bowed, descended, distributed, peaks, summit
+from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
 from qpot.solvers.landscape.flooding import NODES, meetings
 from qpot.solvers.landscape.stationary_points import find_roots
 
@@ -33,6 +33,8 @@ _ROUGHLY, _CLOSELY = 1e-3, 1e-7
 _BELOW, _WELL_BELOW = 1e-8, 1e-2
 # A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
 _SHAKEN = 0.05
+# A summit has settled if its height is known to this part of the range of the loss along the band.
+_SETTLED = 1e-9
 # A fixed point is that of a band's summit if they are no farther apart than this part of the box.
 _NEAR = 0.02
 
@@ -134,6 +136,37 @@ def passes_between(
     return passes_on(scaled, bands, known, label)
 
 
+def without_passes(system: System, minima: Sequence[Minimum], lower: Array, upper: Array) -> list[Minimum]:
+    """The minima of a loss without the degenerate ones from which a band leads to another minimum and never rises.
+
+    At a degenerate pass the rates are those of a degenerate minimum: none is negative within rounding.
+    """
+    proper = [m for m in minima if not m.degenerate]
+    if len(proper) == len(minima) or not proper or system.loss is None or not system.gradient_drift:
+        return list(minima)
+    scaled = ScaledLoss(system, lower, upper - lower)
+    kept = []
+    for minimum in minima:
+        lower_ones = [m.point for m in proper if m.loss < minimum.loss]
+        if minimum.degenerate and lower_ones:
+            points = np.array([minimum.point, *lower_ones])
+            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], _BOWS[:2])
+            if any(_never_rises(scaled, band) for band in bands):
+                continue
+        kept.append(minimum)
+    return kept
+
+
+def _never_rises(scaled: ScaledLoss, band: Array) -> bool:
+    heights = scaled.loss(band)
+    rise = 1e-9 * float(heights[0] - heights[-1])
+    if heights.max() > heights[0] + rise:
+        return False
+    # A barrier may hide between the first images.
+    first = summit(scaled.surface(), band, 0)
+    return float(first.heights[first.place]) <= float(heights[0]) + rise
+
+
 def nearest_pairs(points: Array) -> list[tuple[int, int]]:
     """The pairs of points (k, d) that are nearest to each other, at most sixty."""
     i, j = np.triu_indices(len(points), 1)
@@ -176,6 +209,8 @@ def _settled(scaled: ScaledLoss, band: Array, k: int) -> Summit | None:
     """The summit of a band at its peak k, with an error from a second band that descends from beside the first."""
     surface = scaled.surface()
     first = summit(surface, band, k)
+    if not first.error <= _SETTLED * float(np.ptp(first.heights)):
+        return crossing(surface, band, k)
     if scaled.size.size == 1:
         return first
     a, b = max(k - 4, 0), min(k + 4, len(band) - 1)
@@ -285,8 +320,10 @@ def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | No
 
 def _unresolved(scaled: ScaledLoss, top: Summit) -> str:
     """Why Newton's method does not end at a summit: the gradient jumps there, or something else."""
-    k = top.place
-    a, b = top.curve[max(k - 1, 0)], top.curve[min(k + 1, len(top.curve) - 1)]
+    before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
+    if before is None or after is None:
+        return "Newton's method does not resolve it"
+    a, b = before[0], after[0]
     slopes = scaled.gradient(np.array([a, b])) @ (b - a)
     typical = float(np.ptp(top.heights)) * float(np.linalg.norm(b - a))
     if slopes[0] > 1e-3 * typical and slopes[1] < -1e-3 * typical:

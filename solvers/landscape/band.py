@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.signal import find_peaks
 
 from qpot.solvers.common.polyline import interpolated, lengths_along
@@ -162,7 +163,7 @@ def peaks(heights: Array) -> list[int]:
     return [int(k) - 1 for k in find_peaks(padded, prominence=rise)[0]]
 
 
-def summit(surface: Surface, band: Array, peak: int, *, rounds: int = 24, accuracy: float = 1e-14) -> Summit:
+def summit(surface: Surface, band: Array, peak: int, *, rounds: int = 12, accuracy: float = 1e-14) -> Summit:
     """The summit of a band at its image ``peak``: bands of ever shorter pieces are drawn around the highest image.
 
     The height of the highest image is a bound from below for the highest point of the band, and the error how much higher
@@ -186,3 +187,57 @@ def summit(surface: Surface, band: Array, peak: int, *, rounds: int = 24, accura
             break
     curve = np.concatenate([*left, current, *right[::-1]])
     return Summit(curve, surface.loss(curve), sum(map(len, left)) + k, error if np.isfinite(error) else np.inf)
+
+
+def crossing(surface: Surface, band: Array, peak: int) -> Summit:
+    """The summit of a band at its image ``peak`` where no band settles, as at a kink: the lowest of the lines across a ridge.
+
+    The highest loss on a piece of a line that crosses the ridge is a bound from above for the pass, whichever line is taken.
+    It is minimised over the lines parallel to the band. Its derivative is that mixture of the gradients on both sides of
+    the highest point that has no part along the line.
+    """
+    d = band.shape[1]
+    a, b = max(peak - 1, 0), min(peak + 1, len(band) - 1)
+    tangent = band[b] - band[a]
+    reach = float(np.linalg.norm(tangent))
+    tangent = tangent / max(reach, 1e-300)
+    centre = band[peak]
+    rows = np.linalg.svd(tangent[None])[2][1:]
+
+    def top(q: Array) -> tuple[float, Array, Array]:
+        return _line_top(surface, centre + q @ rows, tangent, reach)
+
+    def cost(q: Array) -> tuple[float, Array]:
+        height, _, slope = top(q * reach)
+        return height, rows @ slope * reach
+
+    q, spread = np.zeros(d - 1), 0.0
+    if d > 1:
+        options = {"gtol": 1e-10 * float(np.ptp(surface.loss(band)))}
+        found = minimize(cost, q, jac=True, method="BFGS", options=options)
+        # A second search from beside the first tells how well the first has settled.
+        again = minimize(cost, found.x + 0.1 / np.sqrt(d), jac=True, method="BFGS", options=options)
+        q = min((found, again), key=lambda r: r.fun).x * reach
+        spread = abs(float(found.fun - again.fun))
+    height, summit_point, _ = top(q)
+    steps = reach * 4.0 ** -np.arange(25.0)[:, None]
+    line = [summit_point - steps * tangent, summit_point[None], summit_point + steps[::-1] * tangent]
+    curve = np.concatenate([band[: a + 1], *line, band[b:]])
+    heights = surface.loss(curve)
+    place = a + 1 + len(steps)
+    return Summit(curve, heights, place, spread + abs(height - float(heights[place])) + 1e-14 * abs(height))
+
+
+def _line_top(surface: Surface, point: Array, tangent: Array, reach: float) -> tuple[float, Array, Array]:
+    """The highest loss on a piece of a line, where that is, and its derivative when the line is shifted."""
+    low, high = -reach, reach
+    for _ in range(22):
+        s = np.linspace(low, high, _INNER)
+        k = int(np.argmax(surface.loss(point + s[:, None] * tangent)))
+        low, high = s[max(k - 1, 0)], s[min(k + 1, _INNER - 1)]
+    places = point + np.array([low, 0.5 * (low + high), high])[:, None] * tangent
+    heights, g = surface.loss(places), surface.gradient(places)
+    rise, fall = float(g[0] @ tangent), float(g[2] @ tangent)
+    share = fall / (fall - rise) if rise > 0.0 > fall else 0.5
+    k = int(np.argmax(heights))
+    return float(heights[k]), places[k], np.asarray(share * g[0] + (1.0 - share) * g[2])
