@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError
-from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, hessian_at, tidy
+from qpot.landscape.points import SAME, Minimum, Saddle, hessian_at, tidy, vanishing_rates
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
@@ -29,10 +30,12 @@ _BOWS = (0.03, 0.35, 0.35)
 # A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
 # show it, then as it is after refinement.
 _ROUGHLY, _CLOSELY = 1e-3, 1e-7
-# The points next to a pass lie below it by this part of the climb, and those whose basins are asked for by the second one.
-_BELOW, _WELL_BELOW = 1e-8, 1e-2
+# Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
+_BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
 # A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
 _SHAKEN = 0.05
+# Degenerate passes are one where they are this close in units of the box.
+_ONE = 1e-4
 # A summit has settled if its height is known to this part of the range of the loss along the band.
 _SETTLED = 1e-9
 # A fixed point is that of a band's summit if they are no farther apart than this part of the box.
@@ -198,7 +201,25 @@ def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: 
         saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
         if saddle is not None:
             found.append(saddle)
-    return found
+    return [*found, *_shared(scaled, [*known, *found])]
+
+
+def _shared(scaled: ScaledLoss, saddles: Sequence[Saddle]) -> list[Saddle]:
+    """The pairs of minima that meet at one degenerate pass of three valleys or more, for which there is no saddle yet."""
+    new: list[Saddle] = []
+    points = [s for s in saddles if s.below is not None]
+    for n, first in enumerate(points):
+        for second in points[:n]:
+            if np.linalg.norm((first.point - second.point) / scaled.size) > _ONE:
+                continue
+            rounding = first.loss_error + second.loss_error + 1e-12 * abs(first.loss)
+            sides = [(i, x) for s in (first, second) for i, x in zip(s.connects, s.below or (), strict=True)]
+            for (i, x), (j, y) in itertools.combinations(sorted(sides, key=lambda side: side[0] or 0), 2):
+                if i is None or j is None or i == j or _explained([*saddles, *new], i, j, first.loss, rounding):
+                    continue
+                across = (x - y) / np.linalg.norm(x - y)
+                new.append(replace(first, connects=(i, j), below=(x, y), direction=across))
+    return new
 
 
 def _explained(known: Sequence[Saddle], i: int, j: int, height: float, tolerance: float) -> bool:
@@ -238,11 +259,14 @@ def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: La
     before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
     if before is None or after is None:
         return None
-    (left, left_far, left_climb), (right, right_far, right_climb) = before, after
-    climb = min(left_climb, right_climb)
-    i, j = (int(n) for n in label(scaled.points(np.array([left_far, right_far]))))
+    climb = min(before[1], after[1])
+    beside = np.array([before[0], after[0]])
+    labels = label(scaled.points(beside.reshape(-1, beside.shape[2]))).reshape(2, -1)
+    i, j = int(labels[0, -1]), int(labels[1, -1])
     if i == j or min(i, j) < 0 or _explained(known, i, j, height, _CLOSELY * climb):
         return None
+    # Right at the top the band may pass through a third basin; the points beside it are those in the two that it joins.
+    left, right = beside[0, int(np.argmax(labels[0] == i))], beside[1, int(np.argmax(labels[1] == j))]
     point, reason = _resolved(scaled, top, climb)
     if point is None:
         return None
@@ -273,18 +297,16 @@ def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: La
     )
 
 
-def _beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, Array, float] | None:
-    """A point just below a summit on one side, one well below it, and how high the summit is above that side's valley."""
+def _beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, float] | None:
+    """Points (m, d) ever farther below a summit on one side, and how high the summit is above that side's valley."""
     stop = len(top.curve) if side > 0 else -1
-    curve, heights = (
-        top.curve[top.place : stop if stop >= 0 else None : side],
-        top.heights[top.place : stop if stop >= 0 else None : side],
-    )
+    part = slice(top.place, stop if stop >= 0 else None, side)
+    curve, heights = top.curve[part], top.heights[part]
     climb = float(heights[0] - heights.min())
     if not climb > 0.0 or len(curve) < 2:
         return None
     found = []
-    for share in (_BELOW, _WELL_BELOW):
+    for share in _BELOW:
         k = int(np.argmax(heights <= heights[0] - share * climb))
         inner, outer = curve[k - 1], curve[k]
         # The loss is taken to fall along the piece between the two; a bisection finds where it has fallen enough.
@@ -294,7 +316,7 @@ def _beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, Array, f
             fallen = scaled.loss((inner + middle * (outer - inner))[None])[0] <= heights[0] - share * climb
             low, high = (low, middle) if fallen else (middle, high)
         found.append(inner + high * (outer - inner))
-    return found[0], found[1], climb
+    return np.array(found), climb
 
 
 def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | None, str]:
@@ -310,9 +332,11 @@ def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | No
     if not near:
         return scaled.points(z), _unresolved(scaled, top)
     point = scaled.points(roots[0])
-    values = np.linalg.eigvalsh(hessian_at(system, point))
-    flat = FLAT * np.abs(values).max()
-    slow = int((np.abs(values) <= flat).sum())
+    hessian = hessian_at(system, point)
+    values = np.linalg.eigvalsh(hessian)
+    ends = scaled.points(top.curve[[0, -1]])
+    typical = max(float(np.abs(hessian_at(system, x)).max()) for x in ends)
+    slow = vanishing_rates(system, point, hessian, size=scaled.size, typical=typical)
     if slow:
         return point, f"{slow} of its {len(values)} rates vanish"
     return (point, "") if (values < 0).sum() == 1 else (None, "")
@@ -323,7 +347,7 @@ def _unresolved(scaled: ScaledLoss, top: Summit) -> str:
     before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
     if before is None or after is None:
         return "Newton's method does not resolve it"
-    a, b = before[0], after[0]
+    a, b = before[0][0], after[0][0]
     slopes = scaled.gradient(np.array([a, b])) @ (b - a)
     typical = float(np.ptp(top.heights)) * float(np.linalg.norm(b - a))
     if slopes[0] > 1e-3 * typical and slopes[1] < -1e-3 * typical:

@@ -14,6 +14,10 @@ from qpot.problem.system import System
 SAME = 1e-6
 # A direction is flat where its rate is below this fraction of the fastest one, since Jacobians are differenced.
 FLAT = 1e-7
+# All rates at a fixed point vanish where they are below this fraction of those at minima, as at a monkey saddle.
+NOTHING = 1e-9
+# A rate below this fraction of the largest one is checked at this distance, as a part of the box, for being a rate at all.
+_SLOW, _BESIDE = 1e-5, 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,6 +157,24 @@ def hessian_at(system: System, point: Array) -> Array:
     """Minus the drift's Jacobian (d, d) at a point; it is exactly symmetric for a gradient system."""
     hessian = -system.unchecked.jacobian(point[None])[0]
     return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
+
+
+def vanishing_rates(system: System, point: Array, hessian: Array, *, size: Array, typical: float) -> int:
+    """How many rates vanish at a fixed point of a gradient drift, within rounding and the accuracy of its position.
+
+    Newton's method creeps towards a degenerate point and stops beside it, where a rate is small and not zero. Such a rate is
+    not that of a quadratic approximation: it changes many times over within a ten-thousandth of the box, whose edges are
+    ``size`` (d,). ``typical`` is the largest rate at minima.
+    """
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    largest = float(np.abs(values).max())
+    flat = np.abs(values) <= max(FLAT * largest, NOTHING * typical)
+    for k in np.flatnonzero(~flat & (np.abs(values) <= _SLOW * max(largest, typical))):
+        v = vectors[:, k]
+        step = _BESIDE * float((size / np.maximum(np.abs(v), 1e-12)).min())
+        beside = [v @ hessian_at(system, point + sign * step * v) @ v for sign in (1.0, -1.0)]
+        flat[k] = max(abs(c - values[k]) for c in beside) > 10.0 * abs(values[k])
+    return int(flat.sum())
 
 
 def tidy(point: Array) -> Array:

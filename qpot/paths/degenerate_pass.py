@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
@@ -19,6 +21,8 @@ _NODES = (33, 65, 129)
 _ITERATIONS = (200, 300, 500)
 # A cost over a degenerate pass counts as converged at this relative error, since no prefactor multiplies it.
 _ACCURATE = 1e-3
+# Where the point beside a pass is lower than it by more than this part of the climb, the way between the two is counted.
+_CLOSE = 1e-7
 
 
 def over_degenerate(
@@ -41,22 +45,29 @@ def over_degenerate(
         If the flow from one of the points next to the pass misses its minimum.
     """
     assert saddle.below is not None
-    near, far = saddle.below if sign < 0 else saddle.below[::-1]
-    up = _relaxation(system, near, start, saddle)
-    down = _relaxation(system, far, end, saddle)
-    times, points = down
-    pause = float(times[-1]) if len(times) else 1.0
+    far = saddle.below[1 if sign < 0 else 0]
+    times, points = _relaxation(system, far, end, saddle)
+    climb = climb_to_degenerate(system, start, saddle, sign, method, [*points, end])
+    pause = float(times[-1])
     descending = free_path(
         np.concatenate([saddle.point[None], points, end[None]]),
         np.concatenate([[0.0], times + pause, [3.0 * pause]]),
         method,
     )
+    return joined([climb, descending])
+
+
+def climb_to_degenerate(
+    system: System, start: Array, saddle: Saddle, sign: float, method: LegMethod, beyond: Sequence[Array] = ()
+) -> PathSolution:
+    """The cheapest path from a minimum to a degenerate pass; ``beyond`` are points on the way down its other side."""
+    assert saddle.below is not None
+    near = saddle.below[0 if sign < 0 else 1]
+    up = _relaxation(system, near, start, saddle)
     strength = _isotropic(system)
     if system.gradient_drift and system.loss is not None and strength is not None:
-        climb = _by_loss(system, start, saddle, up, strength, method)
-    else:
-        climb = _by_action(system, start, saddle, (up[1], down[1]), end, method)
-    return joined([climb, descending])
+        return _by_loss(system, start, saddle, up, strength, method)
+    return _by_action(system, start, saddle, up[1], beyond, method)
 
 
 def _relaxation(system: System, point: Array, minimum: Array, saddle: Saddle) -> tuple[Array, Array]:
@@ -90,12 +101,19 @@ def _by_loss(
     points = np.concatenate([start[None], points[::-1], saddle.point[None]])
     span = float(times[-1])
     clock = np.concatenate([[0.0], span - times[::-1] + 0.1 * span, [1.2 * span]])
-    losses = system.unchecked.loss(np.stack([start, saddle.point]))
+    near = up[1][0]
+    losses = system.unchecked.loss(np.stack([start, saddle.point, near]))
     rounding = 1e-14 * float(np.abs(losses).max())
+    excess = 0.0
+    if losses[1] - losses[2] > _CLOSE * (losses[1] - losses[0]):
+        # The flow that is reversed begins well below the pass; what the segment from there costs bounds the rest.
+        segment = near + np.linspace(0.0, 1.0, 17)[:, None] * (saddle.point - near)
+        action, uncertain = curve_action(system.unchecked.drift, system.unchecked.covariance, segment)
+        excess = max(action - 2.0 * float(losses[1] - losses[2]) / strength, 0.0) + uncertain
     return PathSolution(
         points=points,
         action=2.0 * float(losses[1] - losses[0]) / strength,
-        error=2.0 * (saddle.loss_error + rounding) / strength,
+        error=2.0 * (saddle.loss_error + rounding) / strength + excess,
         status=Status.CONVERGED,
         residual=0.0,
         iterations=0,
@@ -107,15 +125,14 @@ def _by_loss(
 
 
 def _by_action(
-    system: System, start: Array, saddle: Saddle, ways: tuple[Array, Array], end: Array, method: LegMethod
+    system: System, start: Array, saddle: Saddle, up: Array, beyond: Sequence[Array], method: LegMethod
 ) -> PathSolution:
     """The climb as the cheapest of the curves to the pass, in arc length, which is finite where the time is not."""
-    up, down = ways
     climb = np.concatenate([start[None], up[::-1], saddle.point[None]])
     curve, action, error = _least(system, climb)
-    if _jumps(system, saddle, climb):
+    if len(beyond) and _jumps(system, saddle, climb):
         # No flow leads along such a ridge to its lowest point, so that the cheapest path may cross it elsewhere.
-        over = np.concatenate([climb, down, end[None]])
+        over = np.concatenate([climb, np.array(beyond)])
         other, free, free_error = _least(system, over)
         error = max(error, free_error) + abs(action - free)
         if free < action:

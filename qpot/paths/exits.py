@@ -19,6 +19,7 @@ from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Ball, Box, LossLevel, Surface, surfaces
+from qpot.paths.degenerate_pass import climb_to_degenerate
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
@@ -183,16 +184,11 @@ def _over_saddles(
     out = leading_out(system, start, saddles)
     for k, saddle in enumerate(out):
         report(k, len(out), "saddles")
-        path = uphill_leg(
-            system,
-            start,
-            saddle.point,
-            method=method,
-            directions=saddle.direction[None],
-            end_is_fixed=True,
-            report=quiet,
-        )
-        assert path is not None  # No limit was set.
+        if saddle.below is not None:
+            inside = basin_of(system, np.array(saddle.below), start[None]) == 0
+            path = climb_to_degenerate(system, start, saddle, -1.0 if inside[0] else 1.0, method)
+        else:
+            path = method.up(system, start, saddle.point, saddle.direction)
         found.append(
             ExitSolution(cost=path.action, error=path.error, point=saddle.point, path=path, status=path.status)
         )
@@ -204,7 +200,8 @@ def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list
     kept = []
     for saddle in saddles:
         shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
-        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), start[None])
+        beside = np.array(saddle.below or [saddle.point + shift, saddle.point - shift])
+        sides = basin_of(system, beside, start[None])
         if (sides == 0).sum() == 1:
             kept.append(saddle)
     return kept

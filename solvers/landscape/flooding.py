@@ -1,4 +1,4 @@
-"""Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until the basins meet."""
+"""Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet."""
 
 from __future__ import annotations
 
