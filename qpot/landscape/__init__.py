@@ -8,6 +8,7 @@
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
+- `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.

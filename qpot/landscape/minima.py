@@ -13,6 +13,7 @@ from qpot._core.progress import ProgressCallback, ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.by_products import minima_from
+from qpot.landscape.passes import without_passes
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
@@ -107,6 +108,7 @@ def find_minima(
             minimum = as_minimum(system, candidate)
             if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
                 minima.append(minimum)
+        minima = without_passes(system, minima, lower, upper)
     if not minima:
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "

@@ -15,6 +15,10 @@ from qpot.problem.units import Units
 SAME = 1e-6
 # A direction is flat where its rate is below this fraction of the fastest one, since Jacobians are differenced.
 FLAT = 1e-7
+# All rates at a fixed point vanish where they are below this fraction of those at minima, as at a monkey saddle.
+NOTHING = 1e-9
+# A rate below this fraction of the largest one is checked at this distance, as a part of the box, for being a rate at all.
+_SLOW, _BESIDE = 1e-5, 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +68,10 @@ class Minimum:
         return f"Minimum({format_point(self.point)}{loss}{', degenerate' if self.degenerate else ''})"
 
 
+def _both(points: tuple[Array, Array] | None, units: Units) -> tuple[Array, Array] | None:
+    return None if points is None else (units.points(points[0]), units.points(points[1]))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SaddleView:
     """The image of a saddle under a symmetry that lies next to a given minimum.
@@ -74,22 +82,28 @@ class SaddleView:
         The saddle's image and its unstable direction, which points to the side of that minimum.
     away : array (d,)
         The minimum, or the image of one, to which the flow leads on the other side.
+    below : (array (d,), array (d,)) or None
+        For a degenerate saddle: the images of the points next to it, first on the side of that minimum.
     """
 
     point: Array
     direction: Array
     away: Array
+    below: tuple[Array, Array] | None = None
 
     def in_units(self, units: Units) -> SaddleView:
         """The same view in the coordinates to which the units lead."""
         return SaddleView(
-            point=units.points(self.point), direction=units.directions(self.direction), away=units.points(self.away)
+            point=units.points(self.point),
+            direction=units.directions(self.direction),
+            away=units.points(self.away),
+            below=_both(self.below, units),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Saddle:
-    """A hyperbolic fixed point with one unstable direction.
+    """A mountain pass: a fixed point with one unstable direction, or a degenerate one that connects two minima all the same.
 
     Attributes
     ----------
@@ -102,13 +116,21 @@ class Saddle:
     hessian : array (d, d)
         As for `Minimum`.
     rates : array (d,), complex
-        The eigenvalues of `hessian`, of which exactly one has a negative real part.
+        The eigenvalues of `hessian`, of which exactly one has a negative real part unless the saddle is degenerate.
     direction : array (d,)
-        The unit vector of the unstable direction, which points to the side of ``connects[0]``.
+        The unit vector of the unstable direction, which points to the side of ``connects[0]``. At a degenerate saddle it is
+        the direction in which the pass is crossed.
     residual : float
         The norm of the drift at the point.
     views : (SaddleView or None, SaddleView or None) or None
         For saddles modulo symmetries: the images of the saddle next to each of the minima in ``connects``.
+    degenerate : str
+        Why the pass is no hyperbolic fixed point: some of its rates vanish, or the gradient jumps there. The costs over it
+        are known, prefactors are not. It is empty for an ordinary saddle.
+    loss_error : float
+        How far the loss may be from that of the pass, where the point is not resolved by Newton's method; else 0.
+    below : (array (d,), array (d,)) or None
+        For a degenerate saddle: two points next to it, from which the flow leads to ``connects[0]`` and ``connects[1]``.
     """
 
     point: Array
@@ -119,6 +141,9 @@ class Saddle:
     direction: Array
     residual: float
     views: tuple[SaddleView | None, SaddleView | None] | None = None
+    degenerate: str = ""
+    loss_error: float = 0.0
+    below: tuple[Array, Array] | None = None
 
     def seen_from(self, minimum: int) -> Array:
         """The point (d,) of the saddle or, with symmetries, of its image that lies next to the minimum with this id."""
@@ -137,6 +162,8 @@ class Saddle:
             direction=units.directions(self.direction),
             residual=units.residual(point),
             views=units.read(self.views),
+            loss_error=units.loss * self.loss_error,
+            below=_both(self.below, units),
         )
 
     @property
@@ -151,7 +178,7 @@ class Saddle:
 
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
-        return f"Saddle({format_point(self.point)}{loss}, {self.label})"
+        return f"Saddle({format_point(self.point)}{loss}, {self.label}{', degenerate' if self.degenerate else ''})"
 
 
 def as_minimum(system: System, point: Array) -> Minimum:
@@ -172,6 +199,24 @@ def hessian_at(system: System, point: Array) -> Array:
     """Minus the drift's Jacobian (d, d) at a point; it is exactly symmetric for a gradient system."""
     hessian = -system.unchecked.jacobian(point[None])[0]
     return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
+
+
+def vanishing_rates(system: System, point: Array, hessian: Array, *, size: Array, typical: float) -> int:
+    """How many rates vanish at a fixed point of a gradient drift, within rounding and the accuracy of its position.
+
+    Newton's method creeps towards a degenerate point and stops beside it, where a rate is small and not zero. Such a rate is
+    not that of a quadratic approximation: it changes many times over within a ten-thousandth of the box, whose edges are
+    ``size`` (d,). ``typical`` is the largest rate at minima.
+    """
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    largest = float(np.abs(values).max())
+    flat = np.abs(values) <= max(FLAT * largest, NOTHING * typical)
+    for k in np.flatnonzero(~flat & (np.abs(values) <= _SLOW * max(largest, typical))):
+        v = vectors[:, k]
+        step = _BESIDE * float((size / np.maximum(np.abs(v), 1e-12)).min())
+        beside = [v @ hessian_at(system, point + sign * step * v) @ v for sign in (1.0, -1.0)]
+        flat[k] = max(abs(c - values[k]) for c in beside) > 10.0 * abs(values[k])
+    return int(flat.sum())
 
 
 def tidy(point: Array) -> Array:

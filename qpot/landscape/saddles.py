@@ -14,7 +14,8 @@ from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, att
 from qpot.landscape.by_products import saddles_from
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.landscape.minima import as_starts, rest_points, scattered
-from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy
+from qpot.landscape.passes import passes_between
+from qpot.landscape.points import FLAT, NOTHING, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy, vanishing_rates
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
@@ -89,6 +90,11 @@ def find_saddles(
     directions descend (Cerjan and Miller, J. Chem. Phys. 75 (1981) 2800). The flow from the two sides of the unstable
     direction decides which minima a saddle connects.
 
+    A loss is searched for passes without Newton's method as well, so that degenerate ones and those at kinks are found:
+    in one to three dimensions water floods a grid over the box, in more bands descend between pairs of minima, and the
+    highest point of a band is kept as a pass if no saddle between the same two minima is as low. Such a saddle says in
+    ``degenerate`` what it is.
+
     Examples
     --------
     >>> import qpot
@@ -150,7 +156,9 @@ def find_saddles(
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
         if group is not None:
             candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
-        saddles = _classified(system, candidates, sides, float(np.linalg.norm(upper - lower)))
+        saddles = _classified(system, candidates, sides, upper - lower, attractors)
+        if system.gradient_drift and system.loss is not None:
+            saddles += passes_between(system, attractors, saddles, sides, lower, upper)
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
@@ -194,6 +202,24 @@ def new_minima_beyond(
             if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
                 new.append(minimum)
     return new
+
+
+def labels_of(system: System, attractors: Array, lower: Array, upper: Array) -> Callable[[Array], NDArray[np.int64]]:
+    """A function of points (n, d) that gives the ids of the attractors (k, d) to which they flow, with -1 for none."""
+    if system.gradient_drift and system.dimension > CLIMBED:
+        return lambda points: _nearest_rests(system, points, attractors, lower, upper)
+    near = attracting_neighbourhoods(system, attractors)
+    return lambda points: basin_of(system, points, attractors, neighbourhoods=near)
+
+
+def saddles_near(
+    system: System, starts: Array, label: Callable[[Array], NDArray[np.int64]], lower: Array, upper: Array
+) -> list[Saddle]:
+    """The saddles that Newton's method reaches from the points of a path (n, d) between two minima."""
+    roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, starts, lower=lower, upper=upper)
+    candidates = roots[found]
+    candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
+    return _classified(system, candidates, label, upper - lower, starts[[0, -1]])
 
 
 def _middles(attractors: Array) -> Array:
@@ -272,20 +298,25 @@ def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> A
 
 
 def _classified(
-    system: System, points: Array, label: Callable[[Array], NDArray[np.int64]], size: float
+    system: System, points: Array, label: Callable[[Array], NDArray[np.int64]], edges: Array, attractors: Array
 ) -> list[Saddle]:
     """Those of the fixed points (n, d) that are saddles with one unstable direction, each with the minima it connects.
 
-    ``label`` gives the ids of the minima to which points flow, with -1 for none.
+    ``label`` gives the ids of the minima to which points flow, with -1 for none. Where all rates are next to nothing beside
+    those of the ``attractors`` (k, d), the point is no hyperbolic one.
     """
+    typical = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors))).max())
+    size = float(np.linalg.norm(edges))
     saddles = []
     for point in (tidy(p) for p in points):
         hessian = hessian_at(system, point)
         rates, vectors = np.linalg.eig(hessian)
-        flat = FLAT * np.abs(rates).max()
+        flat = max(FLAT * np.abs(rates).max(), NOTHING * typical)
         unstable = np.flatnonzero(rates.real < -flat)
         if unstable.size != 1 or (np.abs(rates.real) <= flat).any():
             continue
+        if system.gradient_drift and vanishing_rates(system, point, hessian, size=edges, typical=typical):
+            continue  # It may be a pass all the same; `passes_between` finds out.
         direction = vectors[:, unstable[0]].real
         direction /= np.linalg.norm(direction)
         shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from qpot.landscape.minima import polish_fixed_point, rest_points
 from qpot.landscape.points import SAME, Minimum, Saddle, SaddleView
 from qpot.landscape.symmetry import Symmetry, apply, distinct_modulo, same_class
 from qpot.problem.system import System
+
+
+def _images(element: Any, pair: tuple[Array, ...]) -> tuple[Array, Array]:
+    """The images of two points."""
+    return apply(element, pair[0]), apply(element, pair[1])
 
 
 def representatives_and_copies(points: Array, group: Symmetry, scale: Array) -> Array:
@@ -90,12 +96,14 @@ def _modulo(
                 point=apply(element, saddle.point),
                 direction=apply(element, side * saddle.direction),
                 away=apply(element, away),
+                below=None if saddle.below is None else _images(element, saddle.below[:: 1 if k == 0 else -1]),
             )
         )
     first, second = classes
     direction = saddle.direction
     if first is None or (second is not None and second < first):
         first, second, direction, views = second, first, -direction, views[::-1]
+        saddle = replace(saddle, below=None if saddle.below is None else saddle.below[::-1])
     if views[0] is None:
         return replace(saddle, connects=(first, second), direction=direction, views=None)
     # The saddle itself is replaced by its image next to the first minimum.
@@ -111,4 +119,5 @@ def _modulo(
         hessian=hessian,
         connects=(first, second),
         views=(views[0], views[1]),
+        below=view.below,
     )

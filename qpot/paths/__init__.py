@@ -14,6 +14,7 @@
 - `choice`: Which path method is taken where none is asked for.
 - `cycle_exit`: Exits from a basin in the plane that an unstable limit cycle bounds.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
+- `degenerate_pass`: Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.
 - `ends`: The two ends of a path: what kind of points they are, and a user's initial curve between them.
 - `escape`: escape_cost: what it costs to leave a minimum, from the minimum itself or from a level of the loss.

@@ -20,10 +20,9 @@ from qpot.landscape.saddles import find_saddles
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_exits import exits_over
 from qpot.paths.cycle_exit import exit_onto_cycle
+from qpot.paths.degenerate_pass import climb_to_degenerate
 from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
-from qpot.paths.methods import quiet
-from qpot.paths.uphill import uphill_leg
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
@@ -190,16 +189,11 @@ def _over_saddles(
     out = leading_out(system, start, saddles)
     for k, saddle in enumerate(out):
         report(k, len(out), "saddles")
-        path = uphill_leg(
-            system,
-            start,
-            saddle.point,
-            method=method,
-            directions=saddle.direction[None],
-            end_is_fixed=True,
-            report=quiet,
-        )
-        assert path is not None  # No limit was set.
+        if saddle.below is not None:
+            inside = basin_of(system, np.array(saddle.below), start[None]) == 0
+            path = climb_to_degenerate(system, start, saddle, -1.0 if inside[0] else 1.0, method)
+        else:
+            path = method.up(system, start, saddle.point, saddle.direction)
         found.append(
             ExitSolution(cost=path.action, error=path.error, point=saddle.point, path=path, status=path.status)
         )
@@ -211,7 +205,8 @@ def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list
     kept = []
     for saddle in saddles:
         shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
-        sides = basin_of(system, np.array([saddle.point + shift, saddle.point - shift]), start[None])
+        beside = np.array(saddle.below or [saddle.point + shift, saddle.point - shift])
+        sides = basin_of(system, beside, start[None])
         if (sides == 0).sum() == 1:
             kept.append(saddle)
     return kept

@@ -14,6 +14,7 @@ from qpot.landscape.attractor import attracts, unstable_directions
 from qpot.landscape.basins import basin_of, runs_away
 from qpot.landscape.minima import polish_fixed_point, rest_points
 from qpot.landscape.points import Saddle
+from qpot.paths.degenerate_pass import over_degenerate
 from qpot.paths.ends import REACH
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod, PathProblem
@@ -61,13 +62,19 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
             graph.edges[home, away, key]["weight"] = float("inf")
             continue
         problem.report(n, graph.number_of_edges(), "uphill legs")
-        leg = method.up(system, points[home], data["saddle"].point, data["saddle"].direction)
+        saddle = data["saddle"]
+        if saddle.below is not None:
+            leg = over_degenerate(system, points[home], saddle, data["side"], points[away], method)
+        else:
+            leg = method.up(system, points[home], saddle.point, saddle.direction)
         graph.edges[home, away, key].update(weight=leg.action, leg=leg)
     nodes = nx.shortest_path(graph, 0, goal, weight="weight")
     legs = []
     for home, away in itertools.pairwise(nodes):
         data = min(graph[home][away].values(), key=lambda e: e["weight"])
         legs.append(data["leg"])
+        if data["saddle"].below is not None:
+            continue  # The leg over a degenerate pass has its descent already.
         legs.append(method.down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away]))
     return joined(legs)
 
@@ -199,7 +206,8 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
             )
         best = _through(problem, method, target[None])
         for saddle in method.landscape(problem)[1]:
-            if 0 not in saddle.connects or saddle.connects == (0, 0):
+            # From a degenerate pass no leg starts; the route through the attractor behind it is among the candidates.
+            if 0 not in saddle.connects or saddle.connects == (0, 0) or saddle.below is not None:
                 continue
             below = np.inf if best is None else best.action
             up = uphill_leg(

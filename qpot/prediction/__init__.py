@@ -1,7 +1,9 @@
 """Costs between all minima, the choice, and times.
 
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
+- `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
+- `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
@@ -14,7 +16,9 @@
 """
 
 from qpot.prediction.along_paths import bouchet_reygner
-from qpot.prediction.costs import FieldOpinion, TransitionCosts
+from qpot.prediction.audit import audited_costs
+from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
+from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
 from qpot.prediction.kramers import eyring_kramers
 from qpot.prediction.opinion import with_field_opinion
@@ -25,11 +29,14 @@ from qpot.prediction.transitions import transition_costs
 
 __all__ = [
     "FieldOpinion",
+    "Hole",
     "Prediction",
     "TransitionCosts",
+    "audited_costs",
     "bouchet_reygner",
     "corrected_costs",
     "cost_correction",
+    "dearer_legs",
     "eyring_kramers",
     "predict",
     "prediction_from_costs",

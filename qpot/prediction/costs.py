@@ -42,6 +42,10 @@ class TransitionCosts:
         All legs of a pair that several saddles connect, the cheapest first.
     field : FieldOpinion or None
         A second opinion: the same costs from quasi-potential fields; see `with_field_opinion`.
+    holes : tuple of Hole
+        Paths between minima that the audit found cheaper than the costs over the known saddles.
+    audited : str
+        What the audit did, or why there was none; empty if none was asked for.
     """
 
     values: Array
@@ -52,6 +56,22 @@ class TransitionCosts:
     saddles: tuple[Saddle, ...] = ()
     parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
     field: FieldOpinion | None = None
+    holes: tuple[Hole, ...] = ()
+    audited: str = ""
+
+    @property
+    def audit(self) -> str:
+        """What the audit says about the costs, in one or a few sentences; empty if none was asked for."""
+        if not self.holes:
+            return f"Audit: {self.audited}." if self.audited.startswith("not audited") else ""
+        paths = "; ".join(
+            f"from minimum {h.start} to {h.end} for {h.value:.6g} +- {h.error:.1g}, where V = {h.known:.6g}"
+            for h in self.holes
+        )
+        return (
+            f"HOLES IN THE MAP: there are paths cheaper than the costs below: {paths}. A saddle is missing; do not trust the "
+            "selection: widen bounds, raise starts or pass saddles."
+        )
 
     @property
     def disagreements(self) -> tuple[tuple[int, int], ...]:
@@ -91,6 +111,7 @@ class TransitionCosts:
             saddles=units.read(self.saddles),
             parallel=units.read(self.parallel),
             field=units.read(self.field),
+            holes=units.read(self.holes),
         )
 
     def __repr__(self) -> str:
@@ -129,6 +150,40 @@ def _sparse_ready(direct: Array) -> csr_array:
     """The costs as a sparse matrix: scipy reads a zero in an array as a missing edge, here only inf is one."""
     rows, columns = np.nonzero(np.isfinite(direct) & ~np.eye(direct.shape[0], dtype=bool))
     return csr_array((direct[rows, columns], (rows, columns)), shape=direct.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Hole:
+    """A path between two minima that is cheaper than the cost over the known saddles.
+
+    Attributes
+    ----------
+    start, end : int
+        The ids of the minima.
+    value, error : float
+        The cost of the path, and the error of its quadrature; V is no higher.
+    known : float
+        The cost over the known saddles, infinite if there is no route.
+    path : array (n, d)
+        The path from start to end.
+    """
+
+    start: int
+    end: int
+    value: float
+    error: float
+    known: float
+    path: Array
+
+    def in_units(self, units: Units) -> Hole:
+        """The same hole in the coordinates to which the units lead."""
+        return replace(
+            self,
+            value=units.noise * self.value,
+            error=units.noise * self.error,
+            known=units.noise * self.known,
+            path=units.points(self.path),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

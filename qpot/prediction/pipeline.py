@@ -18,6 +18,8 @@ from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
+from qpot.prediction.audit import audited_costs
+from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
@@ -36,6 +38,7 @@ def predict(
     saddles: Sequence[Saddle] | None = None,
     method: LegMethod | None = None,
     second_opinion: bool = True,
+    audit: bool = True,
     starts: int | ArrayLike | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
@@ -59,6 +62,9 @@ def predict(
     second_opinion : bool
         Whether every cost is computed once more from quasi-potential fields within ``bounds``, in one to three dimensions
         (`with_field_opinion`). The result is in ``costs.field``, and the report states a disagreement.
+    audit : bool
+        Whether costs are held against paths between the minima that know of no saddle (`audited_costs`). A path that is
+        cheaper is a hole in the map; it is searched, and if it stays the report says so in its first lines.
     starts : int or array (n, d), optional
         The starting points of the searches, or their number; above 200 dimensions the points themselves are needed.
     rng : numpy.random.Generator or seed, optional
@@ -134,8 +140,10 @@ def predict(
                 )
             report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
+            if audit:
+                costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
             report(3, 5, "prefactors")
-            prefactors = rate_prefactors(system, costs)
+            prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
                 costs = with_field_opinion(system, costs, bounds=box, executor=executor)
@@ -149,4 +157,4 @@ def predict(
     population = None
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
-    return prediction_from_costs(costs, prefactors=prefactors, population=population)
+    return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)

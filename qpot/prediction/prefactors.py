@@ -58,44 +58,47 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
         for pair, path in costs.paths.items():
             result[pair] = np.nan if np.isfinite(path.action) else 0.0
         return result
-    if system.dimension > _CARRIED:
-        return _closed_form(system, costs)
     for (i, j), path in costs.paths.items():
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
-                    # The formula does not hold for a path that comes to rest at a second saddle on its way.
-                    known = len(tied.via) <= (1 if tied is leg else 0)
-                    result[i, j] += leg_prefactor(system, tied, costs.minima[i].point, leg.via[-1]) if known else np.nan
+                    result[i, j] += leg_rate(system, costs, i, leg, tied)
     return result
 
 
-def _closed_form(system: System, costs: TransitionCosts) -> Array:
-    """Prefactors of Eyring and Kramers for gradient systems under isotropic or commuting constant noise, else NaN."""
-    result = np.zeros((len(costs.minima),) * 2)
+def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolution, one: PathSolution) -> float:
+    """The prefactor over a leg out of the minimum ``home``, along the leg itself or ``one`` of its alternatives.
+
+    It is NaN where it is not known.
+    """
+    if over_degenerate_pass(costs, leg):
+        return float("nan")
+    if system.dimension > _CARRIED:
+        return _closed_form(system, costs, home, leg)
+    # The formula does not hold for a path that comes to rest at a second saddle on its way.
+    if len(one.via) > (1 if one is leg else 0):
+        return float("nan")
+    return leg_prefactor(system, one, costs.minima[home].point, leg.via[-1])
+
+
+def over_degenerate_pass(costs: TransitionCosts, leg: PathSolution) -> bool:
+    """Whether a leg runs over a degenerate saddle, for which there is no formula."""
+    points = [s.seen_from(i) for s in costs.saddles if s.degenerate for i in s.connects if i is not None]
+    return any(np.array_equal(x, leg.via[-1]) for x in points)
+
+
+def _closed_form(system: System, costs: TransitionCosts, home: int, leg: PathSolution) -> float:
+    """The prefactor of Eyring and Kramers for gradient systems under isotropic or commuting constant noise, else NaN."""
     noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
-    for (i, j), path in costs.paths.items():
-        for leg in costs.parallel.get((i, j), (path,)):
-            if leg.action - path.action > leg.error + path.error:
-                continue
-            saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
-            known = system.gradient_drift and noise is not None and saddle.hessian.size > 0
-            try:
-                rate = (
-                    eyring_kramers(
-                        costs.minima[i].hessian,
-                        saddle.hessian,
-                        covariance=noise,  # type: ignore[arg-type]  # It is not None if ``known``.
-                    )
-                    if known
-                    else np.nan
-                )
-            except ValueError:  # A critical point is degenerate, or there is no detailed balance.
-                rate = np.nan
-            result[i, j] += rate
-    return result
+    saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
+    if not system.gradient_drift or noise is None or saddle.hessian.size == 0:
+        return float("nan")
+    try:
+        return eyring_kramers(costs.minima[home].hessian, saddle.hessian, covariance=noise)
+    except ValueError:  # A critical point is degenerate, or there is no detailed balance.
+        return float("nan")
 
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:

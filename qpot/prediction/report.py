@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
@@ -26,6 +27,7 @@ class PredictionReport:
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...]
     prefactors: Array | None
+    dearer: Mapping[tuple[int, int], Array] | None
     population: int | None
 
     def answer(self) -> str:
@@ -65,7 +67,7 @@ class PredictionReport:
 
     def __repr__(self) -> str:
         """The answer, the second opinion, and tables of minima, saddles and costs as plain text."""
-        lines = [f"Prediction: {self.answer()}", *filter(None, [self.second_opinion()]), "", "minima"]
+        lines = [f"Prediction: {self.answer()}", *filter(None, [self.costs.audit, self.second_opinion()]), "", "minima"]
         lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest escape':>22}")
         for row in self._minimum_rows():
             lines.append("  {:>3} {:<34} {:>12} {:>14} {:>8} {:>22}".format(*row))
@@ -92,7 +94,8 @@ class PredictionReport:
             body.append(f"<tr>{cells}</tr>")
         saddles = "".join(f"<li>{escape(format_point(s.point))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
         return (
-            f"<p>{escape(self.answer())} {escape(self.second_opinion())}</p><table><thead><tr>{head}</tr></thead>"
+            f"<p>{escape(self.answer())} {escape(self.costs.audit)} {escape(self.second_opinion())}</p>"
+            f"<table><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>"
         )
 

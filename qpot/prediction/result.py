@@ -15,6 +15,7 @@ from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
+from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.report import PredictionReport
 from qpot.prediction.storage import save_prediction, stored_prediction
@@ -48,6 +49,9 @@ class Prediction(PredictionReport):
     saddles : tuple of Saddle
     prefactors : array (k, k) or None
         Prefactors of the rates; NaN where they could not be computed, see `qpot.prediction.prefactors.rate_prefactors`.
+    dearer : mapping (i, j) -> array (m, 2) or None
+        Gaps of cost and prefactors of the legs that are dearer than the cheapest; see `dearer_legs`. Times and shares sum
+        the rates over all legs.
     population : int or None
         The number N of samples if minibatches are drawn without replacement; it enters epsilon.
     """
@@ -61,6 +65,7 @@ class Prediction(PredictionReport):
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...]
     prefactors: Array | None = None
+    dearer: DearerLegs | None = None
     population: int | None = None
 
     @property
@@ -156,12 +161,13 @@ class Prediction(PredictionReport):
         """Expected number of steps until SGD has left each minimum for another, ``(k,)``.
 
         The number is 1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)), summed over the minima that a saddle
-        connects with i. With ``prefactor=False`` all A are one. An entry is NaN where a prefactor is missing, and inf
-        beyond the largest float. With ``momentum`` the learning rate is learning_rate / (1 - momentum) throughout.
+        connects with i and over all legs between the two. With ``prefactor=False`` all A are one. An entry is NaN where a
+        prefactor is missing, and inf beyond the largest float. With ``momentum`` the learning rate is
+        learning_rate / (1 - momentum) throughout.
         """
         rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         eps = self.epsilon(rate, batch_size)
-        factors = self._factors(prefactor)
+        factors = self._factors(prefactor, eps)
         off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
         steps = np.empty(len(self.minima))
         for i in range(steps.size):
@@ -180,7 +186,7 @@ class Prediction(PredictionReport):
         entries are NaN if one prefactor is missing.
         """
         eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
-        factors = self._factors(prefactor)
+        factors = self._factors(prefactor, eps)
         if np.isnan(factors).any():
             return np.full(len(self.minima), np.nan)
         rates = np.where(factors > 0.0, factors, 1.0)
@@ -189,18 +195,22 @@ class Prediction(PredictionReport):
     def at_learning_rate(self, learning_rate: float) -> Prediction:
         """The prediction for costs corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
         costs = corrected_costs(self.costs, learning_rate)
-        return prediction_from_costs(costs, prefactors=self.prefactors, population=self.population)
+        return prediction_from_costs(costs, prefactors=self.prefactors, dearer=self.dearer, population=self.population)
 
-    def _factors(self, wanted: bool) -> Array:
-        """The prefactors, or ones if they are not wanted; NaN if they are not known."""
+    def _factors(self, wanted: bool, epsilon: float) -> Array:
+        """The prefactors of the rates over all legs, or ones if they are not wanted; NaN if they are not known."""
         k = len(self.minima)
         if not wanted:
             return np.ones((k, k))
-        return np.full((k, k), np.nan) if self.prefactors is None else self.prefactors
+        if self.prefactors is None:
+            return np.full((k, k), np.nan)
+        return summed_prefactors(self.prefactors, self.dearer, epsilon)
 
     def in_units(self, units: Units) -> Prediction:
         """The same prediction in the coordinates to which the units lead."""
         costs, samples = units.read(self.costs), units.system.finite_sum
+        # A row of `dearer` holds a gap of costs and a prefactor.
+        scale = np.array([units.noise, 1.0 / units.time])
         return replace(
             self,
             margin=units.noise * self.margin,
@@ -211,6 +221,7 @@ class Prediction(PredictionReport):
             minima=costs.minima,
             saddles=costs.saddles,
             prefactors=None if self.prefactors is None else self.prefactors / units.time,
+            dearer=None if self.dearer is None else {pair: rows * scale for pair, rows in self.dearer.items()},
             population=None if samples is None or units.system.replacement else samples.n_samples,
         )
 
@@ -236,7 +247,11 @@ class Prediction(PredictionReport):
 
 
 def prediction_from_costs(
-    costs: TransitionCosts, *, prefactors: Array | None = None, population: int | None = None
+    costs: TransitionCosts,
+    *,
+    prefactors: Array | None = None,
+    dearer: DearerLegs | None = None,
+    population: int | None = None,
 ) -> Prediction:
     """The chain of minima and the choice, for costs that are known already.
 
@@ -245,6 +260,8 @@ def prediction_from_costs(
     costs : TransitionCosts
     prefactors : array (k, k), optional
         Prefactors of the rates, for example from `rate_prefactors`.
+    dearer : mapping (i, j) -> array (m, 2), optional
+        The legs that are dearer than the cheapest, from `dearer_legs`.
     population : int, optional
         The number of samples if minibatches are drawn without replacement.
 
@@ -289,5 +306,6 @@ def prediction_from_costs(
         minima=costs.minima,
         saddles=costs.saddles,
         prefactors=prefactors,
+        dearer=dearer,
         population=population,
     )

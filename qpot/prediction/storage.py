@@ -15,7 +15,7 @@ from qpot._core.types import FileLike
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
-from qpot.prediction.costs import FieldOpinion, TransitionCosts
+from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.report import PredictionReport
 
 # The name by which a file says what it holds.
@@ -35,6 +35,9 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
     }
     if prediction.prefactors is not None:
         arrays["prefactors"] = prediction.prefactors
+    dearer = {} if prediction.dearer is None else prediction.dearer
+    for n, rows in enumerate(dearer.values()):
+        arrays[f"dearer{n}"] = rows
     opinion = prediction.costs.field
     if opinion is not None:
         arrays["field_values"], arrays["field_errors"] = opinion.values, opinion.errors
@@ -46,12 +49,28 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "margin_error": prediction.margin_error,
         "population": prediction.population,
         "field_reasons": [] if opinion is None else [[list(pair), text] for pair, text in opinion.reasons.items()],
+        "dearer": [list(pair) for pair in dearer],
+        "audited": prediction.costs.audited,
+        "holes": [
+            {
+                "start": h.start,
+                "end": h.end,
+                "value": h.value,
+                "error": h.error,
+                "known": h.known,
+                "path": _put(arrays, f"hole{n}_path", h.path),
+            }
+            for n, h in enumerate(prediction.costs.holes)
+        ],
         "minima": [_point_out(m, f"minimum{i}", arrays) for i, m in enumerate(prediction.minima)],
         "saddles": [
             {
                 **_point_out(s, f"saddle{i}", arrays),
                 "connects": list(s.connects),
                 "direction": _put(arrays, f"saddle{i}_direction", s.direction),
+                "degenerate": s.degenerate,
+                "loss_error": s.loss_error,
+                "below": None if s.below is None else _put(arrays, f"saddle{i}_below", np.array(s.below)),
             }
             for i, s in enumerate(prediction.saddles)
         ],
@@ -87,7 +106,14 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             )
         minima = tuple(Minimum(**_point_in(item, stored)) for item in about["minima"])
         saddles = tuple(
-            Saddle(**_point_in(item, stored), connects=tuple(item["connects"]), direction=stored[item["direction"]])
+            Saddle(
+                **_point_in(item, stored),
+                connects=tuple(item["connects"]),
+                direction=stored[item["direction"]],
+                degenerate=item.get("degenerate", ""),
+                loss_error=item.get("loss_error", 0.0),
+                below=None if item.get("below") is None else (stored[item["below"]][0], stored[item["below"]][1]),
+            )
             for item in about["saddles"]
         )
         opinion = None
@@ -106,6 +132,8 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             saddles=saddles,
             parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
             field=opinion,
+            holes=tuple(Hole(**{**item, "path": stored[item["path"]]}) for item in about.get("holes", [])),
+            audited=about.get("audited", ""),
         )
         return {
             "selected": tuple(about["selected"]),
@@ -117,6 +145,7 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             "minima": minima,
             "saddles": saddles,
             "prefactors": stored.get("prefactors"),
+            "dearer": {(int(i), int(j)): stored[f"dearer{n}"] for n, (i, j) in enumerate(about.get("dearer", []))},
             "population": about["population"],
         }
 

@@ -17,6 +17,7 @@ from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method
+from qpot.paths.degenerate_pass import over_degenerate
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution, held
@@ -93,7 +94,7 @@ def transition_costs(
     check_executor(executor)
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
-        saddles = find_saddles(system, minima, _around(points) if bounds is None else bounds)
+        saddles = find_saddles(system, minima, around(points) if bounds is None else bounds)
     sides = _sides(saddles, k)
     tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
@@ -155,7 +156,7 @@ def _leg(
     if view is None:
         return _Leg(system, points[home], saddle, sign, points[away], method)
     # Modulo symmetries the leg runs over the saddle's copy next to this minimum, to the copy of the other one behind it.
-    seen = replace(saddle, point=view.point, direction=view.direction)
+    seen = replace(saddle, point=view.point, direction=view.direction, below=view.below)
     return _Leg(system, points[home], seen, -1.0, view.away, method)
 
 
@@ -163,6 +164,8 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     """Uphill from the minimum to the saddle, then down its other side."""
     direction = task.saddle.direction
     try:
+        if task.saddle.below is not None:
+            return over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method)
         leg = task.method.up(task.system, task.start, task.saddle.point, direction)
         held(leg, task.method, task.start, task.saddle.point)
         if not leg.status.ok:
@@ -177,7 +180,7 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     return joined([leg, descent])
 
 
-def _around(points: Array) -> list[tuple[float, float]]:
+def around(points: Array) -> list[tuple[float, float]]:
     """The box around points, widened on each side by its longest edge."""
     lower, upper = points.min(axis=0), points.max(axis=0)
     margin = float((upper - lower).max())

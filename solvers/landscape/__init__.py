@@ -1,6 +1,8 @@
 """Numerics of fixed points and of the flow to them.
 
+- `band`: Bands: curves between two minima that descend across themselves, and the highest point of each, a mountain pass.
 - `chebyshev_flow`: Trajectories of stiff gradient flows in many dimensions, by a stabilised explicit method.
+- `flooding`: Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet.
 - `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.

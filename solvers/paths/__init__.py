@@ -2,6 +2,7 @@
 
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
+- `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.
 - `feasible_path`: Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again.
 - `fixed_time`: Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span.

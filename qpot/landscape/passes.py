@@ -1,0 +1,355 @@
+"""Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot.landscape.points import SAME, Minimum, Saddle, hessian_at, tidy, vanishing_rates
+from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.system import System
+from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
+from qpot.solvers.landscape.flooding import NODES, meetings
+from qpot.solvers.landscape.stationary_points import find_roots
+
+# Images of a band.
+IMAGES = 25
+# Above this dimension a band descends by gradients, since a Hessian for each image takes too long.
+_HESSIANS = 24
+# Steps of a band with and without Hessians.
+_STEPS, _GRADIENT_STEPS = 60, 400
+# In more than three dimensions bands join this many pairs of minima at most, the nearest ones.
+_PAIRS = 60
+# Each of them by as many bands, bowed to random sides by these parts of the distance, so that none rests on a symmetry.
+_BOWS = (0.03, 0.35, 0.35)
+# A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
+# show it, then as it is after refinement.
+_ROUGHLY, _CLOSELY = 1e-3, 1e-7
+# Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
+_BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
+# A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
+_SHAKEN = 0.05
+# Degenerate passes are one where they are this close in units of the box.
+_ONE = 1e-4
+# A summit has settled if its height is known to this part of the range of the loss along the band.
+_SETTLED = 1e-9
+# A fixed point is that of a band's summit if they are no farther apart than this part of the box.
+_NEAR = 0.02
+
+Labels = Callable[[Array], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledLoss:
+    """The loss in units of the box, with infinite values where the user's function fails."""
+
+    system: System
+    lower: Array
+    size: Array
+
+    def points(self, z: Array) -> Array:
+        """The points (n, d) in the user's coordinates."""
+        return np.asarray(self.lower + z * self.size)
+
+    def loss(self, z: Array) -> Array:
+        """The loss (n,), infinite where it cannot be evaluated."""
+        x = self.points(z)
+        try:
+            return np.asarray(self.system.unchecked.loss(x), dtype=np.float64)
+        except NonFiniteError:
+            if len(z) == 1:
+                return np.array([np.inf])
+            half = len(z) // 2
+            return np.concatenate([self.loss(z[:half]), self.loss(z[half:])])
+
+    def gradient(self, z: Array) -> Array:
+        """The gradient (n, d), NaN where it cannot be evaluated."""
+        return np.asarray(-NaNDrift(self.system)(self.points(z)) * self.size)
+
+    def hessian(self, z: Array) -> Array:
+        """The Hessian (n, d, d), zero where it cannot be evaluated."""
+        try:
+            H = -self.system.unchecked.jacobian(self.points(z))
+        except NonFiniteError:
+            return np.zeros((len(z), self.size.size, self.size.size))
+        return np.asarray(H * self.size * self.size[:, None])
+
+    def surface(self) -> Surface:
+        """The functions that bands descend on."""
+        return Surface(self.loss, self.gradient, self.hessian if self.size.size <= _HESSIANS else None)
+
+
+def bands_between(
+    scaled: ScaledLoss, minima: Array, pairs: Sequence[tuple[int, int]], bows: Sequence[float], seed: int = 0
+) -> Array:
+    """Descended bands (m, n, d), in units of the box, between pairs of the points ``minima`` (k, d)."""
+    rng = np.random.default_rng(seed)
+    z = (minima - scaled.lower) / scaled.size
+    curves = []
+    for i, j in pairs:
+        along = z[j] - z[i]
+        length = float(np.linalg.norm(along))
+        for height in bows:
+            bow = rng.standard_normal(along.size)
+            bow -= (bow @ along) * along / length**2
+            curves.append(bowed(z[i], z[j], IMAGES, height * length * bow / max(float(np.linalg.norm(bow)), 1e-300)))
+    bands = np.array(curves).reshape(-1, IMAGES, minima.shape[1])
+    return descended(scaled.surface(), bands, iterations=_steps(scaled))
+
+
+def _steps(scaled: ScaledLoss) -> int:
+    return _STEPS if scaled.size.size <= _HESSIANS else _GRADIENT_STEPS
+
+
+def passes_between(
+    system: System, minima: Array, known: Sequence[Saddle], label: Labels, lower: Array, upper: Array
+) -> list[Saddle]:
+    """The passes between minima of a loss that no known saddle explains, degenerate ones and those at kinks included.
+
+    Parameters
+    ----------
+    minima : array (k, d)
+    known : sequence of Saddle
+        Their ``connects`` refers to ``minima``.
+    label : callable
+        It gives the ids of the minima to which points flow, with -1 for none.
+    lower, upper : array (d,)
+        The corners of the box.
+    """
+    scaled = ScaledLoss(system, lower, upper - lower)
+    k, d = minima.shape
+    if k < 2:
+        return []
+    if d in NODES:
+        z = (minima - lower) / (upper - lower)
+        open_ones = [
+            m
+            for m in meetings(scaled.loss, z, np.zeros(d), np.ones(d), NODES[d])
+            if not _explained(known, m.first, m.second, m.height, 0.0)
+        ]
+        curves = np.array([distributed(m.curve, IMAGES) for m in open_ones]).reshape(-1, IMAGES, d)
+        bands = descended(scaled.surface(), curves, iterations=_STEPS)
+    else:
+        bands = bands_between(scaled, minima, nearest_pairs(minima / scaled.size), _BOWS)
+    return passes_on(scaled, bands, known, label)
+
+
+def without_passes(system: System, minima: Sequence[Minimum], lower: Array, upper: Array) -> list[Minimum]:
+    """The minima of a loss without the degenerate ones from which a band leads to another minimum and never rises.
+
+    At a degenerate pass the rates are those of a degenerate minimum: none is negative within rounding.
+    """
+    proper = [m for m in minima if not m.degenerate]
+    if len(proper) == len(minima) or not proper or system.loss is None or not system.gradient_drift:
+        return list(minima)
+    scaled = ScaledLoss(system, lower, upper - lower)
+    kept = []
+    for minimum in minima:
+        lower_ones = [m.point for m in proper if m.loss < minimum.loss]
+        if minimum.degenerate and lower_ones:
+            points = np.array([minimum.point, *lower_ones])
+            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], _BOWS[:2])
+            if any(_never_rises(scaled, band) for band in bands):
+                continue
+        kept.append(minimum)
+    return kept
+
+
+def _never_rises(scaled: ScaledLoss, band: Array) -> bool:
+    heights = scaled.loss(band)
+    rise = 1e-9 * float(heights[0] - heights[-1])
+    if heights.max() > heights[0] + rise:
+        return False
+    # A barrier may hide between the first images.
+    first = summit(scaled.surface(), band, 0)
+    return float(first.heights[first.place]) <= float(heights[0]) + rise
+
+
+def nearest_pairs(points: Array) -> list[tuple[int, int]]:
+    """The pairs of points (k, d) that are nearest to each other, at most sixty."""
+    i, j = np.triu_indices(len(points), 1)
+    nearest = np.argsort(np.linalg.norm(points[i] - points[j], axis=1), kind="stable")[:_PAIRS]
+    return [(int(i[n]), int(j[n])) for n in nearest]
+
+
+def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: Labels) -> list[Saddle]:
+    """The passes at the highest points of descended bands (m, n, d) that none of the ``known`` saddles explains."""
+    found: list[Saddle] = []
+    rough: list[tuple[float, int, int, Array]] = []
+    for n, band in enumerate(bands):
+        heights = scaled.loss(band)
+        tops = peaks(heights)
+        for q, k in enumerate(tops):
+            low = tops[q - 1] if q else 0
+            high = tops[q + 1] if q + 1 < len(tops) else len(band) - 1
+            valleys = band[[low + int(np.argmin(heights[low : k + 1])), k + int(np.argmin(heights[k : high + 1]))]]
+            rough.append((float(heights[k]), n, k, valleys))
+    if not rough:
+        return found
+    labels = label(scaled.points(np.concatenate([valleys for *_, valleys in rough]))).reshape(-1, 2)
+    # The lowest pass between two minima comes first, and explains the others.
+    for (height, n, k, valleys), (i, j) in sorted(zip(rough, labels, strict=True), key=lambda item: item[0][0]):
+        climb = height - float(scaled.loss(valleys).max())
+        if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), height, _ROUGHLY * climb):
+            continue
+        top = _settled(scaled, bands[n], k)
+        saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
+        if saddle is not None:
+            found.append(saddle)
+    return [*found, *_shared(scaled, [*known, *found])]
+
+
+def _shared(scaled: ScaledLoss, saddles: Sequence[Saddle]) -> list[Saddle]:
+    """The pairs of minima that meet at one degenerate pass of three valleys or more, for which there is no saddle yet."""
+    new: list[Saddle] = []
+    points = [s for s in saddles if s.below is not None]
+    for n, first in enumerate(points):
+        for second in points[:n]:
+            if np.linalg.norm((first.point - second.point) / scaled.size) > _ONE:
+                continue
+            rounding = first.loss_error + second.loss_error + 1e-12 * abs(first.loss)
+            sides = [(i, x) for s in (first, second) for i, x in zip(s.connects, s.below or (), strict=True)]
+            for (i, x), (j, y) in itertools.combinations(sorted(sides, key=lambda side: side[0] or 0), 2):
+                if i is None or j is None or i == j or _explained([*saddles, *new], i, j, first.loss, rounding):
+                    continue
+                across = (x - y) / np.linalg.norm(x - y)
+                new.append(replace(first, connects=(i, j), below=(x, y), direction=across))
+    return new
+
+
+def _explained(known: Sequence[Saddle], i: int, j: int, height: float, tolerance: float) -> bool:
+    return any({*s.connects} == {i, j} and s.loss <= height + tolerance for s in known)
+
+
+def _settled(scaled: ScaledLoss, band: Array, k: int) -> Summit | None:
+    """The summit of a band at its peak k, with an error from a second band that descends from beside the first."""
+    surface = scaled.surface()
+    first = summit(surface, band, k)
+    if not first.error <= _SETTLED * float(np.ptp(first.heights)):
+        return crossing(surface, band, k)
+    if scaled.size.size == 1:
+        return first
+    a, b = max(k - 4, 0), min(k + 4, len(band) - 1)
+    piece = distributed(band[a : b + 1], IMAGES)
+    bow = np.random.default_rng(k).standard_normal(band.shape[1])
+    s = np.linspace(0.0, 1.0, IMAGES)[:, None]
+    length = float(np.linalg.norm(np.diff(piece, axis=0), axis=1).sum())
+    shaken = piece + 4.0 * s * (1.0 - s) * _SHAKEN * length * bow / np.linalg.norm(bow)
+    again = descended(surface, shaken[None], iterations=_steps(scaled))[0]
+    second = summit(surface, again, int(np.argmax(surface.loss(again))))
+    heights = [float(t.heights[t.place]) for t in (first, second)]
+    if not np.isfinite(heights).all():
+        return None
+    # The lower of the two is the better bound; they differ by what the descent has left.
+    curve = first
+    if heights[1] < heights[0]:
+        joined = np.concatenate([band[:a], second.curve, band[b + 1 :]])
+        curve = Summit(joined, scaled.loss(joined), a + second.place, second.error)
+    return curve._replace(error=curve.error + abs(heights[0] - heights[1]))
+
+
+def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: Labels) -> Saddle | None:
+    """The pass at a summit, or None where a known saddle explains it, or where it is no pass."""
+    system, height = scaled.system, float(top.heights[top.place])
+    before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
+    if before is None or after is None:
+        return None
+    climb = min(before[1], after[1])
+    beside = np.array([before[0], after[0]])
+    labels = label(scaled.points(beside.reshape(-1, beside.shape[2]))).reshape(2, -1)
+    i, j = int(labels[0, -1]), int(labels[1, -1])
+    if i == j or min(i, j) < 0 or _explained(known, i, j, height, _CLOSELY * climb):
+        return None
+    # Right at the top the band may pass through a third basin; the points beside it are those in the two that it joins.
+    left, right = beside[0, int(np.argmax(labels[0] == i))], beside[1, int(np.argmax(labels[1] == j))]
+    point, reason = _resolved(scaled, top, climb)
+    if point is None:
+        return None
+    point = tidy(point)
+    if i > j:
+        i, j, left, right = j, i, right, left
+    hessian = hessian_at(system, point)
+    rates = np.linalg.eigvals(hessian).astype(complex)
+    across = scaled.points(left) - scaled.points(right)
+    direction = across / np.linalg.norm(across)
+    if not reason:
+        vectors = np.linalg.eigh(hessian)[1]
+        direction = vectors[:, 0] * (np.sign(vectors[:, 0] @ direction) or 1.0)
+        same = [s for s in known if np.linalg.norm((s.point - point) / scaled.size) <= 10 * SAME]
+        if same:
+            return None
+    return Saddle(
+        point=point,
+        connects=(i, j),
+        loss=float(system.unchecked.loss(point[None])[0]),
+        hessian=hessian,
+        rates=rates[np.lexsort((rates.imag, rates.real))],
+        direction=direction,
+        residual=float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
+        degenerate=reason,
+        loss_error=top.error if reason else 0.0,
+        below=(scaled.points(left), scaled.points(right)) if reason else None,
+    )
+
+
+def _beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, float] | None:
+    """Points (m, d) ever farther below a summit on one side, and how high the summit is above that side's valley."""
+    stop = len(top.curve) if side > 0 else -1
+    part = slice(top.place, stop if stop >= 0 else None, side)
+    curve, heights = top.curve[part], top.heights[part]
+    climb = float(heights[0] - heights.min())
+    if not climb > 0.0 or len(curve) < 2:
+        return None
+    found = []
+    for share in _BELOW:
+        k = int(np.argmax(heights <= heights[0] - share * climb))
+        inner, outer = curve[k - 1], curve[k]
+        # The loss is taken to fall along the piece between the two; a bisection finds where it has fallen enough.
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            fallen = scaled.loss((inner + middle * (outer - inner))[None])[0] <= heights[0] - share * climb
+            low, high = (low, middle) if fallen else (middle, high)
+        found.append(inner + high * (outer - inner))
+    return np.array(found), climb
+
+
+def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | None, str]:
+    """The pass (d,) at a summit, and why it is no saddle with one unstable direction; no point where it is no pass."""
+    system, z = scaled.system, top.curve[top.place]
+    unit = np.ones(z.size)
+    roots, found = find_roots(scaled.gradient, scaled.hessian, z[None], lower=z - 0.5 * unit, upper=z + 0.5 * unit)
+    near = found[0] and float(np.linalg.norm(roots[0] - z)) <= _NEAR
+    if near:
+        risen = float(scaled.loss(roots[:1])[0] - top.heights[top.place])
+        if abs(risen) > max(1e-6 * climb, 2.0 * top.error):
+            near = False
+    if not near:
+        return scaled.points(z), _unresolved(scaled, top)
+    point = scaled.points(roots[0])
+    hessian = hessian_at(system, point)
+    values = np.linalg.eigvalsh(hessian)
+    ends = scaled.points(top.curve[[0, -1]])
+    typical = max(float(np.abs(hessian_at(system, x)).max()) for x in ends)
+    slow = vanishing_rates(system, point, hessian, size=scaled.size, typical=typical)
+    if slow:
+        return point, f"{slow} of its {len(values)} rates vanish"
+    return (point, "") if (values < 0).sum() == 1 else (None, "")
+
+
+def _unresolved(scaled: ScaledLoss, top: Summit) -> str:
+    """Why Newton's method does not end at a summit: the gradient jumps there, or something else."""
+    before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
+    if before is None or after is None:
+        return "Newton's method does not resolve it"
+    a, b = before[0][0], after[0][0]
+    slopes = scaled.gradient(np.array([a, b])) @ (b - a)
+    typical = float(np.ptp(top.heights)) * float(np.linalg.norm(b - a))
+    if slopes[0] > 1e-3 * typical and slopes[1] < -1e-3 * typical:
+        return "the gradient of the loss jumps at it"
+    return "Newton's method does not resolve it"

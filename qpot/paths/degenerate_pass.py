@@ -1,0 +1,192 @@
+"""Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qpot._core.arrays import Array, format_point
+from qpot._core.status import SolveError, Status
+from qpot.landscape.flow import descent
+from qpot.landscape.points import Saddle
+from qpot.paths.joined import free_path, joined
+from qpot.paths.methods import LegMethod
+from qpot.paths.solution import PathSolution
+from qpot.problem.system import System
+from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
+
+# The least action is computed with these numbers of nodes, and so many iterations each; the last two give the error.
+_NODES = (33, 65, 129)
+_ITERATIONS = (200, 300, 500)
+# A cost over a degenerate pass counts as converged at this relative error, since no prefactor multiplies it.
+_ACCURATE = 1e-3
+# Where the point beside a pass is lower than it by more than this part of the climb, the way between the two is counted.
+_CLOSE = 1e-7
+
+
+def over_degenerate(
+    system: System, start: Array, saddle: Saddle, sign: float, end: Array, method: LegMethod
+) -> PathSolution:
+    """The leg from a minimum over a degenerate pass to the minimum on its other side.
+
+    Under isotropic noise and a gradient drift the cost is known: twice the climb of the loss over the noise. Otherwise the
+    geometric action of curves to the pass is minimised. It needs no time, which is infinite at the pass in a way that has no
+    rate, and the curve found is a true one, so that its cost is an upper bound.
+
+    Parameters
+    ----------
+    sign : float
+        The saddle's ``direction`` times this number points to the side of ``end``.
+
+    Raises
+    ------
+    SolveError
+        If the flow from one of the points next to the pass misses its minimum.
+    """
+    assert saddle.below is not None
+    far = saddle.below[1 if sign < 0 else 0]
+    times, points = _relaxation(system, far, end, saddle)
+    climb = climb_to_degenerate(system, start, saddle, sign, method, [*points, end])
+    pause = float(times[-1])
+    descending = free_path(
+        np.concatenate([saddle.point[None], points, end[None]]),
+        np.concatenate([[0.0], times + pause, [3.0 * pause]]),
+        method,
+    )
+    return joined([climb, descending])
+
+
+def climb_to_degenerate(
+    system: System, start: Array, saddle: Saddle, sign: float, method: LegMethod, beyond: Sequence[Array] = ()
+) -> PathSolution:
+    """The cheapest path from a minimum to a degenerate pass; ``beyond`` are points on the way down its other side."""
+    assert saddle.below is not None
+    near = saddle.below[0 if sign < 0 else 1]
+    up = _relaxation(system, near, start, saddle)
+    strength = _isotropic(system)
+    if system.gradient_drift and system.loss is not None and strength is not None:
+        return _by_loss(system, start, saddle, up, strength, method)
+    return _by_action(system, start, saddle, up[1], beyond, method)
+
+
+def _relaxation(system: System, point: Array, minimum: Array, saddle: Saddle) -> tuple[Array, Array]:
+    found = descent(system, point, towards=minimum)
+    if found is None:
+        raise SolveError(
+            f"the flow from beside the pass {format_point(saddle.point)} misses the minimum {format_point(minimum)}",
+            status=Status.NO_ROUTE,
+        )
+    return found
+
+
+def _isotropic(system: System) -> float | None:
+    """The number c, where the covariance is c times the identity everywhere; else None."""
+    noise = system.noise
+    if not noise.gaussian:
+        return None
+    if noise.isotropic is not None:
+        return float(noise.isotropic)
+    if noise.constant is None:
+        return None
+    c = float(noise.constant[0, 0])
+    return c if c > 0.0 and np.array_equal(noise.constant, c * np.eye(system.dimension)) else None
+
+
+def _by_loss(
+    system: System, start: Array, saddle: Saddle, up: tuple[Array, Array], strength: float, method: LegMethod
+) -> PathSolution:
+    """The climb under isotropic noise, on which the path is the free descent in reverse."""
+    times, points = up
+    points = np.concatenate([start[None], points[::-1], saddle.point[None]])
+    span = float(times[-1])
+    clock = np.concatenate([[0.0], span - times[::-1] + 0.1 * span, [1.2 * span]])
+    near = up[1][0]
+    losses = system.unchecked.loss(np.stack([start, saddle.point, near]))
+    rounding = 1e-14 * float(np.abs(losses).max())
+    excess = 0.0
+    if losses[1] - losses[2] > _CLOSE * (losses[1] - losses[0]):
+        # The flow that is reversed begins well below the pass; what the segment from there costs bounds the rest.
+        segment = near + np.linspace(0.0, 1.0, 17)[:, None] * (saddle.point - near)
+        action, uncertain = curve_action(system.unchecked.drift, system.unchecked.covariance, segment)
+        excess = max(action - 2.0 * float(losses[1] - losses[2]) / strength, 0.0) + uncertain
+    return PathSolution(
+        points=points,
+        action=2.0 * float(losses[1] - losses[0]) / strength,
+        error=2.0 * (saddle.loss_error + rounding) / strength + excess,
+        status=Status.CONVERGED,
+        residual=0.0,
+        iterations=0,
+        method=method,
+        momenta=-2.0 * system.unchecked.drift(points) / strength,
+        times=clock,
+        uphill=np.ones(len(points), dtype=bool),
+    )
+
+
+def _by_action(
+    system: System, start: Array, saddle: Saddle, up: Array, beyond: Sequence[Array], method: LegMethod
+) -> PathSolution:
+    """The climb as the cheapest of the curves to the pass, in arc length, which is finite where the time is not."""
+    climb = np.concatenate([start[None], up[::-1], saddle.point[None]])
+    curve, action, error = _least(system, climb)
+    if len(beyond) and _jumps(system, saddle, climb):
+        # No flow leads along such a ridge to its lowest point, so that the cheapest path may cross it elsewhere.
+        over = np.concatenate([climb, np.array(beyond)])
+        other, free, free_error = _least(system, over)
+        error = max(error, free_error) + abs(action - free)
+        if free < action:
+            action, curve = free, other[: 1 + int(np.argmax(system.unchecked.loss(other)))]
+            curve = np.concatenate([curve, saddle.point[None]])
+    if saddle.loss_error > 0.0:
+        weakest = float(np.linalg.eigvalsh(system.unchecked.covariance(saddle.point[None])[0])[0])
+        error += 2.0 * saddle.loss_error / weakest if weakest > 0.0 else float("inf")
+    momenta, times = _driven(system, curve)
+    converged = error <= max(method.tolerance, _ACCURATE) * action
+    return PathSolution(
+        points=curve,
+        action=action,
+        error=error,
+        status=Status.CONVERGED if converged else Status.NOT_CONVERGED,
+        residual=0.0,
+        iterations=sum(_ITERATIONS),
+        method=method,
+        momenta=momenta,
+        times=times,
+        uphill=np.ones(len(curve), dtype=bool),
+    )
+
+
+def _least(system: System, curve: Array) -> tuple[Array, float, float]:
+    """A curve of least action near a given one, the action, and how much it changed with the number of nodes."""
+    functions = system.unchecked
+    found = []
+    for n, iterations in zip(_NODES, _ITERATIONS, strict=True):
+        curve = shortened(functions.drift, functions.jacobian, functions.covariance, curve, n, iterations=iterations)
+        drawn = smooth(curve, 3)
+        found.append((*curve_action(functions.drift, functions.covariance, drawn), drawn))
+    action, error, drawn = min(found, key=lambda item: item[0])
+    return drawn, action, error + abs(found[-1][0] - found[-2][0]) + abs(found[-1][0] - action)
+
+
+def _jumps(system: System, saddle: Saddle, climb: Array) -> bool:
+    """Whether the drift does not tend to zero at a pass: its two sides push away from it."""
+    assert saddle.below is not None
+    drifts = np.linalg.norm(system.unchecked.drift(np.concatenate([saddle.below, climb])), axis=1)
+    return bool(drifts[:2].min() > 1e-2 * drifts.max())
+
+
+def _driven(system: System, curve: Array) -> tuple[Array, Array]:
+    """The momenta (n, d) and times (n,) on a curve (n, d) that is followed at the cheapest speed."""
+    functions = system.unchecked
+    tangent = np.gradient(curve, axis=0)
+    inverse = np.linalg.inv(functions.covariance(curve))
+    b = functions.drift(curve)
+    size = np.sqrt(np.maximum(np.einsum("ki,kij,kj->k", b, inverse, b), 0.0))
+    length = np.sqrt(np.maximum(np.einsum("ki,kij,kj->k", tangent, inverse, tangent), 1e-300))
+    speed = size / length
+    momenta = np.einsum("kij,kj->ki", inverse, speed[:, None] * tangent - b)
+    # At rest the time is infinite; the path is shown as if it moved there at a millionth of its highest speed.
+    slow = np.maximum(speed, 1e-6 * speed.max())
+    times = np.concatenate([[0.0], np.cumsum(2.0 / (slow[1:] + slow[:-1]))])
+    return np.asarray(momenta), times

@@ -1,0 +1,220 @@
+"""The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+import numpy as np
+
+from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
+from qpot._core.status import SolveError
+from qpot.landscape.basins import attractor_points
+from qpot.landscape.passes import ScaledLoss, bands_between, passes_on
+from qpot.landscape.points import SAME, Saddle
+from qpot.landscape.saddles import labels_of, saddles_near
+from qpot.paths.methods import LegMethod
+from qpot.prediction.costs import Hole, TransitionCosts
+from qpot.prediction.transitions import around, transition_costs
+from qpot.problem.system import System
+from qpot.solvers.landscape.band import bowed
+from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
+
+# Above this dimension no covariance is inverted along curves, and nothing is audited.
+_LARGEST = 60
+# At most so many pairs of minima are audited: those with a leg between them, and the nearest ones without a route.
+_PAIRS, _UNCONNECTED = 24, 12
+# A band is bowed off the segment between its minima by this part of the distance; other curves by these.
+_BOW = (0.15,)
+_BOWS = (0.0, 0.3, -0.3)
+# Nodes of a curve whose action is minimised, and the iterations.
+_NODES, _ITERATIONS = 25, 40
+# A curve that costs more than this multiple of V is not minimised: it leads another way.
+_HOPELESS = 5.0
+
+
+def audited_costs(
+    system: System,
+    costs: TransitionCosts,
+    *,
+    bounds: BoundsLike | None = None,
+    method: LegMethod | None = None,
+    executor: Executor | None = None,
+) -> TransitionCosts:
+    """The costs, held against paths between the minima that know of no saddle.
+
+    Parameters
+    ----------
+    system : System
+    costs : TransitionCosts
+        Costs from `transition_costs`.
+    bounds : (low, high) pair for each coordinate, optional
+        The box in which missing saddles are searched for; by default that around the minima, widened by its longest edge.
+    method : LegMethod, optional
+        The path solver for legs over saddles that the audit finds.
+    executor : concurrent.futures.Executor, optional
+        As for `transition_costs`.
+
+    Returns
+    -------
+    TransitionCosts
+        A copy whose ``audited`` says what was done. Where a path was cheaper than V by more than the errors, the saddle that
+        it crosses is searched for, and the costs are solved anew with it. If the path stays cheaper it is kept in ``holes``.
+
+    Notes
+    -----
+    Under a gradient drift the path is a band that has descended between the two minima, and otherwise a curve whose geometric
+    action is minimised over all its nodes. Either is a true path, so that its cost is an upper bound for V. An audit that
+    fails raises nothing; ``audited`` then begins with "not audited" and says why.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> case = qpot.gallery.separable_double_well()
+    >>> costs = qpot.transition_costs(case.system, qpot.find_minima(case.system, case.bounds))
+    >>> audited_costs(case.system, costs).audited
+    'audited: no path between 1 pair of minima is cheaper than its cost'
+    """
+    reason = _impossible(system)
+    if reason:
+        return replace(costs, audited=f"not audited: {reason}")
+    try:
+        return _audited(system, costs, bounds, method, executor)
+    except (SolveError, ValueError, NonFiniteError, np.linalg.LinAlgError) as error:
+        return replace(costs, audited=f"not audited: {error}")
+
+
+def _impossible(system: System) -> str:
+    if not system.noise.gaussian:
+        return "the action of a curve in space is known for Gaussian noise only"
+    if system.dimension > _LARGEST or not system.noise.matrices:
+        return f"in {system.dimension} dimensions the noise is not inverted along curves"
+    return ""
+
+
+def _audited(
+    system: System,
+    costs: TransitionCosts,
+    bounds: BoundsLike | None,
+    method: LegMethod | None,
+    executor: Executor | None,
+) -> TransitionCosts:
+    points = attractor_points(costs.minima, dimension=system.dimension)
+    lower, upper = as_bounds(around(points) if bounds is None else bounds, dimension=system.dimension)
+    pairs = _pairs(costs, points / (upper - lower))
+    if not pairs:
+        return replace(costs, audited="not audited: there is no pair of minima with a finite cost or without a route")
+    curves = _curves(system, points, pairs, lower, upper)
+    holes = _holes(system, costs, pairs, curves)
+    if holes:
+        new = _missed(system, costs, points, holes, lower, upper)
+        if new:
+            costs = transition_costs(
+                system, costs.minima, saddles=[*costs.saddles, *new], method=method, executor=executor
+            )
+            holes = _holes(system, costs, pairs, curves)
+    many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
+    found = f"{len(holes)} paths between {many} are cheaper than their costs" if holes else ""
+    return replace(
+        costs,
+        holes=tuple(holes),
+        audited=f"audited: {found or f'no path between {many} is cheaper than its cost'}",
+    )
+
+
+def _pairs(costs: TransitionCosts, scaled: Array) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, that a leg connects, and the nearest pairs that no route connects in one direction."""
+    legs, apart = [], []
+    for i, j in _by_distance(scaled):
+        if np.isfinite(costs.direct[i, j]) or np.isfinite(costs.direct[j, i]):
+            legs.append((i, j))
+        elif np.isinf(costs.values[i, j]) or np.isinf(costs.values[j, i]):
+            apart.append((i, j))
+    return [*legs[:_PAIRS], *apart[:_UNCONNECTED]]
+
+
+def _by_distance(points: Array) -> list[tuple[int, int]]:
+    i, j = np.triu_indices(len(points), 1)
+    order = np.argsort(np.linalg.norm(points[i] - points[j], axis=1), kind="stable")
+    return [(int(i[n]), int(j[n])) for n in order]
+
+
+def _curves(
+    system: System, points: Array, pairs: Sequence[tuple[int, int]], lower: Array, upper: Array
+) -> list[list[Array]]:
+    """For every pair the curves (n, d) from i to j that are tried."""
+    if system.gradient_drift and system.loss is not None:
+        scaled = ScaledLoss(system, lower, upper - lower)
+        return [[scaled.points(band)] for band in bands_between(scaled, points, pairs, _BOW, seed=1)]
+    rng = np.random.default_rng(1)
+    curves = []
+    for i, j in pairs:
+        along = points[j] - points[i]
+        bow = rng.standard_normal(along.size) * (upper - lower)
+        bow -= (bow @ along) * along / (along @ along)
+        bow *= np.linalg.norm(along) / max(float(np.linalg.norm(bow)), 1e-300)
+        curves.append([bowed(points[i], points[j], _NODES, height * bow) for height in _BOWS])
+    return curves
+
+
+def _holes(
+    system: System, costs: TransitionCosts, pairs: Sequence[tuple[int, int]], curves: Sequence[Sequence[Array]]
+) -> list[Hole]:
+    """The paths that are cheaper than V by more than the errors of both, at most one for each ordered pair."""
+    f = system.unchecked
+    holes = []
+    for (i, j), tried in zip(pairs, curves, strict=True):
+        for a, b, step in ((i, j, 1), (j, i, -1)):
+            V, error = float(costs.values[a, b]), float(costs.errors[a, b])
+            if np.isnan(V):
+                continue
+            best: tuple[float, float, Array] | None = None
+            for curve in tried:
+                for candidate in _candidates(system, curve[::step], V):
+                    action, uncertain = curve_action(f.drift, f.covariance, candidate)
+                    if np.isfinite(action) and (best is None or action < best[0]):
+                        best = (action, uncertain, candidate)
+            if best is not None and best[0] + best[1] < V - error:
+                holes.append(Hole(start=a, end=b, value=best[0], error=best[1], known=V, path=best[2]))
+    return holes
+
+
+def _candidates(system: System, curve: Array, V: float) -> list[Array]:
+    """A curve as a smooth one and, where that may lead below V, the one to which its action descends."""
+    f = system.unchecked
+    drawn = smooth(curve, 4)
+    simple = system.gradient_drift and system.noise.constant is not None and _isotropic(system.noise.constant)
+    action = curve_action(f.drift, f.covariance, drawn)[0]
+    if simple or not np.isfinite(action) or action > _HOPELESS * V:
+        return [drawn]
+    shorter = shortened(f.drift, f.jacobian, f.covariance, curve, _NODES, iterations=_ITERATIONS)
+    return [drawn, smooth(shorter, 4)]
+
+
+def _isotropic(matrix: Array) -> bool:
+    return bool(np.array_equal(matrix, matrix[0, 0] * np.eye(len(matrix))))
+
+
+def _missed(
+    system: System, costs: TransitionCosts, points: Array, holes: Sequence[Hole], lower: Array, upper: Array
+) -> list[Saddle]:
+    """The saddles that the search from paths that are too cheap finds, without those that are known."""
+    label = labels_of(system, points, lower, upper)
+    found: list[Saddle] = []
+    for path in (hole.path for hole in holes):
+        known = [*costs.saddles, *found]
+        if system.gradient_drift and system.loss is not None:
+            scaled = ScaledLoss(system, lower, upper - lower)
+            found += passes_on(scaled, ((path - lower) / (upper - lower))[None], known, label)
+        else:
+            found += _new(saddles_near(system, path, label, lower, upper), known, upper - lower)
+    return found
+
+
+def _new(saddles: Sequence[Saddle], known: Sequence[Saddle], size: Array) -> list[Saddle]:
+    return [
+        s
+        for s in saddles
+        if None not in s.connects and all(np.linalg.norm((s.point - k.point) / size) > 10 * SAME for k in known)
+    ]
