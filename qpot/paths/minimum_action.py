@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import BoundsLike, as_point, format_point
@@ -14,7 +16,7 @@ from qpot.landscape.points import Saddle
 from qpot.paths.choice import path_method
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution, held
-from qpot.problem.natural_units import in_natural_units
+from qpot.problem.natural_units import in_natural_units, natural_box
 from qpot.problem.system import System
 
 
@@ -54,7 +56,8 @@ def minimum_action_path(
     saddles : sequence of Saddle, optional
         Saddles for a route to another basin. Without them they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
-        Box of that search; by default the box of the two ends, widened on each side by its longest edge.
+        Box of that search; by default the box of the two ends, widened on each side by its longest edge, and if there is
+        no route in it, by lengths in the ratio of the noise's standard deviations.
     progress : callable, True, "auto" or None
         Receives the progress; True shows a bar.
     throw : bool
@@ -93,17 +96,23 @@ def minimum_action_path(
     chosen = path_method(system, method, source, target)
     with reporting(progress, "minimum action path") as report:
         try:
-            solution = chosen.solve(
-                PathProblem(
-                    system=system,
-                    start=source,
-                    end=target,
-                    initial=initial,
-                    saddles=saddles,
-                    bounds=bounds,
-                    report=report,
-                )
+            problem = PathProblem(
+                system=system,
+                start=source,
+                end=target,
+                initial=initial,
+                saddles=saddles,
+                bounds=bounds,
+                report=report,
             )
+            try:
+                solution = chosen.solve(problem)
+            except SolveError as error:
+                # A box that is as wide in all coordinates is too narrow where one has a smaller unit than the others.
+                wider = natural_box(system, np.stack([source, target])) if bounds is None and saddles is None else None
+                if error.status is not Status.NO_ROUTE or wider is None:
+                    raise
+                solution = chosen.solve(replace(problem, bounds=wider))
         except KeyboardInterrupt as error:
             raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
     held(solution, chosen, source, target)

@@ -7,6 +7,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from qpot._core.arrays import Array, BoundsLike
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
@@ -23,7 +25,7 @@ from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.problem.controllable import check_noise
-from qpot.problem.natural_units import in_natural_units
+from qpot.problem.natural_units import in_natural_units, natural_box
 from qpot.problem.system import System
 
 
@@ -48,7 +50,8 @@ def transition_costs(
     saddles : sequence of Saddle, optional
         Saddles whose ``connects`` refers to ``minima``; by default they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
-        The box of that search; by default the box around the minima, widened on each side by its longest edge.
+        The box of that search; by default the box around the minima, widened on each side by its longest edge, and if the
+        saddles in it do not connect all minima, by lengths in the ratio of the noise's standard deviations.
     method : GeometricAction or LargeScaleAction, optional
         The path solver; by default `LargeScaleAction` above 12 dimensions if the covariance is constant or given in
         factors, and `GeometricAction` otherwise.
@@ -95,6 +98,9 @@ def transition_costs(
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
         saddles = find_saddles(system, minima, around(points) if bounds is None else bounds)
+        wider = None if bounds is not None or _connected(saddles, k) else natural_box(system, points)
+        if wider is not None:  # That box is too narrow where one coordinate has a smaller unit than the others.
+            saddles = find_saddles(system, minima, wider)
     sides = _sides(saddles, k)
     tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
     if executor is not None and tasks:
@@ -178,6 +184,13 @@ def _solve_leg(task: _Leg) -> PathSolution | SolveError:
     except SolveError as error:
         return error
     return joined([leg, descent])
+
+
+def _connected(saddles: Sequence[Saddle], k: int) -> bool:
+    """Whether the saddles connect all minima."""
+    pairs = np.array([s.connects for s in saddles if None not in s.connects], dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(k, k))
+    return int(connected_components(graph, directed=False)[0]) == 1
 
 
 def around(points: Array) -> list[tuple[float, float]]:

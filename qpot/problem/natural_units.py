@@ -232,6 +232,22 @@ def _region(system: System, box: tuple[Array, Array] | None, positions: Array) -
     return middle - 1.5 * size, middle + 1.5 * size
 
 
+def natural_box(system: System, positions: Array) -> list[tuple[float, float]] | None:
+    """A box around positions (n, d) whose sides have the ratios of the noise's standard deviations.
+
+    It is None where it would be no wider than the box that is widened by the longest edge.
+    """
+    spread, deviations = np.ptp(positions, axis=0), _deviations(system, positions)
+    if deviations is None or not spread.max() > 0.0:
+        return None
+    size = np.maximum(spread, deviations * (spread / deviations).max())
+    if (size <= spread.max()).all():
+        return None
+    size = np.maximum(size, spread.max())
+    lower, upper = positions.min(axis=0) - size, positions.max(axis=0) + size
+    return list(zip(lower.tolist(), upper.tolist(), strict=True))
+
+
 def _deviations(system: System, positions: Array) -> Array | None:
     """The noise's standard deviations (d,), typical of some positions; None where a coordinate has no noise of its own."""
     if system.finite_sum is not None:
