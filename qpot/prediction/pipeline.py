@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,10 +16,12 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
+from qpot.landscape.outside import look_outside
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
+from qpot.prediction.leaks import with_ways_out
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
@@ -37,6 +41,7 @@ def predict(
     starts: int | ArrayLike | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -64,6 +69,12 @@ def predict(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
+    outside : "follow", "leak" or "ignore"
+        What becomes of passes that lead out of the box. "follow": minima outside, as far as one box length, join the chain
+        (``Minimum.inside`` is False), and so do passes outside that are cheaper than those within; what leads further is a
+        way out (``costs.ways_out``) to a state of its own. "leak": everything beyond the box is that state. "ignore": nothing
+        is searched outside, and ways out do not count. The searches outside need ``minima`` and ``saddles`` to be searched
+        for too, no symmetries, and at most 16 dimensions; otherwise the sides of the saddles are followed only.
     executor : concurrent.futures.Executor, optional
         The paths are computed side by side in it.
     progress : callable, True, "auto" or None
@@ -90,14 +101,18 @@ def predict(
     >>> prediction.selected, round(prediction.margin, 8)
     ((1,), 0.35005896)
     """
+    if outside not in ("follow", "leak", "ignore"):
+        raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))
     found: list[Minimum] = []
+    coverage = ""
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
                 report(0, 5, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
+                covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
+                found, coverage = list(covered), str(getattr(covered, "summary", ""))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
@@ -123,6 +138,13 @@ def predict(
                         )
             else:
                 crossings = list(saddles)
+            outlook = None
+            if outside != "ignore" and symmetries is None:
+                searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
+                outlook = look_outside(
+                    system, found, crossings, lower, upper, follow=outside == "follow", search=searched
+                )
+                found, crossings = list(outlook.minima), list(outlook.saddles)
             if len(found) < 2:
                 raise SolveError(
                     f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
@@ -133,9 +155,16 @@ def predict(
             report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
             report(3, 5, "prefactors")
+            if outside != "ignore":
+                ends = None if outlook is None else outlook.ends
+                costs = with_ways_out(system, costs, ends, method=method, executor=executor)
+            notes = () if outlook is None else outlook.notes
+            costs = replace(costs, notes=(*costs.notes, *notes, *filter(None, [coverage])))
             prefactors = rate_prefactors(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
+                if outlook is not None:
+                    box = list(zip(outlook.lower.tolist(), outlook.upper.tolist(), strict=True))
                 costs = with_field_opinion(system, costs, bounds=box, executor=executor)
             report(5, 5, "done")
         except KeyboardInterrupt as error:
