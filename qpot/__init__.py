@@ -38,7 +38,7 @@ The quasi-potential on grids (`qpot.fields`)
 
 Costs, the choice, and times (`qpot.prediction`)
     `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`, `FieldOpinion`, `Prediction`,
-    `TransitionCosts`
+    `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
     `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
@@ -189,6 +189,7 @@ if TYPE_CHECKING:
         FieldOpinion,
         Prediction,
         TransitionCosts,
+        WayOut,
         predict,
         prediction_from_costs,
         transition_costs,
@@ -285,7 +286,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "CharacteristicJets", "FieldMethod", "FieldSolution", "global_quasipotential", "GlobalField", "Grid",
     "OrderedLineIntegral", "Passage", "quasipotential",
     # Costs, the choice, and times
-    "FieldOpinion", "predict", "Prediction", "prediction_from_costs", "transition_costs", "TransitionCosts",
+    "FieldOpinion", "predict", "Prediction", "prediction_from_costs", "transition_costs", "TransitionCosts", "WayOut",
     "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
     "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",

@@ -310,7 +310,9 @@ class _Look:
                 f"{_format_box(lower, upper)} holds all of it."
             )
         if self.search:
-            notes += self._faces_note(members, bool(notes)) + self._apart_note(members, ways)
+            leaves = any(w.connects[1] is None for w in ways)
+            # What leads out limits the numbers to the box already, and the report says so.
+            notes += [] if leaves else self._faces_note(members, bool(notes)) + self._apart_note(members)
         return Outlook(
             minima=tuple(minima),
             saddles=tuple(saddles),
@@ -332,10 +334,8 @@ class _Look:
         further = ", more than one box length away" if self.beyond(point, 1.0) else ""
         return f"to the minimum at {format_point(point)} outside the box{further}"
 
-    def _apart_note(self, members: Sequence[int], ways: Sequence[_Way]) -> list[str]:
+    def _apart_note(self, members: Sequence[int]) -> list[str]:
         """What attracts although no known pass leads there."""
-        if any(w.connects[1] is None for w in ways):
-            return []  # The report says what leads out.
         apart = [m.point for i, m in enumerate(self.reached.minima) if i not in members]
         if apart:
             return [

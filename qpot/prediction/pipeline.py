@@ -148,7 +148,7 @@ def predict(
             if len(found) < 2:
                 raise SolveError(
                     f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                    "starts",
+                    f"starts{''.join(f'. {note}' for note in (outlook.notes if outlook else ()))}",
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )

@@ -269,7 +269,8 @@ def prediction_from_costs(
             ) from error
         raise SolveError(
             f"the {k} minima are not connected by the {len(costs.saddles)} saddles known, so nothing is selected "
-            f"({error}); widen bounds, raise starts or pass saddles",
+            f"({error}); widen bounds, raise starts or pass saddles"
+            f"{''.join(f'. A way leads out of the box, {way}' for way in costs.ways_out[:3])}",
             status=Status.NO_ROUTE,
             partial=costs,
         ) from error
