@@ -9,7 +9,7 @@ from qpot._core.arrays import Array
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
-from qpot.solvers.landscape.flow import AT_REST, relax_freely
+from qpot.solvers.landscape.flow import AT_REST, Attractors, Limits, relax
 from qpot.solvers.landscape.stationary_points import find_roots
 
 # Where a trajectory does not lead to an attractor: it goes further than is searched, or it does not come to rest.
@@ -67,30 +67,38 @@ class Destinations:
         speeds = speeds[np.isfinite(speeds)]
         self._typical = float(np.median(speeds)) if speeds.size else 1.0
 
-    def of(self, points: Array) -> tuple[NDArray[np.int64], Array]:
-        """The id of the attractor to which each point ``(n, d)`` flows, FAR or RESTLESS, and the ends ``(n, d)``."""
-        ids, ends, directions = self._followed(points)
+    def of(self, points: Array, *, steps: int = 1000) -> tuple[NDArray[np.int64], Array]:
+        """The id of the attractor to which each point ``(n, d)`` flows, FAR or RESTLESS, and the ends ``(n, d)``.
+
+        A trajectory that needs more than so many ``steps`` counts as one that does not come to rest.
+        """
+        ids, ends, directions = self._followed(points, steps)
         again = sorted(directions)
         if again:
             # By symmetry a trajectory may run into a saddle; whatever lies behind it is reached by the least noise.
             aside = _NUDGE * float(np.linalg.norm(self.size)) * np.array([directions[n] for n in again])
-            ids[again], ends[again], _ = self._followed(ends[again] + aside)
+            ids[again], ends[again], _ = self._followed(ends[again] + aside, steps)
         return ids, ends
 
-    def _followed(self, points: Array) -> tuple[NDArray[np.int64], Array, dict[int, Array]]:
+    def _followed(self, points: Array, steps: int) -> tuple[NDArray[np.int64], Array, dict[int, Array]]:
         """Ids and ends as for `of`, and the unstable direction for each point whose trajectory rests at a saddle."""
         ids = np.full(points.shape[0], FAR, dtype=np.int64)
         directions: dict[int, Array] = {}
         if points.shape[0] == 0:
             return ids, points, directions
         diagonal = float(np.linalg.norm(self.size))
-        ends, status = relax_freely(
+        d = points.shape[1]
+        _, ends, status = relax(
             self.drift,
             self.drift.jacobian,
             points,
-            escape_centre=0.5 * (self.lower + self.upper),
-            escape_radius=_HORIZON * diagonal,
-            rest_speed=1e-6 * self._typical,
+            Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0)),
+            Limits(
+                0.5 * (self.lower + self.upper),
+                escape_radius=_HORIZON * diagonal,
+                rest_speed=1e-6 * self._typical,
+                max_steps=steps,
+            ),
             scale=0.1 * diagonal,
         )
         seen: list[tuple[Array, int]] = []

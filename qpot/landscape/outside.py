@@ -26,6 +26,8 @@ _SEARCHED = 16
 _FOLLOWED = 200
 # At least so many minima outside the box join the chain, and at most as many as there are inside if these are more.
 _FEWEST = 8
+# A descent from around the box ends after so many steps; most need less than a hundred.
+_PROBE_STEPS = 200
 # A loss counts as lower than another one by this fraction of the range of losses.
 _LOWER = 1e-9
 # A box that holds what is in use is larger than needed by this fraction of the box.
@@ -90,7 +92,7 @@ def look_outside(
     """
     d = system.dimension
     if d > _FOLLOWED:
-        ends = tuple("none of the known minima" if _leads_out(s) else "" for s in saddles)
+        ends = tuple("to none of the known minima" if _leads_out(s) else "" for s in saddles)
         return Outlook(minima=tuple(minima), saddles=tuple(saddles), ends=ends, lower=lower, upper=upper)
     look = _Look(system, minima, lower, upper, follow=follow, search=search)
     look.take(saddles, given=True)
@@ -169,7 +171,7 @@ class _Look:
         faces[rows, axes] = beside
         starts = np.concatenate([faces, near, far])
         starts = starts[np.isfinite(self.reached.drift(starts)).all(axis=1)]
-        ids, ends = self.reached.of(starts)
+        ids, ends = self.reached.of(starts, steps=_PROBE_STEPS)
         # A drift that stops being finite near the box is a wall as often as a way out; only far points count.
         away = np.abs((ends - 0.5 * (self.lower + self.upper)) / self.size).max(axis=1) > 1.5
         self.strays = list(starts[(ids == FAR) & away])

@@ -21,8 +21,9 @@ from qpot.prediction.prefactors import leg_prefactor
 from qpot.prediction.way_out import WayOut
 from qpot.problem.system import System
 
-# Where the loss orders the passes, so many of the lowest ones out of each minimum are solved.
-_LOWEST = 4
+# Where the loss orders the passes, those out of a minimum are solved that are lower than this multiple of the lowest one's
+# height, and at most so many.
+_HIGHER, _LOWEST = 1.5, 4
 # Above this dimension prefactors come from the closed form of Eyring and Kramers only.
 _CARRIED = 16
 
@@ -47,10 +48,8 @@ def with_ways_out(
         As for `transition_costs`.
     """
     out = [n for n, s in enumerate(costs.saddles) if s.connects[0] is not None and s.connects[1] is None]
-    if system.gradient_drift:
-        out.sort(key=lambda n: costs.saddles[n].loss)
-        homes = [costs.saddles[n].connects[0] for n in out]
-        out = [n for place, n in enumerate(out) if homes[:place].count(homes[place]) < _LOWEST]
+    if system.gradient_drift and system.loss is not None:
+        out = _low_ones(costs, out)
     if not out:
         return costs
     chosen = leg_method(system, method, np.array([m.point for m in costs.minima]))
@@ -67,6 +66,19 @@ def with_ways_out(
     ]
     ways.sort(key=lambda way: (way.minimum, np.nan_to_num(way.cost, nan=-1.0)))
     return replace(costs, ways_out=tuple(ways))
+
+
+def _low_ones(costs: TransitionCosts, out: Sequence[int]) -> list[int]:
+    """Those of the saddles with the ids ``out`` that decide how fast SGD leaves, for each minimum the lowest first."""
+    heights: dict[int, list[tuple[float, int]]] = {}
+    for n in out:
+        home = _home(costs.saddles[n])
+        heights.setdefault(home, []).append((costs.saddles[n].loss - costs.minima[home].loss, n))
+    kept = []
+    for ranked in heights.values():
+        ranked.sort()
+        kept += [n for height, n in ranked[:_LOWEST] if height <= _HIGHER * ranked[0][0]]
+    return kept
 
 
 def _home(saddle: Saddle) -> int:

@@ -16,7 +16,7 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
-from qpot.landscape.outside import look_outside
+from qpot.landscape.outside import Outlook, look_outside
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
@@ -148,7 +148,7 @@ def predict(
             if len(found) < 2:
                 raise SolveError(
                     f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                    f"starts{''.join(f'. {note}' for note in (outlook.notes if outlook else ()))}",
+                    f"starts{_beyond(outlook)}",
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )
@@ -177,3 +177,11 @@ def predict(
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
     return prediction_from_costs(costs, prefactors=prefactors, population=population)
+
+
+def _beyond(outlook: Outlook | None) -> str:
+    """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
+    if outlook is None:
+        return ""
+    ways = [f"a pass leads from it {end}" for end in outlook.ends if end]
+    return "".join(f". {text}" for text in (*outlook.notes, *ways[:3]))
