@@ -130,7 +130,10 @@ class Destinations:
                 return i
         if not found[0]:
             return RESTLESS
-        minimum = as_minimum(self.system, point)
+        try:
+            minimum = as_minimum(self.system, point)
+        except (ValueError, ArithmeticError):  # The user's functions fail beside this point.
+            return RESTLESS
         if minimum.rates.real.min() <= FLAT * np.abs(minimum.rates).max():
             return RESTLESS
         self.minima.append(minimum)

@@ -291,13 +291,16 @@ class _Look:
         """The chain, and what has to be said about it."""
         members = self.joining()
         ways = self.ways(members)
-        minima = [replace(self.reached.minima[i], inside=not self.outside(i)) for i in members]
+        minima = [
+            replace(self.reached.minima[i], inside=False) if i >= self.k and self.outside(i) else self.reached.minima[i]
+            for i in members
+        ]
         saddles = [
             replace(w.over.saddle, connects=w.connects, direction=(1 - 2 * w.side) * w.over.saddle.direction)
             for w in ways
         ]
         beyond = [m.point for m in minima if not m.inside]
-        used = [w.over.saddle.point for w in ways if w.connects[1] is not None]
+        used = [w.over.saddle.point for w in ways if w.connects[1] is not None and not w.over.given]
         passes = [point for point in used if self.beyond(point)]
         points = np.array([*(m.point for m in minima), *passes])
         low, high = points.min(axis=0), points.max(axis=0)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import BoundsLike, as_bounds
+from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -125,26 +125,15 @@ def predict(
             )  # A refusal must not wait for the search for saddles.
             report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
-                if minima is None:
-                    # A saddle may lead to a minimum that the search from many starts has missed.
-                    for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
-                        if not missed:
-                            break
-                        found += missed
-                        crossings = list(
-                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
-                        )
+                found, crossings = _crossings(
+                    system, found, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
+                )
             else:
                 crossings = list(saddles)
-            outlook = None
-            if outside != "ignore" and symmetries is None:
-                searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
-                outlook = look_outside(
-                    system, found, crossings, lower, upper, follow=outside == "follow", search=searched
-                )
-                found, crossings = list(outlook.minima), list(outlook.saddles)
+            searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
+            look = outside if symmetries is None else "ignore"
+            outlook = _outlook(system, found, crossings, lower, upper, look, searched)
+            found, crossings = list(outlook.minima), list(outlook.saddles)
             if len(found) < 2:
                 raise SolveError(
                     f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
@@ -156,16 +145,14 @@ def predict(
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
             report(3, 5, "prefactors")
             if outside != "ignore":
-                ends = None if outlook is None else outlook.ends
-                costs = with_ways_out(system, costs, ends, method=method, executor=executor)
-            notes = () if outlook is None else outlook.notes
-            costs = replace(costs, notes=(*costs.notes, *notes, *filter(None, [coverage])))
+                costs = with_ways_out(system, costs, outlook.ends, method=method, executor=executor)
+            costs = replace(costs, notes=(*costs.notes, *outlook.notes, *filter(None, [coverage])))
             prefactors = rate_prefactors(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
-                if outlook is not None:
-                    box = list(zip(outlook.lower.tolist(), outlook.upper.tolist(), strict=True))
-                costs = with_field_opinion(system, costs, bounds=box, executor=executor)
+                costs = with_field_opinion(
+                    system, costs, bounds=np.column_stack([outlook.lower, outlook.upper]), executor=executor
+                )
             report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
@@ -179,9 +166,46 @@ def predict(
     return prediction_from_costs(costs, prefactors=prefactors, population=population)
 
 
-def _beyond(outlook: Outlook | None) -> str:
+def _crossings(
+    system: System,
+    found: list[Minimum],
+    box: list[tuple[float, float]],
+    *,
+    complete: bool,
+    rng: SeedLike,
+    starts: int | ArrayLike | None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None,
+) -> tuple[list[Minimum], list[Saddle]]:
+    """The minima and the saddles in the box; minima to which saddles lead are added unless the list is ``complete``."""
+    lower, upper = np.array(box).T
+    crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+    for _ in range(0 if complete else 5):
+        # A saddle may lead to a minimum that the search from many starts has missed.
+        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
+        if not missed:
+            break
+        found = [*found, *missed]
+        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+    return found, crossings
+
+
+def _outlook(
+    system: System,
+    found: Sequence[Minimum],
+    crossings: Sequence[Saddle],
+    lower: Array,
+    upper: Array,
+    outside: str,
+    searched: bool,
+) -> Outlook:
+    """The chain after a look outside the box, or as it is if what lies outside is ignored."""
+    if outside == "ignore":
+        ends = ("",) * len(crossings)
+        return Outlook(minima=tuple(found), saddles=tuple(crossings), ends=ends, lower=lower, upper=upper)
+    return look_outside(system, found, crossings, lower, upper, follow=outside == "follow", search=searched)
+
+
+def _beyond(outlook: Outlook) -> str:
     """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
-    if outlook is None:
-        return ""
     ways = [f"a pass leads from it {end}" for end in outlook.ends if end]
     return "".join(f". {text}" for text in (*outlook.notes, *ways[:3]))
