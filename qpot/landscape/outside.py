@@ -43,10 +43,10 @@ class Outlook:
     minima : tuple of Minimum
         Those that were given, in their order, and after them those outside the box, with ``inside=False``.
     saddles : tuple of Saddle
-        The passes that were given, and those outside the box that matter. A side None in ``connects`` leads to none of the
-        minima: it leaves the chain.
-    ends : tuple of str
-        For every saddle, where its side None leads; empty where there is none.
+        The passes that were given, and those outside the box that connect minima of the chain and matter.
+    leaving : tuple of (Saddle, str)
+        The passes with a side None in ``connects``, which lead from a minimum out of the chain, and where. Those outside the
+        box are not among ``saddles``.
     lower, upper : array (d,)
         The corners of a box that holds everything in use.
     notes : tuple of str
@@ -55,7 +55,7 @@ class Outlook:
 
     minima: tuple[Minimum, ...]
     saddles: tuple[Saddle, ...]
-    ends: tuple[str, ...]
+    leaving: tuple[tuple[Saddle, str], ...]
     lower: Array
     upper: Array
     notes: tuple[str, ...] = ()
@@ -92,8 +92,8 @@ def look_outside(
     """
     d = system.dimension
     if d > _FOLLOWED:
-        ends = tuple("to none of the known minima" if _leads_out(s) else "" for s in saddles)
-        return Outlook(minima=tuple(minima), saddles=tuple(saddles), ends=ends, lower=lower, upper=upper)
+        leaving = tuple((s, "to none of the known minima") for s in saddles if _leads_out(s))
+        return Outlook(minima=tuple(minima), saddles=tuple(saddles), leaving=leaving, lower=lower, upper=upper)
     look = _Look(system, minima, lower, upper, follow=follow, search=search)
     look.take(saddles, given=True)
     if search and d <= _SEARCHED:
@@ -299,6 +299,8 @@ class _Look:
             replace(w.over.saddle, connects=w.connects, direction=(1 - 2 * w.side) * w.over.saddle.direction)
             for w in ways
         ]
+        leaving = [(s, self._end(w)) for s, w in zip(saddles, ways, strict=True) if w.connects[1] is None]
+        kept = [s for s, w in zip(saddles, ways, strict=True) if w.over.given or w.connects[1] is not None]
         beyond = [m.point for m in minima if not m.inside]
         used = [w.over.saddle.point for w in ways if w.connects[1] is not None and not w.over.given]
         passes = [point for point in used if self.beyond(point)]
@@ -315,13 +317,12 @@ class _Look:
                 f"{_format_box(lower, upper)} holds all of it."
             )
         if self.search:
-            leaves = any(w.connects[1] is None for w in ways)
             # What leads out limits the numbers to the box already, and the report says so.
-            notes += [] if leaves else self._faces_note(members, bool(notes)) + self._apart_note(members)
+            notes += [] if leaving else self._faces_note(members, bool(notes)) + self._apart_note(members)
         return Outlook(
             minima=tuple(minima),
-            saddles=tuple(saddles),
-            ends=tuple("" if w.connects[1] is not None else self._end(w) for w in ways),
+            saddles=tuple(kept),
+            leaving=tuple(leaving),
             lower=lower,
             upper=upper,
             notes=tuple(notes),

@@ -31,53 +31,47 @@ _CARRIED = 16
 def with_ways_out(
     system: System,
     costs: TransitionCosts,
-    ends: Sequence[str] | None = None,
+    leaving: Sequence[tuple[Saddle, str]],
     *,
     method: LegMethod | None = None,
     executor: Executor | None = None,
 ) -> TransitionCosts:
-    """The same costs with ``ways_out``: a leg for every saddle that leads from a minimum to none of the minima.
+    """The same costs with ``ways_out``: legs over the saddles that lead from a minimum to none of the minima.
 
     Parameters
     ----------
     system : System
     costs : TransitionCosts
-    ends : sequence of str, optional
-        For every saddle of ``costs``, where its side None leads, for the report.
+    leaving : sequence of (Saddle, str)
+        Saddles with a side None in ``connects``, and where that side leads, for the report.
     method, executor
         As for `transition_costs`.
     """
-    out = [n for n, s in enumerate(costs.saddles) if s.connects[0] is not None and s.connects[1] is None]
+    out = list(leaving)
     if system.gradient_drift and system.loss is not None:
         out = _low_ones(costs, out)
     if not out:
         return costs
     chosen = leg_method(system, method, np.array([m.point for m in costs.minima]))
-    tasks = [_Task(system, costs.minima[_home(costs.saddles[n])].point, costs.saddles[n], chosen) for n in out]
+    tasks = [_Task(system, costs.minima[_home(saddle)].point, saddle, chosen) for saddle, _ in out]
     ways = [
-        WayOut(
-            minimum=_home(costs.saddles[n]),
-            saddle=costs.saddles[n].point,
-            path=path,
-            leads=(ends[n] if ends else "") or "to none of the minima",
-            prefactor=prefactor,
-        )
-        for n, (path, prefactor) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
+        WayOut(minimum=_home(saddle), saddle=saddle.point, path=path, leads=leads, prefactor=prefactor)
+        for (saddle, leads), (path, prefactor) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
     ]
     ways.sort(key=lambda way: (way.minimum, np.nan_to_num(way.cost, nan=-1.0)))
     return replace(costs, ways_out=tuple(ways))
 
 
-def _low_ones(costs: TransitionCosts, out: Sequence[int]) -> list[int]:
-    """Those of the saddles with the ids ``out`` that decide how fast SGD leaves, for each minimum the lowest first."""
-    heights: dict[int, list[tuple[float, int]]] = {}
-    for n in out:
-        home = _home(costs.saddles[n])
-        heights.setdefault(home, []).append((costs.saddles[n].loss - costs.minima[home].loss, n))
+def _low_ones(costs: TransitionCosts, leaving: Sequence[tuple[Saddle, str]]) -> list[tuple[Saddle, str]]:
+    """Those of the saddles that decide how fast SGD leaves, for each minimum the lowest first."""
+    homes: dict[int, list[tuple[float, int]]] = {}
+    for n, (saddle, _) in enumerate(leaving):
+        home = _home(saddle)
+        homes.setdefault(home, []).append((saddle.loss - costs.minima[home].loss, n))
     kept = []
-    for ranked in heights.values():
+    for ranked in homes.values():
         ranked.sort()
-        kept += [n for height, n in ranked[:_LOWEST] if height <= _HIGHER * ranked[0][0]]
+        kept += [leaving[n] for height, n in ranked[:_LOWEST] if height <= _HIGHER * ranked[0][0]]
     return kept
 
 

@@ -145,7 +145,7 @@ def predict(
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
             report(3, 5, "prefactors")
             if outside != "ignore":
-                costs = with_ways_out(system, costs, outlook.ends, method=method, executor=executor)
+                costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
             costs = replace(costs, notes=(*costs.notes, *outlook.notes, *filter(None, [coverage])))
             prefactors = rate_prefactors(system, costs)
             report(4, 5, "second opinion")
@@ -200,12 +200,14 @@ def _outlook(
 ) -> Outlook:
     """The chain after a look outside the box, or as it is if what lies outside is ignored."""
     if outside == "ignore":
-        ends = ("",) * len(crossings)
-        return Outlook(minima=tuple(found), saddles=tuple(crossings), ends=ends, lower=lower, upper=upper)
+        out = tuple(
+            (s, "to none of the minima") for s in crossings if s.connects[0] is not None and s.connects[1] is None
+        )
+        return Outlook(minima=tuple(found), saddles=tuple(crossings), leaving=out, lower=lower, upper=upper)
     return look_outside(system, found, crossings, lower, upper, follow=outside == "follow", search=searched)
 
 
 def _beyond(outlook: Outlook) -> str:
     """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
-    ways = [f"a pass leads from it {end}" for end in outlook.ends if end]
+    ways = [f"a pass leads from it {end}" for _, end in outlook.leaving]
     return "".join(f". {text}" for text in (*outlook.notes, *ways[:3]))
