@@ -38,7 +38,7 @@ The quasi-potential on grids (`qpot.fields`)
 
 Costs, the choice, and times (`qpot.prediction`)
     `audited_costs`, `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`, `FieldOpinion`, `Hole`,
-    `Prediction`, `TransitionCosts`
+    `Prediction`, `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
     `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
@@ -195,6 +195,7 @@ if TYPE_CHECKING:
         Hole,
         Prediction,
         TransitionCosts,
+        WayOut,
         audited_costs,
         predict,
         prediction_from_costs,
@@ -293,7 +294,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "OrderedLineIntegral", "Passage", "quasipotential",
     # Costs, the choice, and times
     "audited_costs", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs", "transition_costs",
-    "TransitionCosts", "with_field_opinion",
+    "TransitionCosts", "WayOut", "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
     "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",
     "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",

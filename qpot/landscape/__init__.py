@@ -3,12 +3,16 @@
 - `attractor`: Attractors: whether a fixed point attracts, with one error message for each reason why it does not.
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
+- `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
+- `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
+- `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
+- `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.

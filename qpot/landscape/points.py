@@ -38,6 +38,8 @@ class Minimum:
         In so many dimensions that not all are computed these are the three slowest.
     residual : float
         The norm of the drift at the point.
+    inside : bool
+        Whether the point lies in the box that was searched; `predict` follows passes out of it to minima just beyond.
     """
 
     point: Array
@@ -45,6 +47,7 @@ class Minimum:
     hessian: Array
     rates: NDArray[np.complex128] | Array
     residual: float
+    inside: bool = True
 
     @property
     def degenerate(self) -> bool:
@@ -65,7 +68,8 @@ class Minimum:
 
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
-        return f"Minimum({format_point(self.point)}{loss}{', degenerate' if self.degenerate else ''})"
+        kind = f"{', degenerate' if self.degenerate else ''}{'' if self.inside else ', outside the box'}"
+        return f"Minimum({format_point(self.point)}{loss}{kind})"
 
 
 def _both(points: tuple[Array, Array] | None, units: Units) -> tuple[Array, Array] | None:

@@ -6,6 +6,7 @@
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
+- `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
@@ -13,6 +14,7 @@
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
+- `way_out`: WayOut: a way from a minimum out of the chain, to the state "outside" that absorbs.
 """
 
 from qpot.prediction.along_paths import bouchet_reygner
@@ -26,12 +28,14 @@ from qpot.prediction.pipeline import predict
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
+from qpot.prediction.way_out import WayOut
 
 __all__ = [
     "FieldOpinion",
     "Hole",
     "Prediction",
     "TransitionCosts",
+    "WayOut",
     "audited_costs",
     "bouchet_reygner",
     "corrected_costs",

@@ -16,6 +16,7 @@ from qpot._core.arrays import Array
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
+from qpot.prediction.way_out import WayOut, cheapest_ways_out
 from qpot.problem.units import Units
 
 
@@ -46,6 +47,11 @@ class TransitionCosts:
         Paths between minima that the audit found cheaper than the costs over the known saddles.
     audited : str
         What the audit did, or why there was none; empty if none was asked for.
+    ways_out : tuple of WayOut
+        The legs over passes that lead to none of the minima, but out of the box: to a state of its own, "outside", from
+        which nothing comes back.
+    notes : tuple of str
+        What a user of the costs must know about the box in which they hold; the report states it in its first lines.
     """
 
     values: Array
@@ -58,6 +64,8 @@ class TransitionCosts:
     field: FieldOpinion | None = None
     holes: tuple[Hole, ...] = ()
     audited: str = ""
+    ways_out: tuple[WayOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def audit(self) -> str:
@@ -72,6 +80,29 @@ class TransitionCosts:
             f"HOLES IN THE MAP: there are paths cheaper than the costs below: {paths}. A saddle is missing; do not trust the "
             "selection: widen bounds, raise starts or pass saddles."
         )
+
+    @property
+    def leaks(self) -> Array:
+        """The least cost V(i, outside) of leaving the chain from each minimum, ``(k,)``; inf where nothing leads out."""
+        return cheapest_ways_out(self.values, self.errors, self.ways_out)[0]
+
+    @property
+    def leak_errors(self) -> Array:
+        """The errors of `leaks`, ``(k,)``."""
+        return cheapest_ways_out(self.values, self.errors, self.ways_out)[1]
+
+    def with_outside(self) -> Array:
+        """The costs of single legs ``(k + 1, k + 1)`` with the state "outside" as the last one, which absorbs.
+
+        The functions of `qpot.chain` take it where times count, for example
+        ``mean_first_passage_times(costs.with_outside(), epsilon, k)``.
+        """
+        k = len(self.minima)
+        result = np.full((k + 1, k + 1), np.inf)
+        result[:k, :k], result[k, k] = self.direct, 0.0
+        for way in self.ways_out:
+            result[way.minimum, k] = np.fmin(result[way.minimum, k], way.cost)
+        return result
 
     @property
     def disagreements(self) -> tuple[tuple[int, int], ...]:
@@ -112,6 +143,8 @@ class TransitionCosts:
             parallel=units.read(self.parallel),
             field=units.read(self.field),
             holes=units.read(self.holes),
+            ways_out=units.read(self.ways_out),
+            notes=tuple(units.remark(note) for note in self.notes),
         )
 
     def __repr__(self) -> str:

@@ -105,7 +105,8 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
             parallel[pair] = tuple(legs)
     values, summed = sums_of_legs(direct, errors)
     np.fill_diagonal(direct, 0.0)
-    return replace(costs, values=values, errors=summed, direct=direct, paths=paths, parallel=parallel)
+    ways = tuple(way if way.path is None else replace(way, path=changed(way.path)) for way in costs.ways_out)
+    return replace(costs, values=values, errors=summed, direct=direct, paths=paths, parallel=parallel, ways_out=ways)
 
 
 def correction_matrix(costs: TransitionCosts) -> Array:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import BoundsLike, as_bounds
+from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
+from qpot.landscape.outside import Outlook, look_outside
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.leaks import with_ways_out
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
@@ -42,6 +46,7 @@ def predict(
     starts: int | ArrayLike | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -72,6 +77,12 @@ def predict(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
+    outside : "follow", "leak" or "ignore"
+        What becomes of passes that lead out of the box. "follow": minima outside, as far as one box length, join the chain
+        (``Minimum.inside`` is False), and so do passes outside that are cheaper than those within; what leads further is a
+        way out (``costs.ways_out``) to a state of its own. "leak": everything beyond the box is that state. "ignore": nothing
+        is searched outside, and ways out do not count. The searches outside need ``minima`` and ``saddles`` to be searched
+        for too, no symmetries, and at most 16 dimensions; otherwise the sides of the saddles are followed only.
     executor : concurrent.futures.Executor, optional
         The paths are computed side by side in it.
     progress : callable, True, "auto" or None
@@ -98,14 +109,18 @@ def predict(
     >>> prediction.selected, round(prediction.margin, 8)
     ((1,), 0.35005896)
     """
+    if outside not in ("follow", "leak", "ignore"):
+        raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = list(zip(lower.tolist(), upper.tolist(), strict=True))
     found: list[Minimum] = []
+    coverage = ""
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
                 report(0, 5, "minima")
-                found = list(find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries))
+                covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
+                found, coverage = list(covered), str(getattr(covered, "summary", ""))
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
@@ -118,23 +133,19 @@ def predict(
             )  # A refusal must not wait for the search for saddles.
             report(1, 5, "saddles")
             if saddles is None:
-                crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
-                if minima is None:
-                    # A saddle may lead to a minimum that the search from many starts has missed.
-                    for _ in range(5):
-                        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
-                        if not missed:
-                            break
-                        found += missed
-                        crossings = list(
-                            find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
-                        )
+                found, crossings = _crossings(
+                    system, found, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
+                )
             else:
                 crossings = list(saddles)
+            searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
+            look = outside if symmetries is None else "ignore"
+            outlook = _outlook(system, found, crossings, lower, upper, look, searched)
+            found, crossings = list(outlook.minima), list(outlook.saddles)
             if len(found) < 2:
                 raise SolveError(
                     f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                    "starts",
+                    f"starts{_beyond(outlook)}",
                     status=Status.NO_ROUTE,
                     partial=tuple(found),
                 )
@@ -143,10 +154,15 @@ def predict(
             if audit:
                 costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
             report(3, 5, "prefactors")
+            if outside != "ignore":
+                costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
+            costs = replace(costs, notes=(*costs.notes, *outlook.notes, *filter(None, [coverage])))
             prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
-                costs = with_field_opinion(system, costs, bounds=box, executor=executor)
+                costs = with_field_opinion(
+                    system, costs, bounds=np.column_stack([outlook.lower, outlook.upper]), executor=executor
+                )
             report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
@@ -158,3 +174,50 @@ def predict(
     if system.finite_sum is not None and not system.replacement:
         population = system.finite_sum.n_samples
     return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)
+
+
+def _crossings(
+    system: System,
+    found: list[Minimum],
+    box: list[tuple[float, float]],
+    *,
+    complete: bool,
+    rng: SeedLike,
+    starts: int | ArrayLike | None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None,
+) -> tuple[list[Minimum], list[Saddle]]:
+    """The minima and the saddles in the box; minima to which saddles lead are added unless the list is ``complete``."""
+    lower, upper = np.array(box).T
+    crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+    for _ in range(0 if complete else 5):
+        # A saddle may lead to a minimum that the search from many starts has missed.
+        missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
+        if not missed:
+            break
+        found = [*found, *missed]
+        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+    return found, crossings
+
+
+def _outlook(
+    system: System,
+    found: Sequence[Minimum],
+    crossings: Sequence[Saddle],
+    lower: Array,
+    upper: Array,
+    outside: str,
+    searched: bool,
+) -> Outlook:
+    """The chain after a look outside the box, or as it is if what lies outside is ignored."""
+    if outside == "ignore":
+        out = tuple(
+            (s, "to none of the minima") for s in crossings if s.connects[0] is not None and s.connects[1] is None
+        )
+        return Outlook(minima=tuple(found), saddles=tuple(crossings), leaving=out, lower=lower, upper=upper)
+    return look_outside(system, found, crossings, lower, upper, follow=outside == "follow", search=searched)
+
+
+def _beyond(outlook: Outlook) -> str:
+    """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
+    ways = [f"a pass leads from it {end}" for _, end in outlook.leaving]
+    return "".join(f". {text}" for text in (*outlook.notes, *ways[:3]))

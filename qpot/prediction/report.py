@@ -8,11 +8,16 @@ from html import escape
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
+from qpot.chain.passage import committor, hitting_exponents
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
 
 # Tables stop after this many rows and say how many more there are.
 _ROWS = 20
+# Which of two ends is reached first is decided at the smallest cost divided by this number, as for epsilon -> 0.
+_COLD = 1e3
+# Costs whose ratio is larger than this are not compared in that way.
+_RANGE = 1e10
 
 
 class PredictionReport:
@@ -40,7 +45,55 @@ class PredictionReport:
                 "between them."
             )
         where = format_point(self.minima[ids[0]].point)
-        return f"SGD selects minimum {ids[0]} at {where}: its W is least, by a margin of {gap}."
+        outside = "" if self.minima[ids[0]].inside else ", outside the box"
+        return f"SGD selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
+
+    def cautions(self) -> tuple[str, ...]:
+        """What limits the answer, in a sentence each: holes, ways out of the box, a box that is too small, coverage."""
+        return (*filter(None, [self.costs.audit, self._leaving()]), *self.costs.notes)
+
+    def _leaving(self) -> str:
+        """Where SGD leaves the box, and whether it does so before it selects; empty if nothing leads out."""
+        ways = self.costs.ways_out
+        if not ways:
+            return ""
+        unknown = [way for way in ways if np.isnan(way.cost)]
+        if unknown:
+            return f"A way leads out of the box, {unknown[0]}. The numbers hold within the box only."
+        lost = self._lost()
+        if lost:
+            way = min((w for w in ways if w.minimum == lost[0]), key=lambda w: w.cost, default=None)
+            first = lost[0]
+            if way is None:
+                first = min(ways, key=lambda w: self.costs.values[first, w.minimum] + w.cost).minimum
+                way = min((w for w in ways if w.minimum == first), key=lambda w: w.cost)
+            onwards = np.delete(self.costs.values[first], first).min(initial=np.inf)
+            named = "minimum" if len(lost) == 1 else "one of the minima"
+            return (
+                f"SGD leaves the box before it selects, if it starts at {named} {', '.join(map(str, lost[:8]))}: {way}. The "
+                f"cheapest way from there to another minimum costs {onwards:.6g}."
+            )
+        way = min(ways, key=lambda w: w.cost)
+        more = "" if len(ways) == 1 else f" {len(ways) - 1} more lead out."
+        return (
+            f"The numbers hold until SGD leaves the box, which costs {self.costs.leaks[self.selected[0]]:.6g} from the "
+            f"selected minimum. The cheapest way out is {way}.{more}"
+        )
+
+    def _lost(self) -> list[int]:
+        """The minima from which SGD leaves the box before it reaches a selected one, or before it settles among them."""
+        k = len(self.minima)
+        costs = self.costs.with_outside()
+        positive = costs[(costs > 0) & (costs < np.inf)]
+        if positive.size == 0 or costs[costs < np.inf].max() > _RANGE * positive.min():
+            return [i for i in range(k) if i not in self.selected and self.costs.leaks[i] < np.inf]
+        others = [i for i in range(k) if i not in self.selected]
+        out = committor(costs, float(positive.min()) / _COLD, list(self.selected), k)
+        lost = [i for i in others if out[i] >= 0.5]
+        # Before the chain has settled, it has come to the selected minimum from everywhere else.
+        settled = hitting_exponents(self.costs.direct, list(self.selected))[others].max(initial=-np.inf)
+        leaves = hitting_exponents(costs, k)[list(self.selected)]
+        return sorted([*lost, *(i for i, c in zip(self.selected, leaves, strict=True) if c < settled)])
 
     def second_opinion(self) -> str:
         """What the quasi-potential fields say about the costs, in one sentence; empty if none were computed."""
@@ -66,8 +119,8 @@ class PredictionReport:
         )
 
     def __repr__(self) -> str:
-        """The answer, the second opinion, and tables of minima, saddles and costs as plain text."""
-        lines = [f"Prediction: {self.answer()}", *filter(None, [self.costs.audit, self.second_opinion()]), "", "minima"]
+        """The answer, what limits it, the second opinion, and tables of minima, saddles and costs as plain text."""
+        lines = [f"Prediction: {self.answer()}", *self.cautions(), *filter(None, [self.second_opinion()]), "", "minima"]
         lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest escape':>22}")
         for row in self._minimum_rows():
             lines.append("  {:>3} {:<34} {:>12} {:>14} {:>8} {:>22}".format(*row))
@@ -85,7 +138,7 @@ class PredictionReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The answer, the second opinion, and tables of minima and saddles as HTML for notebooks."""
+        """The answer, what limits it, the second opinion, and tables of minima and saddles as HTML for notebooks."""
         head = "".join(f"<th>{name}</th>" for name in ("id", "point", "loss", "W - min W", "error", "cheapest escape"))
         body = []
         for row in self._minimum_rows():
@@ -93,20 +146,22 @@ class PredictionReport:
             cells = "".join(f"<td>{'<b>' if bold else ''}{escape(c)}{'</b>' if bold else ''}</td>" for c in row)
             body.append(f"<tr>{cells}</tr>")
         saddles = "".join(f"<li>{escape(format_point(s.point))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
+        text = escape(" ".join([self.answer(), *self.cautions(), self.second_opinion()]))
         return (
-            f"<p>{escape(self.answer())} {escape(self.costs.audit)} {escape(self.second_opinion())}</p>"
-            f"<table><thead><tr>{head}</tr></thead>"
+            f"<p>{text}</p><table><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>"
         )
 
     def _minimum_rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """The cells of the table of minima; the last one is the cheapest cost to another minimum."""
+        """The cells of the table of minima; the last one is the cheapest cost to another minimum, or out of the box."""
         rows = []
         values = self.costs.values
         for i, minimum in enumerate(self.minima[:_ROWS]):
             others = np.where(np.arange(values.shape[0]) == i, np.inf, values[i])
             j = int(np.argmin(others))
             way = f"{others[j]:.8g} to {j}" if np.isfinite(others[j]) else "none"
+            out = min((w.cost for w in self.costs.ways_out if w.minimum == i), default=np.inf)
+            way = f"{out:.8g} out" if out < others[j] else way
             W = self.stationary_costs[i]
             rows.append(
                 (

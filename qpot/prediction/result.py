@@ -43,9 +43,9 @@ class Prediction(PredictionReport):
     stationary_errors : array (k,)
         Error of W(i), summed from the costs in its W-graph.
     costs : TransitionCosts
-        V(i, j) between all minima, with errors and paths.
+        V(i, j) between all minima, with errors and paths, and the ways out of the box.
     minima : tuple of Minimum
-        The minima; their positions in the tuple are their ids.
+        The minima; their positions in the tuple are their ids. Those that lie outside the box come last (`outside`).
     saddles : tuple of Saddle
     prefactors : array (k, k) or None
         Prefactors of the rates; NaN where they could not be computed, see `qpot.prediction.prefactors.rate_prefactors`.
@@ -67,6 +67,11 @@ class Prediction(PredictionReport):
     prefactors: Array | None = None
     dearer: DearerLegs | None = None
     population: int | None = None
+
+    @property
+    def outside(self) -> tuple[int, ...]:
+        """The ids of the minima that lie outside the box and to which passes in use lead."""
+        return tuple(i for i, minimum in enumerate(self.minima) if not minimum.inside)
 
     @property
     def graph(self) -> nx.MultiDiGraph:
@@ -137,7 +142,7 @@ class Prediction(PredictionReport):
         Returns
         -------
         tuple of int
-            One id, or several where exit costs tie with the time scale.
+            One id, or several where exit costs tie with the time scale. Empty where SGD has left the box for good.
 
         Raises
         ------
@@ -153,17 +158,22 @@ class Prediction(PredictionReport):
         eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         time = as_positive(steps, name="steps") * eta
         exponent = self.epsilon(eta, batch_size) * float(np.log(time))
-        return metastable_state(self.costs, max(exponent, 0.0), self._id(start))
+        costs, k = self.costs, len(self.minima)
+        if costs.ways_out:
+            return tuple(
+                i for i in metastable_state(costs.with_outside(), max(exponent, 0.0), self._id(start)) if i < k
+            )
+        return metastable_state(costs, max(exponent, 0.0), self._id(start))
 
     def escape_steps(
         self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
     ) -> Array:
-        """Expected number of steps until SGD has left each minimum for another, ``(k,)``.
+        """Expected number of steps until SGD has left each minimum for another, or for the outside of the box, ``(k,)``.
 
         The number is 1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)), summed over the minima that a saddle
-        connects with i and over all legs between the two. With ``prefactor=False`` all A are one. An entry is NaN where a
-        prefactor is missing, and inf beyond the largest float. With ``momentum`` the learning rate is
-        learning_rate / (1 - momentum) throughout.
+        connects with i, over all legs between the two, and over the ways out of the box. With ``prefactor=False`` all A are
+        one. An entry is NaN where a prefactor is missing, and inf beyond the largest float. With ``momentum`` the learning
+        rate is learning_rate / (1 - momentum) throughout.
         """
         rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
         eps = self.epsilon(rate, batch_size)
@@ -171,9 +181,13 @@ class Prediction(PredictionReport):
         off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
         steps = np.empty(len(self.minima))
         for i in range(steps.size):
-            lowest = self.costs.direct[i, off[i]].min(initial=np.inf)
-            weights = factors[i, off[i]] * np.exp(-(self.costs.direct[i, off[i]] - lowest) / eps)
-            with np.errstate(over="ignore", divide="ignore"):
+            # The report names a way of unknown cost; the number holds until SGD takes it.
+            out = [way for way in self.costs.ways_out if way.minimum == i and np.isfinite(way.cost)]
+            costs = np.array([*self.costs.direct[i, off[i]], *(way.cost for way in out)])
+            known = np.array([*factors[i, off[i]], *(way.prefactor if prefactor else 1.0 for way in out)])
+            lowest = costs.min(initial=np.inf)
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                weights = known * np.exp(-(costs - lowest) / eps)
                 steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
         return steps
 
@@ -183,7 +197,7 @@ class Prediction(PredictionReport):
         """Fraction of time near each minimum at this noise level, ``(k,)``: the stationary law of the chain.
 
         With ``prefactor=False`` all prefactors are taken as equal, which is right to leading order only. Otherwise all
-        entries are NaN if one prefactor is missing.
+        entries are NaN if one prefactor is missing. Where ways lead out of the box, it is the law before SGD takes one.
         """
         eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
         factors = self._factors(prefactor, eps)
@@ -288,7 +302,8 @@ def prediction_from_costs(
             ) from error
         raise SolveError(
             f"the {k} minima are not connected by the {len(costs.saddles)} saddles known, so nothing is selected "
-            f"({error}); widen bounds, raise starts or pass saddles",
+            f"({error}); widen bounds, raise starts or pass saddles"
+            f"{''.join(f'. A way leads out of the box, {way}' for way in costs.ways_out[:3])}",
             status=Status.NO_ROUTE,
             partial=costs,
         ) from error

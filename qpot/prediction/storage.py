@@ -17,11 +17,12 @@ from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.report import PredictionReport
+from qpot.prediction.way_out import WayOut
 
 # The name by which a file says what it holds.
 _FORMAT = "qpot prediction"
 # The version of the format that this module writes; it reads this one and all before it.
-_VERSION = 1
+_VERSION = 2
 
 
 def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
@@ -62,7 +63,10 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
             }
             for n, h in enumerate(prediction.costs.holes)
         ],
-        "minima": [_point_out(m, f"minimum{i}", arrays) for i, m in enumerate(prediction.minima)],
+        "notes": list(prediction.costs.notes),
+        "minima": [
+            {**_point_out(m, f"minimum{i}", arrays), "inside": m.inside} for i, m in enumerate(prediction.minima)
+        ],
         "saddles": [
             {
                 **_point_out(s, f"saddle{i}", arrays),
@@ -81,6 +85,16 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "parallel": [
             {"pair": list(pair), "paths": [_path_out(p, f"parallel{n}_{m}", arrays) for m, p in enumerate(paths)]}
             for n, (pair, paths) in enumerate(prediction.costs.parallel.items())
+        ],
+        "ways_out": [
+            {
+                "minimum": way.minimum,
+                "saddle": _put(arrays, f"out{n}_saddle", way.saddle),
+                "path": None if way.path is None else _path_out(way.path, f"out{n}", arrays),
+                "leads": way.leads,
+                "prefactor": None if np.isnan(way.prefactor) else way.prefactor,
+            }
+            for n, way in enumerate(prediction.costs.ways_out)
         ],
     }
     arrays["about"] = np.array(json.dumps(about))
@@ -104,7 +118,7 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
                 f"{file} holds {about.get('format')!r} version {about.get('version')}; this qpot reads "
                 f"{_FORMAT!r} up to version {_VERSION}"
             )
-        minima = tuple(Minimum(**_point_in(item, stored)) for item in about["minima"])
+        minima = tuple(Minimum(**_point_in(item, stored), inside=item.get("inside", True)) for item in about["minima"])
         saddles = tuple(
             Saddle(
                 **_point_in(item, stored),
@@ -134,6 +148,8 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             field=opinion,
             holes=tuple(Hole(**{**item, "path": stored[item["path"]]}) for item in about.get("holes", [])),
             audited=about.get("audited", ""),
+            ways_out=tuple(_way_in(item, stored) for item in about.get("ways_out", ())),
+            notes=tuple(about.get("notes", ())),
         )
         return {
             "selected": tuple(about["selected"]),
@@ -148,6 +164,17 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             "dearer": {(int(i), int(j)): stored[f"dearer{n}"] for n, (i, j) in enumerate(about.get("dearer", []))},
             "population": about["population"],
         }
+
+
+def _way_in(item: dict[str, Any], stored: Mapping[str, Any]) -> WayOut:
+    """The way out that `save_prediction` wrote."""
+    return WayOut(
+        minimum=item["minimum"],
+        saddle=stored[item["saddle"]],
+        path=None if item["path"] is None else _path_in(item["path"], stored),
+        leads=item["leads"],
+        prefactor=float("nan") if item["prefactor"] is None else item["prefactor"],
+    )
 
 
 def _pair(item: dict[str, Any]) -> tuple[int, int]:

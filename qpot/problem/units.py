@@ -76,6 +76,10 @@ class Units:
             return {key: self.read(item) for key, item in value.items()}
         return value
 
+    def remark(self, text: str) -> str:
+        """A sentence that may name points, which keep their coordinates; it then says which these are."""
+        return f"{text} [{self.note}]" if self.note and "(" in text else text
+
     def error(self, error: ValueError | SolveError) -> ValueError | SolveError:
         """An error with its point or its partial result in these coordinates, and a message that says which it names."""
         # The message of a user's function, which the rescaled one passes on, names the point as the user knows it.

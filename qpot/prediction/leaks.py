@@ -1,0 +1,126 @@
+"""Leaks: legs over the passes that lead out of the chain of minima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot._core.parallel import run_in_order
+from qpot._core.status import SolveError
+from qpot.landscape.points import Saddle
+from qpot.paths.choice import leg_method
+from qpot.paths.methods import LegMethod
+from qpot.paths.solution import PathSolution
+from qpot.prediction.costs import TransitionCosts
+from qpot.prediction.kramers import eyring_kramers
+from qpot.prediction.prefactors import leg_prefactor
+from qpot.prediction.way_out import WayOut
+from qpot.problem.system import System
+
+# Where the loss orders the passes, those out of a minimum are solved that are lower than this multiple of the lowest one's
+# height, and at most so many.
+_HIGHER, _LOWEST = 1.5, 4
+# Above this dimension prefactors come from the closed form of Eyring and Kramers only.
+_CARRIED = 16
+
+
+def with_ways_out(
+    system: System,
+    costs: TransitionCosts,
+    leaving: Sequence[tuple[Saddle, str]],
+    *,
+    method: LegMethod | None = None,
+    executor: Executor | None = None,
+) -> TransitionCosts:
+    """The same costs with ``ways_out``: legs over the saddles that lead from a minimum to none of the minima.
+
+    Parameters
+    ----------
+    system : System
+    costs : TransitionCosts
+    leaving : sequence of (Saddle, str)
+        Saddles with a side None in ``connects``, and where that side leads, for the report.
+    method, executor
+        As for `transition_costs`.
+    """
+    out = list(leaving)
+    if system.gradient_drift and system.loss is not None:
+        out = _low_ones(costs, out)
+    if not out:
+        return costs
+    chosen = leg_method(system, method, np.array([m.point for m in costs.minima]))
+    tasks = [_Task(system, costs.minima[_home(saddle)].point, saddle, chosen) for saddle, _ in out]
+    ways = [
+        WayOut(minimum=_home(saddle), saddle=saddle.point, path=path, leads=leads, prefactor=prefactor)
+        for (saddle, leads), (path, prefactor) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
+    ]
+    ways.sort(key=lambda way: (way.minimum, np.nan_to_num(way.cost, nan=-1.0)))
+    return replace(costs, ways_out=tuple(ways))
+
+
+def _low_ones(costs: TransitionCosts, leaving: Sequence[tuple[Saddle, str]]) -> list[tuple[Saddle, str]]:
+    """Those of the saddles that decide how fast SGD leaves, for each minimum the lowest first."""
+    homes: dict[int, list[tuple[float, int]]] = {}
+    for n, (saddle, _) in enumerate(leaving):
+        home = _home(saddle)
+        homes.setdefault(home, []).append((saddle.loss - costs.minima[home].loss, n))
+    kept = []
+    for ranked in homes.values():
+        ranked.sort()
+        kept += [leaving[n] for height, n in ranked[:_LOWEST] if height <= _HIGHER * ranked[0][0]]
+    return kept
+
+
+def _home(saddle: Saddle) -> int:
+    home = saddle.connects[0]
+    assert home is not None
+    return home
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One leg; a plain value, so that it can be sent to another process."""
+
+    system: System
+    start: Array
+    saddle: Saddle
+    method: LegMethod
+
+
+def _solved(task: _Task) -> tuple[PathSolution | None, float]:
+    """The uphill leg, None where it fails, and its prefactor."""
+    view = None if task.saddle.views is None else task.saddle.views[0]
+    seen = task.saddle if view is None else view
+    try:
+        leg = task.method.up(task.system, task.start, seen.point, seen.direction)
+    except (SolveError, ValueError):  # The pass is degenerate, or the noise vanishes there: its cost stays unknown.
+        return None, float("nan")
+    if not leg.status.ok:
+        return None, float("nan")
+    return leg, _prefactor(task, leg, seen.point)
+
+
+def _prefactor(task: _Task, leg: PathSolution, saddle: Array) -> float:
+    """The sum of the prefactors of the leg and of its alternatives that tie with it."""
+    system = task.system
+    if leg.reason or not system.noise.gaussian:
+        return float("nan")
+    if system.dimension <= _CARRIED:
+        tied = [leg, *(o for o in leg.alternatives if o.action - leg.action <= o.error + leg.error)]
+        if leg.via or any(other.via for other in tied[1:]):
+            return float(
+                "nan"
+            )  # The formula does not hold for a path that comes to rest at a second saddle on its way.
+        return float(sum(leg_prefactor(system, other, task.start, saddle) for other in tied))
+    noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
+    if not system.gradient_drift or noise is None or task.saddle.hessian.size == 0:
+        return float("nan")
+    try:
+        at_minimum = -system.unchecked.jacobian(task.start[None])[0]
+        return eyring_kramers(at_minimum, task.saddle.hessian, covariance=noise)
+    except ValueError:  # A critical point is degenerate, or there is no detailed balance.
+        return float("nan")
