@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import Bounds
 
 from qpot._core.arrays import BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
@@ -91,7 +92,7 @@ def predict(
     ((1,), 0.35005896)
     """
     lower, upper = as_bounds(bounds, dimension=system.dimension)
-    box = list(zip(lower.tolist(), upper.tolist(), strict=True))
+    box = Bounds(lower, upper)
     found: list[Minimum] = []
     with reporting(progress, "predict") as report:
         try:
