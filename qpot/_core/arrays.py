@@ -104,8 +104,8 @@ def as_bounds(bounds: BoundsLike, *, dimension: int, name: str = "bounds") -> tu
             first, second = format_point(box[0]), format_point(box[1])
             raise ValueError(
                 f"{name}=({first}, {second}) looks like the two corners of a box, which are not guessed; pass one (low, "
-                f"high) pair for each coordinate, or scipy.optimize.Bounds(low, high), for example Bounds({first}, {second}) for "
-                "these corners" + _as_pairs(box)
+                "high) pair for each coordinate, or scipy.optimize.Bounds(low, high), for example "
+                f"Bounds({first}, {second}) for these corners{_as_pairs(box)}"
             )
         if box.shape != (dimension, 2):
             raise ValueError(

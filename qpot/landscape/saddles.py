@@ -21,7 +21,7 @@ from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.flow import relax_freely
 from qpot.solvers.landscape.mode_following import follow_modes
-from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rests
 
 # Above this dimension a box is not searched, since neighbourhoods by Lyapunov functions and scattered starts cost too much.
 SEARCHED = 200
@@ -266,7 +266,7 @@ def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> A
     a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
     slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
     drift = NaNDrift(system)
-    return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
+    return nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest)
 
 
 def _classified(
