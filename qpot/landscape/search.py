@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, within
@@ -160,11 +160,7 @@ class Search:
         if not self.typical:
             speeds = np.linalg.norm(self.drift(starts), axis=1)
             if not np.isfinite(speeds).any():
-                raise NonFiniteError(
-                    f"drift returned NaN or infinity at every start, for example at {format_point(starts[0])}; "
-                    "restrict bounds to where it is finite",
-                    starts[0],
-                )
+                self.system.unchecked.drift(starts[:1])  # The error names the user's function.
             self.typical = float(np.median(speeds[np.isfinite(speeds)]))
         ids, attractors = self._neighbourhoods()
         limits = Limits(

@@ -73,7 +73,8 @@ def test_random_wells_of_a_hundredth_of_the_box_are_found(d: int, seed: int) -> 
 
     def gradient(x: Array) -> Array:
         away, wells = parts(x)
-        return unit / side * (0.4 * (x / side - 0.5) + ((wells / widths**2)[:, :, None] * away).sum(1))
+        pull = ((wells / widths**2)[:, :, None] * away).sum(1)
+        return np.asarray(unit / side * (0.4 * (x / side - 0.5) + pull))
 
     def loss(x: Array) -> Array:
         return np.asarray(unit * (0.2 * ((x / side - 0.5) ** 2).sum(1) - parts(x)[1].sum(1)))
