@@ -31,6 +31,9 @@ CLIMBED = 16
 _MODES = 8
 # The first step of a climb, as a fraction of the size of the box.
 _FIRST = 0.005
+# A segment across a border is halved so often: the trajectories that start there have relative errors of 1e-9, and a shorter
+# segment would not keep them on the border for longer.
+_HALVINGS = 32
 # The longest step of a climb, as a fraction of the size of the box.
 _LONGEST = 0.01
 
@@ -263,7 +266,7 @@ def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> A
     row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
     if row.size == 0:
         return np.zeros((0, system.dimension))
-    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
+    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=_HALVINGS)
     slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
     drift = NaNDrift(system)
     return nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest)
