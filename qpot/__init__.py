@@ -25,7 +25,7 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_minima`, `find_saddles`, `flat_directions`, `DenseLayerSymmetries`,
-    `FlatDirections`, `Minimum`, `Saddle`, `SaddleView`, `SignedPermutations`
+    `Coverage`, `FlatDirections`, `Minima`, `Minimum`, `Saddle`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -156,8 +156,10 @@ if TYPE_CHECKING:
         quasipotential,
     )
     from qpot.landscape import (
+        Coverage,
         DenseLayerSymmetries,
         FlatDirections,
+        Minima,
         Minimum,
         Saddle,
         SaddleView,
@@ -284,7 +286,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_minima", "find_saddles", "flat_directions",
-    "FlatDirections", "Minimum", "Saddle", "SaddleView", "SignedPermutations",
+    "Coverage", "FlatDirections", "Minima", "Minimum", "Saddle", "SaddleView", "SignedPermutations",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

@@ -91,33 +91,47 @@ def all_finite(values: Array) -> bool:
 def as_bounds(bounds: BoundsLike, *, dimension: int, name: str = "bounds") -> tuple[Array, Array]:
     """The lower and the upper corner of a box, ``(d,)`` each.
 
-    ``bounds`` is read as ``(low, high)`` pairs, one for each coordinate, as in `scipy.optimize`. An object of
-    `scipy.optimize.Bounds` is accepted, and so are the two corners ``(lower, upper)`` where the pairs make no box.
+    ``bounds`` holds one ``(low, high)`` pair for each coordinate, or is an object of `scipy.optimize.Bounds`. Two corners
+    are refused, since in two dimensions they have the shape of two pairs. For the same reason two pairs are refused that are
+    as plausible as corners: each reading makes a box, and the second interval lies wholly above the first.
     """
     if isinstance(bounds, Bounds):
         lower = np.broadcast_to(as_float_array(bounds.lb, name=f"{name}.lb"), (dimension,))
         upper = np.broadcast_to(as_float_array(bounds.ub, name=f"{name}.ub"), (dimension,))
-        readings = [(lower, upper)]
     else:
         box = as_float_array(bounds, name=name)
-        readings = []
-        if box.shape == (dimension, 2):
-            readings.append((box[:, 0], box[:, 1]))
-        if box.shape == (2, dimension):
-            readings.append((box[0], box[1]))
-        if not readings:
+        if box.shape == (2, dimension) and (dimension != 2 or ((box[0] < box[1]).all() and _ambiguous(box))):
+            first, second = format_point(box[0]), format_point(box[1])
+            raise ValueError(
+                f"{name}=({first}, {second}) looks like the two corners of a box, which are not guessed; pass one (low, "
+                "high) pair for each coordinate, or scipy.optimize.Bounds(low, high), for example "
+                f"Bounds({first}, {second}) for these corners{_as_pairs(box)}"
+            )
+        if box.shape != (dimension, 2):
             raise ValueError(
                 f"{name} has shape {box.shape}, expected ({dimension}, 2): one (low, high) pair for each coordinate"
             )
-    for lower, upper in readings:
-        if np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all():
-            return np.array(lower), np.array(upper)
-    lower, upper = readings[0]
-    bad = int(np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper) & (lower < upper)))[0])
-    raise ValueError(
-        f"{name}: lower must be below upper and both finite, but coordinate {bad} has "
-        f"({lower[bad]:g}, {upper[bad]:g}); pass one (low, high) pair for each coordinate"
-    )
+        lower, upper = box[:, 0], box[:, 1]
+    wrong = ~(np.isfinite(lower) & np.isfinite(upper) & (lower < upper))
+    if wrong.any():
+        bad = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{name}: lower must be below upper and both finite, but coordinate {bad} has "
+            f"({lower[bad]:g}, {upper[bad]:g}); pass one (low, high) pair for each coordinate"
+        )
+    return np.array(lower), np.array(upper)
+
+
+def _ambiguous(box: Array) -> bool:
+    """Whether two pairs make no box, or lie one wholly above the other, while the same numbers as corners make a box."""
+    return not (box[:, 0] < box[:, 1]).all() or bool(box[0, 1] < box[1, 0])
+
+
+def _as_pairs(box: Array) -> str:
+    """How two intervals are written so that they are not taken for corners; empty where they are none."""
+    if box.shape != (2, 2) or not (box[:, 0] < box[:, 1]).all():
+        return ""
+    return f", or Bounds({format_point(box[:, 0])}, {format_point(box[:, 1])}) for these pairs"
 
 
 def call_batch(

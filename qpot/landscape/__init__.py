@@ -3,6 +3,7 @@
 - `attractor`: Attractors: whether a fixed point attracts, with one error message for each reason why it does not.
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
+- `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
@@ -15,12 +16,14 @@
 - `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
+- `search`: The search for minima: descents from starts in rounds, until the basins that no start has hit are small.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 """
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
+from qpot.landscape.coverage import Coverage, Minima
 from qpot.landscape.flatness import FlatDirections, flat_directions
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
@@ -28,8 +31,10 @@ from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 
 __all__ = [
+    "Coverage",
     "DenseLayerSymmetries",
     "FlatDirections",
+    "Minima",
     "Minimum",
     "Neighbourhoods",
     "Saddle",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import solve_continuous_lyapunov
 from scipy.spatial.distance import pdist
 
 from qpot._core.arrays import Array, as_points, as_positive, format_point
@@ -21,11 +20,8 @@ from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
+from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
 
-# A neighbourhood is checked on shells at these fractions of its radius, from the outermost inwards.
-_SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
-# A neighbourhood that would have to be smaller than this fraction of the first guess is taken as not attracting.
-_SMALLEST_FRACTION = 2.0**-20
 _Field = Callable[[Array], Array]
 # This many points are moved by the flow at once, which bounds the memory.
 _CHUNK = 100_000
@@ -88,16 +84,10 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
     ValueError
         If a point does not attract: the drift there is not zero, or its Jacobian has an eigenvalue with real part >= 0.
     """
-    d = system.dimension
-    points = attractor_points(minima, dimension=d)
-    k = points.shape[0]
+    points = attractor_points(minima, dimension=system.dimension)
     drifts, jacobians = system.unchecked.drift(points), system.unchecked.jacobian(points)
-    metrics, radii = np.empty((k, d, d)), np.empty(k)
-    spread = float(pdist(points).max()) if k > 1 else 1.0 + float(np.abs(points).max())
-    directions = _directions(d)
-    drift, _ = _flow_functions(system, points)
-    for i in range(k):
-        J = jacobians[i]
+    spread = float(pdist(points).max()) if points.shape[0] > 1 else 1.0 + float(np.abs(points).max())
+    for i, J in enumerate(jacobians):
         refuse_flat_point(system, points[i], name=f"minima[{i}]")
         rate = float(np.linalg.eigvals(J).real.max())
         if rate >= 0:
@@ -105,48 +95,14 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
         offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))
         if offset > 1e-4 * spread:
             raise not_at_rest(points[i], float(np.linalg.norm(drifts[i])), name=f"minima[{i}]")
-        M = solve_continuous_lyapunov(J.T, -np.eye(d))
-        M = 0.5 * (M + M.T)
-        M /= np.linalg.eigvalsh(M)[-1]
-        others = np.delete(points, i, axis=0) - points[i]
-        nearest = float(np.sqrt(np.einsum("ni,ij,nj->n", others, M, others).min())) if k > 1 else spread
-        metrics[i] = M
-        radii[i] = _largest_radius(drift, points[i], M, 0.5 * nearest, directions, i)
+    drift, _ = _flow_functions(system, points)
+    metrics, radii, smallest = attracting_ellipsoids(drift, points, jacobians, spread=spread)
+    for i in map(int, np.flatnonzero(radii == 0.0)):
+        raise ValueError(
+            f"minima[{i}] = {format_point(points[i])} has no neighbourhood that attracts, down to a distance of "
+            f"{smallest[i]:.3g}; polish the point, or its attraction is too weak to be told from rounding"
+        )
     return Neighbourhoods(points=points, metrics=metrics, radii=radii)
-
-
-def _directions(d: int) -> Array:
-    """Unit vectors ``(m, d)`` spread over the sphere."""
-    if d == 1:
-        return np.array([[-1.0], [1.0]])
-    if d == 2:
-        angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
-        return np.column_stack([np.cos(angle), np.sin(angle)])
-    normal = np.random.default_rng(0).standard_normal((512, d))
-    axes = np.vstack([np.eye(d), -np.eye(d)])
-    return np.vstack([normal / np.linalg.norm(normal, axis=1, keepdims=True), axes])
-
-
-def _decrease(drift: _Field, centre: Array, offsets: Array, M: Array) -> Array:
-    """Half the derivative of offset^T M offset along the flow."""
-    result: Array = np.einsum("ni,ij,nj->n", offsets, M, drift(centre + offsets))
-    return result
-
-
-def _largest_radius(drift: _Field, centre: Array, M: Array, start: float, directions: Array, index: int) -> float:
-    # With M = L L^T, the point centre + radius * L^{-T} u lies on the ellipsoid for every unit vector u.
-    surface = np.linalg.solve(np.linalg.cholesky(M).T, directions.T).T
-    radius = start
-    while radius >= _SMALLEST_FRACTION * start:
-        # The outermost shell fails most often and is therefore tried first. NaN, which a shell meets where the drift is not
-        # defined, compares as no decrease.
-        if all((_decrease(drift, centre, radius * shell * surface, M) < 0).all() for shell in _SHELLS):
-            return 0.75 * radius  # The reduction allows for the gaps between the samples of the outermost shell.
-        radius *= 0.8
-    raise ValueError(
-        f"minima[{index}] = {format_point(centre)} has no neighbourhood that attracts, down to a distance of "
-        f"{radius:.3g}; polish the point, or its attraction is too weak to be told from rounding"
-    )
 
 
 @in_natural_units("points", "minima")

@@ -21,7 +21,7 @@ from qpot.landscape.linear_rates import (
     jacobian_operator,
     transpose_product,
 )
-from qpot.landscape.points import SAME, Minimum, Saddle, tidy
+from qpot.landscape.points import SAME, Minimum, Saddle, tidy, within
 from qpot.problem.system import System
 from qpot.solvers.landscape.mode_following import follow_lowest_mode
 from qpot.solvers.landscape.saddle_string import highest_between
@@ -41,7 +41,7 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
     found: list[Minimum] = []
     for start in starts:
         rest = polished(system, _descended(system, start, lower, upper))
-        if rest is None or (rest < lower).any() or (rest > upper).any():
+        if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
             continue
@@ -82,7 +82,7 @@ def saddles_from(
 
     for start in beginnings():
         rest = _climbed(system, start, longest) if climbing else polished(system, start)
-        if rest is None or (rest < lower).any() or (rest > upper).any():
+        if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
             continue

@@ -6,25 +6,35 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 
-from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds, as_count, as_points, as_rng, format_point
-from qpot._core.progress import ProgressCallback, ProgressLike, reporting
+from qpot._core.arrays import (
+    Array,
+    BoundsLike,
+    NonFiniteError,
+    as_bounds,
+    as_count,
+    as_points,
+    as_positive,
+    as_rng,
+    format_point,
+)
+from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.by_products import minima_from
+from qpot.landscape.coverage import Coverage, Minima
 from qpot.landscape.passes import without_passes
-from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy
+from qpot.landscape.points import SAME, Minimum, tidy
+from qpot.landscape.search import Search, scanned
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
-from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
-from qpot.solvers.landscape.stationary_points import distinct, find_roots
+from qpot.solvers.landscape.stationary_points import find_roots
 
-# Up to this many parameters all starts of a model descend together, since a call costs the same for one point or many.
-_TOGETHER = 50
+# The default budget of a search, in CPU seconds, to which one second for each dimension is added.
+_SECONDS = 10.0
 
 
 @in_natural_units("starts")
@@ -35,30 +45,39 @@ def find_minima(
     rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    coverage: float | None = 0.98,
+    budget: float | None = None,
     progress: ProgressLike = None,
-) -> tuple[Minimum, ...]:
-    """All minima (attracting fixed points) that a multi-start finds within a box.
+) -> Minima:
+    """All minima (attracting fixed points) that a multi-start finds within a box, and how much it may have missed.
 
     Parameters
     ----------
     system : System
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
-        It draws the scrambled Sobol starts; the same generator state gives the same result. None is seed 0.
+        It draws the starts; the same generator state gives the same result. None is seed 0.
     starts : int or array (n, d), optional
-        The number of starting points; by default it is ``64 d``, at least 128 and at most 1024. There is no certificate
-        that a multi-start has found all minima: pass a larger number where the landscape is rough. An array holds the
+        The number of first starting points; by default it is ``64 d``, at least 128 and at most 1024. An array holds the
         starting points themselves, and no others are tried. That is the way in many dimensions, for example from the ends
         of training runs.
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima that are images of one another count as one, of which the first found is kept. Loss and noise must both have
         the symmetries, which is checked at random points.
+    coverage : float or None, optional
+        The share of the box that the basins of the minima shall hold, with a confidence of 95 %: further starts follow until
+        that is so or the budget ends. None stops after the first starts.
+    budget : float, optional
+        The CPU seconds after which no further round of starts begins, ``10 + d`` by default. A budget that is passed also
+        ends the first descents, once one of them has arrived.
     progress : callable, True, "auto" or None
 
     Returns
     -------
-    tuple of Minimum
-        The minima sorted by coordinates; the position in the tuple is the id by which all other functions refer to one.
+    Minima
+        A tuple of `Minimum`, sorted by coordinates; the position in the tuple is the id by which all other functions refer to
+        one. ``hits`` says how many starts led to each, ``unseen`` bounds the share of the box that other basins hold, and
+        ``summary`` says so in a sentence.
 
     Raises
     ------
@@ -69,10 +88,18 @@ def find_minima(
 
     Notes
     -----
-    A loss is minimised by `scipy.optimize.minimize` (L-BFGS-B); a general drift, and the loss of a PyTorch or JAX model of
-    up to 50 parameters, is followed by an adaptive linearly implicit flow, all starts together. Newton's method polishes
-    the ends, and the eigenvalues of the Jacobian show which of them attract. Fixed points closer than 1e-6 of the box are
-    one.
+    The starts of a general drift, of a loss of up to three parameters and of a PyTorch or JAX model of up to 50 follow an
+    adaptive linearly implicit flow, all together. Other losses are minimised by `scipy.optimize.minimize` (L-BFGS-B), and
+    what is said about basins is then said about those of that method. Newton's method polishes the ends, and the
+    eigenvalues of the Jacobian show which of them attract. Fixed points closer than 1e-6 of the box are one, and those as
+    close to an edge belong to the box.
+
+    The first starts are scrambled Sobol points. Where starts follow the flow, in up to eight dimensions, the drift is then
+    scanned on a finer set, and descents start where it contradicts the linear trend of its neighbours, since something
+    narrow hides there. At last come rounds of stratified starts, one uniform and independent point in each of many equal
+    cells. The number of starts of a round that lead to minima unknown before bounds the mass of the basins that are unseen
+    (Clopper and Pearson, Biometrika 26 (1934) 404; the strata only make the bound safer: Hoeffding, Ann. Math. Stat. 27
+    (1956) 713). The Good-Turing estimate of the same mass is ``coverage.estimate``.
 
     Examples
     --------
@@ -85,39 +112,61 @@ def find_minima(
     lower, upper = as_bounds(bounds, dimension=d)
     given = as_starts(starts, dimension=d)
     group = as_symmetry(symmetries, system, lower, upper)
-    minima: list[Minimum]
+    wanted = None if coverage is None else _as_share(coverage)
+    seconds = None if budget is None else as_positive(budget, name="budget")
     if given is not None:
         n = given.shape[0]
-        minima = minima_from(system, given, lower, upper)
+        found = minima_from(system, given, lower, upper)
         if group is not None:
-            points = np.array([m.point for m in minima])
-            minima = [minima[k] for k in distinct_modulo(points, group, upper - lower, tolerance=SAME)]
+            points = np.array([m.point for m in found]).reshape(-1, d)
+            found = [found[k] for k in distinct_modulo(points, group, upper - lower, tolerance=SAME)]
+        order = _sorted(found, lower, upper)
+        known: Coverage | None = None
     else:
         n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
+        generator = as_rng(rng)
         with reporting(progress, "minima") as report:
-            ends = _descend(system, scattered(lower, upper, n, as_rng(rng)), lower, upper, report)
-            tolerant = NaNDrift(system)
-            roots, found = find_roots(tolerant, system.unchecked.jacobian, ends, lower=lower, upper=upper)
-        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
-        candidates = roots[inside]
-        minima = []
-        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
-        if group is not None:
-            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
-        for candidate in candidates:
-            minimum = as_minimum(system, candidate)
-            if minimum.rates.real.min() > -FLAT * np.abs(minimum.rates).max():
-                minima.append(minimum)
-        minima = without_passes(system, minima, lower, upper)
-    if not minima:
+            search = Search(
+                system,
+                lower,
+                upper,
+                group=group,
+                report=report,
+                budget=_SECONDS + d if seconds is None else seconds,
+                strict=seconds is not None,
+            )
+            search.first(scattered(lower, upper, n, generator))
+            if wanted is not None:
+                count = scanned(system) if search.flowing else 0
+                if count and not search.over:
+                    search.refine(scattered(lower, upper, count, generator))
+                search.cover(wanted, generator)
+        found = search.minima
+        # A degenerate pass has the rates of a degenerate minimum.
+        kept = {id(m) for m in without_passes(system, found, lower, upper)}
+        order = [k for k in _sorted(found, lower, upper) if id(found[k]) in kept]
+        known = search.coverage(order, wanted)
+    if not order:
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
             "starts; widen bounds or raise starts",
             status=Status.NO_MINIMUM,
             partial=(),
         )
-    minima.sort(key=lambda m: tuple(np.round((m.point - lower) / (upper - lower), 6)))
-    return tuple(minima)
+    return Minima((found[k] for k in order), known)
+
+
+def _sorted(minima: list[Minimum], lower: Array, upper: Array) -> list[int]:
+    """The order of minima by their coordinates."""
+    keys = [tuple(np.round((m.point - lower) / (upper - lower), 6)) for m in minima]
+    return sorted(range(len(minima)), key=keys.__getitem__)
+
+
+def _as_share(coverage: float) -> float:
+    share = as_positive(coverage, name="coverage")
+    if share >= 1.0:
+        raise ValueError(f"coverage must be below 1, since no number of starts covers the whole box, got {coverage!r}")
+    return share
 
 
 def as_starts(starts: int | ArrayLike | None, *, dimension: int) -> Array | None:
@@ -152,35 +201,6 @@ def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> A
     sampler = qmc.Sobol(lower.size, scramble=True, rng=rng)
     points: Array = qmc.scale(sampler.random_base2(int(np.ceil(np.log2(n))))[:n], lower, upper)
     return points
-
-
-def _descend(system: System, points: Array, lower: Array, upper: Array, report: ProgressCallback) -> Array:
-    """The points at which descents from the starts end; a start at which a user's function fails is left out."""
-    n = points.shape[0]
-    together = isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER
-    if not system.gradient_drift or system.loss is None or together:
-        report(0, n, "flow")
-        return rest_points(system, points, lower, upper)
-    ends, failure = [], None
-    loss = system.unchecked.loss
-    for k, start in enumerate(points):
-        report(k, n, "descents")
-        try:
-            result = minimize(
-                lambda x: (float(loss(x[None])[0]), system.unchecked.gradient(x[None])[0]),
-                start,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=list(zip(lower, upper, strict=True)),
-                options={"maxiter": 500, "gtol": 1e-10, "ftol": 1e-15},
-            )
-            ends.append(result.x)
-        except NonFiniteError as error:
-            failure = error
-    if not ends and failure is not None:
-        raise failure
-    report(n, n, "descents")
-    return np.array(ends)
 
 
 def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:

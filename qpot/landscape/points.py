@@ -223,6 +223,12 @@ def vanishing_rates(system: System, point: Array, hessian: Array, *, size: Array
     return int(flat.sum())
 
 
+def within(points: Array, lower: Array, upper: Array) -> NDArray[np.bool_]:
+    """Whether points (n, d) lie in a box; those within the tolerance `SAME` of an edge belong to it."""
+    slack = SAME * (upper - lower)
+    return np.asarray(((points >= lower - slack) & (points <= upper + slack)).all(axis=1))
+
+
 def tidy(point: Array) -> Array:
     """A point whose coordinates -0.0, and those that are zero within rounding, are 0.0."""
     return np.where(np.abs(point) < 1e-14 * (1.0 + np.abs(point).max()), 0.0, point)

@@ -15,7 +15,18 @@ from qpot.landscape.by_products import saddles_from
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.landscape.minima import as_starts, rest_points, scattered
 from qpot.landscape.passes import passes_between
-from qpot.landscape.points import FLAT, NOTHING, SAME, Minimum, Saddle, as_minimum, hessian_at, tidy, vanishing_rates
+from qpot.landscape.points import (
+    FLAT,
+    NOTHING,
+    SAME,
+    Minimum,
+    Saddle,
+    as_minimum,
+    hessian_at,
+    tidy,
+    vanishing_rates,
+    within,
+)
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
@@ -23,7 +34,7 @@ from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.landscape.flow import relax_freely
 from qpot.solvers.landscape.mode_following import follow_modes
-from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rest
+from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rests
 
 # Above this dimension a box is not searched, since neighbourhoods by Lyapunov functions and scattered starts cost too much.
 SEARCHED = 200
@@ -33,6 +44,9 @@ CLIMBED = 16
 _MODES = 8
 # The first step of a climb, as a fraction of the size of the box.
 _FIRST = 0.005
+# A segment across a border is halved so often: the trajectories that start there have relative errors of 1e-9, and a shorter
+# segment would not keep them on the border for longer.
+_HALVINGS = 32
 # The longest step of a climb, as a fraction of the size of the box.
 _LONGEST = 0.01
 
@@ -151,7 +165,7 @@ def find_saddles(
         roots, found = find_roots(
             tolerant, system.unchecked.jacobian, np.concatenate(guesses), lower=lower, upper=upper
         )
-        inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+        inside = found & within(roots, lower, upper)
         candidates = roots[inside]
         candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
         if group is not None:
@@ -192,7 +206,7 @@ def new_minima_beyond(
         return []
     ends = rest_points(system, np.array(starts), lower, upper)
     roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, ends, lower=lower, upper=upper)
-    inside = found & (roots >= lower).all(axis=1) & (roots <= upper).all(axis=1)
+    inside = found & within(roots, lower, upper)
     new: list[Minimum] = []
     for root in roots[inside]:
         known = [m.point for m in (*minima, *new)]
@@ -291,10 +305,10 @@ def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> A
     row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
     if row.size == 0:
         return np.zeros((0, system.dimension))
-    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=46)
+    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=_HALVINGS)
     slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
     drift = NaNDrift(system)
-    return np.array([nearest_rest(drift, x, time=40.0 / slowest) for x in 0.5 * (a + b)])
+    return nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest)
 
 
 def _classified(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressCallback
@@ -16,14 +17,14 @@ from qpot.landscape.saddles import find_saddles
 from qpot.problem.system import System
 
 
-def surroundings(system: System, source: Array, target: Array, bounds: BoundsLike | None) -> list[tuple[float, float]]:
-    """The box to search, as (low, high) pairs: ``bounds``, or the box of the two ends widened by its longest edge."""
+def surroundings(system: System, source: Array, target: Array, bounds: BoundsLike | None) -> Bounds:
+    """The box to search: ``bounds``, or the box of the two ends widened by its longest edge."""
     if bounds is not None:
         lower, upper = as_bounds(bounds, dimension=system.dimension)
     else:
         margin = float(np.abs(target - source).max())
         lower, upper = np.minimum(source, target) - margin, np.maximum(source, target) + margin
-    return list(zip(lower.tolist(), upper.tolist(), strict=True))
+    return Bounds(lower, upper)
 
 
 def attractors_and_saddles(

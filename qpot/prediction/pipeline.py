@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
@@ -112,7 +113,7 @@ def predict(
     if outside not in ("follow", "leak", "ignore"):
         raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
     lower, upper = as_bounds(bounds, dimension=system.dimension)
-    box = list(zip(lower.tolist(), upper.tolist(), strict=True))
+    box = Bounds(lower, upper)
     found: list[Minimum] = []
     coverage = ""
     with reporting(progress, "predict") as report:

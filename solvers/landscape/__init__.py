@@ -2,9 +2,12 @@
 
 - `band`: Bands: curves between two minima that descend across themselves, and the highest point of each, a mountain pass.
 - `chebyshev_flow`: Trajectories of stiff gradient flows in many dimensions, by a stabilised explicit method.
+- `contradictions`: Places where a vector field contradicts the trend of its surroundings, since something narrow hides there.
+- `coverage`: How much of a box the basins that no start has hit can hold: stratified starts, and bounds on the mass unseen.
 - `flooding`: Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet.
 - `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
+- `neighbourhoods`: Ellipsoids around attracting points that a flow enters but does not leave, those of all points at once.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.
 - `stationary_points`: Zeros of a vector field by damped Newton steps, and points on the border between two basins.
 """

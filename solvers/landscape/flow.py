@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -22,6 +23,8 @@ IMPLICIT_DIMENSION = 8
 STIFF_DIMENSION = 200
 # A point that is undecided after so many explicit steps is stiff.
 _EXPLICIT_STEPS = 100
+# Up to so many neighbourhoods it is faster to try all of them.
+_FEW = 4
 # Most steps where no attractor is known that could end the flow earlier.
 _FREE_STEPS = 1000
 # The diagonal coefficient of the Rosenbrock pair (ode23s), with which it is L-stable.
@@ -103,10 +106,11 @@ def relax(
     status = np.full(n, OUT_OF_TIME, dtype=np.int64)
     implicit = jacobian is not None and d <= IMPLICIT_DIMENSION
 
+    holding = _finder(attractors)
     x = end.copy()
     moving = _Moving(np.arange(n), x, drift(x) if n else x, np.zeros(n), np.zeros(n))
     for count in range(limits.max_steps + 1):
-        inside = _inside(moving.x, attractors)
+        inside = holding(moving.x)
         verdict = _verdicts(moving, inside, limits)
         label[moving.rows] = inside
         end[moving.rows] = moving.x
@@ -143,13 +147,38 @@ def relax_freely(
     return end, status
 
 
-def _inside(x: Array, attractors: Attractors) -> Integers:
-    """The neighbourhood that holds each point, or -1 if none does."""
-    found = np.full(x.shape[0], -1, dtype=np.int64)
-    for k, (point, metric, radius) in enumerate(zip(*attractors, strict=True)):
-        offset = x - point
-        found[np.einsum("ni,ij,nj->n", offset, metric, offset) <= radius**2] = k
-    return found
+def _finder(attractors: Attractors) -> Callable[[Array], Integers]:
+    """The function of points ``(m, d)`` that returns the neighbourhood that holds each of them, or -1 if none does.
+
+    Of many neighbourhoods only those of the nearest centres are tried. A point in another, elongated one is then found
+    later, when it has come closer to its centre, and its label is the same, since the flow does not leave a neighbourhood.
+    """
+    points, metrics, radii = attractors
+    k = points.shape[0]
+    if k <= _FEW:
+
+        def inside(x: Array) -> Integers:
+            found = np.full(x.shape[0], -1, dtype=np.int64)
+            for i in range(k):
+                offset = x - points[i]
+                found[np.einsum("ni,ij,nj->n", offset, metrics[i], offset) <= radii[i] ** 2] = i
+            return found
+
+        return inside
+    tree = cKDTree(points)
+
+    def nearest_inside(x: Array) -> Integers:
+        found = np.full(x.shape[0], -1, dtype=np.int64)
+        rows = np.flatnonzero(np.isfinite(x).all(axis=1))
+        near = tree.query(x[rows], 2)[1]
+        for column in (1, 0):
+            i = near[:, column]
+            offset = x[rows] - points[i]
+            held = np.einsum("ni,nij,nj->n", offset, metrics[i], offset) <= radii[i] ** 2
+            found[rows[held]] = i[held]
+        return found
+
+    return nearest_inside
 
 
 def _verdicts(moving: _Moving, inside: Integers, limits: Limits) -> Integers:

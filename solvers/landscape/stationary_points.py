@@ -14,6 +14,9 @@ from qpot.solvers.common.differences import spacing_of
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
 
+# So many points are labelled at once where a bisection can look ahead.
+_AT_ONCE = 512
+
 
 def find_roots(
     function: BatchFunction,
@@ -115,30 +118,48 @@ def distinct(points: Array, *, tolerance: float) -> NDArray[np.int64]:
 
 
 def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
-    """The slowest point (d,) of the drift's trajectory from ``start`` (d,) over ``time``.
+    """Do as `nearest_rests` for one start (d,)."""
+    return np.asarray(nearest_rests(drift, start[None], time=time)[0])
+
+
+def nearest_rests(drift: BatchFunction, starts: Array, *, time: float) -> Array:
+    """The slowest points (n, d) of the drift's trajectories from ``starts`` (n, d) over ``time``.
 
     A trajectory that starts on the border of a basin runs along it to a saddle before it leaves the border, and is slowest
-    there. The ends of the trajectory count only where its speed has no minimum inside.
+    there. The ends of the trajectory count only where its speed has no minimum inside. All trajectories share their steps.
     """
+    n, d = starts.shape
+    if n == 0:
+        return starts.copy()
     solution = solve_ivp(
-        lambda _, x: drift(x[None])[0],
+        lambda _, x: drift(x.reshape(-1, d)).ravel(),
         (0.0, time),
-        start,
+        starts.ravel(),
         method="LSODA",
         rtol=1e-9,
         atol=1e-12,
         max_step=time / 50,
+        # One trajectory does not feel another, so that the Jacobian is a band of blocks.
+        lband=d - 1,
+        uband=d - 1,
     )
-    speeds = np.linalg.norm(drift(solution.y.T), axis=1)
+    if n > 1 and not (solution.success and np.isfinite(solution.y[:, -1]).all()):
+        # One trajectory has failed; each is integrated by itself, so that it does not take the others with it.
+        return np.concatenate([nearest_rests(drift, start[None], time=time) for start in starts])
+    points = solution.y.T.reshape(-1, n, d)
+    speeds = np.linalg.norm(drift(points.reshape(-1, d)).reshape(points.shape), axis=2)
+    return np.array([points[_slowest(speeds[:, k]), k] for k in range(n)])
+
+
+def _slowest(speeds: Array) -> int:
+    """The place in a trajectory at which it passes a fixed point, from its speeds (n,)."""
     inner = np.flatnonzero((speeds[1:-1] <= speeds[:-2]) & (speeds[1:-1] <= speeds[2:])) + 1
-    if inner.size:
-        # Of the minima of the speed the one is taken after which the speed grows by the largest factor: at an attractor the
-        # speed has minima as well, but only by rounding.
-        later = np.maximum.accumulate(speeds[::-1])[::-1]
-        index = int(inner[np.argmax(later[inner] / np.maximum(speeds[inner], 1e-300))])
-    else:
-        index = int(np.argmin(speeds))
-    return np.asarray(solution.y[:, index], dtype=np.float64)
+    if inner.size == 0:
+        return int(np.argmin(speeds))
+    # Of the minima of the speed the one is taken after which the speed grows by the largest factor: at an attractor the
+    # speed has minima as well, but only by rounding.
+    later = np.maximum.accumulate(speeds[::-1])[::-1]
+    return int(inner[np.argmax(later[inner] / np.maximum(speeds[inner], 1e-300))])
 
 
 def bisect_labels(
@@ -147,11 +168,24 @@ def bisect_labels(
     """Bisect the segments from ``left`` (n, d) to ``right`` (n, d), whose ends have different labels.
 
     Each returned segment starts in the label of its left end and ends outside it, and is shorter by the factor 2^steps.
+    Where there are few segments, one call of ``label`` does the work of several bisections.
     """
     a, b = left.copy(), right.copy()
+    n, d = a.shape
     home = label(a)
-    for _ in range(steps):
-        middle = 0.5 * (a + b)
-        same = label(middle) == home
-        a[same], b[~same] = middle[same], middle[~same]
+    rows = np.arange(n)
+    while steps > 0 and n > 0:
+        depth = min(steps, max(1, int(np.log2(1 + _AT_ONCE / n))))
+        weights = (np.arange(1, 1 << depth) / (1 << depth))[:, None, None]
+        between = (1.0 - weights) * a + weights * b
+        same = label(between.reshape(-1, d)).reshape(-1, n) == home
+        # The path of the bisections through the points that are labelled already.
+        low, high = np.zeros(n, dtype=np.int64), np.full(n, 1 << depth)
+        for _ in range(depth):
+            middle = (low + high) // 2
+            kept = same[middle - 1, rows]
+            low, high = np.where(kept, middle, low), np.where(kept, high, middle)
+        ends = np.concatenate([a[None], between, b[None]])
+        a, b = ends[low, rows], ends[high, rows]
+        steps -= depth
     return a, b

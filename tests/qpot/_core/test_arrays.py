@@ -42,9 +42,8 @@ def test_objects_with_a_point_are_points() -> None:
         [(-1, 1), (-2, 3), (0, 4)],
         np.array([[-1, 1], [-2, 3], [0, 4.0]]),
         Bounds([-1, -2, 0], [1, 3, 4]),
-        ([-1, -2, 0], [1, 3, 4]),  # the two corners
     ],
-    ids=["pairs", "array", "Bounds", "corners"],
+    ids=["pairs", "array", "Bounds"],
 )
 def test_ways_to_write_a_box(box: Any) -> None:
     lower, upper = as_bounds(box, dimension=3)
@@ -52,12 +51,35 @@ def test_ways_to_write_a_box(box: Any) -> None:
     np.testing.assert_array_equal(upper, [1, 3, 4])
 
 
-def test_pairs_are_preferred_where_both_readings_make_a_box() -> None:
-    lower, upper = as_bounds([(-2, 2), (-1, 1)], dimension=2)
-    np.testing.assert_array_equal(lower, [-2, -1])
-    np.testing.assert_array_equal(upper, [2, 1])
-    lower, upper = as_bounds([(-2, -1), (2, 1)], dimension=2)  # pairs make no box, corners do
-    np.testing.assert_array_equal(upper, [2, 1])
+@pytest.mark.parametrize("form", [tuple, list, np.array])
+@pytest.mark.parametrize(
+    ("corners", "way_out"),
+    [
+        (((-1.5, -3.5), (1.5, 3.5)), r"Bounds\(\(-1.5, -3.5\), \(1.5, 3.5\)\) for these corners$"),
+        (
+            ((-1.5, -1.0), (1.5, 1.0)),
+            "for these corners$",
+        ),  # As a pair the first would have low < high, the second not.
+        (((-3.5, -1.5), (0.5, 3.5)), r"Bounds\(\(-3.5, 0.5\), \(-1.5, 3.5\)\) for these pairs$"),
+        (((-1.0, -2.0, 0.0), (1.0, 3.0, 4.0)), "for these corners$"),
+    ],
+)
+def test_two_corners_are_refused(corners: Any, way_out: str, form: Any) -> None:
+    with pytest.raises(ValueError, match=r"looks like the two corners of a box") as error:
+        as_bounds(form([form(c) for c in corners]), dimension=len(corners[0]))
+    assert re.search(way_out, str(error.value))
+    lower, upper = as_bounds(Bounds(*corners), dimension=len(corners[0]))
+    np.testing.assert_array_equal(lower, corners[0])
+    np.testing.assert_array_equal(upper, corners[1])
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [((-2.0, 2.0), (-1.0, 1.0)), ((-1.5, 1.2), (-0.2, 2.0)), ((-1.0, 0.0), (0.0, 1.0)), ((1.0, 2.0), (-3.0, 0.0))],
+)
+def test_pairs_that_overlap_or_descend_are_pairs(pairs: Any) -> None:
+    lower, upper = as_bounds(pairs, dimension=2)
+    np.testing.assert_array_equal(np.column_stack([lower, upper]), pairs)
 
 
 def test_scalar_bounds_are_those_of_every_coordinate() -> None:

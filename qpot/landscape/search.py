@@ -1,0 +1,255 @@
+"""The search for minima: descents from starts in rounds, until the basins that no start has hit are small."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.spatial import cKDTree
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.progress import ProgressCallback
+from qpot.landscape.coverage import CONFIDENCE, Coverage
+from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, within
+from qpot.landscape.symmetry import Symmetry, same_class
+from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
+from qpot.solvers.landscape.contradictions import contradictions
+from qpot.solvers.landscape.coverage import good_turing, stratified, trials_needed, unseen_bound
+from qpot.solvers.landscape.flow import AT_REST, Attractors, Limits, relax
+from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
+from qpot.solvers.landscape.stationary_points import distinct, find_roots
+
+Integers = NDArray[np.int64]
+
+# Up to this many parameters all starts of a model descend together, since a call costs the same for one point or many.
+_TOGETHER = 50
+# Up to this dimension the starts of every loss follow the flow together, with implicit steps, whose Jacobian is cheap here.
+_FLOW = 3
+# Up to this dimension the drift is scanned, where the starts follow the flow.
+_NARROW = 8
+# No more rounds than this follow one another, each of twice as many starts as the one before.
+_ROUNDS = 10
+# The drift is scanned for contradictions at this many points, and at fewer where samples make a call expensive.
+_SCANNED, _SAMPLED = 1 << 15, 1 << 20
+# So many points are evaluated at once, which bounds the memory that a user's function takes.
+_CHUNK = 2048
+# The scan, and the descents from the starts that it chooses, may each take this share of the budget. It limits them only
+# where a call takes more than some microseconds for each point.
+_SHARE = 0.4
+# A descent takes about so many implicit steps.
+_STEPS = 60
+# Starts are chosen where the drift differs from the trend of its surroundings by more than this share of its length there,
+# at most this fraction of the points scanned.
+_CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
+# A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
+_WIDE = 1e-4
+
+
+class Search:
+    """What a search has found so far, and the descents with which it goes on."""
+
+    def __init__(
+        self,
+        system: System,
+        lower: Array,
+        upper: Array,
+        *,
+        group: Symmetry | None,
+        report: ProgressCallback,
+        budget: float,
+        strict: bool = False,
+    ) -> None:
+        self.system, self.lower, self.upper, self.group, self.report = system, lower, upper, group, report
+        self.size = upper - lower
+        self.drift = NaNDrift(system)
+        self.minima: list[Minimum] = []
+        self.labels = np.zeros(0, dtype=np.int64)
+        self.unseen = float("nan")
+        self.spent = False
+        self.typical = 0.0
+        self.budget, self.strict, self.begun = budget, strict, time.process_time()
+        flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
+        self.flowing = flowing or (isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER)
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is spent."""
+        return time.process_time() - self.begun > self.budget
+
+    def first(self, starts: Array) -> None:
+        """Descend from the first starts, which count as uniform."""
+        self.labels = self._descend(starts)
+
+    def refine(self, points: Array) -> None:
+        """Descend from those of ``points`` at which the drift contradicts its surroundings."""
+        values, begun = [], time.process_time()
+        for first in range(0, points.shape[0], _CHUNK):
+            values.append(self.drift(points[first : first + _CHUNK]))
+            if time.process_time() - begun > _SHARE * self.budget:
+                break
+        each = (time.process_time() - begun) / min(len(values) * _CHUNK, points.shape[0])
+        field = np.concatenate(values) / self.size
+        usable = np.isfinite(field).all(axis=1)
+        points, field = points[: field.shape[0]][usable], field[usable]
+        scores = contradictions((points - self.lower) / self.size, field)
+        affordable = _SHARE * self.budget / max(each * _STEPS * (2 * points.shape[1] + 4), 1e-12)
+        order = np.argsort(-scores, kind="stable")[: int(min(_CHOSEN * points.shape[0], affordable))]
+        chosen = points[order[scores[order] > _CONTRADICTS]]
+        if chosen.shape[0]:
+            self._descend(chosen)
+
+    def cover(self, coverage: float, rng: np.random.Generator) -> None:
+        """Go on with rounds of stratified starts until unseen basins hold less than ``1 - coverage`` of the box.
+
+        A round that finds ``new`` starts of ``n`` in basins unknown before it bounds the mass of those basins, and thereby
+        of what is unseen after it. The rounds share the error probability, the j-th with ``1 / (j (j + 1))`` of it, so that
+        all bounds hold together however many rounds there are.
+        """
+        if not self.minima or self.over:
+            self.spent = self.over
+            return
+        self.unseen = 1.0
+        n, begun = 0, time.process_time()
+        for j in range(1, _ROUNDS + 1):
+            confidence = 1.0 - (1.0 - CONFIDENCE) / (j * (j + 1))
+            n = max(2 * n, trials_needed(1.0 - coverage, confidence))
+            self.report(j, _ROUNDS, "coverage")
+            known = len(self.minima)
+            starts = self.lower + self.size * stratified(int(np.log2(n)), self.size.size, rng)
+            labels = self._descend(starts)
+            new = int((labels >= known).sum())
+            self.labels = np.concatenate([self.labels, labels])
+            self.unseen = min(self.unseen, unseen_bound(new, labels.size, confidence))
+            if self.unseen <= 1.0 - coverage:
+                return
+            # The next round takes about twice as long as this one.
+            spent, begun = time.process_time() - begun, time.process_time()
+            if begun + 2.0 * spent > self.begun + self.budget:
+                break
+        self.spent = True
+
+    def coverage(self, order: list[int], wanted: float | None) -> Coverage:
+        """The `Coverage` of the minima in the given order."""
+        hits = np.bincount(self.labels[self.labels >= 0], minlength=len(self.minima))
+        return Coverage(
+            starts=self.labels.size,
+            hits=tuple(int(hits[i]) for i in order),
+            unseen=self.unseen,
+            estimate=good_turing(hits),
+            elsewhere=float((self.labels < 0).mean()) if self.labels.size else 1.0,
+            wanted=wanted,
+            spent=self.spent,
+            degenerate=sum(m.degenerate for m in self.minima),
+        )
+
+    def _descend(self, starts: Array) -> Integers:
+        """The index of the minimum to which each start leads, -1 where to none in the box; new minima are kept."""
+        labels, ends, rested = self._followed(starts) if self.flowing else self._descended(starts)
+        loose = np.flatnonzero((labels < 0) & rested)
+        if loose.size:
+            labels[loose] = self._identified(ends[loose])
+        return labels
+
+    def _followed(self, starts: Array) -> tuple[Integers, Array, NDArray[np.bool_]]:
+        """Follow the flow from the starts until it enters the neighbourhood of a known minimum or comes to rest."""
+        size = float(np.linalg.norm(self.size))
+        if not self.typical:
+            speeds = np.linalg.norm(self.drift(starts), axis=1)
+            if not np.isfinite(speeds).any():
+                self.system.unchecked.drift(starts[:1])  # The error names the user's function.
+            self.typical = float(np.median(speeds[np.isfinite(speeds)]))
+        ids, attractors = self._neighbourhoods()
+        limits = Limits(
+            0.5 * (self.lower + self.upper), 2.0 * size, rest_speed=1e-9 * self.typical, max_time=np.inf, max_steps=1000
+        )
+        labels, ends, status = relax(
+            self.drift, self.system.unchecked.jacobian, starts, attractors, limits, scale=0.1 * size
+        )
+        found = labels >= 0
+        labels[found] = ids[labels[found]]
+        rested = status == AT_REST
+        # Where nothing rests, the points that were reached may still be close enough for Newton's method.
+        return labels, ends, rested if rested.any() or found.any() else np.ones_like(rested)
+
+    def _neighbourhoods(self) -> tuple[Integers, Attractors]:
+        """Neighbourhoods of those known minima that are not degenerate, and their ids."""
+        ids = np.array([i for i, m in enumerate(self.minima) if not m.degenerate], dtype=np.int64)
+        d = self.size.size
+        if ids.size == 0:
+            return ids, Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0))
+        points = np.array([self.minima[i].point for i in ids])
+        jacobians = np.array([-self.minima[i].hessian for i in ids])
+        size = float(np.linalg.norm(self.size))
+        metrics, radii, _ = attracting_ellipsoids(self.drift, points, jacobians, spread=size)
+        wide = radii > _WIDE * size
+        return ids[wide], Attractors(points[wide], metrics[wide], radii[wide])
+
+    def _descended(self, starts: Array) -> tuple[Integers, Array, NDArray[np.bool_]]:
+        """Minimise the loss from each start within the box; a start at which a user's function fails leads nowhere."""
+        n, system, failure = starts.shape[0], self.system, None
+        ends, rested = starts.copy(), np.zeros(n, dtype=bool)
+        loss, gradient = system.unchecked.loss, system.unchecked.gradient
+        box = list(zip(self.lower, self.upper, strict=True))
+        for k, start in enumerate(starts):
+            self.report(k, n, "descents")
+            if self.over and rested.any() and (self.strict or self.labels.size):
+                self.spent = True
+                return np.full(k, -1, dtype=np.int64), ends[:k], rested[:k]
+            try:
+                ends[k] = minimize(
+                    lambda x: (float(loss(x[None])[0]), gradient(x[None])[0]),
+                    start,
+                    jac=True,
+                    method="L-BFGS-B",
+                    bounds=box,
+                    options={"maxiter": 500, "gtol": 1e-10, "ftol": 1e-15},
+                ).x
+                rested[k] = True
+            except NonFiniteError as error:
+                failure = error
+        if not rested.any() and failure is not None:
+            raise failure
+        return np.full(n, -1, dtype=np.int64), ends, rested
+
+    def _identified(self, ends: Array) -> Integers:
+        """The index of the minimum at which each end lies, after Newton's method; minima that are new are kept."""
+        labels = np.full(ends.shape[0], -1, dtype=np.int64)
+        roots, found = find_roots(self.drift, self.system.unchecked.jacobian, ends, lower=self.lower, upper=self.upper)
+        inside = np.flatnonzero(found & within(roots, self.lower, self.upper))
+        if inside.size == 0:
+            return labels
+        scaled = roots[inside] / self.size
+        kept = distinct(scaled, tolerance=SAME)
+        ids = np.array([self._id(root) for root in roots[inside[kept]]], dtype=np.int64)
+        labels[inside] = ids[cKDTree(scaled[kept]).query(scaled)[1]]
+        return labels
+
+    def _id(self, root: Array) -> int:
+        """The index of a fixed point among the minima, to which it is added where it is new; -1 where it does not attract."""
+        if self.minima:
+            known = np.array([m.point for m in self.minima])
+            gaps = np.linalg.norm((known - root) / self.size, axis=1)
+            if gaps.min() <= SAME:
+                return int(gaps.argmin())
+            if self.group is not None:
+                for i, point in enumerate(known):
+                    if same_class(root, point, self.group, self.size, tolerance=SAME):
+                        return i
+        minimum = as_minimum(self.system, root)
+        if minimum.rates.real.min() <= -FLAT * np.abs(minimum.rates).max():
+            return -1
+        self.minima.append(minimum)
+        return len(self.minima) - 1
+
+
+def scanned(system: System) -> int:
+    """The number of points at which the drift is scanned for contradictions; 0 where their spacing would be too wide."""
+    if system.dimension > _NARROW:
+        return 0
+    count = _SCANNED if system.dimension <= 3 else _SCANNED // 4
+    samples = 1 if system.finite_sum is None else system.finite_sum.n_samples
+    return int(min(count, _SAMPLED // samples))
