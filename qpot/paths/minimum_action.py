@@ -11,10 +11,11 @@ from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.landscape.points import Saddle
-from qpot.paths.choice import path_method
+from qpot.paths.choice import path_budget, path_method, timely
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spending
 
 
 def minimum_action_path(
@@ -26,6 +27,7 @@ def minimum_action_path(
     initial: ArrayLike | None = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: BoundsLike | None = None,
+    budget: float | None = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> PathSolution:
@@ -53,6 +55,9 @@ def minimum_action_path(
         Saddles for a route to another basin. Without them they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         Box of that search; by default the box of the two ends, widened on each side by its longest edge.
+    budget : float, optional
+        Seconds of CPU time, by default 10 and 3 more for each dimension. At their end the best path so far is returned with
+        an error that holds and the status BUDGET.
     progress : callable, True, "auto" or None
         Receives the progress; True shows a bar.
     throw : bool
@@ -70,7 +75,7 @@ def minimum_action_path(
         noise is carried everywhere (momentum, for example) is solved exactly; where certainly no path exists the action
         is inf and ``.reason`` tells why.
     SolveError
-        If the tolerance was not met (with the best path in ``.partial``), or there is no route.
+        If the tolerance was not met, or the budget ended (with the best path in ``.partial``), or there is no route.
 
     Notes
     -----
@@ -89,17 +94,20 @@ def minimum_action_path(
     d = system.dimension
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
     chosen = path_method(system, method, source, target)
-    with reporting(progress, "minimum action path") as report:
+    seconds = path_budget(d, budget)
+    with reporting(progress, "minimum action path") as report, spending(seconds):
         try:
-            solution = chosen.solve(
-                PathProblem(
-                    system=system,
-                    start=source,
-                    end=target,
-                    initial=initial,
-                    saddles=saddles,
-                    bounds=bounds,
-                    report=report,
+            solution = timely(
+                chosen.solve(
+                    PathProblem(
+                        system=system,
+                        start=source,
+                        end=target,
+                        initial=initial,
+                        saddles=saddles,
+                        bounds=bounds,
+                        report=report,
+                    )
                 )
             )
         except KeyboardInterrupt as error:

@@ -22,6 +22,7 @@ from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
+from qpot.prediction.unfinished import refuse_undecided
 from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 
@@ -79,7 +80,8 @@ def predict(
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, a single given minimum, minima
         with flat directions (which are named), or symmetries that the loss or the noise does not have.
     SolveError
-        If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
+        If fewer than two minima are found, if they are not connected, if a path that stops short can decide, or if the run
+        is interrupted;
         ``.partial`` holds the minima or costs that were finished.
 
     Examples
@@ -132,6 +134,7 @@ def predict(
                 )
             report(2, 5, "paths")
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
+            refuse_undecided(costs)
             report(3, 5, "prefactors")
             prefactors = rate_prefactors(system, costs)
             report(4, 5, "second opinion")
