@@ -8,6 +8,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
+from qpot.paths.joined import free_path
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
@@ -18,6 +19,8 @@ from qpot.solvers.problem.lagrangian import BoundedLagrangian, SingularCovarianc
 # Below this `BoundedLagrangian.hull_margin` velocities are so close to the hull's edge that a polynomial path in time has
 # too few digits to tell the momentum.
 _MARGIN = 1e-4
+# Points of a free descent.
+_DESCENT = 201
 
 
 def hugs_the_hull(lagrangian: BoundedLagrangian, coarse: Sequence[Minimization]) -> bool:
@@ -69,6 +72,18 @@ def gaussian_line_leg(system: System, start: Array, end: Array, method: LegMetho
     if (direction * b > 0.0).any():
         return None  # The way leads down to another attractor and is composed of legs elsewhere.
     return _solution(start, end, value, error, x, p, b + a * p, float(np.abs(b * p + 0.5 * a * p**2).max()), method)
+
+
+def line_descent(system: System, start: Array, end: Array, method: LegMethod) -> PathSolution | None:
+    """The free descent from a pass to a minimum in one dimension, also at kinks; None if the drift turns back on the way."""
+    shares = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, _DESCENT))
+    points = start + shares[:, None] * (end - start)
+    speed = system.unchecked.drift(points)[:, 0] * np.sign(end[0] - start[0])
+    if not (speed[1:-1] > 0.0).all():
+        return None
+    middle = system.unchecked.drift(0.5 * (points[1:] + points[:-1]))[:, 0]
+    times = np.append(0.0, np.cumsum(np.abs(np.diff(points[:, 0])) / np.maximum(np.abs(middle), 1e-300)))
+    return free_path(points, times, method)
 
 
 def _solution(

@@ -6,6 +6,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
+from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
 from qpot.prediction.costs import TransitionCosts
@@ -61,8 +62,18 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     if system.dimension > _CARRIED:
         return _closed_form(system, costs)
     for (i, j), path in costs.paths.items():
+        if not np.isfinite(path.action):
+            result[i, j] = 0.0 if path.status.ok else np.nan
+            continue
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
+                continue
+            # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
+            tie = any(tied.action - leg.action <= tied.error + leg.error for tied in leg.alternatives)
+            over = _saddle(costs, leg) if len(leg.via) == 1 else None
+            closed = None if over is None or tie else _eyring_kramers(system, costs.minima[i], over)
+            if closed is not None:
+                result[i, j] += closed
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
@@ -75,27 +86,31 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
 def _closed_form(system: System, costs: TransitionCosts) -> Array:
     """Prefactors of Eyring and Kramers for gradient systems under isotropic or commuting constant noise, else NaN."""
     result = np.zeros((len(costs.minima),) * 2)
-    noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
     for (i, j), path in costs.paths.items():
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
                 continue
-            saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
-            known = system.gradient_drift and noise is not None and saddle.hessian.size > 0
-            try:
-                rate = (
-                    eyring_kramers(
-                        costs.minima[i].hessian,
-                        saddle.hessian,
-                        covariance=noise,  # type: ignore[arg-type]  # It is not None if ``known``.
-                    )
-                    if known
-                    else np.nan
-                )
-            except ValueError:  # A critical point is degenerate, or there is no detailed balance.
-                rate = np.nan
-            result[i, j] += rate
+            saddle = _saddle(costs, leg)
+            rate = None if saddle is None else _eyring_kramers(system, costs.minima[i], saddle)
+            result[i, j] += np.nan if rate is None else rate
     return result
+
+
+def _saddle(costs: TransitionCosts, leg: PathSolution) -> Saddle | None:
+    """The saddle over which a leg runs first; None where that is one's image under a symmetry."""
+    reach = 1e-9 * float(np.linalg.norm(leg.via[0] - leg.start))
+    return next((s for s in costs.saddles if np.linalg.norm(s.point - leg.via[0]) <= reach), None)
+
+
+def _eyring_kramers(system: System, minimum: Minimum, saddle: Saddle) -> float | None:
+    """The closed form for a gradient system under isotropic or commuting constant noise; None where it does not hold."""
+    noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
+    if not system.gradient_drift or noise is None or saddle.hessian.size == 0 or minimum.hessian.size == 0:
+        return None
+    try:
+        return eyring_kramers(minimum.hessian, saddle.hessian, covariance=noise)
+    except ValueError:  # A critical point is degenerate, or there is no detailed balance.
+        return None
 
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:

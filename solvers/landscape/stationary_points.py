@@ -115,6 +115,8 @@ def nearest_rest(drift: BatchFunction, start: Array, *, time: float) -> Array:
     A trajectory that starts on the border of a basin runs along it to a saddle before it leaves the border, and is slowest
     there. The ends of the trajectory count only where its speed has no minimum inside.
     """
+    if start.size == 1:
+        return start  # On a line the border is the point itself, and at a kink the integrator would take forever.
     solution = solve_ivp(
         lambda _, x: drift(x[None])[0],
         (0.0, time),

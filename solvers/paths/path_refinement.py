@@ -206,7 +206,7 @@ def _report(
     # The finite time costs S_T - V, about H / rate, of which the geometric value has removed a part already.
     slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
     late = max(3.0 * tail, slack)
-    rounding = 1e-14 * max(abs(fine), 0.0)
+    rounding = 4e-13 * max(abs(fine), 0.0)
     measured = 2.0 * resolution + quadrature + late + rounding
     error = measured + 2.0 * checked.decrement
     if status != CONVERGED:
