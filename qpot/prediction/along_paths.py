@@ -24,10 +24,10 @@ DEGENERATE = 1e-7
 _OFTEN = 16
 # ... and in stiff systems, where the solution is smooth and only the stability of the steps counts, if there would be more
 # than ``_MANY_STEPS``.
-_SELDOM = 4
-_MANY_STEPS = 30_000
+_SELDOM = 2
+_MANY_STEPS = 10_000
 # Beyond this number of steps, a few seconds, the integration is given up.
-_MOST_STEPS = 300_000
+_MOST_STEPS = 100_000
 # Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
 _STEP = 1e-4
 

@@ -97,7 +97,9 @@ def test_the_error_of_a_path_that_stops_short_holds(seed: int) -> None:
         # In the coordinates u the drift is -(1 + turn) grad U, so that V is twice the difference of U.
         u = z @ inverse.T
         x, r = u[:, 0], u[:, 1:] - bend * u[:, :1] ** 2
-        slope = np.concatenate([(4 * height * x * (x**2 - 1) - 2 * x * ((stiff * r) @ bend))[:, None], stiff * r], axis=1)
+        slope = np.concatenate(
+            [(4 * height * x * (x**2 - 1) - 2 * x * ((stiff * r) @ bend))[:, None], stiff * r], axis=1
+        )
         return np.asarray((-slope + slope @ turn.T) @ A.T)
 
     system = qpot.System(drift=drift, covariance=A @ A.T, dimension=d)
