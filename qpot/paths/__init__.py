@@ -9,6 +9,7 @@
 - `escape`: escape_cost: what it costs to leave a minimum, from the minimum itself or from a level of the loss.
 - `escape_targets`: Targets of an escape (saddles, points, levels of the loss) and the initial curves towards them.
 - `exits`: exit_cost: the cheapest point of a boundary, and what it costs the noise to get there.
+- `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.

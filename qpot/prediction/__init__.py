@@ -11,6 +11,7 @@
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
+- `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
 """
 
 from qpot.prediction.along_paths import bouchet_reygner
