@@ -68,6 +68,8 @@ _STUCK = 3
 _NEAR = 1e-3
 # ... and the measured parts of the error are multiplied by this number.
 _CAUTION = 10.0
+# The least error, as a share of the action, where the time ended before Newton's method did.
+_CUT_OFF = 1e-3
 # If an action is smaller than that of its own curve by this factor, the mesh is blind to parts of the curve.
 _BELOW_ITS_CURVE = 1.5
 
@@ -213,6 +215,8 @@ def _report(
         # Far from a minimiser the quadratic model says nothing; but no action is negative.
         near = status != UNSTABLE and checked.decrement <= _NEAR * abs(checked.action)
         honest = _CAUTION * (measured + checked.decrement) if near else np.inf
+        if spent():  # Two resolutions that were both cut off can agree with each other better than with the truth.
+            honest = max(honest, _CUT_OFF * abs(fine))
         error = min(honest, max(fine, 0.0) + quadrature + rounding)
     x, v, _ = checked.path.at_quadrature(q)
     d = x.shape[-1]
