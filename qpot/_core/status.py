@@ -12,6 +12,11 @@ class Status(Enum):
     CONVERGED = "converged to the requested tolerance"
     INFINITE = "the cost is infinite: the noise cannot push there; see .reason"
     NOT_CONVERGED = "stopped before the tolerance was met; raise max_iterations or elements, or loosen tolerance"
+    BUDGET = "stopped at the end of its time; raise budget (seconds of CPU time), or loosen tolerance"
+    COARSE = (
+        "solved to a few digits only, because it is too dear to enter any cheapest route; pass the saddle to "
+        "minimum_action_path for more"
+    )
     UNSTABLE = (
         "the extremal found is not a minimum of the action and no lower path was found; pass another initial path"
     )

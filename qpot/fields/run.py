@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
+from qpot._core.status import SolveError, Status
 from qpot.fields.grid import Grid
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
 from qpot.solvers.fields.marching.state import SweepState, advance
 
 # So many labels are handled between two reports of progress; only there Ctrl-C is noticed.
@@ -48,9 +50,17 @@ class FieldRun:
 
 
 def run_rays(run: FieldRun, state: SweepState) -> None:
-    """Advance the sweep until no label below the exit level is left on its heap."""
+    """Advance the sweep until no label below the exit level is left on its heap.
+
+    Raises
+    ------
+    SolveError
+        If the time is over, see `qpot.solvers.common.spending`.
+    """
     total = state.value.size
     while not advance(state, np.inf, SLICE):
+        if spent():
+            raise SolveError(f"the field is not finished: {Status.BUDGET}", status=Status.BUDGET)
         run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")
 
 

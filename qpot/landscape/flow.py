@@ -9,6 +9,7 @@ from scipy.integrate import LSODA
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
 
 # A point has come to rest where it moves by less than this fraction of the tolerated distance during the system's slowest
 # relaxation time.
@@ -51,7 +52,7 @@ def descents(
     times = [[0.0] for _ in starts]
     arrived = np.zeros(m, dtype=bool)
     now = 0.0
-    while under_way.size and now < patience:
+    while under_way.size and now < patience and not spent():
         solver = LSODA(
             lambda _, x: system.unchecked.drift(x.reshape(-1, d)).ravel(),
             now,
@@ -61,7 +62,7 @@ def descents(
             atol=1e-2 * rtol * float(sizes[under_way].min()),
         )
         decided = np.zeros(under_way.size, dtype=bool)
-        while not decided.any() and now < patience:
+        while not decided.any() and now < patience and not spent():
             if not _stepped(solver):
                 # One trajectory has failed; each is integrated by itself, so that it does not take the others with it.
                 single = functools.partial(descent, system, towards=towards, tolerance=tolerance, rtol=rtol)

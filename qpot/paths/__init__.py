@@ -22,6 +22,7 @@
 - `exit_line`: Exits in one dimension: the cost is an integral, and no path has to be searched for.
 - `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
 - `exits`: exit_cost: the cheapest point of a boundary, and what it costs the noise to get there.
+- `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.

@@ -26,12 +26,13 @@ from qpot.paths.boundary_search import (
 from qpot.paths.boundary_surfaces import Surface, ZeroSet, first_exit
 from qpot.paths.exit_line import exit_on_a_line
 from qpot.paths.exit_solution import ExitCoverage, ExitSolution
+from qpot.paths.finish import refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
 from qpot.paths.methods import quiet
 from qpot.paths.overlooked_passes import cheapest_pass
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import refined, uphill_leg
+from qpot.paths.uphill import uphill_leg
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths.free_ends import FreeEnds

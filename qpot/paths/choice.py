@@ -1,15 +1,20 @@
-"""Which path method is taken where none is asked for."""
+"""Which path method is taken where none is asked for, and how long it may take."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, as_positive
+from qpot._core.status import Status
 from qpot.paths.ends import at_rest
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
+from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
 
 # Above this dimension a leg of Newton's method with matrices takes more than a second, so that products are the default.
 AUTOMATIC = 12
@@ -54,3 +59,22 @@ def path_method(system: System, method: PathMethod | None, source: Array, target
     if AUTOMATIC < system.dimension <= FEW and not at_rest(system, target, source):
         return GeometricAction()  # To an ordinary point there are several ways, over saddles too.
     return leg_method(system, None, np.stack([source, target]))
+
+
+def path_budget(dimension: int, budget: float | None) -> float:
+    """Seconds of CPU time for one path: those asked for, or by default what no path of this size needs by far.
+
+    Raises
+    ------
+    ValueError
+        If ``budget`` is not positive.
+    """
+    if budget is None:
+        return 10.0 + 3.0 * dimension
+    return as_positive(budget, name="budget")
+
+
+def timely(path: PathSolution) -> PathSolution:
+    """The path, whose status names the end of the time if that is why it stops short."""
+    late = path.status is Status.NOT_CONVERGED and spent()
+    return replace(path, status=Status.BUDGET) if late else path

@@ -10,6 +10,7 @@ from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.paths.joined import free_path
+from qpot.paths.line import line_descent
 from qpot.paths.methods import LegMethod, ProductMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
@@ -24,7 +25,11 @@ def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array
         If the flow from that side misses the minimum.
     """
     shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
-    trajectory = descent(system, saddle + shift * direction, towards=minimum)
+    if system.dimension == 1:
+        line = line_descent(system, saddle, minimum, method) if float(direction @ (minimum - saddle)) > 0.0 else None
+        if line is not None:
+            return line
+    trajectory = None if system.dimension == 1 else descent(system, saddle + shift * direction, towards=minimum)
     if trajectory is None:
         raise SolveError(
             f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",

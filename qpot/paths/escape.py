@@ -19,12 +19,13 @@ from qpot.paths.boundary_exits import check_basin
 from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
 from qpot.paths.exits import exit_cost, named_minimum
+from qpot.paths.finish import cheapest, refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import free_path
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import cheapest, distinct, refined
+from qpot.paths.uphill import distinct
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System

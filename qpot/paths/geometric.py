@@ -12,6 +12,7 @@ from qpot.landscape.minima import polish_fixed_point
 from qpot.paths.degenerate import certainly_no_path
 from qpot.paths.downhill import downhill_leg
 from qpot.paths.ends import REACH, initial_curve, resting, same_point
+from qpot.paths.finish import FAIR_TRY
 from qpot.paths.methods import LegMethod, PathProblem, Report, quiet
 from qpot.paths.multi_leg import to_attractor, to_point, to_saddle
 from qpot.paths.solution import PathSolution
@@ -80,6 +81,10 @@ class GeometricAction(LegMethod):
         if attracts(system, fixed):
             return to_attractor(problem, self)
         return to_saddle(problem, self, curves)
+
+    def quick(self) -> GeometricAction:
+        """The same with a fair try for every path and no more."""
+        return replace(self, max_iterations=min(self.max_iterations, FAIR_TRY))
 
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
         """The cheapest path from a minimum to a saddle with the unstable ``direction`` (d,)."""

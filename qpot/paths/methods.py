@@ -105,6 +105,10 @@ class LegMethod(PathMethod):
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
         """The free descent from a saddle along one side of its unstable direction to a minimum."""
 
+    def quick(self) -> LegMethod:
+        """The method with less effort, for legs of which it is not known yet whether they matter; by default itself."""
+        return self
+
     def landscape(self, problem: PathProblem) -> tuple[list[Array], list[Saddle]]:
         """The attractors around a problem's ends (start first), and the saddles between them."""
         return attractors_and_saddles(

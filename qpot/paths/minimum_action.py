@@ -13,11 +13,12 @@ from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.landscape.points import Saddle
-from qpot.paths.choice import path_method
+from qpot.paths.choice import path_budget, path_method, timely
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution, held
 from qpot.problem.natural_units import in_natural_units, natural_box
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spending
 
 
 @in_natural_units("start", "end", "initial", "saddles")
@@ -30,6 +31,7 @@ def minimum_action_path(
     initial: ArrayLike | None = None,
     saddles: Sequence[Saddle] | None = None,
     bounds: BoundsLike | None = None,
+    budget: float | None = None,
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> PathSolution:
@@ -58,6 +60,9 @@ def minimum_action_path(
     bounds : (low, high) pair for each coordinate, optional
         Box of that search; by default the box of the two ends, widened on each side by its longest edge, and if there is
         no route in it, by lengths in the ratio of the noise's standard deviations.
+    budget : float, optional
+        Seconds of CPU time, by default 10 and 3 more for each dimension. At their end the best path so far is returned with
+        an error that holds and the status BUDGET.
     progress : callable, True, "auto" or None
         Receives the progress; True shows a bar.
     throw : bool
@@ -75,7 +80,7 @@ def minimum_action_path(
         noise is carried everywhere (momentum, for example) is solved exactly; where certainly no path exists the action
         is inf and ``.reason`` tells why.
     SolveError
-        If the tolerance was not met (with the best path in ``.partial``), or there is no route.
+        If the tolerance was not met, or the budget ended (with the best path in ``.partial``), or there is no route.
 
     Notes
     -----
@@ -94,7 +99,8 @@ def minimum_action_path(
     d = system.dimension
     source, target = as_point(start, dimension=d, name="start"), as_point(end, dimension=d, name="end")
     chosen = path_method(system, method, source, target)
-    with reporting(progress, "minimum action path") as report:
+    seconds = path_budget(d, budget)
+    with reporting(progress, "minimum action path") as report, spending(seconds):
         try:
             problem = PathProblem(
                 system=system,
@@ -106,13 +112,13 @@ def minimum_action_path(
                 report=report,
             )
             try:
-                solution = chosen.solve(problem)
+                solution = timely(chosen.solve(problem))
             except SolveError as error:
                 # A box that is as wide in all coordinates is too narrow where one has a smaller unit than the others.
                 wider = natural_box(system, np.stack([source, target])) if bounds is None and saddles is None else None
                 if error.status is not Status.NO_ROUTE or wider is None:
                     raise
-                solution = chosen.solve(replace(problem, bounds=wider))
+                solution = timely(chosen.solve(replace(problem, bounds=wider)))
         except KeyboardInterrupt as error:
             raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
     held(solution, chosen, source, target)

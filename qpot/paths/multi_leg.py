@@ -23,6 +23,10 @@ from qpot.paths.starts import reversed_relaxations
 from qpot.paths.surroundings import surroundings
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
+from qpot.solvers.common.spending import left, spending, spent
+
+# A first guess must not take more than this share of the time that is left.
+_SHARE = 0.1
 
 
 def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
@@ -154,17 +158,25 @@ def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(saddle.point[None])[0]).real)
     size = float(np.linalg.norm(target - saddle.point))
     curves: list[tuple[float, Array]] = []
+
+    def motion(_: float, x: Array) -> Array:
+        if spent():
+            raise TimeoutError
+        return np.asarray(system.unchecked.drift(x[None])[0], dtype=np.float64)
+
     for sign in (1.0, -1.0):
         try:
-            down = solve_ivp(
-                lambda _, x: system.unchecked.drift(x[None])[0],
-                (0.0, 40.0 / rates.min()),
-                saddle.point + sign * 1e-4 * size * saddle.direction,
-                rtol=1e-6,
-                atol=1e-9 * size,
-                max_step=0.05 / rates.min(),
-            ).y.T
-        except NonFiniteError:
+            with spending(_SHARE * left()):
+                down = solve_ivp(
+                    motion,
+                    (0.0, 40.0 / rates.min()),
+                    saddle.point + sign * 1e-4 * size * saddle.direction,
+                    method="LSODA",
+                    rtol=1e-6,
+                    atol=1e-9 * size,
+                    max_step=0.05 / rates.min(),
+                ).y.T
+        except (NonFiniteError, TimeoutError):
             continue
         away = np.linalg.norm(down - target, axis=1)
         passes = np.flatnonzero((away[1:-1] <= away[:-2]) & (away[1:-1] < away[2:])) + 1

@@ -9,10 +9,13 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.landscape.flow import descents
 from qpot.problem.system import System
+from qpot.solvers.common.spending import left, spending
 from qpot.solvers.paths.tails import spread
 
 # A trajectory only serves as a first guess here, so that this relative accuracy is enough.
 _GUESS = 1e-4
+# A first guess must not take more than this share of the time that is left.
+_SHARE = 0.2
 # Heights of the bows, as parts of the chord between the ends.
 _BOWS = (0.25, 0.5)
 # How far a curve along an axis of the ellipse goes, for the longest axis, as a part of the chord.
@@ -28,7 +31,8 @@ def reversed_relaxations(system: System, start: Array, end: Array, directions: A
     """
     length = float(np.linalg.norm(end - start))
     nudges = np.concatenate([directions, -directions]) if directions.size else np.zeros((1, end.size))
-    ways = descents(system, end + 1e-3 * length * nudges, towards=start, rtol=_GUESS)
+    with spending(_SHARE * left()):
+        ways = descents(system, end + 1e-3 * length * nudges, towards=start, rtol=_GUESS)
     return [np.concatenate([start[None], way[1][::-1], end[None]]) for way in ways if way is not None]
 
 

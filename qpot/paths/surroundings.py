@@ -10,6 +10,7 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressCallback
+from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import basin_of
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle
@@ -42,7 +43,7 @@ def attractors_and_saddles(
     box = surroundings(system, source, target, bounds)
     report(0, 3, "minima around the path")
     points = [source]
-    for minimum in find_minima(system, box):
+    for minimum in _minima(system, box):
         if min(np.linalg.norm(minimum.point - p) for p in points) > 1e-6 * np.linalg.norm(target - source):
             points.append(minimum.point)
     report(1, 3, "saddles around the path")
@@ -56,6 +57,16 @@ def attractors_and_saddles(
         ids = [None if s < 0 else int(s) for s in sides]
         relabelled.append(replace(saddle, connects=(ids[0], ids[1])))
     return points, relabelled
+
+
+def _minima(system: System, box: list[tuple[float, float]]) -> tuple[Minimum, ...]:
+    """The minima in the box; none where the search finds none, since the path's source is known to attract."""
+    try:
+        return find_minima(system, box)
+    except SolveError as error:
+        if error.status is not Status.NO_MINIMUM:
+            raise
+        return ()
 
 
 def _bare(point: Array) -> Minimum:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
-from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
-from qpot.paths.broken import pieces, resting_points
 from qpot.paths.degenerate import hypoelliptic_leg
+from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, cheapest
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
-from qpot.paths.joined import joined, uphill_path
-from qpot.paths.line import hugs_the_hull, line_leg
+from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
 from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
@@ -23,40 +19,20 @@ from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
-from qpot.solvers.paths.limits import Limits
-from qpot.solvers.paths.tails import spread
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 # Elements of a coarse path.
 _ELEMENTS = 24
-# Elements of a coarse path that winds, because an end is a focus.
-_ELEMENTS_FOCUS = 40
-# The elements' polynomial degree.
-_DEGREE = 4
 # Coarse paths are compared after so many iterations: one that runs into a known minimiser need not be finished.
 _FIRST_LOOK = 10
 # Most iterations for a coarse path. It may creep along the time-shift mode for hundreds of steps; the refinement, which
 # adapts the mesh, does better from where it stands.
 _COARSE_ITERATIONS = 50
-# Coarse paths closer than this fraction of their length, and with actions as close as the next constant says, are one.
-_SAME_CURVE = 0.02
 # Actions of coarse paths are good to a few digits: they are the same if they differ by less than this fraction.
 _SAME_ACTION = 5e-3
 # Most coarse minimisers that are refined.
 _KEPT = 4
-# An alternative whose action is higher than the lowest by more than this fraction gets a limited number of iterations.
-_DEARER = 0.01
-# That number; it is also the first limit for any path, which may have no minimum in finite time.
-_FAIR_TRY = 150
-# The solver's integer status as the library's.
-_STATUS = {
-    action_minimization.CONVERGED: Status.CONVERGED,
-    action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
-    action_minimization.UNSTABLE: Status.UNSTABLE,
-    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
-}
 
 
 def uphill_leg(
@@ -95,6 +71,10 @@ def uphill_leg(
     blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
+    report(0, 1, "quadrature" if start.size == 1 else "ends")
+    line = gaussian_line_leg(system, start, end, method)
+    if line is not None:
+        return line if line.action < below else None
     degenerate = system.noise.singular_at(start)
     lagrangian = None if degenerate else system.noise.lagrangian(system.unchecked)
     slow_start = slow_rate(system, start, name="start")
@@ -120,7 +100,7 @@ def uphill_leg(
         np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.unchecked.jacobian(np.stack([start, end]))
     )
     report(0, len(guesses) + 1, "initial paths")
-    timed, failures = _timed(lagrangian, guesses, slow_start, slow_end, _ELEMENTS_FOCUS if winding else _ELEMENTS)
+    timed, failures = _timed(lagrangian, guesses, slow_start, slow_end, ELEMENTS_FOCUS if winding else _ELEMENTS)
     coarse, iterations = _coarse(lagrangian, timed, failures, report)
     bounded = lagrangian.bounded() if system.dimension == 1 else None
     if bounded is not None and hugs_the_hull(bounded, coarse):
@@ -134,20 +114,15 @@ def uphill_leg(
             raise singular_covariance(failure) from failure
         raise failure
     seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
-    solutions: list[PathSolution] = []
     candidates = [m for m in distinct(seen or coarse) if m.action < below]
     if not candidates:
         return None
-    for k, candidate in enumerate(candidates):
-        report(len(guesses), len(guesses) + 1, f"refining path {k + 1} of {len(candidates)}")
-        # An alternative of clearly higher action does not change the answer, so that its iterations are limited.
-        dearer = any(s.status.ok and candidate.action > (1.0 + _DEARER) * s.action for s in solutions)
-        most = _FAIR_TRY if dearer else None
-        try:
-            solutions.append(_finished(system, lagrangian, candidate.path, slow_start, slow_end, method, most))
-        except SingularCovarianceError as error:
-            raise singular_covariance(error) from error
-    return cheapest(solutions, iterations)
+    finish = Finish(system, lagrangian, slow_start, slow_end, method)
+    report(len(guesses), len(guesses) + 1, f"refining {len(candidates)} paths")
+    try:
+        return cheapest(finish.all([m.path for m in candidates]), iterations)
+    except SingularCovarianceError as error:
+        raise singular_covariance(error) from error
 
 
 def _timed(
@@ -165,7 +140,7 @@ def _timed(
                     slow_start=slow_start,
                     slow_end=slow_end,
                     n_elements=n_elements,
-                    degree=_DEGREE,
+                    degree=DEGREE,
                 )
             )
         except (NonFiniteError, SingularCovarianceError) as error:
@@ -213,103 +188,5 @@ def distinct(coarse: list[action_minimization.Minimization]) -> list[action_mini
 def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
     return bool(
         abs(first.action - second.action) < _SAME_ACTION * abs(first.action)
-        and path_refinement.curve_distance(first.path, second.path) < _SAME_CURVE
+        and path_refinement.curve_distance(first.path, second.path) < SAME_CURVE
     )
-
-
-def _finished(
-    system: System,
-    lagrangian: Lagrangian,
-    path: ElementPath,
-    slow_start: float,
-    slow_end: float,
-    method: LegMethod,
-    most: int | None,
-) -> PathSolution:
-    """A coarse path refined: as a whole, or in pieces where it rests at a fixed point on its way and that costs no more.
-
-    ``most`` limits the iterations of each refinement; None leaves the method's own limits.
-    """
-    rests = resting_points(system, path) if slow_start > 0.0 else []
-    whole = refined(system, lagrangian, path, slow_start, slow_end, method, most=_FAIR_TRY)
-    if slow_start > 0.0 and not rests and not whole.status.ok:
-        # The path may have begun to linger at a fixed point only during its refinement.
-        path = ElementPath(np.asarray(whole.times), whole.points, 1)
-        rests = resting_points(system, path)
-    if rests:
-        rates = [slow_start, *(slow_rate(system, x, name="fixed point on the path") for _, x in rests), slow_end]
-        legs = []
-        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
-            guess = timed_path(
-                piece, lagrangian.speed, slow_start=first, slow_end=last, n_elements=_ELEMENTS_FOCUS, degree=_DEGREE
-            )
-            legs.append(refined(system, lagrangian, guess, first, last, method, most=most))
-        broken = joined(legs)
-        # Both are true paths, so that the one of lower action is nearer to the minimum.
-        if broken.status.ok and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
-            return broken
-    if whole.status.ok or most is not None:
-        return whole
-    return refined(system, lagrangian, path, slow_start, slow_end, method)
-
-
-def refined(
-    system: System,
-    lagrangian: Lagrangian,
-    path: ElementPath,
-    slow_start: float,
-    slow_end: float,
-    method: LegMethod,
-    ends: FreeEnds | None = None,
-    most: int | None = None,
-) -> PathSolution:
-    """A coarse path refined by itself, until its action meets the method's tolerance."""
-    leg = path_refinement.refine_path(
-        lagrangian,
-        path,
-        Limits(method.tolerance, method.max_iterations, method.max_elements, most),
-        slow_start=slow_start,
-        slow_end=slow_end,
-        spreads=(
-            _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
-            _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
-        ),
-        ends=ends,
-    )
-    times = leg.path.node_times()
-    points = leg.path.nodes
-    _, velocities = leg.path.at(times)
-    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), _STATUS[leg.status], method)
-
-
-def _spread(system: System, point: Array) -> Array | None:
-    """The stationary covariance at a focus, where the energy alone misjudges the cost of the finite time; else None."""
-    drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
-    if np.isrealobj(np.linalg.eigvals(drift)):
-        return None
-    return spread(drift, covariance)
-
-
-def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
-    """The cheapest path, with the other distinct ones as alternatives.
-
-    A path that did not converge is a true path nevertheless: where it costs less than the converged ones by more than both
-    errors, these are not the minimum, and the path that did not converge is the answer.
-    """
-    ordered = sorted(solutions, key=lambda s: s.action)
-    best = next((s for s in ordered if s.status.ok), ordered[0])
-    if ordered[0].action + ordered[0].error < best.action - best.error:
-        best = ordered[0]
-    ordered = [best, *(s for s in ordered if s is not best)]
-    others: list[PathSolution] = []
-    for other in ordered[1:]:
-        known = [best, *others]
-        if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):
-            others.append(other)
-    total = iterations + sum(s.iterations for s in solutions)
-    return replace(best, iterations=total, alternatives=tuple(others))
-
-
-def _apart(first: PathSolution, second: PathSolution) -> bool:
-    a, b = (ElementPath(np.asarray(s.times), s.points, 1) for s in (first, second))
-    return path_refinement.curve_distance(a, b) > _SAME_CURVE

@@ -14,6 +14,7 @@
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
+- `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
 - `way_out`: WayOut: a way from a minimum out of the chain, to the state "outside" that absorbs.
 """
 

@@ -20,6 +20,14 @@ from qpot.solvers.prediction.transverse_hessian import transport
 # A fixed point with an eigenvalue below this share of the largest one counts as degenerate: the quadratic approximation
 # then has no meaning.
 DEGENERATE = 1e-7
+# Steps of the integration for each of the shortest relaxation times, ...
+_OFTEN = 16
+# ... and in stiff systems, where the solution is smooth and only the stability of the steps counts, if there would be more
+# than ``_MANY_STEPS``.
+_SELDOM = 2
+_MANY_STEPS = 10_000
+# Beyond this number of steps, a few seconds, the integration is given up.
+_MOST_STEPS = 100_000
 # Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
 _STEP = 1e-4
 
@@ -110,12 +118,13 @@ def bouchet_reygner(
     late = min(span / 4.0, math.log(2.0) / unstable)
     departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
     fastest = max(np.abs(np.linalg.eigvals(J_O)).max(), np.abs(growth).max())
+    often = _often((departure + span) * fastest)
     Q, integral, carried, distance = Q_O, 0.0, [], []
     # On the linear path before the first point Q x' = p' holds only to first order, so it is not imposed there.
     for begin, end, position, impose in (
         (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
     ):  # fmt: skip
-        steps = max(8, math.ceil((end - begin) * fastest * 16))
+        steps = max(8, math.ceil((end - begin) * fastest * often))
         y, q = position(np.linspace(begin, end, 2 * steps + 1))
         H_xx, H_px, a, velocity, force, K = _coefficients(system, y, q)
         Q, piece = transport(H_xx, H_px, a, velocity, force, K, (end - begin) / steps, Q, impose)
@@ -138,6 +147,23 @@ def bouchet_reygner(
         )
     determinants = np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]
     return float(unstable / (2.0 * math.pi) * math.exp(0.5 * determinants - integral))
+
+
+def _often(durations: float) -> int:
+    """Steps for each of the shortest relaxation times, of which the path takes so many.
+
+    Raises
+    ------
+    SolveError
+        If there are too many of them.
+    """
+    if durations * _SELDOM > _MOST_STEPS:
+        raise SolveError(
+            f"the path takes {durations:.2g} of the shortest relaxation times, too many to carry the Hessian of the "
+            "quasi-potential along; the exponent V stays right",
+            status=Status.BUDGET,
+        )
+    return _OFTEN if durations * _OFTEN <= _MANY_STEPS else _SELDOM
 
 
 def _fixed_point(system: System, point: Array, name: str) -> tuple[Array, Array]:

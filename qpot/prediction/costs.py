@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
+from qpot._core.status import Status
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
@@ -109,6 +110,16 @@ class TransitionCosts:
         """Pairs (i, j) where paths and fields differ by more than both errors; empty without a second opinion."""
         return disagreements(self)
 
+    @property
+    def unfinished(self) -> tuple[tuple[int, int, Status, float, float], ...]:
+        """Legs (i, j, status, value, error) that stopped short of their tolerance; their errors hold."""
+        return tuple(
+            (i, j, leg.status, leg.action, leg.error)
+            for (i, j), path in self.paths.items()
+            for leg in self.parallel.get((i, j), (path,))
+            if not leg.status.ok
+        )
+
     def route(self, i: int, j: int) -> tuple[int, ...]:
         """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
         k = len(self.minima)
@@ -167,8 +178,12 @@ class TransitionCosts:
         return "\n".join(rows)
 
 
-def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
-    """The cheapest sums of legs over intermediate minima, ``(k, k)``, and the errors summed along them, ``(k, k)``."""
+def sums_of_legs(direct: Array, leg_errors: Array, lowest: Array | None = None) -> tuple[Array, Array]:
+    """The cheapest sums of legs over intermediate minima, ``(k, k)``, and their errors, ``(k, k)``.
+
+    The errors are those of the legs summed along the routes, or more where other routes may be cheaper within the least
+    costs ``lowest`` (k, k) of the legs, by default those within their errors.
+    """
     k = direct.shape[0]
     values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)
     errors = np.zeros((k, k))
@@ -176,6 +191,10 @@ def sums_of_legs(direct: Array, leg_errors: Array) -> tuple[Array, Array]:
         for j in np.argsort(values[i], kind="stable"):
             if j != i and np.isfinite(values[i, j]):
                 errors[i, j] = errors[i, before[i, j]] + leg_errors[before[i, j], j]
+    least = np.maximum(direct - leg_errors, 0.0) if lowest is None else lowest
+    bounds = shortest_path(_sparse_ready(least), method="D")
+    known = np.isfinite(values)
+    errors[known] = np.maximum(errors[known], values[known] - bounds[known])
     return values, errors
 
 

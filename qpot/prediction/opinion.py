@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
-from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_positive
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -24,12 +24,15 @@ from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.prediction.costs import FieldOpinion
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spending
 
 if TYPE_CHECKING:
     from qpot.prediction.costs import TransitionCosts
 
 # Nodes on each axis of the finer of the two grids, by dimension; they give five or six digits of V.
 NODES = {1: 1025, 2: 129, 3: 49}
+# Seconds of CPU time for the fields of one minimum, by dimension.
+_SECONDS = {1: 20.0, 2: 20.0, 3: 60.0}
 # A field is computed up to this multiple of the highest cost of a path out of its source.
 _BEYOND = 1.1
 # The error of an opinion contains this multiple of the difference between the two grids.
@@ -49,6 +52,7 @@ def with_field_opinion(
     nodes: int | None = None,
     bounds: BoundsLike | None = None,
     executor: Executor | None = None,
+    budget: float | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
     """The same costs with a second opinion in ``.field``, computed from quasi-potential fields instead of paths.
@@ -67,6 +71,9 @@ def with_field_opinion(
         highest cost out of it, as far as the curvature of V at the minima tells; it is widened where that is too small.
     executor : concurrent.futures.Executor, optional
         The fields are computed side by side in it.
+    budget : float, optional
+        Seconds of CPU time for the fields of one minimum, by default 20, and 60 in three dimensions. Where they do not
+        suffice there is no opinion.
     progress : callable, True, "auto" or None
         Who is told about each finished field.
 
@@ -106,7 +113,8 @@ def with_field_opinion(
         return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
     count = NODES[d] if nodes is None else as_count(nodes, name="nodes", minimum=33)
     box = None if bounds is None else as_bounds(bounds, dimension=d)
-    tasks = [_task(system, costs, i, count, box) for i in sorted({i for i, _ in routes})]
+    seconds = _SECONDS[d] if budget is None else as_positive(budget, name="budget")
+    tasks = [replace(_task(system, costs, i, count, box), seconds=seconds) for i in sorted({i for i, _ in routes})]
     if tasks and executor is not None:
         check_sendable(tasks[0], executor, what="the system")
     done = 0
@@ -154,6 +162,8 @@ class _Task:
     # The box that the grid must not leave.
     box: tuple[Array, Array] | None
     nodes: int
+    # The budget in seconds of CPU time.
+    seconds: float = np.inf
 
 
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
@@ -185,6 +195,12 @@ def _ellipse(system: System, minimum: Array, level: float) -> Array:
 
 def _opinion_on(task: _Task) -> list[tuple[int, float, float, str]]:
     """(neighbour, value, error, reason) for every neighbour of one minimum; the reason is empty if there is a value."""
+    with spending(task.seconds):
+        return _answers(task)
+
+
+def _answers(task: _Task) -> list[tuple[int, float, float, str]]:
+    """The same without a limit of time of its own."""
     answers: dict[int, tuple[int, float, float, str]] = {}
     for widening in _WIDENINGS:
         open_doors = {j: x for j, x in task.doors.items() if not (j in answers and not answers[j][3])}

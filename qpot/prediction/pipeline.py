@@ -29,6 +29,7 @@ from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
+from qpot.prediction.unfinished import refuse_undecided
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
@@ -99,7 +100,8 @@ def predict(
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, a single given minimum, minima
         with flat directions (which are named), or symmetries that the loss or the noise does not have.
     SolveError
-        If fewer than two minima are found, if they are not connected, if a path fails, or if the run is interrupted;
+        If fewer than two minima are found, if they are not connected, if a path that stops short can decide, or if the run
+        is interrupted;
         ``.partial`` holds the minima or costs that were finished.
 
     Examples
@@ -154,6 +156,7 @@ def predict(
             costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
             if audit:
                 costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
+            refuse_undecided(costs)
             report(3, 5, "prefactors")
             if outside != "ignore":
                 costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)

@@ -6,6 +6,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
+from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
 from qpot.prediction.costs import TransitionCosts
@@ -59,6 +60,9 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
             result[pair] = np.nan if np.isfinite(path.action) else 0.0
         return result
     for (i, j), path in costs.paths.items():
+        if not np.isfinite(path.action):
+            result[i, j] = 0.0 if path.status.ok else np.nan
+            continue
         for leg in costs.parallel.get((i, j), (path,)):
             if leg.action - path.action > leg.error + path.error:
                 continue
@@ -75,8 +79,14 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
     """
     if over_degenerate_pass(costs, leg):
         return float("nan")
+    # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
+    tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)
+    over = _saddle(costs, leg) if len(leg.via) == 1 and one is leg and not tie else None
+    closed = None if over is None else _eyring_kramers(system, costs.minima[home], over)
+    if closed is not None:
+        return closed
     if system.dimension > _CARRIED:
-        return _closed_form(system, costs, home, leg)
+        return _in_many_dimensions(system, costs, home, leg, one)
     # The formula does not hold for a path that comes to rest at a second saddle on its way.
     if len(one.via) > (1 if one is leg else 0):
         return float("nan")
@@ -89,16 +99,32 @@ def over_degenerate_pass(costs: TransitionCosts, leg: PathSolution) -> bool:
     return any(np.array_equal(x, leg.via[-1]) for x in points)
 
 
-def _closed_form(system: System, costs: TransitionCosts, home: int, leg: PathSolution) -> float:
-    """The prefactor of Eyring and Kramers for gradient systems under isotropic or commuting constant noise, else NaN."""
+def _in_many_dimensions(
+    system: System, costs: TransitionCosts, home: int, leg: PathSolution, one: PathSolution
+) -> float:
+    """The closed form, which counts a saddle once however many paths lead to it; NaN where there is none."""
+    if one is not leg:
+        return 0.0
+    saddle = _saddle(costs, leg)
+    rate = None if saddle is None else _eyring_kramers(system, costs.minima[home], saddle)
+    return float("nan") if rate is None else rate
+
+
+def _saddle(costs: TransitionCosts, leg: PathSolution) -> Saddle | None:
+    """The saddle over which a leg runs first; None where that is one's image under a symmetry."""
+    reach = 1e-9 * float(np.linalg.norm(leg.via[0] - leg.start))
+    return next((s for s in costs.saddles if np.linalg.norm(s.point - leg.via[0]) <= reach), None)
+
+
+def _eyring_kramers(system: System, minimum: Minimum, saddle: Saddle) -> float | None:
+    """The closed form for a gradient system under isotropic or commuting constant noise; None where it does not hold."""
     noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
-    saddle = next(s for s in costs.saddles if np.array_equal(s.point, leg.via[0]))
-    if not system.gradient_drift or noise is None or saddle.hessian.size == 0:
-        return float("nan")
+    if not system.gradient_drift or noise is None or saddle.hessian.size == 0 or minimum.hessian.size == 0:
+        return None
     try:
-        return eyring_kramers(costs.minima[home].hessian, saddle.hessian, covariance=noise)
+        return eyring_kramers(minimum.hessian, saddle.hessian, covariance=noise)
     except ValueError:  # A critical point is degenerate, or there is no detailed balance.
-        return float("nan")
+        return None
 
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from qpot._core.arrays import Array, BoundsLike
+from qpot._core.arrays import Array, BoundsLike, format_point
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -18,15 +18,24 @@ from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
-from qpot.paths.choice import leg_method
+from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.degenerate_pass import over_degenerate
+from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
+from qpot.prediction.unfinished import lowest
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units, natural_box
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spending
+
+# A side of a saddle: home, away, the saddle's number, and the sign of its direction towards away.
+_Side = tuple[int, int, int, float]
+# A leg that is dearer than the cheapest route between its ends by this factor is negligible: at noise weak enough for rates
+# to mean anything, exp(-V / epsilon) < 1e-3, its own is a thirtieth of the other one.
+_MARGIN = 1.5
 
 
 @in_natural_units("minima", "saddles")
@@ -38,6 +47,7 @@ def transition_costs(
     bounds: BoundsLike | None = None,
     method: LegMethod | None = None,
     executor: Executor | None = None,
+    budget: float | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
     """Costs V(i, j) of all transitions between minima, over their saddles.
@@ -57,12 +67,16 @@ def transition_costs(
         factors, and `GeometricAction` otherwise.
     executor : concurrent.futures.Executor, optional
         The legs are computed side by side in it; the result does not depend on it.
+    budget : float, optional
+        Seconds of CPU time for one leg, by default 10 and 3 more for each dimension.
     progress : callable, True, "auto" or None
         Who is told about each finished leg.
 
     Returns
     -------
     TransitionCosts
+        A leg that stops short keeps its value with an error that holds and a status that is not ok; it is named in
+        ``unfinished``. Of such legs those that are too dear to enter any cheapest route get a fair try only (COARSE).
 
     Raises
     ------
@@ -70,8 +84,8 @@ def transition_costs(
         If there are fewer than two minima, if some are repeated or do not attract, if saddles name unknown minima, or if
         the covariance is singular and the drift does not carry the noise into every direction.
     SolveError
-        If a leg fails or the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished, and
-        NaN where an answer is missing.
+        If the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished, and NaN where an
+        answer is missing.
 
     Examples
     --------
@@ -102,20 +116,24 @@ def transition_costs(
         if wider is not None:  # That box is too narrow where one coordinate has a smaller unit than the others.
             saddles = find_saddles(system, minima, wider)
     sides = _sides(saddles, k)
-    tasks = [_leg(system, points, saddles[n], home, away, sign, chosen) for home, away, n, sign in sides]
+    seconds = path_budget(system.dimension, budget)
+    quick = chosen.quick()
+    tasks = [_leg(system, points, saddles[n], home, away, sign, quick, seconds) for home, away, n, sign in sides]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
-    failures: dict[int, SolveError] = {}
     with reporting(progress, "transition costs") as report:
         try:
-            for n, outcome in enumerate(run_in_order(_solve_leg, tasks, executor)):
-                if isinstance(outcome, SolveError):
-                    failures[n] = outcome
-                else:
-                    finished[n] = outcome
+            for n, leg in enumerate(run_in_order(_solve_leg, tasks, executor)):
+                finished[n] = replace(leg, method=chosen)
                 home, away, _, _ = sides[n]
                 report(n + 1, len(tasks), f"minimum {home} to {away}")
+            # Only a leg that may be part of a cheapest route is worth more than a fair try.
+            again = _mattering(k, sides, finished) if quick is not chosen else []
+            longer = [replace(tasks[n], method=chosen) for n in again]
+            for n, leg in zip(again, run_in_order(_solve_leg, longer, executor), strict=True):
+                report(len(tasks), len(tasks), f"minimum {sides[n][0]} to {sides[n][1]}, to the end")
+                finished[n] = _better(leg, finished[n])
         except KeyboardInterrupt as error:
             partial = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
             raise SolveError(
@@ -123,17 +141,32 @@ def transition_costs(
                 status=Status.INTERRUPTED,
                 partial=partial,
             ) from error
-    costs = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
-    if failures:
-        n, first = next(iter(failures.items()))
-        home, away, s, _ = sides[n]
-        raise SolveError(
-            f"{len(failures)} of {len(tasks)} legs failed, first from minimum {home} to {away} over the saddle "
-            f"{saddles[s]!r}: {first}; the others are in .partial",
-            status=first.status,
-            partial=costs,
-        ) from first
-    return costs
+    if quick is not chosen:
+        for n, leg in finished.items():
+            if n not in again and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
+                finished[n] = replace(leg, status=Status.COARSE)
+    return _assembled(k, sides, finished, tuple(minima), tuple(saddles))
+
+
+def _mattering(k: int, sides: Sequence[_Side], legs: Mapping[int, PathSolution]) -> list[int]:
+    """The legs that stopped short and may be part of a cheapest route, or of a rate that is not negligible."""
+    direct = np.full((k, k), np.inf)
+    for n, leg in legs.items():
+        home, away, _, _ = sides[n]
+        direct[home, away] = min(direct[home, away], leg.action)
+    values, _ = sums_of_legs(direct, np.zeros((k, k)), direct)
+    return [
+        n
+        for n, leg in legs.items()
+        if not leg.status.ok and not lowest([leg]) > _MARGIN * values[sides[n][0], sides[n][1]]
+    ]
+
+
+def _better(leg: PathSolution, other: PathSolution) -> PathSolution:
+    """Of two solutions of one leg the one that says more."""
+    if leg.status.ok or not np.isfinite(other.action):
+        return leg
+    return leg if leg.action + leg.error <= other.action + other.error else other
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +179,8 @@ class _Leg:
     sign: float
     end: Array
     method: LegMethod
+    # The budget in seconds of CPU time.
+    seconds: float
 
 
 def _leg(
@@ -156,33 +191,39 @@ def _leg(
     away: int,
     sign: float,
     method: LegMethod,
+    seconds: float,
 ) -> _Leg:
     """The leg from minimum ``home`` over a saddle to ``away``; the saddle's direction times ``sign`` points to ``away``."""
     view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
     if view is None:
-        return _Leg(system, points[home], saddle, sign, points[away], method)
+        return _Leg(system, points[home], saddle, sign, points[away], method, seconds)
     # Modulo symmetries the leg runs over the saddle's copy next to this minimum, to the copy of the other one behind it.
     seen = replace(saddle, point=view.point, direction=view.direction, below=view.below)
-    return _Leg(system, points[home], seen, -1.0, view.away, method)
+    return _Leg(system, points[home], seen, -1.0, view.away, method, seconds)
 
 
-def _solve_leg(task: _Leg) -> PathSolution | SolveError:
-    """Uphill from the minimum to the saddle, then down its other side."""
-    direction = task.saddle.direction
+def _solve_leg(task: _Leg) -> PathSolution:
+    """Uphill from the minimum to the saddle, then down its other side.
+
+    A failure is a leg too: its cost is inf, and it says why.
+    """
+    direction, via = task.saddle.direction, (task.saddle.point,)
     try:
         if task.saddle.below is not None:
-            return over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method)
-        leg = task.method.up(task.system, task.start, task.saddle.point, direction)
+            with spending(task.seconds):
+                return timely(over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method))
+        with spending(task.seconds):
+            leg = timely(task.method.up(task.system, task.start, task.saddle.point, direction))
         held(leg, task.method, task.start, task.saddle.point)
-        if not leg.status.ok:
-            return SolveError(
-                f"{leg.status} (action {leg.action:.6g}, error {leg.error:.2g})", status=leg.status, partial=leg
-            )
         if leg.reason:  # The cost is infinite, and the leg says why.
-            return leg
-        descent = task.method.down(task.system, task.saddle.point, task.sign * direction, task.end)
+            return replace(leg, via=via)
+        with spending(task.seconds):
+            descent = task.method.down(task.system, task.saddle.point, task.sign * direction, task.end)
     except SolveError as error:
-        return error
+        if error.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt from error
+        reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
+        return replace(infinite_leg(task.start, task.end, reason, task.method), status=error.status, via=via)
     return joined([leg, descent])
 
 
@@ -200,7 +241,7 @@ def around(points: Array) -> list[tuple[float, float]]:
     return list(zip((lower - margin).tolist(), (upper + margin).tolist(), strict=True))
 
 
-def _sides(saddles: Sequence[Saddle], k: int) -> list[tuple[int, int, int, float]]:
+def _sides(saddles: Sequence[Saddle], k: int) -> list[_Side]:
     """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
     sides = []
     for n, saddle in enumerate(saddles):
@@ -216,13 +257,13 @@ def _sides(saddles: Sequence[Saddle], k: int) -> list[tuple[int, int, int, float
 
 def _assembled(
     k: int,
-    sides: Sequence[tuple[int, int, int, float]],
+    sides: Sequence[_Side],
     finished: Mapping[int, PathSolution],
     minima: tuple[Minimum, ...],
     saddles: tuple[Saddle, ...],
 ) -> TransitionCosts:
-    """The costs from the legs that are finished; those that are not leave NaN."""
-    direct = np.full((k, k), np.inf)
+    """The costs from the legs that are finished; those that are missing leave NaN."""
+    direct, low = np.full((k, k), np.inf), np.full((k, k), np.inf)
     leg_errors = np.zeros((k, k))
     groups: dict[tuple[int, int], list[PathSolution]] = {}
     missing = []
@@ -235,8 +276,8 @@ def _assembled(
     for pair, solutions in groups.items():
         solutions.sort(key=lambda s: s.action)
         paths[pair] = solutions[0]
-        direct[pair], leg_errors[pair] = solutions[0].action, solutions[0].error
-    values, errors = sums_of_legs(direct, leg_errors)
+        direct[pair], leg_errors[pair], low[pair] = solutions[0].action, solutions[0].error, lowest(solutions)
+    values, errors = sums_of_legs(direct, leg_errors, low)
     np.fill_diagonal(direct, 0.0)
     for pair in missing:
         values[pair] = errors[pair] = np.nan

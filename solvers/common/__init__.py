@@ -6,4 +6,5 @@
 - `polyline`: Polylines: their lengths, and interpolation along them.
 - `sample_gradients`: Compiled gradients of one sample's loss, by name; `qpot.samples.formulas` has the same formulas
   in NumPy.
+- `spending`: The CPU time that a computation may still spend, for loops that ask between two steps whether to go on.
 """

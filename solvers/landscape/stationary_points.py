@@ -129,7 +129,8 @@ def nearest_rests(drift: BatchFunction, starts: Array, *, time: float) -> Array:
     there. The ends of the trajectory count only where its speed has no minimum inside. All trajectories share their steps.
     """
     n, d = starts.shape
-    if n == 0:
+    # On a line the border is the point itself, and at a kink the integrator would take forever.
+    if n == 0 or d == 1:
         return starts.copy()
     solution = solve_ivp(
         lambda _, x: drift(x.reshape(-1, d)).ravel(),

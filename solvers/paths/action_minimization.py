@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, eig_banded, lapack
 
+from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.action import action_expansions, action_values
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.problem.lagrangian import Lagrangian
@@ -28,6 +29,9 @@ INFEASIBLE = 3
 
 # A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
 _FLOOR = 1e-9
+# Where steps with that floor succeed, it is lowered down to this fraction: soft directions other than that mode, as under a
+# strongly non-normal drift, would otherwise take a step each for every factor e.
+_DEEPEST = 1e-14
 # A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
 # is far below.
 _SOFT = 1e-6
@@ -55,7 +59,8 @@ class Minimization:
     action : float
     decrement : float
         Half the squared Newton decrement, g.H^{-1} g / 2: the decrease of the action that the local quadratic model still
-        promises. Unlike a small change between iterations it bounds the distance to the minimum.
+        promises. Unlike a small change between iterations it bounds the distance to the minimum. Where the iteration
+        stopped early it is taken anew without a shift that holds steps back, and is inf if the model has no minimum.
     iterations : int
     status : int
         CONVERGED, MAX_ITERATIONS, UNSTABLE or INFEASIBLE.
@@ -86,18 +91,22 @@ def minimize_action(
     quadrature: int,
     tolerance: float,
     max_iterations: int,
+    scale: float = 0.0,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> Minimization:
     """Minimise the action over the interior nodes, with ends and mesh fixed.
 
     The method is Newton's with a Levenberg-Marquardt shift. A path counts as converged only if the Hessian is positive
     definite (up to the floor that holds the time-shift mode) and the decrement is below ``tolerance`` times the action. A
-    stationary path with a negative direction is pushed along it, and the iteration goes on.
+    stationary path with a negative direction is pushed along it, and the iteration goes on. It also ends where the time is
+    over, see `qpot.solvers.common.spending`.
 
     Parameters
     ----------
     quadrature : int
         Gauss points on every element.
+    scale : float
+        An action below this size is solved for as accurately as one of this size.
     on_iteration : callable, optional
         Receives ``(iteration, action)`` after every step.
 
@@ -106,7 +115,7 @@ def minimize_action(
     ValueError
         If a user function is not finite on the first path, or the covariance is singular there.
     """
-    run = _newton(path, tolerance, max_iterations, on_iteration)
+    run = _newton(path, tolerance, max_iterations, scale, on_iteration)
     (outcome,) = _driven(lagrangian, [run], quadrature)
     if isinstance(outcome, ValueError):
         raise outcome
@@ -121,7 +130,7 @@ def minimize_actions(
     The Lagrangian is called for all of them at once, so that the overhead of a call is paid once and not for each curve. The
     errors of single paths (NaN from a user function, a singular covariance) are returned in their places.
     """
-    return _driven(lagrangian, [_newton(path, tolerance, max_iterations, None) for path in paths], quadrature)
+    return _driven(lagrangian, [_newton(path, tolerance, max_iterations, 0.0, None) for path in paths], quadrature)
 
 
 def _driven(lagrangian: Lagrangian, runs: Sequence[_Run], quadrature: int) -> list[Minimization | ValueError]:
@@ -177,24 +186,25 @@ def _newton(
     path: ElementPath,
     tolerance: float,
     max_iterations: int,
+    size: float,
     on_iteration: Callable[[int, float], None] | None,
 ) -> _Run:
     """One run of `minimize_action`, which yields what it needs, is sent the answer, and returns the outcome."""
-    mu, escapes = _FLOOR, 0
+    mu, lowest, escapes = _FLOOR, _DEEPEST, 0
     action, gradient, band = yield _Ask([path], expand=True)
-    decrement = np.inf
+    iteration, decrement = 0, np.inf
     if not np.isfinite(action):  # Bounded noise cannot follow the path, see `qpot.solvers.paths.feasible_path`.
         return Minimization(path, action, decrement, 0, INFEASIBLE)
     for iteration in range(1, max_iterations + 1):
         scale = np.maximum(np.abs(band[0]), 1e-300)
-        target = tolerance * abs(action)
+        target = tolerance * max(abs(action), size)
         accepted = asked_floor = False
         while not accepted:
             step = _solve(band, scale, mu, gradient)
             if step is None:
-                mu = max(10.0 * mu, _MU_START)
+                mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
                 if mu > _MU_MAX:
-                    return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+                    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
                 continue
             decrement = -0.5 * float(gradient @ step)
             if decrement <= target and mu > _FLOOR and not asked_floor:
@@ -224,21 +234,42 @@ def _newton(
             if new < action and ratio > 1e-3:
                 accepted, path = True, trial
                 if ratio > 0.75:
-                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR
+                    mu = _lower(mu, lowest)
                 elif ratio < 0.25:
                     mu = max(4.0 * mu, _MU_START)
             elif mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
                 # The Hessian is positive definite, and what is left of the gradient is the noise of differenced derivatives,
                 # which no step can follow.
                 return Minimization(path, action, decrement, iteration, CONVERGED)
+            elif mu < _FLOOR:  # Below the floor only the noise of the derivatives would be followed.
+                mu = lowest = _FLOOR
             else:
                 mu = max(6.0 * mu, _MU_START)
                 if mu > _MU_MAX:
-                    return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+                    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
         if on_iteration is not None:
             on_iteration(iteration, action)
         action, gradient, band = yield _Ask([path], expand=True)
-    return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
+        if spent():
+            break
+    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
+
+
+def _lower(mu: float, lowest: float) -> float:
+    """The shift after a step that the model has foretold well."""
+    if mu > 1e-7:
+        return max(mu / 8.0, _FLOOR)
+    return _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
+
+
+def _promised(band: Array, gradient: Array) -> float:
+    """The decrease that the quadratic model promises without a shift, or inf where it is not bounded below."""
+    scale = np.maximum(np.abs(band[0]), 1e-300)
+    for shift in (_DEEPEST, _FLOOR):
+        step = _solve(band, scale, shift, gradient)
+        if step is not None:
+            return max(-0.5 * float(gradient @ step), 0.0)
+    return np.inf
 
 
 def _solve(band: Array, scale: Array, mu: float, gradient: Array) -> Array | None:

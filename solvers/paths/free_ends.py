@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 
+from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.action import FullExpansion, action_expansion, action_value, full_expansion
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
@@ -148,6 +149,8 @@ def minimize_with_free_ends(
     if not np.isfinite(action):
         return Minimization(path, action, decrement, 0, INFEASIBLE)
     for iteration in range(1, max_iterations + 1):
+        if spent():
+            return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
         model = _model(full_expansion(lagrangian, path, quadrature), path, ends)
         target = tolerance * abs(action)
         asked_floor = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
 from qpot.solvers.paths.limits import Limits
@@ -21,6 +22,10 @@ Preconditioner = Callable[[ElementPath], Callable[[Array], Array]]
 _DEGREE = 4
 # The degree at which the solution is held against the one of lower degree.
 _CHECK_DEGREE = 6
+# Where a path did not converge, the decrement of its model means something below this share of the action, ...
+_NEAR = 1e-3
+# ... and the measured parts of the error are multiplied by this number.
+_CAUTION = 10.0
 # Meshes are refined at most so many times.
 _LEVELS = 6
 
@@ -105,12 +110,17 @@ def refine_large(
         fine = action.value(high.path, _CHECK_DEGREE + 6)
         tail = 3.0 * abs(energy) / rate if rate > 0.0 else 0.0
         coarser = action.value(low.path, _CHECK_DEGREE + 6)
-        error = 2.0 * abs(coarser - fine) + abs(fine - high.action) + tail + 2.0 * high.decrement + 1e-13 * fine
+        measured = 2.0 * abs(coarser - fine) + abs(fine - high.action) + tail + 1e-13 * fine
+        error = measured + 2.0 * high.decrement
+        if high.status != CONVERGED:
+            # Far from a minimiser the quadratic model says nothing; but no action is negative.
+            near = 0.0 <= high.decrement <= _NEAR * fine
+            error = min(_CAUTION * (measured + high.decrement) if near else np.inf, fine + abs(fine - high.action))
         status = CONVERGED if high.status == CONVERGED and error <= tolerance * fine else MAX_ITERATIONS
         result = LargePath(high.path, fine, error, largest, steps, products, status)
         if best is None or result.error <= best.error:
             best = result
-        if status == CONVERGED or products >= max_products:
+        if status == CONVERGED or products >= max_products or spent():
             break
         path, coarse = high.path, high
     assert best is not None

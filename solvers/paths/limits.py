@@ -19,9 +19,13 @@ class Limits(NamedTuple):
     total : int or None
         Newton iterations, or in many dimensions products, on all meshes together, after which no other mesh is tried;
         None: any number.
+    scale : float
+        An action below this size needs no more digits than one of this size. A piece of a longer path has that path's action
+        here, since it may cost next to nothing itself.
     """
 
     tolerance: float
     max_iterations: int
     max_elements: int
     total: int | None = None
+    scale: float = 0.0

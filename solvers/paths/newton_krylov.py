@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction, moved
 
@@ -148,7 +149,7 @@ def minimize_large(
             radius = 0.25 * length
         if on_iteration is not None:
             on_iteration(iteration, value, path)
-        if products >= max_products:
+        if products >= max_products or spent():
             break
     return LargeMinimization(path, value, decrement, max_iterations, products, MAX_ITERATIONS)
 
@@ -261,7 +262,7 @@ class _Model:
             if small >= 2:
                 change -= _LEFT * gain
                 break
-            if new <= _FORCING**2 * first:
+            if new <= _FORCING**2 * first or spent():
                 break
             beta = new / rz
             sd = beta * (sd + alpha * dd)

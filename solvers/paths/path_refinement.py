@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.action import action_value, geometric_action_value
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
@@ -63,6 +64,12 @@ _HOPELESS = 3
 _PROGRESS = 0.5
 # After so many finer meshes in a row without progress there is none to be had, as where the noise jumps.
 _STUCK = 3
+# Where a path did not converge, its Newton decrement means something below this share of the action, ...
+_NEAR = 1e-3
+# ... and the measured parts of the error are multiplied by this number.
+_CAUTION = 10.0
+# The least error, as a share of the action, where the time ended before Newton's method did.
+_CUT_OFF = 1e-3
 # If an action is smaller than that of its own curve by this factor, the mesh is blind to parts of the curve.
 _BELOW_ITS_CURVE = 1.5
 
@@ -124,6 +131,7 @@ def refine_path(
             ends,
             tolerance=rtol,
             max_iterations=min(limit, limits.max_iterations, limits.total or limit),
+            scale=limits.scale,
             helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),
         )
@@ -138,11 +146,14 @@ def refine_path(
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)
     if coarse.status == UNSTABLE:
         return _report(lagrangian, coarse, coarse, 0.0, total, UNSTABLE)
+    if spent():  # Without a second resolution nothing is known of the error but that no action is negative.
+        return _report(lagrangian, coarse, coarse, np.inf, total, MAX_ITERATIONS)
     path, hopeless, stuck = coarse.path, 0, 0
     for level in range(_LEVELS):
+        size = max(abs(coarse.action), limits.scale)
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
-        path = lengthened(path, tail, abs(coarse.action), slow_start, slow_end, tolerance)
-        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, limits.max_elements, _DEGREE)
+        path = lengthened(path, tail, size, slow_start, slow_end, tolerance)
+        path = _remeshed(lagrangian, path, _SHARE * _STRICTER**level * tolerance, limits, _DEGREE)
         solved = minimized(path, inner, _PASSING)
         if solved.status == INFEASIBLE:
             break
@@ -153,6 +164,10 @@ def refine_path(
         )
         if checked.status == INFEASIBLE:
             break
+        if solved.status == MAX_ITERATIONS and checked.status == CONVERGED:
+            # From there the lower degree converges too, and the two can be compared.
+            again = minimized(checked.path.on(checked.path.breaks, _DEGREE), inner, _PASSING)
+            solved = again if again.action < solved.action else solved
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
         result = _report(lagrangian, solved, checked, tail, total, status)
@@ -162,13 +177,14 @@ def refine_path(
         if (
             result.status == CONVERGED
             and np.isfinite(result.error)
-            and result.error <= tolerance * max(result.action, 1e-300)
+            and result.error <= tolerance * max(result.action, limits.scale, 1e-300)
         ):
             return result
         if result.status == UNSTABLE:
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
-        if hopeless == _HOPELESS or stuck == _STUCK or (limits.total is not None and total >= limits.total):
+        exhausted = limits.total is not None and total >= limits.total
+        if hopeless == _HOPELESS or stuck == _STUCK or exhausted or spent():
             break
         path, coarse = checked.path, checked
     if best is None:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
@@ -192,8 +208,16 @@ def _report(
     # The finite time costs S_T - V, about H / rate, of which the geometric value has removed a part already.
     slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
     late = max(3.0 * tail, slack)
-    rounding = 1e-14 * max(abs(fine), 0.0)
-    error = 2.0 * resolution + quadrature + late + 2.0 * checked.decrement + rounding
+    rounding = 4e-13 * max(abs(fine), 0.0)
+    measured = 2.0 * resolution + quadrature + late + rounding
+    error = measured + 2.0 * checked.decrement
+    if status != CONVERGED:
+        # Far from a minimiser the quadratic model says nothing; but no action is negative.
+        near = status != UNSTABLE and checked.decrement <= _NEAR * abs(checked.action)
+        honest = _CAUTION * (measured + checked.decrement) if near else np.inf
+        if spent():  # Two resolutions that were both cut off can agree with each other better than with the truth.
+            honest = max(honest, _CUT_OFF * abs(fine))
+        error = min(honest, max(fine, 0.0) + quadrature + rounding)
     x, v, _ = checked.path.at_quadrature(q)
     d = x.shape[-1]
     flat_x, flat_v = x.reshape(-1, d), v.reshape(-1, d)
@@ -234,7 +258,7 @@ def _energy(lagrangian: Lagrangian, path: ElementPath) -> float:
     return float(averages[order[np.searchsorted(before, 0.5 * before[-1])]])
 
 
-def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elements: int, degree: int) -> ElementPath:
+def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, limits: Limits, degree: int) -> ElementPath:
     """Equidistribute the estimated action error of the elements, with as many as ``target`` (relative) asks for."""
     h = np.diff(path.breaks)
     m = path.degree
@@ -246,11 +270,11 @@ def _remeshed(lagrangian: Lagrangian, path: ElementPath, target: float, max_elem
     last, before = modes[:, -2:].sum(axis=1), modes[:, :-2].sum(axis=1)
     # On a smooth path every further degree lowers the error by as much as the degrees before it, or more.
     decay = np.sqrt(np.clip(last / np.maximum(before, 1e-300), _FASTEST_DECAY, 1.0))
-    total = _total(path, lagrangian)
+    total = max(_total(path, lagrangian), limits.scale)
     error = np.maximum(last * decay ** max(degree - m, 0), 0.0) + _UNSEEN * target * total / h.size
     order = 2 * max(degree, m)
     breaks = equidistributed(
-        path.breaks, error, order=order, target=target * total, max_elements=max_elements, shrink=_SHRINK
+        path.breaks, error, order=order, target=target * total, max_elements=limits.max_elements, shrink=_SHRINK
     )
     return path.on(breaks, degree)
 
@@ -295,6 +319,7 @@ def _minimized(
     *,
     tolerance: float,
     max_iterations: int,
+    scale: float = 0.0,
     helped: bool = True,
     on_iteration: Callable[[int, float], None] | None,
 ) -> Minimization:
@@ -311,6 +336,7 @@ def _minimized(
         quadrature=quadrature,
         tolerance=tolerance,
         max_iterations=max_iterations,
+        scale=scale,
         on_iteration=on_iteration,
     )
 

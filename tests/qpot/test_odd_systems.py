@@ -72,23 +72,43 @@ def test_coordinates_of_unequal_size(sizes: tuple[float, float]) -> None:
     held(qpot.minimum_action_path(system, minima[0], saddle), 0.5)
 
 
+def jump_of_the_noise(dimension: int) -> qpot.System:
+    """A double well in the first coordinate, where the noise doubles at -0.4, and a bowl in the others."""
+
+    def covariance(x: Array) -> Array:
+        return (1.0 + (x[:, 0] > -0.4))[:, None, None] * np.eye(dimension)
+
+    def gradient(x: Array) -> Array:
+        return np.concatenate([x[:, :1] ** 3 - x[:, :1], x[:, 1:]], axis=1)
+
+    return qpot.System.from_loss(
+        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4 + (x[:, 1:] ** 2).sum(axis=1) / 2,
+        gradient,
+        covariance,
+        dimension=dimension,
+    )
+
+
+LEVEL = (0.4**2 - 1) ** 2 / 4
+BEYOND_THE_JUMP = 2 * LEVEL + (0.25 - LEVEL)
+
+
+def test_a_jump_of_the_noise_on_a_line_is_solved() -> None:
+    system = jump_of_the_noise(1)
+    held(qpot.minimum_action_path(system, [-1.0], [0.0]), BEYOND_THE_JUMP)
+    held(qpot.minimum_action_path(system, [1.0], [0.0]), 0.25)
+
+
 def test_a_jump_of_the_noise_on_the_way_is_not_called_converged() -> None:
     # the minimiser has a kink where the noise jumps: Newton's method has no Hessian there, and says so
-    system = qpot.System.from_loss(
-        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4,
-        lambda x: x**3 - x,
-        lambda x: (1.0 + (x[:, 0] > -0.4))[:, None, None],
-        dimension=1,
-    )
-    level = (0.4**2 - 1) ** 2 / 4
-    exact = 2 * level + (0.25 - level)
-    path = qpot.minimum_action_path(system, [-1.0], [0.0], throw=False)
-    assert abs(path.action - exact) <= path.error
+    system = jump_of_the_noise(2)
+    path = qpot.minimum_action_path(system, [-1.0, 0.0], [0.0, 0.0], throw=False)
+    assert abs(path.action - BEYOND_THE_JUMP) <= path.error
     with pytest.raises(qpot.SolveError) as caught:
-        qpot.minimum_action_path(system, [-1.0], [0.0])
+        qpot.minimum_action_path(system, [-1.0, 0.0], [0.0, 0.0])
     assert caught.value.partial.action == path.action
     # the other side does not meet the jump
-    held(qpot.minimum_action_path(system, [1.0], [0.0]), 0.25)
+    held(qpot.minimum_action_path(system, [1.0, 0.0], [0.0, 0.0]), 0.25)
 
 
 def test_a_minimum_that_is_a_focus_with_many_turns() -> None:

@@ -10,8 +10,8 @@ import pytest
 import qpot
 from qpot._core.status import Status
 from qpot.paths.broken import pieces, resting_points
+from qpot.paths.finish import cheapest
 from qpot.paths.solution import PathSolution
-from qpot.paths.uphill import cheapest
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.solvers.paths.elements import ElementPath
 

@@ -128,26 +128,46 @@ def test_functions_that_cannot_be_sent_are_refused_with_the_way_out() -> None:
         qpot.transition_costs(CHAIN, minima, executor=executor)
 
 
-def test_a_failed_leg_keeps_the_finished_ones() -> None:
-    box = [(-1.0, 14.0)]
-    minima = qpot.find_minima(CHAIN, box)  # 0, 2 pi, 4 pi
-    saddles = qpot.find_saddles(CHAIN, minima, box)
+def jumping_chain(dimension: int) -> tuple[qpot.System, list[tuple[float, float]]]:
+    """Wells 0, 2 pi, 4 pi in the first coordinate; the noise jumps in the middle of one leg."""
 
-    # noise that jumps in the middle of one leg: that leg has no smooth minimiser, the others have
     def jumping(x: Array) -> Array:
-        return np.asarray(1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1)), dtype=np.float64)[:, None, None]
+        strength = 1.0 + 3.0 * ((x[:, 0] > 8.0) & (x[:, 0] < 8.1))
+        return np.asarray(strength[:, None, None] * np.eye(dimension), dtype=np.float64)
 
-    system = qpot.System.from_loss(lambda x: 1 - np.cos(x[:, 0]), chain_gradient, jumping, dimension=1)
-    with pytest.raises(SolveError, match=r"legs failed, first from minimum 1 to 2.*in \.partial") as caught:
-        qpot.transition_costs(system, minima, saddles=saddles)
-    assert not caught.value.status.ok
-    partial = caught.value.partial
-    assert isinstance(partial, qpot.TransitionCosts)
-    assert partial.values[0, 1] == pytest.approx(4.0, rel=1e-9)
-    assert partial.values[1, 0] == pytest.approx(4.0, rel=1e-9)
-    assert partial.values[2, 1] == pytest.approx(4.0, rel=1e-9)
-    assert np.isnan(partial.values[1, 2])
-    assert np.isnan(partial.errors[1, 2])
+    system = qpot.System.from_loss(
+        lambda x: 1 - np.cos(x[:, 0]) + (x[:, 1:] ** 2).sum(axis=1) / 2,
+        lambda x: np.concatenate([np.sin(x[:, :1]), x[:, 1:]], axis=1),
+        jumping,
+        dimension=dimension,
+    )
+    return system, [(-1.0, 14.0), (-1.0, 1.0)][:dimension]
+
+
+# Where the noise is four times as strong the climb costs a quarter.
+THROUGH_THE_JUMP = 4.0 - 1.5 * (np.cos(8.0) - np.cos(8.1))
+
+
+def test_a_jump_on_a_line_is_no_failure() -> None:
+    system, box = jumping_chain(1)
+    costs = qpot.transition_costs(system, qpot.find_minima(system, box), bounds=box)
+    assert costs.values[1, 2] == pytest.approx(THROUGH_THE_JUMP, rel=1e-9)
+    assert costs.values[2, 1] == pytest.approx(4.0, rel=1e-9)
+    assert costs.unfinished == ()
+
+
+def test_a_leg_that_stops_short_keeps_its_value_and_the_others() -> None:
+    system, box = jumping_chain(2)
+    minima = qpot.find_minima(system, box)
+    costs = qpot.transition_costs(system, minima, bounds=box, budget=3.0)
+    for pair in ((0, 1), (1, 0), (2, 1)):
+        assert costs.values[pair] == pytest.approx(4.0, rel=1e-9)
+    ((i, j, status, value, error),) = costs.unfinished
+    assert (i, j) == (1, 2)
+    assert not status.ok
+    assert value == costs.values[1, 2] == costs.direct[1, 2]
+    assert abs(value - THROUGH_THE_JUMP) <= error == costs.errors[1, 2]
+    assert costs.errors[0, 2] >= error
 
 
 @pytest.mark.parametrize("executor", [None, "threads"])

@@ -19,8 +19,14 @@ def bernoulli(x: Array) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize(("end", "expected"), [(0.5, 0.2748473684301693), (0.9, 1.3695153724111762)])
 def test_bernoulli_convolution(end: float, expected: float) -> None:
+    exact = CumulantLagrangian(bernoulli)
     for side in (1.0, -1.0):
-        value, error, x, p = line_cost(CumulantLagrangian(bernoulli), 0.0, side * end, tolerance=1e-10)
+        value, error, x, p = line_cost(
+            lambda x, side=side: zero_energy_momentum(exact, x, side),  # type: ignore[misc]
+            0.0,
+            side * end,
+            tolerance=1e-10,
+        )
         assert value == pytest.approx(expected, abs=1e-10)
         assert abs(value - expected) <= error + 1e-12
         assert (np.diff(side * x) > 0).all()
@@ -28,7 +34,8 @@ def test_bernoulli_convolution(end: float, expected: float) -> None:
 
 
 def test_with_the_drift_it_is_free() -> None:
-    value, _, _, p = line_cost(CumulantLagrangian(bernoulli), 0.9, 0.1, tolerance=1e-10)
+    exact = CumulantLagrangian(bernoulli)
+    value, _, _, p = line_cost(lambda x: zero_energy_momentum(exact, x, -1.0), 0.9, 0.1, tolerance=1e-10)
     assert value == 0.0
     assert not p.any()
 
@@ -42,3 +49,10 @@ def test_momenta_of_all_sizes() -> None:
     assert p[3] == pytest.approx(np.log(2.0) / 1e-6, rel=1e-6)
     assert p[4] == pytest.approx(np.log(2.0) / 1e-12, rel=1e-3)
     assert zero_energy_momentum(lagrangian, np.array([1.5]), 1.0)[0] == np.inf
+
+
+def test_kinks_and_jumps_of_the_momentum() -> None:
+    value, error, x, _ = line_cost(lambda x: np.abs(x - 0.3) + 2.0 * (x > 0.7), -1.0, 1.0, tolerance=1e-11)
+    exact = 0.5 * (1.3**2 + 0.7**2) + 0.6
+    assert abs(value - exact) <= error <= 1e-10
+    assert (np.diff(x) > 0).all()

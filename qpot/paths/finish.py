@@ -1,0 +1,207 @@
+"""The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot._core.status import Status
+from qpot.landscape.flow import slow_rate
+from qpot.paths.broken import pieces, resting_points
+from qpot.paths.joined import joined, uphill_path
+from qpot.paths.methods import LegMethod
+from qpot.paths.solution import PathSolution
+from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
+from qpot.solvers.paths import action_minimization, path_refinement
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.limits import Limits
+from qpot.solvers.paths.tails import spread
+from qpot.solvers.problem.lagrangian import Lagrangian
+
+# Elements of a coarse path that winds, because an end is a focus.
+ELEMENTS_FOCUS = 40
+# The polynomial degree of coarse elements.
+DEGREE = 4
+# Curves closer than this fraction of their length are one.
+SAME_CURVE = 0.02
+# Iterations that every path gets before any gets more: it may have no minimum in finite time, and another one may lead to
+# the same minimum at once.
+FAIR_TRY = 150
+# A path whose action is higher than the lowest by more than this fraction gets no more than that.
+_DEARER = 0.01
+# The solver's integer status as the library's.
+_STATUS = {
+    action_minimization.CONVERGED: Status.CONVERGED,
+    action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
+    action_minimization.UNSTABLE: Status.UNSTABLE,
+    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """Refines the coarse paths of one leg.
+
+    Attributes
+    ----------
+    system : System
+    lagrangian : Lagrangian
+    slow_start, slow_end : float
+        Slowest linear rates at the ends; 0 where an end is no fixed point.
+    method : LegMethod
+    """
+
+    system: System
+    lagrangian: Lagrangian
+    slow_start: float
+    slow_end: float
+    method: LegMethod
+
+    def all(self, paths: Sequence[ElementPath]) -> list[PathSolution]:
+        """The refined paths: all get a fair try, and those that may still be the cheapest are then followed to the end."""
+        tried: list[PathSolution] = []
+        for path in paths:
+            if tried and spent():
+                break
+            tried.append(self._tried(path))
+        if self.method.max_iterations <= FAIR_TRY:
+            return tried
+        for k in np.argsort([s.action for s in tried], kind="stable"):
+            if not tried[k].status.ok and not spent() and self._matters(tried[k], tried):
+                longer = self._refined(self._timed_again(tried[k].points))
+                if longer.status.ok or longer.action - longer.error >= tried[k].action - tried[k].error:
+                    tried[k] = longer
+        return tried
+
+    def _matters(self, path: PathSolution, others: Sequence[PathSolution]) -> bool:
+        """Whether a path that did not converge may be cheaper than the converged ones, and is none of them."""
+        known = [s for s in others if s.status.ok]
+        if any(path.action > (1.0 + _DEARER) * s.action for s in known):
+            return False
+        return all(_apart(path, s) or path.action < s.action - s.error for s in known)
+
+    def _tried(self, path: ElementPath) -> PathSolution:
+        """A path after a fair try: as a whole, or in pieces where it rests at a fixed point and that costs no more."""
+        rests = resting_points(self.system, path) if self.slow_start > 0.0 else []
+        whole = self._refined(path, FAIR_TRY)
+        if not whole.status.ok and np.isfinite(whole.action) and not spent():
+            # The path has crept along itself in time; with new times the same curve starts close to the minimum.
+            again = self._refined(self._timed_again(whole.points), FAIR_TRY)
+            if again.status.ok or again.action + again.error < whole.action + whole.error:
+                whole = again
+        if self.slow_start > 0.0 and not rests and not whole.status.ok:
+            # The path may have begun to linger at a fixed point only during its refinement.
+            path = ElementPath(np.asarray(whole.times), whole.points, 1)
+            rests = resting_points(self.system, path)
+        broken = self._broken(path, rests, whole.action) if rests else None
+        # Both are true paths, so that the one of lower action is nearer to the minimum.
+        if broken is not None and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
+            return broken
+        return whole
+
+    def _broken(self, path: ElementPath, rests: list[tuple[int, Array]], action: float) -> PathSolution | None:
+        """The path in pieces between the fixed points on it, or None where they do not converge."""
+        rates = [
+            self.slow_start,
+            *(slow_rate(self.system, x, name="fixed point on the path") for _, x in rests),
+            self.slow_end,
+        ]
+        legs = []
+        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
+            guess = self._timed(piece, first, last)
+            # A piece may cost next to nothing, and its error counts against the whole.
+            legs.append(
+                refined(self.system, self.lagrangian, guess, first, last, self.method, most=FAIR_TRY, scale=action)
+            )
+        found = joined(legs)
+        return found if found.status.ok else None
+
+    def _refined(self, path: ElementPath, most: int | None = None) -> PathSolution:
+        return refined(self.system, self.lagrangian, path, self.slow_start, self.slow_end, self.method, most=most)
+
+    def _timed_again(self, points: Array) -> ElementPath:
+        return self._timed(points, self.slow_start, self.slow_end)
+
+    def _timed(self, points: Array, slow_start: float, slow_end: float) -> ElementPath:
+        """A curve at the speed of an optimal path."""
+        return timed_path(
+            points,
+            self.lagrangian.speed,
+            slow_start=slow_start,
+            slow_end=slow_end,
+            n_elements=ELEMENTS_FOCUS,
+            degree=DEGREE,
+        )
+
+
+def refined(
+    system: System,
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    slow_start: float,
+    slow_end: float,
+    method: LegMethod,
+    ends: FreeEnds | None = None,
+    most: int | None = None,
+    scale: float = 0.0,
+) -> PathSolution:
+    """A coarse path refined by itself, until its action meets the method's tolerance.
+
+    ``most`` limits the iterations, and an action below ``scale`` needs no more digits than one of that size.
+    """
+    leg = path_refinement.refine_path(
+        lagrangian,
+        path,
+        Limits(method.tolerance, method.max_iterations, method.max_elements, most, scale),
+        slow_start=slow_start,
+        slow_end=slow_end,
+        spreads=(
+            _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
+            _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
+        ),
+        ends=ends,
+    )
+    times = leg.path.node_times()
+    points = leg.path.nodes
+    _, velocities = leg.path.at(times)
+    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), _STATUS[leg.status], method)
+
+
+def _spread(system: System, point: Array) -> Array | None:
+    """The stationary covariance at a focus, where the energy alone misjudges the cost of the finite time; else None."""
+    drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
+    if np.isrealobj(np.linalg.eigvals(drift)):
+        return None
+    return spread(drift, covariance)
+
+
+def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
+    """The cheapest path, with the other distinct ones as alternatives.
+
+    A path that did not converge is a true path nevertheless: where it costs less than the converged ones by more than both
+    errors, these are not the minimum, and the path that did not converge is the answer.
+    """
+    ordered = sorted(solutions, key=lambda s: s.action)
+    best = next((s for s in ordered if s.status.ok), ordered[0])
+    if ordered[0].action + ordered[0].error < best.action - best.error:
+        best = ordered[0]
+    ordered = [best, *(s for s in ordered if s is not best)]
+    others: list[PathSolution] = []
+    for other in ordered[1:]:
+        known = [best, *others]
+        if all(abs(other.action - k.action) > 10 * (other.error + k.error) or _apart(other, k) for k in known):
+            others.append(other)
+    total = iterations + sum(s.iterations for s in solutions)
+    return replace(best, iterations=total, alternatives=tuple(others))
+
+
+def _apart(first: PathSolution, second: PathSolution) -> bool:
+    a, b = (ElementPath(np.asarray(s.times), s.points, 1) for s in (first, second))
+    return path_refinement.curve_distance(a, b) > SAME_CURVE

@@ -1,0 +1,75 @@
+"""Legs that stopped short: what they may cost, and whether one of them can decide the selection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from qpot._core.status import SolveError
+from qpot.chain.certainty import Selection, selection
+from qpot.paths.solution import PathSolution
+from qpot.prediction.costs import TransitionCosts, sums_of_legs
+
+# Changes of the margin below this share of the costs are rounding.
+_ROUNDING = 1e-9
+
+
+def lowest(legs: Sequence[PathSolution]) -> float:
+    """The least that the cheapest of some legs may cost; of one for which no path was found nothing is known."""
+    return min(
+        max(leg.action - leg.error, 0.0) if np.isfinite(leg.action) else float(leg.action) if leg.status.ok else 0.0
+        for leg in legs
+    )
+
+
+def refuse_undecided(costs: TransitionCosts) -> None:
+    """Refuse costs of which a leg that stopped short can decide the selection.
+
+    Raises
+    ------
+    SolveError
+        That names this leg and the accuracy that would decide; ``.partial`` holds the costs.
+    """
+    unfinished = costs.unfinished
+    for i, j, status, _, _ in unfinished:
+        if not np.isfinite(costs.values[i, j]):
+            raise SolveError(
+                f"the cost from minimum {i} to {j} is not known, and there is no other route: {costs.paths[i, j].reason}",
+                status=status,
+                partial=costs,
+            )
+    if not unfinished or not np.isfinite(costs.values).all():
+        return
+    doubtful = selection(costs)
+    if len(doubtful.possible) == 1:
+        return
+    pairs = sorted({(i, j) for i, j, *_ in unfinished})
+    known = _believing(costs, pairs)
+    # A tie within the errors of finished legs is an answer; a doubt that unfinished ones add is none.
+    added = known.certain_margin - doubtful.certain_margin
+    if len(known.possible) > 1 and added <= _ROUNDING * float(costs.values.max()):
+        return
+    # The leg to name is the one whose doubt takes most of the margin.
+    gains = [_believing(costs, [pair]).certain_margin for pair in pairs]
+    worst = pairs[int(np.argmax(gains))]
+    i, j, status, value, error = max((u for u in unfinished if u[:2] == worst), key=lambda u: u[4])
+    wanted = f"an error below {0.5 * doubtful.margin:.2g} would decide" if doubtful.margin > 0.0 else "the values tie"
+    raise SolveError(
+        f"the leg from minimum {i} to {j} can decide between the minima {', '.join(map(str, doubtful.possible))}, and its "
+        f"cost is only known as {value:.6g} +- {error:.2g}: {wanted} ({status})",
+        status=status,
+        partial=costs,
+    )
+
+
+def _believing(costs: TransitionCosts, pairs: Collection[tuple[int, int]]) -> Selection:
+    """The selection if the values of the direct legs between these pairs were exact."""
+    k = len(costs.minima)
+    errors, low = np.zeros((k, k)), np.full((k, k), np.inf)
+    for pair, path in costs.paths.items():
+        exact = pair in pairs
+        low[pair] = path.action if exact else lowest(costs.parallel.get(pair, (path,)))
+        errors[pair] = 0.0 if exact else path.error
+    values, errors = sums_of_legs(costs.direct, errors, low)
+    return selection(values, errors=errors)
