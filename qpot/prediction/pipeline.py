@@ -165,7 +165,7 @@ def predict(
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
                 costs = with_field_opinion(
-                    system, costs, bounds=np.column_stack([outlook.lower, outlook.upper]), executor=executor
+                    system, costs, bounds=Bounds(outlook.lower, outlook.upper), executor=executor
                 )
             report(5, 5, "done")
         except KeyboardInterrupt as error:
@@ -183,7 +183,7 @@ def predict(
 def _crossings(
     system: System,
     found: list[Minimum],
-    box: list[tuple[float, float]],
+    box: Bounds,
     *,
     complete: bool,
     rng: SeedLike,
@@ -191,7 +191,7 @@ def _crossings(
     symmetries: Symmetry | Sequence[ArrayLike] | None,
 ) -> tuple[list[Minimum], list[Saddle]]:
     """The minima and the saddles in the box; minima to which saddles lead are added unless the list is ``complete``."""
-    lower, upper = np.array(box).T
+    lower, upper = np.asarray(box.lb), np.asarray(box.ub)
     crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
     for _ in range(0 if complete else 5):
         # A saddle may lead to a minimum that the search from many starts has missed.

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import Bounds
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -234,11 +235,11 @@ def _connected(saddles: Sequence[Saddle], k: int) -> bool:
     return int(connected_components(graph, directed=False)[0]) == 1
 
 
-def around(points: Array) -> list[tuple[float, float]]:
+def around(points: Array) -> Bounds:
     """The box around points, widened on each side by its longest edge."""
     lower, upper = points.min(axis=0), points.max(axis=0)
     margin = float((upper - lower).max())
-    return list(zip((lower - margin).tolist(), (upper + margin).tolist(), strict=True))
+    return Bounds(lower - margin, upper + margin)
 
 
 def _sides(saddles: Sequence[Saddle], k: int) -> list[_Side]:

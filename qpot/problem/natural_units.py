@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_point, without_wrapper
 from qpot._core.status import SolveError
@@ -70,7 +71,7 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
                 return function(*args, **kwargs)  # It refuses such arguments, and names them.
             if given.get("bounds") is not None:
                 lower, upper = as_bounds(given["bounds"], dimension=units.centre.size)
-                moved["bounds"] = np.column_stack([into.points(lower), into.points(upper)])
+                moved["bounds"] = Bounds(into.points(lower), into.points(upper))
             moved.update({name: into.loss * given[name] for name in _LEVELS if _is_number(given.get(name))})
             given.update(moved, system=inner)
             try:
@@ -232,7 +233,7 @@ def _region(system: System, box: tuple[Array, Array] | None, positions: Array) -
     return middle - 1.5 * size, middle + 1.5 * size
 
 
-def natural_box(system: System, positions: Array) -> list[tuple[float, float]] | None:
+def natural_box(system: System, positions: Array) -> Bounds | None:
     """A box around positions (n, d) whose sides have the ratios of the noise's standard deviations.
 
     It is None where it would be no wider than the box that is widened by the longest edge.
@@ -245,7 +246,7 @@ def natural_box(system: System, positions: Array) -> list[tuple[float, float]] |
         return None
     size = np.maximum(size, spread.max())
     lower, upper = positions.min(axis=0) - size, positions.max(axis=0) + size
-    return list(zip(lower.tolist(), upper.tolist(), strict=True))
+    return Bounds(lower, upper)
 
 
 def _deviations(system: System, positions: Array) -> Array | None:
