@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from qpot._core.arrays import format_point
 from qpot.landscape.points import Minimum
 from qpot.problem.units import Units
 
 # The confidence of every statement about basins that were not seen.
 CONFIDENCE = 0.95
+# So many starts may end on the border of a basin by chance.
+_STRAY = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,10 @@ class Coverage:
         Whether the budget ended the search before that was reached.
     degenerate : int
         The number of minima with a flat direction.
+    restless : int
+        The number of starts, chosen ones included, that stay in the box and come to no minimum.
+    restless_at : tuple of float
+        A point that one of them was at last.
     """
 
     starts: int
@@ -47,6 +56,8 @@ class Coverage:
     wanted: float | None = None
     spent: bool = False
     degenerate: int = 0
+    restless: int = 0
+    restless_at: tuple[float, ...] = ()
 
     @property
     def narrowest(self) -> float:
@@ -71,6 +82,12 @@ class Coverage:
         head += f"; narrowest seen {least:.2g}" if least else f"; narrowest seen below {3.0 / self.starts:.1g}"
         if self.elsewhere:
             head += f"; {_percent(self.elsewhere)} of the starts led to no minimum in the box"
+        if self.restless > _STRAY:
+            where = format_point(np.array(self.restless_at))
+            head += (
+                f". ANOTHER ATTRACTOR that is not among them lies in the box: {self.restless} starts come to no rest, for "
+                f"example near {where} (a minimum at a kink, a cycle, or slower than the search is patient)"
+            )
         if self.degenerate:
             head += f"; {self.degenerate} with a flat direction, which may be one continuum"
         if self.spent:
@@ -106,7 +123,9 @@ class Minima(tuple[Minimum, ...]):
 
     def in_units(self, units: Units) -> Minima:
         """The same minima in the coordinates to which the units lead."""
-        return Minima((minimum.in_units(units) for minimum in self), self.coverage)
+        where = units.points(np.array(self.coverage.restless_at)) if self.coverage.restless else ()
+        coverage = replace(self.coverage, restless_at=tuple(float(x) for x in where))
+        return Minima((minimum.in_units(units) for minimum in self), coverage)
 
     @property
     def hits(self) -> tuple[int, ...]:

@@ -70,6 +70,8 @@ class Search:
         self.labels = np.zeros(0, dtype=np.int64)
         self.unseen = float("nan")
         self.spent = False
+        # The starts that stay in the box and come to no minimum, and one of the points that they were at last.
+        self.restless, self.restless_at = 0, np.zeros(0)
         self.typical = 0.0
         self.budget, self.strict, self.begun = budget, strict, time.process_time()
         flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
@@ -143,6 +145,8 @@ class Search:
             elsewhere=float((self.labels < 0).mean()) if self.labels.size else 1.0,
             wanted=wanted,
             spent=self.spent,
+            restless=self.restless,
+            restless_at=tuple(float(x) for x in self.restless_at),
             degenerate=sum(m.degenerate for m in self.minima),
         )
 
@@ -152,6 +156,13 @@ class Search:
         loose = np.flatnonzero((labels < 0) & rested)
         if loose.size:
             labels[loose] = self._identified(ends[loose])
+        inside = ((ends > self.lower) & (ends < self.upper)).all(axis=1)
+        lost = np.flatnonzero((labels < 0) & inside)
+        lost = lost[np.isfinite(self.drift(ends[lost])).all(axis=1)]
+        if lost.size and not self.restless:
+            middle = np.median(ends[lost], axis=0)
+            self.restless_at = ends[lost[np.argmin((np.abs(ends[lost] - middle) / self.size).sum(axis=1))]]
+        self.restless += lost.size
         return labels
 
     def _followed(self, starts: Array) -> tuple[Integers, Array, NDArray[np.bool_]]:

@@ -77,6 +77,8 @@ def follow_modes(
         followed = np.abs(np.einsum("ni,nij->nj", v[active], vectors)).argmax(axis=1)
         along = np.einsum("ni,nij->nj", g, vectors)
         size = np.maximum(np.abs(values), _FLAT * np.abs(values).max(axis=1, keepdims=True))
+        # On a plane there is no curvature to divide by; the step is cut to the longest one below.
+        size = np.maximum(size, np.maximum(np.abs(along) / (1e6 * longest), np.finfo(float).tiny))
         share = -along / size
         share[rows, followed] *= -1.0
         length = np.linalg.norm(share, axis=1)
