@@ -141,6 +141,7 @@ def find_minima(
                 if count and not search.over:
                     search.refine(scattered(lower, upper, count, generator))
                 search.cover(wanted, generator)
+            report(1, 1, "minima")
         found = search.minima
         # A degenerate pass has the rates of a degenerate minimum.
         kept = {id(m) for m in without_passes(system, found, lower, upper)}

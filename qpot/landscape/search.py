@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
-from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, within
+from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy, within
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
@@ -45,6 +45,9 @@ _STEPS = 60
 # Starts are chosen where the drift differs from the trend of its surroundings by more than this share of its length there,
 # at most this fraction of the points scanned.
 _CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
+# On a line the drift is looked at in so many places for jumps, which are halved so often, and are jumps if the drift is not
+# smaller than this fraction of the typical one on both sides.
+_ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -84,7 +87,25 @@ class Search:
 
     def first(self, starts: Array) -> None:
         """Descend from the first starts, which count as uniform."""
+        if self.size.size == 1:
+            self._add_kinks()
         self.labels = self._descend(starts)
+
+    def _add_kinks(self) -> None:
+        """On a line: keep the minima at which the drift jumps from positive to negative; no flow comes to rest there."""
+        # The golden section keeps the points off round numbers, where a kink may lie and the drift be said to vanish.
+        x = self.lower[0] + self.size[0] * (np.arange(_ON_A_LINE) + 0.38196601125) / _ON_A_LINE
+        f = self.drift(x[:, None])[:, 0]
+        falls = np.flatnonzero((f[:-1] > 0.0) & (f[1:] < 0.0))
+        low, high = x[falls], x[falls + 1]
+        for _ in range(_HALVINGS if falls.size else 0):
+            middle = 0.5 * (low + high)
+            rising = self.drift(middle[:, None])[:, 0] > 0.0
+            low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+        ends = self.drift(np.concatenate([low, high])[:, None])[:, 0].reshape(2, -1)
+        # Where the drift is continuous it is small on both sides by now, and Newton's method finds the zero.
+        jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
+        self.minima += [as_minimum(self.system, tidy(np.array([a]))) for a in 0.5 * (low + high)[jumps]]
 
     def refine(self, points: Array) -> None:
         """Descend from those of ``points`` at which the drift contradicts its surroundings."""

@@ -53,6 +53,8 @@ class TransitionCosts:
         which nothing comes back.
     notes : tuple of str
         What a user of the costs must know about the box in which they hold; the report states it in its first lines.
+    coverage : str
+        How thorough the search for the minima was, in a sentence; empty where they were given.
     """
 
     values: Array
@@ -67,6 +69,7 @@ class TransitionCosts:
     audited: str = ""
     ways_out: tuple[WayOut, ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: str = ""
 
     @property
     def audit(self) -> str:
@@ -156,6 +159,7 @@ class TransitionCosts:
             holes=units.read(self.holes),
             ways_out=units.read(self.ways_out),
             notes=tuple(units.remark(note) for note in self.notes),
+            coverage=units.remark(self.coverage),
         )
 
     def __repr__(self) -> str:

@@ -160,7 +160,7 @@ def predict(
             report(3, 5, "prefactors")
             if outside != "ignore":
                 costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
-            costs = replace(costs, notes=(*costs.notes, *outlook.notes, *filter(None, [coverage])))
+            costs = replace(costs, notes=(*costs.notes, *outlook.notes), coverage=coverage)
             prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:

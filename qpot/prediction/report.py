@@ -50,7 +50,7 @@ class PredictionReport:
 
     def cautions(self) -> tuple[str, ...]:
         """What limits the answer, in a sentence each: holes, ways out of the box, a box that is too small, coverage."""
-        return (*filter(None, [self.costs.audit, self._leaving()]), *self.costs.notes)
+        return tuple(filter(None, [self.costs.audit, self._leaving(), *self.costs.notes, self.costs.coverage]))
 
     def _leaving(self) -> str:
         """Where SGD leaves the box, and whether it does so before it selects; empty if nothing leads out."""

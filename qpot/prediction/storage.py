@@ -64,6 +64,7 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
             for n, h in enumerate(prediction.costs.holes)
         ],
         "notes": list(prediction.costs.notes),
+        "coverage": prediction.costs.coverage,
         "minima": [
             {**_point_out(m, f"minimum{i}", arrays), "inside": m.inside} for i, m in enumerate(prediction.minima)
         ],
@@ -150,6 +151,7 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             audited=about.get("audited", ""),
             ways_out=tuple(_way_in(item, stored) for item in about.get("ways_out", ())),
             notes=tuple(about.get("notes", ())),
+            coverage=about.get("coverage", ""),
         )
         return {
             "selected": tuple(about["selected"]),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.signal import find_peaks
 
 from qpot.solvers.common.polyline import interpolated, lengths_along
 
@@ -159,8 +158,21 @@ def peaks(heights: Array) -> list[int]:
         return []
     spread = float(np.ptp(heights))
     rise = 1e-9 * spread + 1e-14 * float(np.abs(heights).max())
-    padded = np.pad(heights, 1, constant_values=float(heights.min()) - spread - 1.0)
-    return [int(k) - 1 for k in find_peaks(padded, prominence=rise)[0]]
+    found, low, k = [], float(heights[0]), 0
+    best = 0
+    # A peak ends where the band has fallen below it by the rise, and the next one begins where it has climbed by as much.
+    climbing = True
+    for k, height in enumerate(heights):
+        if climbing:
+            best = k if height > heights[best] else best
+            if height < heights[best] - rise:
+                found.append(best)
+                climbing, low = False, float(height)
+        else:
+            low = min(low, float(height))
+            if height > low + rise:
+                climbing, best = True, k
+    return [*found, best] if climbing else found
 
 
 def summit(surface: Surface, band: Array, peak: int, *, rounds: int = 12, accuracy: float = 1e-14) -> Summit:

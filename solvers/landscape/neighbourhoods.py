@@ -12,8 +12,11 @@ Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
 
 # A neighbourhood is checked on shells at these fractions of its radius. The outermost one fails most often and is checked
-# first.
-_SHELLS = np.array([1.0, 0.75, 0.5, 0.25])
+# first. In few dimensions they are close enough that no other basin of a sixtieth of the radius fits between them, since the
+# first guess of a radius may be far too large.
+_SHELLS: Array = np.array([1.0, 0.75, 0.5, 0.25])
+_MANY_SHELLS: Array = np.power(0.85, np.arange(26.0))
+_FEW = 3
 # A neighbourhood that would have to be smaller than this fraction of the first guess is taken as not attracting.
 _SMALLEST_FRACTION = 2.0**-20
 # The radius is reduced by this factor, which allows for the gaps between the samples of the outermost shell.
@@ -62,12 +65,13 @@ def attracting_ellipsoids(
         below = np.einsum("ksmi,kij,ksmj->ksm", offsets, metrics[rows], velocity) < 0
         return np.asarray(below.all(axis=(1, 2)))
 
+    shells = _MANY_SHELLS if d <= _FEW else _SHELLS
     smallest = _SMALLEST_FRACTION * trial
     searching = np.arange(k)
     while searching.size:
-        good = decreasing(searching, _SHELLS[:1])
+        good = decreasing(searching, shells[:1])
         if good.any():
-            good[good] = decreasing(searching[good], _SHELLS[1:])
+            good[good] = decreasing(searching[good], shells[1:])
         radii[searching[good]] = _MARGIN * trial[searching[good]]
         searching = searching[~good]
         trial[searching] *= 0.8

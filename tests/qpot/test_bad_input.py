@@ -212,7 +212,7 @@ def test_one_minimum_only() -> None:
     refused(lambda: qpot.transition_costs(well(), minima[0]), "minima", "one minimum only")  # type: ignore[arg-type]
     refused(lambda: qpot.predict(well(), BOX, minima=minima[:1]), "minima holds 1", "at least two")
     with pytest.raises(SolveError, match=r"only one minimum was found within the bounds.*widen bounds") as caught:
-        qpot.predict(well(), [(-2, -0.2), (-1, 1)])
+        qpot.predict(well(), [(-2, -0.2), (-1, 1)], outside="ignore")
     assert caught.value.status is Status.NO_ROUTE
     assert len(caught.value.partial) == 1
 
@@ -276,7 +276,7 @@ def test_no_route() -> None:
     with pytest.raises(ValueError, match="there is no path from minimum 0 to 1"):
         costs.path(0, 1)
     with pytest.raises(SolveError, match=r"not connected by the 0 saddles known.*widen bounds") as caught:
-        qpot.predict(well(), BOX, minima=minima, saddles=())
+        qpot.predict(well(), BOX, minima=minima, saddles=(), audit=False)
     assert caught.value.status is Status.NO_ROUTE
     assert isinstance(caught.value.partial, qpot.TransitionCosts)
     with pytest.raises(ValueError, match=r"j=2 is not a minimum; ids run from 0 to 1"):

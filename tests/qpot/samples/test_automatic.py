@@ -253,7 +253,7 @@ def test_starts_of_a_model_descend_together(name: str) -> None:
         1.0,
         dimension=DIMENSION,
     )
-    expected = qpot.find_minima(apart, box, starts=8, rng=0, symmetries=group)
+    expected = qpot.find_minima(apart, box, starts=8, rng=0, symmetries=group, coverage=None)
     together = BUILDERS[name](weight_decay=0.1)
     calls, gradient = 0, together.gradient
 
@@ -264,7 +264,7 @@ def test_starts_of_a_model_descend_together(name: str) -> None:
 
     object.__setattr__(together, "gradient", counted)
     found = qpot.find_minima(
-        qpot.System.from_finite_sum(together, covariance=1.0), box, starts=8, rng=0, symmetries=group
+        qpot.System.from_finite_sum(together, covariance=1.0), box, starts=8, rng=0, symmetries=group, coverage=None
     )
     losses = sorted(m.loss for m in expected)
     assert sorted(m.loss for m in found) == pytest.approx(losses, abs=1e-9)
