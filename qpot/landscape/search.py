@@ -87,7 +87,7 @@ class Search:
 
     def first(self, starts: Array) -> None:
         """Descend from the first starts, which count as uniform."""
-        if self.size.size == 1:
+        if self.system.dimension == 1:
             self._add_kinks()
         self.labels = self._descend(starts)
 
@@ -179,7 +179,8 @@ class Search:
             labels[loose] = self._identified(ends[loose])
         inside = ((ends > self.lower) & (ends < self.upper)).all(axis=1)
         lost = np.flatnonzero((labels < 0) & inside)
-        lost = lost[np.isfinite(self.drift(ends[lost])).all(axis=1)]
+        if lost.size:
+            lost = lost[np.isfinite(self.drift(ends[lost])).all(axis=1)]
         if lost.size and not self.restless:
             middle = np.median(ends[lost], axis=0)
             self.restless_at = ends[lost[np.argmin((np.abs(ends[lost] - middle) / self.size).sum(axis=1))]]

@@ -210,7 +210,8 @@ def _solve_leg(task: _Leg) -> PathSolution:
     """
     direction, via = task.saddle.direction, (task.saddle.point,)
     try:
-        if task.saddle.below is not None:
+        # On a line a cost is an integral, whatever the pass is like.
+        if task.saddle.below is not None and task.system.dimension > 1:
             with spending(task.seconds):
                 return timely(over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method))
         with spending(task.seconds):
