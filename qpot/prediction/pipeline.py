@@ -131,9 +131,8 @@ def predict(
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
             refuse_flat(system, found)
-            check_noise(
-                system, np.array([m.point for m in found])
-            )  # A refusal must not wait for the search for saddles.
+            # A refusal must not wait for the search for saddles.
+            check_noise(system, np.array([m.point for m in found]))
             report(1, 5, "saddles")
             if saddles is None:
                 found, crossings = _crossings(
@@ -174,9 +173,8 @@ def predict(
                 status=Status.INTERRUPTED,
                 partial=tuple(found),
             ) from error
-    population = None
-    if system.finite_sum is not None and not system.replacement:
-        population = system.finite_sum.n_samples
+    samples = system.finite_sum
+    population = None if samples is None or system.replacement else samples.n_samples
     return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)
 
 

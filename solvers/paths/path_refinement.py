@@ -174,13 +174,7 @@ def refine_path(
         stuck = 0 if best is None or result.error <= _PROGRESS * best.error else stuck + 1
         if best is None or result.error <= best.error:
             best = result
-        if (
-            result.status == CONVERGED
-            and np.isfinite(result.error)
-            and result.error <= tolerance * max(result.action, limits.scale, 1e-300)
-        ):
-            return result
-        if result.status == UNSTABLE:
+        if result.status == UNSTABLE or _accurate(result, tolerance, limits.scale):
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
         exhausted = limits.total is not None and total >= limits.total
@@ -190,6 +184,12 @@ def refine_path(
     if best is None:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
     return RefinedPath(best.path, best.action, best.error, best.residual, total, NOT_CONVERGED)
+
+
+def _accurate(result: RefinedPath, tolerance: float, scale: float) -> bool:
+    """Whether a path has converged, and its error meets the tolerance."""
+    bound = tolerance * max(result.action, scale, 1e-300)
+    return bool(result.status == CONVERGED and np.isfinite(result.error) and result.error <= bound)
 
 
 def _report(

@@ -35,9 +35,6 @@ SAMPLE = (
     ("other units", 2, "minima", 8),
 )
 
-# Sets in which the map of today has gaps that it does not state; a set that passes is taken out of here.
-GAPS = {("narrow wells", "minima"), ("other units", "minima"), ("edges", "prediction")}
-
 
 def sample(kind: str, dimension: int, count: int, *, outside: bool) -> list[Problem]:
     """The first problems of a kind and a dimension."""
@@ -60,16 +57,7 @@ def test_the_sample_holds_a_hundred_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "dimension", "asked", "count"),
-    [
-        pytest.param(
-            *row,
-            id="-".join(map(str, row[:3])),
-            marks=[pytest.mark.xfail(strict=False, reason="a gap of the map without a flag")]
-            * ((row[0], row[2]) in GAPS),
-        )
-        for row in SAMPLE
-    ],
+    ("kind", "dimension", "asked", "count"), SAMPLE, ids=["-".join(map(str, row[:3])) for row in SAMPLE]
 )
 def test_nothing_is_wrong_without_a_flag(kind: str, dimension: int, asked: str, count: int) -> None:
     problems = sample(kind, dimension, count, outside=asked == "prediction")
