@@ -65,7 +65,9 @@ bounds = [(44.9, 57.8), (-1.0, 1.0), (-1.0, 1.0)]
 
 # %%
 clock = time.perf_counter()
-prediction = qpot.predict(system, bounds, method=qpot.GeometricAction(tolerance=1e-6))
+# The sum has a minimum at every beat of the frequency with the record's length, without end on both sides of the box; the
+# question is asked of the periods in the box.
+prediction = qpot.predict(system, bounds, method=qpot.GeometricAction(tolerance=1e-6), outside="ignore")
 print(prediction)
 print(f"\nprediction: {time.perf_counter() - clock:.0f} s")
 names = [f"{period(m.point[0]):.2f} years" for m in prediction.minima]

@@ -62,7 +62,7 @@ def path_method(system: System, method: PathMethod | None, source: Array, target
 
 
 def path_budget(dimension: int, budget: float | None) -> float:
-    """Seconds of CPU time for one path: those asked for, or by default what no path of this size needs by far.
+    """Seconds of CPU time for one path: those asked for, or by default several times what our slowest examples take.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def path_budget(dimension: int, budget: float | None) -> float:
         If ``budget`` is not positive.
     """
     if budget is None:
-        return 10.0 + 3.0 * dimension
+        return 60.0 + 20.0 * dimension
     return as_positive(budget, name="budget")
 
 

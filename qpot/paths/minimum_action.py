@@ -61,7 +61,7 @@ def minimum_action_path(
         Box of that search; by default the box of the two ends, widened on each side by its longest edge, and if there is
         no route in it, by lengths in the ratio of the noise's standard deviations.
     budget : float, optional
-        Seconds of CPU time, by default 10 and 3 more for each dimension. At their end the best path so far is returned with
+        Seconds of CPU time, by default 60 and 20 more for each dimension. At their end the best path so far is returned with
         an error that holds and the status BUDGET.
     progress : callable, True, "auto" or None
         Receives the progress; True shows a bar.

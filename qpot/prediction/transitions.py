@@ -69,7 +69,7 @@ def transition_costs(
     executor : concurrent.futures.Executor, optional
         The legs are computed side by side in it; the result does not depend on it.
     budget : float, optional
-        Seconds of CPU time for one leg, by default 10 and 3 more for each dimension.
+        Seconds of CPU time for one leg, by default 60 and 20 more for each dimension.
     progress : callable, True, "auto" or None
         Who is told about each finished leg.
 
