@@ -87,9 +87,10 @@ for saddle in prediction.saddles:
     if None in saddle.connects:
         home = saddle.connects[0]
         leak = qpot.minimum_action_path(
-            system, prediction.minima[home], saddle, method=qpot.GeometricAction(tolerance=1e-5)
+            system, prediction.minima[home], saddle, budget=60, throw=False, method=qpot.GeometricAction(tolerance=1e-5)
         )
-        print(f"from {names[home]} out over the saddle at {period(saddle.point[0]):.2f} years: {leak.action:.3f}")
+        cost = f"{leak.action:.3f} +- {leak.error:.1g}"
+        print(f"from {names[home]} out over the saddle at {period(saddle.point[0]):.2f} years: {cost}")
 
 # %% [markdown]
 # ## Ask SGD
