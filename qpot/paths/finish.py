@@ -37,7 +37,7 @@ FAIR_TRY = 150
 # A path whose action is higher than the lowest by more than this fraction gets no more than that.
 _DEARER = 0.01
 # The solver's integer status as the library's.
-_STATUS = {
+STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
     action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
     action_minimization.UNSTABLE: Status.UNSTABLE,
@@ -171,7 +171,7 @@ def refined(
     times = leg.path.node_times()
     points = leg.path.nodes
     _, velocities = leg.path.at(times)
-    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), _STATUS[leg.status], method)
+    return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), STATUS[leg.status], method)
 
 
 def _spread(system: System, point: Array) -> Array | None:

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, NonFiniteError, as_count, as_positive, form
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.paths.ends import initial_curve
+from qpot.paths.finish import STATUS
 from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import PathMethod, PathProblem
@@ -31,13 +32,6 @@ _SAME_CURVE = 0.02
 _SAME_ACTION = 5e-3
 # Most coarse paths that are refined.
 _KEPT = 2
-# The solver's integer status as the library's.
-_STATUS = {
-    action_minimization.CONVERGED: Status.CONVERGED,
-    action_minimization.MAX_ITERATIONS: Status.NOT_CONVERGED,
-    action_minimization.UNSTABLE: Status.UNSTABLE,
-    action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +162,7 @@ def fixed_time_path(
                 max_elements=method.max_elements,
             )
         )
-    refined.sort(key=lambda r: (not _STATUS[r.status].ok, r.action))
+    refined.sort(key=lambda r: (not STATUS[r.status].ok, r.action))
     iterations = sum(m.iterations for m in coarse) + sum(r.iterations for r in refined)
     others: list[FixedTimePath] = []
     for other in refined[1:]:
@@ -188,7 +182,7 @@ def _solution(
     times = found.path.node_times()
     points, velocities = found.path.at(times)
     momenta = lagrangian.momentum(points, velocities)
-    path = uphill_path(found, found.path.nodes, times, momenta, _STATUS[found.status], method)
+    path = uphill_path(found, found.path.nodes, times, momenta, STATUS[found.status], method)
     return replace(path, iterations=iterations, alternatives=others)
 
 

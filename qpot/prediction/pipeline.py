@@ -123,7 +123,7 @@ def predict(
             if minima is None:
                 report(0, 5, "minima")
                 covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
-                found, coverage = list(covered), str(getattr(covered, "summary", ""))
+                found, coverage = list(covered), covered.summary
             else:
                 found = list(minima)
             if not all(isinstance(m, Minimum) for m in found):
