@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from qpot._core.arrays import Array, as_points, as_positive, format_point
@@ -19,12 +20,16 @@ from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
-from qpot.solvers.landscape.flow import LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
+from qpot.solvers.landscape.flow import AT_REST, LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
+from qpot.solvers.landscape.half_stable import moved_on
 from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
+from qpot.solvers.landscape.stationary_points import distinct
 
 _Field = Callable[[Array], Array]
 # This many points are moved by the flow at once, which bounds the memory.
 _CHUNK = 100_000
+# So many half-stable rests on the way of one point are passed. Ends closer than this part of the neighbourhoods are one.
+_RESTS, _SAME_REST = 4, 1e-3
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
 _FAR = 1e6
 
@@ -165,10 +170,30 @@ def basin_of(
     attractors = Attractors(near.points, near.metrics, near.radii)
     limits = Limits(centre, escape_radius=10.0 * reach, rest_speed=1e-8 * rate * scale, max_time=limit)
     labels = [
-        relax(drift, jacobian, piece, attractors, limits, scale=scale)[0]
+        _carried(drift, jacobian, piece, attractors, limits, scale)
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate(labels)
+
+
+def _carried(
+    drift: _Field, jacobian: _Field, x: Array, attractors: Attractors, limits: Limits, scale: float
+) -> NDArray[np.int64]:
+    """The labels of points (n, d), which go on where the flow comes to a half-stable rest."""
+    labels, ends, status = relax(drift, jacobian, x, attractors, limits, scale=scale)
+    for _ in range(_RESTS):
+        rows = np.flatnonzero((labels < 0) & (status == AT_REST))
+        if rows.size == 0:
+            break
+        kept = distinct(ends[rows], tolerance=_SAME_REST * scale)
+        beyond, half_stable = moved_on(drift, jacobian, ends[rows[kept]], scale=scale, rest_speed=limits.rest_speed)
+        if not half_stable.any():
+            break
+        new, new_ends, new_status = relax(drift, jacobian, beyond, attractors, limits, scale=scale)
+        nearest = cKDTree(ends[rows[kept]]).query(ends[rows])[1]
+        rows, nearest = rows[half_stable[nearest]], nearest[half_stable[nearest]]
+        labels[rows], ends[rows], status[rows] = new[nearest], new_ends[nearest], new_status[nearest]
+    return labels
 
 
 def runs_away(system: System, point: Array, scale: float) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import LSODA
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
+from qpot.solvers.landscape.half_stable import moved_on
 
 # A point has come to rest where it moves by less than this fraction of the tolerated distance during the system's slowest
 # relaxation time.
 _AT_REST = 1e-2
+# So many half-stable rests may lie on one way. A drift below this part of the mean speed until there counts as none.
+_RESTS, _STILL = 4, 1e-6
 
 
 def slow_rate(system: System, point: Array, *, name: str) -> float:
@@ -41,13 +45,46 @@ def descents(
     system: System, starts: Array, *, towards: Array, tolerance: float = 1e-4, rtol: float = 1e-7
 ) -> list[tuple[Array, Array] | None]:
     """The same as `descent` from several points ``(m, d)``, which share their steps and the calls of the drift."""
-    m, d = starts.shape
-    sizes = np.linalg.norm(starts - towards, axis=1)
     # A trajectory needs several times the inverse of the slowest rate at either end, and a shallow saddle is slow to leave.
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.concatenate([starts, towards[None]]))).real).min(
         axis=1
     )
     patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
+    pace = _Pace(float(rates.min()), patience, tolerance, rtol)
+    found = _followed(system, starts, towards, pace)
+    for k, (times, points, arrived) in enumerate(found):
+        for _ in range(_RESTS):
+            size = float(np.linalg.norm(starts[k] - towards))
+            if arrived or spent():
+                break
+            # The flow may have come close to a half-stable rest, which the slightest noise passes.
+            speed = _STILL * float(np.linalg.norm(points[-1] - points[0])) / max(float(times[-1]), 1e-300)
+            beyond, half_stable = moved_on(
+                NaNDrift(system), system.unchecked.jacobian, points[-1:], scale=size, rest_speed=speed
+            )
+            if not half_stable[0]:
+                break
+            more, on, arrived = _followed(system, beyond, towards, pace)[0]
+            times = np.concatenate([times, times[-1] * (1.0 + _STILL) + more])
+            points = np.concatenate([points, on])
+        found[k] = (times, points, arrived)
+    return [(times, points) if arrived else None for times, points, arrived in found]
+
+
+class _Pace(NamedTuple):
+    """How long a trajectory is followed, and how accurately."""
+
+    slowest: float
+    patience: float
+    tolerance: float
+    rtol: float
+
+
+def _followed(system: System, starts: Array, towards: Array, pace: _Pace) -> list[tuple[Array, Array, bool]]:
+    """The trajectories (times, points) from starts (m, d), and whether each has arrived at the point ``towards``."""
+    m, d = starts.shape
+    _, patience, tolerance, rtol = pace
+    sizes = np.linalg.norm(starts - towards, axis=1)
     under_way, found = np.arange(m), [[start] for start in starts]
     times = [[0.0] for _ in starts]
     arrived = np.zeros(m, dtype=bool)
@@ -65,13 +102,14 @@ def descents(
         while not decided.any() and now < patience and not spent():
             if not _stepped(solver):
                 # One trajectory has failed; each is integrated by itself, so that it does not take the others with it.
-                single = functools.partial(descent, system, towards=towards, tolerance=tolerance, rtol=rtol)
-                return [None] if m == 1 else [single(start) for start in starts]
+                if m == 1:
+                    return [(np.asarray(times[0]), np.asarray(found[0]), False)]
+                return [_followed(system, start[None], towards, pace)[0] for start in starts]
             points = solver.y.reshape(-1, d).copy()
             moved = np.linalg.norm([p - found[k][-1] for p, k in zip(points, under_way, strict=True)], axis=1)
             distance, size = np.linalg.norm(points - towards, axis=1), sizes[under_way]
             # A trajectory that no longer moves has ended at another fixed point, within the accuracy of the steps.
-            resting = moved < _AT_REST * tolerance * size * rates.min() * (solver.t - now)
+            resting = moved < _AT_REST * tolerance * size * pace.slowest * (solver.t - now)
             now = float(solver.t)
             for k, point in zip(under_way, points, strict=True):
                 found[k].append(point)
@@ -79,9 +117,7 @@ def descents(
             arrived[under_way] = distance <= tolerance * size
             decided = (distance <= tolerance * size) | (distance >= 100.0 * size) | resting
         under_way = under_way[~decided]
-    return [
-        (np.asarray(t), np.asarray(x)) if there else None for t, x, there in zip(times, found, arrived, strict=True)
-    ]
+    return [(np.asarray(t), np.asarray(x), bool(there)) for t, x, there in zip(times, found, arrived, strict=True)]
 
 
 def _stepped(solver: LSODA) -> bool:

@@ -148,16 +148,30 @@ def without_passes(system: System, minima: Sequence[Minimum], lower: Array, uppe
     if len(proper) == len(minima) or not proper or system.loss is None or not system.gradient_drift:
         return list(minima)
     scaled = ScaledLoss(system, lower, upper - lower)
-    kept = []
+    kept: list[Minimum] = []
+    left_out: list[Array] = []
+    rounding = 1e-12 * max(abs(m.loss - proper[0].loss) for m in minima)
     for minimum in minima:
+        if minimum.degenerate and left_out and _flatly_joined(scaled, minimum.point, left_out[-_PAIRS:], rounding):
+            left_out.append(minimum.point)  # Many starts may rest on one plateau, of which a few points are enough.
+            continue
         lower_ones = [m.point for m in proper if m.loss < minimum.loss]
         if minimum.degenerate and lower_ones:
             points = np.array([minimum.point, *lower_ones])
             bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], _BOWS[:2])
             if any(_never_rises(scaled, band) for band in bands):
+                left_out.append(minimum.point)
                 continue
         kept.append(minimum)
     return kept
+
+
+def _flatly_joined(scaled: ScaledLoss, point: Array, others: Sequence[Array], rounding: float) -> bool:
+    """Whether a segment from a point (d,) to one of the others never rises."""
+    z = (np.array([point, *others]) - scaled.lower) / scaled.size
+    weights = np.linspace(0.0, 1.0, IMAGES)[:, None]
+    heights = scaled.loss((z[0] + weights * (z[1:, None] - z[0])).reshape(-1, point.size)).reshape(len(others), IMAGES)
+    return bool((heights.max(axis=1) <= heights[:, 0] + rounding).any())
 
 
 def _never_rises(scaled: ScaledLoss, band: Array) -> bool:

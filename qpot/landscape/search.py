@@ -20,6 +20,7 @@ from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.contradictions import contradictions
 from qpot.solvers.landscape.coverage import good_turing, stratified, trials_needed, unseen_bound
 from qpot.solvers.landscape.flow import AT_REST, Attractors, Limits, relax
+from qpot.solvers.landscape.half_stable import moved_on
 from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
 from qpot.solvers.landscape.stationary_points import distinct, find_roots
 
@@ -48,6 +49,8 @@ _CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
 # On a line the drift is looked at in so many places for jumps, which are halved so often, and are jumps if the drift is not
 # smaller than this fraction of the typical one on both sides.
 _ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
+# A fixed point with a rate below this part of the typical one may be a half-stable rest.
+_SLOWER = 1e-4
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -275,8 +278,21 @@ class Search:
         minimum = as_minimum(self.system, root)
         if minimum.rates.real.min() <= -FLAT * np.abs(minimum.rates).max():
             return -1
+        if self._half_stable(minimum):
+            return -1
         self.minima.append(minimum)
         return len(self.minima) - 1
+
+    def _half_stable(self, minimum: Minimum) -> bool:
+        """Whether a fixed point that seems to attract has a slow rate along which the drift carries on beyond it."""
+        slowest = float(np.abs(minimum.rates).min())
+        fastest = max([float(np.abs(minimum.rates).max())] + [float(np.abs(m.rates).max()) for m in self.minima])
+        size = float(np.linalg.norm(self.size))
+        if slowest > _SLOWER * max(fastest, self.typical / size):
+            return False
+        jacobian = self.system.unchecked.jacobian
+        speed = 1e-12 * max(self.typical, fastest * size)
+        return bool(moved_on(self.drift, jacobian, minimum.point[None], scale=size, rest_speed=speed)[1][0])
 
 
 def scanned(system: System) -> int:

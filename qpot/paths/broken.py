@@ -23,6 +23,8 @@ _TOUCH = 0.02
 _APART = 0.05
 # Fixed points are looked for where the drift is slower than this part of its mean along the path.
 _SLOW = 0.25
+# A rate below this part of the fastest one vanishes within the accuracy of a fixed point that Newton's method creeps to.
+_VANISHING = 1e-5
 
 
 def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]:
@@ -52,9 +54,15 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        if away.min() < _TOUCH * length and not attracts(system, rest):
+        if away.min() < _TOUCH * length and not attracts(system, rest) and not _half_stable(system, rest):
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])
+
+
+def _half_stable(system: System, rest: Array) -> bool:
+    """Whether a rate vanishes at a fixed point, so that paths approach it at no rate and are not cut there."""
+    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(rest[None])[0]).real)
+    return bool(rates.min() <= _VANISHING * rates.max())
 
 
 def pieces(path: ElementPath, rests: list[tuple[int, Array]]) -> list[Array]:

@@ -21,6 +21,8 @@ _NODES = (33, 65, 129)
 _ITERATIONS = (200, 300, 500)
 # A cost over a degenerate pass counts as converged at this relative error, since no prefactor multiplies it.
 _ACCURATE = 1e-3
+# A ridge is flat where the loss does not change over this part of the length of the climb.
+_ALONG = 0.02
 # Where the point beside a pass is lower than it by more than this part of the climb, the way between the two is counted.
 _CLOSE = 1e-7
 
@@ -130,7 +132,7 @@ def _by_action(
     """The climb as the cheapest of the curves to the pass, in arc length, which is finite where the time is not."""
     climb = np.concatenate([start[None], up[::-1], saddle.point[None]])
     curve, action, error = _least(system, climb)
-    if len(beyond) and _jumps(system, saddle, climb):
+    if len(beyond) and (_jumps(system, saddle, climb) or _flat_ridge(system, saddle, climb)):
         # No flow leads along such a ridge to its lowest point, so that the cheapest path may cross it elsewhere.
         over = np.concatenate([climb, np.array(beyond)])
         other, free, free_error = _least(system, over)
@@ -174,6 +176,18 @@ def _jumps(system: System, saddle: Saddle, climb: Array) -> bool:
     assert saddle.below is not None
     drifts = np.linalg.norm(system.unchecked.drift(np.concatenate([saddle.below, climb])), axis=1)
     return bool(drifts[:2].min() > 1e-2 * drifts.max())
+
+
+def _flat_ridge(system: System, saddle: Saddle, climb: Array) -> bool:
+    """Whether the loss is constant along a direction across the way over the pass: each point of the ridge is one then."""
+    values, vectors = np.linalg.eigh(0.5 * (saddle.hessian + saddle.hessian.T))
+    null = vectors[:, (np.abs(values) <= 1e-5 * np.abs(values).max()) & (np.abs(saddle.direction @ vectors) < 0.7)]
+    reach = _ALONG * float(np.linalg.norm(np.diff(climb, axis=0), axis=1).sum())
+    losses = system.unchecked.loss(
+        np.concatenate([saddle.point + reach * null.T, saddle.point - reach * null.T, climb])
+    )
+    height = float(np.ptp(losses[2 * null.shape[1] :]))
+    return bool((np.abs(losses[: 2 * null.shape[1]] - saddle.loss) <= _CLOSE * height).any())
 
 
 def _driven(system: System, curve: Array) -> tuple[Array, Array]:

@@ -21,6 +21,8 @@ from qpot.solvers.problem.lagrangian import BoundedLagrangian, SingularCovarianc
 _MARGIN = 1e-4
 # A leg ends at a pass if it goes no further beyond it than this fraction of its length.
 _BEYOND = 1e-6
+# A drift below this part of the fastest one counts as none.
+_STILL = 1e-12
 # Points of a free descent.
 _DESCENT = 201
 
@@ -83,10 +85,12 @@ def line_descent(system: System, start: Array, end: Array, method: LegMethod) ->
     shares = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, _DESCENT))
     points = start + shares[:, None] * (end - start)
     speed = system.unchecked.drift(points)[:, 0] * np.sign(end[0] - start[0])
-    if not (speed[1:-1] > 0.0).all():
+    # At a half-stable rest on the way the drift vanishes, and rounding may give it the other sign.
+    slowest = _STILL * float(np.abs(speed).max())
+    if not (speed[1:-1] > -slowest).all():
         return None
     middle = system.unchecked.drift(0.5 * (points[1:] + points[:-1]))[:, 0]
-    times = np.append(0.0, np.cumsum(np.abs(np.diff(points[:, 0])) / np.maximum(np.abs(middle), 1e-300)))
+    times = np.append(0.0, np.cumsum(np.abs(np.diff(points[:, 0])) / np.maximum(np.abs(middle), max(slowest, 1e-300))))
     return free_path(points, times, method)
 
 
