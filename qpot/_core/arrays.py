@@ -142,8 +142,16 @@ def call_batch(
     Errors name the function and the point. Where ``entries`` says what the first axis of ``shape`` counts (such as
     "sample"), they also name the first entry that is not finite.
     """
-    values = as_float_array(function(points), name=f"the value of {name}")
     expected = (points.shape[0], *shape)
+    try:
+        values = as_float_array(function(points), name=f"the value of {name}")
+    except (ValueError, TypeError, IndexError) as error:
+        if isinstance(error, NonFiniteError) or not _takes_one_point(function, points):
+            raise
+        raise ValueError(
+            f"{name} takes one point at a time, and must take a batch: points of shape {points.shape}, for which it returns "
+            f"an array of shape {expected} (it failed with: {error})"
+        ) from error
     if values.shape != expected:
         raise ValueError(
             f"{name} returned shape {values.shape} for {points.shape[0]} points, expected {expected}: "
@@ -161,6 +169,14 @@ def call_batch(
             points[row].copy(),
         )
     return values
+
+
+def _takes_one_point(function: BatchFunction, points: Array) -> bool:
+    """Whether a function that fails for a batch has a value for a single point (d,)."""
+    try:
+        return bool(len(points)) and function(points[0]) is not None
+    except Exception:
+        return False
 
 
 def as_positive(value: Any, *, name: str) -> float:

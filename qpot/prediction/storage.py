@@ -245,6 +245,16 @@ def _path_in(item: dict[str, Any], stored: Mapping[str, Any]) -> PathSolution:
         status=Status[item["status"]],
         residual=item["residual"],
         iterations=item["iterations"],
-        method=PathMethod.named[item.get("method_name", "GeometricAction")](**item["method"]),
+        method=_method_named(item.get("method_name", "GeometricAction"))(**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
     )
+
+
+def _method_named(name: str) -> type[PathMethod]:
+    """The class of a path's method, which must have been defined before a file that names it is read."""
+    if name not in PathMethod.named:
+        raise ValueError(
+            f"the file holds paths of the method {name}, which is not one of {', '.join(sorted(PathMethod.named))}; import "
+            "the module that defines it, then load the file again"
+        )
+    return PathMethod.named[name]

@@ -197,7 +197,7 @@ def run(sweep, stop, max_steps):
         # The sweep goes a little further than the exit, since the last nodes below it need rays on their far side.
         if keys[0] > min(exits[0] + overrun * abs(exits[0]), stop):
             return FINISHED
-        highest = exits[0] + aimed * abs(exits[0])
+        highest = exits[0] + aimed * abs(exits[0]) if exits[0] < np.inf else np.inf
         key, item = take_label(queue)
         counts[STEPS] += 1
         if item < 0:

@@ -125,3 +125,18 @@ def test_long_points_are_cut_in_messages() -> None:
 def test_a_batch_function_is_told_what_shape_is_wanted() -> None:
     with pytest.raises(ValueError, match=r"drift returned shape \(2,\) for 3 points, expected \(3, 2\)"):
         call_batch(lambda x: x[0], np.zeros((3, 2)), shape=(2,), name="drift")
+
+
+def test_a_function_of_one_point_is_told_that_a_batch_comes() -> None:
+    with pytest.raises(
+        ValueError, match=r"loss takes one point at a time, and must take a batch: points of shape \(3, 2\)"
+    ):
+        call_batch(lambda x: x @ x, np.zeros((3, 2)), shape=(), name="loss")
+
+
+def test_a_function_that_fails_for_one_point_as_well_keeps_its_own_error() -> None:
+    def function(_: Any) -> Any:
+        raise IndexError("a mistake in the user's own code")
+
+    with pytest.raises(IndexError, match="own code"):
+        call_batch(function, np.zeros((3, 2)), shape=(), name="loss")

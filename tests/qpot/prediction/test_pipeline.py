@@ -286,6 +286,16 @@ def test_other_files_are_refused(tmp_path: pathlib.Path) -> None:
         qpot.Prediction.load(tmp_path / "missing.npz")
 
 
+def test_a_method_that_nobody_has_defined_is_named(isotropic_wins: qpot.Prediction, tmp_path: pathlib.Path) -> None:
+    isotropic_wins.save(tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz") as stored:
+        arrays = dict(stored)
+    arrays["about"] = np.array(str(arrays["about"]).replace('"GeometricAction"', '"MyAction"'))
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(ValueError, match="paths of the method MyAction, which is not one of"):
+        qpot.Prediction.load(tmp_path / "mine.npz")
+
+
 def test_two_saddles_and_drifts_without_a_loss_survive_the_file(tmp_path: pathlib.Path) -> None:
     from test_costs import ring_gradient
 
