@@ -29,6 +29,7 @@ from qpot.paths.exit_solution import ExitCoverage, ExitSolution
 from qpot.paths.finish import refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
+from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.methods import quiet
 from qpot.paths.overlooked_passes import cheapest_pass
 from qpot.paths.solution import PathSolution
@@ -87,6 +88,7 @@ def exits_over(
         check_basin(system, start, samples.points[outside[0]], boundary)
     if system.noise.singular_at(start):
         return _with_fixed_ends(problem, samples, inside, [], method, shape)
+    problem = replace(problem, jumps=crosses(system, list(samples.curves[inside])))
     search = searched(problem, samples, inside, budget, report)
     if not search.exits:
         return _with_fixed_ends(problem, samples, inside, search.failures, method, shape)
@@ -213,6 +215,18 @@ def refined_exit(problem: BoundaryProblem, coarse: CoarseExit, method: Geometric
     for _ in range(_CUTS):
         piece = problem.pieces[coarse.piece]
         ends = FreeEnds(None, piece, False)
+        if problem.jumps:
+            broken = leg_over_jumps(
+                system,
+                [coarse.path.nodes],
+                slow_start=problem.slow,
+                slow_end=0.0,
+                method=method,
+                report=quiet,
+                surface=piece,
+            )
+            if broken is not None:
+                return exit_at(broken, piece, method, shape)
         try:
             path = refined(system, problem.lagrangian, coarse.path, problem.slow, 0.0, method, ends)
         except SingularCovarianceError as error:

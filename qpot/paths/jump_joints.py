@@ -6,12 +6,12 @@ momentum along the interface is therefore the same on both sides (Snell's law), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qpot._core.arrays import Array, BatchFunction
+from qpot._core.arrays import Array
 from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.finish import refined
 from qpot.paths.methods import LegMethod
@@ -182,10 +182,12 @@ def _with_pieces(
 def piece(problem: BrokenProblem, k: int, count: int, side: OneSided, curve: Array, scale: float) -> PathSolution:
     """The piece number ``k`` of ``count`` near a curve, in its own time."""
     lagrangian = problem.lagrangian(side)
+    surface = problem.surface if k == count - 1 else None
+    if surface is not None:
+        curve = with_ends(curve, curve[0], surface.projected(curve[-1]))
     first = problem.slow_start if k == 0 else 0.0
     last = problem.slow_end if k == count - 1 else 0.0
     guess = timed_path(curve, lagrangian.speed, slow_start=first, slow_end=last, n_elements=_ELEMENTS, degree=_DEGREE)
-    surface = problem.surface if k == count - 1 else None
     timeless = first > 0.0 or last > 0.0
     # A path in infinite time is lengthened until it costs no less; only between ordinary points the time is an unknown.
     ends = FreeEnds(None, surface, not timeless) if surface is not None or not timeless else None
@@ -234,7 +236,9 @@ def _second_derivatives(problem: BrokenProblem, path: BrokenPath) -> Array:
     return 0.5 * (hessian + hessian.T)
 
 
-def centred(covariance: BatchFunction, interfaces: Sequence[Interface], t: Sequence[Array]) -> list[Interface] | None:
+def centred(
+    covariance: Callable[[Array], Array], interfaces: Sequence[Interface], t: Sequence[Array]
+) -> list[Interface] | None:
     """The interfaces around their points over ``t`` (d - 1,) each; None where one is lost."""
     found = []
     for interface, at in zip(interfaces, t, strict=True):

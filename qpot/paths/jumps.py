@@ -83,7 +83,7 @@ def leg_over_jumps(
         if coarse and spent():
             break
         report(k, len(curves) + 1, "pieces between jumps of the covariance")
-        found = _settled(system, curve)
+        found = coarse_curve(system, curve, surface)
         if found is not None and np.isfinite(found.action):
             coarse.append(found)
     kept = [c for c in _distinct(coarse) if c.action * (1.0 - _SAME_ACTION) < below]
@@ -98,10 +98,12 @@ def leg_over_jumps(
     return cheapest(solutions, 0) if solutions else None
 
 
-def _settled(system: System, curve: Array) -> PiecedCurve | None:
+def coarse_curve(system: System, curve: Array, surface: Surface | None) -> PiecedCurve | None:
+    """A curve of low action near a given one, which may end anywhere on a surface; None where there is none."""
     functions = system.unchecked
+    final = None if surface is None else surface.value
     try:
-        return settled(functions.drift, functions.jacobian, functions.covariance, curve)
+        return settled(functions.drift, functions.jacobian, functions.covariance, curve, final=final)
     except (NonFiniteError, np.linalg.LinAlgError):
         return None
 

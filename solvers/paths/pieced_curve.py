@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ Array = NDArray[np.float64]
 _NODES, _LEAST = 40, 6
 # Quasi-Newton iterations between two looks at where the curve really crosses.
 _ITERATIONS = 40
+# Where the action rises nodes and joints move by this share of what they did, down to the least share.
+_SHORTER, _SHORTEST = 0.25, 0.01
 # The curve is cut anew at most so often.
-_ROUNDS = 14
+_ROUNDS = 20
 # It has settled where its action falls by less than this part.
 _SETTLED = 1e-4
 # More interfaces than this are too many for a sum over pieces.
@@ -43,12 +45,18 @@ class PiecedCurve:
         The covariance on each piece, continued beyond its ends.
     action : float
         The sum of the pieces' actions under the true covariance.
+    final : Interface or None
+        The surface on which the curve may end.
+    settled : bool
+        Whether the curve has come to a minimum.
     """
 
     def __init__(self, pieces: list[Array], interfaces: list[Interface], covariance: BatchFunction) -> None:
         self.pieces, self.interfaces = pieces, interfaces
         self.sides = sides(covariance, interfaces)
         self.action = np.inf
+        self.final: Interface | None = None
+        self.settled = False
 
     @property
     def whole(self) -> Array:
@@ -65,20 +73,53 @@ def sides(covariance: BatchFunction, interfaces: Sequence[Interface]) -> list[On
     return found
 
 
-def cut(drift: BatchFunction, covariance: BatchFunction, curve: Array, accuracy: float = _ROUGH) -> PiecedCurve | None:
-    """A curve cut at the jumps of the covariance; None where there are too many or an interface is no smooth surface."""
+def cut(
+    drift: BatchFunction,
+    covariance: BatchFunction,
+    curve: Array,
+    *,
+    final: Callable[[Array], Array] | None = None,
+) -> PiecedCurve | None:
+    """A curve cut at the jumps of the covariance; None where there are too many or an interface is no smooth surface.
+
+    Parameters
+    ----------
+    final : callable (n, d) -> (n,), optional
+        A function that vanishes where the curve may end, and is negative before; None holds the end.
+    """
     jumps = all_jumps(covariance, curve)
     if len(jumps) > MOST:
         return None
     interfaces = []
     for jump in jumps:
-        found = interface_at(covariance, jump, _PATCH * float(lengths_along(curve)[-1]), accuracy)
+        found = interface_at(covariance, jump, _PATCH * float(lengths_along(curve)[-1]), _ROUGH)
         if found is None:
             return None
         interfaces.append(found)
     result = PiecedCurve(pieces_of(curve, jumps), interfaces, covariance)
+    if final is not None:
+        result.final = _final(final, curve)
+        if result.final is None:
+            return None
     result.action = sum(curve_action(drift, side, x)[0] for x, side in zip(result.pieces, result.sides, strict=True))
     return result
+
+
+def _final(function: Callable[[Array], Array], curve: Array) -> Interface | None:
+    """The patch of a surface around the end of a curve that ends on it."""
+
+    def indicator(x: Array) -> Array:
+        return np.where(function(x) < 0.0, 1.0, 2.0)[:, None, None]
+
+    length = float(lengths_along(curve)[-1])
+    before = curve[np.flatnonzero(np.linalg.norm(curve - curve[-1], axis=1) > 1e-9 * length)[-1]]
+    direction = (curve[-1] - before) / np.linalg.norm(curve[-1] - before)
+    for reach in (1e-6, 1e-3):
+        ends = curve[-1] + reach * length * np.outer([-1.0, 1.0], direction)
+        jumps = jumps_along(indicator, ends)
+        if len(jumps) == 1:
+            return interface_at(indicator, jumps[0], _PATCH * length, _ROUGH)
+    return None
 
 
 def all_jumps(covariance: BatchFunction, curve: Array) -> list[Jump]:
@@ -113,31 +154,76 @@ def pieces_of(curve: Array, jumps: Sequence[Jump]) -> list[Array]:
 
 
 def settled(
-    drift: BatchFunction, jacobian: BatchFunction, covariance: BatchFunction, curve: Array
+    drift: BatchFunction,
+    jacobian: BatchFunction,
+    covariance: BatchFunction,
+    curve: Array,
+    *,
+    final: Callable[[Array], Array] | None = None,
 ) -> PiecedCurve | None:
-    """A curve of low action near a given one, in pieces; None where the interfaces on its way are not smooth."""
-    best: PiecedCurve | None = None
+    """A curve of low action near a given one, in pieces; None where the interfaces on its way are not smooth.
+
+    ``final`` is as for `cut`.
+    """
+    best = cut(drift, covariance, curve, final=final)
+    if best is None:
+        return None
+    reach = 1.0
     for _ in range(_ROUNDS):
-        current = cut(drift, covariance, curve)
-        if current is None:
-            return best
-        falls = best is None or current.action < best.action * (1.0 - _SETTLED)
-        if best is None or current.action < best.action:
+        pieces, promised = moved(drift, jacobian, best, reach=reach)
+        current = cut(drift, covariance, _together(pieces), final=final)
+        if current is not None and len(current.interfaces) > 2:
+            current = _straightened(drift, covariance, current, final)
+        if current is not None and current.action < best.action:
+            falls = current.action < best.action * (1.0 - _SETTLED)
             best = current
-        if not falls:
+            best.settled = not falls
+            if not falls:
+                return best
+            reach = min(2.0 * reach, 1.0)
+        elif promised > best.action * (1.0 - _SETTLED):
+            best.settled = True
             return best
-        curve = np.concatenate(
-            [x if not k else x[1:] for k, x in enumerate(moved(drift, jacobian, current, iterations=_ITERATIONS))]
-        )
+        else:
+            # The pieces promise less only beyond their sides, so that a shorter step is tried.
+            reach *= _SHORTER
+            if reach < _SHORTEST:
+                return best
     return best
 
 
-def moved(drift: BatchFunction, jacobian: BatchFunction, curve: PiecedCurve, *, iterations: int) -> list[Array]:
-    """The pieces after quasi-Newton steps of all nodes and joints; the joints stay on their interfaces."""
+def _together(pieces: Sequence[Array]) -> Array:
+    return np.concatenate([x if not k else x[1:] for k, x in enumerate(pieces)])
+
+
+def _straightened(
+    drift: BatchFunction, covariance: BatchFunction, curve: PiecedCurve, final: Callable[[Array], Array] | None
+) -> PiecedCurve:
+    """The curve, or one with a chord in the place of pieces between interfaces that need not be crossed, if that is lower."""
+    best, m = curve, len(curve.interfaces)
+    for first, last in {(0, m - 1), (1, m - 1), (0, m - 2)}:
+        before, after = curve.pieces[: first + 1], curve.pieces[last + 1 :]
+        chord = np.linspace(before[-1][len(before[-1]) // 2], after[0][len(after[0]) // 2], 9)
+        before = [*before[:-1], before[-1][: len(before[-1]) // 2], chord]
+        straight = _together([*before, after[0][len(after[0]) // 2 :], *after[1:]])
+        shorter = cut(drift, covariance, straight, final=final)
+        if shorter is not None and shorter.action < best.action:
+            best = shorter
+    return best
+
+
+def moved(
+    drift: BatchFunction, jacobian: BatchFunction, curve: PiecedCurve, *, reach: float = 1.0
+) -> tuple[list[Array], float]:
+    """The pieces after quasi-Newton steps of all nodes and joints, and their action under the covariances of their sides.
+
+    The joints stay on their interfaces; nodes and joints move by at most the share ``reach`` of a patch.
+    """
     lengths = np.array([float(lengths_along(x)[-1]) for x in curve.pieces])
     counts = np.maximum(np.ceil(_NODES * lengths / lengths.sum()).astype(int), _LEAST)
     x = [_even(piece, int(n) + 1) for piece, n in zip(curve.pieces, counts, strict=True)]
-    d, m = x[0].shape[1], len(curve.interfaces)
+    joints = [*curve.interfaces, *([] if curve.final is None else [curve.final])]
+    d, m = x[0].shape[1], len(joints)
     across = [_frames(piece) for piece in x]
     shares = [np.linspace(0.0, 1.0, len(piece))[:, None] for piece in x]
     sizes = [(len(piece) - 2) * (d - 1) for piece in x]
@@ -145,7 +231,7 @@ def moved(drift: BatchFunction, jacobian: BatchFunction, curve: PiecedCurve, *, 
 
     def placed(q: Array) -> list[Array]:
         t = q[: bounds[0]].reshape(m, d - 1)
-        shift = [np.zeros(d), *(i.point(u) - i.origin for i, u in zip(curve.interfaces, t, strict=True)), np.zeros(d)]
+        shift = [np.zeros(d), *(i.point(u) - i.origin for i, u in zip(joints, t, strict=True)), np.zeros(d)]
         pieces = []
         for k, piece in enumerate(x):
             # A joint takes the piece's nodes with it, so that a step along the interface is a smooth change.
@@ -158,18 +244,21 @@ def moved(drift: BatchFunction, jacobian: BatchFunction, curve: PiecedCurve, *, 
     def cost(q: Array) -> tuple[float, Array]:
         t = q[: bounds[0]].reshape(m, d - 1)
         gradient, total = np.zeros(q.size), 0.0
-        pulls = np.zeros((m + 2, d))
+        pulls = np.zeros((len(x) + 1, d))
         for k, piece in enumerate(placed(q)):
             value, slope = _midpoint(drift, jacobian, curve.sides[k], piece)
             total += value
             gradient[bounds[k] : bounds[k + 1]] = np.einsum("kij,ki->kj", across[k], slope[1:-1]).ravel()
             pulls[k] += ((1.0 - shares[k]) * slope).sum(axis=0)
             pulls[k + 1] += (shares[k] * slope).sum(axis=0)
-        along = [i.tangents(u).T @ pull for i, u, pull in zip(curve.interfaces, t, pulls[1:-1], strict=True)]
+        along = [i.tangents(u).T @ pull for i, u, pull in zip(joints, t, pulls[1 : m + 1], strict=True)]
         gradient[: bounds[0]] = np.array(along).ravel()
         return total, gradient
 
-    box = [(-i.radius, i.radius) for i in curve.interfaces for _ in range(d - 1)] + [(None, None)] * sum(sizes)
-    options = {"maxiter": iterations, "maxcor": 30, "ftol": 1e-7, "gtol": 0.0}
-    found = minimize(cost, np.zeros(bounds[-1]), jac=True, method="L-BFGS-B", bounds=box, options=options).x
-    return placed(found if np.isfinite(found).all() else np.zeros(bounds[-1]))
+    limit = _PATCH * reach * float(lengths.sum())
+    box = [(-reach * i.radius, reach * i.radius) for i in joints for _ in range(d - 1)] + [(-limit, limit)] * sum(sizes)
+    options = {"maxiter": _ITERATIONS, "maxcor": 30, "ftol": 1e-7, "gtol": 0.0}
+    found = minimize(cost, np.zeros(bounds[-1]), jac=True, method="L-BFGS-B", bounds=box, options=options)
+    if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
+        return x, curve.action
+    return placed(found.x), float(found.fun)
