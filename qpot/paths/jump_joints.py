@@ -6,7 +6,7 @@ momentum along the interface is therefore the same on both sides (Snell's law), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
-from qpot.solvers.paths.interfaces import Interface, Jump, OneSided, interface_at, jumps_along
+from qpot.solvers.paths.interfaces import Interface, OneSided, centred
 from qpot.solvers.paths.pieced_curve import PiecedCurve, sides
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
@@ -106,7 +106,7 @@ class BrokenPath:
 def solved(problem: BrokenProblem, curve: PiecedCurve) -> BrokenPath | None:
     """The stationary path near a curve in pieces; None where an interface is lost on the way."""
     covariance = problem.system.unchecked.covariance
-    interfaces = centred(covariance, curve.interfaces, [np.zeros(i.origin.size - 1) for i in curve.interfaces])
+    interfaces = centred(covariance, curve.interfaces, [np.zeros(i.origin.size - 1) for i in curve.interfaces], _FINE)
     if interfaces is None:
         return None
     rough = replace_tolerance(problem, max(_LOOSE, problem.method.tolerance))
@@ -196,7 +196,7 @@ def piece(problem: BrokenProblem, k: int, count: int, side: OneSided, curve: Arr
 
 def _stepped(problem: BrokenProblem, path: BrokenPath, step: Array) -> BrokenPath | None:
     """The path with its joints moved by steps (m, d - 1) along the interfaces, and these centred there."""
-    interfaces = centred(problem.system.unchecked.covariance, path.interfaces, list(step))
+    interfaces = centred(problem.system.unchecked.covariance, path.interfaces, list(step), _FINE)
     if interfaces is None:
         return None
     old = [p.points for p in path.pieces]
@@ -234,29 +234,6 @@ def _second_derivatives(problem: BrokenProblem, path: BrokenPath) -> Array:
                 changed[(j + 1) * (d - 1) : (j + 2) * (d - 1)] += other
             hessian[:, j * (d - 1) + c] = (changed - slopes) / h
     return 0.5 * (hessian + hessian.T)
-
-
-def centred(
-    covariance: Callable[[Array], Array], interfaces: Sequence[Interface], t: Sequence[Array]
-) -> list[Interface] | None:
-    """The interfaces around their points over ``t`` (d - 1,) each; None where one is lost."""
-    found = []
-    for interface, at in zip(interfaces, t, strict=True):
-        x, n = interface.point(at), interface.normal(at)
-        reach = max(100.0 * interface.misfit, 1e-7 * interface.radius)
-        jumps: list[Jump] = []
-        for wider in (1.0, 100.0, 1e4):
-            w = min(wider * reach, 0.5 * interface.radius)
-            jumps = jumps_along(covariance, np.stack([x - w * n, x + w * n]))
-            if jumps:
-                break
-        if len(jumps) != 1:
-            return None
-        new = interface_at(covariance, jumps[0], 4.0 * interface.radius, _FINE)
-        if new is None:
-            return None
-        found.append(new)
-    return found
 
 
 def _ends(pieces: Sequence[Array], interfaces: Sequence[Interface]) -> tuple[list[Array], list[Array]]:

@@ -18,8 +18,9 @@ from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.common.spending import spent
-from qpot.solvers.paths.interfaces import Interface, OneSided, jumps_along
-from qpot.solvers.paths.pieced_curve import PiecedCurve, settled
+from qpot.solvers.paths.curve_action import driven_path
+from qpot.solvers.paths.interfaces import OneSided, jumps_along
+from qpot.solvers.paths.pieced_curve import PiecedCurve, along_interfaces, settled
 
 # Above this dimension a covariance is not looked at for jumps.
 _FEW = 30
@@ -33,8 +34,10 @@ _KEPT = 3
 _BEYOND = 1e-6
 # Jumps that are closer to a joint than this part of the path's length are the joint's own.
 _AT_JOINT = 1e-5
+# The cost of a path along an interface counts as converged at this relative error.
+_ACCURATE = 1e-3
 # Roots of H = 0 that differ by less than this fraction touch.
-_TOUCH = 1e-6
+_TOUCH = 1e-5
 
 
 def may_jump(system: System) -> bool:
@@ -142,6 +145,9 @@ def _solution(problem: BrokenProblem, curve: PiecedCurve) -> PathSolution | None
     status, action = whole.status, whole.action
     reason = _doubt(problem.system, path)
     if reason:
+        along = _along(problem, curve)
+        if along is not None and along.action <= action + error:
+            return along
         # The curve that the search came from lies on its own sides throughout, so that it is an upper bound.
         status, error = Status.NOT_CONVERGED, max(action, curve.action)
     elif not path.least:
@@ -149,6 +155,67 @@ def _solution(problem: BrokenProblem, curve: PiecedCurve) -> PathSolution | None
     elif status.ok and not 2.0 * path.gain <= problem.method.tolerance * action:
         status = Status.NOT_CONVERGED
     return replace(whole, via=(), error=min(error, action), status=status, reason=reason)
+
+
+def _along(problem: BrokenProblem, curve: PiecedCurve) -> PathSolution | None:
+    """The path whose pieces may run along the interfaces, to a few digits; None where they leave their sides."""
+    functions, surface = problem.system.unchecked, problem.surface
+    try:
+        found = along_interfaces(
+            functions.drift,
+            functions.jacobian,
+            functions.covariance,
+            curve,
+            final=None if surface is None else surface.value,
+        )
+    except (NonFiniteError, np.linalg.LinAlgError):
+        return None
+    if found is None:
+        return None
+    best, error = found
+    driven = [driven_path(functions.drift, side, x) for x, side in zip(best.pieces, best.sides, strict=True)]
+    mixed = _mixed(problem.system, best, [p for p, _ in driven])
+    if mixed:
+        error = best.action
+    legs = [
+        PathSolution(
+            points=x,
+            action=0.0,
+            error=0.0,
+            status=Status.CONVERGED,
+            residual=0.0,
+            iterations=0,
+            method=problem.method,
+            momenta=momenta,
+            times=times,
+            uphill=np.ones(len(x), dtype=bool),
+        )
+        for x, (momenta, times) in zip(best.pieces, driven, strict=True)
+    ]
+    converged = error <= max(_ACCURATE, problem.method.tolerance) * best.action
+    return replace(
+        joined(legs),
+        via=(),
+        action=best.action,
+        error=error,
+        status=Status.CONVERGED if converged else Status.NOT_CONVERGED,
+        reason=mixed,
+    )
+
+
+def _mixed(system: System, curve: PiecedCurve, momenta: Sequence[Array]) -> str:
+    """Whether a curve that runs along interfaces gains by the other side's noise there; empty if it does not."""
+    for side, x, p in zip(curve.sides, curve.pieces, momenta, strict=True):
+        length = float(lengths_along(x)[-1])
+        for interface, own in side.faces:
+            depths = interface.beyond(x, own)
+            for k in np.flatnonzero(np.abs(depths) <= _BEYOND * length)[1:-1]:
+                n = own * interface.frame[:, 0]
+                across = OneSided(side.covariance, [(interface, -own)])
+                sides = (across, side) if own > 0 else (side, across)
+                if _mixing(system, x[k], own * n, sides, p[k]):
+                    return f"the noise on both sides of the jump at {format_point(x[k])} together may cost less"
+    return ""
 
 
 def _doubt(system: System, path: BrokenPath) -> str:
@@ -167,7 +234,8 @@ def _doubt(system: System, path: BrokenPath) -> str:
                 return f"the covariance jumps again on the path, at {format_point(jump.before)}"
     for k, interface in enumerate(path.interfaces):
         p = path.pieces[k].momenta[-1]
-        if _mixing(system, interface, path.sides[k], path.sides[k + 1], p):
+        n = interface.normal(np.zeros(interface.origin.size - 1))
+        if _mixing(system, interface.origin, n, path.sides[k : k + 2], p):
             return (
                 f"at {format_point(interface.origin)} a path that runs along the jump of the covariance, under the noise of "
                 "both sides in turn, costs less"
@@ -175,21 +243,25 @@ def _doubt(system: System, path: BrokenPath) -> str:
     return ""
 
 
-def _mixing(system: System, interface: Interface, before: OneSided, after: OneSided, p: Array) -> bool:
-    """Whether a path gains by running along the interface under a mixture of both sides' noise.
+def _mixing(system: System, x: Array, n: Array, sides: Sequence[OneSided], p: Array) -> bool:
+    """Whether a path with the momentum ``p`` at an interface gains by running along it under both sides' noise.
 
     The cost of that is the largest p.v over momenta whose parts p_t along the interface allow H = 0 on both sides, with
     the higher root on the side before not below the lower root on the side after (the dual of the mixtures that stay).
+    The normal ``n`` points from the side before to the side after.
     """
-    n = interface.normal(np.zeros(interface.origin.size - 1))
     p_t = p - n * float(n @ p)
-    b = system.unchecked.drift(interface.origin[None])[0]
+    b = system.unchecked.drift(x[None])[0]
     roots = []
-    for side in (before, after):
-        a = side(interface.origin[None])[0]
+    for side in sides:
+        a = side(x[None])[0]
         A, B = float(n @ a @ n), float(n @ b + n @ a @ p_t)
         C = float(b @ p_t + 0.5 * p_t @ a @ p_t)
-        root = np.sqrt(max(B * B - 2.0 * A * C, 0.0))
+        square = B * B - 2.0 * A * C
+        # The part of b across the interface and p_t set the scale on which the two roots touch.
+        if square < -_TOUCH * (B * B + 2.0 * A * abs(C)):
+            return True
+        root = np.sqrt(max(square, 0.0))
         roots.append(((-B - root) / A, (-B + root) / A))
-    size = max(abs(x) for pair in roots for x in pair)
+    size = max(abs(r) for pair in roots for r in pair)
     return bool(roots[0][1] < roots[1][0] - _TOUCH * size)

@@ -7,7 +7,7 @@ they are exact to rounding; between them a polynomial is good enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -37,6 +37,8 @@ _DEGREES = {1: 6, 2: 5, 3: 4, 4: 3}
 _FIRST_OFFSETS = (1e-5, 1e-3)
 # The patch is made smaller at most so often, by this factor, until the polynomial fits.
 _SHRINKINGS, _SHRINK = 16, 0.5
+# The surface is looked for again at these multiples of what it may be off, and its new patch may be so much larger.
+_WIDER, _LARGER = (1.0, 1e2, 1e4), 4.0
 # A point is kept inside its side by this multiple of the polynomial's misfit.
 _MARGIN = 4.0
 
@@ -208,6 +210,17 @@ class OneSided:
             x = interface.kept(x, side)
         return x
 
+    def pulled(self, x: Array, slope: Array) -> Array:
+        """The derivatives (n, d) in points that `kept` moves, from the ``slope`` (n, d) in the moved points."""
+        slope, places = slope.copy(), [x]
+        for interface, side in self.faces:
+            places.append(interface.kept(places[-1], side))
+        for (interface, _), before, after in zip(self.faces[::-1], places[-2::-1], places[:0:-1], strict=True):
+            for k in np.flatnonzero((before != after).any(axis=1)):
+                e, slopes = interface.frame[:, 0], interface.slopes(interface.local(before[k][None])[0][0])
+                slope[k] -= (e - interface.frame[:, 1:] @ slopes) * float(e @ slope[k])
+        return slope
+
 
 def interface_at(covariance: BatchFunction, jump: Jump, radius: float, accuracy: float) -> Interface | None:
     """The interface around a jump, within at most ``radius``; None where it is no smooth surface.
@@ -243,6 +256,27 @@ def interface_at(covariance: BatchFunction, jump: Jump, radius: float, accuracy:
                 return best
         radius *= _SHRINK
     return best if best is not None and best.misfit <= 1e-3 * best.radius else None
+
+
+def centred(
+    covariance: BatchFunction, interfaces: Sequence[Interface], t: Sequence[Array], accuracy: float
+) -> list[Interface] | None:
+    """The interfaces around their points over ``t`` (d - 1,) each; None where one is lost."""
+    found = []
+    for interface, at in zip(interfaces, t, strict=True):
+        x, n = interface.point(at), interface.normal(at)
+        reach = max(100.0 * interface.misfit, 1e-7 * interface.radius)
+        jumps: list[Jump] = []
+        for wider in _WIDER:
+            w = min(wider * reach, 0.5 * interface.radius)
+            jumps = jumps_along(covariance, np.stack([x - w * n, x + w * n]))
+            if jumps:
+                break
+        new = interface_at(covariance, jumps[0], _LARGER * interface.radius, accuracy) if len(jumps) == 1 else None
+        if new is None:
+            return None
+        found.append(new)
+    return found
 
 
 def _heights(covariance: BatchFunction, origin: Array, frame: Array, t: Array, reach: float, values: Array) -> Array:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.paths.curve_action import BatchFunction, _even, _frames, _midpoint, curve_action
-from qpot.solvers.paths.interfaces import Interface, Jump, OneSided, interface_at, jumps_along
+from qpot.solvers.paths.interfaces import Interface, Jump, OneSided, centred, interface_at, jumps_along
 
 Array = NDArray[np.float64]
 
@@ -24,6 +24,10 @@ _SHORTER, _SHORTEST = 0.25, 0.01
 _ROUNDS = 20
 # It has settled where its action falls by less than this part.
 _SETTLED = 1e-4
+# A curve along interfaces has so many nodes, one after the other, and so many iterations for each number.
+_FINER, _MORE = (40, 80, 160), (200, 300, 500)
+# A piece that runs along an interface cuts its bends by less than this part of its length.
+_NEAR = 5e-3
 # More interfaces than this are too many for a sum over pieces.
 MOST = 12
 # Interfaces are this good while the curve still moves, as a part of their patch.
@@ -213,14 +217,22 @@ def _straightened(
 
 
 def moved(
-    drift: BatchFunction, jacobian: BatchFunction, curve: PiecedCurve, *, reach: float = 1.0
+    drift: BatchFunction,
+    jacobian: BatchFunction,
+    curve: PiecedCurve,
+    *,
+    reach: float = 1.0,
+    nodes: int = _NODES,
+    iterations: int = _ITERATIONS,
+    held: bool = False,
 ) -> tuple[list[Array], float]:
     """The pieces after quasi-Newton steps of all nodes and joints, and their action under the covariances of their sides.
 
-    The joints stay on their interfaces; nodes and joints move by at most the share ``reach`` of a patch.
+    The joints stay on their interfaces; nodes and joints move by at most the share ``reach`` of a patch. If the nodes are
+    ``held``, those that would pass an interface stay on it, so that a piece may run along it.
     """
     lengths = np.array([float(lengths_along(x)[-1]) for x in curve.pieces])
-    counts = np.maximum(np.ceil(_NODES * lengths / lengths.sum()).astype(int), _LEAST)
+    counts = np.maximum(np.ceil(nodes * lengths / lengths.sum()).astype(int), _LEAST)
     x = [_even(piece, int(n) + 1) for piece, n in zip(curve.pieces, counts, strict=True)]
     joints = [*curve.interfaces, *([] if curve.final is None else [curve.final])]
     d, m = x[0].shape[1], len(joints)
@@ -241,13 +253,23 @@ def moved(
             pieces.append(y)
         return pieces
 
+    def kept(pieces: list[Array]) -> list[Array]:
+        if not held:
+            return pieces
+        return [
+            np.concatenate([y[:1], side.kept(y[1:-1]), y[-1:]]) for side, y in zip(curve.sides, pieces, strict=True)
+        ]
+
     def cost(q: Array) -> tuple[float, Array]:
         t = q[: bounds[0]].reshape(m, d - 1)
         gradient, total = np.zeros(q.size), 0.0
         pulls = np.zeros((len(x) + 1, d))
-        for k, piece in enumerate(placed(q)):
+        free = placed(q)
+        for k, piece in enumerate(kept(free)):
             value, slope = _midpoint(drift, jacobian, curve.sides[k], piece)
             total += value
+            if held:
+                slope[1:-1] = curve.sides[k].pulled(free[k][1:-1], slope[1:-1])
             gradient[bounds[k] : bounds[k + 1]] = np.einsum("kij,ki->kj", across[k], slope[1:-1]).ravel()
             pulls[k] += ((1.0 - shares[k]) * slope).sum(axis=0)
             pulls[k + 1] += (shares[k] * slope).sum(axis=0)
@@ -257,8 +279,56 @@ def moved(
 
     limit = _PATCH * reach * float(lengths.sum())
     box = [(-reach * i.radius, reach * i.radius) for i in joints for _ in range(d - 1)] + [(-limit, limit)] * sum(sizes)
-    options = {"maxiter": _ITERATIONS, "maxcor": 30, "ftol": 1e-7, "gtol": 0.0}
+    options = {"maxiter": iterations, "maxcor": 30, "ftol": 1e-9 if held else 1e-7, "gtol": 0.0}
     found = minimize(cost, np.zeros(bounds[-1]), jac=True, method="L-BFGS-B", bounds=box, options=options)
     if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
         return x, curve.action
-    return placed(found.x), float(found.fun)
+    return kept(placed(found.x)), float(found.fun)
+
+
+def along_interfaces(
+    drift: BatchFunction,
+    jacobian: BatchFunction,
+    covariance: BatchFunction,
+    curve: PiecedCurve,
+    *,
+    final: Callable[[Array], Array] | None = None,
+) -> tuple[PiecedCurve, float] | None:
+    """A curve of low action whose pieces may run along the interfaces, and how much its action changed with the nodes.
+
+    Every piece stays on its side and has that side's covariance where it runs along an interface. None is returned where a
+    piece leaves the patches along which its side is known. ``final`` is as for `cut`.
+    """
+    found: list[float] = []
+    error = np.inf
+    for n, iterations in zip(_FINER, _MORE, strict=True):
+        reach = 1.0 if not found else 0.3
+        pieces, _ = moved(drift, jacobian, curve, reach=reach, nodes=n, iterations=iterations, held=True)
+        joints = [i.local(x[-1:])[0][0] for i, x in zip(curve.interfaces, pieces, strict=False)]
+        interfaces = centred(covariance, curve.interfaces, joints, _ROUGH)
+        if interfaces is None:
+            return None
+        curve = PiecedCurve(pieces, interfaces, covariance)
+        if final is not None:
+            curve.final = _final(final, curve.whole)
+            if curve.final is None:
+                return None
+        values = [curve_action(drift, side, x) for x, side in zip(pieces, curve.sides, strict=True)]
+        curve.action, error = sum(v for v, _ in values), sum(e for _, e in values)
+        found.append(curve.action)
+    if not all(_on_its_side(side, x) for side, x in zip(curve.sides, curve.pieces, strict=True)):
+        return None
+    # The nodes are twice as many each time, and the rule is of second order where the curve is smooth.
+    return curve, error + abs(found[-1] - found[-2]) + 0.5 * abs(found[-2] - found[-3])
+
+
+def _on_its_side(side: OneSided, curve: Array) -> bool:
+    """Whether a piece leaves its side nowhere but at the interfaces that bound it."""
+    away = np.linalg.norm(side.kept(curve) - curve, axis=1).max()
+    near = _NEAR * float(lengths_along(curve)[-1])
+    if away > near:
+        return False
+    return all(
+        any(float(np.abs(i.local(jump.before[None])[1][0])) <= near for i, _ in side.faces)
+        for jump in jumps_along(side.covariance, curve)
+    )
