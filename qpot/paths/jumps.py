@@ -146,7 +146,7 @@ def _solution(problem: BrokenProblem, curve: PiecedCurve) -> PathSolution | None
     reason = _doubt(problem.system, path)
     if reason:
         along = _along(problem, curve)
-        if along is not None and along.action <= action + error:
+        if along is not None and along.action <= curve.action * (1.0 + _SAME_ACTION):
             return along
         # The curve that the search came from lies on its own sides throughout, so that it is an upper bound.
         status, error = Status.NOT_CONVERGED, max(action, curve.action)

@@ -55,15 +55,15 @@ class Jump:
         Points of the curve on the two sides, as close as rounding allows.
     direction : array (d,)
         The unit vector along the curve; the two points are too close to show it.
-    size : float
-        The change of the covariance, as a part of its larger norm.
+    values : array (2, d, d)
+        The covariance at the two points, as it was found: another batch can round to the other side.
     """
 
     place: float
     before: Array
     after: Array
     direction: Array
-    size: float
+    values: Array
 
 
 def jumps_along(covariance: BatchFunction, curve: Array) -> list[Jump]:
@@ -105,7 +105,13 @@ def jumps_along(covariance: BatchFunction, curve: Array) -> list[Jump]:
             begin, width, first, directions = begin[kept], width[kept], first[kept], directions[kept]
     relative = _norms(a_high - a_low) / np.maximum(np.maximum(_norms(a_high), _norms(a_low)), 1e-300)
     return [
-        Jump(float(begin[k]), low[k], high[k], directions[k] / np.linalg.norm(directions[k]), float(relative[k]))
+        Jump(
+            float(begin[k]),
+            low[k],
+            high[k],
+            directions[k] / np.linalg.norm(directions[k]),
+            np.stack([a_low[k], a_high[k]]),
+        )
         for k in np.argsort(begin, kind="stable")
         if relative[k] > _LEAST_JUMP
     ]
@@ -228,7 +234,7 @@ def interface_at(covariance: BatchFunction, jump: Jump, radius: float, accuracy:
     ``accuracy`` is the misfit that is asked for, as a part of the patch's size.
     """
     d = jump.before.size
-    values = covariance(np.stack([jump.before, jump.after]))
+    values = jump.values
     origin, frame = 0.5 * (jump.before + jump.after), _frame(jump.direction)
     for offset in _FIRST_OFFSETS:
         for closer in (1.0, 0.1, 0.01):

@@ -26,6 +26,8 @@ _ROUNDS = 20
 _SETTLED = 1e-4
 # A curve along interfaces has so many nodes, one after the other, and so many iterations for each number.
 _FINER, _MORE = (40, 80, 160), (200, 300, 500)
+# What a polyline of so many nodes costs more than a smooth curve, as a part of the action, at least.
+_POLYLINE = 2e-5
 # A piece that runs along an interface cuts its bends by less than this part of its length.
 _NEAR = 5e-3
 # More interfaces than this are too many for a sum over pieces.
@@ -136,7 +138,7 @@ def all_jumps(covariance: BatchFunction, curve: Array) -> list[Jump]:
     for k, piece in enumerate(pieces_of(curve, found)):
         margin = 1e-9 * float(lengths_along(curve)[-1])
         more += [
-            Jump(begin + j.place, j.before, j.after, j.direction, j.size)
+            Jump(begin + j.place, j.before, j.after, j.direction, j.values)
             for j in jumps_along(covariance, piece)
             if margin < j.place < float(lengths_along(piece)[-1]) - margin
         ]
@@ -319,7 +321,7 @@ def along_interfaces(
     if not all(_on_its_side(side, x) for side, x in zip(curve.sides, curve.pieces, strict=True)):
         return None
     # The nodes are twice as many each time, and the rule is of second order where the curve is smooth.
-    return curve, error + abs(found[-1] - found[-2]) + 0.5 * abs(found[-2] - found[-3])
+    return curve, error + 4.0 * abs(found[-1] - found[-2]) + _POLYLINE * abs(found[-1])
 
 
 def _on_its_side(side: OneSided, curve: Array) -> bool:
