@@ -40,7 +40,8 @@ def test_a_curve_with_a_point_on_the_interface() -> None:
 
 def test_all_squares_of_a_chequerboard_are_seen() -> None:
     found = jumps_along(
-        lambda x: np.where(x[:, 0] * x[:, 1] > 0.0, 1.0, 4.0)[:, None, None] * np.eye(2), np.array([[-1, -1.5], [2, 1.0]])
+        lambda x: np.where(x[:, 0] * x[:, 1] > 0.0, 1.0, 4.0)[:, None, None] * np.eye(2),
+        np.array([[-1, -1.5], [2, 1.0]]),
     )
     np.testing.assert_allclose([jump.before for jump in found], [[0.0, -2 / 3], [0.8, 0.0]], atol=1e-12)
 
