@@ -75,7 +75,7 @@ def uphill_leg(
     report(0, 1, "quadrature" if start.size == 1 else "ends")
     line = gaussian_line_leg(system, start, end, method)
     if line is not None:
-        return line if line.action < below else None
+        return line if line.action < below or np.isinf(below) else None
     degenerate = system.noise.singular_at(start)
     lagrangian = None if degenerate else system.noise.lagrangian(system.unchecked)
     slow_start = slow_rate(system, start, name="start")
