@@ -6,7 +6,7 @@ momentum along the interface is therefore the same on both sides (Snell's law), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,8 @@ from qpot.solvers.paths.interfaces import Interface, OneSided, centred
 from qpot.solvers.paths.pieced_curve import PiecedCurve, sides
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
+# A drift that changes by more than this part across an interface jumps there.
+_JUMP = 1e-4
 # Elements of a piece before it is refined, and their degree.
 _ELEMENTS, _DEGREE = 20, 4
 # Most Newton steps of the joints.
@@ -63,7 +65,23 @@ class BrokenProblem:
     def lagrangian(self, side: OneSided) -> DiffusionLagrangian:
         """The Lagrangian on one piece."""
         functions = self.system.unchecked
-        return DiffusionLagrangian(functions.drift, functions.jacobian, side, None)
+        if not drift_jumps(functions.drift, side):
+            return DiffusionLagrangian(functions.drift, functions.jacobian, side, None)
+        # As at the kinks of a loss over samples, where drift and noise jump together.
+        return DiffusionLagrangian(
+            lambda x: functions.drift(side.kept(x)), lambda x: functions.jacobian(side.kept(x)), side, None
+        )
+
+
+def drift_jumps(drift: Callable[[Array], Array], side: OneSided) -> bool:
+    """Whether the drift jumps too at an interface that bounds a piece."""
+    for interface, _ in side.faces:
+        ends = np.stack([interface.kept(interface.origin[None], s)[0] for s in (-1, 1)])
+        b = drift(ends)
+        # Rounding of the two points, which are as close as the interface is known, is far below this.
+        if np.linalg.norm(b[1] - b[0]) > _JUMP * np.linalg.norm(b):
+            return True
+    return False
 
 
 @dataclass(frozen=True, eq=False)

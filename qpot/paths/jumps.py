@@ -22,8 +22,8 @@ from qpot.solvers.paths.curve_action import driven_path
 from qpot.solvers.paths.interfaces import OneSided, jumps_along
 from qpot.solvers.paths.pieced_curve import PiecedCurve, along_interfaces, settled
 
-# Above this dimension a covariance is not looked at for jumps.
-_FEW = 30
+# Above this dimension a covariance is not looked at for jumps, since an interface takes too many heights.
+_FEW = 8
 # Coarse curves whose actions differ by less than this fraction may be one, ...
 _SAME_ACTION = 5e-3
 # ... and are one if their points also are this close, as a part of their length.
@@ -251,10 +251,9 @@ def _mixing(system: System, x: Array, n: Array, sides: Sequence[OneSided], p: Ar
     The normal ``n`` points from the side before to the side after.
     """
     p_t = p - n * float(n @ p)
-    b = system.unchecked.drift(x[None])[0]
     roots = []
     for side in sides:
-        a = side(x[None])[0]
+        a, b = side(x[None])[0], system.unchecked.drift(side.kept(x[None]))[0]
         A, B = float(n @ a @ n), float(n @ b + n @ a @ p_t)
         C = float(b @ p_t + 0.5 * p_t @ a @ p_t)
         square = B * B - 2.0 * A * C

@@ -115,3 +115,31 @@ def test_a_strip_and_many_strips_on_the_way() -> None:
     many = qpot.minimum_action_path(strip(0.4, 0.01), [0.0, 0.0], [1.5, 0.0], budget=20.0, throw=False)
     assert not many.status.ok
     assert many.error > 0.01 * many.action
+
+
+def test_what_both_sides_together_may_do_cheaper_is_flagged() -> None:
+    # The noise drives towards the line on both sides: in turn they carry the path along it at the cost 1,
+    # that of their mean, while either alone costs 1 / 0.19.
+    up, down = np.array([[1.0, 0.9], [0.9, 1.0]]), np.array([[1.0, -0.9], [-0.9, 1.0]])
+    system = System(
+        drift=lambda x: -x, covariance=lambda x: np.where((x[:, 1] > 0.0)[:, None, None], down, up), dimension=2
+    )
+    path = qpot.minimum_action_path(
+        system, [0.0, 0.0], [1.0, 0.0], method=qpot.GeometricAction(starts=2), budget=20.0, throw=False
+    )
+    assert not path.status.ok
+    assert path.action - path.error <= 1.0
+
+
+def test_drift_and_noise_jump_together() -> None:
+    # On the axis: the integral of 2 |b| / a, where the slope of the loss and the noise change at x = 1.
+    def slope(x: Array) -> Array:
+        return np.stack([np.where(x[:, 0] < 1.0, x[:, 0], 1.7 * x[:, 0]), x[:, 1]], axis=1)
+
+    system = System(
+        drift=lambda x: -slope(x),
+        covariance=lambda x: np.where(x[:, 0] < 1.0, 1.0, 4.0)[:, None, None] * np.eye(2),
+        dimension=2,
+    )
+    path = qpot.minimum_action_path(system, [0.0, 0.0], [1.6, 0.0])
+    assert abs(path.action - (1.0 + 1.7 * (1.6**2 - 1.0) / 4.0)) <= path.error + 1e-9
