@@ -37,8 +37,8 @@ The quasi-potential on grids (`qpot.fields`)
     `Grid`, `OrderedLineIntegral`, `Passage`
 
 Costs, the choice, and times (`qpot.prediction`)
-    `audited_costs`, `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`, `FieldOpinion`, `Hole`,
-    `Prediction`, `TransitionCosts`, `WayOut`
+    `audited_costs`, `check_exit`, `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`,
+    `FieldOpinion`, `Hole`, `Prediction`, `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
     `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
@@ -199,6 +199,7 @@ if TYPE_CHECKING:
         TransitionCosts,
         WayOut,
         audited_costs,
+        check_exit,
         predict,
         prediction_from_costs,
         transition_costs,
@@ -295,8 +296,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "CharacteristicJets", "FieldMethod", "FieldSolution", "global_quasipotential", "GlobalField", "Grid",
     "OrderedLineIntegral", "Passage", "quasipotential",
     # Costs, the choice, and times
-    "audited_costs", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs", "transition_costs",
-    "TransitionCosts", "WayOut", "with_field_opinion",
+    "audited_costs", "check_exit", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs",
+    "transition_costs", "TransitionCosts", "WayOut", "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
     "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",
     "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",

@@ -28,6 +28,9 @@
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.
 - `infinite`: Infinite costs: where the noise cannot push at all, and the sentence that says why.
 - `joined`: Paths put together: pieces that cost nothing, and legs one after the other.
+- `jump_joints`: The joints of a path that crosses interfaces, moved along them until the sum of the pieces' actions is
+  stationary.
+- `jumps`: Legs under a covariance that jumps: stationary sums over pieces between interfaces, as in refraction.
 - `large_leg`: One leg in many dimensions, by products instead of matrices.
 - `large_preconditioner`: The preconditioner of one leg in many dimensions, chosen by what is known of its system.
 - `large_scale`: LargeScaleAction: minimum action in many dimensions, by products only.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.basins import basin_of
-from qpot.paths.boundaries import Domain
+from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_descent import descended, exit_at
 from qpot.paths.boundary_samples import BoundarySamples, boundary_samples, first_hits
 from qpot.paths.boundary_search import (
@@ -29,6 +30,7 @@ from qpot.paths.exit_solution import ExitCoverage, ExitSolution
 from qpot.paths.finish import refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
+from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.methods import quiet
 from qpot.paths.overlooked_passes import cheapest_pass
 from qpot.paths.solution import PathSolution
@@ -87,6 +89,7 @@ def exits_over(
         check_basin(system, start, samples.points[outside[0]], boundary)
     if system.noise.singular_at(start):
         return _with_fixed_ends(problem, samples, inside, [], method, shape)
+    problem = replace(problem, jumps=crosses(system, list(samples.curves[inside])))
     search = searched(problem, samples, inside, budget, report)
     if not search.exits:
         return _with_fixed_ends(problem, samples, inside, search.failures, method, shape)
@@ -100,6 +103,25 @@ def exits_over(
         reason = f"a sample of the boundary costs at most {bound:.6g}, so that a cheaper exit was missed"
         found = [replace(e, reason=reason) for e in found]
     return found
+
+
+def exit_near(
+    system: System, start: Array, boundary: Domain, curve: Array, method: GeometricAction
+) -> ExitSolution | None:
+    """The local minimiser over the boundary that a search finds from a curve (n, d) that leaves the domain, or None."""
+    pieces = surfaces(system, boundary, start)
+    left = first_exit(pieces, curve, slack=0.0)
+    if left is None:
+        return None
+    piece, point, count = left
+    inside = np.concatenate([curve[:count], point[None]])
+    problem = BoundaryProblem.of(system, system.noise.lagrangian(system.unchecked), start, pieces)
+    problem = replace(problem, jumps=crosses(system, [inside]))
+    coarse = coarse_exit(problem, piece, inside)
+    shape = solve_continuous_lyapunov(
+        system.unchecked.jacobian(start[None])[0], -system.unchecked.covariance(start[None])[0]
+    )
+    return None if coarse is None else refined_exit(problem, coarse, method, np.asarray(shape, dtype=np.float64))
 
 
 def _bound_by_the_loss(system: System, start: Array, points: Array) -> float:
@@ -213,6 +235,18 @@ def refined_exit(problem: BoundaryProblem, coarse: CoarseExit, method: Geometric
     for _ in range(_CUTS):
         piece = problem.pieces[coarse.piece]
         ends = FreeEnds(None, piece, False)
+        if problem.jumps:
+            broken = leg_over_jumps(
+                system,
+                [coarse.path.nodes],
+                slow_start=problem.slow,
+                slow_end=0.0,
+                method=method,
+                report=quiet,
+                surface=piece,
+            )
+            if broken is not None:
+                return exit_at(broken, piece, method, shape)
         try:
             path = refined(system, problem.lagrangian, coarse.path, problem.slow, 0.0, method, ends)
         except SingularCovarianceError as error:

@@ -13,7 +13,9 @@ from qpot._core.progress import ProgressCallback
 from qpot.landscape.flow import slow_rate
 from qpot.paths.boundary_samples import BoundarySamples, curve_costs
 from qpot.paths.boundary_surfaces import Surface, first_exit
+from qpot.paths.jumps import coarse_curve
 from qpot.problem.system import System
+from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_ends import FreeEnds
@@ -47,6 +49,8 @@ _SAME_POINT = 0.05
 _CUTS = 6
 # Excursions shorter than this part of the way are rounding.
 SLACK = 1e-7
+# The same for curves that end on a patch of the boundary that is known to a few digits.
+_SLACK_COARSE = 1e-3
 # An end where the action is stationary but not least is moved sideways by these parts of its distance.
 _SIDEWAYS = (0.02, 0.1, 0.3)
 
@@ -149,6 +153,8 @@ class BoundaryProblem:
         The slowest rate at the minimum.
     winding : bool
         Whether the minimum is a focus.
+    jumps : bool
+        Whether the covariance jumps inside the domain, so that paths come in pieces.
     """
 
     system: System
@@ -157,6 +163,7 @@ class BoundaryProblem:
     pieces: list[Surface]
     slow: float
     winding: bool
+    jumps: bool = False
 
     @classmethod
     def of(cls, system: System, lagrangian: Lagrangian, start: Array, pieces: list[Surface]) -> BoundaryProblem:
@@ -244,6 +251,8 @@ def coarse_exit(problem: BoundaryProblem, piece: int, curve: Array, *, finer: bo
 
     A path that leaves the domain before its end is cut off there, which lowers its cost, and minimised again.
     """
+    if problem.jumps:
+        return broken_exit(problem, piece, curve)
     best: CoarseExit | None = None
     for _ in range(_CUTS):
         best = _minimized(problem, piece, curve, finer)
@@ -255,6 +264,22 @@ def coarse_exit(problem: BoundaryProblem, piece: int, curve: Array, *, finer: bo
         piece, point, count = left
         curve = np.concatenate([best.path.sampled(4)[:count], point[None]])
     return None if best is None else CoarseExit(best.piece, best.path, best.action, False)
+
+
+def broken_exit(problem: BoundaryProblem, piece: int, curve: Array) -> CoarseExit | None:
+    """The same across jumps of the covariance, by curves in pieces; None where the interfaces are not smooth."""
+    for _ in range(_CUTS):
+        found = coarse_curve(problem.system, curve, problem.pieces[piece])
+        if found is None or not np.isfinite(found.action):
+            return None
+        curve = found.whole
+        best = CoarseExit(piece, ElementPath(lengths_along(curve), curve, 1), found.action, found.settled)
+        left = first_exit(problem.pieces, curve, slack=_SLACK_COARSE * _span(problem, curve[-1]))
+        if left is None:
+            return best
+        piece, point, count = left
+        curve = np.concatenate([curve[:count], point[None]])
+    return CoarseExit(best.piece, best.path, best.action, False)
 
 
 def _span(problem: BoundaryProblem, point: Array) -> float:

@@ -14,7 +14,7 @@ from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
-from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
+from qpot.solvers.paths.curve_action import curve_action, driven_path, shortened, smooth
 
 # The least action is computed with these numbers of nodes, and so many iterations each; the last two give the error.
 _NODES = (33, 65, 129)
@@ -143,7 +143,7 @@ def _by_action(
     if saddle.loss_error > 0.0:
         weakest = float(np.linalg.eigvalsh(system.unchecked.covariance(saddle.point[None])[0])[0])
         error += 2.0 * saddle.loss_error / weakest if weakest > 0.0 else float("inf")
-    momenta, times = _driven(system, curve)
+    momenta, times = driven_path(system.unchecked.drift, system.unchecked.covariance, curve)
     converged = error <= max(method.tolerance, _ACCURATE) * action
     return PathSolution(
         points=curve,
@@ -188,19 +188,3 @@ def _flat_ridge(system: System, saddle: Saddle, climb: Array) -> bool:
     )
     height = float(np.ptp(losses[2 * null.shape[1] :]))
     return bool((np.abs(losses[: 2 * null.shape[1]] - saddle.loss) <= _CLOSE * height).any())
-
-
-def _driven(system: System, curve: Array) -> tuple[Array, Array]:
-    """The momenta (n, d) and times (n,) on a curve (n, d) that is followed at the cheapest speed."""
-    functions = system.unchecked
-    tangent = np.gradient(curve, axis=0)
-    inverse = np.linalg.inv(functions.covariance(curve))
-    b = functions.drift(curve)
-    size = np.sqrt(np.maximum(np.einsum("ki,kij,kj->k", b, inverse, b), 0.0))
-    length = np.sqrt(np.maximum(np.einsum("ki,kij,kj->k", tangent, inverse, tangent), 1e-300))
-    speed = size / length
-    momenta = np.einsum("kij,kj->ki", inverse, speed[:, None] * tangent - b)
-    # At rest the time is infinite; the path is shown as if it moved there at a millionth of its highest speed.
-    slow = np.maximum(speed, 1e-6 * speed.max())
-    times = np.concatenate([[0.0], np.cumsum(2.0 / (slow[1:] + slow[:-1]))])
-    return np.asarray(momenta), times

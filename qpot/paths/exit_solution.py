@@ -64,6 +64,8 @@ class ExitSolution:
         How the boundary was searched; None where there is nothing to search, as in one dimension.
     reason : str
         What may be wrong with the answer, in a sentence; empty where nothing is known to be.
+    field_cost, field_error : float
+        The least quasi-potential on the boundary by a field on a grid, and its error; NaN before `check_exit`.
     """
 
     cost: float
@@ -74,6 +76,8 @@ class ExitSolution:
     alternatives: tuple[ExitSolution, ...] = ()
     coverage: ExitCoverage | None = None
     reason: str = ""
+    field_cost: float = float("nan")
+    field_error: float = float("nan")
 
     def in_units(self, units: Units) -> ExitSolution:
         """The same solution in the coordinates to which the units lead."""
@@ -88,6 +92,8 @@ class ExitSolution:
             path=units.read(self.path),
             alternatives=units.read(self.alternatives),
             coverage=coverage,
+            field_cost=units.noise * self.field_cost,
+            field_error=units.noise * self.field_error,
         )
 
     def __repr__(self) -> str:

@@ -53,7 +53,7 @@ class PathSolution:
     alternatives : tuple of PathSolution
         Other local minimisers of higher action that were found for the same ends of a single leg.
     reason : str
-        Why the action is infinite, where it is; empty otherwise.
+        Why the action is infinite, where it is, or doubtful, where a jump of the covariance makes it so; empty otherwise.
     """
 
     points: Array

@@ -11,6 +11,7 @@ from qpot.landscape.flow import slow_rate
 from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, cheapest
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
 from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
@@ -74,7 +75,7 @@ def uphill_leg(
     report(0, 1, "quadrature" if start.size == 1 else "ends")
     line = gaussian_line_leg(system, start, end, method)
     if line is not None:
-        return line if line.action < below else None
+        return line if line.action < below or np.isinf(below) else None
     degenerate = system.noise.singular_at(start)
     lagrangian = None if degenerate else system.noise.lagrangian(system.unchecked)
     slow_start = slow_rate(system, start, name="start")
@@ -96,6 +97,12 @@ def uphill_leg(
             below=below,
         )
     guesses = [*curves, *own]
+    if crosses(system, guesses):
+        broken = leg_over_jumps(
+            system, guesses, slow_start=slow_start, slow_end=slow_end, method=method, report=report, below=below
+        )
+        if broken is not None:
+            return broken if broken.action < below else None
     winding = any(
         np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.unchecked.jacobian(np.stack([start, end]))
     )

@@ -4,6 +4,7 @@
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
+- `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
@@ -22,6 +23,7 @@ from qpot.prediction.along_paths import bouchet_reygner
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.exit_check import check_exit
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
 from qpot.prediction.kramers import eyring_kramers
 from qpot.prediction.opinion import with_field_opinion
@@ -39,6 +41,7 @@ __all__ = [
     "WayOut",
     "audited_costs",
     "bouchet_reygner",
+    "check_exit",
     "corrected_costs",
     "cost_correction",
     "dearer_legs",

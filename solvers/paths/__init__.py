@@ -12,6 +12,8 @@
   that adapts.
 - `initial_path`: Initial paths in time: a polyline gets the speed |x'| = |b| of an optimal path, and slow tails at
   fixed points.
+- `interfaces`: Interfaces at which a covariance jumps: found by bisection along a curve, and the smooth surface around
+  such a point.
 - `large_action`: The action of a path in many dimensions: value and gradient by products, without a d x d matrix.
 - `large_refinement`: Minimum action in many dimensions: adaptive mesh and time span, error from two degrees.
 - `limits`: Limits of a refinement: the accuracy that is asked for, and the work that may be spent on it.
@@ -21,6 +23,8 @@
 - `newton_krylov`: Minimisation of the action by Newton's method with conjugate gradients in a trust region.
 - `path_refinement`: Minimum action on a mesh that adapts itself: element sizes, slow tails, and an error from two
   resolutions.
+- `pieced_curve`: Curves in pieces between interfaces: the sum of their geometric actions, made small by moving all
+  pieces together.
 - `planar_cycle`: Unstable limit cycles in the plane: their orbit, and what it costs to come to them from close by.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one
   rate.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -56,3 +58,29 @@ def test_costs_between_minima_at_a_kink_and_beyond_a_pass_at_a_kink(depth: float
     np.testing.assert_allclose(prediction.costs.values, 2.0 * exact, rtol=1e-7)
     assert (np.abs(prediction.costs.values - 2.0 * exact) <= prediction.costs.errors + 1e-9).all()
     assert prediction.selected == (0,)
+
+
+@pytest.mark.parametrize(
+    ("noise", "cost"),
+    [
+        # The integral of 2 (x - x^3) / a from -1 to 0, which converges or not at the zero of the noise.
+        (lambda x: np.abs(x), 4 / 3),
+        (lambda x: np.abs(x) ** 0.5, 2 / 1.5 - 2 / 3.5),
+        (lambda x: np.abs(x) ** 1.5, 2 / 0.5 - 2 / 2.5),
+        (lambda x: x**2, np.inf),
+        (lambda x: (x + 0.2) ** 2, np.inf),
+        (lambda x: np.abs(x + 0.2), np.inf),
+        (lambda x: np.abs(x + 0.2) ** 0.5, 1.2220090201153213),
+    ],
+)
+def test_noise_that_vanishes_at_the_pass_or_on_the_way(noise: Callable[[Array], Array], cost: float) -> None:
+    wells = qpot.System.from_loss(
+        lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, lambda x: noise(x[:, :1, None]), dimension=1
+    )
+    path = qpot.minimum_action_path(wells, [-1.0], [0.0], throw=False)
+    if np.isinf(cost):
+        assert np.isinf(path.action)
+        assert "vanishes" in path.reason
+    else:
+        assert abs(path.action - cost) <= path.error + 1e-12
+        assert path.error <= 1e-7
