@@ -6,9 +6,10 @@ The truth is taken in fifty digits from the numbers that the system is made of, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import mpmath as mp
 import numpy as np
@@ -65,13 +66,8 @@ class _Ticks:
 @contextmanager
 def counted_clock(wanted: bool = True) -> Iterator[None]:
     """Within this block a budget is a number of looks at the clock."""
-    before = spending.time
-    if wanted:
-        spending.time = _Ticks()  # type: ignore[assignment]
-    try:
+    with mock.patch.object(spending, "time", _Ticks()) if wanted else nullcontext():
         yield
-    finally:
-        spending.time = before
 
 
 def lyapunov_cost(J: Array, a: Array, x: Array) -> float:
