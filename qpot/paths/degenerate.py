@@ -10,6 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
+from qpot.paths.ends import rest_spread
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import LegMethod
@@ -166,6 +167,10 @@ def _refined(
         tolerance=method.tolerance,
         max_iterations=method.max_iterations,
         max_elements=method.max_elements,
+        spreads=(
+            rest_spread(system, extremal.path.positions.nodes[0]) if slow_start > 0.0 else None,
+            rest_spread(system, extremal.path.positions.nodes[-1]) if slow_end > 0.0 else None,
+        ),
     )
     times = refined.path.positions.node_times()
     nodes = refined.path.positions.nodes

@@ -11,10 +11,13 @@ from qpot.paths.joined import free_path
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.paths.tails import spread
 
 # A user gives fixed points to a few digits. An end within this share of the distance between the ends of a fixed point is
 # taken for it and polished; farther off it is an ordinary point.
 REACH = 1e-3
+# Relative asymmetry of a linear drift below which it counts as symmetric: differences of the drift are good to that.
+_SYMMETRIC = 1e-5
 
 
 def at_rest(system: System, point: Array, source: Array) -> bool:
@@ -57,3 +60,16 @@ def resting(point: Array, method: PathMethod) -> PathSolution:
 def same_point(source: Array, target: Array) -> bool:
     """Whether two ends are one point to rounding."""
     return bool(np.linalg.norm(target - source) <= 1e-9 * (1.0 + float(np.abs(source).max())))
+
+
+def rest_spread(system: System, point: Array) -> Array | None:
+    """The stationary covariance (d, d) of the linear system at a fixed point, or None where the energy alone tells enough.
+
+    The energy tells what a finite time costs where the linear drift is symmetric in the metric of the noise. It misjudges
+    the cost at a focus, where it swings, and where the drift is not normal or the noise does not reach every direction.
+    """
+    drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
+    product = drift @ covariance
+    if np.abs(product - product.T).max() <= _SYMMETRIC * np.abs(product).max() and not system.noise.singular_at(point):
+        return None
+    return spread(drift, covariance)

@@ -12,6 +12,7 @@ from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
 from qpot.paths.broken import pieces, resting_points
+from qpot.paths.ends import rest_spread
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
@@ -22,7 +23,6 @@ from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_ends import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.limits import Limits
-from qpot.solvers.paths.tails import spread
 from qpot.solvers.problem.lagrangian import Lagrangian
 
 # Elements of a coarse path that winds, because an end is a focus.
@@ -163,8 +163,8 @@ def refined(
         slow_start=slow_start,
         slow_end=slow_end,
         spreads=(
-            _spread(system, path.nodes[0]) if slow_start > 0.0 else None,
-            _spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
+            rest_spread(system, path.nodes[0]) if slow_start > 0.0 else None,
+            rest_spread(system, path.nodes[-1]) if slow_end > 0.0 else None,
         ),
         ends=ends,
     )
@@ -172,14 +172,6 @@ def refined(
     points = leg.path.nodes
     _, velocities = leg.path.at(times)
     return uphill_path(leg, points, times, lagrangian.momentum(points, velocities), STATUS[leg.status], method)
-
-
-def _spread(system: System, point: Array) -> Array | None:
-    """The stationary covariance at a focus, where the energy alone misjudges the cost of the finite time; else None."""
-    drift, covariance = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
-    if np.isrealobj(np.linalg.eigvals(drift)):
-        return None
-    return spread(drift, covariance)
 
 
 def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:

@@ -41,6 +41,18 @@ _MAX_ESCAPES = 5
 _PUSHES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 # The Lagrangian is given so many points in one call: enough for the overhead not to matter, few enough for the memory.
 _TOGETHER = 1 << 15
+# Shifts below the floor at which a path that has come to rest is asked whether a soft direction is left, deepest first.
+_LADDER = (0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)
+# Such a step is worth going on for if it lowers the action by this part of what is asked for.
+_WORTH = 0.5
+# A step that promises this part of what the one before it promised creeps, ...
+_CREEPING = 0.3
+# ... and one without a shift replaces it where it gains so many times as much.
+_SHARE = 1.5
+# A last step confirms the quadratic model if the action falls by what it promised up to this fraction.
+_SURPRISE = 0.5
+# At least this part of what such a step promised counts as left.
+_LEFT = 0.1
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
 # The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
@@ -60,7 +72,8 @@ class Minimization:
     decrement : float
         Half the squared Newton decrement, g.H^{-1} g / 2: the decrease of the action that the local quadratic model still
         promises. Unlike a small change between iterations it bounds the distance to the minimum. Where the iteration
-        stopped early it is taken anew without a shift that holds steps back, and is inf if the model has no minimum.
+        stopped early it is taken anew without a shift that holds steps back, and is inf if the model has no minimum, or if
+        the action does not fall as the model says.
     iterations : int
     status : int
         CONVERGED, MAX_ITERATIONS, UNSTABLE or INFEASIBLE.
@@ -199,14 +212,16 @@ def _newton(
         scale = np.maximum(np.abs(band[0]), 1e-300)
         target = tolerance * max(abs(action), size)
         accepted = asked_floor = False
+        before = decrement
         while not accepted:
             step = _solve(band, scale, mu, gradient)
             if step is None:
                 mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
                 if mu > _MU_MAX:
-                    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
+                    return (yield from _stopped(path, action, gradient, band, iteration))
                 continue
             decrement = -0.5 * float(gradient @ step)
+            creeps = mu <= _SOFT and decrement > _CREEPING * before
             if decrement <= target and mu > _FLOOR and not asked_floor:
                 # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
                 # step without the shift tells which.
@@ -225,10 +240,25 @@ def _newton(
                 step, mu = flat, _FLOOR
                 decrement = -0.5 * float(gradient @ step)
             trial = _moved(path, step)
-            (new,) = yield _Ask([trial], expand=False)
             if decrement <= target and mu <= _FLOOR:
-                better = new < action
-                return Minimization(trial if better else path, min(new, action), decrement, iteration, CONVERGED)
+                promised, deep = _softer(band, scale, gradient, target)
+                trials = [trial, *(_moved(path, s) for s in deep)]
+                values = yield _Ask(trials, expand=False)
+                k = int(np.argmin(values))
+                if k > 0 and min(values[0], action) - values[k] > _WORTH * target:
+                    accepted, path = True, trials[k]
+                    continue
+                better = values[k] < action
+                decrement = max(decrement, min(promised, target))
+                return Minimization(
+                    trials[k] if better else path, min(values[k], action), decrement, iteration, CONVERGED
+                )
+            # Steps that promise as much as the ones before them creep along a soft direction, which the shift holds.
+            deep = _softer(band, scale, gradient, _SHARE * decrement)[1] if creeps and decrement > target else []
+            new, *others = yield _Ask([trial, *(_moved(path, s) for s in deep)], expand=False)
+            if others and min(others) < min(new, action - _SHARE * (action - new)):
+                accepted, path = True, _moved(path, deep[int(np.argmin(others))])
+                continue
             bent = float(step @ blas.dsbmv(band.shape[0] - 1, 1.0, band, step, lower=1))
             ratio = (action - new) / max(2.0 * decrement - 0.5 * bent, 1e-300)
             if new < action and ratio > 1e-3:
@@ -246,13 +276,13 @@ def _newton(
             else:
                 mu = max(6.0 * mu, _MU_START)
                 if mu > _MU_MAX:
-                    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
+                    return (yield from _stopped(path, action, gradient, band, iteration))
         if on_iteration is not None:
             on_iteration(iteration, action)
         action, gradient, band = yield _Ask([path], expand=True)
         if spent():
             break
-    return Minimization(path, action, _promised(band, gradient), iteration, MAX_ITERATIONS)
+    return (yield from _stopped(path, action, gradient, band, iteration))
 
 
 def _lower(mu: float, lowest: float) -> float:
@@ -262,14 +292,48 @@ def _lower(mu: float, lowest: float) -> float:
     return _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
 
 
-def _promised(band: Array, gradient: Array) -> float:
-    """The decrease that the quadratic model promises without a shift, or inf where it is not bounded below."""
-    scale = np.maximum(np.abs(band[0]), 1e-300)
-    for shift in (_DEEPEST, _FLOOR):
+def _softer(band: Array, scale: Array, gradient: Array, target: float) -> tuple[float, list[Array]]:
+    """What a step without a floor promises, and where that is above ``target`` the steps with shifts below the floor.
+
+    Under a strongly non-normal drift the action has directions other than the shift in time that are softer than the floor,
+    along which the path may still be far from the minimum. The model may be good for nothing there, so that the caller
+    takes a step only if the action falls.
+    """
+    steps: list[Array] = []
+    most = 0.0
+    for shift in _LADDER:
         step = _solve(band, scale, shift, gradient)
-        if step is not None:
-            return max(-0.5 * float(gradient @ step), 0.0)
-    return np.inf
+        if step is None:
+            continue
+        promised = -0.5 * float(gradient @ step)
+        most = max(most, promised)
+        if promised <= target:
+            break
+        steps.append(step)
+    return most, steps
+
+
+def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, iteration: int) -> _Run:
+    """The outcome where the iteration stopped early, with a decrement that one more step has confirmed, or else inf.
+
+    The step is Newton's without a shift, or with the smallest that makes the Hessian positive definite. If the action falls
+    by what the model has promised, what is left is a small part of that; if not, the model says nothing.
+    """
+    scale = np.maximum(np.abs(band[0]), 1e-300)
+    step = next((s for mu in (*_LADDER, _FLOOR) if (s := _solve(band, scale, mu, gradient)) is not None), None)
+    if step is None:
+        return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
+    promised = max(-0.5 * float(gradient @ step), 0.0)
+    trial = _moved(path, step)
+    (new,) = yield _Ask([trial], expand=False)
+    surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
+    # Below the noise of differenced derivatives a step need not gain anything.
+    small = promised <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE)
+    if new < action:
+        path, action = trial, new
+    if surprise <= _SURPRISE:
+        return Minimization(path, action, max(surprise, _LEFT) * promised, iteration, MAX_ITERATIONS)
+    return Minimization(path, action, promised if small else np.inf, iteration, MAX_ITERATIONS)
 
 
 def _solve(band: Array, scale: Array, mu: float, gradient: Array) -> Array | None:

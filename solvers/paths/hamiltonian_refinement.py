@@ -20,7 +20,7 @@ from qpot.solvers.paths.hamiltonian_path import (
     solve_extremal,
 )
 from qpot.solvers.paths.meshing import equidistributed
-from qpot.solvers.paths.tails import lengthened, tail_rate
+from qpot.solvers.paths.tails import Spreads, lengthened, tail_rate
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
@@ -40,6 +40,8 @@ _FALL = 0.1
 _SLOWEST = 0.8
 # Below this fraction of its first value the floor is set to zero.
 _DROPPED = 1e-3
+# Relative rounding of an action.
+_ROUNDING = 4e-13
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,13 @@ def refine_extremal(
     tolerance: float,
     max_iterations: int,
     max_elements: int,
+    spreads: Spreads = (None, None),
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> RefinedExtremal:
     """Adapt mesh and time span until the action is good to the relative ``tolerance``.
 
     The error is the sum of twice the change from degree 6 to 8, the violation of the constraint between collocation points
-    weighted by the momentum, and three times what the finite time span costs, E / rate.
+    weighted by the momentum, and three times what the finite time span costs.
 
     Parameters
     ----------
@@ -127,6 +130,8 @@ def refine_extremal(
         Most Newton iterations on one mesh.
     max_elements : int
         Most elements of a mesh.
+    spreads : pair of arrays (d, d) or None
+        `qpot.solvers.paths.tails.spread` at the ends that are fixed points, for the cost of the finite time.
     on_iteration : callable, optional
         Receives ``(iterations, action)`` after every mesh.
     """
@@ -138,8 +143,8 @@ def refine_extremal(
     # The coarse mesh is usually enough to tell a minimum; only where it does not show one is the finer mesh asked at the end.
     minimal = is_minimum(hamiltonian, path) is not False
     for _ in range(_LEVELS):
-        energy = _energy(hamiltonian, last)
-        longer = _rested(last, energy, scale, slow_start, slow_end, tolerance)
+        tail = _tail(hamiltonian, last, rate, spreads)
+        longer = _rested(last, tail, scale, slow_start, slow_end, tolerance)
         mesh = _mesh(longer, scale, tolerance, max_elements)
         solved = solve_extremal(hamiltonian, longer.on(mesh, _DEGREE), tolerance=_NEWTON, max_iterations=max_iterations)
         total += solved.iterations
@@ -152,10 +157,9 @@ def refine_extremal(
         if checked.status != CONVERGED:
             break
         last, scale = checked.path, abs(checked.action)
-        E = abs(_energy(hamiltonian, last))
-        tail = 3.0 * E / rate if rate > 0.0 else 0.0
+        tail = 3.0 * _tail(hamiltonian, last, rate, spreads)
         defect = constraint_defect(hamiltonian, last)
-        error = 2.0 * abs(checked.action - solved.action) + defect + tail + 1e-14 * scale
+        error = 2.0 * abs(checked.action - solved.action) + defect + tail + _ROUNDING * scale
         x, _, p, _ = last.at_gauss()
         residual = float(np.abs(hamiltonian.first(x, p)[0]).max())
         result = RefinedExtremal(last, checked.action, error, residual, total, CONVERGED)
@@ -166,7 +170,7 @@ def refine_extremal(
         if error <= tolerance * scale:
             break
     if best is None:
-        return RefinedExtremal(last, np.nan, np.inf, np.inf, total, MAX_ITERATIONS)
+        return RefinedExtremal(last, np.inf, np.inf, np.inf, total, MAX_ITERATIONS)
     status = CONVERGED if best.error <= tolerance * abs(best.action) else MAX_ITERATIONS
     if not minimal and is_minimum(hamiltonian, best.path) is not True:
         status = UNSTABLE
@@ -178,17 +182,25 @@ def _energy(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
     return float(w @ hamiltonian.first(x, p)[0] / w.sum())
 
 
+def _tail(hamiltonian: DiffusionHamiltonian, path: PhasePath, rate: float, spreads: Spreads) -> float:
+    """What the finite time costs: E / rate, or p.S p / 2 at the ends where a spread is known, whichever is larger."""
+    if rate == 0.0:
+        return 0.0
+    breaks = path.positions.breaks
+    momenta = path.momentum_at(np.array([breaks[0], breaks[-1]]))
+    excess = sum(0.5 * float(p @ S @ p) for p, S in zip(momenta, spreads, strict=True) if S is not None)
+    return max(abs(_energy(hamiltonian, path)) / rate, excess)
+
+
 def _action_scale(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
     _, v, p, w = path.at_gauss()
     return abs(float(w @ np.einsum("ni,ni->n", p, v)))
 
 
 def _rested(
-    path: PhasePath, energy: float, scale: float, slow_start: float, slow_end: float, tolerance: float
+    path: PhasePath, tail: float, scale: float, slow_start: float, slow_end: float, tolerance: float
 ) -> PhasePath:
     """The path with elements at rest added at its fixed ends, where the momentum is zero."""
-    rate = tail_rate(slow_start, slow_end)
-    tail = abs(energy) / rate if rate > 0.0 else 0.0
     longer: ElementPath = lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
     added = longer.n_elements - path.positions.n_elements
     if added == 0:

@@ -24,13 +24,11 @@ from qpot.solvers.paths.feasible_path import feasible_path
 from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.meshing import equidistributed
-from qpot.solvers.paths.tails import lengthened, tail_rate
+from qpot.solvers.paths.tails import Spreads, lengthened, tail_rate
 from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 
-# Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
-Spreads = tuple[Array | None, Array | None]
 NOT_CONVERGED = 1
 # The degree of the elements.
 _DEGREE = 8
@@ -70,6 +68,10 @@ _NEAR = 1e-3
 _CAUTION = 10.0
 # The least error, as a share of the action, where the time ended before Newton's method did.
 _CUT_OFF = 1e-3
+# Relative rounding of an action under a covariance with eigenvalues of one size.
+_ROUNDING = 4e-13
+# The change to twice as many quadrature points counts so many times, since at a kink the error falls slowly with them.
+_KINKS = 3.0
 # If an action is smaller than that of its own curve by this factor, the mesh is blind to parts of the curve.
 _BELOW_ITS_CURVE = 1.5
 
@@ -203,12 +205,22 @@ def _report(
     """The path of higher degree with its geometric action, and an error that adds all that was measured."""
     q = checked.path.degree + 3
     fine = geometric_action_value(lagrangian, checked.path, 2 * q)
-    quadrature = abs(fine - geometric_action_value(lagrangian, checked.path, q))
+    finest = geometric_action_value(lagrangian, checked.path, 4 * q)
+    timed = action_value(lagrangian, checked.path, 2 * q)
+    # On a coarse mesh the curve wiggles where it is slow, so that |b| has kinks at which two rules agree by accident. The
+    # action in time is never below the geometric one; what is, is quadrature error too.
+    quadrature = max(
+        abs(fine - geometric_action_value(lagrangian, checked.path, q)), _KINKS * abs(finest - fine), fine - timed
+    )
     resolution = abs(geometric_action_value(lagrangian, solved.path, 2 * q) - fine)
     # The finite time costs S_T - V, about H / rate, of which the geometric value has removed a part already.
-    slack = max(action_value(lagrangian, checked.path, 2 * q) - fine, 0.0)
+    slack = max(timed - fine, 0.0)
     late = max(3.0 * tail, slack)
-    rounding = 4e-13 * max(abs(fine), 0.0)
+    x, v, w = checked.path.at_quadrature(q)
+    d = x.shape[-1]
+    flat_x, flat_v = x.reshape(-1, d), v.reshape(-1, d)
+    p = lagrangian.momentum(flat_x, flat_v)
+    rounding = _ROUNDING * abs(fine) + _rounding(lagrangian.metric(flat_x, flat_v), p, w.ravel())
     measured = 2.0 * resolution + quadrature + late + rounding
     error = measured + 2.0 * checked.decrement
     if status != CONVERGED:
@@ -218,11 +230,20 @@ def _report(
         if spent():  # Two resolutions that were both cut off can agree with each other better than with the truth.
             honest = max(honest, _CUT_OFF * abs(fine))
         error = min(honest, max(fine, 0.0) + quadrature + rounding)
-    x, v, _ = checked.path.at_quadrature(q)
-    d = x.shape[-1]
-    flat_x, flat_v = x.reshape(-1, d), v.reshape(-1, d)
-    H = lagrangian.hamiltonian(flat_x, lagrangian.momentum(flat_x, flat_v))
+    H = lagrangian.hamiltonian(flat_x, p)
     return RefinedPath(checked.path, fine, error, float(np.abs(H).max()), iterations, status)
+
+
+def _rounding(metric: Array, momenta: Array, weights: Array) -> float:
+    """What the rounding of the inverse covariance may change: one unit of its largest entries, times r^2 / 2.
+
+    Here r = a p is the velocity minus the drift. Under a covariance whose eigenvalues are far apart the quadratic form is a
+    small difference of large numbers.
+    """
+    values, vectors = np.linalg.eigh(metric)
+    values = np.maximum(values, 1e-300)
+    r = np.einsum("nji,nj->ni", vectors, momenta) / values
+    return float(0.5 * np.finfo(float).eps * (weights * values[:, -1]) @ (r**2).sum(axis=1))
 
 
 def _tail(lagrangian: Lagrangian, path: ElementPath, slow_start: float, slow_end: float, spreads: Spreads) -> float:

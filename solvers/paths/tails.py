@@ -10,6 +10,9 @@ from qpot.solvers.paths.elements import ElementPath
 
 Array = NDArray[np.float64]
 
+# Stationary spreads at the two ends, None where an end is no fixed point or the spread is not known.
+Spreads = tuple[Array | None, Array | None]
+
 
 def tail_rate(slow_start: float, slow_end: float) -> float:
     """The rate at which the energy H decays with the time span, where the two tails share it so that both cost the same.

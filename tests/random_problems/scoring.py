@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import Bounds
 
 import qpot
 
@@ -90,7 +91,9 @@ def solve_and_score(problem: Problem, *, limit: float | None = None, second_opin
     try:
         try:
             with limited(limit):
-                prediction = qpot.predict(problem.system, problem.bounds, **options)
+                # Pairs of two coordinates may look like two corners of a box, which are refused.
+                box = Bounds(*np.array(problem.bounds).T)
+                prediction = qpot.predict(problem.system, box, **options)
         finally:
             seconds = time.process_time() - begin
     except Late:
