@@ -199,6 +199,8 @@ def _look_for_cycle(
     """
     if run.grid.dimension != 2:
         return
+    if run.system.gradient_drift and not any(run.grid.periodic):
+        return  # A loss falls along its flow, which therefore never returns. On a torus a tilted one runs round.
     cycle = limit_cycle(run, medium, starts, attracts=attracts)
     if cycle is None:
         return

@@ -30,6 +30,8 @@ _BOWS = (0.03, 0.35, 0.35)
 # A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
 # show it, then as it is after refinement.
 _ROUGHLY, _CLOSELY = 1e-3, 1e-7
+# The pieces of a band on both sides of its highest image are looked at in so many places.
+_BETWEEN = 16
 # Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
 _BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
 # A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
@@ -181,8 +183,8 @@ def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: 
     """The passes at the highest points of descended bands (m, n, d) that none of the ``known`` saddles explains."""
     found: list[Saddle] = []
     rough: list[tuple[float, int, int, Array]] = []
-    for n, band in enumerate(bands):
-        heights = scaled.loss(band)
+    levels = scaled.loss(bands.reshape(-1, bands.shape[2])).reshape(bands.shape[:2]) if len(bands) else []
+    for n, (band, heights) in enumerate(zip(bands, levels, strict=True)):
         tops = peaks(heights)
         for q, k in enumerate(tops):
             low = tops[q - 1] if q else 0
@@ -191,17 +193,36 @@ def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: 
             rough.append((float(heights[k]), n, k, valleys))
     if not rough:
         return found
-    labels = label(scaled.points(np.concatenate([valleys for *_, valleys in rough]))).reshape(-1, 2)
+    valleys = np.array([ends for *_, ends in rough])
+    labels = label(scaled.points(valleys.reshape(-1, bands.shape[2]))).reshape(-1, 2)
+    floors = scaled.loss(valleys.reshape(-1, bands.shape[2])).reshape(-1, 2).max(axis=1)
+    tops_between = _highest_on(scaled, [(bands[n], k) for _, n, k, _ in rough])
     # The lowest pass between two minima comes first, and explains the others.
-    for (height, n, k, valleys), (i, j) in sorted(zip(rough, labels, strict=True), key=lambda item: item[0][0]):
-        climb = height - float(scaled.loss(valleys).max())
-        if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), height, _ROUGHLY * climb):
+    for m in np.argsort([height for height, *_ in rough], kind="stable"):
+        (height, n, k, _), (i, j) = rough[m], labels[m]
+        between = _ROUGHLY * (height - floors[m])
+        if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), tops_between[m], between):
             continue
         top = _settled(scaled, bands[n], k)
         saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
         if saddle is not None:
             found.append(saddle)
     return [*found, *_shared(scaled, [*known, *found])]
+
+
+def _highest_on(scaled: ScaledLoss, places: Sequence[tuple[Array, int]]) -> Array:
+    """The highest loss (n,) on the two pieces of a band that meet at an image, for each of n pairs of both.
+
+    The pass lies between two images and above both, by more than a coarse band tells.
+    """
+    s = np.linspace(0.0, 1.0, _BETWEEN + 1)[:, None]
+    pieces = [
+        np.concatenate([band[k] + s * (band[max(k - 1, 0)] - band[k]), band[k] + s * (band[min(k + 1, last)] - band[k])])
+        for band, k in places
+        for last in [len(band) - 1]
+    ]
+    points = np.array(pieces)
+    return np.asarray(scaled.loss(points.reshape(-1, points.shape[2])).reshape(points.shape[:2]).max(axis=1))
 
 
 def _shared(scaled: ScaledLoss, saddles: Sequence[Saddle]) -> list[Saddle]:
