@@ -1,8 +1,8 @@
 """How long the map takes: `python benchmarks/map.py --help`; CPU seconds on one core, against what is wanted.
 
-Every problem is solved twice in a process of its own, and the second time counts: kernels are compiled by then. `predict` runs with
-the second opinion and the audit; models are searched for minima and saddles only. The last column is the ratio to the
-target, and growth is the exponent of the time in the number of minima.
+Every problem is solved twice in a process of its own, and the second time counts: kernels are compiled by then. `predict`
+runs with the second opinion and the audit; models are searched for minima and saddles only. The last column is the ratio
+to the target, and growth is the exponent of the time in the number of minima.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def predicted(system: qpot.System, bounds: Any) -> str:
     """Solve the complete chain; what was found in a few words."""
     p = qpot.predict(system, bounds, progress=None)
     values = p.costs.values[np.isfinite(p.costs.values) & (p.costs.values > 0)]
-    return (
-        f"{len(p.minima)} minima, {len(p.costs.saddles)} saddles, least V {values.min():.8g}, largest {values.max():.8g}"
-    )
+    return f"{len(p.minima)} minima, {len(p.costs.saddles)} saddles, least V {values.min():.8g}, largest {values.max():.8g}"
 
 
 def fitzhugh(ratio: float) -> str:
@@ -108,7 +106,9 @@ def lorenz() -> str:
         u, v, w = x.T
         return np.stack([10.0 * (v - u), u * (12.0 - w) - v, u * v - 8.0 / 3.0 * w], axis=1)
 
-    return predicted(qpot.System(drift=drift, covariance=1.0, dimension=3), [(-15.0, 15.0), (-15.0, 15.0), (-5.0, 25.0)])
+    return predicted(
+        qpot.System(drift=drift, covariance=1.0, dimension=3), [(-15.0, 15.0), (-15.0, 15.0), (-5.0, 25.0)]
+    )
 
 
 def torch_model(inputs: int, hidden: int, outputs: int, activation: str = "tanh", symmetries: bool = False) -> str:
@@ -175,7 +175,11 @@ def many(d: int) -> str:
 
     def loss(x: Array) -> Any:
         y = turned(x)
-        return 0.25 * (y[:, 0] ** 2 - 1.0) ** 2 + 0.1 * y[:, 0] + 0.5 * (rates * (y[:, 1:] - 0.3 * y[:, :1] ** 2) ** 2).sum(1)
+        return (
+            0.25 * (y[:, 0] ** 2 - 1.0) ** 2
+            + 0.1 * y[:, 0]
+            + 0.5 * (rates * (y[:, 1:] - 0.3 * y[:, :1] ** 2) ** 2).sum(1)
+        )
 
     def gradient(x: Array) -> Any:
         y = turned(x)
@@ -260,14 +264,17 @@ def main() -> None:
             print(f"{name:<18}{'late':>9}{target:>8.0f}", flush=True)
             continue
         if done.returncode:
-            print(f"{name:<18}{'failed':>9}{target:>8.0f}       {done.stderr.strip().splitlines()[-1][:200]}", flush=True)
+            print(
+                f"{name:<18}{'failed':>9}{target:>8.0f}       {done.stderr.strip().splitlines()[-1][:200]}", flush=True
+            )
             continue
         number, found = done.stdout.strip().splitlines()[-1].split("|", 1)
         taken[name] = float(number)
         print(f"{name:<18}{float(number):>9.2f}{target:>8.0f}{float(number) / target:>7.2f}  {found}", flush=True)
     if {"lattice-5x5", "lattice-10x10"} <= set(taken):
         growth = np.log(taken["lattice-10x10"] / taken["lattice-5x5"]) / np.log(4.0)
-        print(f"growth in the number of minima: k^{growth:.2f}; k log k would be k^{1 + np.log(np.log(100) / np.log(25)) / np.log(4):.2f}")
+        allowed = 1.0 + np.log(np.log(100) / np.log(25)) / np.log(4.0)
+        print(f"growth in the number of minima: k^{growth:.2f}; k log k would be k^{allowed:.2f}")
 
 
 if __name__ == "__main__":

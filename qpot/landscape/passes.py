@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.types import SeedLike
 from qpot.landscape.points import SAME, Minimum, Saddle, hessian_at, tidy, vanishing_rates
+from qpot.landscape.saddle_list import Clock
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
@@ -25,6 +27,8 @@ _HESSIANS = 24
 _STEPS, _GRADIENT_STEPS = 60, 400
 # In more than three dimensions bands join this many pairs of minima at most, the nearest ones.
 _PAIRS = 60
+# So many pairs are joined at once where a budget is given, which is looked at in between.
+_AT_ONCE = 10
 # Each of them by as many bands, bowed to random sides by these parts of the distance, so that none rests on a symmetry.
 _BOWS = (0.03, 0.35, 0.35)
 # A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
@@ -87,7 +91,15 @@ class ScaledLoss:
 
 
 def bands_between(
-    scaled: ScaledLoss, minima: Array, pairs: Sequence[tuple[int, int]], bows: Sequence[float], seed: int = 0
+    scaled: ScaledLoss,
+    minima: Array,
+    pairs: Sequence[tuple[int, int]],
+    bows: Sequence[float],
+    seed: SeedLike = 0,
+    *,
+    images: int = IMAGES,
+    steps: int | None = None,
+    hessians: bool = True,
 ) -> Array:
     """Descended bands (m, n, d), in units of the box, between pairs of the points ``minima`` (k, d)."""
     rng = np.random.default_rng(seed)
@@ -99,9 +111,12 @@ def bands_between(
         for height in bows:
             bow = rng.standard_normal(along.size)
             bow -= (bow @ along) * along / length**2
-            curves.append(bowed(z[i], z[j], IMAGES, height * length * bow / max(float(np.linalg.norm(bow)), 1e-300)))
-    bands = np.array(curves).reshape(-1, IMAGES, minima.shape[1])
-    return descended(scaled.surface(), bands, iterations=_steps(scaled))
+            curves.append(bowed(z[i], z[j], images, height * length * bow / max(float(np.linalg.norm(bow)), 1e-300)))
+    bands = np.array(curves).reshape(-1, images, minima.shape[1])
+    surface = scaled.surface()
+    if not hessians:
+        surface = surface._replace(hessian=None)
+    return descended(surface, bands, iterations=_steps(scaled) if steps is None else steps)
 
 
 def _steps(scaled: ScaledLoss) -> int:
@@ -109,7 +124,13 @@ def _steps(scaled: ScaledLoss) -> int:
 
 
 def passes_between(
-    system: System, minima: Array, known: Sequence[Saddle], label: Labels, lower: Array, upper: Array
+    system: System,
+    minima: Array,
+    known: Sequence[Saddle],
+    label: Labels,
+    lower: Array,
+    upper: Array,
+    clock: Clock | None = None,
 ) -> list[Saddle]:
     """The passes between minima of a loss that no known saddle explains, degenerate ones and those at kinks included.
 
@@ -122,6 +143,8 @@ def passes_between(
         It gives the ids of the minima to which points flow, with -1 for none.
     lower, upper : array (d,)
         The corners of the box.
+    clock : Clock, optional
+        It ends the search in more than three dimensions, and notes what is left out.
     """
     scaled = ScaledLoss(system, lower, upper - lower)
     k, d = minima.shape
@@ -136,9 +159,23 @@ def passes_between(
         ]
         curves = np.array([distributed(m.curve, IMAGES) for m in open_ones]).reshape(-1, IMAGES, d)
         bands = descended(scaled.surface(), curves, iterations=_STEPS)
-    else:
-        bands = bands_between(scaled, minima, nearest_pairs(minima / scaled.size), _BOWS)
-    return passes_on(scaled, bands, known, label)
+        return passes_on(scaled, bands, known, label, clock)
+    pairs, rng = _unjoined_first(nearest_pairs(minima / scaled.size), known), np.random.default_rng(0)
+    at_once = len(pairs) if clock is None else _AT_ONCE
+    found: list[Saddle] = []
+    for first in range(0, len(pairs), at_once):
+        if clock is not None and clock.past(0.8):
+            clock.skip(f"bands between {len(pairs) - first} pairs of minima")
+            break
+        bands = bands_between(scaled, minima, pairs[first : first + at_once], _BOWS, rng)
+        found += passes_on(scaled, bands, [*known, *found], label, clock)
+    return found
+
+
+def _unjoined_first(pairs: list[tuple[int, int]], known: Sequence[Saddle]) -> list[tuple[int, int]]:
+    """The pairs in their order, those that no known saddle joins before the others."""
+    joined = {s.connects for s in known}
+    return sorted(pairs, key=lambda pair: pair in joined)
 
 
 def without_passes(system: System, minima: Sequence[Minimum], lower: Array, upper: Array) -> list[Minimum]:
@@ -179,11 +216,15 @@ def nearest_pairs(points: Array) -> list[tuple[int, int]]:
     return [(int(i[n]), int(j[n])) for n in nearest]
 
 
-def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: Labels) -> list[Saddle]:
+def passes_on(
+    scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: Labels, clock: Clock | None = None
+) -> list[Saddle]:
     """The passes at the highest points of descended bands (m, n, d) that none of the ``known`` saddles explains."""
     found: list[Saddle] = []
     rough: list[tuple[float, int, int, Array]] = []
-    levels = scaled.loss(bands.reshape(-1, bands.shape[2])).reshape(bands.shape[:2]) if len(bands) else []
+    if not len(bands):
+        return found
+    levels = scaled.loss(bands.reshape(-1, bands.shape[2])).reshape(bands.shape[:2])
     for n, (band, heights) in enumerate(zip(bands, levels, strict=True)):
         tops = peaks(heights)
         for q, k in enumerate(tops):
@@ -197,16 +238,22 @@ def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: 
     labels = label(scaled.points(valleys.reshape(-1, bands.shape[2]))).reshape(-1, 2)
     floors = scaled.loss(valleys.reshape(-1, bands.shape[2])).reshape(-1, 2).max(axis=1)
     tops_between = _highest_on(scaled, [(bands[n], k) for _, n, k, _ in rough])
+    left = 0
     # The lowest pass between two minima comes first, and explains the others.
     for m in np.argsort([height for height, *_ in rough], kind="stable"):
         (height, n, k, _), (i, j) = rough[m], labels[m]
         between = _ROUGHLY * (height - floors[m])
         if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), tops_between[m], between):
             continue
+        if clock is not None and clock.past(1.0):
+            left += 1
+            continue
         top = _settled(scaled, bands[n], k)
         saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
         if saddle is not None:
             found.append(saddle)
+    if clock is not None and left:
+        clock.skip(f"{left} highest points of bands")
     return [*found, *_shared(scaled, [*known, *found])]
 
 
@@ -217,7 +264,9 @@ def _highest_on(scaled: ScaledLoss, places: Sequence[tuple[Array, int]]) -> Arra
     """
     s = np.linspace(0.0, 1.0, _BETWEEN + 1)[:, None]
     pieces = [
-        np.concatenate([band[k] + s * (band[max(k - 1, 0)] - band[k]), band[k] + s * (band[min(k + 1, last)] - band[k])])
+        np.concatenate(
+            [band[k] + s * (band[max(k - 1, 0)] - band[k]), band[k] + s * (band[min(k + 1, last)] - band[k])]
+        )
         for band, k in places
         for last in [len(band) - 1]
     ]
