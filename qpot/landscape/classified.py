@@ -64,9 +64,12 @@ def rests_in(system: System, attractors: Array, lower: Array, upper: Array) -> L
     kept = radii > _WIDE * size
     wide = proper[kept]
     caught = Attractors(attractors[wide], metrics[kept], _INNER * radii[kept])
-    limits = Limits(0.5 * (lower + upper), 2.0 * size, rest_speed=1e-6 * typical, max_steps=1000)
 
     def labels(points: Array) -> NDArray[np.int64]:
+        # Beside a saddle that is hardly one the flow is slow, and must not be taken to rest there.
+        slowest = np.linalg.norm(drift(points), axis=1).min(initial=np.inf)
+        rest_speed = max(min(1e-6 * typical, 0.1 * float(slowest)), 1e-10 * typical)
+        limits = Limits(0.5 * (lower + upper), 2.0 * size, rest_speed=rest_speed, max_steps=1000)
         found, ends, _ = relax(drift, system.unchecked.jacobian, points, caught, limits, scale=0.1 * size)
         away = np.linalg.norm(ends[:, None] - attractors, axis=2)
         resting = np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)

@@ -18,8 +18,8 @@ _MODES = 8
 _FIRST = 0.005
 # The longest step of a climb, as a fraction of the size of the box.
 _LONGEST = 0.01
-# So many climbs go on at once, between which the budget is looked at.
-_AT_ONCE = 64
+# So many climbs go on at once.
+_AT_ONCE = 512
 # Images of a rough band, its descent, and how it is bowed. The climb from its highest point does the rest.
 _IMAGES, _STEPS, _BOW = 13, 60, (0.15,)
 
@@ -62,10 +62,11 @@ def _climbed(
 ) -> Array:
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
+    unfinished = 0
     ends: list[Array] = [np.zeros((0, system.dimension))]
     for first in range(0, len(starts), _AT_ONCE):
         if first and clock.past(share):
-            clock.skip(f"{len(starts) - first} {what}")
+            unfinished += len(starts) - first
             break
         part = slice(first, first + _AT_ONCE)
         points, found = follow_modes(
@@ -76,6 +77,10 @@ def _climbed(
             lower=lower,
             upper=upper,
             longest=_LONGEST * size,
+            enough=lambda: clock.past(share),
         )
         ends.append(points[found])
+        unfinished += int((~found).sum()) if clock.past(share) else 0
+    if unfinished:
+        clock.skip(f"up to {unfinished} {what}")
     return np.concatenate(ends)

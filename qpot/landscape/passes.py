@@ -30,7 +30,9 @@ _PAIRS = 60
 # So many pairs are joined at once where a budget is given, which is looked at in between.
 _AT_ONCE = 10
 # Each of them by as many bands, bowed to random sides by these parts of the distance, so that none rests on a symmetry.
-_BOWS = (0.03, 0.35, 0.35)
+BOWS = (0.03, 0.35, 0.35)
+# Where climbs have searched before, one band is enough.
+ONE_BOW = (0.35,)
 # A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
 # show it, then as it is after refinement.
 _ROUGHLY, _CLOSELY = 1e-3, 1e-7
@@ -131,6 +133,8 @@ def passes_between(
     lower: Array,
     upper: Array,
     clock: Clock | None = None,
+    *,
+    bows: Sequence[float] = BOWS,
 ) -> list[Saddle]:
     """The passes between minima of a loss that no known saddle explains, degenerate ones and those at kinks included.
 
@@ -143,6 +147,8 @@ def passes_between(
         It gives the ids of the minima to which points flow, with -1 for none.
     lower, upper : array (d,)
         The corners of the box.
+    bows : sequence of float
+        The bands between two minima are bowed by these parts of the distance, in more than three dimensions.
     clock : Clock, optional
         It ends the search in more than three dimensions, and notes what is left out.
     """
@@ -167,7 +173,7 @@ def passes_between(
         if clock is not None and clock.past(0.8):
             clock.skip(f"bands between {len(pairs) - first} pairs of minima")
             break
-        bands = bands_between(scaled, minima, pairs[first : first + at_once], _BOWS, rng)
+        bands = bands_between(scaled, minima, pairs[first : first + at_once], bows, rng)
         found += passes_on(scaled, bands, [*known, *found], label, clock)
     return found
 
@@ -192,7 +198,7 @@ def without_passes(system: System, minima: Sequence[Minimum], lower: Array, uppe
         lower_ones = [m.point for m in proper if m.loss < minimum.loss]
         if minimum.degenerate and lower_ones:
             points = np.array([minimum.point, *lower_ones])
-            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], _BOWS[:2])
+            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], BOWS[:2])
             if any(_never_rises(scaled, band) for band in bands):
                 continue
         kept.append(minimum)

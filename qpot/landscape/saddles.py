@@ -16,7 +16,7 @@ from qpot.landscape.by_products import saddles_from
 from qpot.landscape.classified import Labels, classified, is_climbed, is_model, labels_of, rests_in
 from qpot.landscape.climbs import climbed_from_bands, climbed_from_minima
 from qpot.landscape.minima import as_starts, rest_points, scattered
-from qpot.landscape.passes import passes_between
+from qpot.landscape.passes import BOWS, ONE_BOW, passes_between
 from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, within
 from qpot.landscape.saddle_list import Clock, Saddles
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
@@ -164,7 +164,8 @@ def find_saddles(
             states = _border_states(system, attractors, sides, saddles, clock)
             saddles += classified(system, fixed.new(states), sides, upper - lower, attractors, clock)
         if mountains:
-            saddles += passes_between(system, attractors, saddles, sides, lower, upper, clock)
+            bows = ONE_BOW if is_model(system) else BOWS
+            saddles += passes_between(system, attractors, saddles, sides, lower, upper, clock, bows=bows)
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
