@@ -189,7 +189,9 @@ def many(d: int) -> str:
 
     system = qpot.System.from_loss(loss, gradient, 1.0, dimension=d)
     box = [(-3.0, 3.0)] * d
-    minima = qpot.find_minima(system, box, starts=np.array([u, -u]))
+    minima = qpot.find_minima(
+        system, box, starts=turned(np.concatenate([[[1.0], [-1.0]], np.full((2, d - 1), 0.3)], axis=1))
+    )
     saddles = qpot.find_saddles(system, minima, box)
     return f"{len(minima)} minima, {len(saddles)} saddles, lowest {min(s.loss for s in saddles):.8g}"
 

@@ -33,6 +33,8 @@ SEARCHED = 200
 _SECONDS, _MODEL_SECONDS = 20.0, 4.0
 # Up to this dimension water floods a grid, so that nothing is gained by leaving out borders.
 _FLOODED = 3
+# Newton's method starts in the middles between so many pairs of minima, where the search climbs.
+_MIDDLES = 200
 # A segment across a border is halved so often: the trajectories that start there have relative errors of 1e-9, and a shorter
 # segment would not keep them on the border for longer.
 _HALVINGS = 32
@@ -72,7 +74,7 @@ def find_saddles(
         As for `find_minima`. One saddle of each class is kept, ``connects`` refers to classes of minima, and ``views`` holds
         the images of the saddle next to the given minima on both sides.
     budget : float, optional
-        The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``4 + d / 2`` for a PyTorch or JAX model.
+        The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``4 + d / 3`` for a PyTorch or JAX model.
         What is left out is said by ``skipped`` and ``summary`` of the result.
     progress : callable, True, "auto" or None
 
@@ -173,7 +175,7 @@ def find_saddles(
 
 
 def _default_budget(system: System) -> float:
-    return _MODEL_SECONDS + 0.5 * system.dimension if is_model(system) else _SECONDS + system.dimension
+    return _MODEL_SECONDS + system.dimension / 3.0 if is_model(system) else _SECONDS + system.dimension
 
 
 @dataclass(eq=False)
@@ -248,8 +250,11 @@ def _middles(attractors: Array) -> Array:
 
 
 def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
-    """The middle between any two minima (k, d), of the second one its image nearest to the first."""
+    """The middle between two minima (k, d), of the second one its image nearest to the first; of many, near pairs only."""
     i, j = np.triu_indices(minima.shape[0], 1)
+    if i.size > _MIDDLES and group is None:
+        near = np.argsort(np.linalg.norm(minima[i] - minima[j], axis=1), kind="stable")[:_MIDDLES]
+        i, j = i[near], j[near]
     if group is None or i.size == 0:
         return np.asarray(0.5 * (minima[i] + minima[j]))
     copies = np.array([apply(group.align(y, x), y) for x, y in zip(minima[i], minima[j], strict=True)])
