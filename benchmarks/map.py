@@ -164,7 +164,7 @@ def digits() -> str:
 def many(d: int) -> str:
     """Two wells in many coordinates, turned, without given starts for the saddles."""
     rng = np.random.default_rng(0)
-    rates = np.exp(rng.uniform(-1.0, 2.0, size=d - 1))
+    rates, bend = np.exp(rng.uniform(-1.0, 2.0, size=d - 1)), 3.0 / np.sqrt(d)
     u = rng.normal(size=d)
     u /= np.linalg.norm(u)
     w = u - np.eye(d)[0]
@@ -178,22 +178,22 @@ def many(d: int) -> str:
         return (
             0.25 * (y[:, 0] ** 2 - 1.0) ** 2
             + 0.1 * y[:, 0]
-            + 0.5 * (rates * (y[:, 1:] - 0.3 * y[:, :1] ** 2) ** 2).sum(1)
+            + 0.5 * (rates * (y[:, 1:] - bend * y[:, :1] ** 2) ** 2).sum(1)
         )
 
     def gradient(x: Array) -> Any:
         y = turned(x)
-        off = rates * (y[:, 1:] - 0.3 * y[:, :1] ** 2)
-        first = y[:, 0] ** 3 - y[:, 0] + 0.1 - 0.6 * y[:, 0] * off.sum(axis=1)
+        off = rates * (y[:, 1:] - bend * y[:, :1] ** 2)
+        first = y[:, 0] ** 3 - y[:, 0] + 0.1 - 2.0 * bend * y[:, 0] * off.sum(axis=1)
         return turned(np.concatenate([first[:, None], off], axis=1))
 
     system = qpot.System.from_loss(loss, gradient, 1.0, dimension=d)
     box = [(-3.0, 3.0)] * d
     minima = qpot.find_minima(
-        system, box, starts=turned(np.concatenate([[[1.0], [-1.0]], np.full((2, d - 1), 0.3)], axis=1))
+        system, box, starts=turned(np.concatenate([[[1.0], [-1.0]], np.full((2, d - 1), bend)], axis=1))
     )
     saddles = qpot.find_saddles(system, minima, box)
-    return f"{len(minima)} minima, {len(saddles)} saddles, lowest {min(s.loss for s in saddles):.8g}"
+    return f"{len(minima)} minima, {len(saddles)} saddles, lowest {min((s.loss for s in saddles), default=np.nan):.8g}"
 
 
 PROBLEMS: dict[str, Timed] = {
