@@ -19,6 +19,7 @@
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddle_list`: The saddles that a search has found, together with what its budget left unsearched.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
+- `scaled_loss`: A loss in units of the box, as bands descend on it.
 - `search`: The search for minima: descents from starts in rounds, until the basins that no start has hit are small.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.landscape.passes import ScaledLoss, bands_between, nearest_pairs
+from qpot.landscape.passes import bands_between, nearest_pairs
 from qpot.landscape.saddle_list import Clock
+from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import peaks

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.arrays import Array
 from qpot._core.types import SeedLike
 from qpot.landscape.points import SAME, Minimum, Saddle, hessian_at, tidy, vanishing_rates
 from qpot.landscape.saddle_list import Clock
-from qpot.landscape.tolerant import NaNDrift
+from qpot.landscape.scaled_loss import HESSIANS, ScaledLoss
 from qpot.problem.system import System
-from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
+from qpot.solvers.landscape.band import Summit, bowed, crossing, descended, distributed, peaks, summit
 from qpot.solvers.landscape.flooding import NODES, meetings
 from qpot.solvers.landscape.stationary_points import find_roots
 
 # Images of a band.
 IMAGES = 25
-# Above this dimension a band descends by gradients, since a Hessian for each image takes too long.
-_HESSIANS = 24
 # Steps of a band with and without Hessians.
 _STEPS, _GRADIENT_STEPS = 60, 400
 # In more than three dimensions bands join this many pairs of minima at most, the nearest ones.
@@ -50,46 +48,6 @@ _SETTLED = 1e-9
 _NEAR = 0.02
 
 Labels = Callable[[Array], NDArray[np.int64]]
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledLoss:
-    """The loss in units of the box, with infinite values where the user's function fails."""
-
-    system: System
-    lower: Array
-    size: Array
-
-    def points(self, z: Array) -> Array:
-        """The points (n, d) in the user's coordinates."""
-        return np.asarray(self.lower + z * self.size)
-
-    def loss(self, z: Array) -> Array:
-        """The loss (n,), infinite where it cannot be evaluated."""
-        x = self.points(z)
-        try:
-            return np.asarray(self.system.unchecked.loss(x), dtype=np.float64)
-        except NonFiniteError:
-            if len(z) == 1:
-                return np.array([np.inf])
-            half = len(z) // 2
-            return np.concatenate([self.loss(z[:half]), self.loss(z[half:])])
-
-    def gradient(self, z: Array) -> Array:
-        """The gradient (n, d), NaN where it cannot be evaluated."""
-        return np.asarray(-NaNDrift(self.system)(self.points(z)) * self.size)
-
-    def hessian(self, z: Array) -> Array:
-        """The Hessian (n, d, d), zero where it cannot be evaluated."""
-        try:
-            H = -self.system.unchecked.jacobian(self.points(z))
-        except NonFiniteError:
-            return np.zeros((len(z), self.size.size, self.size.size))
-        return np.asarray(H * self.size * self.size[:, None])
-
-    def surface(self) -> Surface:
-        """The functions that bands descend on."""
-        return Surface(self.loss, self.gradient, self.hessian if self.size.size <= _HESSIANS else None)
 
 
 def bands_between(
@@ -122,7 +80,7 @@ def bands_between(
 
 
 def _steps(scaled: ScaledLoss) -> int:
-    return _STEPS if scaled.size.size <= _HESSIANS else _GRADIENT_STEPS
+    return _STEPS if scaled.size.size <= HESSIANS else _GRADIENT_STEPS
 
 
 def passes_between(
