@@ -25,7 +25,7 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_minima`, `find_saddles`, `flat_directions`, `DenseLayerSymmetries`,
-    `Coverage`, `FlatDirections`, `Minima`, `Minimum`, `Saddle`, `SaddleView`, `SignedPermutations`
+    `Coverage`, `FlatDirections`, `Minima`, `Minimum`, `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -162,6 +162,7 @@ if TYPE_CHECKING:
         Minima,
         Minimum,
         Saddle,
+        Saddles,
         SaddleView,
         SignedPermutations,
         basin_of,
@@ -287,7 +288,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_minima", "find_saddles", "flat_directions",
-    "Coverage", "FlatDirections", "Minima", "Minimum", "Saddle", "SaddleView", "SignedPermutations",
+    "Coverage", "FlatDirections", "Minima", "Minimum", "Saddle", "Saddles", "SaddleView", "SignedPermutations",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

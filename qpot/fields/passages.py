@@ -13,7 +13,7 @@ from qpot.fields.grid import Grid
 from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
 from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
 from qpot.fields.values import Passage
-from qpot.fields.walk import free_descent
+from qpot.fields.walk import free_descents
 from qpot.solvers.fields.marching.gradients import node_gradients
 from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.parts import NEWEST, RECORDS
@@ -50,6 +50,7 @@ class _Stop:
     cycle: LimitCycle | None = None
     level: float = float("inf")
     before: int = -1
+    uphill: Array | None = None
 
     @property
     def repels(self) -> bool:
@@ -65,7 +66,11 @@ def other_basins(run: FieldRun, state: SweepState, medium: Medium, points: Array
     """
     passages: list[Passage] = []
     cell = float(run.grid.spacing.max())
-    waiting = [_Stop(x[None]) for x in equilibria(run) if np.linalg.norm(points - x, axis=1).min() > 2.0 * cell]
+    waiting = [
+        _Stop(x[None], uphill=_uphill_curvature(run, x))
+        for x in equilibria(run)
+        if np.linalg.norm(points - x, axis=1).min() > 2.0 * cell
+    ]
     met = [points]
     _look_for_cycle(run, medium, sample_of_reached(state, run.grid), False, waiting, met)
     while waiting:
@@ -120,7 +125,7 @@ def _over_equilibrium(run: FieldRun, state: SweepState, medium: Medium, x: Array
     mine = np.zeros(0, np.int64)
     if not attracts:
         mine = _clear_beyond(run, state, x)
-        ends = np.array([free_descent(run.system, run.grid, x, side)[-1] for side in (1.0, -1.0)])
+        ends = np.array([way[-1] for way in free_descents(run.system, run.grid, x)])
     _forget_provisional(state, level)
     if mine.size:
         _write_uphill(run, state, medium, x, level, mine)
@@ -199,6 +204,8 @@ def _look_for_cycle(
     """
     if run.grid.dimension != 2:
         return
+    if run.system.gradient_drift and not any(run.grid.periodic):
+        return  # A loss falls along its flow, which therefore never returns. On a torus a tilted one runs round.
     cycle = limit_cycle(run, medium, starts, attracts=attracts)
     if cycle is None:
         return
@@ -219,7 +226,7 @@ def _write_uphill(
     grid, d = run.grid, run.grid.dimension
     Q = _uphill_spread_inverse(run, saddle)
     head = equilibrium_head(saddle, level, Q, local_cubic(medium, saddle, Q))
-    offset = _offset(grid, np.stack([grid.points(int(k), int(k) + 1)[0] for k in nodes]), saddle)
+    offset = _offset(grid, grid.points()[nodes], saddle)
     inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
     nodes, offset = nodes[inside], offset[inside]
     value = np.array([taylor_value(head, dx, medium.axes)[0] for dx in offset])
@@ -304,12 +311,12 @@ def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
     if stop.before >= 0:
         return stop.level
     if stop.cycle is None:
-        return _level_at_rest(run, state, stop.points[0])
+        return _level_at_rest(run, state, stop.points[0], stop.uphill)
     # A cycle that attracts is reached only by a free descent, whose passage gives it a level.
     return level_of(run, state, stop.cycle) if stop.repels else float("inf")
 
 
-def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
+def _level_at_rest(run: FieldRun, state: SweepState, x: Array, uphill: Array | None) -> float:
     """V at an equilibrium to which the sweep came close; inf if it did not.
 
     Rays slow down at a saddle and pass it on the ridge, and in a narrow canyon V is quartic within a cell of it. So V is
@@ -319,7 +326,6 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array) -> float:
     """
     grid, d = run.grid, run.grid.dimension
     extrapolated = _value_at(state, grid, x)
-    uphill = _uphill_curvature(run, x)
     if uphill is None or not np.isfinite(extrapolated):
         return extrapolated
     around = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * d, indexing="ij"), axis=-1).reshape(-1, d)
@@ -386,6 +392,7 @@ def equilibria(run: FieldRun) -> list[Array]:
         except ValueError:
             continue
         x = grid.wrap(x[None])[0]
-        if grid.contains(x[None])[0] and all(np.linalg.norm(x - y) > 1e-6 * grid.spacing.max() for y in found):
+        near = np.linalg.norm(np.reshape(found, (-1, d)) - x, axis=1).min(initial=np.inf)
+        if near > 1e-6 * grid.spacing.max() and grid.contains(x[None])[0]:
             found.append(x)
     return found

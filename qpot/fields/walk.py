@@ -137,8 +137,7 @@ def _free_ways(field: FieldValues) -> list[tuple[Passage, Array]]:
     for passage in field.passages:
         if passage.attracts or passage.point.ndim > 1:
             continue
-        for side in (1.0, -1.0):
-            way = free_descent(field.system, field.grid, passage.point, side)
+        for way in free_descents(field.system, field.grid, passage.point):
             apart = np.linalg.norm(way - passage.point, axis=1) > _CLEAR_OF_SADDLE * cell
             if apart.any() and (field.at(way[apart]) >= (1.0 - _FLAT) * passage.level).all():
                 ways.append((passage, way))
@@ -198,7 +197,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
 def _descent_back(walk: _Walk, saddle: Passage, attractor: Passage) -> None:
     """Add the free descent from a saddle to an attractor, followed backwards."""
     field = walk.field
-    curves = [free_descent(field.system, field.grid, saddle.point, side) for side in (1.0, -1.0)]
+    curves = free_descents(field.system, field.grid, saddle.point)
     gaps = [float(np.linalg.norm(curve[-1] - attractor.point)) for curve in curves]
     _back_along(walk, curves[int(np.argmin(gaps))], saddle)
 
@@ -238,36 +237,40 @@ def _enter_saddle(walk: _Walk, saddle: Passage) -> bool:
     return True
 
 
-def free_descent(system: System, grid: Grid, saddle: Array, side: float) -> Array:
-    """The free descent from a saddle, ``(n, d)``: to an equilibrium or to where it leaves the grid.
+def free_descents(system: System, grid: Grid, saddle: Array) -> list[Array]:
+    """The free descents from a saddle on both sides, each ``(n, d)``: to an equilibrium or to where it leaves the grid.
 
-    ``side`` (1 or -1) says to which side of the saddle, along its unstable direction, the descent starts.
+    The first one starts along the unstable direction, the second one against it.
     """
     rates, vectors = np.linalg.eig(system.unchecked.jacobian(saddle[None])[0])
     fastest = int(np.argmax(rates.real))
     away = np.real(vectors[:, fastest])
     cell = float(np.min(grid.spacing))
-    x = saddle + side * 0.1 * cell * away / np.linalg.norm(away)
-    points = [x]
+    x = saddle + np.array([[0.1], [-0.1]]) * cell * away / np.linalg.norm(away)
+    ways = [[x[0]], [x[1]]]
+    sides = [0, 1]
     dt = 0.1 / float(np.abs(rates).max())
-
-    def drift(z: Array) -> Array:
-        return np.asarray(system.unchecked.drift(z[None])[0])
-
+    drift = system.unchecked.drift
     for _ in range(_MOST_STEPS):
         k1 = drift(x)
-        speed = float(np.linalg.norm(k1))
-        h = min(dt, cell / speed) if speed > 0.0 else dt
+        speed = np.linalg.norm(k1, axis=1)
+        h = np.minimum(dt, cell / np.maximum(speed, 1e-300))[:, None]
         k2 = drift(x + 0.5 * h * k1)
         k3 = drift(x + 0.5 * h * k2)
         moved = x + h / 6.0 * (k1 + 2.0 * (k2 + k3) + drift(x + h * k3))
-        if not grid.contains(moved[None])[0]:
-            break
-        x = grid.wrap(moved[None])[0]
-        points.append(x)
-        if h * speed < 1e-3 * cell and h == dt and np.linalg.norm(x - saddle) > cell:
-            break
-    return np.array(points)
+        inside = grid.contains(moved)
+        x = grid.wrap(moved)
+        small = (h[:, 0] * speed < 1e-3 * cell) & (h[:, 0] == dt)
+        resting = small & (np.linalg.norm(x - saddle, axis=1) > cell)
+        for n, side in enumerate(sides):
+            if inside[n]:
+                ways[side].append(x[n])
+        going = inside & ~resting
+        if not going.all():
+            x, sides = x[going], [side for side, goes in zip(sides, going, strict=True) if goes]
+            if not sides:
+                break
+    return [np.array(way) for way in ways]
 
 
 def _velocity(field: FieldValues, x: Array) -> tuple[float, Array, Array]:

@@ -3,6 +3,8 @@
 - `attractor`: Attractors: whether a fixed point attracts, with one error message for each reason why it does not.
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
+- `classified`: Fixed points as saddles: their rates, and where the flow leads from both sides, in few calls.
+- `climbs`: Climbs to saddles of a loss: from highest points of rough bands, and out of minima along slow modes.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
@@ -15,7 +17,9 @@
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
 - `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
+- `saddle_list`: The saddles that a search has found, together with what its budget left unsearched.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
+- `scaled_loss`: A loss in units of the box, as bands descend on it.
 - `search`: The search for minima: descents from starts in rounds, until the basins that no start has hit are small.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
@@ -27,6 +31,7 @@ from qpot.landscape.coverage import Coverage, Minima
 from qpot.landscape.flatness import FlatDirections, flat_directions
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
+from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
 
@@ -39,6 +44,7 @@ __all__ = [
     "Neighbourhoods",
     "Saddle",
     "SaddleView",
+    "Saddles",
     "SignedPermutations",
     "as_minimum",
     "attracting_neighbourhoods",

@@ -22,6 +22,7 @@ from qpot.landscape.linear_rates import (
     transpose_product,
 )
 from qpot.landscape.points import SAME, Minimum, Saddle, tidy, within
+from qpot.landscape.saddle_list import Clock
 from qpot.problem.system import System
 from qpot.solvers.landscape.mode_following import follow_lowest_mode
 from qpot.solvers.landscape.saddle_string import highest_between
@@ -58,19 +59,23 @@ def saddles_from(
     lower: Array,
     upper: Array,
     linear_part: Array | csc_array | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> list[Saddle]:
     """The saddles with one unstable direction that are reached from ``starts`` (n, d) and from between minima.
 
     Newton's method finds them, and starts in the middle between two minima. In so many dimensions that no matrix is formed,
     Newton's method converges only from near a saddle; for a loss the lowest mode of the Hessian is therefore climbed
-    instead, which starts between two minima at the highest point of a string.
+    instead, which starts between two minima at the highest point of a string. The same is done in fewer dimensions where
+    there are no ``starts``. A ``clock`` may end the search, and takes note of the starts that were left.
     """
     i, j = np.triu_indices(minima.shape[0], 1)
     distances = np.linalg.norm(minima[i] - minima[j], axis=1)
     nearest = np.argsort(distances, kind="stable")[:_PAIRS]
     i, j = i[nearest], j[nearest]
     found: list[Saddle] = []
-    climbing = system.gradient_drift and system.dimension > DENSE_SYMMETRIC
+    mountains = system.gradient_drift and system.loss is not None
+    climbing = mountains and (system.dimension > DENSE_SYMMETRIC or starts.shape[0] == 0)
     longest = _LONGEST * float(distances.min(initial=np.inf))
     if not np.isfinite(longest):
         longest = _LONGEST * float(np.linalg.norm(starts - minima[0], axis=1).max(initial=0.0))
@@ -80,7 +85,10 @@ def saddles_from(
         for a, b in zip(minima[i], minima[j], strict=True):
             yield _highest_between(system, a, b) if climbing else 0.5 * (a + b)
 
-    for start in beginnings():
+    for n, start in enumerate(beginnings()):
+        if clock is not None and n and clock.past(1.0):
+            clock.skip(f"{len(starts) + i.size - n} starts near saddles and between minima")
+            break
         rest = _climbed(system, start, longest) if climbing else polished(system, start)
         if rest is None or not within(rest[None], lower, upper)[0]:
             continue

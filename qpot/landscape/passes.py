@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.arrays import Array
+from qpot._core.types import SeedLike
 from qpot.landscape.points import SAME, Minimum, Saddle, hessian_at, tidy, vanishing_rates
-from qpot.landscape.tolerant import NaNDrift
+from qpot.landscape.saddle_list import Clock
+from qpot.landscape.scaled_loss import HESSIANS, ScaledLoss
 from qpot.problem.system import System
-from qpot.solvers.landscape.band import Summit, Surface, bowed, crossing, descended, distributed, peaks, summit
+from qpot.solvers.landscape.band import Summit, bowed, crossing, descended, distributed, peaks, summit
 from qpot.solvers.landscape.flooding import NODES, meetings
 from qpot.solvers.landscape.stationary_points import find_roots
 
 # Images of a band.
 IMAGES = 25
-# Above this dimension a band descends by gradients, since a Hessian for each image takes too long.
-_HESSIANS = 24
 # Steps of a band with and without Hessians.
 _STEPS, _GRADIENT_STEPS = 60, 400
 # In more than three dimensions bands join this many pairs of minima at most, the nearest ones.
 _PAIRS = 60
+# So many pairs are joined at once where a budget is given, which is looked at in between.
+_AT_ONCE = 10
 # Each of them by as many bands, bowed to random sides by these parts of the distance, so that none rests on a symmetry.
-_BOWS = (0.03, 0.35, 0.35)
+BOWS = (0.03, 0.35, 0.35)
+# Where climbs have searched before, one band is enough.
+ONE_BOW = (0.35,)
 # A pass is known if a saddle between the same minima is not higher than it by this part of the climb: first as the images
 # show it, then as it is after refinement.
 _ROUGHLY, _CLOSELY = 1e-3, 1e-7
+# The pieces of a band on both sides of its highest image are looked at in so many places.
+_BETWEEN = 16
 # Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
 _BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
 # A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
@@ -44,48 +50,16 @@ _NEAR = 0.02
 Labels = Callable[[Array], NDArray[np.int64]]
 
 
-@dataclass(frozen=True, eq=False)
-class ScaledLoss:
-    """The loss in units of the box, with infinite values where the user's function fails."""
-
-    system: System
-    lower: Array
-    size: Array
-
-    def points(self, z: Array) -> Array:
-        """The points (n, d) in the user's coordinates."""
-        return np.asarray(self.lower + z * self.size)
-
-    def loss(self, z: Array) -> Array:
-        """The loss (n,), infinite where it cannot be evaluated."""
-        x = self.points(z)
-        try:
-            return np.asarray(self.system.unchecked.loss(x), dtype=np.float64)
-        except NonFiniteError:
-            if len(z) == 1:
-                return np.array([np.inf])
-            half = len(z) // 2
-            return np.concatenate([self.loss(z[:half]), self.loss(z[half:])])
-
-    def gradient(self, z: Array) -> Array:
-        """The gradient (n, d), NaN where it cannot be evaluated."""
-        return np.asarray(-NaNDrift(self.system)(self.points(z)) * self.size)
-
-    def hessian(self, z: Array) -> Array:
-        """The Hessian (n, d, d), zero where it cannot be evaluated."""
-        try:
-            H = -self.system.unchecked.jacobian(self.points(z))
-        except NonFiniteError:
-            return np.zeros((len(z), self.size.size, self.size.size))
-        return np.asarray(H * self.size * self.size[:, None])
-
-    def surface(self) -> Surface:
-        """The functions that bands descend on."""
-        return Surface(self.loss, self.gradient, self.hessian if self.size.size <= _HESSIANS else None)
-
-
 def bands_between(
-    scaled: ScaledLoss, minima: Array, pairs: Sequence[tuple[int, int]], bows: Sequence[float], seed: int = 0
+    scaled: ScaledLoss,
+    minima: Array,
+    pairs: Sequence[tuple[int, int]],
+    bows: Sequence[float],
+    seed: SeedLike = 0,
+    *,
+    images: int = IMAGES,
+    steps: int | None = None,
+    hessians: bool = True,
 ) -> Array:
     """Descended bands (m, n, d), in units of the box, between pairs of the points ``minima`` (k, d)."""
     rng = np.random.default_rng(seed)
@@ -97,17 +71,28 @@ def bands_between(
         for height in bows:
             bow = rng.standard_normal(along.size)
             bow -= (bow @ along) * along / length**2
-            curves.append(bowed(z[i], z[j], IMAGES, height * length * bow / max(float(np.linalg.norm(bow)), 1e-300)))
-    bands = np.array(curves).reshape(-1, IMAGES, minima.shape[1])
-    return descended(scaled.surface(), bands, iterations=_steps(scaled))
+            curves.append(bowed(z[i], z[j], images, height * length * bow / max(float(np.linalg.norm(bow)), 1e-300)))
+    bands = np.array(curves).reshape(-1, images, minima.shape[1])
+    surface = scaled.surface()
+    if not hessians:
+        surface = surface._replace(hessian=None)
+    return descended(surface, bands, iterations=_steps(scaled) if steps is None else steps)
 
 
 def _steps(scaled: ScaledLoss) -> int:
-    return _STEPS if scaled.size.size <= _HESSIANS else _GRADIENT_STEPS
+    return _STEPS if scaled.size.size <= HESSIANS else _GRADIENT_STEPS
 
 
 def passes_between(
-    system: System, minima: Array, known: Sequence[Saddle], label: Labels, lower: Array, upper: Array
+    system: System,
+    minima: Array,
+    known: Sequence[Saddle],
+    label: Labels,
+    lower: Array,
+    upper: Array,
+    clock: Clock | None = None,
+    *,
+    bows: Sequence[float] = BOWS,
 ) -> list[Saddle]:
     """The passes between minima of a loss that no known saddle explains, degenerate ones and those at kinks included.
 
@@ -120,6 +105,10 @@ def passes_between(
         It gives the ids of the minima to which points flow, with -1 for none.
     lower, upper : array (d,)
         The corners of the box.
+    bows : sequence of float
+        The bands between two minima are bowed by these parts of the distance, in more than three dimensions.
+    clock : Clock, optional
+        It ends the search in more than three dimensions, and notes what is left out.
     """
     scaled = ScaledLoss(system, lower, upper - lower)
     k, d = minima.shape
@@ -134,9 +123,23 @@ def passes_between(
         ]
         curves = np.array([distributed(m.curve, IMAGES) for m in open_ones]).reshape(-1, IMAGES, d)
         bands = descended(scaled.surface(), curves, iterations=_STEPS)
-    else:
-        bands = bands_between(scaled, minima, nearest_pairs(minima / scaled.size), _BOWS)
-    return passes_on(scaled, bands, known, label)
+        return passes_on(scaled, bands, known, label, clock)
+    pairs, rng = _unjoined_first(nearest_pairs(minima / scaled.size), known), np.random.default_rng(0)
+    at_once = len(pairs) if clock is None else _AT_ONCE
+    found: list[Saddle] = []
+    for first in range(0, len(pairs), at_once):
+        if clock is not None and clock.past(0.8):
+            clock.skip(f"bands between {len(pairs) - first} pairs of minima")
+            break
+        bands = bands_between(scaled, minima, pairs[first : first + at_once], bows, rng)
+        found += passes_on(scaled, bands, [*known, *found], label, clock)
+    return found
+
+
+def _unjoined_first(pairs: list[tuple[int, int]], known: Sequence[Saddle]) -> list[tuple[int, int]]:
+    """The pairs in their order, those that no known saddle joins before the others."""
+    joined = {s.connects for s in known}
+    return sorted(pairs, key=lambda pair: pair in joined)
 
 
 def without_passes(system: System, minima: Sequence[Minimum], lower: Array, upper: Array) -> list[Minimum]:
@@ -158,7 +161,7 @@ def without_passes(system: System, minima: Sequence[Minimum], lower: Array, uppe
         lower_ones = [m.point for m in proper if m.loss < minimum.loss]
         if minimum.degenerate and lower_ones:
             points = np.array([minimum.point, *lower_ones])
-            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], _BOWS[:2])
+            bands = bands_between(scaled, points, [(0, n) for n in range(1, len(points))], BOWS[:2])
             if any(_never_rises(scaled, band) for band in bands):
                 left_out.append(minimum.point)
                 continue
@@ -191,12 +194,16 @@ def nearest_pairs(points: Array) -> list[tuple[int, int]]:
     return [(int(i[n]), int(j[n])) for n in nearest]
 
 
-def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: Labels) -> list[Saddle]:
+def passes_on(
+    scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: Labels, clock: Clock | None = None
+) -> list[Saddle]:
     """The passes at the highest points of descended bands (m, n, d) that none of the ``known`` saddles explains."""
     found: list[Saddle] = []
     rough: list[tuple[float, int, int, Array]] = []
-    for n, band in enumerate(bands):
-        heights = scaled.loss(band)
+    if not len(bands):
+        return found
+    levels = scaled.loss(bands.reshape(-1, bands.shape[2])).reshape(bands.shape[:2])
+    for n, (band, heights) in enumerate(zip(bands, levels, strict=True)):
         tops = peaks(heights)
         for q, k in enumerate(tops):
             low = tops[q - 1] if q else 0
@@ -205,17 +212,44 @@ def passes_on(scaled: ScaledLoss, bands: Array, known: Sequence[Saddle], label: 
             rough.append((float(heights[k]), n, k, valleys))
     if not rough:
         return found
-    labels = label(scaled.points(np.concatenate([valleys for *_, valleys in rough]))).reshape(-1, 2)
+    valleys = np.array([ends for *_, ends in rough])
+    labels = label(scaled.points(valleys.reshape(-1, bands.shape[2]))).reshape(-1, 2)
+    floors = scaled.loss(valleys.reshape(-1, bands.shape[2])).reshape(-1, 2).max(axis=1)
+    tops_between = _highest_on(scaled, [(bands[n], k) for _, n, k, _ in rough])
+    left = 0
     # The lowest pass between two minima comes first, and explains the others.
-    for (height, n, k, valleys), (i, j) in sorted(zip(rough, labels, strict=True), key=lambda item: item[0][0]):
-        climb = height - float(scaled.loss(valleys).max())
-        if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), height, _ROUGHLY * climb):
+    for m in np.argsort([height for height, *_ in rough], kind="stable"):
+        (height, n, k, _), (i, j) = rough[m], labels[m]
+        between = _ROUGHLY * (height - floors[m])
+        if i == j or min(i, j) < 0 or _explained([*known, *found], int(i), int(j), tops_between[m], between):
+            continue
+        if clock is not None and clock.past(1.0):
+            left += 1
             continue
         top = _settled(scaled, bands[n], k)
         saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
         if saddle is not None:
             found.append(saddle)
+    if clock is not None and left:
+        clock.skip(f"{left} highest points of bands")
     return [*found, *_shared(scaled, [*known, *found])]
+
+
+def _highest_on(scaled: ScaledLoss, places: Sequence[tuple[Array, int]]) -> Array:
+    """The highest loss (n,) on the two pieces of a band that meet at an image, for each of n pairs of both.
+
+    The pass lies between two images and above both, by more than a coarse band tells.
+    """
+    s = np.linspace(0.0, 1.0, _BETWEEN + 1)[:, None]
+    pieces = [
+        np.concatenate(
+            [band[k] + s * (band[max(k - 1, 0)] - band[k]), band[k] + s * (band[min(k + 1, last)] - band[k])]
+        )
+        for band, k in places
+        for last in [len(band) - 1]
+    ]
+    points = np.array(pieces)
+    return np.asarray(scaled.loss(points.reshape(-1, points.shape[2])).reshape(points.shape[:2]).max(axis=1))
 
 
 def _shared(scaled: ScaledLoss, saddles: Sequence[Saddle]) -> list[Saddle]:

@@ -201,8 +201,15 @@ def as_minimum(system: System, point: Array) -> Minimum:
 
 def hessian_at(system: System, point: Array) -> Array:
     """Minus the drift's Jacobian (d, d) at a point; it is exactly symmetric for a gradient system."""
-    hessian = -system.unchecked.jacobian(point[None])[0]
-    return np.asarray(0.5 * (hessian + hessian.T) if system.gradient_drift else hessian, dtype=np.float64)
+    return np.asarray(hessians_at(system, point[None])[0])
+
+
+def hessians_at(system: System, points: Array) -> Array:
+    """The same (n, d, d) at many points (n, d), in one call."""
+    hessians = -system.unchecked.jacobian(points)
+    if system.gradient_drift:
+        hessians = 0.5 * (hessians + np.swapaxes(hessians, 1, 2))
+    return np.asarray(hessians, dtype=np.float64)
 
 
 def vanishing_rates(system: System, point: Array, hessian: Array, *, size: Array, typical: float) -> int:

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_rng
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_positive, as_rng
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.types import SeedLike
-from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, attractor_points, basin_of
+from qpot.landscape.basins import attractor_points
 from qpot.landscape.by_products import saddles_from
-from qpot.landscape.linear_rates import DENSE_SYMMETRIC
+from qpot.landscape.classified import Labels, classified, is_climbed, is_model, labels_of, rests_in
+from qpot.landscape.climbs import climbed_from_bands, climbed_from_minima
 from qpot.landscape.minima import as_starts, rest_points, scattered
-from qpot.landscape.passes import passes_between
-from qpot.landscape.points import (
-    FLAT,
-    NOTHING,
-    SAME,
-    Minimum,
-    Saddle,
-    as_minimum,
-    hessian_at,
-    tidy,
-    vanishing_rates,
-    within,
-)
+from qpot.landscape.passes import BOWS, ONE_BOW, passes_between
+from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, within
+from qpot.landscape.saddle_list import Clock, Saddles
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
-from qpot.solvers.landscape.flow import relax_freely
-from qpot.solvers.landscape.mode_following import follow_modes
 from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rests
 
 # Above this dimension a box is not searched, since neighbourhoods by Lyapunov functions and scattered starts cost too much.
 SEARCHED = 200
-# Above this dimension saddles of a loss are found by climbing, since scattered starts and basin borders take minutes there.
-CLIMBED = 16
-# This many of the slowest modes are climbed out of each minimum, in both directions.
-_MODES = 8
-# The first step of a climb, as a fraction of the size of the box.
-_FIRST = 0.005
+# The default budget of a search, in CPU seconds, to which one second for each dimension is added; for models, whose searches
+# are climbs, less is enough.
+_SECONDS, _MODEL_SECONDS = 20.0, 4.0
+# Up to this dimension water floods a grid, so that nothing is gained by leaving out borders.
+_FLOODED = 3
+# Newton's method starts in the middles between so many pairs of minima, where the search climbs.
+_MIDDLES = 200
 # A segment across a border is halved so often: the trajectories that start there have relative errors of 1e-9, and a shorter
 # segment would not keep them on the border for longer.
 _HALVINGS = 32
-# The longest step of a climb, as a fraction of the size of the box.
-_LONGEST = 0.01
+# So many segments across borders are bisected at once where the budget is looked at in between.
+_AT_ONCE = 64
 
 
 @in_natural_units("minima", "starts")
@@ -60,8 +51,9 @@ def find_saddles(
     rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    budget: float | None = None,
     progress: ProgressLike = None,
-) -> tuple[Saddle, ...]:
+) -> Saddles:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
 
     Parameters
@@ -74,33 +66,39 @@ def find_saddles(
         It draws the scattered starts; None is seed 0.
     starts : int or array (n, d), optional
         The number of starts of the Newton search for fixed points. The default is that of `find_minima`, but a loss of more
-        than 16 parameters has no starts by default. Given an array, Newton's method starts only from these points and
-        from the middles between minima, which is the way in many dimensions. Above 2000 dimensions the lowest mode of a loss
-        is climbed instead, by products, from these points, if there are any, and from the highest points of strings between
-        minima.
+        than 16 parameters, and a PyTorch or JAX model of more than 3, has no starts by default. Given an array, Newton's
+        method starts only from these points and from the middles between minima, which is the way in many dimensions.
+        A loss of more than 200 parameters needs none: without starts, and in any case above 2000 dimensions, the lowest mode
+        is climbed by products, from these points, if there are any, and from the highest points of strings between minima.
     symmetries : optional
         As for `find_minima`. One saddle of each class is kept, ``connects`` refers to classes of minima, and ``views`` holds
         the images of the saddle next to the given minima on both sides.
+    budget : float, optional
+        The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``4 + d / 3`` for a PyTorch or JAX model.
+        What is left out is said by ``skipped`` and ``summary`` of the result.
     progress : callable, True, "auto" or None
 
     Returns
     -------
-    tuple of Saddle
-        The saddles sorted by the minima that they connect, then by coordinates. A saddle that connects a minimum with
-        itself, or leads to none of the given minima, is kept, and its ``label`` says so.
+    Saddles
+        A tuple of `Saddle`, sorted by the minima that they connect, then by coordinates. A saddle that connects a minimum
+        with itself, or leads to none of the given minima, is kept, and its ``label`` says so. ``summary`` says in a line
+        what the budget did not suffice for.
 
     Raises
     ------
     ValueError
         For bad bounds, for minima that are missing, repeated or do not attract, and above 200 dimensions without starting
-        points, which a loss of more than 2000 parameters does not need.
+        points, which a loss does not need.
 
     Notes
     -----
     There are two searches. One is a damped Newton iteration from scattered points and from the middles between minima. The
     other follows trajectories along the border between two basins, which bisection between their minima finds; they run
-    into the saddles on the border, for any drift in any dimension. Since this takes minutes for a loss of more than 16
-    parameters, there the eight slowest modes of every minimum are climbed instead, in both directions, while all other
+    into the saddles on the border, for any drift in any dimension. Under a loss of more than three parameters this is done
+    only where two basins are next to each other and no saddle joins them yet. Since it takes minutes for a loss of more than
+    16 parameters, and for a model of more than 3, there the search climbs instead: from the highest points of rough bands
+    between near minima, and out of every minimum along its eight slowest modes in both directions, while all other
     directions descend (Cerjan and Miller, J. Chem. Phys. 75 (1981) 2800). The flow from the two sides of the unstable
     direction decides which minima a saddle connects.
 
@@ -125,68 +123,95 @@ def find_saddles(
         attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
     given = as_starts(starts, dimension=d)
-    if given is None and d > DENSE_SYMMETRIC and system.gradient_drift:
+    if given is None and d > SEARCHED and system.gradient_drift and system.loss is not None:
         given = np.zeros((0, d))  # The strings between the minima suffice.
     if given is None and d > SEARCHED:
         raise ValueError(
             f"starts={starts!r}: in {d} dimensions a box is not searched for saddles; pass starts=points (n, {d}) near "
             "them, for example the highest points between minima"
         )
+    seconds = _default_budget(system) if budget is None else as_positive(budget, name="budget")
+    clock = Clock(seconds)
     if given is not None:
-        near_given = saddles_from(system, attractors, given, lower, upper)
+        near_given = saddles_from(system, attractors, given, lower, upper, clock=clock)
         if group is not None:
             near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
-        return _sorted(near_given, lower, upper)
+        return _sorted(near_given, lower, upper, clock)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
     with reporting(progress, "saddles") as report:
         report(0, 3, "fixed points")
-        climbed = system.gradient_drift and d > CLIMBED
+        climbed = is_climbed(system)
         guesses = [scattered(lower, upper, n, generator)] if starts is not None or not climbed else []
         if climbed:
             # The images of minima are not needed here, since `saddles_modulo` follows a side that leads to one to its end.
             attractors = attractor_points(minima, dimension=d)
             guesses.append(_nearest_middles(attractors, group))
-            report(1, 3, "climbs out of minima")
-            guesses.append(_climbed(system, attractors, lower, upper))
-
-            def sides(points: Array) -> NDArray[np.int64]:
-                return _nearest_rests(system, points, attractors, lower, upper)
+            report(1, 3, "climbs")
+            guesses.append(climbed_from_bands(system, attractors, lower, upper, clock))
+            guesses.append(climbed_from_minima(system, attractors, lower, upper, clock))
+            sides = rests_in(system, attractors, lower, upper)
         else:
-            near = attracting_neighbourhoods(system, minima if group is None else attractors)
+            sides = labels_of(system, attractors, lower, upper)
             guesses.append(_middles(attractors))
+        mountains = system.gradient_drift and system.loss is not None
+        borders_last = mountains and d > _FLOODED
+        if not climbed and not borders_last:
             report(1, 3, "basin borders")
-            guesses.append(_border_states(system, attractors, near))
-
-            def sides(points: Array) -> NDArray[np.int64]:
-                return basin_of(system, points, attractors, neighbourhoods=near)
-
+            guesses.append(_border_states(system, attractors, sides, (), clock))
         report(2, 3, "connections")
-        tolerant = NaNDrift(system)
-        roots, found = find_roots(
-            tolerant, system.unchecked.jacobian, np.concatenate(guesses), lower=lower, upper=upper
-        )
-        inside = found & within(roots, lower, upper)
-        candidates = roots[inside]
-        candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
-        if group is not None:
-            candidates = candidates[distinct_modulo(candidates, group, upper - lower, tolerance=SAME)]
-        saddles = _classified(system, candidates, sides, upper - lower, attractors)
-        if system.gradient_drift and system.loss is not None:
-            saddles += passes_between(system, attractors, saddles, sides, lower, upper)
+        fixed = _Fixed(system, lower, upper, group, np.zeros((0, d)))
+        saddles = classified(system, fixed.new(np.concatenate(guesses)), sides, upper - lower, attractors, clock)
+        if not climbed and borders_last:
+            report(2, 3, "basin borders")
+            states = _border_states(system, attractors, sides, saddles, clock)
+            saddles += classified(system, fixed.new(states), sides, upper - lower, attractors, clock)
+        if mountains:
+            bows = ONE_BOW if is_model(system) else BOWS
+            saddles += passes_between(system, attractors, saddles, sides, lower, upper, clock, bows=bows)
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
-    return _sorted(saddles, lower, upper)
+    return _sorted(saddles, lower, upper, clock)
 
 
-def _sorted(saddles: list[Saddle], lower: Array, upper: Array) -> tuple[Saddle, ...]:
+def _default_budget(system: System) -> float:
+    return _MODEL_SECONDS + system.dimension / 3.0 if is_model(system) else _SECONDS + system.dimension
+
+
+@dataclass(eq=False)
+class _Fixed:
+    """The fixed points in a box to which Newton's method has led so far, one of each class of images."""
+
+    system: System
+    lower: Array
+    upper: Array
+    group: Symmetry | None
+    points: Array
+
+    def new(self, guesses: Array) -> Array:
+        """The fixed points (n, d) near the guesses that were not known before."""
+        if not len(guesses):
+            return guesses
+        size, system = self.upper - self.lower, self.system
+        roots, found = find_roots(
+            NaNDrift(system), system.unchecked.jacobian, guesses, lower=self.lower, upper=self.upper
+        )
+        points = np.concatenate([self.points, roots[found & within(roots, self.lower, self.upper)]])
+        kept = distinct(points / size, tolerance=SAME)
+        if self.group is not None:
+            kept = kept[distinct_modulo(points[kept], self.group, size, tolerance=SAME)]
+        before, self.points = len(self.points), points[kept]
+        return points[kept[kept >= before]]
+
+
+def _sorted(saddles: list[Saddle], lower: Array, upper: Array, clock: Clock) -> Saddles:
     saddles.sort(
         key=lambda s: (
             tuple(-1 if i is None else i for i in s.connects),
             tuple(np.round((s.point - lower) / (upper - lower), 6)),
         )
     )
-    return tuple(saddles)
+    return Saddles(saddles, clock.skipped)
 
 
 def new_minima_beyond(
@@ -218,136 +243,51 @@ def new_minima_beyond(
     return new
 
 
-def labels_of(system: System, attractors: Array, lower: Array, upper: Array) -> Callable[[Array], NDArray[np.int64]]:
-    """A function of points (n, d) that gives the ids of the attractors (k, d) to which they flow, with -1 for none."""
-    if system.gradient_drift and system.dimension > CLIMBED:
-        return lambda points: _nearest_rests(system, points, attractors, lower, upper)
-    near = attracting_neighbourhoods(system, attractors)
-    return lambda points: basin_of(system, points, attractors, neighbourhoods=near)
-
-
-def saddles_near(
-    system: System, starts: Array, label: Callable[[Array], NDArray[np.int64]], lower: Array, upper: Array
-) -> list[Saddle]:
-    """The saddles that Newton's method reaches from the points of a path (n, d) between two minima."""
-    roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, starts, lower=lower, upper=upper)
-    candidates = roots[found]
-    candidates = candidates[distinct(candidates / (upper - lower), tolerance=SAME)]
-    return _classified(system, candidates, label, upper - lower, starts[[0, -1]])
-
-
 def _middles(attractors: Array) -> Array:
     """The points at a quarter, a half and three quarters of the segment between any two attractors."""
     i, j = np.triu_indices(attractors.shape[0], 1)
     return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
 
 
-def _climbed(system: System, minima: Array, lower: Array, upper: Array) -> Array:
-    """The saddles that climbs along the slowest modes reach from the minima (k, d)."""
-    size = float(np.linalg.norm(upper - lower))
-    vectors = np.linalg.eigh(-system.unchecked.jacobian(minima))[1][:, :, :_MODES]
-    modes = np.concatenate([vectors, -vectors], axis=2).swapaxes(1, 2)
-    starts = minima[:, None] + _FIRST * size * modes
-    drift = NaNDrift(system)
-    points, found = follow_modes(
-        lambda x: -drift(x),
-        lambda x: -system.unchecked.jacobian(x),
-        starts.reshape(-1, system.dimension),
-        modes.reshape(-1, system.dimension),
-        lower=lower,
-        upper=upper,
-        longest=_LONGEST * size,
-    )
-    return points[found]
-
-
 def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
-    """The middle between any two minima (k, d), of the second one its image nearest to the first."""
+    """The middle between two minima (k, d), of the second one its image nearest to the first; of many, near pairs only."""
     i, j = np.triu_indices(minima.shape[0], 1)
+    if i.size > _MIDDLES and group is None:
+        near = np.argsort(np.linalg.norm(minima[i] - minima[j], axis=1), kind="stable")[:_MIDDLES]
+        i, j = i[near], j[near]
     if group is None or i.size == 0:
         return np.asarray(0.5 * (minima[i] + minima[j]))
     copies = np.array([apply(group.align(y, x), y) for x, y in zip(minima[i], minima[j], strict=True)])
     return np.asarray(0.5 * (minima[i] + copies))
 
 
-def _nearest_rests(system: System, points: Array, attractors: Array, lower: Array, upper: Array) -> NDArray[np.int64]:
-    """The index of the attractor at which the flow from each point comes to rest, or -1; no neighbourhoods are needed."""
-    size = float(np.linalg.norm(upper - lower))
-    drift = NaNDrift(system)
-    typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
-    ends, _ = relax_freely(
-        drift,
-        system.unchecked.jacobian,
-        points,
-        escape_centre=0.5 * (lower + upper),
-        escape_radius=2.0 * size,
-        rest_speed=1e-6 * typical,
-        scale=0.1 * size,
-    )
-    away = np.linalg.norm(ends[:, None] - attractors, axis=2)
-    return np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)
+def _border_states(system: System, attractors: Array, label: Labels, known: Sequence[Saddle], clock: Clock) -> Array:
+    """The slowest points of trajectories that start on the border between two basins, which lie near saddles.
 
-
-def _border_states(system: System, attractors: Array, near: Neighbourhoods) -> Array:
-    """The slowest points of trajectories that start on the border between two basins, which lie near saddles."""
+    Borders of basins that a known saddle joins are left out.
+    """
+    d = system.dimension
     i, j = np.triu_indices(attractors.shape[0], 1)
     if i.size == 0:
-        return np.zeros((0, system.dimension))
+        return np.zeros((0, d))
     pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
     i, j = i[pairs], j[pairs]
     weights = np.linspace(0.0, 1.0, 17)[:, None, None]
     segments = (1 - weights) * attractors[i] + weights * attractors[j]
-
-    def label(points: Array) -> NDArray[np.int64]:
-        return basin_of(system, points, attractors, neighbourhoods=near)
-
-    labels = label(segments.reshape(-1, system.dimension)).reshape(17, -1)
+    labels = label(segments.reshape(-1, d)).reshape(17, -1)
     row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
-    if row.size == 0:
-        return np.zeros((0, system.dimension))
-    a, b = bisect_labels(label, segments[row, pair], segments[row + 1, pair], steps=_HALVINGS)
+    joined = {s.connects for s in known}
+    sides = np.sort([labels[row, pair], labels[row + 1, pair]], axis=0).T
+    open_ones = [n for n, (a, b) in enumerate(sides.tolist()) if (a, b) not in joined]
+    row, pair = row[open_ones], pair[open_ones]
     slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
     drift = NaNDrift(system)
-    return nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest)
-
-
-def _classified(
-    system: System, points: Array, label: Callable[[Array], NDArray[np.int64]], edges: Array, attractors: Array
-) -> list[Saddle]:
-    """Those of the fixed points (n, d) that are saddles with one unstable direction, each with the minima it connects.
-
-    ``label`` gives the ids of the minima to which points flow, with -1 for none. Where all rates are next to nothing beside
-    those of the ``attractors`` (k, d), the point is no hyperbolic one.
-    """
-    typical = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors))).max())
-    size = float(np.linalg.norm(edges))
-    saddles = []
-    for point in (tidy(p) for p in points):
-        hessian = hessian_at(system, point)
-        rates, vectors = np.linalg.eig(hessian)
-        flat = max(FLAT * np.abs(rates).max(), NOTHING * typical)
-        unstable = np.flatnonzero(rates.real < -flat)
-        if unstable.size != 1 or (np.abs(rates.real) <= flat).any():
-            continue
-        if system.gradient_drift and vanishing_rates(system, point, hessian, size=edges, typical=typical):
-            continue  # It may be a pass all the same; `passes_between` finds out.
-        direction = vectors[:, unstable[0]].real
-        direction /= np.linalg.norm(direction)
-        shift = 1e-4 * min(size, 1.0 + float(np.abs(point).max())) * direction
-        sides = label(np.array([point + shift, point - shift]))
-        ids: list[int | None] = [None if s < 0 else int(s) for s in sides]
-        first, second = ids
-        if first is None or (second is not None and second < first):
-            first, second, direction = second, first, -direction
-        saddles.append(
-            Saddle(
-                point=point,
-                connects=(first, second),
-                loss=float("nan") if system.loss is None else float(system.unchecked.loss(point[None])[0]),
-                hessian=hessian,
-                rates=rates[np.lexsort((rates.imag, rates.real))],
-                direction=direction,
-                residual=float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
-            )
-        )
-    return saddles
+    states = [np.zeros((0, d))]
+    for first in range(0, row.size, _AT_ONCE):
+        if clock.past(0.5):
+            clock.skip(f"{row.size - first} borders between basins")
+            break
+        r, p = row[first : first + _AT_ONCE], pair[first : first + _AT_ONCE]
+        a, b = bisect_labels(label, segments[r, p], segments[r + 1, p], steps=_HALVINGS)
+        states.append(nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest))
+    return np.concatenate(states)

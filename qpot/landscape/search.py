@@ -41,6 +41,8 @@ _CHUNK = 2048
 # The scan, and the descents from the starts that it chooses, may each take this share of the budget. It limits them only
 # where a call takes more than some microseconds for each point.
 _SHARE = 0.4
+# So many of the first starts descend before the others.
+_EARLY = 64
 # A descent takes about so many implicit steps.
 _STEPS = 60
 # Starts are chosen where the drift differs from the trend of its surroundings by more than this share of its length there,
@@ -92,7 +94,11 @@ class Search:
         """Descend from the first starts, which count as uniform."""
         if self.system.dimension == 1:
             self._add_kinks()
-        self.labels = self._descend(starts)
+        if not self.flowing or len(starts) <= 2 * _EARLY:
+            self.labels = self._descend(starts)
+            return
+        # The minima that the first few lead to end the descents of the others early.
+        self.labels = np.concatenate([self._descend(starts[:_EARLY]), self._descend(starts[_EARLY:])])
 
     def _add_kinks(self) -> None:
         """On a line: keep the minima at which the drift jumps from positive to negative; no flow comes to rest there."""

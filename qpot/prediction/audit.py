@@ -11,9 +11,10 @@ import numpy as np
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
 from qpot._core.status import SolveError
 from qpot.landscape.basins import attractor_points
-from qpot.landscape.passes import ScaledLoss, bands_between, passes_on
+from qpot.landscape.classified import labels_of, saddles_near
+from qpot.landscape.passes import bands_between, passes_on
 from qpot.landscape.points import SAME, Saddle
-from qpot.landscape.saddles import labels_of, saddles_near
+from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.paths.methods import LegMethod
 from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.prediction.transitions import around, transition_costs

@@ -19,6 +19,7 @@ from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.minima import find_minima
 from qpot.landscape.outside import Outlook, look_outside
 from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
@@ -118,6 +119,7 @@ def predict(
     box = Bounds(lower, upper)
     found: list[Minimum] = []
     coverage = ""
+    unsearched: tuple[str, ...] = ()
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
@@ -135,9 +137,10 @@ def predict(
             check_noise(system, np.array([m.point for m in found]))
             report(1, 5, "saddles")
             if saddles is None:
-                found, crossings = _crossings(
+                found, passes = _crossings(
                     system, found, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
                 )
+                crossings, unsearched = list(passes), (passes.summary,) if passes.skipped else ()
             else:
                 crossings = list(saddles)
             searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
@@ -159,7 +162,7 @@ def predict(
             report(3, 5, "prefactors")
             if outside != "ignore":
                 costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
-            costs = replace(costs, notes=(*costs.notes, *outlook.notes), coverage=coverage)
+            costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=coverage)
             prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
@@ -187,17 +190,17 @@ def _crossings(
     rng: SeedLike,
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
-) -> tuple[list[Minimum], list[Saddle]]:
+) -> tuple[list[Minimum], Saddles]:
     """The minima and the saddles in the box; minima to which saddles lead are added unless the list is ``complete``."""
     lower, upper = np.asarray(box.lb), np.asarray(box.ub)
-    crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+    crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
     for _ in range(0 if complete else 5):
         # A saddle may lead to a minimum that the search from many starts has missed.
         missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
         if not missed:
             break
         found = [*found, *missed]
-        crossings = list(find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries))
+        crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
     return found, crossings
 
 

@@ -18,6 +18,7 @@ from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.degenerate_pass import over_degenerate
@@ -291,4 +292,5 @@ def _assembled(
         minima=minima,
         saddles=saddles,
         parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
+        notes=(saddles.summary,) if isinstance(saddles, Saddles) and saddles.skipped else (),
     )

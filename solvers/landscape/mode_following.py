@@ -33,6 +33,7 @@ def follow_modes(
     upper: Array,
     longest: float,
     max_iterations: int = 80,
+    enough: Callable[[], bool] | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Climb along one mode and descend along all others, from many starts at once.
 
@@ -47,6 +48,8 @@ def follow_modes(
         The corners of the box. A point that leaves the box, widened by half its size on each side, is given up.
     longest : float
         The largest length of a step.
+    enough : callable, optional
+        It is asked before every step whether to end all climbs.
 
     Returns
     -------
@@ -68,6 +71,8 @@ def follow_modes(
     room = 0.5 * (upper - lower)
     for _ in range(max_iterations):
         if active.size == 0:
+            break
+        if enough is not None and enough():
             break
         g, H = gradient(x[active]), hessian(x[active])
         finite = np.isfinite(g).all(axis=1) & np.isfinite(H).all(axis=(1, 2))

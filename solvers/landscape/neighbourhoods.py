@@ -17,6 +17,8 @@ BatchFunction = Callable[[Array], Array]
 _SHELLS: Array = np.array([1.0, 0.75, 0.5, 0.25])
 _MANY_SHELLS: Array = np.power(0.85, np.arange(26.0))
 _FEW = 3
+# A radius is first tried in about so many directions.
+_GLANCE = 32
 # A neighbourhood that would have to be smaller than this fraction of the first guess is taken as not attracting.
 _SMALLEST_FRACTION = 2.0**-20
 # The radius is reduced by this factor, which allows for the gaps between the samples of the outermost shell.
@@ -58,18 +60,25 @@ def attracting_ellipsoids(
         # With M = L L^T, the point a + radius * L^{-T} u lies on the ellipsoid for every unit vector u.
         surfaces[i] = np.linalg.solve(np.linalg.cholesky(M).T, _directions(d).T).T
 
-    def decreasing(rows: NDArray[np.int64], shells: Array) -> NDArray[np.bool_]:
-        offsets = (trial[rows, None, None, None] * shells[:, None, None]) * surfaces[rows, None]
+    def decreasing(
+        rows: NDArray[np.int64], shells: Array, which: NDArray[np.int64] | slice = slice(None)
+    ) -> NDArray[np.bool_]:
+        offsets = (trial[rows, None, None, None] * shells[:, None, None]) * surfaces[rows][:, None, which]
         velocity = drift((points[rows, None, None] + offsets).reshape(-1, d)).reshape(offsets.shape)
         # NaN, which a shell meets where the drift is not defined, compares as no decrease.
         below = np.einsum("ksmi,kij,ksmj->ksm", offsets, metrics[rows], velocity) < 0
         return np.asarray(below.all(axis=(1, 2)))
 
     shells = _MANY_SHELLS if d <= _FEW else _SHELLS
+    directions = surfaces.shape[1]
+    some = np.arange(0, directions, max(1, directions // _GLANCE))
     smallest = _SMALLEST_FRACTION * trial
     searching = np.arange(k)
     while searching.size:
-        good = decreasing(searching, shells[:1])
+        # Most radii fail in many directions, so that a few of them tell.
+        good = decreasing(searching, shells[:1], some)
+        if good.any():
+            good[good] = decreasing(searching[good], shells[:1])
         if good.any():
             good[good] = decreasing(searching[good], shells[1:])
         radii[searching[good]] = _MARGIN * trial[searching[good]]

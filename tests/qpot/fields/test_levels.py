@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.fields.passages import _level_at_rest, _value_at
+from qpot.fields.passages import _level_at_rest, _uphill_curvature, _value_at
 from qpot.fields.run import FieldRun
 from qpot.fields.solve import sampled
 from qpot.solvers.fields.marching.medium import make_medium
@@ -23,7 +23,8 @@ def test_level_is_exact_where_v_is_quartic(u: float) -> None:
     samples, constant = sampled(system, grid)
     run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=lambda *_: None)
     state = make_state(make_medium(samples, grid.lower, grid.spacing, grid.periodic, constant))
-    assert _level_at_rest(run, state, np.zeros(2)) == np.inf  # no ray has come near
+    uphill = _uphill_curvature(run, np.zeros(2))
+    assert _level_at_rest(run, state, np.zeros(2), uphill) == np.inf  # no ray has come near
     T = np.zeros((2, 2, 2))
     T[0, 0, 0] = 12 * u
     gradient, Q = [2 * u * (u * u - 1), 0.0], [6 * u * u - 2, 0.0, 0.0, 4.0]
@@ -32,7 +33,7 @@ def test_level_is_exact_where_v_is_quartic(u: float) -> None:
     beside = np.linalg.norm(grid.points(), axis=1) < 0.12
     state.owner[beside], state.distance[beside] = record, 0.5 * state.near
     assert _value_at(state, grid, np.zeros(2)) == pytest.approx(0.5 - u**4 / 2, abs=1e-12)
-    assert _level_at_rest(run, state, np.zeros(2)) == pytest.approx(0.5, abs=1e-9)
+    assert _level_at_rest(run, state, np.zeros(2), uphill) == pytest.approx(0.5, abs=1e-9)
 
 
 def test_levels_of_two_wells_converge() -> None:

@@ -1,0 +1,63 @@
+"""The saddles that a search has found, together with what its budget left unsearched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from qpot.landscape.points import Saddle
+from qpot.problem.units import Units
+
+
+class Saddles(tuple[Saddle, ...]):
+    """The saddles that a search has found: a tuple of `Saddle` that also knows what was left out.
+
+    Attributes
+    ----------
+    skipped : tuple of str
+        What the budget did not suffice for, in words; empty where the search was completed.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> well = qpot.gallery.separable_double_well().system
+    >>> minima = qpot.find_minima(well, [(-2, 2), (-1, 1)])
+    >>> saddles = qpot.find_saddles(well, minima, [(-2, 2), (-1, 1)])
+    >>> saddles.summary, saddles.skipped
+    ('1 saddle', ())
+    """
+
+    skipped: tuple[str, ...]
+
+    def __new__(cls, saddles: Iterable[Saddle] = (), skipped: Iterable[str] = ()) -> Saddles:
+        self = super().__new__(cls, saddles)
+        self.skipped = tuple(skipped)
+        return self
+
+    def in_units(self, units: Units) -> Saddles:
+        """The same saddles in the coordinates to which the units lead."""
+        return Saddles((saddle.in_units(units) for saddle in self), self.skipped)
+
+    @property
+    def summary(self) -> str:
+        """One line that says how many were found and what was not searched."""
+        head = f"{len(self)} saddle{'' if len(self) == 1 else 's'}"
+        if not self.skipped:
+            return head
+        return f"{head}; the budget ended, and passes may be missing: {', '.join(self.skipped)} not searched"
+
+
+class Clock:
+    """The CPU seconds that a search may take, and the list of what it left out."""
+
+    def __init__(self, budget: float) -> None:
+        self.budget, self.begun = budget, time.process_time()
+        self.skipped: list[str] = []
+
+    def past(self, share: float) -> bool:
+        """Whether this share of the budget is spent."""
+        return time.process_time() - self.begun > share * self.budget
+
+    def skip(self, what: str) -> None:
+        """Note something that is left out."""
+        self.skipped.append(what)
