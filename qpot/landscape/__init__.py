@@ -4,11 +4,13 @@
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
+- `cycle_search`: The search for limit cycles: from trajectories that do not come to rest, and in the plane from cycle to cycle.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
+- `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
@@ -24,7 +26,9 @@
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
 from qpot.landscape.coverage import Coverage, Minima
+from qpot.landscape.cycle_search import find_limit_cycles
 from qpot.landscape.flatness import FlatDirections, flat_directions
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
 from qpot.landscape.saddles import find_saddles
@@ -34,6 +38,7 @@ __all__ = [
     "Coverage",
     "DenseLayerSymmetries",
     "FlatDirections",
+    "LimitCycle",
     "Minima",
     "Minimum",
     "Neighbourhoods",
@@ -44,6 +49,7 @@ __all__ = [
     "attracting_neighbourhoods",
     "basin_of",
     "dense_layer_symmetries",
+    "find_limit_cycles",
     "find_minima",
     "find_saddles",
     "flat_directions",

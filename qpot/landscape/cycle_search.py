@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -216,7 +215,9 @@ class CycleSearch:
     def _inside(self, points: Array) -> Array:
         return np.asarray(((points >= self.lower) & (points <= self.upper)).all(axis=1))
 
-    def _close(self, point: Array, sign: float, accept: Callable[[ClosedOrbit], bool]) -> tuple[LimitCycle | None, Array]:
+    def _close(
+        self, point: Array, sign: float, accept: Callable[[ClosedOrbit], bool]
+    ) -> tuple[LimitCycle | None, Array]:
         """The cycle to which the flow leads from a point, which is kept if it is new, and where the flow was at last."""
         try:
             orbit, at = closed_orbit_near(
@@ -227,7 +228,12 @@ class CycleSearch:
                 sign=sign,
                 accept=accept,
             )
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError, TimeoutError):  # A user's function failed, or the time is over.
+        except (
+            ValueError,
+            ArithmeticError,
+            np.linalg.LinAlgError,
+            TimeoutError,
+        ):  # A user's function failed, or the time is over.
             return None, point
         if orbit is None:
             return None, at

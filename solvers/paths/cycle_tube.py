@@ -183,7 +183,9 @@ def _arriving(F: Array, G: Array) -> tuple[Array, float] | None:
     """Rows (n, 1, r) that read off the unstable coordinate, in units of the noise that is still to come."""
     n, r = F.shape[:2]
     row = np.ones(r) / np.sqrt(r)
-    for _ in range(3 if r == 1 else 60):  # The power method along the cycle, backwards; it never leaves the range of floats.
+    for _ in range(
+        3 if r == 1 else 60
+    ):  # The power method along the cycle, backwards; it never leaves the range of floats.
         before = row
         for f in F[::-1]:
             row = row @ f
