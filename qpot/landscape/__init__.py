@@ -4,7 +4,7 @@
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
-- `cycle_search`: The search for limit cycles: from trajectories that do not come to rest, and in the plane from cycle to cycle.
+- `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points, as_positive, as_rng, format_point
@@ -62,7 +62,7 @@ def find_limit_cycles(
     Returns
     -------
     tuple of LimitCycle
-        The stable ones first. A cycle that reaches out of the box has ``inside=False``, and one with a multiplier on the unit
+        The stable ones first. A cycle that reaches out of the box has ``inside=False``, one with a multiplier on the unit
         circle (a half-stable cycle) has ``hyperbolic=False``. A gradient system has none.
 
     Raises
@@ -73,8 +73,8 @@ def find_limit_cycles(
     Notes
     -----
     Trajectories start from scattered points. One that stays in the box and does not come to rest is followed until it returns
-    close to where it was, and Newton's method on the flow over one period, with the variational equation, closes the orbit. In
-    the plane time runs backwards as well, and from each cycle and point of rest the neighbours on both sides are looked for,
+    close to where it was, and Newton's method on the flow over one period, with the variational equation, closes the orbit.
+    In the plane time runs backwards as well, and from each cycle and point of rest the neighbours on both sides are looked for,
     which finds cycles that lie around one another.
 
     Examples
@@ -246,13 +246,13 @@ class CycleSearch:
         self.cycles.append(cycle)
         return cycle, at
 
-    def _known(self, points: Array) -> Array:
+    def _known(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (n, d) lie on one of the cycles, as closely as trajectories with rough steps come to it."""
         on = np.zeros(len(points), dtype=bool)
         for cycle in self.cycles:
             if len(points):
                 on |= distance_to(cycle, points) <= _ARRIVED * extent_of(cycle)
-        return on
+        return np.asarray(on)
 
 
 def as_limit_cycle(system: System, orbit: ClosedOrbit, sign: float, lower: Array, upper: Array) -> LimitCycle:
@@ -327,6 +327,6 @@ def named(search: CycleSearch) -> str:
         return ""
     return (
         f"ANOTHER ATTRACTOR: the drift stays bounded and does not come to rest: {search.restless} of {search.starts} "
-        f"trajectories come neither to a minimum nor to a limit cycle, for example near {format_point(search.restless_at)} (a "
-        "chaotic set, a torus, or slower than the search is patient); it is no state of the chain"
+        f"trajectories come neither to a minimum nor to a limit cycle, for example near {format_point(search.restless_at)} "
+        "(a chaotic set, a torus, or slower than the search is patient); it is no state of the chain"
     )

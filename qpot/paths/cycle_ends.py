@@ -27,7 +27,7 @@ _KNOTS = 60
 
 
 class TubeSurface(Surface):
-    """The points beside a cycle at which the quadratic cost is that of the coordinate ``height``, on one side if it has sides."""
+    """The points beside a cycle at which the quadratic coordinate is ``height``, on one side if it has sides."""
 
     def __init__(self, tube: CycleTube, height: float, side: float) -> None:
         self.tube, self.height, self.side = tube, height, side

@@ -87,7 +87,8 @@ def _solved(
     """A guess between the far surfaces refined, then one between the near ones, and their difference as error."""
     lagrangian = system.noise.lagrangian(system.unchecked)
     slow = tuple(e.slow if isinstance(e, PointEnd) else 0.0 for e in (start, end))
-    solutions, path = [], guess.path
+    solutions: list[PathSolution] = []
+    path = guess.path
     for factor in (_RATIO, 1.0):
         first = None if guess.leaves is None else replace_height(guess.leaves, factor)
         last = None if guess.arrives is None else replace_height(guess.arrives, factor)

@@ -1,8 +1,9 @@
 """What it costs to leave a limit cycle, or to come to one, to second order in the distance from it.
 
-Around a stable cycle V(x) = z.S(t)^-1 z / 2 with the offset z across the orbit and the periodic covariance S of the linearised
-noise. The cost W of coming to a cycle with one unstable direction is u(x)^2 / 2 with the unstable coordinate u in units of the
-noise that is to come. Both follow from the transitions of the variational equation between neighbouring points of the orbit.
+Around a stable cycle V(x) = z.S(t)^-1 z / 2 with the offset z across the orbit and the periodic covariance S of
+the linearised noise. The cost W of coming to a cycle with one unstable direction is u(x)^2 / 2 with the unstable
+coordinate u in units of the noise that is to come. Both follow from the transitions of the variational
+equation between neighbouring points of the orbit.
 """
 
 from __future__ import annotations
@@ -91,7 +92,6 @@ def cycle_tube(
     None means that the cycle has no tube of that kind: it is not hyperbolic, its unstable direction turns over, or the noise
     does not reach across it.
     """
-    d = points.shape[1]
     coarse = CubicSpline(
         np.linspace(0.0, period, len(points) + 1), np.concatenate([points, points[:1]]), bc_type="periodic"
     )

@@ -58,7 +58,7 @@ def shoot(
             gained = 0.5 * np.einsum("ni,nij,nj->n", 0.5 * (p[rows] + q), a, 0.5 * (p[rows] + q)) * h[:, 0]
         x[rows], p[rows], t[rows], action[rows] = y, q, t[rows] + h[:, 0], action[rows] + gained
         fine = np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1) & (action[rows] <= dearest)
-        alive[rows] = fine & (np.linalg.norm(np.where(np.isfinite(y), y, np.inf) - centre, axis=1) <= reach)
+        alive[rows] = np.asarray(fine) & (np.linalg.norm(np.where(np.isfinite(y), y, np.inf) - centre, axis=1) <= reach)
         dead = ~alive
         t[dead] = action[dead] = np.nan
         ways.append((x.copy(), p.copy(), t.copy(), action.copy()))
@@ -70,7 +70,7 @@ def _step(hamiltonian: DiffusionHamiltonian, x: Array, p: Array, h: Array) -> tu
     """One step of the classical method of fourth order."""
 
     def motion(y: Array, q: Array) -> tuple[Array, Array]:
-        usable = np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1)
+        usable = np.asarray(np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1))
         y, q = np.where(usable[:, None], y, x), np.where(usable[:, None], q, p)
         _, force, velocity = hamiltonian.first(y, q)
         return velocity, -force

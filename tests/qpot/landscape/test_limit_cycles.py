@@ -17,7 +17,9 @@ def _nested(x: Array) -> Array:
 def test_nested_cycles_are_found_with_period_and_multipliers() -> None:
     system = qpot.System(drift=_nested, covariance=np.eye(2), dimension=2)
     outer, inner = qpot.find_limit_cycles(system, [(-2.5, 2.5)] * 2)
-    assert outer.stable and not inner.stable and inner.unstable_directions == 1
+    assert outer.stable
+    assert not inner.stable
+    assert inner.unstable_directions == 1
     for cycle, radius, growth in ((outer, 2.0, -6.0), (inner, 1.0, 1.5)):
         assert abs(cycle.period - np.pi) < 1e-9
         assert np.abs(np.linalg.norm(cycle.points, axis=1) - radius).max() < 1e-9
