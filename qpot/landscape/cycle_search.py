@@ -74,7 +74,8 @@ def find_limit_cycles(
     -----
     Trajectories start from scattered points. One that stays in the box and does not come to rest is followed until it returns
     close to where it was, and Newton's method on the flow over one period, with the variational equation, closes the orbit.
-    In the plane time runs backwards as well, and from each cycle and point of rest the neighbours on both sides are looked for,
+    In the plane time runs backwards as well, and from each cycle and point of rest the neighbours on both sides
+    are looked for,
     which finds cycles that lie around one another.
 
     Examples
