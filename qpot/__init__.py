@@ -24,8 +24,9 @@ Drift and noise (`qpot.problem`)
     `LowRankCovariance`, `Noise`, `NoiseStatistics`, `ProductCovariance`, `SGD`, `SubsampledCovariance`, `System`
 
 Where the drift rests (`qpot.landscape`)
-    `basin_of`, `dense_layer_symmetries`, `find_minima`, `find_saddles`, `flat_directions`, `DenseLayerSymmetries`,
-    `Coverage`, `FlatDirections`, `Minima`, `Minimum`, `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`
+    `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
+    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Saddle`, `Saddles`,
+    `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -159,6 +160,7 @@ if TYPE_CHECKING:
         Coverage,
         DenseLayerSymmetries,
         FlatDirections,
+        LimitCycle,
         Minima,
         Minimum,
         Saddle,
@@ -167,6 +169,7 @@ if TYPE_CHECKING:
         SignedPermutations,
         basin_of,
         dense_layer_symmetries,
+        find_limit_cycles,
         find_minima,
         find_saddles,
         flat_directions,
@@ -287,8 +290,9 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "LowRankCovariance", "measure_noise", "Noise", "NoiseStatistics", "preconditioned", "ProductCovariance",
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
-    "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_minima", "find_saddles", "flat_directions",
-    "Coverage", "FlatDirections", "Minima", "Minimum", "Saddle", "Saddles", "SaddleView", "SignedPermutations",
+    "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_limit_cycles", "find_minima", "find_saddles",
+    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Saddle", "Saddles",
+    "SaddleView", "SignedPermutations",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

@@ -6,11 +6,13 @@
 - `classified`: Fixed points as saddles: their rates, and where the flow leads from both sides, in few calls.
 - `climbs`: Climbs to saddles of a loss: from highest points of rough bands, and out of minima along slow modes.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
+- `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
+- `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
@@ -28,7 +30,9 @@
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
 from qpot.landscape.coverage import Coverage, Minima
+from qpot.landscape.cycle_search import find_limit_cycles
 from qpot.landscape.flatness import FlatDirections, flat_directions
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
 from qpot.landscape.saddle_list import Saddles
@@ -39,6 +43,7 @@ __all__ = [
     "Coverage",
     "DenseLayerSymmetries",
     "FlatDirections",
+    "LimitCycle",
     "Minima",
     "Minimum",
     "Neighbourhoods",
@@ -50,6 +55,7 @@ __all__ = [
     "attracting_neighbourhoods",
     "basin_of",
     "dense_layer_symmetries",
+    "find_limit_cycles",
     "find_minima",
     "find_saddles",
     "flat_directions",

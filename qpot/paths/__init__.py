@@ -12,7 +12,11 @@
   smooth function.
 - `broken`: Paths that come to rest at another fixed point on their way.
 - `choice`: Which path method is taken where none is asked for.
+- `cycle_ends`: The ends of legs that touch limit cycles: starts of shots, what is left to pay, and surfaces.
 - `cycle_exit`: Exits from a basin in the plane that an unstable limit cycle bounds.
+- `cycle_guesses`: Initial paths of legs that touch limit cycles: extremals that come close to the target.
+- `cycle_legs`: Legs that start on a limit cycle, or cross one: the phases are free, the infinitely many
+  turns are cut at tubes.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `degenerate_pass`: Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.

@@ -2,6 +2,7 @@
 
 - `band`: Bands: curves between two minima that descend across themselves, and the highest point of each, a mountain pass.
 - `chebyshev_flow`: Trajectories of stiff gradient flows in many dimensions, by a stabilised explicit method.
+- `closed_orbits`: Closed orbits of a vector field: returns of a trajectory, and Newton's method.
 - `contradictions`: Places where a vector field contradicts the trend of its surroundings, since something narrow hides there.
 - `coverage`: How much of a box the basins that no start has hit can hold: stratified starts, and bounds on the mass unseen.
 - `flooding`: Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet.

@@ -3,6 +3,7 @@
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
+- `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it.
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.
 - `feasible_path`: Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again.
 - `fixed_time`: Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span.
@@ -10,6 +11,8 @@
 - `hamiltonian_path`: Extremals of the action in Hamiltonian form, by collocation in time and damped Newton steps.
 - `hamiltonian_refinement`: Extremals for noise of any rank, from a floored covariance to the exact one, on a mesh
   that adapts.
+- `hamiltonian_shooting`: Many extremals of the action at once, by shooting: initial paths where the ends of a leg are
+  limit cycles.
 - `initial_path`: Initial paths in time: a polyline gets the speed |x'| = |b| of an optimal path, and slow tails at
   fixed points.
 - `interfaces`: Interfaces at which a covariance jumps: found by bisection along a curve, and the smooth surface around

@@ -1,0 +1,173 @@
+"""Initial paths of legs that touch limit cycles: the extremals that come closest to the target, found by shooting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from qpot._core.arrays import Array
+from qpot.paths.cycle_ends import CycleEnd, PointEnd, TubeSurface, starts_of
+from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS
+from qpot.problem.system import System
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.hamiltonian_shooting import Extremals, shoot
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
+
+# Points of a path for each turn around a cycle, and for each element.
+PER_TURN, PER_ELEMENT = 40, 5
+# Shots in the plane and in space, and how often those near the best ones are repeated, each time in a smaller window.
+_SHOTS, _MORE, _ZOOMS, _WINDOW = 64, 192, 3, 0.15
+# The rest of the cost is read off the quadratic approximation within this part of the size of the leg.
+_NEAR = 0.3
+# A second guess starts this far from the first, in the parameters of the starts, and may cost this much more.
+_APART, _DEARER = 0.1, 1.3
+# An extremal goes no further than this multiple of the size of the leg.
+_REACH = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """An initial path, and the nearer surfaces on which its ends may move."""
+
+    path: ElementPath
+    leaves: TubeSurface | None
+    arrives: TubeSurface | None
+    cost: float
+
+
+def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd, side: float) -> list[Guess]:
+    """Initial paths from a start to a target, the cheapest first; none if no extremal comes close.
+
+    ``side`` is the sign of the unstable coordinate of a target cycle on which paths come to it.
+    """
+    f = system.unchecked
+    H = DiffusionHamiltonian(f.drift, f.jacobian, f.covariance, system.noise.constant)
+    both = np.concatenate([e.cycle.points if isinstance(e, CycleEnd) else e.point[None] for e in (start, end)])
+    lower, upper = both.min(axis=0), both.max(axis=0)
+    centre, size = 0.5 * (lower + upper), float(np.linalg.norm(upper - lower))
+    height = 2.0 * start.height() if isinstance(start, CycleEnd) else 0.0
+    d = system.dimension
+    count = _SHOTS if d == 2 else _MORE
+    dims = 1 if isinstance(start, PointEnd) and d == 2 else max(2, d + (1 if isinstance(start, CycleEnd) else 0))
+    unit = qmc.Sobol(dims, rng=np.random.default_rng(0)).random(count)
+    if dims == 1:
+        unit = (np.arange(count)[:, None] + 0.5) / count
+    best: list[tuple[float, Array, Extremals, int, int]] = []
+    window = 1.0
+    for zoom in range(_ZOOMS + 1):
+        if zoom:
+            kept = best[: max(1, 3 - zoom)]
+            window *= _WINDOW
+            unit = np.concatenate([_around(u, window, count // (2 * len(kept)), dims) for _, u, _, _, _ in kept])
+        x, p = starts_of(start, unit, size, height)
+        dearest = 3.0 * best[0][0] if best else np.inf
+        ways = shoot(H, x, p, centre=centre, reach=_REACH * size, dearest=dearest)
+        own = 0.5 * height**2 if isinstance(start, CycleEnd) else 0.5 * np.einsum("ni,ni->n", x - start.point, p)
+        best = _best([*best, *_scored(ways, unit, end, side, size, np.broadcast_to(own, len(x)))])
+        if not best:
+            return []
+    return [_guess(start, end, side, height, item) for item in best]
+
+
+def _around(centre: Array, window: float, count: int, dims: int) -> Array:
+    offsets = qmc.Sobol(dims, rng=np.random.default_rng(1)).random(max(count, 8)) - 0.5
+    near = np.mod(centre + window * offsets, 1.0)
+    near[0] = centre
+    return np.asarray(near)
+
+
+def _scored(
+    ways: Extremals, unit: Array, end: CycleEnd | PointEnd, side: float, size: float, own: Array
+) -> list[tuple[float, Array, Extremals, int, int]]:
+    """For each shot the least sum of its action and of what is left to pay, where it comes near the target."""
+    steps, m, d = ways.points.shape
+    alive = np.isfinite(ways.actions)
+    x = np.where(alive[..., None], ways.points, ways.points[:1]).reshape(-1, d)
+    if isinstance(end, CycleEnd):
+        c = end.tube.coordinates(x)[:, 0]
+        near = (end.tube.distances(x) <= _NEAR * size) & (side * c > 0.0)
+    else:
+        c = (x - end.point) @ end.row
+        near = np.linalg.norm(x - end.point, axis=1) <= _NEAR * size
+    total = np.where(near.reshape(steps, m) & alive, ways.actions + 0.5 * c.reshape(steps, m) ** 2, np.inf)
+    rows = total.argmin(axis=0)
+    costs = total[rows, np.arange(m)] + own
+    return [(float(costs[k]), unit[k], ways, int(rows[k]), k) for k in range(m) if np.isfinite(costs[k])]
+
+
+def _best(
+    items: list[tuple[float, Array, Extremals, int, int]],
+) -> list[tuple[float, Array, Extremals, int, int]]:
+    """The cheapest shots that start apart from each other."""
+    kept: list[tuple[float, Array, Extremals, int, int]] = []
+    for item in sorted(items, key=lambda i: i[0]):
+        if kept and item[0] > _DEARER * kept[0][0]:
+            break
+        gaps = [np.abs(item[1] - other[1]) for other in kept]
+        if all(np.minimum(g, 1.0 - g).max() > _APART for g in gaps):
+            kept.append(item)
+        if len(kept) == 3:
+            break
+    return kept
+
+
+def _guess(
+    start: CycleEnd | PointEnd,
+    end: CycleEnd | PointEnd,
+    side: float,
+    height: float,
+    item: tuple[float, Array, Extremals, int, int],
+) -> Guess:
+    cost, _, ways, last, k = item
+    times, points = ways.times[: last + 1, k], ways.points[: last + 1, k]
+    leaves = arrives = None
+    if isinstance(start, PointEnd):
+        t, x = start.way_to(points[0])
+        times = np.concatenate([[0.0], t, t[-1] + times[1:]])
+        points = np.concatenate([start.point[None], x, points[1:]])
+    else:
+        c = start.tube.coordinates(points[:1])[0]
+        leaves = TubeSurface(start.tube, 0.5 * height, float(np.sign(c[0])) if c.size == 1 else 1.0)
+    if isinstance(end, CycleEnd):
+        near = end.height()
+        arrives = TubeSurface(end.tube, near, side)
+        u = np.abs(end.tube.coordinates(points)[:, 0])
+        beyond = np.flatnonzero((u <= 2.0 * near) & (end.tube.distances(points) <= 0.5 * end.extent))
+        if beyond.size:
+            cut = max(int(beyond[0]), 2)
+            times, points = times[: cut + 1], points[: cut + 1].copy()
+        t, x = approach(end, points[-1], 2.0 * near)
+        times, points = np.concatenate([times, times[-1] + t[1:]]), np.concatenate([points, x[1:]])
+        points[-1] = TubeSurface(end.tube, 2.0 * near, side).projected(points[-1])
+    else:
+        share = np.linspace(0.0, 1.0, 12)[1:, None]
+        points = np.concatenate([points, points[-1] + share * (end.point - points[-1])])
+        times = np.concatenate([times, times[-1] + 2.0 / end.slow * share[:, 0]])
+    return Guess(elements(times, points), leaves, arrives, cost)
+
+
+def approach(end: CycleEnd, x: Array, height: float, *, backwards: bool = False) -> tuple[Array, Array]:
+    """Times (n,) and points (n, d) from ``x`` (d,) beside a cycle to the surface at ``height``, along the cycle.
+
+    With ``backwards`` they lead from the surface to ``x``.
+    """
+    tube = end.tube
+    c = tube.coordinates(x[None])[0]
+    ratio = max(float(np.linalg.norm(c)) / height, 1.0)
+    span = np.log(ratio) / end.rate()
+    n = max(4, int(np.ceil(PER_TURN * span / tube.period))) if span > 0.0 else 0
+    s = np.linspace(0.0, span, n + 1)
+    foot = float(tube.feet(x[None])[0])
+    sign = -1.0 if backwards else 1.0
+    points = tube.beside(foot + sign * s, c * np.exp(-end.rate() * s)[:, None])
+    points += (x - points[0]) * np.exp(-end.rate() * s)[:, None]
+    return (s, points) if not backwards else (s, points[::-1])
+
+
+def elements(times: Array, points: Array) -> ElementPath:
+    """A polyline in time on elements that hold equally many of its points."""
+    n = max(ELEMENTS_FOCUS, len(times) // PER_ELEMENT)
+    breaks = np.interp(np.linspace(0.0, len(times) - 1.0, n + 1), np.arange(len(times)), times)
+    return ElementPath(times, points, 1).on(breaks, DEGREE)
