@@ -18,6 +18,7 @@
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
 - `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
+- `plateaus`: Degenerate rests that are no minima: from a plateau or a degenerate pass a band leads down to another minimum.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddle_list`: The saddles that a search has found, together with what its budget left unsearched.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.

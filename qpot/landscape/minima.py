@@ -23,7 +23,7 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.by_products import minima_from
 from qpot.landscape.coverage import Coverage, Minima
-from qpot.landscape.passes import without_passes
+from qpot.landscape.plateaus import without_passes
 from qpot.landscape.points import SAME, Minimum, tidy
 from qpot.landscape.search import Search, scanned
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
