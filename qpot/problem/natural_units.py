@@ -25,8 +25,8 @@ from qpot.samples.loss_checks import HeldAgainstLoss
 # A length is ordinary between 2^-5 and 2^5, since steps of differences, which are relative to 1 + |x|, lose three digits
 # there; that is the square of the step.
 _ORDINARY = 5
-# A box farther from the origin than so many of its sizes is moved to it. Four keep the centre at zero.
-_FAR, _NEAR = 32.0, 4.0
+# A box farther from the origin than so many of its sizes is moved to it, since differences lose digits far from it.
+_FAR = 4.0
 # Lengths of a gradient system that differ by less than this factor are replaced by one, since it stays a gradient system.
 _ALIKE = 64.0
 # Coordinates whose natural lengths, as the noise shows them, differ by less than this factor have one unit.
@@ -127,7 +127,7 @@ def units_for(given: dict[str, Any], points: Sequence[str]) -> Units | None:
     if system.gradient_drift and np.ptp(exponents) <= math.log2(_ALIKE):
         exponents = np.full_like(exponents, np.round(exponents.mean()))
     lengths = np.exp2(exponents)
-    far = np.abs(middle) > _NEAR * size
+    far = np.abs(middle) > _FAR * size
     centre = np.where(far, np.round(middle / lengths) * lengths, 0.0)
     _hold_at(system, 0.5 * size)
     time, noise = _rate_and_noise(system, np.clip(positions, lower, upper), lower, upper, lengths)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, eig_banded, lapack, solveh_banded
+from scipy.linalg import blas
 
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.action import action_expansions, action_values
+from qpot.solvers.paths.banded_steps import LADDER, most_negative_direction, shifted_step, softer_steps
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.problem.lagrangian import Lagrangian
 
@@ -41,9 +42,7 @@ _MAX_ESCAPES = 5
 _PUSHES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 # The Lagrangian is given so many points in one call: enough for the overhead not to matter, few enough for the memory.
 _TOGETHER = 1 << 15
-# Shifts below the floor at which a path that has come to rest is asked whether a soft direction is left, deepest first.
-_LADDER = (0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)
-# Such a step is worth going on for if it lowers the action by this part of what is asked for.
+# A step with a shift below the floor is worth going on for if it lowers the action by this part of what is asked for.
 _WORTH = 0.5
 # A step that promises this part of what the one before it promised creeps, ...
 _CREEPING = 0.3
@@ -53,10 +52,10 @@ _SHARE = 1.5
 _SURPRISE = 0.5
 # At least this part of what such a step promised counts as left.
 _LEFT = 0.1
-# The eigenvector of most negative curvature is found by so many inverse iterations, with a shift this much below its value.
-_INVERSE, _BELOW = 4, 1e-6
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
+# The promise of a step that follows noise along a soft direction counts so many times.
+_NOISY = 100.0
 # The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
 _MU_START = 1e-4
 # Beyond this shift a step is too short to change anything.
@@ -216,7 +215,7 @@ def _newton(
         accepted = asked_floor = False
         before = decrement
         while not accepted:
-            step = _solve(band, scale, mu, gradient)
+            step = shifted_step(band, scale, mu, gradient)
             if step is None:
                 mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
                 if mu > _MU_MAX:
@@ -228,8 +227,8 @@ def _newton(
                 # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
                 # step without the shift tells which.
                 asked_floor = True
-                flat = _solve(band, scale, _FLOOR, gradient)
-                if flat is None and _solve(band, scale, _SOFT, gradient) is not None:
+                flat = shifted_step(band, scale, _FLOOR, gradient)
+                if flat is None and shifted_step(band, scale, _SOFT, gradient) is not None:
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 if flat is None:
                     trials = _pushes(path, band) if escapes < _MAX_ESCAPES else []
@@ -243,20 +242,13 @@ def _newton(
                 decrement = -0.5 * float(gradient @ step)
             trial = _moved(path, step)
             if decrement <= target and mu <= _FLOOR:
-                promised, deep = _softer(band, scale, gradient, target)
-                trials = [trial, *(_moved(path, s) for s in deep)]
-                values = yield _Ask(trials, expand=False)
-                k = int(np.argmin(values))
-                if k > 0 and min(values[0], action) - values[k] > _WORTH * target:
-                    accepted, path = True, trials[k]
-                    continue
-                better = values[k] < action
-                decrement = max(decrement, min(promised, target))
-                return Minimization(
-                    trials[k] if better else path, min(values[k], action), decrement, iteration, CONVERGED
-                )
+                done, path = yield from _settled(path, action, step, gradient, band, target, iteration)
+                if done is not None:
+                    return done
+                accepted = True
+                continue
             # Steps that promise as much as the ones before them creep along a soft direction, which the shift holds.
-            deep = _softer(band, scale, gradient, _SHARE * decrement)[1] if creeps and decrement > target else []
+            deep = softer_steps(band, scale, gradient, _SHARE * decrement)[1] if creeps and decrement > target else []
             new, *others = yield _Ask([trial, *(_moved(path, s) for s in deep)], expand=False)
             if others and min(others) < min(new, action - _SHARE * (action - new)):
                 accepted, path = True, _moved(path, deep[int(np.argmin(others))])
@@ -287,32 +279,27 @@ def _newton(
     return (yield from _stopped(path, action, gradient, band, iteration))
 
 
+def _settled(
+    path: ElementPath, action: float, step: Array, gradient: Array, band: Array, target: float, iteration: int
+) -> Generator[_Ask, Any, tuple[Minimization | None, ElementPath]]:
+    """The converged outcome after a last step, or None and the path where a step along a soft direction still gains."""
+    decrement = -0.5 * float(gradient @ step)
+    promised, deep = softer_steps(band, np.maximum(np.abs(band[0]), 1e-300), gradient, target)
+    trials = [_moved(path, s) for s in (step, *deep)]
+    values = yield _Ask(trials, expand=False)
+    k = int(np.argmin(values))
+    if k > 0 and min(values[0], action) - values[k] > _WORTH * target:
+        return None, trials[k]
+    decrement = max(decrement, min(promised, target))
+    end = trials[k] if values[k] < action else path
+    return Minimization(end, min(values[k], action), decrement, iteration, CONVERGED), end
+
+
 def _lower(mu: float, lowest: float) -> float:
     """The shift after a step that the model has foretold well."""
     if mu > 1e-7:
         return max(mu / 8.0, _FLOOR)
     return _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
-
-
-def _softer(band: Array, scale: Array, gradient: Array, target: float) -> tuple[float, list[Array]]:
-    """What a step without a floor promises, and where that is above ``target`` the steps with shifts below the floor.
-
-    Under a strongly non-normal drift the action has directions other than the shift in time that are softer than the floor,
-    along which the path may still be far from the minimum. The model may be good for nothing there, so that the caller
-    takes a step only if the action falls.
-    """
-    steps: list[Array] = []
-    most = 0.0
-    for shift in _LADDER:
-        step = _solve(band, scale, shift, gradient)
-        if step is None:
-            continue
-        promised = -0.5 * float(gradient @ step)
-        most = max(most, promised)
-        if promised <= target:
-            break
-        steps.append(step)
-    return most, steps
 
 
 def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, iteration: int) -> _Run:
@@ -322,27 +309,25 @@ def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, ite
     by what the model has promised, what is left is a small part of that; if not, the model says nothing.
     """
     scale = np.maximum(np.abs(band[0]), 1e-300)
-    step = next((s for mu in (*_LADDER, _FLOOR) if (s := _solve(band, scale, mu, gradient)) is not None), None)
+    step = next((s for mu in (*LADDER, _FLOOR) if (s := shifted_step(band, scale, mu, gradient)) is not None), None)
     if step is None:
         return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
     promised = max(-0.5 * float(gradient @ step), 0.0)
-    trial = _moved(path, step)
-    (new,) = yield _Ask([trial], expand=False)
+    held = shifted_step(band, scale, _FLOOR, gradient)
+    trials = [_moved(path, s) for s in (step, step if held is None else held)]
+    new, careful = yield _Ask(trials, expand=False)
     surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
-    # Below the noise of differenced derivatives a step need not gain anything.
-    small = promised <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE)
-    if new < action:
-        path, action = trial, new
     if surprise <= _SURPRISE:
-        return Minimization(path, action, max(surprise, _LEFT) * promised, iteration, MAX_ITERATIONS)
-    return Minimization(path, action, promised if small else np.inf, iteration, MAX_ITERATIONS)
-
-
-def _solve(band: Array, scale: Array, mu: float, gradient: Array) -> Array | None:
-    shifted = band.copy()
-    shifted[0] += mu * scale
-    _, step, info = lapack.dpbsv(shifted, -gradient, lower=1, overwrite_ab=1, overwrite_b=1)
-    return step if info == 0 and np.isfinite(step).all() else None
+        left = max(surprise, _LEFT) * promised
+    elif promised <= _NOISE * abs(action) and min(new, careful) <= action * (1.0 + _NOISE):
+        # The step follows the noise of differenced derivatives, which hides the minimum: what is left is of that size.
+        left = promised if new <= action * (1.0 + _NOISE) else _NOISY * promised
+    else:
+        left = np.inf
+    best = trials[0] if new <= careful else trials[1]
+    if min(new, careful) < action:
+        path, action = best, min(new, careful)
+    return Minimization(path, action, left, iteration, MAX_ITERATIONS)
 
 
 def _moved(path: ElementPath, step: Array) -> ElementPath:
@@ -373,20 +358,8 @@ def push_off(
 
 def _pushes(path: ElementPath, band: Array) -> list[ElementPath]:
     """Paths along the direction of most negative curvature, at several distances both ways; none if it is not negative."""
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(band[0]), 1e-300))
-    scaled = np.zeros_like(band)
-    for offset in range(min(band.shape[0], scale.size)):
-        n = scale.size - offset
-        scaled[offset, :n] = band[offset, :n] * scale[:n] * scale[offset:]
-    lowest = float(eig_banded(scaled, lower=True, eigvals_only=True, select="i", select_range=(0, 0))[0])
-    if lowest >= -_SOFT:
+    direction = most_negative_direction(band, _SOFT)
+    if direction is None:
         return []
-    # Its vector by inverse iteration with a shift just below it; the full decomposition takes forty times as long.
-    scaled[0] -= lowest * (1.0 + _BELOW)
-    vector = np.random.default_rng(0).standard_normal(scale.size)
-    for _ in range(_INVERSE):
-        vector = solveh_banded(scaled, vector, lower=True)
-        vector /= np.linalg.norm(vector)
-    direction = vector * scale
     direction *= np.ptp(path.nodes, axis=0).max() / max(np.abs(direction).max(), 1e-300)
     return [_moved(path, sign * length * direction) for sign in (1.0, -1.0) for length in _PUSHES]

@@ -69,9 +69,10 @@ def test_linear_drift_needs_few_steps_and_gives_the_discrete_minimum() -> None:
     assert found.action == pytest.approx(expected, rel=1e-8)
     assert found.action >= expected * (1 - 1e-12)
     assert found.iterations <= 8
-    # the decrement of a run that stops early is what a quadratic action can still fall by
+    # a run that stops early confirms its model by one more step, and what is left is at most a part of what that has gained
     none = run(lagrangian, path, iterations=0, tolerance=1e-12)
-    assert none.decrement == pytest.approx(value - expected, rel=1e-6)
+    assert none.action == pytest.approx(expected, rel=1e-8)
+    assert none.action - expected <= none.decrement <= 0.2 * (value - expected)
     one = run(lagrangian, path, iterations=1, tolerance=1e-12)
     assert 0.0 <= one.decrement <= 1e-6 * none.decrement
 
