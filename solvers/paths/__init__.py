@@ -2,7 +2,7 @@
 
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
-- `banded_steps`: Steps of Newton's method with a banded Hessian: shifted, softer than a shift allows, and along curvature < 0.
+- `banded_steps`: Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
 - `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it.
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.

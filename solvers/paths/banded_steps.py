@@ -1,4 +1,4 @@
-"""Steps of Newton's method with a banded Hessian: shifted, softer than a shift allows, and along negative curvature."""
+"""Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature."""
 
 from __future__ import annotations
 
