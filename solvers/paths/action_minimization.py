@@ -54,8 +54,8 @@ _SURPRISE = 0.5
 _LEFT = 0.1
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
-# The promise of a step that follows noise along a soft direction counts so many times.
-_NOISY = 100.0
+# Where a last step promises no more than this part of the action and does not keep it, the promise counts so many times.
+_TINY, _NOISY = 1e-6, 100.0
 # The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
 _MU_START = 1e-4
 # Beyond this shift a step is too short to change anything.
@@ -206,7 +206,7 @@ def _newton(
     """One run of `minimize_action`, which yields what it needs, is sent the answer, and returns the outcome."""
     mu, lowest, escapes = _FLOOR, _DEEPEST, 0
     action, gradient, band = yield _Ask([path], expand=True)
-    iteration, decrement = 0, np.inf
+    iteration, decrement, trusted = 0, np.inf, True
     if not np.isfinite(action):  # Bounded noise cannot follow the path, see `qpot.solvers.paths.feasible_path`.
         return Minimization(path, action, decrement, 0, INFEASIBLE)
     for iteration in range(1, max_iterations + 1):
@@ -240,7 +240,6 @@ def _newton(
                     break
                 step, mu = flat, _FLOOR
                 decrement = -0.5 * float(gradient @ step)
-            trial = _moved(path, step)
             if decrement <= target and mu <= _FLOOR:
                 done, path = yield from _settled(path, action, step, gradient, band, target, iteration)
                 if done is not None:
@@ -248,15 +247,16 @@ def _newton(
                 accepted = True
                 continue
             # Steps that promise as much as the ones before them creep along a soft direction, which the shift holds.
-            deep = softer_steps(band, scale, gradient, _SHARE * decrement)[1] if creeps and decrement > target else []
-            new, *others = yield _Ask([trial, *(_moved(path, s) for s in deep)], expand=False)
-            if others and min(others) < min(new, action - _SHARE * (action - new)):
-                accepted, path = True, _moved(path, deep[int(np.argmin(others))])
+            asked = creeps and trusted and decrement > target
+            deep = softer_steps(band, scale, gradient, _SHARE * decrement)[1] if asked else []
+            new, softer, trusted = yield from _tried(path, action, [step, *deep], gradient, trusted)
+            if softer is not None:
+                accepted, path = True, softer
                 continue
             bent = float(step @ blas.dsbmv(band.shape[0] - 1, 1.0, band, step, lower=1))
             ratio = (action - new) / max(2.0 * decrement - 0.5 * bent, 1e-300)
             if new < action and ratio > 1e-3:
-                accepted, path = True, trial
+                accepted, path = True, _moved(path, step)
                 if ratio > 0.75:
                     mu = _lower(mu, lowest)
                 elif ratio < 0.25:
@@ -288,11 +288,31 @@ def _settled(
     trials = [_moved(path, s) for s in (step, *deep)]
     values = yield _Ask(trials, expand=False)
     k = int(np.argmin(values))
-    if k > 0 and min(values[0], action) - values[k] > _WORTH * target:
+    gained = min(values[0], action) - values[k]
+    if k > 0 and gained > _WORTH * target and _keeps(action - values[k], gradient, deep[k - 1]):
         return None, trials[k]
     decrement = max(decrement, min(promised, target))
     end = trials[k] if values[k] < action else path
     return Minimization(end, min(values[k], action), decrement, iteration, CONVERGED), end
+
+
+def _tried(
+    path: ElementPath, action: float, steps: list[Array], gradient: Array, trusted: bool
+) -> Generator[_Ask, Any, tuple[float, ElementPath | None, bool]]:
+    """The action after the first step, the path after a softer one that gains more, and whether such steps keep promises."""
+    new, *others = yield _Ask([_moved(path, s) for s in steps], expand=False)
+    if not others:
+        return new, None, trusted
+    best = steps[1 + int(np.argmin(others))]
+    # Where kinks of the functions spoil the model, such steps never keep what they promise.
+    keeps = _keeps(action - min(others), gradient, best)
+    gains = keeps and min(others) < min(new, action - _SHARE * (action - new))
+    return new, _moved(path, best) if gains else None, keeps
+
+
+def _keeps(gain: float, gradient: Array, step: Array) -> bool:
+    """Whether the action has fallen by what the quadratic model promised for a step."""
+    return gain >= -0.5 * _SURPRISE * float(gradient @ step)
 
 
 def _lower(mu: float, lowest: float) -> float:
@@ -319,8 +339,8 @@ def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, ite
     surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
     if surprise <= _SURPRISE:
         left = max(surprise, _LEFT) * promised
-    elif promised <= _NOISE * abs(action) and min(new, careful) <= action * (1.0 + _NOISE):
-        # The step follows the noise of differenced derivatives, which hides the minimum: what is left is of that size.
+    elif promised <= _TINY * abs(action):
+        # The step follows the noise of differenced derivatives along a soft direction, or meets a kink of the functions.
         left = promised if new <= action * (1.0 + _NOISE) else _NOISY * promised
     else:
         left = np.inf

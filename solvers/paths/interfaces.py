@@ -31,6 +31,8 @@ _FIRST_HALVINGS, _SMOOTH = 8, 0.2
 _HALVINGS = 54
 # A jump below this part of the covariance itself is rounding.
 _LEAST_JUMP = 1e-8
+# A jump this close to an end of a curve, as a part of its length, is at that end.
+_AT_AN_END = 1e-9
 # The degree of the polynomial, by the number of coordinates of the tangent space; above it is two.
 _DEGREES = {1: 6, 2: 5, 3: 4, 4: 3}
 # The first normal is taken from points at this distance, as a part of the patch, and found anew from farther ones.
@@ -67,7 +69,10 @@ class Jump:
 
 
 def jumps_along(covariance: BatchFunction, curve: Array) -> list[Jump]:
-    """The jumps of a covariance along a polyline (n, d), in order; of several in one place only one is found."""
+    """The jumps of a covariance along a polyline (n, d), in order; of several in one place only one is found.
+
+    An interface on which the polyline begins or ends is not crossed by it.
+    """
     lengths = lengths_along(curve)
     keep = np.concatenate([[True], np.diff(lengths) > 0.0])
     lengths, curve = lengths[keep], curve[keep]
@@ -113,7 +118,7 @@ def jumps_along(covariance: BatchFunction, curve: Array) -> list[Jump]:
             np.stack([a_low[k], a_high[k]]),
         )
         for k in np.argsort(begin, kind="stable")
-        if relative[k] > _LEAST_JUMP
+        if relative[k] > _LEAST_JUMP and _AT_AN_END * s[-1] < begin[k] < (1.0 - _AT_AN_END) * s[-1]
     ]
 
 
