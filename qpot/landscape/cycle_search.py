@@ -86,7 +86,7 @@ def find_limit_cycles(
     ...     return x * (1 - r2) + np.stack([-x[:, 1], x[:, 0]], axis=1)
     >>> system = qpot.System(drift=drift, covariance=np.eye(2), dimension=2)
     >>> (cycle,) = find_limit_cycles(system, [(-2, 2), (-2, 2)])
-    >>> round(cycle.period / np.pi, 8), cycle.stable, round(float(cycle.multipliers[0].real) * np.exp(4 * np.pi), 4)
+    >>> round(cycle.period / np.pi, 8), cycle.stable, round(float(cycle.multipliers[0].real * np.exp(4 * np.pi)), 4)
     (2.0, True, 1.0)
     """
     lower, upper = as_bounds(bounds, dimension=system.dimension)
