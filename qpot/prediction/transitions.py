@@ -21,7 +21,7 @@ from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
-from qpot.paths.degenerate_pass import over_degenerate
+from qpot.paths.degenerate_pass import over_degenerate, resolved_between_kinks
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
@@ -120,7 +120,11 @@ def transition_costs(
     sides = _sides(saddles, k)
     seconds = path_budget(system.dimension, budget)
     quick = chosen.quick()
-    tasks = [_leg(system, points, saddles[n], home, away, sign, quick, seconds) for home, away, n, sign in sides]
+    passes = [resolved_between_kinks(saddles[n], minima[home], minima[away]) for home, away, n, _ in sides]
+    tasks = [
+        _leg(system, points, saddle, home, away, sign, quick, seconds)
+        for saddle, (home, away, _, sign) in zip(passes, sides, strict=True)
+    ]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
