@@ -67,8 +67,29 @@ def resolved_between_kinks(saddle: Saddle, home: Minimum, away: Minimum) -> Sadd
     """A hyperbolic saddle as a pass whose legs are descents in reverse, where one of its minima lies at a kink."""
     if saddle.below is not None or not (home.kink or away.kink):
         return saddle
-    step = _BESIDE * min(float(np.linalg.norm(saddle.point - m.point)) for m in (home, away)) * saddle.direction
+    return _beside(saddle, home.point, away.point)
+
+
+def _beside(saddle: Saddle, home: Array, away: Array) -> Saddle:
+    step = _BESIDE * min(float(np.linalg.norm(saddle.point - x)) for x in (home, away)) * saddle.direction
     return replace(saddle, below=(saddle.point + step, saddle.point - step))
+
+
+def by_descents(
+    system: System, start: Array, saddle: Saddle, sign: float, end: Array, method: LegMethod
+) -> PathSolution | None:
+    """The leg over a hyperbolic saddle whose cost is known without a path; None where it is not.
+
+    Under isotropic noise and a gradient drift it is twice the climb of the loss over the noise, whatever lies on the way,
+    such as a half-stable rest, at which methods for paths stop short.
+    """
+    known = system.gradient_drift and system.loss is not None and _isotropic(system) is not None
+    if not known or system.dimension == 1 or saddle.below is not None:
+        return None
+    try:
+        return over_degenerate(system, start, _beside(saddle, start, end), sign, end, method)
+    except SolveError:
+        return None
 
 
 def climb_to_degenerate(
