@@ -330,12 +330,17 @@ class Search:
         return len(self.minima) - 1
 
     def _half_stable(self, minimum: Minimum) -> bool:
-        """Whether a fixed point that seems to attract has a slow rate along which the drift carries on beyond it."""
+        """Whether a fixed point that seems to attract has a slow rate along which the drift carries on, or away from it."""
         slowest = float(np.abs(minimum.rates).min())
         fastest = max([float(np.abs(minimum.rates).max())] + [float(np.abs(m.rates).max()) for m in self.minima])
         size = float(np.linalg.norm(self.size))
         if slowest > _SLOWER * max(fastest, self.typical / size):
             return False
+        if self.size.size == 1:
+            # On a line a flat top has a rate of either sign within rounding, and pushes away all the same.
+            steps = self.size * np.array([[1e-3], [-1e-3], [1e-4], [-1e-4]])
+            if (self.drift(minimum.point + steps)[:, 0] * np.array([1.0, -1.0, 1.0, -1.0]) > 0.0).all():
+                return True
         jacobian = self.system.unchecked.jacobian
         speed = 1e-12 * max(self.typical, fastest * size)
         return bool(moved_on(self.drift, jacobian, minimum.point[None], scale=size, rest_speed=speed)[1][0])
