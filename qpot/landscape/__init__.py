@@ -12,6 +12,7 @@
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
+- `kinks`: Kinks of a loss: minima at which its gradient jumps, and descents that slide along the bottom of a kink.
 - `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.

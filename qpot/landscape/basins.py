@@ -15,12 +15,13 @@ from qpot._core.arrays import Array, as_points, as_positive, format_point
 from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
+from qpot.landscape.kinks import jacobians_beside_kinks, slid_labels
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
-from qpot.solvers.landscape.flow import AT_REST, LEFT, NON_FINITE, Attractors, Limits, relax, relax_freely
+from qpot.solvers.landscape.flow import AT_REST, LEFT, NON_FINITE, OUT_OF_TIME, Attractors, Limits, relax, relax_freely
 from qpot.solvers.landscape.half_stable import moved_on
 from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
 from qpot.solvers.landscape.stationary_points import distinct
@@ -30,6 +31,8 @@ _Field = Callable[[Array], Array]
 _CHUNK = 100_000
 # So many half-stable rests on the way of one point are passed. Ends closer than this part of the neighbourhoods are one.
 _RESTS, _SAME_REST = 4, 1e-3
+# Where the gradient jumps at an attractor, steps that become short at kinks are given up after this many.
+_CHATTER = 150
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
 _FAR = 1e6
 
@@ -47,11 +50,14 @@ class Neighbourhoods:
         eigenvalue 1, so that the ball of the same radius lies within the ellipsoid.
     radii : array (k,)
         The radii in the metric M.
+    kinked : bool
+        Whether the gradient jumps at one of the attractors; descents are then given up early, and followed along kinks.
     """
 
     points: Array
     metrics: Array
     radii: Array
+    kinked: bool = False
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
@@ -92,8 +98,10 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
     points = attractor_points(minima, dimension=system.dimension)
     drifts, jacobians = system.unchecked.drift(points), system.unchecked.jacobian(points)
     spread = float(pdist(points).max()) if points.shape[0] > 1 else 1.0 + float(np.abs(points).max())
+    smooth, jacobians = jacobians, jacobians_beside_kinks(system, points, jacobians, spread)
     for i, J in enumerate(jacobians):
-        refuse_flat_point(system, points[i], name=f"minima[{i}]")
+        if np.linalg.eigvals(J).real.max() >= -1e-9 * np.abs(J).max():
+            refuse_flat_point(system, points[i], name=f"minima[{i}]")
         rate = float(np.linalg.eigvals(J).real.max())
         if rate >= 0:
             raise not_attracting(points[i], rate, name=f"minima[{i}]")
@@ -107,7 +115,7 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
             f"minima[{i}] = {format_point(points[i])} has no neighbourhood that attracts, down to a distance of "
             f"{smallest[i]:.3g}; polish the point, or its attraction is too weak to be told from rounding"
         )
-    return Neighbourhoods(points=points, metrics=metrics, radii=radii)
+    return Neighbourhoods(points=points, metrics=metrics, radii=radii, kinked=jacobians is not smooth)
 
 
 @in_natural_units("points", "minima")
@@ -169,17 +177,20 @@ def basin_of(
     drift, jacobian = _flow_functions(system, near.points)
     attractors = Attractors(near.points, near.metrics, near.radii)
     limits = Limits(centre, escape_radius=10.0 * reach, rest_speed=1e-8 * rate * scale, max_time=limit)
+    if near.kinked:
+        limits = limits._replace(max_steps=_CHATTER)
     labels = [
-        _carried(drift, jacobian, piece, attractors, limits, scale)
+        _carried(system, (drift, jacobian), piece, attractors, limits, scale)
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate(labels)
 
 
 def _carried(
-    drift: _Field, jacobian: _Field, x: Array, attractors: Attractors, limits: Limits, scale: float
+    system: System, flow: tuple[_Field, _Field], x: Array, attractors: Attractors, limits: Limits, scale: float
 ) -> NDArray[np.int64]:
-    """The labels of points (n, d), which go on where the flow comes to a half-stable rest."""
+    """The labels of points (n, d), which go on where the flow comes to a half-stable rest or slides along a kink."""
+    drift, jacobian = flow
     labels, ends, status = relax(drift, jacobian, x, attractors, limits, scale=scale)
     for _ in range(_RESTS):
         rows = np.flatnonzero((labels < 0) & (status == AT_REST))
@@ -193,6 +204,9 @@ def _carried(
         nearest = cKDTree(ends[rows[kept]]).query(ends[rows])[1]
         rows, nearest = rows[half_stable[nearest]], nearest[half_stable[nearest]]
         labels[rows], ends[rows], status[rows] = new[nearest], new_ends[nearest], new_status[nearest]
+    lost = np.flatnonzero((labels < 0) & (status == OUT_OF_TIME))
+    if lost.size and limits.max_time == np.inf:
+        labels[lost] = slid_labels(system, ends[lost], attractors.points, 0.1 * limits.escape_radius)
     return labels
 
 

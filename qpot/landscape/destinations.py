@@ -10,6 +10,7 @@ from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.solvers.landscape.flow import AT_REST, Attractors, Limits, relax
+from qpot.solvers.landscape.half_stable import moved_on
 from qpot.solvers.landscape.stationary_points import find_roots
 
 # Where a trajectory does not lead to an attractor: it goes further than is searched, or it does not come to rest.
@@ -107,7 +108,10 @@ class Destinations:
             if not known:
                 seen.append((ends[k], self._identified(ends[k])))
             ids[k] = known[0] if known else seen[-1][1]
-            direction = self._unstable(ends[k]) if ids[k] == RESTLESS else None
+            direction = None
+            if ids[k] == RESTLESS:
+                direction = self._unstable(ends[k])
+                direction = self._onwards(ends[k]) if direction is None else direction
             if direction is not None:
                 directions[int(k)] = direction
         inside = ((ends >= self.lower - self.size) & (ends <= self.upper + self.size)).all(axis=1)
@@ -136,8 +140,19 @@ class Destinations:
             return RESTLESS
         if minimum.rates.real.min() <= FLAT * np.abs(minimum.rates).max():
             return RESTLESS
+        if self._onwards(point) is not None:
+            return RESTLESS
         self.minima.append(minimum)
         return len(self.minima) - 1
+
+    def _onwards(self, point: Array) -> Array | None:
+        """The unit vector along which the drift carries on beyond a half-stable rest, None where the point is none."""
+        diagonal = float(np.linalg.norm(self.size))
+        beyond, half_stable = moved_on(
+            self.drift, self.drift.jacobian, point[None], scale=0.1 * diagonal, rest_speed=1e-9 * self._typical
+        )
+        away = beyond[0] - point
+        return np.asarray(away / np.linalg.norm(away)) if half_stable[0] else None
 
     def _unstable(self, point: Array) -> Array | None:
         """The unit vector of the most unstable direction at a point of rest, None where there is none."""

@@ -40,6 +40,9 @@ class Minimum:
         The norm of the drift at the point.
     inside : bool
         Whether the point lies in the box that was searched; `predict` follows passes out of it to minima just beyond.
+    kink : str
+        Why the minimum is not smooth: the gradient of the loss jumps at it. Its `hessian` then has a large number in place
+        of the curvatures across the jump, so that no prefactor is known. It is empty for an ordinary minimum.
     """
 
     point: Array
@@ -48,11 +51,12 @@ class Minimum:
     rates: NDArray[np.complex128] | Array
     residual: float
     inside: bool = True
+    kink: str = ""
 
     @property
     def degenerate(self) -> bool:
         """Whether a direction is flat to working precision: the minimum is then not isolated, or not quadratic."""
-        return bool(self.rates.real.min() <= FLAT * np.abs(self.rates).max())
+        return not self.kink and bool(self.rates.real.min() <= FLAT * np.abs(self.rates).max())
 
     def in_units(self, units: Units) -> Minimum:
         """The same minimum in the coordinates to which the units lead."""
@@ -68,7 +72,8 @@ class Minimum:
 
     def __repr__(self) -> str:
         loss = "" if np.isnan(self.loss) else f", loss {self.loss:.6g}"
-        kind = f"{', degenerate' if self.degenerate else ''}{'' if self.inside else ', outside the box'}"
+        kind = f"{', degenerate' if self.degenerate else ''}{', at a kink' if self.kink else ''}"
+        kind += "" if self.inside else ", outside the box"
         return f"Minimum({format_point(self.point)}{loss}{kind})"
 
 

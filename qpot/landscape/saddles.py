@@ -155,13 +155,15 @@ def find_saddles(
             guesses.append(_middles(attractors))
         mountains = system.gradient_drift and system.loss is not None
         borders_last = mountains and d > _FLOODED
-        if not climbed and not borders_last:
+        # Along kinks trajectories chatter, and passes there are found by water and bands.
+        borders = not (mountains and any(m.kink for m in minima))
+        if borders and not climbed and not borders_last:
             report(1, 3, "basin borders")
             guesses.append(_border_states(system, attractors, sides, (), clock))
         report(2, 3, "connections")
         fixed = _Fixed(system, lower, upper, group, np.zeros((0, d)))
         saddles = classified(system, fixed.new(np.concatenate(guesses)), sides, upper - lower, attractors, clock)
-        if not climbed and borders_last:
+        if borders and not climbed and borders_last:
             report(2, 3, "basin borders")
             states = _border_states(system, attractors, sides, saddles, clock)
             saddles += classified(system, fixed.new(states), sides, upper - lower, attractors, clock)

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
+from qpot.landscape.kinks import kink_minimum
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy, within
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.landscape.tolerant import NaNDrift
@@ -53,6 +54,10 @@ _CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
 _ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
 # A fixed point with a rate below this part of the typical one may be a half-stable rest.
 _SLOWER = 1e-4
+# Once a minimum at a kink is known, trajectories whose steps become short are given up after so many.
+_CHATTER = 150
+# Of starts that end in the same cell of the box, of this part of its edges, one is followed along kinks.
+_CELL = 0.02
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -89,6 +94,11 @@ class Search:
     def over(self) -> bool:
         """Whether the budget is spent."""
         return time.process_time() - self.begun > self.budget
+
+    @property
+    def kinked(self) -> bool:
+        """Whether a minimum at a kink of more than one parameter is known."""
+        return self.system.dimension > 1 and any(m.kink for m in self.minima)
 
     def first(self, starts: Array) -> None:
         """Descend from the first starts, which count as uniform."""
@@ -131,6 +141,8 @@ class Search:
         affordable = _SHARE * self.budget / max(each * _STEPS * (2 * points.shape[1] + 4), 1e-12)
         order = np.argsort(-scores, kind="stable")[: int(min(_CHOSEN * points.shape[0], affordable))]
         chosen = points[order[scores[order] > _CONTRADICTS]]
+        if self.kinked:  # All points next to a kink contradict their surroundings.
+            chosen = chosen[:: max(1, len(chosen) // _EARLY)]
         if chosen.shape[0]:
             self._descend(chosen)
 
@@ -190,11 +202,36 @@ class Search:
         lost = np.flatnonzero((labels < 0) & inside)
         if lost.size:
             lost = lost[np.isfinite(self.drift(ends[lost])).all(axis=1)]
+        if lost.size and self.system.dimension > 1:
+            lost = self._slid(labels, ends, lost)
         if lost.size and not self.restless:
             middle = np.median(ends[lost], axis=0)
             self.restless_at = ends[lost[np.argmin((np.abs(ends[lost] - middle) / self.size).sum(axis=1))]]
         self.restless += lost.size
         return labels
+
+    def _slid(self, labels: Integers, ends: Array, lost: Integers) -> Integers:
+        """Follow those of the ``lost`` ends along kinks, one for each cell of the box; those are left that lead nowhere."""
+        size = float(np.linalg.norm(self.size))
+        typical = self.typical or float(np.median(np.linalg.norm(self.drift(ends[lost]), axis=1)))
+        cells = np.floor((ends[lost] - self.lower) / (_CELL * self.size)).astype(np.int64)
+        kept, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)[1:]
+        found = np.full(kept.size, -1, dtype=np.int64)
+        for n, k in enumerate(kept):
+            if self.minima and (self.over and not self.restless):
+                self.spent = True
+                break
+            minimum = kink_minimum(self.system, ends[lost[k]], size, typical)
+            if minimum is None or not within(minimum.point[None], self.lower, self.upper)[0]:
+                continue
+            away = [float(np.linalg.norm((m.point - minimum.point) / self.size)) for m in self.minima]
+            if away and min(away) <= 10 * SAME:
+                found[n] = int(np.argmin(away))
+                continue
+            self.minima.append(minimum)
+            found[n] = len(self.minima) - 1
+        labels[lost] = found[cell.ravel()]
+        return lost[labels[lost] < 0]
 
     def _followed(self, starts: Array) -> tuple[Integers, Array, NDArray[np.bool_]]:
         """Follow the flow from the starts until it enters the neighbourhood of a known minimum or comes to rest."""
@@ -206,7 +243,10 @@ class Search:
             self.typical = float(np.median(speeds[np.isfinite(speeds)]))
         ids, attractors = self._neighbourhoods()
         limits = Limits(
-            0.5 * (self.lower + self.upper), 2.0 * size, rest_speed=1e-9 * self.typical, max_time=np.inf, max_steps=1000
+            0.5 * (self.lower + self.upper),
+            2.0 * size,
+            rest_speed=1e-9 * self.typical,
+            max_steps=_CHATTER if self.kinked else 1000,
         )
         labels, ends, status = relax(
             self.drift, self.system.unchecked.jacobian, starts, attractors, limits, scale=0.1 * size
@@ -290,12 +330,17 @@ class Search:
         return len(self.minima) - 1
 
     def _half_stable(self, minimum: Minimum) -> bool:
-        """Whether a fixed point that seems to attract has a slow rate along which the drift carries on beyond it."""
+        """Whether a fixed point that seems to attract has a slow rate along which the drift carries on, or away from it."""
         slowest = float(np.abs(minimum.rates).min())
         fastest = max([float(np.abs(minimum.rates).max())] + [float(np.abs(m.rates).max()) for m in self.minima])
         size = float(np.linalg.norm(self.size))
         if slowest > _SLOWER * max(fastest, self.typical / size):
             return False
+        if self.size.size == 1:
+            # On a line a flat top has a rate of either sign within rounding, and pushes away all the same.
+            steps = self.size * np.array([[1e-3], [-1e-3], [1e-4], [-1e-4]])
+            if (self.drift(minimum.point + steps)[:, 0] * np.array([1.0, -1.0, 1.0, -1.0]) > 0.0).all():
+                return True
         jacobian = self.system.unchecked.jacobian
         speed = 1e-12 * max(self.typical, fastest * size)
         return bool(moved_on(self.drift, jacobian, minimum.point[None], scale=size, rest_speed=speed)[1][0])

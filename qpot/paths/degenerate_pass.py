@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import SolveError, Status
 from qpot.landscape.flow import descent
-from qpot.landscape.points import Saddle
+from qpot.landscape.kinks import beside_kink, slid_to
+from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
@@ -21,6 +23,8 @@ _NODES = (33, 65, 129)
 _ITERATIONS = (200, 300, 500)
 # A cost over a degenerate pass counts as converged at this relative error, since no prefactor multiplies it.
 _ACCURATE = 1e-3
+# Descents from a saddle to minima at kinks begin beside it, at this part of the distance.
+_BESIDE = 1e-5
 # A ridge is flat where the loss does not change over this part of the length of the climb.
 _ALONG = 0.02
 # Where the point beside a pass is lower than it by more than this part of the climb, the way between the two is counted.
@@ -59,6 +63,35 @@ def over_degenerate(
     return joined([climb, descending])
 
 
+def resolved_between_kinks(saddle: Saddle, home: Minimum, away: Minimum) -> Saddle:
+    """A hyperbolic saddle as a pass whose legs are descents in reverse, where one of its minima lies at a kink."""
+    if saddle.below is not None or not (home.kink or away.kink):
+        return saddle
+    return _beside(saddle, home.point, away.point)
+
+
+def _beside(saddle: Saddle, home: Array, away: Array) -> Saddle:
+    step = _BESIDE * min(float(np.linalg.norm(saddle.point - x)) for x in (home, away)) * saddle.direction
+    return replace(saddle, below=(saddle.point + step, saddle.point - step))
+
+
+def by_descents(
+    system: System, start: Array, saddle: Saddle, sign: float, end: Array, method: LegMethod
+) -> PathSolution | None:
+    """The leg over a hyperbolic saddle whose cost is known without a path; None where it is not.
+
+    Under isotropic noise and a gradient drift it is twice the climb of the loss over the noise, whatever lies on the way,
+    such as a half-stable rest, at which methods for paths stop short.
+    """
+    known = system.gradient_drift and system.loss is not None and _isotropic(system) is not None
+    if not known or system.dimension == 1 or saddle.below is not None:
+        return None
+    try:
+        return over_degenerate(system, start, _beside(saddle, start, end), sign, end, method)
+    except SolveError:
+        return None
+
+
 def climb_to_degenerate(
     system: System, start: Array, saddle: Saddle, sign: float, method: LegMethod, beyond: Sequence[Array] = ()
 ) -> PathSolution:
@@ -73,7 +106,9 @@ def climb_to_degenerate(
 
 
 def _relaxation(system: System, point: Array, minimum: Array, saddle: Saddle) -> tuple[Array, Array]:
-    found = descent(system, point, towards=minimum)
+    size = float(np.linalg.norm(point - minimum))
+    slides = beside_kink(system, minimum, size) or beside_kink(system, point, size)
+    found = slid_to(system, point, minimum) if slides else descent(system, point, towards=minimum)
     if found is None:
         raise SolveError(
             f"the flow from beside the pass {format_point(saddle.point)} misses the minimum {format_point(minimum)}",

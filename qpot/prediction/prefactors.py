@@ -77,7 +77,7 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
 
     It is NaN where it is not known.
     """
-    if over_degenerate_pass(costs, leg):
+    if over_degenerate_pass(costs, leg) or costs.minima[home].kink:
         return float("nan")
     # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
     tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)

@@ -66,7 +66,8 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "notes": list(prediction.costs.notes),
         "coverage": prediction.costs.coverage,
         "minima": [
-            {**_point_out(m, f"minimum{i}", arrays), "inside": m.inside} for i, m in enumerate(prediction.minima)
+            {**_point_out(m, f"minimum{i}", arrays), "inside": m.inside, "kink": m.kink}
+            for i, m in enumerate(prediction.minima)
         ],
         "saddles": [
             {
@@ -119,7 +120,10 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
                 f"{file} holds {about.get('format')!r} version {about.get('version')}; this qpot reads "
                 f"{_FORMAT!r} up to version {_VERSION}"
             )
-        minima = tuple(Minimum(**_point_in(item, stored), inside=item.get("inside", True)) for item in about["minima"])
+        minima = tuple(
+            Minimum(**_point_in(item, stored), inside=item.get("inside", True), kink=item.get("kink", ""))
+            for item in about["minima"]
+        )
         saddles = tuple(
             Saddle(
                 **_point_in(item, stored),

@@ -21,7 +21,7 @@ from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
-from qpot.paths.degenerate_pass import over_degenerate
+from qpot.paths.degenerate_pass import by_descents, over_degenerate, resolved_between_kinks
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
@@ -120,7 +120,11 @@ def transition_costs(
     sides = _sides(saddles, k)
     seconds = path_budget(system.dimension, budget)
     quick = chosen.quick()
-    tasks = [_leg(system, points, saddles[n], home, away, sign, quick, seconds) for home, away, n, sign in sides]
+    passes = [resolved_between_kinks(saddles[n], minima[home], minima[away]) for home, away, n, _ in sides]
+    tasks = [
+        _leg(system, points, saddle, home, away, sign, quick, seconds)
+        for saddle, (home, away, _, sign) in zip(passes, sides, strict=True)
+    ]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
@@ -225,9 +229,15 @@ def _solve_leg(task: _Leg) -> PathSolution:
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
+        known = by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method)
+        if known is not None:
+            return known
         reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
         return replace(infinite_leg(task.start, task.end, reason, task.method), status=error.status, via=via)
-    return joined([leg, descent])
+    found = joined([leg, descent])
+    if found.status.ok:
+        return found
+    return by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method) or found
 
 
 def _connected(saddles: Sequence[Saddle], k: int) -> bool:

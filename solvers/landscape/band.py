@@ -21,6 +21,9 @@ _UNEVEN = (1.6, 0.5)
 # Without second derivatives a step follows the gradient; it grows by the first factor after a success, else by the second.
 _GROWTH, _SHRINK = 1.3, 0.3
 
+# Up to this dimension simplices find the lowest point of a ridge that has kinks itself.
+_SIMPLEX = 4
+
 
 class Surface(NamedTuple):
     """A loss with its derivatives; the Hessian is None where it is too large to be formed."""
@@ -229,8 +232,18 @@ def crossing(surface: Surface, band: Array, peak: int) -> Summit:
         found = minimize(cost, q, jac=True, method="BFGS", options=options)
         # A second search from beside the first tells how well the first has settled.
         again = minimize(cost, found.x + 0.1 / np.sqrt(d), jac=True, method="BFGS", options=options)
-        q = min((found, again), key=lambda r: r.fun).x * reach
+        best = min((found, again), key=lambda r: r.fun)
         spread = abs(float(found.fun - again.fun))
+        if spread > options["gtol"] and d <= _SIMPLEX:
+            # The ridge has kinks across, of which derivatives say nothing: simplices, of which the second starts afresh.
+            close = {"xatol": 1e-13, "fatol": 1e-16 * float(np.ptp(surface.loss(band))), "maxiter": 400 * d}
+            for size in (0.1, 0.03):
+                corners = np.concatenate([best.x[None], best.x + size * np.eye(d - 1)])
+                simplex = minimize(
+                    lambda q: cost(q)[0], best.x, method="Nelder-Mead", options=close | {"initial_simplex": corners}
+                )
+                spread, best = abs(float(simplex.fun - best.fun)), min((simplex, best), key=lambda r: r.fun)
+        q = best.x * reach
     height, summit_point, _ = top(q)
     steps = reach * 4.0 ** -np.arange(25.0)[:, None]
     line = [summit_point - steps * tangent, summit_point[None], summit_point + steps[::-1] * tangent]

@@ -55,6 +55,8 @@ def hessian(gradient: BatchFunction, point: Array, step: float) -> Array:
 
 def landing(drift: BatchFunction, start: Array, minima: Array, *, reach: float) -> int:
     """The index of the minimum to which the drift leads from a point."""
+    # A saddle may lie next to a narrow well, and has not arrived there.
+    reach = min(reach, float(np.linalg.norm(minima - start, axis=1).min()))
 
     def right_side(_: float, x: Any) -> Any:
         return drift(x[None])[0]

@@ -1,0 +1,175 @@
+"""Kinks of a loss: minima at which its gradient jumps, and descents that slide along the bottom of a kink."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot._core.arrays import Array
+from qpot.landscape.points import Minimum, as_minimum, tidy
+from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.system import System
+from qpot.solvers.landscape.gradient_sampling import Slide, hessian_beside_jumps, jumps_at, slide, varies_at
+
+# Gradients are sampled within these parts of the size of the problem, at first and at last; steps are no longer than the
+# third.
+_RADIUS, _SMALLEST, _LONGEST = 1e-3, 1e-11, 0.05
+# A descent starts anew from its end, with other samples, until it gains less than this part of what it has gained.
+_AGAIN, _GAIN = 6, 1e-10
+# A descent that shall only say where it leads ends here, and leads to a minimum within this distance, in parts of the size.
+_ROUGHLY, _CLOSE = 1e-6, 1e-3
+# Beside a pass gradients are sampled within this part of the size at first.
+_BESIDE_A_PASS = 1e-10
+# A jump is looked for within this part of the size.
+_NEXT_TO = 1e-8
+# The curvature across a jump is that of a parabola of this width, along it differences have this step, in parts of the size.
+_WIDTH, _STEP = 1e-6, 1e-4
+# Above this dimension nothing is done about kinks: samples would have to be many.
+_DIMENSION = 16
+# A minimum at a kink must lie below points at this part of the size around it.
+_AROUND = 1e-6
+# The reason that a minimum has for not being smooth.
+KINK = "the gradient of the loss jumps at it"
+
+
+def may_slide(system: System) -> bool:
+    """Whether descents can be followed where the gradient jumps: it needs a loss."""
+    return system.loss is not None and system.gradient_drift and system.dimension <= _DIMENSION
+
+
+def jumps(system: System, point: Array, size: float, typical: float) -> Array:
+    """Orthonormal directions (m, d) in which the gradient jumps next to a point (d,).
+
+    ``typical`` is the length of a gradient that is not small.
+    """
+    if not may_slide(system):
+        return np.zeros((0, point.size))
+    return jumps_at(NaNDrift(system), point, _NEXT_TO * size, typical)
+
+
+def sliding(
+    system: System, start: Array, size: float, *, smallest: float = _SMALLEST, first: float | None = None
+) -> Slide:
+    """The descent from a point (d,) in a problem of this size, along kinks too, until it is known to ``smallest``.
+
+    ``first`` is the radius at first, which grows; like the former it is a part of the size.
+    """
+    drift, functions = NaNDrift(system), system.unchecked
+    found, radius = None, _RADIUS * size
+    for n in range(_AGAIN):
+        from_here = start if found is None else found.points[-1]
+        part = slide(
+            functions.loss,
+            lambda x: -drift(x),
+            from_here,
+            radius=radius,
+            smallest=smallest * size,
+            longest=_LONGEST * size,
+            first=None if n or first is None else first * size,
+            seed=n,
+        )
+        if found is None:
+            found, radius = part, 0.1 * radius
+            continue
+        before = functions.loss(np.stack([start, from_here, part.points[-1]]))
+        found = Slide(
+            np.concatenate([found.points, part.points[1:]]),
+            np.concatenate([found.times, found.times[-1] + part.times[1:]]),
+            part.stationary,
+        )
+        if before[1] - before[2] <= _GAIN * (before[0] - before[2]):
+            break
+    assert found is not None
+    return found
+
+
+def kink_minimum(system: System, start: Array, size: float, typical: float) -> Minimum | None:
+    """The minimum at a kink to which a descent from a point leads, or None where it leads to no such minimum."""
+    if not may_slide(system) or not varies_at(NaNDrift(system), start, _RADIUS * size, typical):
+        return None
+    end = sliding(system, start, size)
+    if not end.stationary:
+        return None
+    point = tidy(end.points[-1])
+    across = jumps(system, point, size, typical)
+    if not len(across) or not _lowest_around(system, point, size):
+        return None
+    return described(system, point, across, size)
+
+
+def described(system: System, point: Array, across: Array, size: float) -> Minimum | None:
+    """The `Minimum` at a kink (d,) across these directions, None where the loss does not curve upwards along the kink."""
+    drift = NaNDrift(system)
+    hessian = hessian_beside_jumps(lambda x: -drift(x), point, across, _WIDTH * size, _STEP * size)
+    rates = np.linalg.eigvalsh(hessian)
+    if not np.isfinite(rates).all() or rates[0] <= 0.0:
+        return None
+    smooth = as_minimum(system, point)
+    return replace(smooth, hessian=hessian, rates=rates.astype(complex), kink=KINK)
+
+
+def _lowest_around(system: System, point: Array, size: float) -> bool:
+    d = point.size
+    rays = np.random.default_rng(0).standard_normal((32 * d, d))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    levels = system.unchecked.loss(np.concatenate([point[None], point + _AROUND * size * rays]))
+    return bool(levels[1:].min() > levels[0])
+
+
+def jacobians_beside_kinks(system: System, points: Array, jacobians: Array, size: float) -> Array:
+    """The Jacobians (n, d, d) at minima (n, d), where at kinks those of `described` take the place of differences."""
+    if not may_slide(system) or system.dimension == 1:
+        return jacobians
+    typical = typical_gradient(system, points, size)
+    found = jacobians
+    for n, point in enumerate(points):
+        across = jumps(system, point, size, typical)
+        minimum = described(system, point, across, size) if len(across) else None
+        if minimum is not None:
+            found = found.copy() if found is jacobians else found
+            found[n] = -minimum.hessian
+    return found
+
+
+def typical_gradient(system: System, points: Array, size: float) -> float:
+    """The median length of the gradient around points (n, d), at a tenth of the size."""
+    rays = np.random.default_rng(0).standard_normal((8, points.shape[1]))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    around = (points[:, None] + 0.1 * size * rays).reshape(-1, points.shape[1])
+    speeds = np.linalg.norm(NaNDrift(system)(around), axis=1)
+    speeds = speeds[np.isfinite(speeds)]
+    return float(np.median(speeds)) if speeds.size else 1.0
+
+
+def slid_labels(system: System, ends: Array, attractors: Array, size: float) -> NDArray[np.int64]:
+    """The ids of the attractors (k, d) to which descents slide from points (n, d) at kinks, -1 for others."""
+    labels = np.full(len(ends), -1, dtype=np.int64)
+    if not may_slide(system) or not len(ends):
+        return labels
+    typical = typical_gradient(system, attractors, size)
+    for n, point in enumerate(ends):
+        if not np.isfinite(point).all() or not varies_at(NaNDrift(system), point, _RADIUS * size, typical):
+            continue
+        away = np.linalg.norm(attractors - sliding(system, point, size, smallest=_ROUGHLY).points[-1], axis=1)
+        if away.min() <= _CLOSE * size:
+            labels[n] = int(away.argmin())
+    return labels
+
+
+def beside_kink(system: System, point: Array, size: float) -> bool:
+    """Whether the gradient jumps next to a point (d,) of a problem of this size."""
+    if not may_slide(system) or system.dimension == 1:
+        return False
+    typical = typical_gradient(system, point[None], size)
+    return bool(len(jumps(system, point, size, typical)))
+
+
+def slid_to(system: System, start: Array, minimum: Array) -> tuple[Array, Array] | None:
+    """The descent along kinks from a point (d,) to a minimum, as times (n,) and points (n, d); None if it misses it."""
+    size = float(np.linalg.norm(start - minimum))
+    found = sliding(system, start, size, smallest=_SMALLEST, first=_BESIDE_A_PASS)
+    if np.linalg.norm(found.points[-1] - minimum) > _CLOSE * size:
+        return None
+    return found.times, found.points
