@@ -307,7 +307,12 @@ def distance_to(cycle: LimitCycle, points: Array) -> Array:
 
 def beside_of(cycle: LimitCycle, drift: GuardedDrift, share: float) -> Array:
     """In the plane: four points, two on each side of a cycle, at a part of its extent; the left side comes first."""
-    points = cycle.points[[0, len(cycle.points) // 2]]
+    return beside_points(cycle, drift, share, 2)
+
+
+def beside_points(cycle: LimitCycle, drift: GuardedDrift, share: float, phases: int) -> Array:
+    """The same at so many phases on each side, ``(2 phases, 2)``."""
+    points = cycle.points[(np.arange(phases) * len(cycle.points)) // phases]
     velocity = drift(points)
     left = np.stack([-velocity[:, 1], velocity[:, 0]], axis=1) / np.linalg.norm(velocity, axis=1, keepdims=True)
     offset = share * extent_of(cycle) * left

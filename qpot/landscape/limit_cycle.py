@@ -42,12 +42,15 @@ class LimitCycle(Minimum):
     connects : (int or None, int or None)
         For a cycle with one unstable direction: the ids of the states to which the flow leads on its two sides, the smaller
         first. None stands for a side that leads to none of them, or is not known.
+    side : float
+        In the plane: 1 if the first state of ``connects`` lies to the left of the motion along the cycle, -1 if to the right.
     """
 
     points: Array
     period: float
     multipliers: NDArray[np.complex128] | Array
     connects: tuple[int | None, int | None] = (None, None)
+    side: float = 1.0
 
     @property
     def hyperbolic(self) -> bool:
@@ -76,6 +79,11 @@ class LimitCycle(Minimum):
         if i is None and j is None:
             return "lies between none of the states"
         return f"leads from state {i} out of the known ones" if j is None else f"lies between the states {i} and {j}"
+
+    def seen_from(self, minimum: int) -> Array:
+        """One of its points (d,), as for a `Saddle`."""
+        del minimum
+        return self.point
 
     def in_units(self, units: Units) -> LimitCycle:
         """The same cycle in the coordinates to which the units lead."""

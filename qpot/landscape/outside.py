@@ -15,6 +15,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from qpot._core.arrays import Array, format_point
 from qpot.landscape.destinations import FAR, Destinations
 from qpot.landscape.faces import lowest_on_faces
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import scattered
 from qpot.landscape.passes_outside import passes_outside
 from qpot.landscape.points import SAME, Minimum, Saddle
@@ -54,8 +55,8 @@ class Outlook:
     """
 
     minima: tuple[Minimum, ...]
-    saddles: tuple[Saddle, ...]
-    leaving: tuple[tuple[Saddle, str], ...]
+    saddles: tuple[Saddle | LimitCycle, ...]
+    leaving: tuple[tuple[Saddle | LimitCycle, str], ...]
     lower: Array
     upper: Array
     notes: tuple[str, ...] = ()

@@ -43,6 +43,10 @@ class Surface(ABC):
     def normal(self, x: Array) -> Array:
         """Gradient (d,) of `value` at one point (d,)."""
 
+    def value_and_normal(self, x: Array) -> tuple[float, Array]:
+        """`value` and `normal` at one point (d,)."""
+        return float(self.value(x[None])[0]), self.normal(x)
+
     def curvature(self, x: Array) -> Array:
         """Hessian (d, d) of `value` at one point (d,)."""
         return self._derivative(lambda points: np.stack([self.normal(y) for y in points]), x)
@@ -93,7 +97,7 @@ class Surface(ABC):
         size = float(np.abs(x).max())
         length = 0.0
         for _ in range(_NEWTON):
-            value, n = float(self.value(x[None])[0]), self.normal(x)
+            value, n = self.value_and_normal(x)
             step = value / float(n @ n)
             x = x - step * n
             length = abs(step) * float(np.linalg.norm(n))

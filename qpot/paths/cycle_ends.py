@@ -44,8 +44,28 @@ class TubeSurface(Surface):
         return np.asarray((self.side * c[:, 0] if self.tube.one_sided else np.linalg.norm(c, axis=1)) - self.height)
 
     def normal(self, x: Array) -> Array:
-        """Its gradient, by differences."""
-        return self._derivative(self.value, x)
+        """Its gradient at one point."""
+        return np.asarray(self._normals(x[None])[0])
+
+    def curvature(self, x: Array) -> Array:
+        """Its Hessian at one point, by differences of the gradient."""
+        return self._derivative(self._normals, x)
+
+    def _normals(self, x: Array) -> Array:
+        return self._both(x)[1]
+
+    def _both(self, x: Array) -> tuple[Array, Array]:
+        """Values (n,) and gradients (n, d) at points (n, d), which share the feet."""
+        c, slopes = self.tube.slopes(x)
+        if self.tube.one_sided:
+            return np.asarray(self.side * c[:, 0] - self.height), np.asarray(self.side * slopes[:, 0])
+        length = np.linalg.norm(c, axis=1)
+        return np.asarray(length - self.height), np.asarray(np.einsum("nr,nri->ni", c, slopes) / length[:, None])
+
+    def value_and_normal(self, x: Array) -> tuple[float, Array]:
+        """Value and gradient (d,) at one point (d,)."""
+        values, normals = self._both(x[None])
+        return float(values[0]), np.asarray(normals[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,14 @@ def leg_with_cycles(
         found = guesses(system, start, end, side)
         own = method if isinstance(method, GeometricAction) else GeometricAction()
         own = replace(own, tolerance=max(own.tolerance, _TOLERANCE))
-        solved = [_solved(system, start, end, guess, own) for guess in found[:_REFINED]]
+        far = [(_between(system, start, end, guess, None, own), guess) for guess in found[:_REFINED]]
+        far.sort(key=lambda item: (not item[0].status.ok, item[0].action))
+        solved: list[PathSolution] = []
+        for leg, guess in far:
+            # Paths that tie are one, or images of one another; of the dearer ones none is finished.
+            if solved and leg.action - leg.error >= solved[0].action - solved[0].error:
+                continue
+            solved.append(_extrapolated(leg, _between(system, start, end, guess, leg, own), start, end))
     except (SolveError, NonFiniteError, np.linalg.LinAlgError, ValueError) as error:
         return _failed(state, target, f"no path was found to {where}: {error}", method)
     if not solved:
@@ -81,41 +88,41 @@ def _failed(state: Minimum, target: Saddle | LimitCycle, reason: str, method: Le
     return replace(leg, status=Status.NOT_CONVERGED, via=(target.point,))
 
 
-def _solved(
-    system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd, guess: Guess, method: GeometricAction
+def _between(
+    system: System,
+    start: CycleEnd | PointEnd,
+    end: CycleEnd | PointEnd,
+    guess: Guess,
+    far: PathSolution | None,
+    method: GeometricAction,
 ) -> PathSolution:
-    """A guess between the far surfaces refined, then one between the near ones, and their difference as error."""
+    """A guess refined between the far surfaces or, given that solution, between the near ones."""
     lagrangian = system.noise.lagrangian(system.unchecked)
     slow = tuple(e.slow if isinstance(e, PointEnd) else 0.0 for e in (start, end))
-    solutions: list[PathSolution] = []
+    factor = _RATIO if far is None else 1.0
+    first = None if guess.leaves is None else replace_height(guess.leaves, factor)
+    last = None if guess.arrives is None else replace_height(guess.arrives, factor)
     path = guess.path
-    for factor in (_RATIO, 1.0):
-        first = None if guess.leaves is None else replace_height(guess.leaves, factor)
-        last = None if guess.arrives is None else replace_height(guess.arrives, factor)
-        if solutions:
-            path = _longer(path, first, last, start, end)
-        # Between two surfaces the duration is finite, and the best one is found together with the path.
-        ends = FreeEnds(first, last, first is not None and last is not None)
-        leg = refined(system, lagrangian, path, slow[0], slow[1], method, ends)
-        rest = sum(s.rest for s in (first, last) if s is not None)
-        solutions.append(replace(leg, action=leg.action + rest))
-        path = ElementPath(np.asarray(leg.times), leg.points, 1)
-    far, near = solutions
+    if far is not None:
+        path = _longer(ElementPath(np.asarray(far.times), far.points, 1), first, last, start, end)
+    # Between two surfaces the duration is finite, and the best one is found together with the path.
+    ends = FreeEnds(first, last, first is not None and last is not None)
+    leg = refined(system, lagrangian, path, slow[0], slow[1], method, ends)
+    rest = sum(s.rest for s in (first, last) if s is not None)
+    return replace(leg, action=leg.action + rest)
+
+
+def _extrapolated(
+    far: PathSolution, near: PathSolution, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
+) -> PathSolution:
+    """The path between the near surfaces, whose difference from that between the far ones tells the error."""
     change = near.action - far.action
     cost = near.action + change / (_RATIO**3 - 1.0)
     error = near.error + far.error + abs(change)
     solved = near.status.ok and far.status.ok and error <= _GOOD * cost
     unstable = Status.UNSTABLE in (near.status, far.status)
-    return _whole(
-        replace(
-            near,
-            action=cost,
-            error=error,
-            status=Status.CONVERGED if solved else Status.UNSTABLE if unstable else Status.NOT_CONVERGED,
-        ),
-        start,
-        end,
-    )
+    status = Status.CONVERGED if solved else Status.UNSTABLE if unstable else Status.NOT_CONVERGED
+    return _whole(replace(near, action=cost, error=error, status=status), start, end)
 
 
 def replace_height(surface: TubeSurface, factor: float) -> TubeSurface:

@@ -103,7 +103,7 @@ def _audited(
 ) -> TransitionCosts:
     points = attractor_points(costs.minima, dimension=system.dimension)
     lower, upper = as_bounds(around(points) if bounds is None else bounds, dimension=system.dimension)
-    pairs = _pairs(costs, points / (upper - lower))
+    pairs = [pair for pair in _pairs(costs, points / (upper - lower)) if costs.cycles.isdisjoint(pair)]
     if not pairs:
         return replace(costs, audited="not audited: there is no pair of minima with a finite cost or without a route")
     curves = _curves(system, points, pairs, lower, upper)
@@ -116,6 +116,7 @@ def _audited(
             )
             holes = _holes(system, costs, pairs, curves)
     many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
+    many += ", none of them a limit cycle," if costs.cycles else ""
     found = f"{len(holes)} paths between {many} are cheaper than their costs" if holes else ""
     return replace(
         costs,
@@ -204,7 +205,7 @@ def _missed(
     label = labels_of(system, points, lower, upper)
     found: list[Saddle] = []
     for path in (hole.path for hole in holes):
-        known = [*costs.saddles, *found]
+        known = [*(s for s in costs.saddles if isinstance(s, Saddle)), *found]
         if system.gradient_drift and system.loss is not None:
             scaled = ScaledLoss(system, lower, upper - lower)
             found += passes_on(scaled, ((path - lower) / (upper - lower))[None], known, label)

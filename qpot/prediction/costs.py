@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
@@ -38,8 +39,9 @@ class TransitionCosts:
     paths : mapping (i, j) -> PathSolution
         The cheapest single leg of every connected pair: uphill to the saddle, then the free descent.
     minima : tuple of Minimum
-        The minima; their positions in the tuple are their ids.
-    saddles : tuple of Saddle
+        The minima, and after them stable limit cycles; their positions in the tuple are their ids.
+    saddles : tuple of Saddle or LimitCycle
+        The passes between them: saddles, and in the plane unstable limit cycles.
     parallel : mapping (i, j) -> tuple of PathSolution
         All legs of a pair that several saddles connect, the cheapest first.
     field : FieldOpinion or None
@@ -62,7 +64,7 @@ class TransitionCosts:
     direct: Array
     paths: Mapping[tuple[int, int], PathSolution]
     minima: tuple[Minimum, ...]
-    saddles: tuple[Saddle, ...] = ()
+    saddles: tuple[Saddle | LimitCycle, ...] = ()
     parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
     field: FieldOpinion | None = None
     holes: tuple[Hole, ...] = ()
@@ -112,6 +114,16 @@ class TransitionCosts:
     def disagreements(self) -> tuple[tuple[int, int], ...]:
         """Pairs (i, j) where paths and fields differ by more than both errors; empty without a second opinion."""
         return disagreements(self)
+
+    @property
+    def cycles(self) -> frozenset[int]:
+        """The ids of those of the ``minima`` that are limit cycles."""
+        return frozenset(i for i, m in enumerate(self.minima) if isinstance(m, LimitCycle))
+
+    def over_cycle(self, i: int, j: int) -> bool:
+        """Whether one of the two states is a limit cycle, or a leg between them may run over one."""
+        between = any(isinstance(s, LimitCycle) and set(s.connects) == {i, j} for s in self.saddles)
+        return between or not self.cycles.isdisjoint((i, j))
 
     @property
     def unfinished(self) -> tuple[tuple[int, int, Status, float, float], ...]:

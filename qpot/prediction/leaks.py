@@ -11,8 +11,10 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot._core.parallel import run_in_order
 from qpot._core.status import SolveError
-from qpot.landscape.points import Saddle
+from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.choice import leg_method
+from qpot.paths.cycle_routes import leg_up
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts
@@ -31,7 +33,7 @@ _CARRIED = 16
 def with_ways_out(
     system: System,
     costs: TransitionCosts,
-    leaving: Sequence[tuple[Saddle, str]],
+    leaving: Sequence[tuple[Saddle | LimitCycle, str]],
     *,
     method: LegMethod | None = None,
     executor: Executor | None = None,
@@ -53,7 +55,7 @@ def with_ways_out(
     if not out:
         return costs
     chosen = leg_method(system, method, np.array([m.point for m in costs.minima]))
-    tasks = [_Task(system, costs.minima[_home(saddle)].point, saddle, chosen) for saddle, _ in out]
+    tasks = [_Task(system, costs.minima[_home(saddle)], saddle, chosen) for saddle, _ in out]
     ways = [
         WayOut(minimum=_home(saddle), saddle=saddle.point, path=path, leads=leads, prefactor=prefactor)
         for (saddle, leads), (path, prefactor) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
@@ -62,7 +64,9 @@ def with_ways_out(
     return replace(costs, ways_out=tuple(ways))
 
 
-def _low_ones(costs: TransitionCosts, leaving: Sequence[tuple[Saddle, str]]) -> list[tuple[Saddle, str]]:
+def _low_ones(
+    costs: TransitionCosts, leaving: Sequence[tuple[Saddle | LimitCycle, str]]
+) -> list[tuple[Saddle | LimitCycle, str]]:
     """Those of the saddles that decide how fast SGD leaves, for each minimum the lowest first."""
     homes: dict[int, list[tuple[float, int]]] = {}
     for n, (saddle, _) in enumerate(leaving):
@@ -75,7 +79,7 @@ def _low_ones(costs: TransitionCosts, leaving: Sequence[tuple[Saddle, str]]) -> 
     return kept
 
 
-def _home(saddle: Saddle) -> int:
+def _home(saddle: Saddle | LimitCycle) -> int:
     home = saddle.connects[0]
     assert home is not None
     return home
@@ -86,25 +90,31 @@ class _Task:
     """One leg; a plain value, so that it can be sent to another process."""
 
     system: System
-    start: Array
-    saddle: Saddle
+    state: Minimum
+    saddle: Saddle | LimitCycle
     method: LegMethod
 
 
 def _solved(task: _Task) -> tuple[PathSolution | None, float]:
     """The uphill leg, None where it fails, and its prefactor."""
+    if isinstance(task.saddle, LimitCycle) or isinstance(task.state, LimitCycle):
+        try:
+            found = leg_up(task.system, task.state, task.saddle, -1.0, task.method)
+        except (SolveError, ValueError):
+            return None, float("nan")
+        return (found if found.status.ok else None), float("nan")
     view = None if task.saddle.views is None else task.saddle.views[0]
     seen = task.saddle if view is None else view
     try:
-        leg = task.method.up(task.system, task.start, seen.point, seen.direction)
+        leg = task.method.up(task.system, task.state.point, seen.point, seen.direction)
     except (SolveError, ValueError):  # The pass is degenerate, or the noise vanishes there: its cost stays unknown.
         return None, float("nan")
     if not leg.status.ok:
         return None, float("nan")
-    return leg, _prefactor(task, leg, seen.point)
+    return leg, _prefactor(task, task.saddle, leg, seen.point)
 
 
-def _prefactor(task: _Task, leg: PathSolution, saddle: Array) -> float:
+def _prefactor(task: _Task, over: Saddle, leg: PathSolution, saddle: Array) -> float:
     """The sum of the prefactors of the leg and of its alternatives that tie with it."""
     system = task.system
     if leg.reason or not system.noise.gaussian:
@@ -115,12 +125,12 @@ def _prefactor(task: _Task, leg: PathSolution, saddle: Array) -> float:
             return float(
                 "nan"
             )  # The formula does not hold for a path that comes to rest at a second saddle on its way.
-        return float(sum(leg_prefactor(system, other, task.start, saddle) for other in tied))
+        return float(sum(leg_prefactor(system, other, task.state.point, saddle) for other in tied))
     noise = system.noise.constant if system.noise.isotropic is None else system.noise.isotropic
-    if not system.gradient_drift or noise is None or task.saddle.hessian.size == 0:
+    if not system.gradient_drift or noise is None or over.hessian.size == 0:
         return float("nan")
     try:
-        at_minimum = -system.unchecked.jacobian(task.start[None])[0]
-        return eyring_kramers(at_minimum, task.saddle.hessian, covariance=noise)
+        at_minimum = -system.unchecked.jacobian(task.state.point[None])[0]
+        return eyring_kramers(at_minimum, over.hessian, covariance=noise)
     except ValueError:  # A critical point is degenerate, or there is no detailed balance.
         return float("nan")

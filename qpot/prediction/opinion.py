@@ -111,6 +111,9 @@ def with_field_opinion(
     if impossible:
         reasons.update(dict.fromkeys(routes, impossible))
         return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
+    cyclic = [pair for pair in routes if costs.over_cycle(*pair)]
+    reasons.update(dict.fromkeys(cyclic, "fields are not read at limit cycles"))
+    routes = [pair for pair in routes if pair not in reasons]
     count = NODES[d] if nodes is None else as_count(nodes, name="nodes", minimum=33)
     box = None if bounds is None else as_bounds(bounds, dimension=d)
     seconds = _SECONDS[d] if budget is None else as_positive(budget, name="budget")
@@ -169,7 +172,11 @@ class _Task:
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
     """The task of minimum i: its doors, and the box around its paths and the level sets that they reach."""
     source = costs.minima[i].point
-    legs = {pair: path for pair, path in costs.paths.items() if pair[0] == i and np.isfinite(path.action)}
+    legs = {
+        pair: path
+        for pair, path in costs.paths.items()
+        if pair[0] == i and np.isfinite(path.action) and not costs.over_cycle(*pair)
+    }
     doors = {j: np.array([s.seen_from(i) for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
     highest = _BEYOND * max(path.action for path in legs.values())
     points = [_ellipse(system, source, highest)]

@@ -15,12 +15,14 @@ from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
+from qpot.landscape.coverage import Minima
 from qpot.landscape.flatness import refuse_flat
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
 from qpot.landscape.outside import Outlook, look_outside
 from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
+from qpot.landscape.states import States, attracting_states, crossings_among, open_saddles
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.methods import LegMethod
 from qpot.prediction.audit import audited_costs
@@ -42,7 +44,7 @@ def predict(
     bounds: BoundsLike,
     *,
     minima: Sequence[Minimum] | None = None,
-    saddles: Sequence[Saddle] | None = None,
+    saddles: Sequence[Saddle | LimitCycle] | None = None,
     method: LegMethod | None = None,
     second_opinion: bool = True,
     audit: bool = True,
@@ -118,51 +120,43 @@ def predict(
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = Bounds(lower, upper)
     found: list[Minimum] = []
-    coverage = ""
     unsearched: tuple[str, ...] = ()
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
                 report(0, 5, "minima")
-                covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
-                found, coverage = list(covered), covered.summary
+                states = _states(system, box, rng=rng, starts=starts, symmetries=symmetries)
             else:
-                found = list(minima)
+                states = _given(minima)
+            found = states.all
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
             if len(found) < 2 and minima is not None:
                 raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
-            refuse_flat(system, found)
+            refuse_flat(system, states.points)
             # A refusal must not wait for the search for saddles.
             check_noise(system, np.array([m.point for m in found]))
             report(1, 5, "saddles")
             if saddles is None:
-                found, passes = _crossings(
-                    system, found, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
+                states, crossings, unsearched = _crossings(
+                    system, states, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
                 )
-                crossings, unsearched = list(passes), (passes.summary,) if passes.skipped else ()
             else:
                 crossings = list(saddles)
             searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
             look = outside if symmetries is None else "ignore"
-            outlook = _outlook(system, found, crossings, lower, upper, look, searched)
-            found, crossings = list(outlook.minima), list(outlook.saddles)
-            if len(found) < 2:
-                raise SolveError(
-                    f"only one minimum was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-                    f"starts{_beyond(outlook)}",
-                    status=Status.NO_ROUTE,
-                    partial=tuple(found),
-                )
+            outlook = _outlook(system, states, crossings, lower, upper, look, searched, saddles is None)
+            found = list(outlook.minima)
+            _refuse_alone(found, outlook)
             report(2, 5, "paths")
-            costs = transition_costs(system, found, saddles=crossings, method=method, executor=executor)
+            costs = transition_costs(system, found, saddles=outlook.saddles, method=method, executor=executor)
             if audit:
                 costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
             refuse_undecided(costs)
             report(3, 5, "prefactors")
             if outside != "ignore":
                 costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
-            costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=coverage)
+            costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=states.coverage)
             prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
@@ -181,18 +175,56 @@ def predict(
     return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)
 
 
+def _states(
+    system: System,
+    box: Bounds,
+    *,
+    rng: SeedLike,
+    starts: int | ArrayLike | None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None,
+) -> States:
+    """What attracts in the box: minima and, where the drift is no gradient, limit cycles."""
+    try:
+        covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
+    except SolveError as error:
+        if error.status is not Status.NO_MINIMUM or system.gradient_drift or symmetries is not None:
+            raise
+        states = attracting_states(system, Minima(), np.asarray(box.lb), np.asarray(box.ub), rng=rng)
+        if states.stable:
+            return states
+        raise SolveError(
+            "".join([str(error), *(f". {note}" for note in states.notes)]), status=error.status, partial=()
+        ) from error
+    if symmetries is not None or (starts is not None and np.ndim(starts)):
+        return States(points=list(covered), coverage=covered.summary)
+    return attracting_states(system, covered, np.asarray(box.lb), np.asarray(box.ub), rng=rng)
+
+
+def _given(minima: Sequence[Minimum]) -> States:
+    """The states that a caller gives."""
+    cycles = [m for m in minima if isinstance(m, LimitCycle)]
+    points = [m for m in minima if not isinstance(m, LimitCycle)]
+    return States(points=points, stable=cycles)
+
+
 def _crossings(
     system: System,
-    found: list[Minimum],
+    states: States,
     box: Bounds,
     *,
     complete: bool,
     rng: SeedLike,
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
-) -> tuple[list[Minimum], Saddles]:
-    """The minima and the saddles in the box; minima to which saddles lead are added unless the list is ``complete``."""
+) -> tuple[States, list[Saddle | LimitCycle], tuple[str, ...]]:
+    """The states, the saddles in the box and what was left out; minima to which saddles lead are added.
+
+    Not so where the list of minima is ``complete``.
+    """
     lower, upper = np.asarray(box.lb), np.asarray(box.ub)
+    if not states.points:
+        return states, [*open_saddles(system, states.stable, lower, upper)], ()
+    found = states.points
     crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
     for _ in range(0 if complete else 5):
         # A saddle may lead to a minimum that the search from many starts has missed.
@@ -201,25 +233,59 @@ def _crossings(
             break
         found = [*found, *missed]
         crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
-    return found, crossings
+    return replace(states, points=found), list(crossings), (crossings.summary,) if crossings.skipped else ()
 
 
 def _outlook(
     system: System,
-    found: Sequence[Minimum],
-    crossings: Sequence[Saddle],
+    states: States,
+    crossings: Sequence[Saddle | LimitCycle],
     lower: Array,
     upper: Array,
     outside: str,
     searched: bool,
+    joined: bool,
 ) -> Outlook:
-    """The chain after a look outside the box, or as it is if what lies outside is ignored."""
-    if outside == "ignore":
-        out = tuple(
-            (s, "to none of the minima") for s in crossings if s.connects[0] is not None and s.connects[1] is None
+    """The chain after a look outside the box, or as it is if what lies outside is ignored.
+
+    With ``joined`` the sides of saddles and of cycles that lead to cycles are found by following the flow.
+    """
+    saddles = [s for s in crossings if isinstance(s, Saddle)]
+    if outside == "ignore" or states.stable:
+        outlook = Outlook(minima=tuple(states.all), saddles=tuple(saddles), leaving=(), lower=lower, upper=upper)
+    else:
+        outlook = look_outside(
+            system, states.points, saddles, lower, upper, follow=outside == "follow", search=searched
         )
-        return Outlook(minima=tuple(found), saddles=tuple(crossings), leaving=out, lower=lower, upper=upper)
-    return look_outside(system, found, crossings, lower, upper, follow=outside == "follow", search=searched)
+    passes: list[Saddle | LimitCycle] = [*outlook.saddles, *(c for c in crossings if isinstance(c, LimitCycle))]
+    if joined:
+        own = [s for s in outlook.saddles if isinstance(s, Saddle)]
+        passes = crossings_among(system, outlook.minima, own, states.unstable, lower, upper)
+    known = {id(s) for s, _ in outlook.leaving}
+    out = tuple(
+        (s, "to none of the minima")
+        for s in passes
+        if s.connects[0] is not None and s.connects[1] is None and id(s) not in known
+    )
+    if not (outside == "ignore" or states.stable):
+        out = tuple(way for way in out if isinstance(way[0], LimitCycle))
+    return replace(
+        outlook,
+        saddles=tuple(passes),
+        leaving=(*outlook.leaving, *out),
+        notes=(*states.notes, *outlook.notes),
+    )
+
+
+def _refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
+    if len(found) < 2:
+        what = "limit cycle" if isinstance(found[0], LimitCycle) else "minimum"
+        raise SolveError(
+            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
+            f"starts{_beyond(outlook)}",
+            status=Status.NO_ROUTE,
+            partial=tuple(found),
+        )
 
 
 def _beyond(outlook: Outlook) -> str:

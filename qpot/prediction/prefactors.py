@@ -6,6 +6,8 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
+from qpot.landscape.cycle_search import distance_to, extent_of
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
@@ -18,6 +20,8 @@ from qpot.problem.system import System
 _CUTS = (1e-3, 1e-2, 1e-4, 3e-3)
 # A prefactor is trusted if two cuts give values that differ by less than this share.
 _AGREEMENT = 0.03
+# A leg that passes through a point this close to a cycle, as a part of its extent, runs over it.
+_ON_CYCLE = 1e-4
 # Above this dimension the Hessian of the quasi-potential is not carried along paths: it takes seconds, growing like d^4.
 _CARRIED = 16
 
@@ -77,7 +81,7 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
 
     It is NaN where it is not known.
     """
-    if over_degenerate_pass(costs, leg) or costs.minima[home].kink:
+    if home in costs.cycles or costs.minima[home].kink or over_degenerate_pass(costs, leg) or _over_cycle(costs, leg):
         return float("nan")
     # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
     tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)
@@ -95,8 +99,21 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
 
 def over_degenerate_pass(costs: TransitionCosts, leg: PathSolution) -> bool:
     """Whether a leg runs over a degenerate saddle, for which there is no formula."""
-    points = [s.seen_from(i) for s in costs.saddles if s.degenerate for i in s.connects if i is not None]
+    points = [s.seen_from(i) for s in _saddles(costs) if s.degenerate for i in s.connects if i is not None]
     return any(np.array_equal(x, leg.via[-1]) for x in points)
+
+
+def _over_cycle(costs: TransitionCosts, leg: PathSolution) -> bool:
+    """Whether a leg runs over an unstable limit cycle, for which there is no formula either."""
+    return any(
+        distance_to(s, np.array(leg.via[:1])).min() <= _ON_CYCLE * extent_of(s)
+        for s in costs.saddles
+        if isinstance(s, LimitCycle) and leg.via
+    )
+
+
+def _saddles(costs: TransitionCosts) -> list[Saddle]:
+    return [s for s in costs.saddles if isinstance(s, Saddle)]
 
 
 def _in_many_dimensions(
@@ -113,7 +130,7 @@ def _in_many_dimensions(
 def _saddle(costs: TransitionCosts, leg: PathSolution) -> Saddle | None:
     """The saddle over which a leg runs first; None where that is one's image under a symmetry."""
     reach = 1e-9 * float(np.linalg.norm(leg.via[0] - leg.start))
-    return next((s for s in costs.saddles if np.linalg.norm(s.point - leg.via[0]) <= reach), None)
+    return next((s for s in _saddles(costs) if np.linalg.norm(s.point - leg.via[0]) <= reach), None)
 
 
 def _eyring_kramers(system: System, minimum: Minimum, saddle: Saddle) -> float | None:

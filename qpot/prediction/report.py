@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, format_point
 from qpot.chain.passage import committor, hitting_exponents
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
 
@@ -30,7 +31,7 @@ class PredictionReport:
     stationary_errors: Array
     costs: TransitionCosts
     minima: tuple[Minimum, ...]
-    saddles: tuple[Saddle, ...]
+    saddles: tuple[Saddle | LimitCycle, ...]
     prefactors: Array | None
     dearer: Mapping[tuple[int, int], Array] | None
     population: int | None
@@ -44,7 +45,13 @@ class PredictionReport:
                 f"Tie: W of the minima {', '.join(map(str, ids))} agrees within the errors (margin {gap}); prefactors decide "
                 "between them."
             )
-        where = format_point(self.minima[ids[0]].point)
+        chosen = self.minima[ids[0]]
+        where = format_point(chosen.point)
+        if isinstance(chosen, LimitCycle):
+            return (
+                f"SGD selects the limit cycle {ids[0]} of period {chosen.period:.6g} through {where}: its W is least, by a "
+                f"margin of {gap}."
+            )
         outside = "" if self.minima[ids[0]].inside else ", outside the box"
         return f"SGD selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
 
@@ -130,7 +137,8 @@ class PredictionReport:
         lines += ["", "saddles"]
         for saddle in self.saddles[:_ROWS]:
             loss = "" if np.isnan(saddle.loss) else f"loss {saddle.loss:.6g}, "
-            lines.append(f"      {format_point(saddle.point):<34} {loss}{saddle.label}")
+            cycle = f"limit cycle, period {saddle.period:.6g}, " if isinstance(saddle, LimitCycle) else ""
+            lines.append(f"      {format_point(saddle.point):<34} {cycle}{loss}{saddle.label}")
         if len(self.saddles) > _ROWS:
             lines.append(f"      and {len(self.saddles) - _ROWS} more")
         if len(self.minima) <= 8:
@@ -145,7 +153,7 @@ class PredictionReport:
             bold = int(row[0]) in self.selected
             cells = "".join(f"<td>{'<b>' if bold else ''}{escape(c)}{'</b>' if bold else ''}</td>" for c in row)
             body.append(f"<tr>{cells}</tr>")
-        saddles = "".join(f"<li>{escape(format_point(s.point))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
+        saddles = "".join(f"<li>{escape(_named(s))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
         text = escape(" ".join([self.answer(), *self.cautions(), self.second_opinion()]))
         return (
             f"<p>{text}</p><table><thead><tr>{head}</tr></thead>"
@@ -166,7 +174,7 @@ class PredictionReport:
             rows.append(
                 (
                     str(i),
-                    format_point(minimum.point),
+                    _named(minimum),
                     "-" if np.isnan(minimum.loss) else f"{minimum.loss:.6g}",
                     f"{W:.8g}",
                     f"{self.stationary_errors[i]:.1g}",
@@ -174,3 +182,9 @@ class PredictionReport:
                 )
             )
         return rows
+
+
+def _named(state: Minimum | Saddle) -> str:
+    """Where a state or a pass is, and the period of a cycle."""
+    where = format_point(state.point)
+    return f"limit cycle, period {state.period:.6g}, {where}" if isinstance(state, LimitCycle) else where

@@ -13,6 +13,7 @@ from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
@@ -63,7 +64,7 @@ class Prediction(PredictionReport):
     stationary_errors: Array
     costs: TransitionCosts
     minima: tuple[Minimum, ...]
-    saddles: tuple[Saddle, ...]
+    saddles: tuple[Saddle | LimitCycle, ...]
     prefactors: Array | None = None
     dearer: DearerLegs | None = None
     population: int | None = None

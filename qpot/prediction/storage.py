@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot._core.types import FileLike
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
@@ -66,18 +67,16 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "notes": list(prediction.costs.notes),
         "coverage": prediction.costs.coverage,
         "minima": [
-            {**_point_out(m, f"minimum{i}", arrays), "inside": m.inside, "kink": m.kink}
+            {
+                **_point_out(m, f"minimum{i}", arrays),
+                "inside": m.inside,
+                "kink": m.kink,
+                **_cycle_out(m, f"minimum{i}", arrays),
+            }
             for i, m in enumerate(prediction.minima)
         ],
         "saddles": [
-            {
-                **_point_out(s, f"saddle{i}", arrays),
-                "connects": list(s.connects),
-                "direction": _put(arrays, f"saddle{i}_direction", s.direction),
-                "degenerate": s.degenerate,
-                "loss_error": s.loss_error,
-                "below": None if s.below is None else _put(arrays, f"saddle{i}_below", np.array(s.below)),
-            }
+            {**_point_out(s, f"saddle{i}", arrays), **_pass_out(s, f"saddle{i}", arrays)}
             for i, s in enumerate(prediction.saddles)
         ],
         "paths": [
@@ -120,21 +119,8 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
                 f"{file} holds {about.get('format')!r} version {about.get('version')}; this qpot reads "
                 f"{_FORMAT!r} up to version {_VERSION}"
             )
-        minima = tuple(
-            Minimum(**_point_in(item, stored), inside=item.get("inside", True), kink=item.get("kink", ""))
-            for item in about["minima"]
-        )
-        saddles = tuple(
-            Saddle(
-                **_point_in(item, stored),
-                connects=tuple(item["connects"]),
-                direction=stored[item["direction"]],
-                degenerate=item.get("degenerate", ""),
-                loss_error=item.get("loss_error", 0.0),
-                below=None if item.get("below") is None else (stored[item["below"]][0], stored[item["below"]][1]),
-            )
-            for item in about["saddles"]
-        )
+        minima = tuple(_minimum_in(item, stored) for item in about["minima"])
+        saddles = tuple(_pass_in(item, stored) for item in about["saddles"])
         opinion = None
         if "field_values" in stored:
             opinion = FieldOpinion(
@@ -217,6 +203,64 @@ def _point_in(item: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _pass_out(s: Saddle | LimitCycle, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """What a saddle has beyond a point of rest; an unstable cycle has what a stable one has."""
+    if isinstance(s, LimitCycle):
+        return {"inside": s.inside, **_cycle_out(s, key, arrays)}
+    return {
+        "connects": list(s.connects),
+        "direction": _put(arrays, f"{key}_direction", s.direction),
+        "degenerate": s.degenerate,
+        "loss_error": s.loss_error,
+        "below": None if s.below is None else _put(arrays, f"{key}_below", np.array(s.below)),
+    }
+
+
+def _cycle_out(cycle: Minimum, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """What a limit cycle has beyond a minimum, and nothing for a minimum."""
+    if not isinstance(cycle, LimitCycle):
+        return {}
+    return {
+        "orbit": _put(arrays, f"{key}_orbit", cycle.points),
+        "multipliers": _put(arrays, f"{key}_multipliers", cycle.multipliers),
+        "period": cycle.period,
+        "connects": list(cycle.connects),
+        "side": cycle.side,
+    }
+
+
+def _minimum_in(item: dict[str, Any], stored: Mapping[str, Any]) -> Minimum:
+    """The minimum or the limit cycle that `_point_out` and `_cycle_out` wrote."""
+    inside = item.get("inside", True)
+    if "orbit" not in item:
+        return Minimum(**_point_in(item, stored), inside=inside, kink=item.get("kink", ""))
+    return LimitCycle(
+        **_point_in(item, stored),
+        inside=inside,
+        points=stored[item["orbit"]],
+        multipliers=stored[item["multipliers"]],
+        period=item["period"],
+        connects=tuple(item["connects"]),
+        side=item["side"],
+    )
+
+
+def _pass_in(item: dict[str, Any], stored: Mapping[str, Any]) -> Saddle | LimitCycle:
+    """The saddle or the unstable cycle that `_pass_out` wrote."""
+    if "orbit" in item:
+        cycle = _minimum_in(item, stored)
+        assert isinstance(cycle, LimitCycle)
+        return cycle
+    return Saddle(
+        **_point_in(item, stored),
+        connects=tuple(item["connects"]),
+        direction=stored[item["direction"]],
+        degenerate=item.get("degenerate", ""),
+        loss_error=item.get("loss_error", 0.0),
+        below=None if item.get("below") is None else (stored[item["below"]][0], stored[item["below"]][1]),
+    )
+
+
 def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """A path with its alternatives for the JSON text."""
     return {
@@ -230,6 +274,7 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "status": path.status.name,
         "residual": path.residual,
         "iterations": path.iterations,
+        "reason": path.reason,
         "method": path.method.options(),
         "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
@@ -251,6 +296,7 @@ def _path_in(item: dict[str, Any], stored: Mapping[str, Any]) -> PathSolution:
         iterations=item["iterations"],
         method=_method_named(item.get("method_name", "GeometricAction"))(**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
+        reason=item.get("reason", ""),
     )
 
 

@@ -11,16 +11,20 @@ from scipy.optimize import Bounds
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from qpot._core.arrays import Array, BoundsLike, format_point
+from qpot._core.arrays import Array, BoundsLike, as_bounds, format_point
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
+from qpot.landscape.cycle_search import CycleSearch
 from qpot.landscape.flatness import refuse_flat
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
+from qpot.landscape.states import crossings_among, open_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
+from qpot.paths.cycle_routes import route_with_cycles
 from qpot.paths.degenerate_pass import by_descents, over_degenerate, resolved_between_kinks
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
@@ -45,7 +49,7 @@ def transition_costs(
     system: System,
     minima: Sequence[Minimum],
     *,
-    saddles: Sequence[Saddle] | None = None,
+    saddles: Sequence[Saddle | LimitCycle] | None = None,
     bounds: BoundsLike | None = None,
     method: LegMethod | None = None,
     executor: Executor | None = None,
@@ -58,9 +62,10 @@ def transition_costs(
     ----------
     system : System
     minima : sequence of Minimum
-        At least two minima, for example from `find_minima`.
+        At least two minima, for example from `find_minima`; stable limit cycles may be among them.
     saddles : sequence of Saddle, optional
-        Saddles whose ``connects`` refers to ``minima``; by default they are searched for within ``bounds``.
+        Saddles, and unstable limit cycles in the plane, whose ``connects`` refers to ``minima``; by
+        default they are searched for within ``bounds``.
     bounds : (low, high) pair for each coordinate, optional
         The box of that search; by default the box around the minima, widened on each side by its longest edge, and if the
         saddles in it do not connect all minima, by lengths in the ratio of the noise's standard deviations.
@@ -108,23 +113,26 @@ def transition_costs(
         )
     if not all(isinstance(m, Minimum) for m in minima):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    refuse_flat(system, minima)
+    refuse_flat(system, [m for m in minima if not isinstance(m, LimitCycle)])
+    _refuse_unstable(minima)
     chosen = leg_method(system, method, points)
     check_executor(executor)
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
-        saddles = find_saddles(system, minima, around(points) if bounds is None else bounds)
+        saddles = _searched(system, minima, around(points) if bounds is None else bounds)
         wider = None if bounds is not None or _connected(saddles, k) else natural_box(system, points)
         if wider is not None:  # That box is too narrow where one coordinate has a smaller unit than the others.
-            saddles = find_saddles(system, minima, wider)
+            saddles = _searched(system, minima, wider)
     sides = _sides(saddles, k)
     seconds = path_budget(system.dimension, budget)
     quick = chosen.quick()
-    passes = [resolved_between_kinks(saddles[n], minima[home], minima[away]) for home, away, n, _ in sides]
     tasks = [
-        _leg(system, points, saddle, home, away, sign, quick, seconds)
-        for saddle, (home, away, _, sign) in zip(passes, sides, strict=True)
+        _leg(system, minima, _beside_kinks(saddles[n], minima[home], minima[away]), home, away, sign, quick, seconds)
+        for home, away, n, sign in sides
     ]
+    # Legs with cycles have an accuracy of their own, and are not tried twice.
+    cyclic = {n for n, task in enumerate(tasks) if task.cyclic}
+    tasks = [replace(task, method=chosen) if n in cyclic else task for n, task in enumerate(tasks)]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     finished: dict[int, PathSolution] = {}
@@ -136,6 +144,7 @@ def transition_costs(
                 report(n + 1, len(tasks), f"minimum {home} to {away}")
             # Only a leg that may be part of a cheapest route is worth more than a fair try.
             again = _mattering(k, sides, finished) if quick is not chosen else []
+            again = [n for n in again if n not in cyclic]
             longer = [replace(tasks[n], method=chosen) for n in again]
             for n, leg in zip(again, run_in_order(_solve_leg, longer, executor), strict=True):
                 report(len(tasks), len(tasks), f"minimum {sides[n][0]} to {sides[n][1]}, to the end")
@@ -149,7 +158,7 @@ def transition_costs(
             ) from error
     if quick is not chosen:
         for n, leg in finished.items():
-            if n not in again and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
+            if n not in again and n not in cyclic and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
                 finished[n] = replace(leg, status=Status.COARSE)
     return _assembled(k, sides, finished, tuple(minima), tuple(saddles))
 
@@ -181,18 +190,30 @@ class _Leg:
 
     system: System
     start: Array
-    saddle: Saddle
+    saddle: Saddle | LimitCycle
     sign: float
     end: Array
     method: LegMethod
     # The budget in seconds of CPU time.
     seconds: float
+    # The states at both ends, which are cycles or points.
+    home: Minimum
+    away: Minimum
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether a limit cycle is part of the leg."""
+        return any(isinstance(x, LimitCycle) for x in (self.home, self.saddle, self.away))
+
+
+def _beside_kinks(saddle: Saddle | LimitCycle, home: Minimum, away: Minimum) -> Saddle | LimitCycle:
+    return saddle if isinstance(saddle, LimitCycle) else resolved_between_kinks(saddle, home, away)
 
 
 def _leg(
     system: System,
-    points: Array,
-    saddle: Saddle,
+    minima: Sequence[Minimum],
+    saddle: Saddle | LimitCycle,
     home: int,
     away: int,
     sign: float,
@@ -200,12 +221,14 @@ def _leg(
     seconds: float,
 ) -> _Leg:
     """The leg from minimum ``home`` over a saddle to ``away``; the saddle's direction times ``sign`` points to ``away``."""
-    view = None if saddle.views is None else saddle.views[saddle.connects.index(home)]
-    if view is None:
-        return _Leg(system, points[home], saddle, sign, points[away], method, seconds)
+    start, end = minima[home], minima[away]
+    views = None if isinstance(saddle, LimitCycle) else saddle.views
+    view = None if views is None else views[saddle.connects.index(home)]
+    if view is None or isinstance(saddle, LimitCycle):
+        return _Leg(system, start.point, saddle, sign, end.point, method, seconds, start, end)
     # Modulo symmetries the leg runs over the saddle's copy next to this minimum, to the copy of the other one behind it.
     seen = replace(saddle, point=view.point, direction=view.direction, below=view.below)
-    return _Leg(system, points[home], seen, -1.0, view.away, method, seconds)
+    return _Leg(system, start.point, seen, -1.0, view.away, method, seconds, start, end)
 
 
 def _solve_leg(task: _Leg) -> PathSolution:
@@ -213,8 +236,12 @@ def _solve_leg(task: _Leg) -> PathSolution:
 
     A failure is a leg too: its cost is inf, and it says why.
     """
-    direction, via = task.saddle.direction, (task.saddle.point,)
+    via = (task.saddle.point,)
     try:
+        if isinstance(task.saddle, LimitCycle) or task.cyclic:
+            with spending(task.seconds):
+                return timely(route_with_cycles(task.system, task.home, task.saddle, task.away, task.sign, task.method))
+        direction = task.saddle.direction
         # On a line a cost is an integral, whatever the pass is like.
         if task.saddle.below is not None and task.system.dimension > 1:
             with spending(task.seconds):
@@ -229,9 +256,10 @@ def _solve_leg(task: _Leg) -> PathSolution:
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
-        known = by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method)
-        if known is not None:
-            return known
+        if not (isinstance(task.saddle, LimitCycle) or task.cyclic):
+            known = by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method)
+            if known is not None:
+                return known
         reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
         return replace(infinite_leg(task.start, task.end, reason, task.method), status=error.status, via=via)
     found = joined([leg, descent])
@@ -240,7 +268,34 @@ def _solve_leg(task: _Leg) -> PathSolution:
     return by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method) or found
 
 
-def _connected(saddles: Sequence[Saddle], k: int) -> bool:
+def _searched(system: System, minima: Sequence[Minimum], box: BoundsLike) -> Sequence[Saddle | LimitCycle]:
+    """The saddles in a box; where there are cycles among the minima, the unstable cycles between them as well."""
+    points = [m for m in minima if not isinstance(m, LimitCycle)]
+    stable = [m for m in minima if isinstance(m, LimitCycle)]
+    if not stable:
+        return find_saddles(system, minima, box)
+    lower, upper = as_bounds(box, dimension=system.dimension)
+    saddles = find_saddles(system, points, box) if points else open_saddles(system, stable, lower, upper)
+    search = CycleSearch(system, lower, upper)
+    unstable = search.run(minima=points).cycles if system.dimension == 2 else []
+    # The points of rest come before the cycles in the numbers that a search for saddles gives.
+    order = [k for k, m in enumerate(minima) if not isinstance(m, LimitCycle)]
+    own = [replace(s, connects=_renumbered(s.connects, order)) for s in saddles]
+    return crossings_among(system, minima, own, unstable, lower, upper)
+
+
+def _renumbered(connects: tuple[int | None, int | None], order: Sequence[int]) -> tuple[int | None, int | None]:
+    i, j = connects
+    return None if i is None else order[i], None if j is None else order[j]
+
+
+def _refuse_unstable(minima: Sequence[Minimum]) -> None:
+    for k, state in enumerate(minima):
+        if isinstance(state, LimitCycle) and not state.stable:
+            raise ValueError(f"minima[{k}] = {state!r} does not attract; an unstable cycle belongs among the saddles")
+
+
+def _connected(saddles: Sequence[Saddle | LimitCycle], k: int) -> bool:
     """Whether the saddles connect all minima."""
     pairs = np.array([s.connects for s in saddles if None not in s.connects], dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(k, k))
@@ -254,7 +309,7 @@ def around(points: Array) -> Bounds:
     return Bounds(lower - margin, upper + margin)
 
 
-def _sides(saddles: Sequence[Saddle], k: int) -> list[_Side]:
+def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[_Side]:
     """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
     sides = []
     for n, saddle in enumerate(saddles):
@@ -273,7 +328,7 @@ def _assembled(
     sides: Sequence[_Side],
     finished: Mapping[int, PathSolution],
     minima: tuple[Minimum, ...],
-    saddles: tuple[Saddle, ...],
+    saddles: tuple[Saddle | LimitCycle, ...],
 ) -> TransitionCosts:
     """The costs from the legs that are finished; those that are missing leave NaN."""
     direct, low = np.full((k, k), np.inf), np.full((k, k), np.inf)

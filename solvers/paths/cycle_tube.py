@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ Field = Callable[[Array], Array]
 
 # Newton steps to the foot of a point on the orbit.
 _FEET = 8
+# They end where a foot moves by less than this part of the period.
+_STILL = 1e-12
 # The product of rate and step of the transitions stays below this, for at most so many steps.
 _FINE, _MOST = 0.1, 1 << 14
 
@@ -54,19 +57,38 @@ class CycleTube:
 
     def feet(self, x: Array) -> Array:
         """Times (n,) of the nearest points of the orbit to points (n, d)."""
-        knots, points = self.orbit.x[:-1], self.orbit(self.orbit.x[:-1])
-        t = knots[cKDTree(points).query(x)[1]]
+        knots, points = self._tree
+        t = knots[points.query(x)[1]]
         for _ in range(_FEET):
-            offset, v, w = x - self.orbit(t), self.orbit(t, 1), self.orbit(t, 2)
+            o, v, w = _jet(self.orbit, t)
+            offset = x - o
             slope = (offset * w).sum(axis=1) - (v**2).sum(axis=1)
             step = (offset * v).sum(axis=1) / np.where(slope < 0.0, slope, -(v**2).sum(axis=1))
             t = t - np.clip(step, -0.02 * self.period, 0.02 * self.period)
+            if np.abs(step).max(initial=0.0) <= _STILL * self.period:
+                break
         return np.asarray(t)
+
+    @cached_property
+    def _tree(self) -> tuple[Array, cKDTree]:
+        knots = self.orbit.x[:-1]
+        return knots, cKDTree(self.orbit(knots))
+
+    def slopes(self, x: Array) -> tuple[Array, Array]:
+        """The coordinates (n, r) of points (n, d) and their derivatives (n, r, d)."""
+        t = self.feet(x)
+        o, v, w = _jet(self.orbit, t)
+        L, turning, _ = _jet(self.factors, t)
+        z = x - o
+        # The foot moves along with a point, so that z stays across the orbit.
+        moves = v / ((v**2).sum(axis=1) - (z * w).sum(axis=1))[:, None]
+        along = np.einsum("nri,ni->nr", turning, z) - np.einsum("nri,ni->nr", L, v)
+        return np.einsum("nri,ni->nr", L, z), L + along[:, :, None] * moves[:, None, :]
 
     def coordinates(self, x: Array) -> Array:
         """Coordinates (n, r) of points (n, d) whose squares are twice the cost."""
         t = self.feet(x)
-        return np.asarray(np.einsum("nri,ni->nr", self.factors(t), x - self.orbit(t)))
+        return np.asarray(np.einsum("nri,ni->nr", _jet(self.factors, t)[0], x - _jet(self.orbit, t)[0]))
 
     def distances(self, x: Array) -> Array:
         """The distances (n,) of points (n, d) from the orbit."""
@@ -82,6 +104,18 @@ class CycleTube:
         """The points (n, d) beside the orbit at ``times`` with these coordinates (n, r), of least length."""
         offset = np.einsum("nir,nr->ni", np.linalg.pinv(self.factors(times)), coordinates)
         return np.asarray(self.orbit(times) + offset)
+
+
+def _jet(spline: CubicSpline, t: Array) -> tuple[Array, Array, Array]:
+    """A periodic spline on equally spaced knots and its first two derivatives, faster than scipy for few points."""
+    knots, c = spline.x, spline.c
+    n = len(knots) - 1
+    step = (knots[-1] - knots[0]) / n
+    s = np.mod(t - knots[0], knots[-1] - knots[0])
+    k = np.minimum((s / step).astype(np.int64), n - 1)
+    u = (s - k * step).reshape(-1, *([1] * (c.ndim - 2)))
+    c0, c1, c2, c3 = c[:, k]
+    return ((c0 * u + c1) * u + c2) * u + c3, (3.0 * c0 * u + 2.0 * c1) * u + c2, 6.0 * c0 * u + 2.0 * c1
 
 
 def cycle_tube(

@@ -39,7 +39,7 @@ def test_a_quartic_pass_is_the_cheapest_way(d: int) -> None:
     exact = 2 * (_height(1.0) - _height(C))
     assert abs(prediction.costs.values[0, 1] - exact) <= prediction.costs.errors[0, 1] + 1e-12
     assert prediction.costs.errors[0, 1] < 1e-9
-    assert any("vanish" in s.degenerate for s in prediction.saddles)
+    assert any("vanish" in str(s.degenerate) for s in prediction.saddles)
     assert not prediction.costs.holes
     assert prediction.prefactors is not None
     assert np.isnan(prediction.prefactors[0, 1])
@@ -69,7 +69,7 @@ def test_a_pass_at_a_kink_costs_twice_its_height(d: int) -> None:
     prediction = qpot.predict(system, [(-3, 3)] * d, second_opinion=False, progress=None)
     (saddle,) = prediction.saddles
     u, v = parts(saddle.point[None])
-    assert "jumps" in saddle.degenerate
+    assert "jumps" in str(saddle.degenerate)
     assert abs(u[0] - v[0]) < 1e-9
     # At the lowest point of the ridge the two gradients point against each other.
     a, b = 3 * (saddle.point - first), 2 * (saddle.point - second) * stiff
