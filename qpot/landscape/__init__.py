@@ -7,6 +7,7 @@
 - `climbs`: Climbs to saddles of a loss: from highest points of rough bands, and out of minima along slow modes.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
 - `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
+- `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
@@ -25,6 +26,7 @@
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
 - `scaled_loss`: A loss in units of the box, as bands descend on it.
 - `search`: The search for minima: descents from starts in rounds, until the basins that no start has hit are small.
+- `states`: States that attract: minima together with stable limit cycles, and what lies between them.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.

@@ -238,7 +238,10 @@ class CycleSearch:
             return None, point
         if orbit is None:
             return None, at
-        cycle = as_limit_cycle(self.system, orbit, sign, self.lower, self.upper)
+        try:
+            cycle = as_limit_cycle(self.system, orbit, sign, self.lower, self.upper)
+        except TimeoutError:
+            return None, at
         if (np.abs(cycle.points - 0.5 * (self.lower + self.upper)) > (0.5 + _MARGIN) * self.size).all(axis=0).any():
             return None, at
         for known in self.cycles:

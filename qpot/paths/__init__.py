@@ -17,6 +17,7 @@
 - `cycle_guesses`: Initial paths of legs that touch limit cycles: extremals that come close to the target.
 - `cycle_legs`: Legs that start on a limit cycle, or cross one: the phases are free, the infinitely many
   turns are cut at tubes.
+- `cycle_routes`: Routes with limit cycles: up from a state to a crossing, and down its other side to another state.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `degenerate_pass`: Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.

@@ -57,8 +57,8 @@ def predict(
 ) -> Prediction:
     """Which minimum SGD selects, how sure that is, by which route and after how long.
 
-    The function finds minima and saddles, solves for the minimum action paths between them, builds the chain of minima
-    and chooses.
+    The function finds minima and saddles, and limit cycles where the drift is no gradient, solves for the minimum action
+    paths between them, builds the chain of minima and chooses.
 
     Parameters
     ----------

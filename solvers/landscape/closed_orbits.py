@@ -66,8 +66,14 @@ def orbit_points(drift: Field, start: Array, period: float, count: int, sign: fl
     """Points (count, d) at equal steps of time along an orbit, by integration in the direction of time ``sign``."""
     times = np.linspace(0.0, period, count, endpoint=False)
     size = float(np.abs(start).max()) + period * float(np.linalg.norm(drift(start[None])))
+
+    def motion(_: float, x: Array) -> Array:
+        if spent():
+            raise TimeoutError
+        return np.asarray(sign * drift(x[None])[0])
+
     way = solve_ivp(
-        lambda _, x: sign * drift(x[None])[0],
+        motion,
         (0.0, period),
         start,
         method=_method(drift, start, period),

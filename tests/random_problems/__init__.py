@@ -9,6 +9,7 @@ degenerate   passes that are not hyperbolic
 kinked       losses with kinks
 edges        minima on edges of the box, passes beyond them
 classics     landscapes from textbooks
+cycles       limit cycles in the plane, with a verdict of their own: states that are no points
 lattices     many minima, and tori
 kinds        the kinds by name
 scoring      right, flagged, refused, late, wrong without a flag
