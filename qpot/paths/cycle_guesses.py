@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import qmc
 
 from qpot._core.arrays import Array
 from qpot.paths.cycle_ends import CycleEnd, PointEnd, TubeSurface, starts_of
@@ -42,6 +41,8 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
 
     ``side`` is the sign of the unstable coordinate of a target cycle on which paths come to it.
     """
+    from scipy.stats import qmc  # Its import takes longer than all others together.
+
     f = system.unchecked
     H = DiffusionHamiltonian(f.drift, f.jacobian, f.covariance, system.noise.constant)
     both = np.concatenate([e.cycle.points if isinstance(e, CycleEnd) else e.point[None] for e in (start, end)])
