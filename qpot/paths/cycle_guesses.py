@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.landscape.minima import scattered
 from qpot.paths.cycle_ends import CycleEnd, PointEnd, TubeSurface, starts_of
 from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS
 from qpot.problem.system import System
@@ -41,8 +42,6 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
 
     ``side`` is the sign of the unstable coordinate of a target cycle on which paths come to it.
     """
-    from scipy.stats import qmc  # Its import takes longer than all others together.
-
     f = system.unchecked
     H = DiffusionHamiltonian(f.drift, f.jacobian, f.covariance, system.noise.constant)
     both = np.concatenate([e.cycle.points if isinstance(e, CycleEnd) else e.point[None] for e in (start, end)])
@@ -52,7 +51,7 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
     d = system.dimension
     count = _SHOTS if d == 2 else _MORE
     dims = 1 if isinstance(start, PointEnd) and d == 2 else max(2, d + (1 if isinstance(start, CycleEnd) else 0))
-    unit = qmc.Sobol(dims, rng=np.random.default_rng(0)).random(count)
+    unit = scattered(np.zeros(dims), np.ones(dims), count, np.random.default_rng(0))
     if dims == 1:
         unit = (np.arange(count)[:, None] + 0.5) / count
     best: list[tuple[float, Array, Extremals, int, int]] = []
@@ -73,7 +72,7 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
 
 
 def _around(centre: Array, window: float, count: int, dims: int) -> Array:
-    offsets = qmc.Sobol(dims, rng=np.random.default_rng(1)).random(max(count, 8)) - 0.5
+    offsets = scattered(np.zeros(dims), np.ones(dims), max(count, 8), np.random.default_rng(1)) - 0.5
     near = np.mod(centre + window * offsets, 1.0)
     near[0] = centre
     return np.asarray(near)
