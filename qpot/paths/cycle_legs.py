@@ -33,7 +33,7 @@ _GOOD = 1e-5
 # The surfaces of the first solution are further from the cycles by this factor.
 _RATIO = 2.0
 # Newton iterations on one mesh.
-_ITERATIONS = 60
+_ITERATIONS = 40
 # So many of the paths that shots find are refined.
 _REFINED = 3
 

@@ -291,4 +291,4 @@ def _refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
 def _beyond(outlook: Outlook) -> str:
     """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
     ways = [f"a pass leads from it {end}" for _, end in outlook.leaving]
-    return "".join(f". {text}" for text in (*outlook.notes, *ways[:3]))
+    return "".join(f". {text.rstrip('.')}" for text in (*outlook.notes, *ways[:3]))
