@@ -21,7 +21,7 @@ from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
-from qpot.paths.degenerate_pass import by_descents, over_degenerate, resolved_between_kinks
+from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenerate, resolved_between_kinks
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
@@ -214,6 +214,9 @@ def _solve_leg(task: _Leg) -> PathSolution:
     A failure is a leg too: its cost is inf, and it says why.
     """
     direction, via = task.saddle.direction, (task.saddle.point,)
+    known = between_kinks(task.system, task.start, task.saddle, task.sign, task.end, task.method)
+    if known is not None:
+        return known
     try:
         # On a line a cost is an integral, whatever the pass is like.
         if task.saddle.below is not None and task.system.dimension > 1:
