@@ -111,6 +111,10 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
     drift, _ = _flow_functions(system, points)
     metrics, radii, smallest = attracting_ellipsoids(drift, points, jacobians, spread=spread)
     for i in map(int, np.flatnonzero(radii == 0.0)):
+        if not np.array_equal(jacobians[i], smooth[i]):
+            # At a kink no ellipsoid need attract; descents that slide there end within this distance.
+            radii[i] = smallest[i]
+            continue
         raise ValueError(
             f"minima[{i}] = {format_point(points[i])} has no neighbourhood that attracts, down to a distance of "
             f"{smallest[i]:.3g}; polish the point, or its attraction is too weak to be told from rounding"

@@ -160,7 +160,7 @@ def slid_labels(system: System, ends: Array, attractors: Array, size: float) -> 
 
 def beside_kink(system: System, point: Array, size: float) -> bool:
     """Whether the gradient jumps next to a point (d,) of a problem of this size."""
-    if not may_slide(system) or system.dimension == 1:
+    if not may_slide(system):
         return False
     typical = typical_gradient(system, point[None], size)
     return bool(len(jumps(system, point, size, typical)))

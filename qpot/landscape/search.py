@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from scipy.spatial import cKDTree
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
-from qpot.landscape.kinks import kink_minimum
+from qpot.landscape.kinks import KINK, kink_minimum
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy, within
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.landscape.tolerant import NaNDrift
@@ -124,7 +125,8 @@ class Search:
         ends = self.drift(np.concatenate([low, high])[:, None])[:, 0].reshape(2, -1)
         # Where the drift is continuous it is small on both sides by now, and Newton's method finds the zero.
         jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
-        self.minima += [as_minimum(self.system, tidy(np.array([a]))) for a in 0.5 * (low + high)[jumps]]
+        found = [as_minimum(self.system, tidy(np.array([a]))) for a in 0.5 * (low + high)[jumps]]
+        self.minima += [replace(m, kink=KINK) for m in found]
 
     def refine(self, points: Array) -> None:
         """Descend from those of ``points`` at which the drift contradicts its surroundings."""

@@ -75,19 +75,32 @@ def _beside(saddle: Saddle, home: Array, away: Array) -> Saddle:
     return replace(saddle, below=(saddle.point + step, saddle.point - step))
 
 
+def between_kinks(
+    system: System, start: Array, saddle: Saddle, sign: float, end: Array, method: LegMethod
+) -> PathSolution | None:
+    """The same as `by_descents` on a line, where one of the minima lies at a kink, at which descents never end; else None."""
+    if system.dimension > 1 or saddle.below is None:
+        return None
+    size = float(np.linalg.norm(end - start))
+    if not (beside_kink(system, start, size) or beside_kink(system, end, size)):
+        return None
+    return by_descents(system, start, saddle, sign, end, method)
+
+
 def by_descents(
     system: System, start: Array, saddle: Saddle, sign: float, end: Array, method: LegMethod
 ) -> PathSolution | None:
-    """The leg over a hyperbolic saddle whose cost is known without a path; None where it is not.
+    """The leg over a saddle whose cost is known without a path; None where it is not.
 
     Under isotropic noise and a gradient drift it is twice the climb of the loss over the noise, whatever lies on the way,
     such as a half-stable rest, at which methods for paths stop short.
     """
     known = system.gradient_drift and system.loss is not None and _isotropic(system) is not None
-    if not known or system.dimension == 1 or saddle.below is not None:
+    if not known:
         return None
+    beside = _beside(saddle, start, end) if saddle.below is None else saddle
     try:
-        return over_degenerate(system, start, _beside(saddle, start, end), sign, end, method)
+        return over_degenerate(system, start, beside, sign, end, method)
     except SolveError:
         return None
 

@@ -25,7 +25,7 @@ from qpot.landscape.saddles import find_saddles
 from qpot.landscape.states import crossings_among, open_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.cycle_routes import route_with_cycles
-from qpot.paths.degenerate_pass import by_descents, over_degenerate, resolved_between_kinks
+from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenerate, resolved_between_kinks
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
@@ -241,6 +241,9 @@ def _solve_leg(task: _Leg) -> PathSolution:
         if isinstance(task.saddle, LimitCycle) or task.cyclic:
             with spending(task.seconds):
                 return timely(route_with_cycles(task.system, task.home, task.saddle, task.away, task.sign, task.method))
+        known = between_kinks(task.system, task.start, task.saddle, task.sign, task.end, task.method)
+        if known is not None:
+            return known
         direction = task.saddle.direction
         # On a line a cost is an integral, whatever the pass is like.
         if task.saddle.below is not None and task.system.dimension > 1:
