@@ -53,6 +53,9 @@ _CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
 _ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
 # A fixed point with a rate below this part of the typical one may be a half-stable rest.
 _SLOWER = 1e-4
+# The local error of a step, as a part of the length of the flow. A call of a model is expensive and its steps only have to
+# lead down to a minimum, so that they may be longer.
+_LOCAL, _LOCAL_MODEL = 1e-4, 1e-2
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -83,7 +86,8 @@ class Search:
         self.typical = 0.0
         self.budget, self.strict, self.begun = budget, strict, time.process_time()
         flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
-        self.flowing = flowing or (isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER)
+        self.model = isinstance(system.finite_sum, ModelSum)
+        self.flowing = flowing or (self.model and system.dimension <= _TOGETHER)
 
     @property
     def over(self) -> bool:
@@ -209,7 +213,13 @@ class Search:
             0.5 * (self.lower + self.upper), 2.0 * size, rest_speed=1e-9 * self.typical, max_time=np.inf, max_steps=1000
         )
         labels, ends, status = relax(
-            self.drift, self.system.unchecked.jacobian, starts, attractors, limits, scale=0.1 * size
+            self.drift,
+            self.system.unchecked.jacobian,
+            starts,
+            attractors,
+            limits,
+            scale=0.1 * size,
+            tolerance=_LOCAL_MODEL if self.model else _LOCAL,
         )
         found = labels >= 0
         labels[found] = ids[labels[found]]
