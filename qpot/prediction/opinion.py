@@ -82,7 +82,8 @@ def with_field_opinion(
     Returns
     -------
     TransitionCosts
-        A copy; ``.field`` is a `FieldOpinion` and ``.disagreements`` compares the two.
+        A copy; ``.field`` is a `FieldOpinion` and ``.disagreements`` compares the two. Legs from minima outside the box
+        (``inside`` is False) get no opinion, and ``.field.reasons`` says so.
 
     Raises
     ------
