@@ -35,6 +35,9 @@ _CONFIRMED = 0.1
 # If the sum of two rates is below this part of the largest rate, the uphill curvature is not determined.
 _RESONANT = 1e-3
 
+# Only the ends of free descents are wanted here, to within a cell, so that steps are this part of the fastest time.
+_LONG = 0.5
+
 NodeNumbers = NDArray[np.int64]
 
 
@@ -125,7 +128,7 @@ def _over_equilibrium(run: FieldRun, state: SweepState, medium: Medium, x: Array
     mine = np.zeros(0, np.int64)
     if not attracts:
         mine = _clear_beyond(run, state, x)
-        ends = np.array([way[-1] for way in free_descents(run.system, run.grid, x)])
+        ends = np.array([way[-1] for way in free_descents(run.system, run.grid, x, step=_LONG)])
     _forget_provisional(state, level)
     if mine.size:
         _write_uphill(run, state, medium, x, level, mine)

@@ -59,6 +59,9 @@ _SLOWER = 1e-4
 _CHATTER = 150
 # Of starts that end in the same cell of the box, of this part of its edges, one is followed along kinks.
 _CELL = 0.02
+# The local error of a step, as a part of the length of the flow. A call of a model is expensive and its steps only have to
+# lead down to a minimum, so that they may be longer.
+_LOCAL, _LOCAL_MODEL = 1e-4, 1e-3
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -89,7 +92,8 @@ class Search:
         self.typical = 0.0
         self.budget, self.strict, self.begun = budget, strict, time.process_time()
         flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
-        self.flowing = flowing or (isinstance(system.finite_sum, ModelSum) and system.dimension <= _TOGETHER)
+        self.model = isinstance(system.finite_sum, ModelSum)
+        self.flowing = flowing or (self.model and system.dimension <= _TOGETHER)
 
     @property
     def over(self) -> bool:
@@ -251,7 +255,13 @@ class Search:
             max_steps=_CHATTER if self.kinked else 1000,
         )
         labels, ends, status = relax(
-            self.drift, self.system.unchecked.jacobian, starts, attractors, limits, scale=0.1 * size
+            self.drift,
+            self.system.unchecked.jacobian,
+            starts,
+            attractors,
+            limits,
+            scale=0.1 * size,
+            tolerance=_LOCAL_MODEL if self.model else _LOCAL,
         )
         found = labels >= 0
         labels[found] = ids[labels[found]]

@@ -44,6 +44,8 @@ _ALLOWANCE = 1e-2
 # where V still leaves the grid below that level.
 _WIDENINGS = (1.2, 1.8, 3.0)
 
+_OUTSIDE = "the minimum lies outside the box, where no field is computed"
+
 
 def with_field_opinion(
     system: System,
@@ -80,7 +82,8 @@ def with_field_opinion(
     Returns
     -------
     TransitionCosts
-        A copy; ``.field`` is a `FieldOpinion` and ``.disagreements`` compares the two.
+        A copy; ``.field`` is a `FieldOpinion` and ``.disagreements`` compares the two. Legs from minima outside the box
+        (``inside`` is False) get no opinion, and ``.field.reasons`` says so.
 
     Raises
     ------
@@ -117,7 +120,12 @@ def with_field_opinion(
     count = NODES[d] if nodes is None else as_count(nodes, name="nodes", minimum=33)
     box = None if bounds is None else as_bounds(bounds, dimension=d)
     seconds = _SECONDS[d] if budget is None else as_positive(budget, name="budget")
-    tasks = [replace(_task(system, costs, i, count, box), seconds=seconds) for i in sorted({i for i, _ in routes})]
+    inside = [getattr(m, "inside", True) for m in costs.minima]
+    if any(inside):
+        # What lies outside the box limits the answer already, and its fields would leave the box that is searched.
+        reasons.update({(i, j): _OUTSIDE for i, j in routes if not inside[i]})
+    sources = sorted({i for i, j in routes if (i, j) not in reasons})
+    tasks = [replace(_task(system, costs, i, count, box), seconds=seconds) for i in sources]
     if tasks and executor is not None:
         check_sendable(tasks[0], executor, what="the system")
     done = 0
