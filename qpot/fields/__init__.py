@@ -6,6 +6,7 @@
 - `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
 - `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
 - `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
+- `equilibria`: Equilibria of the drift in a grid, by Newton's method from the cells in which the drift may vanish.
 - `grid`: Grid: the box of equally spaced nodes on which a field lives.
 - `methods`: FieldMethod: what a field method is: its options, which check themselves, and its verb.
 - `misfits`: How well values and gradients at neighbouring nodes agree.

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot.fields.cycles import LimitCycle, go_over, level_of, limit_cycle, sample_of_reached, write_cycle
+from qpot.fields.equilibria import equilibria
 from qpot.fields.grid import Grid
 from qpot.fields.run import CORE, PATCH, FieldRun, boundary, run_rays
-from qpot.fields.sources import equilibrium_head, local_cubic, local_jets, refined_equilibrium
+from qpot.fields.sources import equilibrium_head, local_cubic, local_jets
 from qpot.fields.values import Passage
 from qpot.fields.walk import free_descents
 from qpot.solvers.fields.marching.gradients import node_gradients
@@ -364,38 +365,3 @@ def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
     operator = np.kron(J, np.eye(d)) + np.kron(np.eye(d), J)
     spread = np.linalg.lstsq(operator, -a.reshape(-1), rcond=_RESONANT)[0].reshape(d, d)
     return np.linalg.inv(0.5 * (spread + spread.T))
-
-
-def equilibria(run: FieldRun) -> list[Array]:
-    """The equilibria of the drift in the grid, each ``(d,)``.
-
-    Newton's method starts from the cells in which every component of the drift changes sign.
-    """
-    grid = run.grid
-    d = grid.dimension
-    cells = np.ones(tuple(n if p else n - 1 for n, p in zip(grid.shape, grid.periodic, strict=True)), dtype=bool)
-    for c in range(d):
-        low = high = run.samples[..., c]
-        for axis, wraps in enumerate(grid.periodic):
-            if wraps:
-                low = np.minimum(low, np.roll(low, -1, axis))
-                high = np.maximum(high, np.roll(high, -1, axis))
-            else:
-                n = low.shape[axis]
-                a, b = (np.take(low, np.arange(n - 1), axis), np.take(low, np.arange(1, n), axis))
-                low = np.minimum(a, b)
-                a, b = (np.take(high, np.arange(n - 1), axis), np.take(high, np.arange(1, n), axis))
-                high = np.maximum(a, b)
-        cells &= (low <= 0.0) & (high >= 0.0)
-    starts = grid.lower + (np.argwhere(cells) + 0.5) * grid.spacing
-    found: list[Array] = []
-    for start in starts[:1000]:
-        try:
-            x = refined_equilibrium(run.system, start, 2.0 * float(np.linalg.norm(grid.spacing)))
-        except ValueError:
-            continue
-        x = grid.wrap(x[None])[0]
-        near = np.linalg.norm(np.reshape(found, (-1, d)) - x, axis=1).min(initial=np.inf)
-        if near > 1e-6 * grid.spacing.max() and grid.contains(x[None])[0]:
-            found.append(x)
-    return found
