@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_problems.cycles import rings
+from random_problems.cycles import verdict as verdict_on
 
 import qpot
 from qpot._core.arrays import Array
@@ -74,3 +76,8 @@ def test_an_unstable_cycle_is_no_state() -> None:
     cycles = qpot.find_limit_cycles(system, [(-2.5, 2.5)] * 2)
     with pytest.raises(ValueError, match="does not attract"):
         qpot.transition_costs(system, cycles, saddles=[])
+
+
+def test_random_rings_are_within_their_errors() -> None:
+    verdict, why = verdict_on(rings(np.random.default_rng(7102)))
+    assert verdict in ("right", "flagged"), why
