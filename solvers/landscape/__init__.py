@@ -8,6 +8,7 @@
 - `flooding`: Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet.
 - `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `gradient_sampling`: Descents across and along kinks: steps against the shortest mean of gradients sampled around a point.
+- `half_stable`: Half-stable rests: fixed points that attract from one side and repel on the other.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
 - `neighbourhoods`: Ellipsoids around attracting points that a flow enters but does not leave, those of all points at once.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.
