@@ -98,9 +98,12 @@ def uphill_leg(
         )
     guesses = [*curves, *own]
     if crosses(system, guesses):
-        broken = leg_over_jumps(
-            system, guesses, slow_start=slow_start, slow_end=slow_end, method=method, report=report, below=below
-        )
+        try:
+            broken = leg_over_jumps(
+                system, guesses, slow_start=slow_start, slow_end=slow_end, method=method, report=report, below=below
+            )
+        except SingularCovarianceError as error:
+            raise singular_covariance(error) from error
         if broken is not None:
             return broken if broken.action < below else None
     winding = any(

@@ -169,8 +169,14 @@ def test_bad_input_is_named() -> None:
     for method in (None, qpot.LargeScaleAction()):
         with pytest.raises(ValueError, match="attracts: in 300 dimensions pass the saddle"):
             qpot.minimum_action_path(many, far, -far, method=method)
+    turning = qpot.System(
+        drift=lambda x: -x,
+        covariance=factored(np.ones((300, 1)), 1.0),
+        dimension=300,
+        jacobian_transpose_product=lambda _, p: -p,
+    )
     with pytest.raises(ValueError, match="in 300 dimensions a box is not searched for saddles"):
-        qpot.find_saddles(many, qpot.find_minima(many, [(-2, 2)] * 300, starts=[far]), [(-2, 2)] * 300)
+        qpot.find_saddles(turning, qpot.find_minima(turning, [(-2, 2)] * 300, starts=[0.1 * far]), [(-2, 2)] * 300)
     with pytest.raises(ValueError, match="method must be a"):
         qpot.transition_costs(system, qpot.find_minima(system, [(-2, 2)] * 40, starts=[start, -start]), method="large")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="dimension 3, but the system has dimension 2"):
