@@ -100,9 +100,9 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
     spread = float(pdist(points).max()) if points.shape[0] > 1 else 1.0 + float(np.abs(points).max())
     smooth, jacobians = jacobians, jacobians_beside_kinks(system, points, jacobians, spread)
     for i, J in enumerate(jacobians):
-        if np.linalg.eigvals(J).real.max() >= -1e-9 * np.abs(J).max():
-            refuse_flat_point(system, points[i], name=f"minima[{i}]")
         rate = float(np.linalg.eigvals(J).real.max())
+        if rate >= -1e-9 * np.abs(J).max():
+            refuse_flat_point(system, points[i], name=f"minima[{i}]")
         if rate >= 0:
             raise not_attracting(points[i], rate, name=f"minima[{i}]")
         offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))

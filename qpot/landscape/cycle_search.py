@@ -18,7 +18,7 @@ from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending, spent
 from qpot.solvers.landscape.closed_orbits import ClosedOrbit, closed_orbit_near, orbit_points
-from qpot.solvers.landscape.flow import AT_REST, OUT_OF_TIME, Attractors, Limits, relax
+from qpot.solvers.landscape.flow import AT_REST, OUT_OF_TIME, relax_freely
 
 # The default budget in CPU seconds, to which some for each dimension are added.
 _SECONDS, _EACH = 10.0, 5.0
@@ -75,8 +75,7 @@ def find_limit_cycles(
     Trajectories start from scattered points. One that stays in the box and does not come to rest is followed until it returns
     close to where it was, and Newton's method on the flow over one period, with the variational equation, closes the orbit.
     In the plane time runs backwards as well, and from each cycle and point of rest the neighbours on both sides
-    are looked for,
-    which finds cycles that lie around one another.
+    are looked for, which finds cycles that lie around one another.
 
     Examples
     --------
@@ -166,24 +165,20 @@ class CycleSearch:
             cycle = self.cycles[seen]
             seen += 1
             away = -1.0 if cycle.stable else 1.0
-            self._from(beside_of(cycle, self.drift, _BESIDE), away, counted=False)
+            self._from(beside_points(cycle, self.drift, _BESIDE, 2), away, counted=False)
 
     def _from(self, starts: Array, sign: float, *, counted: bool = True) -> list[Array]:
         """Follow the flow from starts (n, d) in one direction of time, close orbits, and return points of rest."""
-        none = np.zeros((0, starts.shape[1]))
         # Implicit steps would come to rest where the reversed flow does not, so that its Jacobian has the same sign.
-        _, ends, status = relax(
+        ends, status = relax_freely(
             lambda x: sign * self.drift(x),
             lambda x: sign * self.drift.jacobian(x),
             starts,
-            Attractors(none, np.zeros((0, *none.shape[1:], *none.shape[1:])), np.zeros(0)),
-            Limits(
-                0.5 * (self.lower + self.upper),
-                escape_radius=1.5 * self.diagonal,
-                rest_speed=1e-9 * self.typical,
-                max_steps=_STEPS,
-            ),
+            escape_centre=0.5 * (self.lower + self.upper),
+            escape_radius=1.5 * self.diagonal,
+            rest_speed=1e-9 * self.typical,
             scale=0.1 * self.diagonal,
+            max_steps=_STEPS,
         )
         moving = ends[(status == OUT_OF_TIME) & np.isfinite(ends).all(axis=1)]
         left, tries = moving[~self._known(moving)], 0
@@ -308,13 +303,8 @@ def distance_to(cycle: LimitCycle, points: Array) -> Array:
     return best
 
 
-def beside_of(cycle: LimitCycle, drift: GuardedDrift, share: float) -> Array:
-    """In the plane: four points, two on each side of a cycle, at a part of its extent; the left side comes first."""
-    return beside_points(cycle, drift, share, 2)
-
-
 def beside_points(cycle: LimitCycle, drift: GuardedDrift, share: float, phases: int) -> Array:
-    """The same at so many phases on each side, ``(2 phases, 2)``."""
+    """In the plane: points ``(2 phases, 2)`` beside a cycle, at a part of its extent; those on the left come first."""
     points = cycle.points[(np.arange(phases) * len(cycle.points)) // phases]
     velocity = drift(points)
     left = np.stack([-velocity[:, 1], velocity[:, 0]], axis=1) / np.linalg.norm(velocity, axis=1, keepdims=True)

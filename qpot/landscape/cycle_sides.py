@@ -14,7 +14,7 @@ from qpot.landscape.destinations import GuardedDrift
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.problem.system import System
-from qpot.solvers.landscape.flow import AT_REST, Attractors, Limits, relax
+from qpot.solvers.landscape.flow import AT_REST, relax_freely
 
 # A trajectory has come to a cycle within this part of its extent, and to a point within this part of the box.
 _ON_CYCLE, _AT_POINT = 0.03, 1e-3
@@ -50,21 +50,16 @@ class StateLabels:
         return _on(cycles, ends, np.full(len(points), -1, dtype=np.int64), range(len(cycles)))
 
     def _ends(self, points: Array, sign: float) -> tuple[Array, NDArray[np.int64]]:
-        d = points.shape[1]
-        _, ends, status = relax(
+        return relax_freely(
             lambda x: sign * self.drift(x),
             lambda x: sign * self.drift.jacobian(x),
             points,
-            Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0)),
-            Limits(
-                0.5 * (self.lower + self.upper),
-                escape_radius=1.5 * self.diagonal,
-                rest_speed=1e-9 * self.typical,
-                max_steps=_STEPS,
-            ),
+            escape_centre=0.5 * (self.lower + self.upper),
+            escape_radius=1.5 * self.diagonal,
+            rest_speed=1e-9 * self.typical,
             scale=0.1 * self.diagonal,
+            max_steps=_STEPS,
         )
-        return ends, np.asarray(status)
 
     def _near(self, ends: Array, status: NDArray[np.int64]) -> NDArray[np.int64]:
         ids = np.full(len(ends), -1, dtype=np.int64)

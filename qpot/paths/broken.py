@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
-from qpot.landscape.attractor import attracts
+from qpot.landscape.attractor import attracts, growth_rates
 from qpot.landscape.minima import polish_fixed_point
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
@@ -61,7 +61,7 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
 
 def _half_stable(system: System, rest: Array) -> bool:
     """Whether a rate vanishes at a fixed point, so that paths approach it at no rate and are not cut there."""
-    rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(rest[None])[0]).real)
+    rates = np.abs(growth_rates(system, rest).real)
     return bool(rates.min() <= _VANISHING * rates.max())
 
 

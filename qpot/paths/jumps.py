@@ -11,7 +11,7 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import Status
 from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.finish import cheapest
-from qpot.paths.joined import joined
+from qpot.paths.joined import free_path, joined
 from qpot.paths.jump_joints import BrokenPath, BrokenProblem, solved
 from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
@@ -178,18 +178,7 @@ def _along(problem: BrokenProblem, curve: PiecedCurve) -> PathSolution | None:
     if mixed:
         error = best.action
     legs = [
-        PathSolution(
-            points=x,
-            action=0.0,
-            error=0.0,
-            status=Status.CONVERGED,
-            residual=0.0,
-            iterations=0,
-            method=problem.method,
-            momenta=momenta,
-            times=times,
-            uphill=np.ones(len(x), dtype=bool),
-        )
+        replace(free_path(x, times, problem.method), momenta=momenta, uphill=np.ones(len(x), dtype=bool))
         for x, (momenta, times) in zip(best.pieces, driven, strict=True)
     ]
     converged = error <= max(_ACCURATE, problem.method.tolerance) * best.action

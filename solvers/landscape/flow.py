@@ -138,11 +138,12 @@ def relax_freely(
     escape_radius: float,
     rest_speed: float,
     scale: float,
+    max_steps: int = _FREE_STEPS,
 ) -> tuple[Array, Integers]:
-    """Do as `relax` where no attractor is known; ends ``(n, d)`` and status ``(n,)`` after 1000 steps at most."""
+    """Do as `relax` where no attractor is known; ends ``(n, d)`` and status ``(n,)``."""
     d = points.shape[1]
     nowhere = Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0))
-    limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=_FREE_STEPS)
+    limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=max_steps)
     _, end, status = relax(drift, jacobian, points, nowhere, limits, scale=scale)
     return end, status
 

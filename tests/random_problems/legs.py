@@ -102,8 +102,14 @@ def linear(rng: np.random.Generator) -> Leg:
     B = rng.normal(size=(d, d)) / np.sqrt(d) + 0.5 * np.eye(d)
     a = B @ B.T
     x = rng.normal(size=d)
+    return _linear_leg("linear", J, a, x)
+
+
+def _linear_leg(name: str, J: Array, a: Array, x: Array) -> Leg:
+    """From the origin to x under the drift J z and the covariance a."""
+    d = x.size
     return Leg(
-        name=f"linear, d = {d}",
+        name=f"{name}, d = {d}",
         drift=lambda z: z @ J.T,
         covariance=lambda z: np.broadcast_to(a, (len(z), d, d)).copy(),
         start=np.zeros(d),
@@ -251,14 +257,7 @@ def momentum_leg(rng: np.random.Generator) -> Leg:
     a = np.zeros((d, d))
     a[-1, -1] = np.exp(rng.uniform(-1.0, 1.0))
     x = rng.normal(size=d)
-    return Leg(
-        name=f"momentum, d = {d}",
-        drift=lambda z: z @ J.T,
-        covariance=lambda z: np.broadcast_to(a, (len(z), d, d)).copy(),
-        start=np.zeros(d),
-        end=x,
-        value=lyapunov_cost(J, a, x),
-    )
+    return _linear_leg("momentum", J, a, x)
 
 
 LEGS: Mapping[str, Callable[[np.random.Generator], Leg]] = {
