@@ -5,6 +5,7 @@
   error.
 - `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
 - `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
+- `doors`: Doors: V at saddles on the border of a basin, from the rays inside that basin alone.
 - `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
 - `equilibria`: Equilibria of the drift in a grid, by Newton's method from the cells in which the drift may vanish.
 - `grid`: Grid: the box of equally spaced nodes on which a field lives.

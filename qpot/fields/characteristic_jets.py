@@ -127,12 +127,15 @@ def _trusted(run: FieldRun, result: NodeResult) -> bool:
     settled = result.value <= result.level
     filled = int(np.count_nonzero(settled & ~result.near))
     nodes = int(np.count_nonzero(settled))
+    rough = too_rough(result.value, result.gradient, result.near, run.grid, result.level)
+    return not rough and filled <= _FILLED * nodes
+
+
+def too_rough(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, level: float) -> bool:
+    """Whether rays disagree at many of the ``near`` nodes up to a level, all as in `misfits`."""
     # V has a kink, and hence a misfit, wherever two sheets meet; only many misfits speak against the rays.
-    rough = max(
-        int(np.count_nonzero(gap > _DISAGREE * result.level))
-        for gap in misfits(result.value, result.gradient, result.near, run.grid, result.level)
-    )
-    return rough <= _MANY * nodes and filled <= _FILLED * nodes
+    rough = max(int(np.count_nonzero(gap > _DISAGREE * level)) for gap in misfits(value, gradient, near, grid, level))
+    return rough > _MANY * int(np.count_nonzero(value <= level))
 
 
 def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Source]:

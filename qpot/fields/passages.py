@@ -310,6 +310,11 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
     return float(taylor_value(head, dx, state.medium.axes)[0])
 
 
+def levels_at_rests(run: FieldRun, state: SweepState, points: Array) -> Array:
+    """V at equilibria (m, d) to which the sweep came close, ``(m,)``; inf at the others."""
+    return np.array([_level_at_rest(run, state, x, _uphill_curvature(run, x)) for x in points])
+
+
 def _level_at(run: FieldRun, state: SweepState, stop: _Stop) -> float:
     """V at a place from which the sweep may go on; inf if the sweep has not reached it."""
     if stop.before >= 0:

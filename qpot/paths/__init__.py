@@ -47,6 +47,8 @@
 - `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
   leaves the domain.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
+- `shared_descents`: Shared descents: the free descents into one minimum from all the saddles around it, followed
+  together.
 - `starts`: Initial curves for a minimum action path: polylines between two points, bent to many sides.
 - `starts_by_products`: Initial curves for a path in many dimensions: a few polylines, made by products only.
 - `strong_directions`: The stiff and the noisy directions of a gradient system in many dimensions, found by products.

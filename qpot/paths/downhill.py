@@ -16,20 +16,31 @@ from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 
 
-def downhill_leg(system: System, saddle: Array, direction: Array, minimum: Array, method: LegMethod) -> PathSolution:
+def downhill_leg(
+    system: System,
+    saddle: Array,
+    direction: Array,
+    minimum: Array,
+    method: LegMethod,
+    known: tuple[Array, Array] | None = None,
+) -> PathSolution:
     """The free descent from a saddle along one side of its unstable direction to a minimum.
+
+    ``known`` holds its times and points where it has been followed already, see `qpot.paths.shared_descents`.
 
     Raises
     ------
     SolveError
         If the flow from that side misses the minimum.
     """
-    shift = 1e-4 * float(np.linalg.norm(minimum - saddle))
+    shift = NUDGE * float(np.linalg.norm(minimum - saddle))
     if system.dimension == 1:
         line = line_descent(system, saddle, minimum, method) if float(direction @ (minimum - saddle)) > 0.0 else None
         if line is not None:
             return line
-    trajectory = None if system.dimension == 1 else descent(system, saddle + shift * direction, towards=minimum)
+    trajectory = known
+    if trajectory is None and system.dimension > 1:
+        trajectory = descent(system, saddle + shift * direction, towards=minimum)
     if trajectory is None:
         raise SolveError(
             f"the flow from the saddle {format_point(saddle)} misses the minimum {format_point(minimum)}",

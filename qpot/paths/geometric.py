@@ -86,14 +86,45 @@ class GeometricAction(LegMethod):
         """The same with a fair try for every path and no more."""
         return replace(self, max_iterations=min(self.max_iterations, FAIR_TRY))
 
-    def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
-        """The cheapest path from a minimum to a saddle with the unstable ``direction`` (d,)."""
+    def up(
+        self,
+        system: System,
+        start: Array,
+        saddle: Array,
+        direction: Array,
+        report: Report = quiet,
+        *,
+        descent: Array | None = None,
+    ) -> PathSolution:
+        """The cheapest path from a minimum to a saddle with the unstable ``direction`` (d,).
+
+        ``descent`` (n, d) is the free descent between them, where it is known already.
+        """
+        known = None if descent is None else [np.concatenate([start[None], descent[::-1], saddle[None]])]
         leg = uphill_leg(
-            system, start, saddle, method=self, directions=direction[None], end_is_fixed=True, report=report
+            system,
+            start,
+            saddle,
+            method=self,
+            directions=direction[None],
+            relaxations=known,
+            end_is_fixed=True,
+            report=report,
         )
         assert leg is not None  # No limit was set.
         return leg
 
-    def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
-        """The free descent from a saddle along one side of its unstable direction to a minimum."""
-        return downhill_leg(system, saddle, direction, minimum, self)
+    def down(
+        self,
+        system: System,
+        saddle: Array,
+        direction: Array,
+        minimum: Array,
+        *,
+        descent: tuple[Array, Array] | None = None,
+    ) -> PathSolution:
+        """The free descent from a saddle along one side of its unstable direction to a minimum.
+
+        ``descent`` holds its times (n,) and points (n, d), where they are known already.
+        """
+        return downhill_leg(system, saddle, direction, minimum, self, descent)

@@ -3,6 +3,7 @@
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
+- `crossings`: The crossings between given minima, searched for where none are given.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
@@ -30,6 +29,8 @@ _MANY_STEPS = 10_000
 _MOST_STEPS = 100_000
 # Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
 _STEP = 1e-4
+# Pieces into which the way between two points of a path is divided, and the points of Gauss's rule on each.
+_PIECES, _GAUSS = 4, 4
 
 
 def bouchet_reygner(
@@ -211,31 +212,34 @@ def _along(x: Array, p: Array, speed: Array) -> tuple[float, Callable[[Array], t
 
     Near the ends both are smooth functions of arc length but not of time; so they are interpolated in arc length, and
     the time follows from the speed.
+
+    Raises
+    ------
+    SolveError
+        If the speed vanishes on the way.
     """
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
     position, momentum, pace = (CubicSpline(length, q) for q in (x, p, speed))
-
-    def arrived(t: float, s: Array) -> float:
-        del t
-        return float(s[0] - length[-1])
-
-    arrived.terminal = True  # type: ignore[attr-defined]
-    longest = 10.0 * float((np.diff(length) / np.minimum(speed[1:], speed[:-1])).sum())
-    run = solve_ivp(
-        lambda t, s: pace(s),
-        (0.0, longest),
-        [0.0],
-        events=arrived,
-        dense_output=True,
-        rtol=1e-10,
-        atol=1e-12 * length[-1],
-    )
+    # Times are integrals of 1 / speed between nodes that are close to each other on the scale on which the speed changes.
+    share = np.linspace(0.0, 1.0, _PIECES, endpoint=False)
+    nodes = np.append((length[:-1, None] + np.diff(length)[:, None] * share).ravel(), length[-1])
+    abscissas, weights = np.polynomial.legendre.leggauss(_GAUSS)
+    width = np.diff(nodes)
+    between = pace(nodes[:-1, None] + width[:, None] * (1.0 + abscissas) / 2.0)
+    fast = pace(nodes)
+    if min(fast.min(), between.min()) <= 0.0:
+        raise SolveError(
+            "the speed vanishes along the path, so that it takes no definite time; refine the path",
+            status=Status.NOT_CONVERGED,
+        )
+    times = np.concatenate([[0.0], np.cumsum((weights / between).sum(axis=1) * width / 2.0)])
+    reached = CubicHermiteSpline(times, nodes, fast)
 
     def at(u: Array) -> tuple[Array, Array]:
-        s = np.clip(run.sol(u)[0], 0.0, length[-1])
+        s = np.clip(reached(u), 0.0, length[-1])
         return position(s), momentum(s)
 
-    return float(run.t[-1]), at
+    return float(times[-1]), at
 
 
 def _departure(origin: Array, first: Array, B: Array, Q: Array) -> tuple[float, Callable[[Array], tuple[Array, Array]]]:

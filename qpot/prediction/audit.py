@@ -17,7 +17,8 @@ from qpot.landscape.points import SAME, Saddle
 from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.paths.methods import LegMethod
 from qpot.prediction.costs import Hole, TransitionCosts
-from qpot.prediction.transitions import around, transition_costs
+from qpot.prediction.crossings import around
+from qpot.prediction.transitions import transition_costs
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import bowed
 from qpot.solvers.paths.curve_action import curve_action, shortened, smooth

@@ -7,33 +7,30 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import Bounds
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from qpot._core.arrays import Array, BoundsLike, as_bounds, format_point
+from qpot._core.arrays import Array, BoundsLike, format_point
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
-from qpot.landscape.cycle_search import CycleSearch
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
-from qpot.landscape.saddles import find_saddles
-from qpot.landscape.states import crossings_among, open_saddles
 from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.cycle_routes import route_with_cycles
 from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenerate, resolved_between_kinks
+from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
+from qpot.paths.shared_descents import Trajectory, shared_descents
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
+from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.unfinished import lowest
 from qpot.problem.controllable import check_noise
-from qpot.problem.natural_units import in_natural_units, natural_box
+from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
 
@@ -119,10 +116,7 @@ def transition_costs(
     check_executor(executor)
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
-        saddles = _searched(system, minima, around(points) if bounds is None else bounds)
-        wider = None if bounds is not None or _connected(saddles, k) else natural_box(system, points)
-        if wider is not None:  # That box is too narrow where one coordinate has a smaller unit than the others.
-            saddles = _searched(system, minima, wider)
+        saddles = searched_crossings(system, minima, points, bounds)
     sides = _sides(saddles, k)
     seconds = path_budget(system.dimension, budget)
     quick = chosen.quick()
@@ -135,6 +129,8 @@ def transition_costs(
     tasks = [replace(task, method=chosen) if n in cyclic else task for n, task in enumerate(tasks)]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
+    if isinstance(chosen, GeometricAction) and system.dimension > 1:
+        tasks = _with_descents(tasks, executor)
     finished: dict[int, PathSolution] = {}
     with reporting(progress, "transition costs") as report:
         try:
@@ -199,11 +195,38 @@ class _Leg:
     # The states at both ends, which are cycles or points.
     home: Minimum
     away: Minimum
+    # The free descents into both of them from their sides of the saddle, where they have been followed already.
+    behind: Trajectory | None = None
+    ahead: Trajectory | None = None
 
     @property
     def cyclic(self) -> bool:
         """Whether a limit cycle is part of the leg."""
         return any(isinstance(x, LimitCycle) for x in (self.home, self.saddle, self.away))
+
+
+def _with_descents(tasks: Sequence[_Leg], executor: Executor | None) -> list[_Leg]:
+    """The legs with the free descents from the two sides of their saddles, those of one minimum followed together."""
+    over = [(n, task.saddle) for n, task in enumerate(tasks) if isinstance(task.saddle, Saddle) and not task.cyclic]
+    over = [(n, saddle) for n, saddle in over if saddle.below is None]
+    if not over:
+        return list(tasks)
+    plain = [n for n, _ in over]
+    saddles = np.array([saddle.point for _, saddle in over])
+    away = np.array([tasks[n].sign * saddle.direction for n, saddle in over])
+    ends = np.array([tasks[n].end for n in plain])
+    ways = shared_descents(tasks[0].system, saddles, away, ends, seconds=tasks[0].seconds, executor=executor)
+    # The way back of one leg is the way out of the one over the same saddle in the other direction.
+    into = {_key(x, end): way for x, end, way in zip(saddles, ends, ways, strict=True)}
+    known = dict(zip(plain, ways, strict=True))
+    return [
+        replace(task, ahead=known[n], behind=into.get(_key(task.saddle.point, task.start))) if n in known else task
+        for n, task in enumerate(tasks)
+    ]
+
+
+def _key(saddle: Array, minimum: Array) -> bytes:
+    return bytes(np.concatenate([saddle, minimum]).tobytes())
 
 
 def _beside_kinks(saddle: Saddle | LimitCycle, home: Minimum, away: Minimum) -> Saddle | LimitCycle:
@@ -250,12 +273,12 @@ def _solve_leg(task: _Leg) -> PathSolution:
             with spending(task.seconds):
                 return timely(over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method))
         with spending(task.seconds):
-            leg = timely(task.method.up(task.system, task.start, task.saddle.point, direction))
+            leg = timely(_up(task, task.saddle.point, direction))
         held(leg, task.method, task.start, task.saddle.point)
         if leg.reason:  # The cost is infinite, and the leg says why.
             return replace(leg, via=via)
         with spending(task.seconds):
-            descent = task.method.down(task.system, task.saddle.point, task.sign * direction, task.end)
+            descent = _down(task, task.saddle.point, task.sign * direction)
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
@@ -271,45 +294,23 @@ def _solve_leg(task: _Leg) -> PathSolution:
     return by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method) or found
 
 
-def _searched(system: System, minima: Sequence[Minimum], box: BoundsLike) -> Sequence[Saddle | LimitCycle]:
-    """The saddles in a box; where there are cycles among the minima, the unstable cycles between them as well."""
-    points = [m for m in minima if not isinstance(m, LimitCycle)]
-    stable = [m for m in minima if isinstance(m, LimitCycle)]
-    if not stable:
-        return find_saddles(system, minima, box)
-    lower, upper = as_bounds(box, dimension=system.dimension)
-    saddles = find_saddles(system, points, box) if points else open_saddles(system, stable, lower, upper)
-    search = CycleSearch(system, lower, upper)
-    unstable = search.run(minima=points).cycles if system.dimension == 2 else []
-    # The points of rest come before the cycles in the numbers that a search for saddles gives.
-    order = [k for k, m in enumerate(minima) if not isinstance(m, LimitCycle)]
-    own = [replace(s, connects=_renumbered(s.connects, order)) for s in saddles]
-    return crossings_among(system, minima, own, unstable, lower, upper)
+def _up(task: _Leg, saddle: Array, direction: Array) -> PathSolution:
+    """The uphill leg, with the free descent against it as a first guess where that is known."""
+    if isinstance(task.method, GeometricAction) and task.behind is not None:
+        return task.method.up(task.system, task.start, saddle, direction, descent=task.behind[1])
+    return task.method.up(task.system, task.start, saddle, direction)
 
 
-def _renumbered(connects: tuple[int | None, int | None], order: Sequence[int]) -> tuple[int | None, int | None]:
-    i, j = connects
-    return None if i is None else order[i], None if j is None else order[j]
+def _down(task: _Leg, saddle: Array, direction: Array) -> PathSolution:
+    if isinstance(task.method, GeometricAction) and task.ahead is not None:
+        return task.method.down(task.system, saddle, direction, task.end, descent=task.ahead)
+    return task.method.down(task.system, saddle, direction, task.end)
 
 
 def _refuse_unstable(minima: Sequence[Minimum]) -> None:
     for k, state in enumerate(minima):
         if isinstance(state, LimitCycle) and not state.stable:
             raise ValueError(f"minima[{k}] = {state!r} does not attract; an unstable cycle belongs among the saddles")
-
-
-def _connected(saddles: Sequence[Saddle | LimitCycle], k: int) -> bool:
-    """Whether the saddles connect all minima."""
-    pairs = np.array([s.connects for s in saddles if None not in s.connects], dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(k, k))
-    return int(connected_components(graph, directed=False)[0]) == 1
-
-
-def around(points: Array) -> Bounds:
-    """The box around points, widened on each side by its longest edge."""
-    lower, upper = points.min(axis=0), points.max(axis=0)
-    margin = float((upper - lower).max())
-    return Bounds(lower - margin, upper + margin)
 
 
 def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[_Side]:
