@@ -19,7 +19,7 @@ from qpot.solvers.fields.marching.medium import make_medium
 from qpot.solvers.fields.marching.state import NEAR_CELLS
 
 
-def levels_at_doors(system: System, source: Array, doors: Array, grid: Grid, *, highest: float) -> Array:
+def levels_at_doors(system: System, source: Array, doors: Array, grid: Grid, *, highest: float) -> tuple[Array, bool]:
     """V at saddles on the border of the source's basin, in two or three dimensions.
 
     A field goes on over every saddle that it reaches, which takes most of its time where there are many basins. The rays
@@ -39,9 +39,10 @@ def levels_at_doors(system: System, source: Array, doors: Array, grid: Grid, *, 
 
     Returns
     -------
-    array (m,)
-        V at the saddles; nan where no ray came close below the level at which V leaves the grid, and everywhere where
-        neighbouring rays disagree.
+    levels : array (m,)
+        V at the saddles; nan where no ray came close below the level at which V leaves the grid.
+    trusted : bool
+        Whether neighbouring rays agree.
 
     Raises
     ------
@@ -69,10 +70,8 @@ def levels_at_doors(system: System, source: Array, doors: Array, grid: Grid, *, 
     gradient = np.zeros((grid.size, grid.dimension))
     node_gradients(state.records, state.owner, near, medium, gradient)
     # Beyond the ridges lie polynomials of heads on this side only, at a few nodes.
-    highest = float(np.nanmax(levels, initial=-np.inf))
-    if too_rough(np.where(near, state.value, np.inf), gradient, near, grid, highest):
-        levels[:] = np.nan
-    return levels
+    top = float(np.nanmax(levels, initial=-np.inf))
+    return levels, not too_rough(np.where(near, state.value, np.inf), gradient, near, grid, top)
 
 
 def _quiet(done: int, total: int, message: str) -> None:

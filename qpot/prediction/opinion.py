@@ -44,6 +44,12 @@ _ALLOWANCE = 1e-2
 # The grid covers the paths and the ellipses at the wanted level, widened by the first of these factors, and by the next one
 # where V still leaves the grid below that level.
 _WIDENINGS = (1.2, 1.8, 3.0)
+# The same for the rays of one basin, which need a grid about half as wide, and this part of the nodes at the first of these
+# widenings; a wider grid has more of them.
+_OWN_WIDENINGS = (1.4, 2.0)
+_OWN_NODES = 0.6
+# Where neighbouring rays disagree, it is tried once more with so many times as many nodes.
+_DENSER = 1.4
 
 _OUTSIDE = "the minimum lies outside the box, where no field is computed"
 
@@ -169,8 +175,9 @@ class _Task:
     doors: Mapping[int, Array]
     # The level of V up to which the field is computed.
     highest: float
-    # Lower and upper corner of what the grid must hold.
+    # Lower and upper corner of what the grid must hold, and of what one must hold for the rays of this basin alone.
     corners: tuple[Array, Array]
+    own: tuple[Array, Array]
     # The box that the grid must not leave.
     box: tuple[Array, Array] | None
     nodes: int
@@ -189,12 +196,16 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
     doors = {j: np.array([s.seen_from(i) for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
     highest = _BEYOND * max(path.action for path in legs.values())
     points = [_ellipse(system, source, highest)]
+    own = np.concatenate([*points, *doors.values(), *(path.points[path.uphill] for path in legs.values())])
     for (_, j), path in legs.items():
         points.append(path.points)  # The descent belongs to it: V does not grow on the way down to the neighbour.
         points.append(_ellipse(system, costs.minima[j].point, max(highest - path.action, 0.0)))
     hull = np.concatenate(points)
-    corners = hull.min(axis=0), hull.max(axis=0)
-    return _Task(system, i, source, doors, highest, corners, box, nodes)
+    return _Task(system, i, source, doors, highest, _corners(hull), _corners(own), box, nodes)
+
+
+def _corners(points: Array) -> tuple[Array, Array]:
+    return points.min(axis=0), points.max(axis=0)
 
 
 def _ellipse(system: System, minimum: Array, level: float) -> Array:
@@ -243,24 +254,48 @@ def _from_own_basin(task: _Task) -> dict[int, tuple[int, float, float, str]]:
 
     This takes a small part of the time of a whole field where there are many basins.
     """
+    answers: dict[int, tuple[int, float, float, str]] = {}
     if len(task.source) == 1:
-        return {}
-    doors = np.concatenate(list(task.doors.values()))
+        return answers  # V on a line is a quadrature.
+    density = _OWN_NODES / _OWN_WIDENINGS[0]
+    for widening in _OWN_WIDENINGS:
+        doors = {j: x for j, x in task.doors.items() if j not in answers}
+        points = np.concatenate(list(doors.values()))
+        found = _levels(task, points, widening, density * widening)
+        if found is None and widening == _OWN_WIDENINGS[0]:
+            density *= _DENSER
+            found = _levels(task, points, widening, density * widening)
+        if found is None or not np.isfinite(found[0]).any():
+            break
+        first = 0
+        for j, x in doors.items():
+            values, others = (levels[first : first + len(x)] for levels in found)
+            first += len(x)
+            if np.isfinite(values).all() and np.isfinite(others).all():
+                answers[j] = (j, float(values.min()), _error(float(values.min()), float(others.min())), "")
+        if len(answers) == len(task.doors):
+            break
+    return answers
+
+
+def _levels(task: _Task, doors: Array, widening: float, share: float) -> tuple[Array, Array] | None:
+    """V at the doors on two grids with a share of the nodes; None where rays disagree, or do not get under way."""
+    count = round(share * task.nodes)
+    # On half as many nodes rays cannot be told apart in 3-D.
+    coarser = (count + 1) // 2 if len(task.source) == 2 else (3 * count + 3) // 4
     try:
-        fine, coarse = (
-            levels_at_doors(task.system, task.source, doors, _grid(task, _WIDENINGS[0], nodes), highest=task.highest)
-            for nodes in (task.nodes, (task.nodes + 1) // 2)
+        fine, trusted = levels_at_doors(
+            task.system, task.source, doors, _grid(task, task.own, widening, count), highest=task.highest
+        )
+        if not trusted:
+            return None
+        # If rays disagree on this grid, its values are off, and the error says so.
+        coarse, _ = levels_at_doors(
+            task.system, task.source, doors, _grid(task, task.own, widening, coarser), highest=task.highest
         )
     except (ValueError, SolveError):
-        return {}  # The whole field says what is wrong, or copes with it.
-    answers = {}
-    first = 0
-    for j, x in task.doors.items():
-        values, others = fine[first : first + len(x)], coarse[first : first + len(x)]
-        first += len(x)
-        if np.isfinite(values).all() and np.isfinite(others).all():
-            answers[j] = (j, float(values.min()), _error(float(values.min()), float(others.min())), "")
-    return answers
+        return None  # The whole field says what is wrong, or copes with it.
+    return fine, coarse
 
 
 def _error(value: float, other: float) -> float:
@@ -295,9 +330,9 @@ def _lowest(field: FieldSolution, doors: Array) -> float:
     return min(values)
 
 
-def _grid(task: _Task, widening: float, nodes: int) -> Grid:
-    """The widened grid of one minimum."""
-    lower, upper = task.corners
+def _grid(task: _Task, corners: tuple[Array, Array], widening: float, nodes: int) -> Grid:
+    """The grid that holds two corners, widened."""
+    lower, upper = corners
     centre, half = (lower + upper) / 2.0, widening * (upper - lower) / 2.0
     lower, upper = centre - half, centre + half
     if task.box is not None:
@@ -309,7 +344,7 @@ def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
     """The field of one minimum on the widened grid."""
     method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
     try:
-        return quasipotential(task.system, task.source, _grid(task, widening, nodes), method=method)
+        return quasipotential(task.system, task.source, _grid(task, task.corners, widening, nodes), method=method)
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
