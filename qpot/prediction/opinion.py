@@ -173,6 +173,8 @@ class _Task:
     source: Array
     # The doors: saddles (m, d) towards each neighbouring minimum.
     doors: Mapping[int, Array]
+    # The costs of the paths to the neighbours.
+    actions: Mapping[int, float]
     # The level of V up to which the field is computed.
     highest: float
     # Lower and upper corner of what the grid must hold, and of what one must hold for the rays of this basin alone.
@@ -201,7 +203,8 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
         points.append(path.points)  # The descent belongs to it: V does not grow on the way down to the neighbour.
         points.append(_ellipse(system, costs.minima[j].point, max(highest - path.action, 0.0)))
     hull = np.concatenate(points)
-    return _Task(system, i, source, doors, highest, _corners(hull), _corners(own), box, nodes)
+    actions = {j: path.action for (_, j), path in legs.items()}
+    return _Task(system, i, source, doors, actions, highest, _corners(hull), _corners(own), box, nodes)
 
 
 def _corners(points: Array) -> tuple[Array, Array]:
@@ -271,8 +274,13 @@ def _from_own_basin(task: _Task) -> dict[int, tuple[int, float, float, str]]:
         for j, x in doors.items():
             values, others = (levels[first : first + len(x)] for levels in found)
             first += len(x)
-            if np.isfinite(values).all() and np.isfinite(others).all():
-                answers[j] = (j, float(values.min()), _error(float(values.min()), float(others.min())), "")
+            if not (np.isfinite(values).all() and np.isfinite(others).all()):
+                continue
+            value = float(values.min())
+            error = _error(value, float(others.min()))
+            # The cheapest path may come to rest at another saddle and leave the basin there, which the whole field tells.
+            if value <= task.actions[j] + error:
+                answers[j] = (j, value, error, "")
         if len(answers) == len(task.doors):
             break
     return answers
