@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh, lobpcg
 
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
@@ -21,6 +23,8 @@ _KRYLOV = 12
 _ACROSS_STEPS = 60
 # These iterations stop at this relative residual, or at a smaller one near a saddle, so that the steps end as Newton's.
 _FORCING = 0.3
+# A step is not shortened below this part of the longest one.
+_SHORTEST = 1e-4
 
 
 def follow_modes(
@@ -134,22 +138,22 @@ def follow_lowest_mode(
     x = start.copy()
     mode = np.random.default_rng(0).normal(size=x.size)
     ways: Array | None = None
+    reach, base = longest, None
     for _ in range(max_iterations):
         g = gradient(x)
         if not np.isfinite(g).all():
             return x, False
+        if base is not None and np.linalg.norm(g) > base.slope and reach > _SHORTEST * longest:
+            # The last step left the neighbourhood in which the curvatures hold; a part of it is taken instead.
+            reach = 0.25 * min(reach, float(np.linalg.norm(base.step)))
+            x = base.point + base.step * min(1.0, reach / float(np.linalg.norm(base.step)))
+            continue
 
         def here(v: Array, at: Array = x) -> Array:
             return product(at, np.asarray(v, dtype=np.float64).ravel())
 
         operator = LinearOperator((x.size, x.size), matvec=here, dtype=np.float64)
-        try:
-            values, vectors = eigsh(
-                operator, k=1, which="SA", v0=mode, tol=_MODE_TOLERANCE, ncv=min(_KRYLOV, x.size), maxiter=200
-            )
-        except ArpackNoConvergence:
-            return x, False
-        value, mode = float(values[0]), vectors[:, 0]
+        value, mode = _lowest(operator, mode)
         if ways is not None and mode @ ways < 0.0:
             mode = -mode
         ways = mode
@@ -158,10 +162,39 @@ def follow_lowest_mode(
         up = -along / value if value < 0.0 else longest * (1.0 if along >= 0.0 else -1.0)
         step = _across(here, g - along * mode, mode) + float(np.clip(up, -longest, longest)) * mode
         length = float(np.linalg.norm(step))
-        x = x + min(1.0, longest / max(length, 1e-300)) * step
+        # Where a mode descends, every step is to lower the slope, as Newton's steps to a saddle do from near it.
+        base = _Base(x, step, float(np.linalg.norm(g))) if value < 0.0 else None
+        x = x + min(1.0, reach / max(length, 1e-300)) * step
+        reach = min(2.0 * reach, longest)
         if length <= 1e-6 * longest:
             return x, value < 0.0
     return x, False
+
+
+class _Base(NamedTuple):
+    """A point with a descending mode, the step that is taken from it, and the norm of the gradient there."""
+
+    point: Array
+    step: Array
+    slope: float
+
+
+def _lowest(operator: LinearOperator, guess: Array) -> tuple[float, Array]:
+    """The lowest eigenvalue and its vector, roughly where there is a crowd of them at the lower end.
+
+    That happens where no curvature is negative; any direction of low curvature then leads on.
+    """
+    d = guess.size
+    try:
+        values, vectors = eigsh(
+            operator, k=1, which="SA", v0=guess, tol=_MODE_TOLERANCE, ncv=min(_KRYLOV, d), maxiter=200
+        )
+    except ArpackNoConvergence:
+        with warnings.catch_warnings():
+            # It warns that it has not converged, which is known.
+            warnings.simplefilter("ignore", UserWarning)
+            values, vectors = lobpcg(operator, guess[:, None], largest=False, tol=_MODE_TOLERANCE, maxiter=_KRYLOV)
+    return float(values[0]), np.asarray(vectors[:, 0], dtype=np.float64)
 
 
 def _across(product: Callable[[Array], Array], g: Array, mode: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from qpot.solvers.landscape.mode_following import follow_lowest_mode, follow_modes
 
@@ -86,3 +87,28 @@ def test_what_is_not_finite_ends_the_climb_by_products() -> None:
     point, found = follow_lowest_mode(lambda x: nan, lambda x, v: v, np.zeros(4), longest=0.1)
     assert not found
     assert np.isfinite(point).all()
+
+
+@pytest.mark.parametrize(("d", "seed"), [(300, 0), (300, 1), (700, 2), (1500, 3), (2000, 4)])
+def test_a_bent_pass_in_many_dimensions_is_climbed_in_few_steps(d: int, seed: int) -> None:
+    """Steps that follow the lowest mode overshoot where the pass is bent, and are shortened then."""
+    rng = np.random.default_rng(seed)
+    rates, bend = np.exp(rng.uniform(-1.0, 2.0, size=d - 1)), rng.uniform(1.0, 4.0) / np.sqrt(d)
+    calls = [0]
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        calls[0] += 1
+        off = rates * (x[1:] - bend * x[0] ** 2)
+        return np.concatenate([[x[0] ** 3 - x[0] + 0.1 - 2.0 * bend * x[0] * off.sum()], off])
+
+    def product(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        off, slope = rates * (x[1:] - bend * x[0] ** 2), 2.0 * bend * x[0]
+        first = (3.0 * x[0] ** 2 - 1.0 - 2.0 * bend * off.sum() + slope**2 * rates.sum()) * v[0]
+        return np.concatenate([[first - slope * (rates @ v[1:])], rates * (v[1:] - slope * v[0])])
+
+    start = np.concatenate([[0.35], np.full(d - 1, 0.2 * bend)])
+    point, found = follow_lowest_mode(gradient, product, start, longest=0.2)
+    assert found
+    assert calls[0] <= 40
+    root = float(np.roots([1.0, 0.0, -1.0, 0.1])[np.argmin(np.abs(np.roots([1.0, 0.0, -1.0, 0.1])))].real)
+    np.testing.assert_allclose(point, np.concatenate([[root], np.full(d - 1, bend * root**2)]), atol=1e-7)
