@@ -22,6 +22,7 @@ from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.grid import Grid
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
+from qpot.landscape.periods import Periods
 from qpot.prediction.costs import FieldOpinion
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
@@ -175,6 +176,8 @@ class _Task:
     nodes: int
     # The budget in seconds of CPU time.
     seconds: float = np.inf
+    # The lattice of periodic axes, along which the grid is one whole period.
+    periods: Periods | None = None
 
 
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
@@ -193,7 +196,7 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
         points.append(_ellipse(system, costs.minima[j].point, max(highest - path.action, 0.0)))
     hull = np.concatenate(points)
     corners = hull.min(axis=0), hull.max(axis=0)
-    return _Task(system, i, source, doors, highest, corners, box, nodes)
+    return _Task(system, i, source, doors, highest, corners, box, nodes, periods=costs.minima[i].periods)
 
 
 def _ellipse(system: System, minimum: Array, level: float) -> Array:
@@ -255,7 +258,8 @@ def _lowest(field: FieldSolution, doors: Array) -> float:
     """
     values = [np.inf]
     for x in doors:
-        known = [at.level for at in field.passages if np.linalg.norm(x - at.point) < 0.1 * field.grid.spacing.min()]
+        near = 0.1 * field.grid.spacing.min()
+        known = [at.level for at in field.passages if np.linalg.norm(field.grid.offset(x, at.point)) < near]
         V = known[0] if known else float(field.at(x)[0])
         if np.isfinite(V):
             values.append(V)
@@ -269,9 +273,16 @@ def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
     lower, upper = centre - half, centre + half
     if task.box is not None:
         lower, upper = np.maximum(lower, task.box[0]), np.minimum(upper, task.box[1])
+    closed = np.zeros(lower.size, dtype=bool)
+    if task.periods is not None:
+        closed = task.periods.closed
+        lower, upper = np.where(closed, task.periods.lower, lower), np.where(closed, task.periods.upper, upper)
+    # Both ends of a periodic axis are one node, of which a coarser grid needs an even number.
+    shape = tuple(nodes - nodes % 2 if c else nodes for c in closed)
     method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
     try:
-        return quasipotential(task.system, task.source, Grid(lower, upper, (nodes,) * len(lower)), method=method)
+        grid = Grid(lower, upper, shape, periodic=closed.tolist())
+        return quasipotential(task.system, task.source, grid, method=method)
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error

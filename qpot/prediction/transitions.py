@@ -19,6 +19,7 @@ from qpot.landscape.basins import attractor_points
 from qpot.landscape.cycle_search import CycleSearch
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.periods import periods_of
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
@@ -119,10 +120,10 @@ def transition_costs(
     check_executor(executor)
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
-        saddles = _searched(system, minima, around(points) if bounds is None else bounds)
+        saddles = _searched(system, minima, _box(minima, points) if bounds is None else bounds)
         wider = None if bounds is not None or _connected(saddles, k) else natural_box(system, points)
         if wider is not None:  # That box is too narrow where one coordinate has a smaller unit than the others.
-            saddles = _searched(system, minima, wider)
+            saddles = _searched(system, minima, _box(minima, points, wider))
     sides = _sides(saddles, k)
     seconds = path_budget(system.dimension, budget)
     quick = chosen.quick()
@@ -310,6 +311,15 @@ def around(points: Array) -> Bounds:
     lower, upper = points.min(axis=0), points.max(axis=0)
     margin = float((upper - lower).max())
     return Bounds(lower - margin, upper + margin)
+
+
+def _box(minima: Sequence[Minimum], points: Array, box: Bounds | None = None) -> Bounds:
+    """The box around points, or the given one, which is a whole period along periodic axes."""
+    box = around(points) if box is None else box
+    periods = periods_of(minima)
+    if periods is None:
+        return box
+    return Bounds(*periods.cell_of(*as_bounds(box, dimension=points.shape[1])))
 
 
 def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[_Side]:
