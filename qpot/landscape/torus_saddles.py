@@ -76,7 +76,7 @@ class TorusSearch:
         last = mountains and d > 3
         borders = not climbed and not (mountains and self.kinked)
         # A pass between a minimum and its image decides no cost: it is looked for where borders are cheap.
-        among = [n for n, (i, j) in enumerate(ids.tolist()) if i != j or not last][:NEAREST]
+        among = [n for n, (i, j) in enumerate(ids.tolist()) if i != j or d <= 2][:NEAREST]
         way = starts[among], ends[among]
         if borders and not last:
             self.report(1, 3, "basin borders")
