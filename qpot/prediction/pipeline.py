@@ -312,9 +312,10 @@ def _lifted(system: System, outlook: Outlook) -> Outlook:
 def _refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
     if len(found) < 2:
         what = "limit cycle" if isinstance(found[0], LimitCycle) else "minimum"
+        periods = periods_of(found)
+        remedy = "widen bounds or raise starts" if periods is None or not periods.closed.all() else "raise starts"
         raise SolveError(
-            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-            f"starts{_beyond(outlook)}",
+            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; {remedy}{_beyond(outlook)}",
             status=Status.NO_ROUTE,
             partial=tuple(found),
         )

@@ -311,7 +311,10 @@ def prescribed_torus(rng: np.random.Generator) -> Problem:
 
     def slope(x: Any) -> Any:
         z = x @ S.T
-        return np.stack([-w * axis.drift(z[:, n]) for n, (w, axis) in enumerate(zip(weights, axes, strict=True))], axis=1) @ S
+        return (
+            np.stack([-w * axis.drift(z[:, n]) for n, (w, axis) in enumerate(zip(weights, axes, strict=True))], axis=1)
+            @ S
+        )
 
     def strength(x: Any) -> Any:
         return np.exp(wave * np.cos(x + phase).sum(axis=1))
