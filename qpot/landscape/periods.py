@@ -1,4 +1,4 @@
-"""Periods: the axes on which drift and noise repeat, and the one cell in which points on a torus or a cylinder are kept."""
+"""Periods: the axes on which drift and noise repeat, and the one cell in which points are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for saddles on a torus or a cylinder: in R^d, between the minima of one cell and their images around it."""
+"""The search for saddles on a torus: in R^d, between the minima of one cell and their images around it."""
 
 from __future__ import annotations
 

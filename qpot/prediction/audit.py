@@ -168,11 +168,13 @@ def _curves(
         return curves
     rng = np.random.default_rng(1)
     for n, start, end in ways:
+        # The way to the nearest image is tried with all bows, and those round the other side as they are.
+        bows = _BOWS[:1] if curves[n] else _BOWS
         along = end - start
         bow = rng.standard_normal(along.size) * (upper - lower)
         bow -= (bow @ along) * along / (along @ along)
         bow *= np.linalg.norm(along) / max(float(np.linalg.norm(bow)), 1e-300)
-        curves[n] += [bowed(start, end, _NODES, height * bow) for height in _BOWS]
+        curves[n] += [bowed(start, end, _NODES, height * bow) for height in bows]
     return curves
 
 

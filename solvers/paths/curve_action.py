@@ -22,8 +22,8 @@ _POINTS = 4
 def curve_action(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[float, float]:
     """The integral of |b| |dx| - <b, dx> in the metric a^{-1} along a polyline (n, d), and its error.
 
-    The error compares the quadrature on every piece with that on its halves, and contains what both miss where the curve turns
-    from uphill to downhill next to a node. It is infinite where the covariance is singular.
+    The error compares the quadrature on every piece with that on its halves, and contains what both miss where the curve
+    turns from uphill to downhill next to a node. It is infinite where the covariance is singular.
     """
     keep = np.concatenate([[True], np.linalg.norm(np.diff(curve, axis=0), axis=1) > 0.0])
     whole = curve[keep]

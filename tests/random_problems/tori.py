@@ -181,8 +181,7 @@ def shear(rng: np.random.Generator, closed: tuple[bool, ...]) -> Array:
 
 def product(rng: np.random.Generator, axes: list[Axis], name: str, *, gradient: bool = False) -> Problem:
     """Axes side by side, seen through a shear of the lattice; ``gradient`` asks for a loss under isotropic noise."""
-    d = len(axes)
-    closed = tuple(axis.high - axis.low == TURN or abs(axis.high - axis.low - TURN) < 1e-12 for axis in axes)
+    closed = tuple(bool(abs(axis.high - axis.low - TURN) < 1e-12) for axis in axes)
     S = shear(rng, closed)
     inverse = np.round(np.linalg.inv(S))
     sites = np.array(list(itertools.product(*[range(len(axis.minima)) for axis in axes])))
