@@ -131,8 +131,8 @@ def test_plots_do_not_break() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     prediction = qpot.predict(tilted(), [(0, TURN), (0, TURN)], periodic=True, second_opinion=False)
-    qpot.plots.plot_prediction(prediction)
-    qpot.plots.plot_critical_points(prediction.minima, prediction.saddles)
+    qpot.plots.plot_prediction(tilted(), prediction, [(0, TURN), (0, TURN)])
+    qpot.plots.plot_critical_points(prediction)
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -145,7 +145,6 @@ def test_random_rings(number: int) -> None:
 
 @pytest.mark.parametrize("sort", [1, 2, 3, 4], ids=[sort.__name__ for sort in SORTS[1:5]])
 def test_random_tori(sort: int) -> None:
-    for number in range(2):
-        problem = tori(np.random.default_rng([12, number]), sort)
-        score = solve_and_score(problem, second_opinion=False, limit=90)
-        assert score.verdict in ("right", "flagged", "late"), f"{problem.name}: {score.reason}"
+    problem = next(p for n in range(99) if len((p := tori(np.random.default_rng([12, n]), sort)).minima) == 2)
+    score = solve_and_score(problem, second_opinion=False, limit=90)
+    assert score.verdict == "right", f"{problem.name}: {score.reason}"
