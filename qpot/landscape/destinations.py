@@ -67,6 +67,7 @@ class Destinations:
         self.lower, self.upper, self.size = lower, upper, upper - lower
         # On periodic axes only the ends of trajectories are moved into the cell.
         self.periods = periods_of(minima)
+        self.closed_axes = np.zeros(lower.size, dtype=bool) if self.periods is None else self.periods.closed
         self.drift = GuardedDrift(system)
         inside = lower + self.size * np.random.default_rng(0).uniform(size=(32, lower.size))
         speeds = np.linalg.norm(self.drift(inside), axis=1)

@@ -145,10 +145,7 @@ class _Look:
         self.system, self.lower, self.upper, self.size = system, lower, upper, upper - lower
         self.reached = Destinations(system, list(minima), lower, upper)
         self.k = len(minima)
-        # Nothing lies outside along these.
-        self.closed_axes = np.zeros(lower.size, dtype=bool)
-        if self.reached.periods is not None:
-            self.closed_axes = self.reached.periods.closed
+        self.closed_axes = self.reached.closed_axes  # Nothing lies outside along these.
         self.follow, self.search = follow, search
         # Heights of passes decide where the noise is the same in all directions and at all points.
         self.by_height = system.gradient_drift and system.noise.isotropic is not None and system.loss is not None
@@ -185,8 +182,7 @@ class _Look:
         near = scattered(*self.box(1.0), 8 * d + 16, rng)
         far = scattered(*self.box(4.0), 4 * d + 8, rng)
         faces = rng.uniform(self.lower, self.upper, (4 * d, d))
-        free = np.flatnonzero(~self.closed_axes)
-        rows, axes = np.arange(4 * d), free[np.arange(4 * d) % free.size]
+        rows, axes = np.arange(4 * d), np.resize(np.flatnonzero(~self.closed_axes), 4 * d)
         beside = np.where(rows < 2 * d, (self.lower - 0.02 * self.size)[axes], (self.upper + 0.02 * self.size)[axes])
         faces[rows, axes] = beside
         starts = np.concatenate([faces, near, far])

@@ -128,15 +128,15 @@ def line(rng: np.random.Generator) -> Axis:
             lambda x: 0.5 * (x - centre) ** 2,
         )
     while True:
-        tilt = rng.uniform(-0.2, 0.2)
-        found = with_costs(
-            lambda x, t=tilt: x - x**3 + t,
-            lambda x: level + 0 * x,
-            lambda x, t=tilt: x**4 / 4 - x**2 / 2 - t * x,
-            -2.2,
-            2.3,
-            ring=False,
-        )
+        tilt = float(rng.uniform(-0.2, 0.2))
+
+        def drift(x: Any, tilt: float = tilt) -> Any:
+            return x - x**3 + tilt
+
+        def height(x: Any, tilt: float = tilt) -> Any:
+            return x**4 / 4 - x**2 / 2 - tilt * x
+
+        found = with_costs(drift, lambda x: level + 0 * x, height, -2.2, 2.3, ring=False)
         if found is not None:
             return found
 
@@ -152,7 +152,7 @@ def stationary(costs: Array) -> Array:
             if any(i == j for i, j in way.items()) or not all(_arrives(way, i, root) for i in others):
                 continue
             W[root] = min(W[root], sum(costs[i, j] for i, j in way.items()))
-    return W - W.min()
+    return np.asarray(W - W.min())
 
 
 def _arrives(way: dict[int, int], i: int, root: int) -> bool:
@@ -242,7 +242,8 @@ def over_passes(
     k, inverse = len(minima), np.round(np.linalg.inv(S))
     cells = TURN * np.array(list(itertools.product(range(-3, 4), repeat=2)))
     images = (minima + cells[:, None]).reshape(-1, 2)
-    reach = min(np.linalg.norm(a - b) for a, b in itertools.combinations(images[len(images) // 2 - k :][: 3 * k], 2))
+    near = images[len(images) // 2 - k :][: 3 * k]
+    reach = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(near, 2))
     hops = np.full((k, k), np.inf)
     np.fill_diagonal(hops, 0.0)
     levels = height(minima)

@@ -15,10 +15,12 @@ TURN = 2 * np.pi
 def torus(tilt: tuple[float, float] = (0.0, 0.0)) -> qpot.System:
     """Four wells of different depth; a tilt makes the drift go round on average."""
 
-    def drift(x: np.ndarray) -> np.ndarray:
-        return np.array(tilt) - 2 * np.sin(2 * x) - 0.3 * np.sin(x + 0.4) - 0.2 * np.sin(x.sum(axis=1))[:, None]
-
-    return qpot.System(drift=drift, covariance=1.0, dimension=2)
+    force = np.array(tilt)
+    return qpot.System(
+        drift=lambda x: force - 2 * np.sin(2 * x) - 0.3 * np.sin(x + 0.4) - 0.2 * np.sin(x.sum(axis=1))[:, None],
+        covariance=1.0,
+        dimension=2,
+    )
 
 
 def lattice_loss() -> qpot.System:
