@@ -25,8 +25,8 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
-    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Saddle`, `Saddles`,
-    `SaddleView`, `SignedPermutations`
+    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `Saddle`,
+    `Saddles`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -163,6 +163,7 @@ if TYPE_CHECKING:
         LimitCycle,
         Minima,
         Minimum,
+        Periods,
         Saddle,
         Saddles,
         SaddleView,
@@ -291,8 +292,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_limit_cycles", "find_minima", "find_saddles",
-    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Saddle", "Saddles",
-    "SaddleView", "SignedPermutations",
+    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "Saddle",
+    "Saddles", "SaddleView", "SignedPermutations",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

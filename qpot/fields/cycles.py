@@ -85,6 +85,8 @@ def limit_cycle(run: FieldRun, medium: Medium, starts: Array, *, attracts: bool)
             source = cycle_source(run.system, turned, curve, near, time=sign)
         except ValueError:
             continue
+        if np.ptp(source.points, axis=0).max() < run.grid.spacing.min():
+            continue  # The curve winds into a point of rest, at which the equations of a cycle hold as well.
         # A cycle may touch the boundary, so that rounding puts points outside.
         points = np.where(run.grid.periodic, source.points, np.clip(source.points, run.grid.lower, run.grid.upper))
         if np.abs(points - source.points).max() <= 1e-6 * run.grid.spacing.min():

@@ -109,6 +109,11 @@ class Grid:
                 moved[:, i] = self.lower[i] + np.mod(moved[:, i] - self.lower[i], self.upper[i] - self.lower[i])
         return moved
 
+    def offset(self, point: Array, origin: Array) -> Array:
+        """The vector ``(d,)`` from one point to another, the shorter way round on periodic axes."""
+        away, period = np.array(point - origin, dtype=np.float64), self.upper - self.lower
+        return np.asarray(np.where(self.periodic, away - period * np.rint(away / period), away))
+
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Which of the points ``(n, d)`` lie in the box, ``(n,)`` of bool; along a periodic axis every point does."""
         x = as_points(points, dimension=self.dimension, name="points")

@@ -38,6 +38,8 @@ _RESONANT = 1e-3
 
 # Only the ends of free descents are wanted here, to within a cell, so that steps are this part of the fastest time.
 _LONG = 0.5
+# Losses one period apart are the same within this part of their range.
+_LEVEL = 1e-9
 
 NodeNumbers = NDArray[np.int64]
 
@@ -208,7 +210,7 @@ def _look_for_cycle(
     """
     if run.grid.dimension != 2:
         return
-    if run.system.gradient_drift and not any(run.grid.periodic):
+    if run.system.gradient_drift and _single_valued(run):
         return  # A loss falls along its flow, which therefore never returns. On a torus a tilted one runs round.
     cycle = limit_cycle(run, medium, starts, attracts=attracts)
     if cycle is None:
@@ -217,6 +219,19 @@ def _look_for_cycle(
     if all(np.linalg.norm(curve[:, None] - points[0], axis=-1).min() > run.grid.spacing.max() for curve in met):
         met.append(points)
         waiting.append(_Stop(points, cycle))
+
+
+def _single_valued(run: FieldRun) -> bool:
+    """Whether the loss of a gradient drift is known to have one value at every place of the grid."""
+    if not any(run.grid.periodic):
+        return True
+    if run.system.loss is None:
+        return False
+    corners = np.array([run.grid.lower, *(run.grid.lower + np.diag(run.grid.upper - run.grid.lower))])
+    corners = corners[[True, *run.grid.periodic]]
+    losses = run.system.unchecked.loss(corners)
+    typical = float(np.ptp(run.system.unchecked.loss(run.grid.points(0, min(run.grid.size, 1000)))))
+    return bool(np.abs(losses - losses[0]).max() <= _LEVEL * typical)
 
 
 def _write_uphill(

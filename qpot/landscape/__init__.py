@@ -1,7 +1,8 @@
-"""Where the drift rests: minima, saddles, basins, symmetries.
+"""Where the drift rests: minima, saddles, basins, symmetries, periods.
 
 - `attractor`: Attractors: whether a fixed point attracts, with one error message for each reason why it does not.
 - `basins`: Basins: the minimum to which the deterministic flow carries a point.
+- `borders`: Borders of basins: trajectories that start on them run into the saddles that separate the basins.
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
 - `classified`: Fixed points as saddles: their rates, and where the flow leads from both sides, in few calls.
 - `climbs`: Climbs to saddles of a loss: from highest points of rough bands, and out of minima along slow modes.
@@ -14,12 +15,14 @@
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
 - `kinks`: Kinks of a loss: minima at which its gradient jumps, and descents that slide along the bottom of a kink.
+- `lifts`: Lifts: where trajectories on a torus or a cylinder end in R^d, as a minimum and the whole periods to its image.
 - `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
 - `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
+- `periods`: Periods: the axes on which drift and noise repeat, and the one cell in which points are kept.
 - `plateaus`: Degenerate rests that are no minima: from a plateau or a degenerate pass a band leads down to another minimum.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
 - `saddle_list`: The saddles that a search has found, together with what its budget left unsearched.
@@ -30,6 +33,7 @@
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
+- `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
 """
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
@@ -38,6 +42,7 @@ from qpot.landscape.cycle_search import find_limit_cycles
 from qpot.landscape.flatness import FlatDirections, flat_directions
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
+from qpot.landscape.periods import Periods
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
@@ -51,6 +56,7 @@ __all__ = [
     "Minima",
     "Minimum",
     "Neighbourhoods",
+    "Periods",
     "Saddle",
     "SaddleView",
     "Saddles",

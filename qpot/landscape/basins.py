@@ -16,6 +16,7 @@ from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.kinks import jacobians_beside_kinks, slid_labels
+from qpot.landscape.periods import Periods, periods_of
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
@@ -52,12 +53,15 @@ class Neighbourhoods:
         The radii in the metric M.
     kinked : bool
         Whether the gradient jumps at one of the attractors; descents are then given up early, and followed along kinks.
+    periods : Periods or None
+        The lattice of periodic axes; every image of a neighbourhood then belongs to it.
     """
 
     points: Array
     metrics: Array
     radii: Array
     kinked: bool = False
+    periods: Periods | None = None
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
@@ -76,13 +80,15 @@ def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Ar
     return points
 
 
-def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourhoods:
+def attracting_neighbourhoods(system: System, minima: MinimaLike, *, periods: Periods | None = None) -> Neighbourhoods:
     """Neighbourhoods of minima that the flow does not leave.
 
     Parameters
     ----------
     system : System
     minima : sequence of objects with ``.point``, or array (k, d)
+    periods : Periods, optional
+        The lattice of periodic axes; by default that of the minima.
 
     Returns
     -------
@@ -119,7 +125,13 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike) -> Neighbourho
             f"minima[{i}] = {format_point(points[i])} has no neighbourhood that attracts, down to a distance of "
             f"{smallest[i]:.3g}; polish the point, or its attraction is too weak to be told from rounding"
         )
-    return Neighbourhoods(points=points, metrics=metrics, radii=radii, kinked=jacobians is not smooth)
+    return Neighbourhoods(
+        points=points,
+        metrics=metrics,
+        radii=radii,
+        kinked=jacobians is not smooth,
+        periods=periods_of(minima) if periods is None else periods,
+    )
 
 
 @in_natural_units("points", "minima")
@@ -138,7 +150,7 @@ def basin_of(
     system : System
     points : array (n, d) or (d,)
     minima : sequence of objects with ``.point``, or array (k, d)
-        The attractors among which the basins are decided.
+        The attractors among which the basins are decided. Those found on periodic axes stand for all their images.
     max_time : float, optional
         The flow time after which a point counts as undecided (-1); there is no limit by default.
     neighbourhoods : Neighbourhoods, optional
@@ -170,6 +182,13 @@ def basin_of(
     x = as_points(points, dimension=system.dimension, name="points")
     near = attracting_neighbourhoods(system, minima) if neighbourhoods is None else neighbourhoods
     limit = np.inf if max_time is None else as_positive(max_time, name="max_time")
+    return basins_and_ends(system, x, near, max_time=limit)[0]
+
+
+def basins_and_ends(
+    system: System, x: Array, near: Neighbourhoods, *, max_time: float = np.inf
+) -> tuple[NDArray[np.int64], Array]:
+    """The labels (n,) of points (n, d) as in `basin_of`, and where their trajectories were decided, (n, d)."""
     centre = near.points.mean(axis=0)
     reach = max(
         float(np.linalg.norm(x - centre, axis=1).max(initial=0.0)),
@@ -180,20 +199,26 @@ def basin_of(
     rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     drift, jacobian = _flow_functions(system, near.points)
     attractors = Attractors(near.points, near.metrics, near.radii)
-    limits = Limits(centre, escape_radius=10.0 * reach, rest_speed=1e-8 * rate * scale, max_time=limit)
+    limits = Limits(
+        centre,
+        escape_radius=10.0 * reach,
+        rest_speed=1e-8 * rate * scale,
+        max_time=max_time,
+        periods=None if near.periods is None else near.periods.lengths,
+    )
     if near.kinked:
         limits = limits._replace(max_steps=_CHATTER)
-    labels = [
+    pieces = [
         _carried(system, (drift, jacobian), piece, attractors, limits, scale)
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
-    return np.concatenate(labels)
+    return np.concatenate([labels for labels, _ in pieces]), np.concatenate([ends for _, ends in pieces])
 
 
 def _carried(
     system: System, flow: tuple[_Field, _Field], x: Array, attractors: Attractors, limits: Limits, scale: float
-) -> NDArray[np.int64]:
-    """The labels of points (n, d), which go on where the flow comes to a half-stable rest or slides along a kink."""
+) -> tuple[NDArray[np.int64], Array]:
+    """The labels of points (n, d), which go on where the flow comes to a half-stable rest or slides along a kink; ends."""
     drift, jacobian = flow
     labels, ends, status = relax(drift, jacobian, x, attractors, limits, scale=scale)
     for _ in range(_RESTS):
@@ -210,8 +235,18 @@ def _carried(
         labels[rows], ends[rows], status[rows] = new[nearest], new_ends[nearest], new_status[nearest]
     lost = np.flatnonzero((labels < 0) & (status == OUT_OF_TIME))
     if lost.size and limits.max_time == np.inf:
-        labels[lost] = slid_labels(system, ends[lost], attractors.points, 0.1 * limits.escape_radius)
-    return labels
+        # Sliding ends at one of the attractors as they are given, or at an image of one in a neighbouring cell.
+        homes, k = attractors.points, len(attractors.points)
+        if limits.periods is not None:
+            lattice = Periods(lower=homes.min(axis=0), lengths=limits.periods)
+            shifts = lattice.turns(ends[lost] - limits.escape_centre)
+            homes = np.concatenate([homes + cell for cell in lattice.cells()])
+            ends[lost] -= shifts
+        slid = slid_labels(system, ends[lost], homes, 0.1 * limits.escape_radius)
+        labels[lost] = np.where(slid >= 0, slid % k, -1)
+        if limits.periods is not None:
+            ends[lost] = np.where(slid[:, None] >= 0, homes[slid], ends[lost]) + shifts
+    return labels, ends
 
 
 def runs_away(system: System, point: Array, scale: float) -> bool:

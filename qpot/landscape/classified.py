@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
-from qpot.landscape.basins import attracting_neighbourhoods, basin_of
+from qpot.landscape.basins import attracting_neighbourhoods, basin_of, basins_and_ends
+from qpot.landscape.lifts import LiftedLabels
 from qpot.landscape.minima import scattered
+from qpot.landscape.periods import Periods
 from qpot.landscape.points import FLAT, NOTHING, SAME, Saddle, hessians_at, tidy, vanishing_rates
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
-from qpot.solvers.landscape.flow import Attractors, Limits, relax
+from qpot.solvers.landscape.flow import Attractors, Limits, relax, shortest
 from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
 from qpot.solvers.landscape.stationary_points import distinct, find_roots
 
@@ -52,8 +54,24 @@ def labels_of(system: System, attractors: Array, lower: Array, upper: Array) -> 
     return lambda points: basin_of(system, points, attractors, neighbourhoods=near)
 
 
+def lifted_labels(system: System, attractors: Array, lower: Array, upper: Array, periods: Periods) -> LiftedLabels:
+    """The same on a torus or a cylinder, where it is also known which image of an attractor is reached."""
+    if is_climbed(system):
+        return LiftedLabels(attractors, periods, _followed_to_rest(system, attractors, lower, upper, periods))
+    near = attracting_neighbourhoods(system, attractors, periods=periods)
+    return LiftedLabels(attractors, periods, lambda points: basins_and_ends(system, points, near))
+
+
 def rests_in(system: System, attractors: Array, lower: Array, upper: Array) -> Labels:
     """The same where minima may be degenerate or have no neighbourhood of any size: a point is followed until it rests."""
+    follow = _followed_to_rest(system, attractors, lower, upper, None)
+    return lambda points: follow(points)[0]
+
+
+def _followed_to_rest(
+    system: System, attractors: Array, lower: Array, upper: Array, periods: Periods | None
+) -> Callable[[Array], tuple[NDArray[np.int64], Array]]:
+    """A function of points (n, d) that gives the ids of the attractors at which they come to rest, and their ends."""
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(drift(scattered(lower, upper, 16, np.random.default_rng(0))), axis=1)))
@@ -64,18 +82,19 @@ def rests_in(system: System, attractors: Array, lower: Array, upper: Array) -> L
     kept = radii > _WIDE * size
     wide = proper[kept]
     caught = Attractors(attractors[wide], metrics[kept], _INNER * radii[kept])
+    lengths = None if periods is None else periods.lengths
 
-    def labels(points: Array) -> NDArray[np.int64]:
+    def follow(points: Array) -> tuple[NDArray[np.int64], Array]:
         # Beside a saddle that is hardly one the flow is slow, and must not be taken to rest there.
         slowest = np.linalg.norm(drift(points), axis=1).min(initial=np.inf)
         rest_speed = max(min(1e-6 * typical, 0.1 * float(slowest)), 1e-10 * typical)
-        limits = Limits(0.5 * (lower + upper), 2.0 * size, rest_speed=rest_speed, max_steps=1000)
+        limits = Limits(0.5 * (lower + upper), 2.0 * size, rest_speed=rest_speed, max_steps=1000, periods=lengths)
         found, ends, _ = relax(drift, system.unchecked.jacobian, points, caught, limits, scale=0.1 * size)
-        away = np.linalg.norm(ends[:, None] - attractors, axis=2)
+        away = np.linalg.norm(shortest(ends[:, None] - attractors, lengths), axis=2)
         resting = np.where(away.min(axis=1) <= 1e-3 * size, away.argmin(axis=1), -1)
-        return np.where(found >= 0, wide[found] if wide.size else -1, resting)
+        return np.where(found >= 0, wide[found] if wide.size else -1, resting), ends
 
-    return labels
+    return follow
 
 
 def classified(

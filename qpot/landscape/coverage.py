@@ -15,6 +15,8 @@ from qpot.problem.units import Units
 CONFIDENCE = 0.95
 # So many starts may end on the border of a basin by chance.
 _STRAY = 3
+# What it may be where starts come to no rest.
+_NO_REST = "a minimum at a kink, a cycle, or slower than the search is patient"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class Coverage:
         The number of starts, chosen ones included, that stay in the box and come to no minimum.
     restless_at : tuple of float
         A point that one of them was at last.
+    round : tuple of int
+        The periodic axes round which the drift carries some of them for ever.
     """
 
     starts: int
@@ -58,6 +62,7 @@ class Coverage:
     degenerate: int = 0
     restless: int = 0
     restless_at: tuple[float, ...] = ()
+    round: tuple[int, ...] = ()
 
     @property
     def narrowest(self) -> float:
@@ -86,7 +91,7 @@ class Coverage:
             where = format_point(np.array(self.restless_at))
             head += (
                 f". ANOTHER ATTRACTOR that is not among them lies in the box: {self.restless} starts come to no rest, for "
-                f"example near {where} (a minimum at a kink, a cycle, or slower than the search is patient)"
+                f"example near {where} ({rounds(self.round) or _NO_REST})"
             )
         if self.degenerate:
             head += f"; {self.degenerate} with a flat direction, which may be one continuum"
@@ -141,6 +146,15 @@ class Minima(tuple[Minimum, ...]):
     def summary(self) -> str:
         """One line that says what was found and what may be missing."""
         return self.coverage.summary
+
+
+def rounds(axes: tuple[int, ...]) -> str:
+    """A phrase for a drift that goes round periodic axes for ever; empty without any."""
+    if not axes:
+        return ""
+    return (
+        f"the drift goes round the periodic ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))} for ever"
+    )
 
 
 def _percent(share: float) -> str:

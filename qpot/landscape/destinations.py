@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
+from qpot.landscape.periods import periods_of
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
@@ -62,6 +65,9 @@ class Destinations:
     def __init__(self, system: System, minima: list[Minimum], lower: Array, upper: Array) -> None:
         self.system, self.minima = system, list(minima)
         self.lower, self.upper, self.size = lower, upper, upper - lower
+        # On periodic axes only the ends of trajectories are moved into the cell.
+        self.periods = periods_of(minima)
+        self.closed_axes = np.zeros(lower.size, dtype=bool) if self.periods is None else self.periods.closed
         self.drift = GuardedDrift(system)
         inside = lower + self.size * np.random.default_rng(0).uniform(size=(32, lower.size))
         speeds = np.linalg.norm(self.drift(inside), axis=1)
@@ -99,9 +105,11 @@ class Destinations:
                 escape_radius=_HORIZON * diagonal,
                 rest_speed=1e-6 * self._typical,
                 max_steps=steps,
+                periods=None if self.periods is None else self.periods.lengths,
             ),
             scale=0.1 * diagonal,
         )
+        ends = ends if self.periods is None else self.periods.wrap(ends)
         seen: list[tuple[Array, int]] = []
         for k in np.flatnonzero(status == AT_REST):
             known = [i for end, i in seen if np.abs((end - ends[k]) / self.size).max() <= _CLOSE]
@@ -129,13 +137,16 @@ class Destinations:
         )
         point = roots[0] if found[0] and np.abs((roots[0] - end) / self.size).max() <= 10 * _CLOSE else end
         tolerance = 10 * SAME if found[0] else _CLOSE
+        point = point if self.periods is None else self.periods.wrap(point)
         for i, minimum in enumerate(self.minima):
-            if np.linalg.norm((minimum.point - point) / self.size) <= tolerance:
+            offset = minimum.point - point
+            offset = offset if self.periods is None else self.periods.shortest(offset)
+            if np.linalg.norm(offset / self.size) <= tolerance:
                 return i
         if not found[0]:
             return RESTLESS
         try:
-            minimum = as_minimum(self.system, point)
+            minimum = replace(as_minimum(self.system, point), periods=self.periods)
         except (ValueError, ArithmeticError):  # The user's functions fail beside this point.
             return RESTLESS
         if minimum.rates.real.min() <= FLAT * np.abs(minimum.rates).max():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, NonFiniteError
@@ -16,11 +17,14 @@ _FEWEST, _EACH = 256, 64
 _DESCENTS = 2
 
 
-def lowest_on_faces(system: System, lower: Array, upper: Array, near: Array) -> tuple[Array, float] | None:
+def lowest_on_faces(
+    system: System, lower: Array, upper: Array, near: Array, axes: NDArray[np.bool_] | None = None
+) -> tuple[Array, float] | None:
     """The point ``(d,)`` of lowest loss on the faces of a box, and its loss; None where no loss is known there.
 
-    Each face is sampled, at random and at the projections of the points ``near`` ``(k, d)``. Up to 16 dimensions the loss
-    is then minimised over the face from its lowest samples.
+    Only the faces at both ends of the given ``axes`` ``(d,)`` count, by default all of them. Each is sampled, at random and
+    at the projections of the points ``near`` ``(k, d)``. Up to 16 dimensions the loss is then minimised over the face from
+    its lowest samples.
     """
     if system.loss is None:
         return None
@@ -28,7 +32,7 @@ def lowest_on_faces(system: System, lower: Array, upper: Array, near: Array) -> 
     rng = np.random.default_rng(0)
     count = max(_FEWEST, _EACH * d) // (2 * d)
     best: tuple[Array, float] | None = None
-    for axis in range(d):
+    for axis in range(d) if axes is None else map(int, np.flatnonzero(axes)):
         for value in (lower[axis], upper[axis]):
             samples = np.concatenate([rng.uniform(lower, upper, (count, d)), np.clip(near, lower, upper)])
             samples[:, axis] = value

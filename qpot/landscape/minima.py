@@ -22,9 +22,10 @@ from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.by_products import minima_from
-from qpot.landscape.coverage import Coverage, Minima
+from qpot.landscape.coverage import Coverage, Minima, rounds
+from qpot.landscape.periods import Periods, as_periods, on_lattice, refuse_both
 from qpot.landscape.plateaus import without_passes
-from qpot.landscape.points import SAME, Minimum, tidy
+from qpot.landscape.points import SAME, Minimum, tidy, within
 from qpot.landscape.search import Search, scanned
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
@@ -47,6 +48,7 @@ def find_minima(
     rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    periodic: bool | Sequence[bool] | None = None,
     coverage: float | None = 0.98,
     budget: float | None = None,
     progress: ProgressLike = None,
@@ -66,6 +68,9 @@ def find_minima(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima that are images of one another count as one, of which the first found is kept. Loss and noise must both have
         the symmetries, which is checked at random points.
+    periodic : bool or sequence of d bools, optional
+        The axes on which drift and noise repeat (which is checked): their bounds hold exactly one period, and minima that are
+        images of one another are one. The minima carry their ``periods`` to whatever is done with them.
     coverage : float or None, optional
         The share of the box that the basins of the minima shall hold, with a confidence of 95 %: further starts follow until
         that is so or the budget ends. None stops after the first starts.
@@ -85,7 +90,7 @@ def find_minima(
     Raises
     ------
     ValueError
-        For bad bounds, or a user function that returns NaN at every start.
+        For bad bounds, a user function that returns NaN at every start, or one that does not repeat on a periodic axis.
     SolveError
         If no minimum is found (status NO_MINIMUM).
 
@@ -115,11 +120,18 @@ def find_minima(
     lower, upper = as_bounds(bounds, dimension=d)
     given = as_starts(starts, dimension=d)
     group = as_symmetry(symmetries, system, lower, upper)
+    periods = as_periods(periodic, system, lower, upper)
+    refuse_both(symmetries, periods)
     wanted = None if coverage is None else _as_share(coverage)
     seconds = None if budget is None else as_positive(budget, name="budget")
     if given is not None:
         n = given.shape[0]
-        found = minima_from(system, given, lower, upper)
+        found = minima_from(system, given, *((lower, upper) if periods is None else periods.beyond(lower, upper)))
+        if periods is not None:
+            found = on_lattice(found, periods)
+            points = np.array([m.point for m in found]).reshape(-1, d)
+            found = [found[k] for k in periods.distinct(points, upper - lower, tolerance=SAME)]
+            found = [m for m in found if within(m.point[None], lower, upper)[0]]
         if group is not None:
             points = np.array([m.point for m in found]).reshape(-1, d)
             found = [found[k] for k in distinct_modulo(points, group, upper - lower, tolerance=SAME)]
@@ -137,6 +149,7 @@ def find_minima(
                 report=report,
                 budget=_budget(system) if seconds is None else seconds,
                 strict=seconds is not None,
+                periods=periods,
             )
             search.first(scattered(lower, upper, n, generator))
             if wanted is not None:
@@ -151,13 +164,14 @@ def find_minima(
         order = [k for k in _sorted(found, lower, upper) if id(found[k]) in kept]
         known = search.coverage(order, wanted)
     if not order:
+        circling = rounds(known.round) if known is not None else ""
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
-            "starts; widen bounds or raise starts",
+            f"starts; {circling or 'widen bounds or raise starts'}",
             status=Status.NO_MINIMUM,
             partial=(),
         )
-    return Minima((found[k] for k in order), known)
+    return Minima(on_lattice([found[k] for k in order], periods), known)
 
 
 def _budget(system: System) -> float:
@@ -213,7 +227,7 @@ def scattered(lower: Array, upper: Array, n: int, rng: np.random.Generator) -> A
     return points
 
 
-def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Array:
+def rest_points(system: System, points: Array, lower: Array, upper: Array, periods: Periods | None = None) -> Array:
     """The points at which the flow comes to rest, without those of the starts that it carries away.
 
     Where it carries all of them away, the points that it has reached are returned.
@@ -229,6 +243,7 @@ def rest_points(system: System, points: Array, lower: Array, upper: Array) -> Ar
         escape_radius=2.0 * size,
         rest_speed=1e-9 * typical,
         scale=0.1 * size,
+        periods=None if periods is None else periods.lengths,
     )
     return ends[status == AT_REST] if (status == AT_REST).any() else ends
 

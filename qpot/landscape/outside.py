@@ -97,7 +97,7 @@ def look_outside(
         return Outlook(minima=tuple(minima), saddles=tuple(saddles), leaving=leaving, lower=lower, upper=upper)
     look = _Look(system, minima, lower, upper, follow=follow, search=search)
     look.take(saddles, given=True)
-    if search and d <= _SEARCHED:
+    if search and d <= _SEARCHED and not look.closed_axes.all():
         look.look()
     return look.result()
 
@@ -127,6 +127,15 @@ class _Way:
     connects: tuple[int, int | None]
 
 
+def _along(way: _Way) -> Saddle:
+    """The saddle of a way, seen in its direction."""
+    saddle = way.over.saddle
+    if way.side == 0:
+        return replace(saddle, connects=way.connects)
+    below = None if saddle.below is None else saddle.below[::-1]
+    return replace(saddle, connects=way.connects, direction=-saddle.direction, below=below)
+
+
 class _Look:
     """One look around a box: attractors and passes as they are found, and what is concluded from them."""
 
@@ -136,6 +145,7 @@ class _Look:
         self.system, self.lower, self.upper, self.size = system, lower, upper, upper - lower
         self.reached = Destinations(system, list(minima), lower, upper)
         self.k = len(minima)
+        self.closed_axes = self.reached.closed_axes  # Nothing lies outside along these.
         self.follow, self.search = follow, search
         # Heights of passes decide where the noise is the same in all directions and at all points.
         self.by_height = system.gradient_drift and system.noise.isotropic is not None and system.loss is not None
@@ -160,14 +170,19 @@ class _Look:
             a, b = ((side, saddle.point) if side is not None else next(following) for side in saddle.connects)
             self.passes.append(_Pass(saddle, (a[0], b[0]), (a[1], b[1]), given))
 
+    def box(self, lengths: float) -> tuple[Array, Array]:
+        """The corners of the box that is wider by so many lengths on each side of its open axes."""
+        margin = np.where(self.closed_axes, 0.0, lengths * self.size)
+        return self.lower - margin, self.upper + margin
+
     def probe(self) -> None:
         """Descend from around the box, and keep the points from which the drift leads away for good."""
         d = self.lower.size
         rng = np.random.default_rng(0)
-        near = scattered(self.lower - self.size, self.upper + self.size, 8 * d + 16, rng)
-        far = scattered(self.lower - 4 * self.size, self.upper + 4 * self.size, 4 * d + 8, rng)
+        near = scattered(*self.box(1.0), 8 * d + 16, rng)
+        far = scattered(*self.box(4.0), 4 * d + 8, rng)
         faces = rng.uniform(self.lower, self.upper, (4 * d, d))
-        rows, axes = np.arange(4 * d), np.arange(4 * d) % d
+        rows, axes = np.arange(4 * d), np.resize(np.flatnonzero(~self.closed_axes), 4 * d)
         beside = np.where(rows < 2 * d, (self.lower - 0.02 * self.size)[axes], (self.upper + 0.02 * self.size)[axes])
         faces[rows, axes] = beside
         starts = np.concatenate([faces, near, far])
@@ -191,10 +206,10 @@ class _Look:
         self.probe()
         near = np.array([m.point for m in self.reached.minima[: self.k]])
         if self.system.gradient_drift:
-            self.lowest = lowest_on_faces(self.system, self.lower, self.upper, near)
+            self.lowest = lowest_on_faces(self.system, self.lower, self.upper, near, ~self.closed_axes)
         if self.suspicious():
             if self.system.gradient_drift:
-                self.further = lowest_on_faces(self.system, self.lower - self.size, self.upper + self.size, near)
+                self.further = lowest_on_faces(self.system, *self.box(1.0), near, ~self.closed_axes)
             known = np.reshape([p.saddle.point for p in self.passes], (-1, self.lower.size))
             self.take(passes_outside(self.system, self.reached, known, self.lower, self.upper), given=False)
 
@@ -219,7 +234,7 @@ class _Look:
 
     def beyond(self, point: Array, lengths: float = 0.0) -> bool:
         """Whether a point lies outside the box, by more than so many box lengths; points on an edge do not."""
-        outwards = np.maximum(self.lower - point, point - self.upper)
+        outwards = np.where(self.closed_axes, 0.0, np.maximum(self.lower - point, point - self.upper))
         return bool((outwards > (lengths + 10 * SAME) * self.size).any())
 
     def outside(self, i: int) -> bool:
@@ -259,7 +274,8 @@ class _Look:
     def _away(self, i: int) -> float:
         """How far an attractor lies outside the box, in box lengths."""
         point = self.reached.minima[i].point
-        return float((np.maximum(self.lower - point, point - self.upper) / self.size).max())
+        outwards = np.maximum(self.lower - point, point - self.upper) / self.size
+        return float(np.where(self.closed_axes, -np.inf, outwards).max())
 
     def closed(self) -> bool:
         """Whether the loss on the faces one box length further is not lower than the passes in use."""
@@ -296,10 +312,7 @@ class _Look:
             replace(self.reached.minima[i], inside=False) if i >= self.k and self.outside(i) else self.reached.minima[i]
             for i in members
         ]
-        saddles = [
-            replace(w.over.saddle, connects=w.connects, direction=(1 - 2 * w.side) * w.over.saddle.direction)
-            for w in ways
-        ]
+        saddles = [_along(w) for w in ways]
         leaving = [(s, self._end(w)) for s, w in zip(saddles, ways, strict=True) if w.connects[1] is None]
         kept = [s for s, w in zip(saddles, ways, strict=True) if w.over.given or w.connects[1] is not None]
         beyond = [m.point for m in minima if not m.inside]
@@ -307,7 +320,7 @@ class _Look:
         passes = [point for point in used if self.beyond(point)]
         points = np.array([*(m.point for m in minima), *passes])
         low, high = points.min(axis=0), points.max(axis=0)
-        edge = 10 * SAME * self.size
+        edge = np.where(self.closed_axes, np.inf, 10 * SAME * self.size)
         lower = np.where(low < self.lower - edge, low - _MARGIN * self.size, self.lower)
         upper = np.where(high > self.upper + edge, high + _MARGIN * self.size, self.upper)
         notes = []

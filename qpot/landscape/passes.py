@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.types import SeedLike
+from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle, hessian_at, tidy, vanishing_rates
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.scaled_loss import HESSIANS, ScaledLoss
@@ -93,6 +94,7 @@ def passes_between(
     clock: Clock | None = None,
     *,
     bows: Sequence[float] = BOWS,
+    periods: Periods | None = None,
 ) -> list[Saddle]:
     """The passes between minima of a loss that no known saddle explains, degenerate ones and those at kinks included.
 
@@ -109,6 +111,8 @@ def passes_between(
         The bands between two minima are bowed by these parts of the distance, in more than three dimensions.
     clock : Clock, optional
         It ends the search in more than three dimensions, and notes what is left out.
+    periods : Periods, optional
+        The lattice of periodic axes; a pass may then lie outside the cell.
     """
     scaled = ScaledLoss(system, lower, upper - lower)
     k, d = minima.shape
@@ -118,13 +122,24 @@ def passes_between(
         z = (minima - lower) / (upper - lower)
         open_ones = [
             m
-            for m in meetings(scaled.loss, z, np.zeros(d), np.ones(d), NODES[d])
+            for m in meetings(
+                scaled.loss, z, np.zeros(d), np.ones(d), NODES[d], None if periods is None else periods.closed
+            )
             if not _explained(known, m.first, m.second, m.height, 0.0)
         ]
         curves = np.array([distributed(m.curve, IMAGES) for m in open_ones]).reshape(-1, IMAGES, d)
         bands = descended(scaled.surface(), curves, iterations=_STEPS)
         return passes_on(scaled, bands, known, label, clock)
-    pairs, rng = _unjoined_first(nearest_pairs(minima / scaled.size), known), np.random.default_rng(0)
+    if periods is None:
+        pairs = _unjoined_first(nearest_pairs(minima / scaled.size), known)
+    else:
+        starts, ends, ids = periods.pairs(minima, scaled.size)
+        order = [n for n, (a, b) in enumerate(ids.tolist()) if a != b][:_PAIRS]
+        joined = {s.connects for s in known}
+        order.sort(key=lambda n: tuple(ids[n].tolist()) in joined)
+        minima = np.concatenate([starts[order], ends[order]])
+        pairs = [(n, n + len(order)) for n in range(len(order))]
+    rng = np.random.default_rng(0)
     at_once = len(pairs) if clock is None else _AT_ONCE
     found: list[Saddle] = []
     for first in range(0, len(pairs), at_once):

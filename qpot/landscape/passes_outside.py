@@ -7,7 +7,7 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.landscape.destinations import Destinations
 from qpot.landscape.minima import scattered
-from qpot.landscape.points import FLAT, SAME, Saddle, hessian_at, tidy
+from qpot.landscape.points import FLAT, SAME, Saddle, hessian_at, tidy, within
 from qpot.problem.system import System
 from qpot.solvers.landscape.mode_following import follow_modes
 from qpot.solvers.landscape.stationary_points import distinct, find_roots
@@ -25,7 +25,10 @@ def passes_outside(system: System, reached: Destinations, known: Array, lower: A
     minima. Both sides of ``connects`` are None: where they lead is left to the caller.
     """
     size = upper - lower
-    low, high = lower - size, upper + size
+    periods = reached.periods
+    # Along periodic axes nothing lies outside, and the box is the cell.
+    margin = size if periods is None else np.where(periods.closed, 0.0, size)
+    low, high = lower - margin, upper + margin
     d = lower.size
     minima = np.array([m.point for m in reached.minima])
     near = minima[((minima >= low) & (minima <= high)).all(axis=1)]
@@ -35,11 +38,13 @@ def passes_outside(system: System, reached: Destinations, known: Array, lower: A
     roots, found = find_roots(
         reached.drift, reached.drift.jacobian, np.concatenate(starts), lower=low, upper=high, max_iterations=60
     )
-    roots = roots[found & (roots >= low).all(axis=1) & (roots <= high).all(axis=1)]
+    roots = roots if periods is None else periods.wrap(roots)
+    roots = roots[found & within(roots, low, high)]
     roots = roots[distinct(roots / size, tolerance=10 * SAME)]
     passes = []
     for root in roots:
-        if known.size and np.linalg.norm((known - root) / size, axis=1).min() <= 100 * SAME:
+        away = known - root if periods is None else periods.shortest(known - root)
+        if known.size and np.linalg.norm(away / size, axis=1).min() <= 100 * SAME:
             continue
         saddle = _as_pass(system, root)
         if saddle is not None:

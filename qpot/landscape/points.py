@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
+from qpot.landscape.periods import Periods
 from qpot.problem.system import System
 from qpot.problem.units import Units
 
@@ -43,6 +44,9 @@ class Minimum:
     kink : str
         Why the minimum is not smooth: the gradient of the loss jumps at it. Its `hessian` then has a large number in place
         of the curvatures across the jump, so that no prefactor is known. It is empty for an ordinary minimum.
+    periods : Periods or None
+        The lattice of periodic axes, in whose cell the point lies; it goes wherever the minimum goes, so that basins, saddles
+        and costs know it as well.
     """
 
     point: Array
@@ -52,6 +56,7 @@ class Minimum:
     residual: float
     inside: bool = True
     kink: str = ""
+    periods: Periods | None = None
 
     @property
     def degenerate(self) -> bool:
@@ -68,6 +73,7 @@ class Minimum:
             hessian=units.matrices(self.hessian),
             rates=self.rates / units.time,
             residual=units.residual(point),
+            periods=units.read(self.periods),
         )
 
     def __repr__(self) -> str:
@@ -83,7 +89,7 @@ def _both(points: tuple[Array, Array] | None, units: Units) -> tuple[Array, Arra
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SaddleView:
-    """The image of a saddle under a symmetry that lies next to a given minimum.
+    """The image of a saddle, under a symmetry or by whole periods, that lies next to a given minimum.
 
     Attributes
     ----------
@@ -132,7 +138,8 @@ class Saddle:
     residual : float
         The norm of the drift at the point.
     views : (SaddleView or None, SaddleView or None) or None
-        For saddles modulo symmetries: the images of the saddle next to each of the minima in ``connects``.
+        For saddles modulo symmetries, and on periodic axes: the images of the saddle next to each of the minima in
+        ``connects``.
     degenerate : str
         Why the pass is no hyperbolic fixed point: some of its rates vanish, or the gradient jumps there. The costs over it
         are known, prefactors are not. It is empty for an ordinary saddle.

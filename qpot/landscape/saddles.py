@@ -12,19 +12,22 @@ from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_positiv
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.types import SeedLike
 from qpot.landscape.basins import attractor_points
+from qpot.landscape.borders import all_ways, border_states, middles, nearest_ways
 from qpot.landscape.by_products import saddles_from
-from qpot.landscape.classified import Labels, classified, is_climbed, is_model, labels_of, rests_in
+from qpot.landscape.classified import classified, is_climbed, is_model, labels_of, rests_in
 from qpot.landscape.climbs import climbed_from_bands, climbed_from_minima
 from qpot.landscape.minima import as_starts, rest_points, scattered
 from qpot.landscape.passes import BOWS, ONE_BOW, passes_between
+from qpot.landscape.periods import on_lattice, periods_of, refuse_both
 from qpot.landscape.points import FLAT, SAME, Minimum, Saddle, as_minimum, within
 from qpot.landscape.saddle_list import Clock, Saddles
 from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles_modulo
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
+from qpot.landscape.torus_saddles import TorusSearch
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
-from qpot.solvers.landscape.stationary_points import bisect_labels, distinct, find_roots, nearest_rests
+from qpot.solvers.landscape.stationary_points import distinct, find_roots
 
 # Above this dimension a box is not searched, since neighbourhoods by Lyapunov functions and scattered starts cost too much.
 SEARCHED = 200
@@ -35,11 +38,6 @@ _SECONDS, _MODEL_SECONDS = 20.0, 4.0
 _FLOODED = 3
 # Newton's method starts in the middles between so many pairs of minima, where the search climbs.
 _MIDDLES = 200
-# A segment across a border is halved so often: the trajectories that start there have relative errors of 1e-9, and a shorter
-# segment would not keep them on the border for longer.
-_HALVINGS = 32
-# So many segments across borders are bisected at once where the budget is looked at in between.
-_AT_ONCE = 64
 
 
 @in_natural_units("minima", "starts")
@@ -61,6 +59,8 @@ def find_saddles(
     system : System
     minima : sequence of Minimum
         At least one minimum, for example from `find_minima`.
+        Minima that were found with ``periodic=`` know the axes that repeat. Along these nothing lies outside the bounds, a
+        pass may connect a minimum with an image of itself, and ``views`` holds the images of a saddle next to its minima.
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
     rng : numpy.random.Generator or seed, optional
         It draws the scattered starts; None is seed 0.
@@ -119,10 +119,16 @@ def find_saddles(
     lower, upper = as_bounds(bounds, dimension=d)
     attractors = attractor_points(minima, dimension=d)
     group = as_symmetry(symmetries, system, lower, upper)
+    periods = periods_of(minima)
+    if periods is not None:
+        refuse_both(symmetries, periods)
+        lower, upper = periods.cell(lower, upper)
     if group is not None:
         attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
     given = as_starts(starts, dimension=d)
+    if periods is not None and d > SEARCHED:
+        raise ValueError(f"periodic axes are searched in up to {SEARCHED} dimensions, this system has {d}")
     if given is None and d > SEARCHED and system.gradient_drift and system.loss is not None:
         given = np.zeros((0, d))  # The strings between the minima suffice.
     if given is None and d > SEARCHED:
@@ -132,6 +138,13 @@ def find_saddles(
         )
     seconds = _default_budget(system) if budget is None else as_positive(budget, name="budget")
     clock = Clock(seconds)
+    if periods is not None:
+        with reporting(progress, "saddles") as report:
+            number = None if starts is None or given is not None else as_count(starts, name="starts")
+            kinked = any(getattr(m, "kink", "") for m in minima)
+            search = TorusSearch(system, attractors, lower, upper, periods, clock, report, kinked)
+            passes = search.run(generator, number=number, given=given)
+        return _sorted(passes, lower, upper, clock)
     if given is not None:
         near_given = saddles_from(system, attractors, given, lower, upper, clock=clock)
         if group is not None:
@@ -152,20 +165,21 @@ def find_saddles(
             sides = rests_in(system, attractors, lower, upper)
         else:
             sides = labels_of(system, attractors, lower, upper)
-            guesses.append(_middles(attractors))
+            guesses.append(middles(*all_ways(attractors)))
         mountains = system.gradient_drift and system.loss is not None
         borders_last = mountains and d > _FLOODED
         # Along kinks trajectories chatter, and passes there are found by water and bands.
         borders = not (mountains and any(m.kink for m in minima))
         if borders and not climbed and not borders_last:
             report(1, 3, "basin borders")
-            guesses.append(_border_states(system, attractors, sides, (), clock))
+            guesses.append(border_states(system, *nearest_ways(attractors), sides, clock))
         report(2, 3, "connections")
         fixed = _Fixed(system, lower, upper, group, np.zeros((0, d)))
         saddles = classified(system, fixed.new(np.concatenate(guesses)), sides, upper - lower, attractors, clock)
         if borders and not climbed and borders_last:
             report(2, 3, "basin borders")
-            states = _border_states(system, attractors, sides, saddles, clock)
+            joined = {s.connects for s in saddles}
+            states = border_states(system, *nearest_ways(attractors), sides, clock, joined)
             saddles += classified(system, fixed.new(states), sides, upper - lower, attractors, clock)
         if mountains:
             bows = ONE_BOW if is_model(system) else BOWS
@@ -231,24 +245,23 @@ def new_minima_beyond(
     starts = [s.point + sign * shift * s.direction for s in saddles if None in s.connects for sign in (1.0, -1.0)]
     if not starts:
         return []
-    ends = rest_points(system, np.array(starts), lower, upper)
+    periods = periods_of(minima)
+    ends = rest_points(system, np.array(starts), lower, upper, periods)
+    ends = ends if periods is None else periods.wrap(ends)
     roots, found = find_roots(NaNDrift(system), system.unchecked.jacobian, ends, lower=lower, upper=upper)
+    roots = roots if periods is None else periods.wrap(roots)
     inside = found & within(roots, lower, upper)
     new: list[Minimum] = []
     for root in roots[inside]:
         known = [m.point for m in (*minima, *new)]
         images = [root if group is None else apply(group.align(root, p), root) for p in known]
-        if min(np.linalg.norm((image - p) / size) for image, p in zip(images, known, strict=True)) > 10 * SAME:
+        away = np.array([image - p for image, p in zip(images, known, strict=True)])
+        away = away if periods is None else periods.shortest(away)
+        if np.linalg.norm(away / size, axis=1).min() > 10 * SAME:
             minimum = as_minimum(system, root)
             if minimum.rates.real.min() > FLAT * np.abs(minimum.rates).max():
                 new.append(minimum)
-    return new
-
-
-def _middles(attractors: Array) -> Array:
-    """The points at a quarter, a half and three quarters of the segment between any two attractors."""
-    i, j = np.triu_indices(attractors.shape[0], 1)
-    return np.concatenate([w * attractors[i] + (1 - w) * attractors[j] for w in (0.25, 0.5, 0.75)])
+    return on_lattice(new, periods)
 
 
 def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
@@ -261,35 +274,3 @@ def _nearest_middles(minima: Array, group: Symmetry | None) -> Array:
         return np.asarray(0.5 * (minima[i] + minima[j]))
     copies = np.array([apply(group.align(y, x), y) for x, y in zip(minima[i], minima[j], strict=True)])
     return np.asarray(0.5 * (minima[i] + copies))
-
-
-def _border_states(system: System, attractors: Array, label: Labels, known: Sequence[Saddle], clock: Clock) -> Array:
-    """The slowest points of trajectories that start on the border between two basins, which lie near saddles.
-
-    Borders of basins that a known saddle joins are left out.
-    """
-    d = system.dimension
-    i, j = np.triu_indices(attractors.shape[0], 1)
-    if i.size == 0:
-        return np.zeros((0, d))
-    pairs = np.argsort(np.linalg.norm(attractors[i] - attractors[j], axis=1), kind="stable")[:60]
-    i, j = i[pairs], j[pairs]
-    weights = np.linspace(0.0, 1.0, 17)[:, None, None]
-    segments = (1 - weights) * attractors[i] + weights * attractors[j]
-    labels = label(segments.reshape(-1, d)).reshape(17, -1)
-    row, pair = np.nonzero((labels[1:] != labels[:-1]) & (labels[1:] >= 0) & (labels[:-1] >= 0))
-    joined = {s.connects for s in known}
-    sides = np.sort([labels[row, pair], labels[row + 1, pair]], axis=0).T
-    open_ones = [n for n, (a, b) in enumerate(sides.tolist()) if (a, b) not in joined]
-    row, pair = row[open_ones], pair[open_ones]
-    slowest = np.abs(np.linalg.eigvals(system.unchecked.jacobian(attractors)).real).min()
-    drift = NaNDrift(system)
-    states = [np.zeros((0, d))]
-    for first in range(0, row.size, _AT_ONCE):
-        if clock.past(0.5):
-            clock.skip(f"{row.size - first} borders between basins")
-            break
-        r, p = row[first : first + _AT_ONCE], pair[first : first + _AT_ONCE]
-        a, b = bisect_labels(label, segments[r, p], segments[r + 1, p], steps=_HALVINGS)
-        states.append(nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest))
-    return np.concatenate(states)

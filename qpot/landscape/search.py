@@ -14,6 +14,7 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
 from qpot.landscape.kinks import KINK, kink_minimum
+from qpot.landscape.periods import Periods
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy, within
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.landscape.tolerant import NaNDrift
@@ -62,6 +63,8 @@ _CELL = 0.02
 # The local error of a step, as a part of the length of the flow. A call of a model is expensive and its steps only have to
 # lead down to a minimum, so that they may be longer.
 _LOCAL, _LOCAL_MODEL = 1e-4, 1e-3
+# What is carried further than so many times round a periodic axis, and is at rest nowhere, goes round for ever.
+_TURNS = 1.5
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -79,9 +82,12 @@ class Search:
         report: ProgressCallback,
         budget: float,
         strict: bool = False,
+        periods: Periods | None = None,
     ) -> None:
         self.system, self.lower, self.upper, self.group, self.report = system, lower, upper, group, report
         self.size = upper - lower
+        # Without periodic axes every axis is open, and nothing below is moved.
+        self.periods = Periods(lower=lower, lengths=np.full_like(lower, np.inf)) if periods is None else periods
         self.drift = NaNDrift(system)
         self.minima: list[Minimum] = []
         self.labels = np.zeros(0, dtype=np.int64)
@@ -89,6 +95,8 @@ class Search:
         self.spent = False
         # The starts that stay in the box and come to no minimum, and one of the points that they were at last.
         self.restless, self.restless_at = 0, np.zeros(0)
+        # The periodic axes round which they are carried.
+        self.round: set[int] = set()
         self.typical = 0.0
         self.budget, self.strict, self.begun = budget, strict, time.process_time()
         flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
@@ -119,6 +127,8 @@ class Search:
         """On a line: keep the minima at which the drift jumps from positive to negative; no flow comes to rest there."""
         # The golden section keeps the points off round numbers, where a kink may lie and the drift be said to vanish.
         x = self.lower[0] + self.size[0] * (np.arange(_ON_A_LINE) + 0.38196601125) / _ON_A_LINE
+        if self.periods.closed[0]:
+            x = np.append(x, x[0] + self.size[0])
         f = self.drift(x[:, None])[:, 0]
         falls = np.flatnonzero((f[:-1] > 0.0) & (f[1:] < 0.0))
         low, high = x[falls], x[falls + 1]
@@ -129,7 +139,8 @@ class Search:
         ends = self.drift(np.concatenate([low, high])[:, None])[:, 0].reshape(2, -1)
         # Where the drift is continuous it is small on both sides by now, and Newton's method finds the zero.
         jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
-        found = [as_minimum(self.system, tidy(np.array([a]))) for a in 0.5 * (low + high)[jumps]]
+        places = self.periods.wrap(0.5 * (low + high)[jumps][:, None])
+        found = [as_minimum(self.system, tidy(place)) for place in places]
         self.minima += [replace(m, kink=KINK) for m in found]
 
     def refine(self, points: Array) -> None:
@@ -195,12 +206,15 @@ class Search:
             spent=self.spent,
             restless=self.restless,
             restless_at=tuple(float(x) for x in self.restless_at),
+            round=tuple(sorted(self.round)),
             degenerate=sum(m.degenerate for m in self.minima),
         )
 
     def _descend(self, starts: Array) -> Integers:
         """The index of the minimum to which each start leads, -1 where to none in the box; new minima are kept."""
         labels, ends, rested = self._followed(starts) if self.flowing else self._descended(starts)
+        turned = np.abs(self.periods.turns(ends - starts)) > _TURNS * self.size
+        ends = self.periods.wrap(ends)
         loose = np.flatnonzero((labels < 0) & rested)
         if loose.size:
             labels[loose] = self._identified(ends[loose])
@@ -210,6 +224,7 @@ class Search:
             lost = lost[np.isfinite(self.drift(ends[lost])).all(axis=1)]
         if lost.size and self.system.dimension > 1:
             lost = self._slid(labels, ends, lost)
+        self.round |= set(np.flatnonzero(turned[lost].any(axis=0)).tolist())
         if lost.size and not self.restless:
             middle = np.median(ends[lost], axis=0)
             self.restless_at = ends[lost[np.argmin((np.abs(ends[lost] - middle) / self.size).sum(axis=1))]]
@@ -228,9 +243,12 @@ class Search:
                 self.spent = True
                 break
             minimum = kink_minimum(self.system, ends[lost[k]], size, typical)
-            if minimum is None or not within(minimum.point[None], self.lower, self.upper)[0]:
+            if minimum is None:
                 continue
-            away = [float(np.linalg.norm((m.point - minimum.point) / self.size)) for m in self.minima]
+            minimum = replace(minimum, point=self.periods.wrap(minimum.point))
+            if not within(minimum.point[None], self.lower, self.upper)[0]:
+                continue
+            away = self._away(minimum.point).tolist()
             if away and min(away) <= 10 * SAME:
                 found[n] = int(np.argmin(away))
                 continue
@@ -253,6 +271,7 @@ class Search:
             2.0 * size,
             rest_speed=1e-9 * self.typical,
             max_steps=_CHATTER if self.kinked else 1000,
+            periods=self.periods.lengths if self.periods.closed.any() else None,
         )
         labels, ends, status = relax(
             self.drift,
@@ -287,7 +306,8 @@ class Search:
         n, system, failure = starts.shape[0], self.system, None
         ends, rested = starts.copy(), np.zeros(n, dtype=bool)
         loss, gradient = system.unchecked.loss, system.unchecked.gradient
-        box = list(zip(self.lower, self.upper, strict=True))
+        ranges = zip(self.lower, self.upper, self.periods.closed, strict=True)
+        box = [(-np.inf, np.inf) if closed else (low, high) for low, high, closed in ranges]
         for k, start in enumerate(starts):
             self.report(k, n, "descents")
             if self.over and rested.any() and (self.strict or self.labels.size):
@@ -313,6 +333,7 @@ class Search:
         """The index of the minimum at which each end lies, after Newton's method; minima that are new are kept."""
         labels = np.full(ends.shape[0], -1, dtype=np.int64)
         roots, found = find_roots(self.drift, self.system.unchecked.jacobian, ends, lower=self.lower, upper=self.upper)
+        roots = self.periods.wrap(roots)
         inside = np.flatnonzero(found & within(roots, self.lower, self.upper))
         if inside.size == 0:
             return labels
@@ -326,7 +347,7 @@ class Search:
         """The index of a fixed point among the minima, to which it is added where it is new; -1 where it does not attract."""
         if self.minima:
             known = np.array([m.point for m in self.minima])
-            gaps = np.linalg.norm((known - root) / self.size, axis=1)
+            gaps = self._away(root)
             if gaps.min() <= SAME:
                 return int(gaps.argmin())
             if self.group is not None:
@@ -340,6 +361,11 @@ class Search:
             return -1
         self.minima.append(minimum)
         return len(self.minima) - 1
+
+    def _away(self, point: Array) -> Array:
+        """The distances (k,) of the known minima, or of their nearest images, from a point (d,), in units of the box."""
+        points = np.array([m.point for m in self.minima]).reshape(-1, self.size.size)
+        return np.asarray(np.linalg.norm(self.periods.shortest(points - point) / self.size, axis=1))
 
     def _half_stable(self, minimum: Minimum) -> bool:
         """Whether a fixed point that seems to attract has a slow rate along which the drift carries on, or away from it."""

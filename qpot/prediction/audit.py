@@ -11,8 +11,10 @@ import numpy as np
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
 from qpot._core.status import SolveError
 from qpot.landscape.basins import attractor_points
-from qpot.landscape.classified import labels_of, saddles_near
+from qpot.landscape.classified import labels_of, lifted_labels, saddles_near
+from qpot.landscape.lifts import in_the_cell
 from qpot.landscape.passes import bands_between, passes_on
+from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle
 from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.paths.methods import LegMethod
@@ -107,7 +109,9 @@ def _audited(
     pairs = [pair for pair in _pairs(costs, points / (upper - lower)) if costs.cycles.isdisjoint(pair)]
     if not pairs:
         return replace(costs, audited="not audited: there is no pair of minima with a finite cost or without a route")
-    curves = _curves(system, points, pairs, lower, upper)
+    if costs.minima[0].periods is not None:
+        lower, upper = costs.minima[0].periods.cell_of(lower, upper)
+    curves = _curves(system, points, pairs, lower, upper, costs.minima[0].periods)
     holes = _holes(system, costs, pairs, curves)
     if holes:
         new = _missed(system, costs, points, holes, lower, upper)
@@ -144,21 +148,44 @@ def _by_distance(points: Array) -> list[tuple[int, int]]:
 
 
 def _curves(
-    system: System, points: Array, pairs: Sequence[tuple[int, int]], lower: Array, upper: Array
+    system: System,
+    points: Array,
+    pairs: Sequence[tuple[int, int]],
+    lower: Array,
+    upper: Array,
+    periods: Periods | None,
 ) -> list[list[Array]]:
-    """For every pair the curves (n, d) from i to j that are tried."""
+    """For every pair the curves (n, d) from i to j, or to images of j on periodic axes, that are tried."""
+    ways = [
+        (n, points[i], end) for n, (i, j) in enumerate(pairs) for end in _ends(points, i, j, upper - lower, periods)
+    ]
+    curves: list[list[Array]] = [[] for _ in pairs]
     if system.gradient_drift and system.loss is not None:
         scaled = ScaledLoss(system, lower, upper - lower)
-        return [[scaled.points(band)] for band in bands_between(scaled, points, pairs, _BOW, seed=1)]
+        both = np.array([x for _, start, end in ways for x in (start, end)])
+        bands = bands_between(scaled, both, [(2 * m, 2 * m + 1) for m in range(len(ways))], _BOW, seed=1)
+        for (n, *_), band in zip(ways, bands, strict=True):
+            curves[n].append(scaled.points(band))
+        return curves
     rng = np.random.default_rng(1)
-    curves = []
-    for i, j in pairs:
-        along = points[j] - points[i]
+    for n, start, end in ways:
+        # The way to the nearest image is tried with all bows, and those round the other side as they are.
+        bows = _BOWS[:1] if curves[n] else _BOWS
+        along = end - start
         bow = rng.standard_normal(along.size) * (upper - lower)
         bow -= (bow @ along) * along / (along @ along)
         bow *= np.linalg.norm(along) / max(float(np.linalg.norm(bow)), 1e-300)
-        curves.append([bowed(points[i], points[j], _NODES, height * bow) for height in _BOWS])
+        curves[n] += [bowed(start, end, _NODES, height * bow) for height in bows]
     return curves
+
+
+def _ends(points: Array, i: int, j: int, size: Array, periods: Periods | None) -> Array:
+    """The point j, or those of its images that are nearest to the point i: one, and one more for each periodic axis."""
+    if periods is None:
+        return points[j : j + 1]
+    images = points[j] + periods.turns(points[i] - points[j]) + periods.cells()
+    nearest = np.argsort(np.linalg.norm((images - points[i]) / size, axis=1), kind="stable")
+    return np.asarray(images[nearest[: 1 + int(periods.closed.sum())]])
 
 
 def _holes(
@@ -203,7 +230,9 @@ def _missed(
     system: System, costs: TransitionCosts, points: Array, holes: Sequence[Hole], lower: Array, upper: Array
 ) -> list[Saddle]:
     """The saddles that the search from paths that are too cheap finds, without those that are known."""
-    label = labels_of(system, points, lower, upper)
+    periods = costs.minima[0].periods
+    lifted = None if periods is None else lifted_labels(system, points, lower, upper, periods)
+    label = labels_of(system, points, lower, upper) if lifted is None else lifted
     found: list[Saddle] = []
     for path in (hole.path for hole in holes):
         known = [*(s for s in costs.saddles if isinstance(s, Saddle)), *found]
@@ -211,8 +240,12 @@ def _missed(
             scaled = ScaledLoss(system, lower, upper - lower)
             found += passes_on(scaled, ((path - lower) / (upper - lower))[None], known, label)
         else:
-            found += _new(saddles_near(system, path, label, lower, upper), known, upper - lower)
-    return found
+            low, high = np.minimum(lower, path.min(axis=0)), np.maximum(upper, path.max(axis=0))
+            box = (lower, upper) if periods is None else (low, high)
+            near = saddles_near(system, path, label, *box)
+            near = near if lifted is None else in_the_cell(near, lifted, upper - lower)
+            found += _new(near, known, upper - lower)
+    return found if lifted is None else in_the_cell(found, lifted, upper - lower)
 
 
 def _new(saddles: Sequence[Saddle], known: Sequence[Saddle], size: Array) -> list[Saddle]:

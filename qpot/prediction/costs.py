@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import shortest_path
 from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.periods import Periods, periods_of
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
@@ -150,11 +151,13 @@ class TransitionCosts:
         return tuple(reversed(nodes))
 
     def path(self, i: int, j: int) -> PathSolution:
-        """The cheapest path from minimum i to minimum j, all legs joined."""
+        """The cheapest path from minimum i to minimum j, all legs joined; on periodic axes it ends at an image of j."""
         nodes = self.route(i, j)
         if len(nodes) < 2:
             raise ValueError(f"there is no path from minimum {i} to {j}" if i != j else "i and j are the same minimum")
-        return joined([self.paths[a, b] for a, b in itertools.pairwise(nodes)])
+        legs = [self.paths[a, b] for a, b in itertools.pairwise(nodes)]
+        periods = periods_of(self.minima)
+        return joined(legs if periods is None else _unrolled(legs, periods))
 
     def in_units(self, units: Units) -> TransitionCosts:
         """The same costs in the coordinates to which the units lead."""
@@ -192,6 +195,15 @@ class TransitionCosts:
                     cells.append("no route")
             rows.append(f"{i:>9d} " + "".join(f"{cell:>24s}" for cell in cells))
         return "\n".join(rows)
+
+
+def _unrolled(legs: Sequence[PathSolution], periods: Periods) -> list[PathSolution]:
+    """Legs on periodic axes, each moved by whole periods to where the one before it ends."""
+    found = list(legs[:1])
+    for leg in legs[1:]:
+        shift = periods.turns(found[-1].points[-1] - leg.points[0])
+        found.append(replace(leg, points=leg.points + shift, via=tuple(x + shift for x in leg.via)))
+    return found
 
 
 def sums_of_legs(direct: Array, leg_errors: Array, lowest: Array | None = None) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot.landscape.cycle_search import CycleSearch
 from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.periods import periods_of
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.states import crossings_among, open_saddles
@@ -24,10 +25,19 @@ def searched_crossings(
     system: System, minima: Sequence[Minimum], points: Array, bounds: BoundsLike | None
 ) -> Sequence[Saddle | LimitCycle]:
     """The saddles and unstable cycles within ``bounds``, or around the ``points`` (k, d) of the minima."""
-    saddles = _searched(system, minima, around(points) if bounds is None else bounds)
+    saddles = _searched(system, minima, _box(minima, points) if bounds is None else bounds)
     wider = None if bounds is not None or _connected(saddles, len(minima)) else natural_box(system, points)
     # The box around the points is too narrow where one coordinate has a smaller unit than the others.
-    return saddles if wider is None else _searched(system, minima, wider)
+    return saddles if wider is None else _searched(system, minima, _box(minima, points, wider))
+
+
+def _box(minima: Sequence[Minimum], points: Array, box: Bounds | None = None) -> Bounds:
+    """The box around points, or the given one, which is a whole period along periodic axes."""
+    box = around(points) if box is None else box
+    periods = periods_of(minima)
+    if periods is None:
+        return box
+    return Bounds(*periods.cell_of(*as_bounds(box, dimension=points.shape[1])))
 
 
 def _searched(system: System, minima: Sequence[Minimum], box: BoundsLike) -> Sequence[Saddle | LimitCycle]:

@@ -23,6 +23,7 @@ from qpot.fields.doors import levels_at_doors
 from qpot.fields.grid import Grid
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
+from qpot.landscape.periods import Periods
 from qpot.prediction.costs import FieldOpinion
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
@@ -185,6 +186,8 @@ class _Task:
     nodes: int
     # The budget in seconds of CPU time.
     seconds: float = np.inf
+    # The lattice of periodic axes, along which the grid is one whole period.
+    periods: Periods | None = None
 
 
 def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple[Array, Array] | None) -> _Task:
@@ -204,7 +207,8 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
         points.append(_ellipse(system, costs.minima[j].point, max(highest - path.action, 0.0)))
     hull = np.concatenate(points)
     actions = {j: path.action for (_, j), path in legs.items()}
-    return _Task(system, i, source, doors, actions, highest, _corners(hull), _corners(own), box, nodes)
+    periods = costs.minima[i].periods
+    return _Task(system, i, source, doors, actions, highest, _corners(hull), _corners(own), box, nodes, periods=periods)
 
 
 def _corners(points: Array) -> tuple[Array, Array]:
@@ -331,20 +335,35 @@ def _lowest(field: FieldSolution, doors: Array) -> float:
     """
     values = [np.inf]
     for x in doors:
-        known = [at.level for at in field.passages if np.linalg.norm(x - at.point) < 0.1 * field.grid.spacing.min()]
+        near = 0.1 * field.grid.spacing.min()
+        known = [at.level for at in field.passages if np.linalg.norm(field.grid.offset(x, at.point)) < near]
         V = known[0] if known else float(field.at(x)[0])
         if np.isfinite(V):
             values.append(V)
     return min(values)
 
 
+def _whole_grid(task: _Task, widening: float, nodes: int) -> Grid:
+    """The grid of a whole field, which goes round along periodic axes."""
+    grid = _grid(task, task.corners, widening, nodes)
+    if task.periods is None:
+        return grid
+    closed = task.periods.closed
+    lower = np.where(closed, task.periods.lower, grid.lower)
+    upper = np.where(closed, task.periods.upper, grid.upper)
+    # Both ends of a periodic axis are one node, of which a coarser grid needs an even number.
+    return Grid(lower, upper, tuple(nodes - nodes % 2 if c else nodes for c in closed), periodic=closed.tolist())
+
+
 def _grid(task: _Task, corners: tuple[Array, Array], widening: float, nodes: int) -> Grid:
-    """The grid that holds two corners, widened."""
+    """The grid that holds two corners, widened; the box has no say along periodic axes, which go on."""
     lower, upper = corners
     centre, half = (lower + upper) / 2.0, widening * (upper - lower) / 2.0
     lower, upper = centre - half, centre + half
     if task.box is not None:
-        lower, upper = np.maximum(lower, task.box[0]), np.minimum(upper, task.box[1])
+        bounded = np.ones(lower.size, dtype=bool) if task.periods is None else ~task.periods.closed
+        lower = np.where(bounded, np.maximum(lower, task.box[0]), lower)
+        upper = np.where(bounded, np.minimum(upper, task.box[1]), upper)
     return Grid(lower, upper, (nodes,) * len(lower))
 
 
@@ -352,7 +371,7 @@ def _field(task: _Task, widening: float, nodes: int) -> FieldSolution:
     """The field of one minimum on the widened grid."""
     method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
     try:
-        return quasipotential(task.system, task.source, _grid(task, task.corners, widening, nodes), method=method)
+        return quasipotential(task.system, task.source, _whole_grid(task, widening, nodes), method=method)
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error

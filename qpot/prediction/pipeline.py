@@ -15,11 +15,15 @@ from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
+from qpot.landscape.basins import attractor_points
+from qpot.landscape.classified import lifted_labels
 from qpot.landscape.coverage import Minima
 from qpot.landscape.flatness import refuse_flat
+from qpot.landscape.lifts import in_the_cell
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
 from qpot.landscape.outside import Outlook, look_outside
+from qpot.landscape.periods import Periods, as_periods, on_lattice, periods_of, refuse_both
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.states import States, attracting_states, crossings_among, open_saddles
@@ -51,6 +55,7 @@ def predict(
     starts: int | ArrayLike | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    periodic: bool | Sequence[bool] | None = None,
     outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
@@ -82,6 +87,10 @@ def predict(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
+    periodic : bool or sequence of d bools, optional
+        The axes on which drift and noise repeat, which is checked; the bounds of such an axis hold exactly one period.
+        Minima are then those of a torus or a cylinder, a cost is that to the cheapest image, and nothing lies outside along
+        these axes.
     outside : "follow", "leak" or "ignore"
         What becomes of passes that lead out of the box. "follow": minima outside, as far as one box length, join the chain
         (``Minimum.inside`` is False), and so do passes outside that are cheaper than those within; what leads further is a
@@ -101,7 +110,8 @@ def predict(
     ------
     ValueError
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, a single given minimum, minima
-        with flat directions (which are named), or symmetries that the loss or the noise does not have.
+        with flat directions (which are named), symmetries that the loss or the noise does not have, or a function that does
+        not repeat along a periodic axis.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path that stops short can decide, or if the run
         is interrupted;
@@ -119,15 +129,17 @@ def predict(
         raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = Bounds(lower, upper)
+    periods = as_periods(periodic, system, lower, upper)
+    refuse_both(symmetries, periods)
     found: list[Minimum] = []
     unsearched: tuple[str, ...] = ()
     with reporting(progress, "predict") as report:
         try:
             if minima is None:
                 report(0, 5, "minima")
-                states = _states(system, box, rng=rng, starts=starts, symmetries=symmetries)
+                states = _states(system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic)
             else:
-                states = _given(minima)
+                states = _given(minima, periods)
             found = states.all
             if not all(isinstance(m, Minimum) for m in found):
                 raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
@@ -182,12 +194,13 @@ def _states(
     rng: SeedLike,
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
+    periodic: bool | Sequence[bool] | None,
 ) -> States:
     """What attracts in the box: minima and, where the drift is no gradient, limit cycles."""
     try:
-        covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries)
+        covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic)
     except SolveError as error:
-        if error.status is not Status.NO_MINIMUM or system.gradient_drift or symmetries is not None:
+        if error.status is not Status.NO_MINIMUM or system.gradient_drift or symmetries is not None or np.any(periodic):
             raise
         states = attracting_states(system, Minima(), np.asarray(box.lb), np.asarray(box.ub), rng=rng)
         if states.stable:
@@ -195,13 +208,15 @@ def _states(
         raise SolveError(
             "".join([str(error), *(f". {note}" for note in states.notes)]), status=error.status, partial=()
         ) from error
-    if symmetries is not None or (starts is not None and np.ndim(starts)):
+    if symmetries is not None or (starts is not None and np.ndim(starts)) or np.any(periodic):
         return States(points=list(covered), coverage=covered.summary)
     return attracting_states(system, covered, np.asarray(box.lb), np.asarray(box.ub), rng=rng)
 
 
-def _given(minima: Sequence[Minimum]) -> States:
+def _given(minima: Sequence[Minimum], periods: Periods | None) -> States:
     """The states that a caller gives."""
+    if periods is not None and all(isinstance(m, Minimum) for m in minima):
+        minima = on_lattice(minima, periods)
     cycles = [m for m in minima if isinstance(m, LimitCycle)]
     points = [m for m in minima if not isinstance(m, LimitCycle)]
     return States(points=points, stable=cycles)
@@ -257,6 +272,7 @@ def _outlook(
         outlook = look_outside(
             system, states.points, saddles, lower, upper, follow=outside == "follow", search=searched
         )
+    outlook = _lifted(system, outlook)
     passes: list[Saddle | LimitCycle] = [*outlook.saddles, *(c for c in crossings if isinstance(c, LimitCycle))]
     if joined:
         own = [s for s in outlook.saddles if isinstance(s, Saddle)]
@@ -277,12 +293,29 @@ def _outlook(
     )
 
 
+def _lifted(system: System, outlook: Outlook) -> Outlook:
+    """The same on periodic axes, where every saddle needs its images next to all of the minima."""
+    periods = periods_of(outlook.minima)
+    if periods is None:
+        return outlook
+    points = attractor_points(outlook.minima, dimension=system.dimension)
+    labels = lifted_labels(system, points, outlook.lower, outlook.upper, periods)
+    size = outlook.upper - outlook.lower
+    leaving = [(in_the_cell([s], labels, size)[0], end) for s, end in outlook.leaving if isinstance(s, Saddle)]
+    return replace(
+        outlook,
+        saddles=tuple(in_the_cell([s for s in outlook.saddles if isinstance(s, Saddle)], labels, size)),
+        leaving=tuple((s, end) for s, end in leaving if s.connects[0] is not None and s.connects[1] is None),
+    )
+
+
 def _refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
     if len(found) < 2:
         what = "limit cycle" if isinstance(found[0], LimitCycle) else "minimum"
+        periods = periods_of(found)
+        remedy = "widen bounds or raise starts" if periods is None or not periods.closed.all() else "raise starts"
         raise SolveError(
-            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; widen bounds or raise "
-            f"starts{_beyond(outlook)}",
+            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; {remedy}{_beyond(outlook)}",
             status=Status.NO_ROUTE,
             partial=tuple(found),
         )

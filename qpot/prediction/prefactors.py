@@ -8,6 +8,7 @@ from qpot._core.arrays import Array
 from qpot._core.status import SolveError
 from qpot.landscape.cycle_search import distance_to, extent_of
 from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.periods import periods_of
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.solution import PathSolution
 from qpot.prediction.along_paths import bouchet_reygner
@@ -128,9 +129,14 @@ def _in_many_dimensions(
 
 
 def _saddle(costs: TransitionCosts, leg: PathSolution) -> Saddle | None:
-    """The saddle over which a leg runs first; None where that is one's image under a symmetry."""
+    """The saddle over which a leg runs first; None where that is one's image under a symmetry, which may turn its Hessian."""
     reach = 1e-9 * float(np.linalg.norm(leg.via[0] - leg.start))
-    return next((s for s in _saddles(costs) if np.linalg.norm(s.point - leg.via[0]) <= reach), None)
+    periods = periods_of(costs.minima)
+    for s in _saddles(costs):
+        away = s.point - leg.via[0]
+        if np.linalg.norm(away if periods is None else periods.shortest(away)) <= reach:
+            return s
+    return None
 
 
 def _eyring_kramers(system: System, minimum: Minimum, saddle: Saddle) -> float | None:

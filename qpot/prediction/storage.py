@@ -13,7 +13,8 @@ from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot._core.types import FileLike
 from qpot.landscape.limit_cycle import LimitCycle
-from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.periods import Periods
+from qpot.landscape.points import Minimum, Saddle, SaddleView
 from qpot.paths.methods import PathMethod
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
@@ -71,6 +72,7 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
                 **_point_out(m, f"minimum{i}", arrays),
                 "inside": m.inside,
                 "kink": m.kink,
+                "periods": _periods_out(m.periods, arrays),
                 **_cycle_out(m, f"minimum{i}", arrays),
             }
             for i, m in enumerate(prediction.minima)
@@ -213,7 +215,37 @@ def _pass_out(s: Saddle | LimitCycle, key: str, arrays: dict[str, Any]) -> dict[
         "degenerate": s.degenerate,
         "loss_error": s.loss_error,
         "below": None if s.below is None else _put(arrays, f"{key}_below", np.array(s.below)),
+        "views": None if s.views is None else [_view_out(v, f"{key}_view{n}", arrays) for n, v in enumerate(s.views)],
     }
+
+
+def _view_out(view: SaddleView | None, key: str, arrays: dict[str, Any]) -> dict[str, Any] | None:
+    """An image of a saddle for the JSON text."""
+    if view is None:
+        return None
+    return {
+        "point": _put(arrays, f"{key}_point", view.point),
+        "direction": _put(arrays, f"{key}_direction", view.direction),
+        "away": _put(arrays, f"{key}_away", view.away),
+        "below": None if view.below is None else _put(arrays, f"{key}_below", np.array(view.below)),
+    }
+
+
+def _view_in(item: dict[str, Any] | None, stored: Mapping[str, Any]) -> SaddleView | None:
+    """The image of a saddle that `_view_out` wrote."""
+    if item is None:
+        return None
+    below = None if item["below"] is None else (stored[item["below"]][0], stored[item["below"]][1])
+    return SaddleView(
+        point=stored[item["point"]], direction=stored[item["direction"]], away=stored[item["away"]], below=below
+    )
+
+
+def _periods_out(periods: Periods | None, arrays: dict[str, Any]) -> dict[str, Any] | None:
+    """A lattice for the JSON text; all minima have one."""
+    if periods is None:
+        return None
+    return {name: _put(arrays, f"periods_{name}", getattr(periods, name)) for name in ("lower", "lengths")}
 
 
 def _cycle_out(cycle: Minimum, key: str, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +265,8 @@ def _minimum_in(item: dict[str, Any], stored: Mapping[str, Any]) -> Minimum:
     """The minimum or the limit cycle that `_point_out` and `_cycle_out` wrote."""
     inside = item.get("inside", True)
     if "orbit" not in item:
-        return Minimum(**_point_in(item, stored), inside=inside, kink=item.get("kink", ""))
+        periods = None if item.get("periods") is None else Periods(**{n: stored[k] for n, k in item["periods"].items()})
+        return Minimum(**_point_in(item, stored), inside=inside, kink=item.get("kink", ""), periods=periods)
     return LimitCycle(
         **_point_in(item, stored),
         inside=inside,
@@ -251,6 +284,7 @@ def _pass_in(item: dict[str, Any], stored: Mapping[str, Any]) -> Saddle | LimitC
         cycle = _minimum_in(item, stored)
         assert isinstance(cycle, LimitCycle)
         return cycle
+    views = item.get("views")
     return Saddle(
         **_point_in(item, stored),
         connects=tuple(item["connects"]),
@@ -258,6 +292,7 @@ def _pass_in(item: dict[str, Any], stored: Mapping[str, Any]) -> Saddle | LimitC
         degenerate=item.get("degenerate", ""),
         loss_error=item.get("loss_error", 0.0),
         below=None if item.get("below") is None else (stored[item["below"]][0], stored[item["below"]][1]),
+        views=None if views is None else (_view_in(views[0], stored), _view_in(views[1], stored)),
     )
 
 

@@ -111,7 +111,7 @@ class Ensemble:
         source = self.system if system is None else system
         if source is None:
             raise ValueError("a loaded ensemble has no system; pass system= so that the points can be told apart")
-        labels = basin_of(source, self.points.reshape(-1, self.points.shape[2]), given)
+        labels = basin_of(source, self.points.reshape(-1, self.points.shape[2]), minima)
         return labels.reshape(self.points.shape[:2])
 
     def occupation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,26 +26,37 @@ class Meeting(NamedTuple):
     curve: Array  # (n, d) from the first minimum to the second, along nodes
 
 
-def meetings(loss: Callable[[Array], Array], minima: Array, lower: Array, upper: Array, nodes: int) -> list[Meeting]:
+def meetings(
+    loss: Callable[[Array], Array],
+    minima: Array,
+    lower: Array,
+    upper: Array,
+    nodes: int,
+    closed: NDArray[np.bool_] | None = None,
+) -> list[Meeting]:
     """The lowest passes between the basins of ``minima`` (k, d) on a grid over a box, as the nodes show them.
 
     Every pair of basins that touch has one meeting, and so has every pair that meets when water rises over basins that the
     grid has and that belong to no minimum. Heights are those of nodes, so that they are good to the square of the spacing.
+    Along ``closed`` axes (d,) the loss has the period ``upper - lower``; a curve then goes on beyond the box, and ends at an
+    image of the second minimum.
     """
     d = lower.size
-    axes = [np.linspace(lower[j], upper[j], nodes) for j in range(d)]
+    wraps = np.zeros(d, dtype=bool) if closed is None else closed
+    axes = [np.linspace(lower[j], upper[j], nodes, endpoint=not wraps[j]) for j in range(d)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, d)
     heights = loss(points)
     heights = np.where(np.isfinite(heights), heights, np.inf)
     shape = (nodes,) * d
-    down = _lowest_neighbours(heights, shape)
+    down = _lowest_neighbours(heights, shape, wraps)
     roots = _followed(down)
+    nearest = [np.rint((minima[:, j] - lower[j]) / (axes[j][1] - axes[j][0])) for j in range(d)]
     places = np.stack(
-        [np.clip(np.rint((minima[:, j] - lower[j]) / (axes[j][1] - axes[j][0])), 0, nodes - 1) for j in range(d)]
+        [n % nodes if w else np.clip(n, 0, nodes - 1) for n, w in zip(nearest, wraps, strict=True)]
     ).astype(np.int64)
     homes = roots[np.ravel_multi_index(tuple(places), shape)]
     names = {int(root): i for i, root in reversed(list(enumerate(homes)))}
-    edges = _border(heights, roots, shape)
+    edges = _border(heights, roots, shape, wraps)
     found: dict[tuple[int, int], tuple[float, list[int]]] = {}
     flooded, owners = DisjointSet(), {}
     routes: dict[int, list[tuple[int, list[int]]]] = {}
@@ -67,10 +78,14 @@ def meetings(loss: Callable[[Array], Array], minima: Array, lower: Array, upper:
         owners[flooded[a]] = i if j is None else j
         if i is not None and j is not None:
             _keep(found, i, j, height, _route(routes, int(homes[i]), int(homes[j])))
-    return [
-        Meeting(i, j, height, np.concatenate([minima[i : i + 1], points[path], minima[j : j + 1]]))
-        for (i, j), (height, path) in found.items()
-    ]
+    curves = {
+        (i, j): np.concatenate([minima[i : i + 1], points[path], minima[j : j + 1]])
+        for (i, j), (_, path) in found.items()
+    }
+    for curve in curves.values():
+        for axis in np.flatnonzero(wraps):
+            curve[:, axis] = np.unwrap(curve[:, axis], period=upper[axis] - lower[axis])
+    return [Meeting(i, j, height, curves[i, j]) for (i, j), (height, _) in found.items()]
 
 
 def _keep(
@@ -80,7 +95,20 @@ def _keep(
     found.setdefault((min(i, j), max(i, j)), (height, path if i < j else path[::-1]))
 
 
-def _lowest_neighbours(heights: Array, shape: tuple[int, ...]) -> Integers:
+def _beside(table: NDArray[Any], offset: tuple[int, ...], wraps: NDArray[np.bool_], outside: float) -> NDArray[Any]:
+    """For every node what a table holds at its neighbour, and ``outside`` where an open axis ends."""
+    for axis, step in enumerate(offset):
+        if step == 0:
+            continue
+        table = np.roll(table, -step, axis=axis)
+        if not wraps[axis]:
+            edge = [slice(None)] * table.ndim
+            edge[axis] = slice(-1, None) if step > 0 else slice(0, 1)
+            table[tuple(edge)] = outside
+    return table
+
+
+def _lowest_neighbours(heights: Array, shape: tuple[int, ...], wraps: NDArray[np.bool_]) -> Integers:
     """For every node the neighbour, diagonal ones included, to which the loss falls most steeply; itself at a minimum."""
     d = len(shape)
     table = heights.reshape(shape)
@@ -89,13 +117,11 @@ def _lowest_neighbours(heights: Array, shape: tuple[int, ...]) -> Integers:
     for offset in itertools.product((-1, 0, 1), repeat=d):
         if not any(offset):
             continue
-        here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
-        there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape, strict=True))
         with np.errstate(invalid="ignore"):
-            slope = (table[here] - table[there]) / np.sqrt(sum(o * o for o in offset))
-        steeper = slope > best[here]
-        best[here] = np.where(steeper, slope, best[here])
-        down[here] = np.where(steeper, numbers[there], down[here])
+            slope = (table - _beside(table, offset, wraps, np.inf)) / np.sqrt(sum(o * o for o in offset))
+        steeper = slope > best
+        best = np.where(steeper, slope, best)
+        down = np.where(steeper, _beside(numbers, offset, wraps, -1), down)
     return np.asarray(down.ravel(), dtype=np.int64)
 
 
@@ -109,17 +135,17 @@ def _followed(down: Integers) -> Integers:
         ends = further
 
 
-def _border(heights: Array, roots: Integers, shape: tuple[int, ...]) -> list[tuple[float, int, int]]:
+def _border(
+    heights: Array, roots: Integers, shape: tuple[int, ...], wraps: NDArray[np.bool_]
+) -> list[tuple[float, int, int]]:
     """The lowest edge between every two basins that touch, the lowest first."""
     numbers = np.arange(heights.size).reshape(shape)
     u, v = [], []
     for offset in itertools.product((-1, 0, 1), repeat=len(shape)):
         if offset <= (0,) * len(shape):
             continue
-        here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
-        there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape, strict=True))
-        a, b = numbers[here].ravel(), numbers[there].ravel()
-        across = roots[a] != roots[b]
+        a, b = numbers.ravel(), _beside(numbers, offset, wraps, -1).ravel()
+        across = (b >= 0) & (roots[a] != roots[b])
         u.append(a[across])
         v.append(b[across])
     first, second = np.concatenate(u), np.concatenate(v)

@@ -42,13 +42,17 @@ class Attractors(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Where a point is given up: it has left, has come to rest, or has used up its time or its steps."""
+    """Where a point is given up: it has left, has come to rest, or has used up its time or its steps.
+
+    Along an axis with a finite period nothing leaves, and every image of a neighbourhood ends a trajectory.
+    """
 
     escape_centre: Array  # (d,)
     escape_radius: float
     rest_speed: float
     max_time: float = np.inf
     max_steps: int = 2000
+    periods: Array | None = None  # (d,)
 
 
 class _Moving(NamedTuple):
@@ -106,7 +110,7 @@ def relax(
     status = np.full(n, OUT_OF_TIME, dtype=np.int64)
     implicit = jacobian is not None and d <= IMPLICIT_DIMENSION
 
-    holding = _finder(attractors)
+    holding = _finder(attractors, limits.periods)
     x = end.copy()
     moving = _Moving(np.arange(n), x, drift(x) if n else x, np.zeros(n), np.zeros(n))
     for count in range(limits.max_steps + 1):
@@ -139,16 +143,43 @@ def relax_freely(
     rest_speed: float,
     scale: float,
     max_steps: int = _FREE_STEPS,
+    periods: Array | None = None,
 ) -> tuple[Array, Integers]:
     """Do as `relax` where no attractor is known; ends ``(n, d)`` and status ``(n,)``."""
     d = points.shape[1]
     nowhere = Attractors(np.zeros((0, d)), np.zeros((0, d, d)), np.zeros(0))
-    limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=max_steps)
+    limits = Limits(escape_centre, escape_radius, rest_speed, max_steps=max_steps, periods=periods)
     _, end, status = relax(drift, jacobian, points, nowhere, limits, scale=scale)
     return end, status
 
 
-def _finder(attractors: Attractors) -> Callable[[Array], Integers]:
+def shortest(offsets: Array, periods: Array | None) -> Array:
+    """Offsets ``(..., d)`` without whole periods ``(d,)``, which are infinite along open axes."""
+    if periods is None:
+        return offsets
+    closed = np.isfinite(periods)
+    result = offsets.copy()
+    result[..., closed] -= periods[closed] * np.rint(offsets[..., closed] / periods[closed])
+    return result
+
+
+def _tree(points: Array, periods: Array | None) -> tuple[cKDTree, Callable[[Array], Array]]:
+    """The tree of points ``(k, d)``, and what is done with points before it is asked."""
+    if periods is None:
+        return cKDTree(points), lambda x: x
+    closed = np.isfinite(periods)
+
+    def wrapped(x: Array) -> Array:
+        moved = x.copy()
+        moved[:, closed] -= periods[closed] * np.floor(x[:, closed] / periods[closed])
+        # What rounding leaves at the far edge belongs to the near one.
+        moved[:, closed] = np.where(moved[:, closed] >= periods[closed], 0.0, moved[:, closed])
+        return moved
+
+    return cKDTree(wrapped(points), boxsize=np.where(closed, periods, 0.0)), wrapped
+
+
+def _finder(attractors: Attractors, periods: Array | None = None) -> Callable[[Array], Integers]:
     """The function of points ``(m, d)`` that returns the neighbourhood that holds each of them, or -1 if none does.
 
     Of many neighbourhoods only those of the nearest centres are tried. A point in another, elongated one is then found
@@ -161,20 +192,20 @@ def _finder(attractors: Attractors) -> Callable[[Array], Integers]:
         def inside(x: Array) -> Integers:
             found = np.full(x.shape[0], -1, dtype=np.int64)
             for i in range(k):
-                offset = x - points[i]
+                offset = shortest(x - points[i], periods)
                 found[np.einsum("ni,ij,nj->n", offset, metrics[i], offset) <= radii[i] ** 2] = i
             return found
 
         return inside
-    tree = cKDTree(points)
+    tree, wrapped = _tree(points, periods)
 
     def nearest_inside(x: Array) -> Integers:
         found = np.full(x.shape[0], -1, dtype=np.int64)
         rows = np.flatnonzero(np.isfinite(x).all(axis=1))
-        near = tree.query(x[rows], 2)[1]
+        near = tree.query(wrapped(x[rows]), 2)[1]
         for column in (1, 0):
             i = near[:, column]
-            offset = x[rows] - points[i]
+            offset = shortest(x[rows] - points[i], periods)
             held = np.einsum("ni,nij,nj->n", offset, metrics[i], offset) <= radii[i] ** 2
             found[rows[held]] = i[held]
         return found
@@ -188,7 +219,10 @@ def _verdicts(moving: _Moving, inside: Integers, limits: Limits) -> Integers:
     verdict = np.full(moving.rows.size, -1, dtype=np.int64)
     verdict[moving.time >= limits.max_time] = OUT_OF_TIME
     verdict[speed <= limits.rest_speed] = AT_REST
-    verdict[((moving.x - limits.escape_centre) ** 2).sum(axis=1) > limits.escape_radius**2] = LEFT
+    away = moving.x - limits.escape_centre
+    if limits.periods is not None:
+        away = np.where(np.isfinite(limits.periods), 0.0, away)
+    verdict[(away**2).sum(axis=1) > limits.escape_radius**2] = LEFT
     verdict[inside >= 0] = ARRIVED
     verdict[~np.isfinite(speed) & (inside < 0)] = NON_FINITE
     return verdict

@@ -22,7 +22,8 @@ _POINTS = 4
 def curve_action(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[float, float]:
     """The integral of |b| |dx| - <b, dx> in the metric a^{-1} along a polyline (n, d), and its error.
 
-    The error compares the quadrature on every piece with that on its halves. It is infinite where the covariance is singular.
+    The error compares the quadrature on every piece with that on its halves, and contains what both miss where the curve
+    turns from uphill to downhill next to a node. It is infinite where the covariance is singular.
     """
     keep = np.concatenate([[True], np.linalg.norm(np.diff(curve, axis=0), axis=1) > 0.0])
     whole = curve[keep]
@@ -30,15 +31,16 @@ def curve_action(drift: BatchFunction, covariance: BatchFunction, curve: Array) 
         return 0.0, 0.0
     halves = np.empty((2 * len(whole) - 1, whole.shape[1]))
     halves[::2], halves[1::2] = whole, 0.5 * (whole[1:] + whole[:-1])
-    coarse = _pieces(drift, covariance, whole)
-    fine = _pieces(drift, covariance, halves).reshape(-1, 2).sum(axis=1)
+    coarse, _ = _pieces(drift, covariance, whole)
+    fine, hidden = _pieces(drift, covariance, halves)
+    fine = fine.reshape(-1, 2).sum(axis=1)
     if not (np.isfinite(fine).all() and np.isfinite(coarse).all()):
         return float("inf"), float("inf")
-    return float(fine.sum()), float(np.abs(fine - coarse).sum()) + 1e-13 * float(np.abs(fine).sum())
+    return float(fine.sum()), float(np.abs(fine - coarse).sum() + hidden + 1e-13 * np.abs(fine).sum())
 
 
-def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> Array:
-    """The geometric action (n - 1,) of each piece of a polyline (n, d)."""
+def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[Array, float]:
+    """The geometric action (n - 1,) of each piece of a polyline (n, d), and what turns next to its nodes hide."""
     nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
     step = np.diff(curve, axis=0)
     x = 0.5 * (curve[1:] + curve[:-1])[:, None] + 0.5 * nodes[:, None] * step[:, None]
@@ -48,7 +50,7 @@ def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> Ar
     try:
         inverse = np.linalg.inv(a)
     except np.linalg.LinAlgError:
-        return np.full(len(step), np.inf)
+        return np.full(len(step), np.inf), np.inf
     u, v = np.einsum("kij,kj->ki", inverse, b), np.einsum("kij,kj->ki", inverse, steps)
     bb, dd, bd = (b * u).sum(axis=1), (steps * v).sum(axis=1), (b * v).sum(axis=1)
     # The difference of nearly equal numbers, on the way down, is taken from the sine of the angle between the two.
@@ -56,7 +58,18 @@ def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> Ar
     along = np.maximum(product + bd, 1e-300)
     cross = np.maximum(bb * dd - bd * bd, 0.0)
     values = np.where(bd > 0.0, cross / along, product - bd)
-    return np.asarray((0.5 * weights * values.reshape(-1, _POINTS)).sum(axis=1))
+    pieces = np.asarray((0.5 * weights * values.reshape(-1, _POINTS)).sum(axis=1))
+    return pieces, _hidden(bd.reshape(-1, _POINTS), 0.5 * (1.0 + nodes))
+
+
+def _hidden(slopes: Array, places: Array) -> float:
+    """The action between the ends of pieces and their outermost places (m,), where slopes (n, m) change sign in between."""
+    total = 0.0
+    for values in (slopes, slopes[:, ::-1]):
+        first, second = values[:, 0], values[:, 1]
+        end = first - (second - first) * places[0] / (places[1] - places[0])
+        total += float((places[0] * np.abs(end))[end * first < 0.0].sum())
+    return total
 
 
 def driven_path(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ edges        minima on edges of the box, passes beyond them
 classics     landscapes from textbooks
 cycles       limit cycles in the plane, with a verdict of their own: states that are no points
 lattices     many minima, and tori
+tori         periodic axes: tilted rings, sheared tori, cylinders, prescribed potentials
 kinds        the kinds by name
 scoring      right, flagged, refused, late, wrong without a flag
 """

@@ -14,6 +14,7 @@ from .lattices import rastrigin, torus
 from .prescribed import prescribed
 from .problem import Problem
 from .separable import other_units, separable
+from .tori import tori
 from .wells import narrow_wells, wells
 
 KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
@@ -28,6 +29,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "classics": classics,
     "rastrigin": rastrigin,
     "torus": torus,
+    "tori": tori,
 }
 
 

@@ -53,7 +53,7 @@ def scored(problem: Problem, asked: str) -> Score:
 
 def test_the_sample_holds_a_hundred_problems() -> None:
     assert sum(count for *_, count in SAMPLE) == 100
-    assert {kind for kind, *_ in SAMPLE} >= set(KINDS) - {"rastrigin", "torus"}
+    assert {kind for kind, *_ in SAMPLE} >= set(KINDS) - {"rastrigin", "torus", "tori"}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,8 @@ def test_flooding_by_hand() -> None:
     assert levels[0, 1] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+# Tori may be tilted, and then there is no detailed balance.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tori"])
 def test_the_truth_obeys_detailed_balance(kind: str) -> None:
     problem = draw(kind, 2, 0)
     W = problem.potential(problem.minima)

@@ -59,3 +59,19 @@ def test_the_heights_are_those_of_the_lowest_ways_over_the_grid(seed: int) -> No
         (np.ones(len(found)), ([m.first for m in found], [m.second for m in found])), shape=(len(nodes),) * 2
     )
     assert minimum_spanning_tree(graph).nnz == len(nodes) - 1
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 0.45, 0.7])
+def test_water_flows_round_closed_axes(shift: float) -> None:
+    # Two wells half a turn apart, which are joined on both sides; the edge of the grid may cut either way.
+    def loss(z: Any) -> Any:
+        t = 2 * np.pi * (z[:, 0] - shift)
+        return -np.cos(2 * t) - 0.5 * np.cos(t) - np.cos(2 * np.pi * z[:, 1])
+
+    wells = np.array([[shift, 0.0], [0.5 + shift, 0.0]]) % 1.0
+    everywhere = meetings(loss, wells, np.zeros(2), np.ones(2), 81, np.array([True, True]))
+    assert len(everywhere) == 1
+    assert everywhere[0].height == pytest.approx(0.03125, abs=5e-3)
+    curve = everywhere[0].curve
+    assert np.abs(np.diff(curve, axis=0)).max() < 0.05
+    np.testing.assert_allclose((curve[-1] - wells[everywhere[0].second]) % 1.0 % 1.0, 0.0, atol=1e-9)

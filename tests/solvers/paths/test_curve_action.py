@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy.optimize import check_grad
 
 from qpot.solvers.paths.curve_action import _midpoint, curve_action, shortened, smooth
@@ -72,3 +73,17 @@ def test_the_minimum_agrees_with_a_known_quasipotential() -> None:
         curve = shortened(*functions, curve, n, iterations=300)
     value, _ = curve_action(functions[0], functions[2], smooth(curve, 4))
     assert exact - 1e-9 <= value <= exact * (1 + 2e-3)
+
+
+@pytest.mark.parametrize("beside", [0.0, 1e-4, 1e-3, 5e-3, 2e-2, -1e-3])
+def test_the_error_holds_where_the_curve_turns_next_to_a_node(beside: float) -> None:
+    # A double well along a line: the action is twice the climb, and the pass lies between a node and the next Gauss point.
+    x = np.sort(np.append(np.linspace(-1.0, 1.0, 14), beside))
+    curve = np.stack([x, np.zeros_like(x)], axis=1)
+    value, error = curve_action(
+        lambda z: np.stack([z[:, 0] - z[:, 0] ** 3, -z[:, 1]], axis=1),
+        lambda z: np.broadcast_to(np.eye(2), (len(z), 2, 2)),
+        curve,
+    )
+    assert abs(value - 0.5) <= error + 1e-14
+    assert error < 1e-3
