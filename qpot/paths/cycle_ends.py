@@ -15,8 +15,11 @@ from qpot.paths.boundary_surfaces import Surface
 from qpot.problem.system import System
 from qpot.solvers.paths.cycle_tube import CycleTube, cycle_tube
 
-# A tube lies beside its cycle at this part of the orbit's extent, or further where the path would wind too often.
-_BESIDE = 2e-3
+# A tube lies beside its cycle at this part of the orbit's extent, by the order of its first error, or further where the path
+# would wind too often.
+_BESIDE = {3: 2e-3, 4: 5e-3}
+# The coordinate of a tube is bent by this part at most.
+_BENT = 0.1
 # Turns that a path may take from a tenth of the extent to the tube.
 _TURNS = 3.0
 # Shots from a point start at this part of the distance to the target, and the way to there from the point takes this many of
@@ -89,10 +92,15 @@ class CycleEnd:
 
     def height(self) -> float:
         """The coordinate of the tube's nearer surface."""
-        beside = self.extent * max(_BESIDE, 0.1 * float(np.exp(-_TURNS * self.tube.growth)))
-        stiffness = np.linalg.svd(self.tube.factors(self.tube.factors.x[:-1:16]), compute_uv=False)
-        rank = 1 if self.tube.one_sided else stiffness.shape[1] - 1
-        return beside * float(stiffness[:, rank - 1].min())
+        tube = self.tube
+        beside = self.extent * max(_BESIDE[tube.order], 0.1 * float(np.exp(-_TURNS * tube.growth)))
+        stiffness = np.linalg.svd(tube.factors(tube.factors.x[:-1:16]), compute_uv=False)
+        rank = 1 if tube.one_sided else stiffness.shape[1] - 1
+        stiff = float(stiffness[:, rank - 1].min())
+        if tube.bends is None:
+            return beside * stiff
+        bent = float(np.abs(tube.bends.c[-1]).max())
+        return max(min(beside * stiff, _BENT / max(bent, 1e-300)), _BESIDE[3] * self.extent * stiff)
 
     def rate(self) -> float:
         """The rate at which distances grow or shrink."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot.landscape.minima import scattered
@@ -21,6 +22,8 @@ PER_TURN, PER_ELEMENT = 40, 5
 _SHOTS, _MORE, _ZOOMS, _WINDOW = 64, 192, 3, 0.15
 # The rest of the cost is read off the quadratic approximation within this part of the size of the leg.
 _NEAR = 0.3
+# A shot has arrived at a saddle within this part of the size.
+_ARRIVED = 1e-2
 # A second guess starts this far from the first, in the parameters of the starts, and may cost this much more.
 _APART, _DEARER = 0.1, 1.3
 # An extremal goes no further than this multiple of the size of the leg.
@@ -62,10 +65,10 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
             window *= _WINDOW
             unit = np.concatenate([_around(u, window, count // (2 * len(kept)), dims) for _, u, _, _, _ in kept])
         x, p = starts_of(start, unit, size, height)
-        dearest = 3.0 * best[0][0] if best else np.inf
-        ways = shoot(H, x, p, centre=centre, reach=_REACH * size, dearest=dearest)
         own = 0.5 * height**2 if isinstance(start, CycleEnd) else 0.5 * np.einsum("ni,ni->n", x - start.point, p)
-        best = _best([*best, *_scored(ways, unit, end, side, size, np.broadcast_to(own, len(x)))])
+        watch = _Watch(end, side, size, np.broadcast_to(own, len(x)), best[0][0] if best else np.inf)
+        ways = shoot(H, x, p, centre=centre, reach=_REACH * size, watch=watch)
+        best = _best([*best, *watch.scored(ways, unit)])
         if not best:
             return []
     return [_guess(start, end, side, height, item) for item in best]
@@ -78,23 +81,44 @@ def _around(centre: Array, window: float, count: int, dims: int) -> Array:
     return np.asarray(near)
 
 
-def _scored(
-    ways: Extremals, unit: Array, end: CycleEnd | PointEnd, side: float, size: float, own: Array
-) -> list[tuple[float, Array, Extremals, int, int]]:
-    """For each shot the least sum of its action and of what is left to pay, where it comes near the target."""
-    steps, m, d = ways.points.shape
-    alive = np.isfinite(ways.actions)
-    x = np.where(alive[..., None], ways.points, ways.points[:1]).reshape(-1, d)
-    if isinstance(end, CycleEnd):
-        c = end.tube.coordinates(x)[:, 0]
-        near = (end.tube.distances(x) <= _NEAR * size) & (side * c > 0.0)
-    else:
-        c = (x - end.point) @ end.row
-        near = np.linalg.norm(x - end.point, axis=1) <= _NEAR * size
-    total = np.where(near.reshape(steps, m) & alive, ways.actions + 0.5 * c.reshape(steps, m) ** 2, np.inf)
-    rows = total.argmin(axis=0)
-    costs = total[rows, np.arange(m)] + own
-    return [(float(costs[k]), unit[k], ways, int(rows[k]), k) for k in range(m) if np.isfinite(costs[k])]
+class _Watch:
+    """Looks at shots under way: keeps where each is closest to the target, and ends those that have arrived or are too dear."""
+
+    def __init__(self, end: CycleEnd | PointEnd, side: float, size: float, own: Array, best: float) -> None:
+        self.end, self.side, self.size, self.own, self.best = end, side, size, own, best
+        self.height = 2.0 * end.height() if isinstance(end, CycleEnd) else 0.0
+        self.gaps, self.costs = np.full(len(own), np.inf), np.full(len(own), np.inf)
+        self.steps = np.zeros(len(own), dtype=np.int64)
+
+    def __call__(self, step: int, rows: NDArray[np.int64], x: Array, actions: Array) -> NDArray[np.bool_]:
+        """Which of the shots end here."""
+        end = self.end
+        if isinstance(end, CycleEnd):
+            c = end.tube.coordinates(x)[:, 0]
+            distance = end.tube.distances(x)
+            gap, ahead, arrived = np.abs(c), self.side * c > 0.0, np.abs(c) <= self.height
+            over = arrived | ~ahead
+        else:
+            c = (x - end.point) @ end.row
+            distance = gap = np.linalg.norm(x - end.point, axis=1)
+            ahead, over = np.ones(len(x), dtype=bool), gap <= _ARRIVED * self.size
+        near = distance <= _NEAR * self.size
+        total = self.own[rows] + actions + 0.5 * c**2
+        closer = near & ahead & (gap < self.gaps[rows])
+        k = rows[closer]
+        self.gaps[k], self.costs[k], self.steps[k] = gap[closer], total[closer], step
+        # The rest of the cost is known well close by; what has cost more before it is there has no chance.
+        sure = self.costs[rows][closer & (distance <= 0.3 * _NEAR * self.size)]
+        self.best = min(self.best, float(sure.min(initial=np.inf)))
+        return np.asarray((near & over) | (self.own[rows] + actions > _DEARER * self.best))
+
+    def scored(self, ways: Extremals, unit: Array) -> list[tuple[float, Array, Extremals, int, int]]:
+        """(cost, start, ways, step, shot) of the shots that came near the target."""
+        return [
+            (float(self.costs[k]), unit[k], ways, int(self.steps[k]), k)
+            for k in range(len(unit))
+            if np.isfinite(self.costs[k])
+        ]
 
 
 def _best(

@@ -2,7 +2,8 @@
 
 A path winds off a stable cycle, and on to an unstable one, in infinitely many turns. It is solved between a surface beside
 the first cycle and one beside the second, on which its ends may move; between surface and cycle the periodic Riccati
-equations have the cost. The same from surfaces at twice the distance tells the error, which is of third order in it.
+equations have the cost. The same from surfaces at twice the distance tells the error, which is of fourth order in it in the
+plane, and of third order above.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from qpot.solvers.paths.free_ends import FreeEnds
 
 # Relative tolerance of the paths between the surfaces, which are at second order only beside the cycles.
 _TOLERANCE = 1e-7
+# Where the noise hardly tells the phases apart, paths are not followed for a smaller relative decrease of the action.
+_LEVEL = 1e-6
 # The answer has converged where its relative error is below this.
 _GOOD = 1e-5
 # The surfaces of the first solution are further from the cycles by this factor.
@@ -110,7 +113,7 @@ def _between(
     if far is not None:
         path = _longer(ElementPath(np.asarray(far.times), far.points, 1), first, last, start, end)
     # Between two surfaces the duration is finite, and the best one is found together with the path.
-    ends = FreeEnds(first, last, first is not None and last is not None)
+    ends = FreeEnds(first, last, first is not None and last is not None, _LEVEL)
     leg = refined(system, lagrangian, path, slow[0], slow[1], method, ends)
     rest = sum(s.rest for s in (first, last) if s is not None)
     return replace(leg, action=leg.action + rest)
@@ -121,7 +124,8 @@ def _extrapolated(
 ) -> PathSolution:
     """The path between the near surfaces, whose difference from that between the far ones tells the error."""
     change = near.action - far.action
-    cost = near.action + change / (_RATIO**3 - 1.0)
+    order = min(e.tube.order for e in (start, end) if isinstance(e, CycleEnd))
+    cost = near.action + change / (_RATIO**order - 1.0)
     error = near.error + far.error + abs(change)
     # Phases are free where the noise does not tell them apart, and Newton's method wanders among paths of one cost; what
     # counts is the error that is left.
