@@ -24,7 +24,7 @@ _BENT = 0.1
 _TURNS = 3.0
 # Shots from a point start at this part of the distance to the target, and the way to there from the point takes this many of
 # the slowest relaxation times.
-_OFF, _PATIENCE = 0.02, 4.0
+_OFF, _PATIENCE = 0.005, 4.0
 # Points of that way.
 _KNOTS = 60
 
@@ -160,16 +160,18 @@ def _linear(system: System, point: Array) -> tuple[Array, Array]:
     return system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
 
 
-def starts_of(end: CycleEnd | PointEnd, parameters: Array, size: float, height: float) -> tuple[Array, Array]:
+def starts_of(
+    end: CycleEnd | PointEnd, parameters: Array, size: float, height: float, side: float
+) -> tuple[Array, Array]:
     """Positions and momenta (m, d) beside a start, for parameters (m, k) between 0 and 1.
 
-    Beside a cycle the first parameter is the phase; where the tube has several coordinates the others are a direction.
+    Beside a cycle the first parameter is the phase; where the tube has several coordinates the others are a direction, and
+    where it has one the ``side`` is its sign.
     """
     if isinstance(end, CycleEnd):
         times = parameters[:, 0] * end.tube.period
         if end.tube.one_sided:
-            side = np.where(parameters[:, 1] < 0.5, -1.0, 1.0)
-            x = end.tube.beside(times, height * side[:, None])
+            x = end.tube.beside(times, np.full((len(times), 1), height * side))
         else:
             offset = _directions(parameters[:, 1:], len(end.cycle.point))
             velocity = end.tube.orbit(times, 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from qpot._core.arrays import Array
 from qpot.landscape.minima import scattered
@@ -18,14 +19,22 @@ from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 # Points of a path for each turn around a cycle, and for each element.
 PER_TURN, PER_ELEMENT = 40, 5
-# Shots in the plane and in space, and how often those near the best ones are repeated, each time in a smaller window.
-_SHOTS, _MORE, _ZOOMS, _WINDOW = 64, 192, 3, 0.15
+# Shots in the plane and in space.
+_SHOTS, _MORE = 64, 192
+# How often shots near the best ones are repeated, each time in a window that is smaller by a factor: in the plane first one
+# that reaches to the neighbouring shots.
+_ZOOMS = {2: 1, 3: 3}
+_FIRST, _WINDOW, _PLANAR = 4.0 / _SHOTS, 0.15, 0.1
 # The rest of the cost is read off the quadratic approximation within this part of the size of the leg.
 _NEAR = 0.3
 # A shot has arrived at a saddle within this part of the size.
 _ARRIVED = 1e-2
+# A point lies on a surface where its coordinate is larger by less than this part.
+_LEVEL = 1e-6
 # A second guess starts this far from the first, in the parameters of the starts, and may cost this much more.
 _APART, _DEARER = 0.1, 1.3
+# Neighbours of the best shots may cost this much more, and take this multiple of the steps of most of them.
+_ZOOMED, _LATER = 1.05, 1.2
 # An extremal goes no further than this multiple of the size of the leg.
 _REACH = 2.0
 
@@ -53,20 +62,24 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
     height = 2.0 * start.height() if isinstance(start, CycleEnd) else 0.0
     d = system.dimension
     count = _SHOTS if d == 2 else _MORE
-    dims = 1 if isinstance(start, PointEnd) and d == 2 else max(2, d + (1 if isinstance(start, CycleEnd) else 0))
+    planar = d == 2
+    dims = 1 if planar else d + (1 if isinstance(start, CycleEnd) else 0)
     unit = scattered(np.zeros(dims), np.ones(dims), count, np.random.default_rng(0))
-    if dims == 1:
+    if planar:
         unit = (np.arange(count)[:, None] + 0.5) / count
+    # In the plane a path that leaves a cycle on the other side would have to cross it.
+    target = end.cycle.points[:1] if isinstance(end, CycleEnd) else end.point[None]
+    leaves = float(np.sign(start.tube.coordinates(target)[0, 0])) if planar and isinstance(start, CycleEnd) else 0.0
     best: list[tuple[float, Array, Extremals, int, int]] = []
     window = 1.0
-    for zoom in range(_ZOOMS + 1):
+    for zoom in range(_ZOOMS[min(d, 3)] + 1):
         if zoom:
             kept = best[: max(1, 3 - zoom)]
-            window *= _WINDOW
+            window *= (_FIRST if zoom == 1 else _PLANAR) if planar else _WINDOW
             unit = np.concatenate([_around(u, window, count // (2 * len(kept)), dims) for _, u, _, _, _ in kept])
-        x, p = starts_of(start, unit, size, height)
+        x, p = starts_of(start, unit, size, height, leaves)
         own = 0.5 * height**2 if isinstance(start, CycleEnd) else 0.5 * np.einsum("ni,ni->n", x - start.point, p)
-        watch = _Watch(end, side, size, np.broadcast_to(own, len(x)), best[0][0] if best else np.inf)
+        watch = _Watch(end, side, size, np.broadcast_to(own, len(x)), best[0][0] if best else np.inf, zoom > 0)
         ways = shoot(H, x, p, centre=centre, reach=_REACH * size, watch=watch)
         best = _best([*best, *watch.scored(ways, unit)])
         if not best:
@@ -82,10 +95,13 @@ def _around(centre: Array, window: float, count: int, dims: int) -> Array:
 
 
 class _Watch:
-    """Looks at shots under way: keeps where each is closest to the target, and ends those that have arrived or are too dear."""
+    """Keeps where each shot is closest to the target, and ends those that have arrived or are too dear."""
 
-    def __init__(self, end: CycleEnd | PointEnd, side: float, size: float, own: Array, best: float) -> None:
-        self.end, self.side, self.size, self.own, self.best = end, side, size, own, best
+    def __init__(
+        self, end: CycleEnd | PointEnd, side: float, size: float, own: Array, best: float, zoomed: bool
+    ) -> None:
+        self.end, self.side, self.size, self.own, self.best, self.zoomed = end, side, size, own, best, zoomed
+        self.patience = np.inf
         self.height = 2.0 * end.height() if isinstance(end, CycleEnd) else 0.0
         self.gaps, self.costs = np.full(len(own), np.inf), np.full(len(own), np.inf)
         self.steps = np.zeros(len(own), dtype=np.int64)
@@ -110,7 +126,13 @@ class _Watch:
         # The rest of the cost is known well close by; what has cost more before it is there has no chance.
         sure = self.costs[rows][closer & (distance <= 0.3 * _NEAR * self.size)]
         self.best = min(self.best, float(sure.min(initial=np.inf)))
-        return np.asarray((near & over) | (self.own[rows] + actions > _DEARER * self.best))
+        over = (near & over) | (self.own[rows] + actions > (_ZOOMED if self.zoomed else _DEARER) * self.best)
+        if self.zoomed and np.isfinite(self.best):
+            # Of neighbours those that are much later than the others have lost their way.
+            late = np.count_nonzero(~over) <= len(self.own) // 4
+            self.patience = min(self.patience, _LATER * step if late else np.inf)
+            over |= step > self.patience
+        return np.asarray(over)
 
     def scored(self, ways: Extremals, unit: Array) -> list[tuple[float, Array, Extremals, int, int]]:
         """(cost, start, ways, step, shot) of the shots that came near the target."""
@@ -180,18 +202,24 @@ def approach(end: CycleEnd, x: Array, height: float, *, backwards: bool = False)
     tube = end.tube
     c = tube.coordinates(x[None])[0]
     ratio = max(float(np.linalg.norm(c)) / height, 1.0)
-    span = np.log(ratio) / end.rate()
-    n = max(4, int(np.ceil(PER_TURN * span / tube.period))) if span > 0.0 else 0
-    s = np.linspace(0.0, span, n + 1)
     foot = float(tube.feet(x[None])[0])
     sign = -1.0 if backwards else 1.0
-    points = tube.beside(foot + sign * s, c * np.exp(-end.rate() * s)[:, None])
-    points += (x - points[0]) * np.exp(-end.rate() * s)[:, None]
+    span = abs(tube.later(foot, sign * np.log(ratio)) - foot) if ratio > 1.0 + _LEVEL else 0.0
+    n = max(4, int(np.ceil(PER_TURN * span / tube.period))) if span > 0.0 else 0
+    s = np.linspace(0.0, span, n + 1)
+    shrunk = tube.shares(foot, sign * s)
+    points = tube.beside(foot + sign * s, c * shrunk[:, None])
+    points += (x - points[0]) * shrunk[:, None]
     return (s, points) if not backwards else (s, points[::-1])
 
 
 def elements(times: Array, points: Array) -> ElementPath:
-    """A polyline in time on elements that hold equally many of its points."""
+    """Points in time on elements that hold equally many of them, by a spline, since a polyline has the wrong velocities."""
+    kept = np.concatenate([[True], np.diff(times) > _LEVEL * np.median(np.diff(times))])
+    times, points = times[kept], points[kept]
     n = max(ELEMENTS_FOCUS, len(times) // PER_ELEMENT)
     breaks = np.interp(np.linspace(0.0, len(times) - 1.0, n + 1), np.arange(len(times)), times)
-    return ElementPath(times, points, 1).on(breaks, DEGREE)
+    nodes = ElementPath(breaks, np.empty((DEGREE * n + 1, points.shape[1])), DEGREE).node_times()
+    smooth = CubicSpline(times, points)(np.clip(nodes, times[0], times[-1]))
+    smooth[0], smooth[-1] = points[0], points[-1]
+    return ElementPath(breaks, smooth, DEGREE)

@@ -50,6 +50,9 @@ class CycleTube:
     bends : CubicSpline or None
         Where there is one coordinate ``c = factors(t) z`` in the plane: the k of the coordinate ``c exp(tanh(k c))``, half of
         whose square is the cost to third order.
+    paces : array (n + 1,) or None
+        Where there is one coordinate: by how much the logarithm of the coordinate changes along optimal paths from the time 0
+        to the times of the knots; over the period it is the ``growth``.
     """
 
     orbit: CubicSpline
@@ -57,6 +60,7 @@ class CycleTube:
     period: float
     growth: float
     bends: CubicSpline | None = None
+    paces: Array | None = None
 
     @property
     def order(self) -> int:
@@ -117,6 +121,24 @@ class CycleTube:
         """The gradient (n, d) of the cost beside the orbit at points (n, d)."""
         c, slopes = self.slopes(x)
         return np.asarray(np.einsum("nr,nri->ni", c, slopes))
+
+    def later(self, time: float, logarithm: float) -> float:
+        """The time at which the logarithm of the coordinate has changed by so much along an optimal path, before or after."""
+        if self.paces is None:
+            return time + logarithm / self.growth * self.period
+        turns, level = divmod(self._level(time) + logarithm, self.growth)
+        return turns * self.period + float(np.interp(level, self.paces, self.orbit.x))
+
+    def shares(self, time: float, spans: Array) -> Array:
+        """The parts (n,) of a coordinate that are left after the spans (n,) on an optimal path towards the cycle."""
+        moved = [self._level(time + float(s)) - self._level(time) for s in spans]
+        return np.asarray(np.exp(-np.abs(moved)))
+
+    def _level(self, time: float) -> float:
+        turns, phase = divmod(time, self.period)
+        if self.paces is None:
+            return time / self.period * self.growth
+        return turns * self.growth + float(np.interp(phase, self.orbit.x, self.paces))
 
     def beside(self, times: Array, coordinates: Array) -> Array:
         """The points (n, d) beside the orbit at ``times`` with these coordinates (n, r), of least length."""
@@ -187,7 +209,12 @@ def cycle_tube(
         # Cholesky factors turn with the frame, and the symmetric root does not.
         factors = _roots(np.einsum("nri,nrj->nij", factors, factors))
     knots = np.append(times, period)
-    bends = None
+    bends = paces = None
+    if factors.shape[1] == 1:
+        # Along an optimal path u^2 / 2 changes at the rate at which the cost does, which is u^2 L.a L / 2.
+        pace = 0.5 * np.einsum("ni,nij,nj->n", factors[:, 0], a, factors[:, 0])
+        paces = np.concatenate([[0.0], np.cumsum(0.5 * (pace + np.roll(pace, -1)))])
+        paces *= growth / paces[-1]
     if x.shape[1] == 2:
         k = bend(drift, jacobian, covariance, x, factors[:, 0], h, leaving=stable)
         bends = CubicSpline(knots, np.append(k, k[0]), bc_type="periodic") if np.isfinite(k).all() else None
@@ -197,6 +224,7 @@ def cycle_tube(
         period,
         growth,
         bends,
+        paces,
     )
 
 

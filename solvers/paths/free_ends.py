@@ -180,6 +180,10 @@ def minimize_with_free_ends(
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 else:
                     pushed = _pushed(lagrangian, path, action, quadrature) if escapes < _MAX_ESCAPES else None
+                    slack = ends.level * abs(action)
+                    if slack > 0.0 and (pushed is None or _value(lagrangian, pushed, quadrature) >= action - slack):
+                        # Rounding curves a family of equal paths downwards; at a saddle of the action a push finds more.
+                        return Minimization(path, action, max(decrement, slack), iteration, CONVERGED)
                     if pushed is None:
                         return Minimization(path, action, decrement, iteration, UNSTABLE)
                     path, mu, escapes = pushed, _MU_START, escapes + 1
@@ -216,9 +220,7 @@ def minimize_with_free_ends(
     return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
 
 
-def _restored(
-    lagrangian: Lagrangian, path: ElementPath, ends: FreeEnds, quadrature: int
-) -> tuple[ElementPath, float]:
+def _restored(lagrangian: Lagrangian, path: ElementPath, ends: FreeEnds, quadrature: int) -> tuple[ElementPath, float]:
     """A path beside a curved family of cheap paths brought back to it, and its action; inf where that fails.
 
     Shifted steps hardly move along the family, so that a long step along it is kept.

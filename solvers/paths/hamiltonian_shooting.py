@@ -7,23 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import RK45
 
 from qpot.solvers.common.spending import spent
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
+# (step, rows, x, actions) -> which of the rows end.
+Watch = Callable[[int, NDArray[np.int64], Array, Array], NDArray[np.bool_]]
 
-# The product of a step with the rates along an extremal.
-_FINE = 0.15
-# The most steps.
-_MOST = 3000
-# The rates are taken anew, and extremals are looked at, after so many steps.
-_AGAIN = 4
+# Relative accuracy of the extremals, and absolute accuracy as a part of their sizes at first.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+# The most steps of the integrator, and points that are kept for each of them.
+_MOST, _POINTS = 4000, 4
 
 
 @dataclass(frozen=True, eq=False)
 class Extremals:
-    """Extremals from several starts; rows are steps, which belong to other times on each of them.
+    """Extremals from several starts; rows are times, which are the same for all of them.
 
     Attributes
     ----------
@@ -39,68 +40,65 @@ class Extremals:
 
 
 def shoot(
-    hamiltonian: DiffusionHamiltonian,
-    points: Array,
-    momenta: Array,
-    *,
-    centre: Array,
-    reach: float,
-    watch: Callable[[int, NDArray[np.int64], Array, Array], NDArray[np.bool_]],
+    hamiltonian: DiffusionHamiltonian, points: Array, momenta: Array, *, centre: Array, reach: float, watch: Watch
 ) -> Extremals:
-    """Follow Hamilton's equations from positions and momenta (m, d).
+    """Follow Hamilton's equations from positions and momenta (m, d), with the same steps for all of them.
 
-    An extremal ends where it is further than ``reach`` from the ``centre``, not finite, or where the watch says so:
-    ``watch(step, rows, x, actions)`` sees the extremals ``rows`` (n,) that are under way, where they are (n, d) and what they
-    have cost (n,), every few steps.
+    An extremal ends where it is further than ``reach`` from the ``centre``, not finite, or where the watch says so, which
+    sees all that are under way after every step.
     """
-    x, p = points.copy(), momenta.copy()
-    m = len(x)
-    alive, t, action = np.ones(m, dtype=bool), np.zeros(m), np.zeros(m)
-    ways = [(x.copy(), p.copy(), t.copy(), action.copy())]
-    h = np.zeros((m, 1))
-    for number in range(_MOST):
-        rows = np.flatnonzero(alive)
-        if not rows.size or spent():
-            break
-        y, q = x[rows], p[rows]
-        v, force = _motion(hamiltonian, y, q)
-        if number % _AGAIN == 0:
-            size = np.abs(hamiltonian.jacobian(y)).sum(axis=2).max(axis=1)
-            h[rows, 0] = _FINE / (size + np.linalg.norm(v, axis=1) / reach)
-        with np.errstate(all="ignore"):
-            y, q = _step(hamiltonian, y, q, h[rows], v, force)
-            a = hamiltonian.covariance(np.where(np.isfinite(y), y, centre))
-            middle = 0.5 * (p[rows] + q)
-            gained = 0.5 * np.einsum("ni,nij,nj->n", middle, a, middle) * h[rows, 0]
-        x[rows], p[rows], t[rows], action[rows] = y, q, t[rows] + h[rows, 0], action[rows] + gained
-        fine = np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1)
-        fine &= np.linalg.norm(np.where(np.isfinite(y), y, np.inf) - centre, axis=1) <= reach
-        alive[rows] = fine
-        dead = ~alive
-        t[dead] = action[dead] = np.nan
-        ways.append((x.copy(), p.copy(), t.copy(), action.copy()))
-        rows = rows[fine]
-        if number % _AGAIN == _AGAIN - 1 and rows.size:
-            alive[rows[watch(number + 1, rows, x[rows], action[rows])]] = False
-    X, P, T, A = (np.array(column) for column in zip(*ways, strict=True))
-    return Extremals(X, P, T, A)
+    m, d = points.shape
+    alive = np.arange(m)
+    now = np.concatenate([points, momenta, np.zeros((m, 1))], axis=1)
+    rows, clock, time, last = [now], [0.0], 0.0, 0.0
+    scale = np.concatenate(
+        [np.full(d, reach), np.full(d, float(np.abs(momenta).max())), [float(np.abs(momenta).max()) * reach]]
+    )
+    while alive.size and len(rows) < _MOST * _POINTS and not spent():
+        solver = RK45(
+            lambda _, y: _motion(hamiltonian, y, d),
+            time,
+            now[alive].ravel(),
+            np.inf,
+            rtol=_RELATIVE,
+            atol=np.tile(_ABSOLUTE * scale, alive.size),
+            first_step=last or None,
+        )
+        ended = np.zeros(alive.size, dtype=bool)
+        while not ended.any() and len(rows) < _MOST * _POINTS and not spent():
+            with np.errstate(all="ignore"):
+                solver.step()
+            if solver.status == "failed":  # The steps became too short for some, most likely for the fastest ones.
+                ended[np.argsort(np.linalg.norm(rows[-1][alive, d : 2 * d], axis=1))[alive.size // 2 :]] = True
+                last = 0.0
+                break
+            last, way = solver.step_size, solver.dense_output()
+            times = np.linspace(time, solver.t, _POINTS + 1)[1:]
+            for t, y in zip(times, way(times).T, strict=True):
+                row = np.full_like(now, np.nan)
+                row[alive] = y.reshape(alive.size, -1)
+                rows.append(row)
+                clock.append(float(t))
+            time = float(solver.t)
+            state = rows[-1][alive]
+            ended = ~np.isfinite(state).all(axis=1)
+            ended |= ~(np.linalg.norm(np.where(np.isfinite(state), state, np.inf)[:, :d] - centre, axis=1) <= reach)
+            fine = np.flatnonzero(~ended)
+            ended[fine] = watch(len(rows) - 1, alive[fine], state[fine, :d], state[fine, -1])
+        now = rows[-1]
+        alive = alive[~ended]
+    states = np.array(rows)
+    T = np.where(np.isfinite(states[:, :, -1]), np.array(clock)[:, None], np.nan)
+    return Extremals(states[:, :, :d], states[:, :, d : 2 * d], T, states[:, :, -1])
 
 
-def _motion(hamiltonian: DiffusionHamiltonian, x: Array, p: Array) -> tuple[Array, Array]:
-    """The velocity H_p and the force H_x at points that are finite."""
-    velocity = hamiltonian.drift(x) + np.einsum("nij,nj->ni", hamiltonian.covariance(x), p)
-    return velocity, hamiltonian.force(x, p)
-
-
-def _step(hamiltonian: DiffusionHamiltonian, x: Array, p: Array, h: Array, v1: Array, f1: Array) -> tuple[Array, Array]:
-    """One step of the classical method of fourth order, with velocity and force at its start."""
-
-    def motion(y: Array, q: Array) -> tuple[Array, Array]:
-        usable = np.asarray(np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1))
-        y, q = np.where(usable[:, None], y, x), np.where(usable[:, None], q, p)
-        return _motion(hamiltonian, y, q)
-
-    v2, f2 = motion(x + 0.5 * h * v1, p - 0.5 * h * f1)
-    v3, f3 = motion(x + 0.5 * h * v2, p - 0.5 * h * f2)
-    v4, f4 = motion(x + h * v3, p - h * f3)
-    return x + h / 6.0 * (v1 + 2.0 * v2 + 2.0 * v3 + v4), p - h / 6.0 * (f1 + 2.0 * f2 + 2.0 * f3 + f4)
+def _motion(hamiltonian: DiffusionHamiltonian, flat: Array, d: int) -> Array:
+    """The velocities H_p, the forces -H_x and the rates p.a p / 2 of the actions."""
+    state = flat.reshape(-1, 2 * d + 1)
+    x, p = np.ascontiguousarray(state[:, :d]), state[:, d : 2 * d]
+    if not np.isfinite(state).all():
+        return np.full(flat.size, np.nan)
+    pushed = np.einsum("nij,nj->ni", hamiltonian.covariance(x), p)
+    rate = 0.5 * np.einsum("ni,ni->n", p, pushed)
+    velocity, force = hamiltonian.drift(x) + pushed, -hamiltonian.force(x, p)
+    return np.concatenate([velocity, force, rate[:, None]], axis=1).ravel()
