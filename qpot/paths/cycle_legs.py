@@ -32,7 +32,7 @@ _TOLERANCE = 1e-6
 # Where the noise hardly tells the phases apart, paths are not followed for a smaller relative decrease of the action.
 _LEVEL = 1e-6
 # The answer has converged where its relative error is below this.
-_GOOD = 1e-5
+_GOOD = 1e-4
 # The surfaces of the first solution are further from the cycles by this factor.
 _RATIO = 2.0
 # Newton iterations on one mesh.
@@ -65,7 +65,9 @@ def leg_with_cycles(
         start = CycleEnd.of(system, state) if isinstance(state, LimitCycle) else PointEnd.minimum(system, state)
         end = CycleEnd.of(system, target) if isinstance(target, LimitCycle) else PointEnd.saddle(system, target)
         if start is None or end is None:
-            return _failed(state, target, f"the limit cycle on the leg to {where} is not hyperbolic", method)
+            return _failed(
+                state, target, f"the limit cycle on the leg to {where} is not hyperbolic, or too stiff", method
+            )
         found = guesses(system, start, end, side)
         own = method if isinstance(method, GeometricAction) else GeometricAction()
         own = replace(

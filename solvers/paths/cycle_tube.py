@@ -29,6 +29,8 @@ _FEET = 8
 _STILL = 1e-12
 # Steps to a coordinate from the one that is bent.
 _UNBENT = 12
+# The velocity between the points of an orbit is that of the drift up to this part of the largest.
+_ROUGH = 1e-2
 # The product of rate and step of the transitions stays below this, for at most so many steps.
 _FINE, _MOST = 0.1, 1 << 14
 
@@ -174,8 +176,8 @@ def cycle_tube(
 ) -> CycleTube | None:
     """The tube of a cycle through ``points`` (n, d), which are equally spaced in time.
 
-    None means that the cycle has no tube of that kind: it is not hyperbolic, its unstable direction turns over, or the noise
-    does not reach across it.
+    None means that the cycle has no tube of that kind: it is not hyperbolic, its unstable direction turns over, the noise
+    does not reach across it, or the points do not resolve its fast parts.
     """
     coarse = CubicSpline(
         np.linspace(0.0, period, len(points) + 1), np.concatenate([points, points[:1]]), bc_type="periodic"
@@ -185,6 +187,8 @@ def cycle_tube(
     h = period / n
     times = h * np.arange(n)
     x, middle = coarse(times), coarse(times + 0.5 * h)
+    if np.abs(coarse(times + 0.5 * h, 1) - drift(middle)).max() > _ROUGH * np.abs(drift(x)).max():
+        return None
     J, J_middle, a, a_middle = jacobian(x), jacobian(middle), covariance(x), covariance(middle)
     J_next, a_next = np.roll(J, -1, axis=0), np.roll(a, -1, axis=0)
     whole, half = _transition(J, J_middle, J_next, h), _half(J, J_middle, J_next, h)

@@ -18,6 +18,8 @@ Watch = Callable[[int, NDArray[np.int64], Array, Array], NDArray[np.bool_]]
 
 # Relative accuracy of the extremals, and absolute accuracy as a part of their sizes at first.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+# An extremal ends where the noise works at less than this part of its highest rate so far.
+_STALLED = 1e-5
 # The most steps of the integrator, and points that are kept for each of them.
 _MOST, _POINTS = 4000, 4
 
@@ -44,11 +46,11 @@ def shoot(
 ) -> Extremals:
     """Follow Hamilton's equations from positions and momenta (m, d), with the same steps for all of them.
 
-    An extremal ends where it is further than ``reach`` from the ``centre``, not finite, or where the watch says so, which
-    sees all that are under way after every step.
+    An extremal ends where it is further than ``reach`` from the ``centre``, not finite, stalled, or where the watch says so,
+    which sees all others that are under way after every step.
     """
     m, d = points.shape
-    alive = np.arange(m)
+    alive, peak = np.arange(m), np.zeros(m)
     now = np.concatenate([points, momenta, np.zeros((m, 1))], axis=1)
     rows, clock, time, last = [now], [0.0], 0.0, 0.0
     scale = np.concatenate(
@@ -83,6 +85,12 @@ def shoot(
             state = rows[-1][alive]
             ended = ~np.isfinite(state).all(axis=1)
             ended |= ~(np.linalg.norm(np.where(np.isfinite(state), state, np.inf)[:, :d] - centre, axis=1) <= reach)
+            fine = np.flatnonzero(~ended)
+            # An extremal that has come close to another separatrix stays there for long, and falls freely from there.
+            x, p = state[fine, :d], state[fine, d : 2 * d]
+            rate = np.einsum("ni,nij,nj->n", p, hamiltonian.covariance(x), p)
+            peak[alive[fine]] = np.maximum(peak[alive[fine]], rate)
+            ended[fine] = rate < _STALLED * peak[alive[fine]]
             fine = np.flatnonzero(~ended)
             ended[fine] = watch(len(rows) - 1, alive[fine], state[fine, :d], state[fine, -1])
         now = rows[-1]
