@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .classics import classics
+from .cycles import cycles
 from .degenerate import degenerate
 from .edges import edges
 from .kinked import kinked
@@ -28,6 +29,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "classics": classics,
     "rastrigin": rastrigin,
     "torus": torus,
+    "cycles": cycles,
 }
 
 
