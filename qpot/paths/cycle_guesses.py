@@ -33,6 +33,8 @@ _ARRIVED = 1e-2
 _LEVEL = 1e-6
 # A second guess starts this far from the first, in the parameters of the starts, and may cost this much more.
 _APART, _DEARER = 0.1, 1.3
+# So many shots become guesses; their costs are equal where they differ by less than this part.
+_KEPT, _EQUAL = 3, 1e-4
 # Neighbours of the best shots may cost this much more, and take this multiple of the steps of most of them.
 _ZOOMED, _LATER = 1.05, 1.2
 # An extremal goes no further than this multiple of the size of the leg.
@@ -84,6 +86,10 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
         best = _best([*best, *watch.scored(ways, unit)])
         if not best:
             return []
+        if planar and len(best) == _KEPT and best[-1][0] <= (1.0 + _EQUAL) * best[0][0]:
+            # Far apart and of one cost: the noise does not tell phases apart, and neighbours are no better. Two suffice.
+            best = best[:2]
+            break
     return [_guess(start, end, side, height, item) for item in best]
 
 
@@ -154,7 +160,7 @@ def _best(
         gaps = [np.abs(item[1] - other[1]) for other in kept]
         if all(np.minimum(g, 1.0 - g).max() > _APART for g in gaps):
             kept.append(item)
-        if len(kept) == 3:
+        if len(kept) == _KEPT:
             break
     return kept
 
