@@ -109,7 +109,7 @@ class CharacteristicJets(FieldMethod):
         if not result.trusted and self.kinks == "warn" and around:
             # Beyond the cycle that bounds the basin rays run along a plateau of V and disagree; within it they do not.
             inner = replace(self, highest=_WITHIN * min(p.level for p in around))
-            field = inner.solve(run, source)
+            field = replace(inner.solve(run, source), passages=tuple(around), method=self)
             if field.status.ok:
                 warnings.warn(
                     f"the field ends at V = {field.level:.6g}, just within the unstable limit cycle that bounds the basin: "

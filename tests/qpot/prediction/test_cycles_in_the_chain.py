@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_problems.cycles import rings
+from random_problems.cycles import rings, two_foci
 from random_problems.cycles import verdict as verdict_on
 
 import qpot
@@ -76,6 +76,26 @@ def test_an_unstable_cycle_is_no_state() -> None:
     cycles = qpot.find_limit_cycles(system, [(-2.5, 2.5)] * 2)
     with pytest.raises(ValueError, match="does not attract"):
         qpot.transition_costs(system, cycles, saddles=[])
+
+
+def test_the_audit_says_in_plain_words_that_it_leaves_cycles_out(prediction: qpot.Prediction) -> None:
+    assert "every leg begins or ends on a limit cycle" in prediction.costs.audit
+
+
+def test_two_foci_within_a_cycle_are_three_states() -> None:
+    verdict, why = verdict_on(two_foci(np.random.default_rng([77, 5])))
+    assert verdict == "right", why
+
+
+def test_a_cycle_in_space_is_a_state() -> None:
+    def drift(x: Array) -> Array:
+        flat = _separating(x[:, :2])
+        return np.concatenate([flat, -1.5 * x[:, 2:]], axis=1)
+
+    system = qpot.System(drift=drift, covariance=np.eye(3), dimension=3)
+    (cycle,) = (c for c in qpot.find_limit_cycles(system, [(-2.5, 2.5)] * 2 + [(-1, 1)]) if c.stable)
+    assert abs(cycle.period - np.pi) < 1e-8
+    np.testing.assert_allclose(np.sort(cycle.rates.real), [1.5, 6.0], atol=1e-6)
 
 
 def test_random_rings_are_within_their_errors() -> None:
