@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import Akima1DInterpolator
 
 from qpot._core.arrays import Array
 from qpot.landscape.minima import scattered
@@ -220,12 +220,12 @@ def approach(end: CycleEnd, x: Array, height: float, *, backwards: bool = False)
 
 
 def elements(times: Array, points: Array) -> ElementPath:
-    """Points in time on elements that hold equally many of them, by a spline, since a polyline has the wrong velocities."""
+    """Points in time on elements that hold equally many of them, by cubics, since a polyline has the wrong velocities."""
     kept = np.concatenate([[True], np.diff(times) > _LEVEL * np.median(np.diff(times))])
     times, points = times[kept], points[kept]
     n = max(ELEMENTS_FOCUS, len(times) // PER_ELEMENT)
     breaks = np.interp(np.linspace(0.0, len(times) - 1.0, n + 1), np.arange(len(times)), times)
     nodes = ElementPath(breaks, np.empty((DEGREE * n + 1, points.shape[1])), DEGREE).node_times()
-    smooth = CubicSpline(times, points)(np.clip(nodes, times[0], times[-1]))
+    smooth = Akima1DInterpolator(times, points)(np.clip(nodes, times[0], times[-1]))
     smooth[0], smooth[-1] = points[0], points[-1]
     return ElementPath(breaks, smooth, DEGREE)

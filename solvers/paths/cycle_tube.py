@@ -31,6 +31,8 @@ _STILL = 1e-12
 _UNBENT = 12
 # The velocity between the points of an orbit is that of the drift up to this part of the largest.
 _ROUGH = 1e-2
+# Factors below this part of the largest are zero.
+_BLIND = 1e-4
 # The product of rate and step of the transitions stays below this, for at most so many steps.
 _FINE, _MOST = 0.1, 1 << 14
 
@@ -148,7 +150,8 @@ class CycleTube:
             u, k = coordinates, self.bends(times)[:, None]
             for _ in range(_UNBENT):
                 coordinates = u * np.exp(-np.tanh(k * coordinates))
-        offset = np.einsum("nir,nr->ni", np.linalg.pinv(self.factors(times)), coordinates)
+        # Along the orbit the factors vanish, up to the error of their spline.
+        offset = np.einsum("nir,nr->ni", np.linalg.pinv(self.factors(times), _BLIND), coordinates)
         return np.asarray(self.orbit(times) + offset)
 
 
