@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +40,8 @@ _TYPICAL = 0.99
 _ROUGH = 3.0
 # Rays disagree at a node if its misfit is more than this part of the level.
 _DISAGREE = 1e-2
+# A field that is trusted within an unstable cycle only ends at this part of the cycle's level.
+_WITHIN = 1.0 - 1e-3
 # A field is not trusted if rays disagree at more than this part of its nodes ...
 _MANY = 0.05
 # ... or if more than this part of its nodes had to be filled ...
@@ -102,6 +105,19 @@ class CharacteristicJets(FieldMethod):
         # Nodes that were filled to lower order are not mended, and do not count as neighbours either.
         mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
         result.trusted = result.interrupted or _trusted(run, result)
+        around = [p for p in result.passages if np.ndim(p.point) == 2 and not p.attracts]
+        if not result.trusted and self.kinks == "warn" and around:
+            # Beyond the cycle that bounds the basin rays run along a plateau of V and disagree; within it they do not.
+            inner = replace(self, highest=_WITHIN * min(p.level for p in around))
+            field = replace(inner.solve(run, source), passages=tuple(around), method=self)
+            if field.status.ok:
+                warnings.warn(
+                    f"the field ends at V = {field.level:.6g}, just within the unstable limit cycle that bounds the basin: "
+                    "beyond it rays disagree, and V is nan there; qpot.predict has the costs over limit cycles",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            return field
         error = float("nan")
         if self.estimate_error and not result.interrupted:
             error = _estimated_error(run, source, radius, result)

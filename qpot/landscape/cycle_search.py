@@ -24,8 +24,8 @@ from qpot.solvers.landscape.flow import AT_REST, OUT_OF_TIME, relax_freely
 _SECONDS, _EACH = 10.0, 5.0
 # Trajectories that are followed in each direction of time, and the most steps of each.
 _STARTS, _STEPS = 64, 500
-# Points of a cycle that are kept.
-_POINTS = 512
+# Points of a cycle that are kept, and of one with slow and fast parts.
+_POINTS, _MANY = 512, 8192
 # Two orbits, or an orbit and a point that has come to it, are closer than this part of the orbit's extent.
 _SAME = 1e-4
 _ARRIVED = 0.03
@@ -240,7 +240,7 @@ class CycleSearch:
         if (np.abs(cycle.points - 0.5 * (self.lower + self.upper)) > (0.5 + _MARGIN) * self.size).all(axis=0).any():
             return None, at
         for known in self.cycles:
-            if distance_to(known, cycle.points[:: _POINTS // 32]).max() <= 10 * _SAME * extent_of(known):
+            if distance_to(known, cycle.points[:: len(cycle.points) // 32]).max() <= 10 * _SAME * extent_of(known):
                 return known, at
         self.cycles.append(cycle)
         return cycle, at
@@ -257,12 +257,23 @@ class CycleSearch:
 def as_limit_cycle(system: System, orbit: ClosedOrbit, sign: float, lower: Array, upper: Array) -> LimitCycle:
     """The `LimitCycle` of an orbit that was integrated in the direction of time ``sign``."""
     drift = system.unchecked.drift
-    points = orbit_points(drift, orbit.start, orbit.period, _POINTS, sign)
+    strong = orbit.exponent is not None
+    points = orbit_points(
+        drift,
+        orbit.start,
+        orbit.period,
+        _MANY if strong else _POINTS,
+        sign,
+        system.unchecked.jacobian if strong else None,
+    )
     multipliers = _transverse(orbit.monodromy, drift(orbit.start[None])[0]).astype(complex)
     if sign < 0.0:
         multipliers = 1.0 / np.where(multipliers == 0.0, 1e-300, multipliers)
     multipliers = multipliers[np.argsort(-np.abs(multipliers), kind="stable")]
     rates = -np.log(np.where(multipliers == 0.0, 1e-300, multipliers)) / orbit.period
+    if orbit.exponent is not None:
+        rates = np.array([-sign * orbit.exponent], dtype=complex)
+        multipliers = np.exp(np.clip(-rates * orbit.period, -690.0, 690.0))
     slack = 1e-6 * (upper - lower)
     return LimitCycle(
         point=points[0],

@@ -18,6 +18,7 @@
 - `cycle_legs`: Legs that start on a limit cycle, or cross one: the phases are free, the infinitely many
   turns are cut at tubes.
 - `cycle_routes`: Routes with limit cycles: up from a state to a crossing, and down its other side to another state.
+- `cycle_target`: Paths to points on or beyond an unstable limit cycle in the plane, which bounds the basin of the start.
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `degenerate_pass`: Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.

@@ -15,13 +15,16 @@ from qpot.paths.boundary_surfaces import Surface
 from qpot.problem.system import System
 from qpot.solvers.paths.cycle_tube import CycleTube, cycle_tube
 
-# A tube lies beside its cycle at this part of the orbit's extent, or further where the path would wind too often.
-_BESIDE = 2e-3
+# A tube lies beside its cycle at this part of the orbit's extent, by the order of its first error, or further where the path
+# would wind too often.
+_BESIDE = {3: 2e-3, 4: 5e-3}
+# The coordinate of a tube is bent by this part at most.
+_BENT = 0.1
 # Turns that a path may take from a tenth of the extent to the tube.
 _TURNS = 3.0
 # Shots from a point start at this part of the distance to the target, and the way to there from the point takes this many of
 # the slowest relaxation times.
-_OFF, _PATIENCE = 0.02, 4.0
+_OFF, _PATIENCE = 0.005, 4.0
 # Points of that way.
 _KNOTS = 60
 
@@ -89,10 +92,15 @@ class CycleEnd:
 
     def height(self) -> float:
         """The coordinate of the tube's nearer surface."""
-        beside = self.extent * max(_BESIDE, 0.1 * float(np.exp(-_TURNS * self.tube.growth)))
-        stiffness = np.linalg.svd(self.tube.factors(self.tube.factors.x[:-1:16]), compute_uv=False)
-        rank = 1 if self.tube.one_sided else stiffness.shape[1] - 1
-        return beside * float(stiffness[:, rank - 1].min())
+        tube = self.tube
+        beside = self.extent * max(_BESIDE[tube.order], 0.1 * float(np.exp(-_TURNS * tube.growth)))
+        stiffness = np.linalg.svd(tube.factors(tube.factors.x[:-1:16]), compute_uv=False)
+        rank = 1 if tube.one_sided else stiffness.shape[1] - 1
+        stiff = float(stiffness[:, rank - 1].min())
+        if tube.bends is None:
+            return beside * stiff
+        bent = float(np.abs(tube.bends.c[-1]).max())
+        return max(min(beside * stiff, _BENT / max(bent, 1e-300)), _BESIDE[3] * self.extent * stiff)
 
     def rate(self) -> float:
         """The rate at which distances grow or shrink."""
@@ -152,16 +160,18 @@ def _linear(system: System, point: Array) -> tuple[Array, Array]:
     return system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
 
 
-def starts_of(end: CycleEnd | PointEnd, parameters: Array, size: float, height: float) -> tuple[Array, Array]:
+def starts_of(
+    end: CycleEnd | PointEnd, parameters: Array, size: float, height: float, side: float
+) -> tuple[Array, Array]:
     """Positions and momenta (m, d) beside a start, for parameters (m, k) between 0 and 1.
 
-    Beside a cycle the first parameter is the phase; where the tube has several coordinates the others are a direction.
+    Beside a cycle the first parameter is the phase; where the tube has several coordinates the others are a direction, and
+    where it has one the ``side`` is its sign.
     """
     if isinstance(end, CycleEnd):
         times = parameters[:, 0] * end.tube.period
         if end.tube.one_sided:
-            side = np.where(parameters[:, 1] < 0.5, -1.0, 1.0)
-            x = end.tube.beside(times, height * side[:, None])
+            x = end.tube.beside(times, np.full((len(times), 1), height * side))
         else:
             offset = _directions(parameters[:, 1:], len(end.cycle.point))
             velocity = end.tube.orbit(times, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import Akima1DInterpolator
 
 from qpot._core.arrays import Array
 from qpot.landscape.minima import scattered
@@ -17,12 +19,24 @@ from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 # Points of a path for each turn around a cycle, and for each element.
 PER_TURN, PER_ELEMENT = 40, 5
-# Shots in the plane and in space, and how often those near the best ones are repeated, each time in a smaller window.
-_SHOTS, _MORE, _ZOOMS, _WINDOW = 64, 192, 3, 0.15
+# Shots in the plane and in space.
+_SHOTS, _MORE = 64, 192
+# How often shots near the best ones are repeated, each time in a window that is smaller by a factor: in the plane first one
+# that reaches to the neighbouring shots.
+_ZOOMS = {2: 1, 3: 3}
+_FIRST, _WINDOW, _PLANAR = 4.0 / _SHOTS, 0.15, 0.1
 # The rest of the cost is read off the quadratic approximation within this part of the size of the leg.
 _NEAR = 0.3
+# A shot has arrived at a saddle within this part of the size.
+_ARRIVED = 1e-2
+# A point lies on a surface where its coordinate is larger by less than this part.
+_LEVEL = 1e-6
 # A second guess starts this far from the first, in the parameters of the starts, and may cost this much more.
 _APART, _DEARER = 0.1, 1.3
+# So many shots become guesses; their costs are equal where they differ by less than this part.
+_KEPT, _EQUAL = 3, 1e-4
+# Neighbours of the best shots may cost this much more, and take this multiple of the steps of most of them.
+_ZOOMED, _LATER = 1.05, 1.2
 # An extremal goes no further than this multiple of the size of the leg.
 _REACH = 2.0
 
@@ -50,24 +64,32 @@ def guesses(system: System, start: CycleEnd | PointEnd, end: CycleEnd | PointEnd
     height = 2.0 * start.height() if isinstance(start, CycleEnd) else 0.0
     d = system.dimension
     count = _SHOTS if d == 2 else _MORE
-    dims = 1 if isinstance(start, PointEnd) and d == 2 else max(2, d + (1 if isinstance(start, CycleEnd) else 0))
+    planar = d == 2
+    dims = 1 if planar else d + (1 if isinstance(start, CycleEnd) else 0)
     unit = scattered(np.zeros(dims), np.ones(dims), count, np.random.default_rng(0))
-    if dims == 1:
+    if planar:
         unit = (np.arange(count)[:, None] + 0.5) / count
+    # In the plane a path that leaves a cycle on the other side would have to cross it.
+    target = end.cycle.points[:1] if isinstance(end, CycleEnd) else end.point[None]
+    leaves = float(np.sign(start.tube.coordinates(target)[0, 0])) if planar and isinstance(start, CycleEnd) else 0.0
     best: list[tuple[float, Array, Extremals, int, int]] = []
     window = 1.0
-    for zoom in range(_ZOOMS + 1):
+    for zoom in range(_ZOOMS[min(d, 3)] + 1):
         if zoom:
             kept = best[: max(1, 3 - zoom)]
-            window *= _WINDOW
+            window *= (_FIRST if zoom == 1 else _PLANAR) if planar else _WINDOW
             unit = np.concatenate([_around(u, window, count // (2 * len(kept)), dims) for _, u, _, _, _ in kept])
-        x, p = starts_of(start, unit, size, height)
-        dearest = 3.0 * best[0][0] if best else np.inf
-        ways = shoot(H, x, p, centre=centre, reach=_REACH * size, dearest=dearest)
+        x, p = starts_of(start, unit, size, height, leaves)
         own = 0.5 * height**2 if isinstance(start, CycleEnd) else 0.5 * np.einsum("ni,ni->n", x - start.point, p)
-        best = _best([*best, *_scored(ways, unit, end, side, size, np.broadcast_to(own, len(x)))])
+        watch = _Watch(end, side, size, np.broadcast_to(own, len(x)), best[0][0] if best else np.inf, zoom > 0)
+        ways = shoot(H, x, p, centre=centre, reach=_REACH * size, watch=watch)
+        best = _best([*best, *watch.scored(ways, unit)])
         if not best:
             return []
+        if planar and len(best) == _KEPT and best[-1][0] <= (1.0 + _EQUAL) * best[0][0]:
+            # Far apart and of one cost: the noise does not tell phases apart, and neighbours are no better. Two suffice.
+            best = best[:2]
+            break
     return [_guess(start, end, side, height, item) for item in best]
 
 
@@ -78,23 +100,53 @@ def _around(centre: Array, window: float, count: int, dims: int) -> Array:
     return np.asarray(near)
 
 
-def _scored(
-    ways: Extremals, unit: Array, end: CycleEnd | PointEnd, side: float, size: float, own: Array
-) -> list[tuple[float, Array, Extremals, int, int]]:
-    """For each shot the least sum of its action and of what is left to pay, where it comes near the target."""
-    steps, m, d = ways.points.shape
-    alive = np.isfinite(ways.actions)
-    x = np.where(alive[..., None], ways.points, ways.points[:1]).reshape(-1, d)
-    if isinstance(end, CycleEnd):
-        c = end.tube.coordinates(x)[:, 0]
-        near = (end.tube.distances(x) <= _NEAR * size) & (side * c > 0.0)
-    else:
-        c = (x - end.point) @ end.row
-        near = np.linalg.norm(x - end.point, axis=1) <= _NEAR * size
-    total = np.where(near.reshape(steps, m) & alive, ways.actions + 0.5 * c.reshape(steps, m) ** 2, np.inf)
-    rows = total.argmin(axis=0)
-    costs = total[rows, np.arange(m)] + own
-    return [(float(costs[k]), unit[k], ways, int(rows[k]), k) for k in range(m) if np.isfinite(costs[k])]
+class _Watch:
+    """Keeps where each shot is closest to the target, and ends those that have arrived or are too dear."""
+
+    def __init__(
+        self, end: CycleEnd | PointEnd, side: float, size: float, own: Array, best: float, zoomed: bool
+    ) -> None:
+        self.end, self.side, self.size, self.own, self.best, self.zoomed = end, side, size, own, best, zoomed
+        self.patience = np.inf
+        self.height = 2.0 * end.height() if isinstance(end, CycleEnd) else 0.0
+        self.gaps, self.costs = np.full(len(own), np.inf), np.full(len(own), np.inf)
+        self.steps = np.zeros(len(own), dtype=np.int64)
+
+    def __call__(self, step: int, rows: NDArray[np.int64], x: Array, actions: Array) -> NDArray[np.bool_]:
+        """Which of the shots end here."""
+        end = self.end
+        if isinstance(end, CycleEnd):
+            c = end.tube.coordinates(x)[:, 0]
+            distance = end.tube.distances(x)
+            gap, ahead, arrived = np.abs(c), self.side * c > 0.0, np.abs(c) <= self.height
+            over = arrived | ~ahead
+        else:
+            c = (x - end.point) @ end.row
+            distance = gap = np.linalg.norm(x - end.point, axis=1)
+            ahead, over = np.ones(len(x), dtype=bool), gap <= _ARRIVED * self.size
+        near = distance <= _NEAR * self.size
+        total = self.own[rows] + actions + 0.5 * c**2
+        closer = near & ahead & (gap < self.gaps[rows])
+        k = rows[closer]
+        self.gaps[k], self.costs[k], self.steps[k] = gap[closer], total[closer], step
+        # The rest of the cost is known well close by; what has cost more before it is there has no chance.
+        sure = self.costs[rows][closer & (distance <= 0.3 * _NEAR * self.size)]
+        self.best = min(self.best, float(sure.min(initial=np.inf)))
+        over = (near & over) | (self.own[rows] + actions > (_ZOOMED if self.zoomed else _DEARER) * self.best)
+        if self.zoomed and np.isfinite(self.best):
+            # Of neighbours those that are much later than the others have lost their way.
+            late = np.count_nonzero(~over) <= len(self.own) // 4
+            self.patience = min(self.patience, _LATER * step if late else np.inf)
+            over |= step > self.patience
+        return np.asarray(over)
+
+    def scored(self, ways: Extremals, unit: Array) -> list[tuple[float, Array, Extremals, int, int]]:
+        """(cost, start, ways, step, shot) of the shots that came near the target."""
+        return [
+            (float(self.costs[k]), unit[k], ways, int(self.steps[k]), k)
+            for k in range(len(unit))
+            if np.isfinite(self.costs[k])
+        ]
 
 
 def _best(
@@ -108,7 +160,7 @@ def _best(
         gaps = [np.abs(item[1] - other[1]) for other in kept]
         if all(np.minimum(g, 1.0 - g).max() > _APART for g in gaps):
             kept.append(item)
-        if len(kept) == 3:
+        if len(kept) == _KEPT:
             break
     return kept
 
@@ -156,18 +208,24 @@ def approach(end: CycleEnd, x: Array, height: float, *, backwards: bool = False)
     tube = end.tube
     c = tube.coordinates(x[None])[0]
     ratio = max(float(np.linalg.norm(c)) / height, 1.0)
-    span = np.log(ratio) / end.rate()
-    n = max(4, int(np.ceil(PER_TURN * span / tube.period))) if span > 0.0 else 0
-    s = np.linspace(0.0, span, n + 1)
     foot = float(tube.feet(x[None])[0])
     sign = -1.0 if backwards else 1.0
-    points = tube.beside(foot + sign * s, c * np.exp(-end.rate() * s)[:, None])
-    points += (x - points[0]) * np.exp(-end.rate() * s)[:, None]
+    span = abs(tube.later(foot, sign * np.log(ratio)) - foot) if ratio > 1.0 + _LEVEL else 0.0
+    n = max(4, int(np.ceil(PER_TURN * span / tube.period))) if span > 0.0 else 0
+    s = np.linspace(0.0, span, n + 1)
+    shrunk = tube.shares(foot, sign * s)
+    points = tube.beside(foot + sign * s, c * shrunk[:, None])
+    points += (x - points[0]) * shrunk[:, None]
     return (s, points) if not backwards else (s, points[::-1])
 
 
 def elements(times: Array, points: Array) -> ElementPath:
-    """A polyline in time on elements that hold equally many of its points."""
+    """Points in time on elements that hold equally many of them, by cubics, since a polyline has the wrong velocities."""
+    kept = np.concatenate([[True], np.diff(times) > _LEVEL * np.median(np.diff(times))])
+    times, points = times[kept], points[kept]
     n = max(ELEMENTS_FOCUS, len(times) // PER_ELEMENT)
     breaks = np.interp(np.linspace(0.0, len(times) - 1.0, n + 1), np.arange(len(times)), times)
-    return ElementPath(times, points, 1).on(breaks, DEGREE)
+    nodes = ElementPath(breaks, np.empty((DEGREE * n + 1, points.shape[1])), DEGREE).node_times()
+    smooth = Akima1DInterpolator(times, points)(np.clip(nodes, times[0], times[-1]))
+    smooth[0], smooth[-1] = points[0], points[-1]
+    return ElementPath(breaks, smooth, DEGREE)

@@ -2,7 +2,8 @@
 
 A path winds off a stable cycle, and on to an unstable one, in infinitely many turns. It is solved between a surface beside
 the first cycle and one beside the second, on which its ends may move; between surface and cycle the periodic Riccati
-equations have the cost. The same from surfaces at twice the distance tells the error, which is of third order in it.
+equations have the cost. The same from surfaces at twice the distance tells the error, which is of fourth order in it in the
+plane, and of third order above.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qpot._core.arrays import NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.status import SolveError, Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
@@ -26,16 +27,18 @@ from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_ends import FreeEnds
 
-# Relative tolerance of the paths between the surfaces, which are at second order only beside the cycles.
-_TOLERANCE = 1e-7
+# Relative tolerance of the paths between the surfaces, which leave out more than this beside the cycles.
+_TOLERANCE = 1e-6
+# Where the noise hardly tells the phases apart, paths are not followed for a smaller relative decrease of the action.
+_LEVEL = 1e-6
 # The answer has converged where its relative error is below this.
-_GOOD = 1e-5
+_GOOD = 1e-4
 # The surfaces of the first solution are further from the cycles by this factor.
 _RATIO = 2.0
 # Newton iterations on one mesh.
 _ITERATIONS = 40
-# So many of the paths that shots find are refined.
-_REFINED = 3
+# So many of the paths that shots find are refined, and iterations for those but the first.
+_REFINED, _FAIR = 3, 25
 
 
 def leg_with_cycles(
@@ -62,18 +65,24 @@ def leg_with_cycles(
         start = CycleEnd.of(system, state) if isinstance(state, LimitCycle) else PointEnd.minimum(system, state)
         end = CycleEnd.of(system, target) if isinstance(target, LimitCycle) else PointEnd.saddle(system, target)
         if start is None or end is None:
-            return _failed(state, target, f"the limit cycle on the leg to {where} is not hyperbolic", method)
+            return _failed(
+                state, target, f"the limit cycle on the leg to {where} is not hyperbolic, or too stiff", method
+            )
         found = guesses(system, start, end, side)
         own = method if isinstance(method, GeometricAction) else GeometricAction()
         own = replace(
             own, tolerance=max(own.tolerance, _TOLERANCE), max_iterations=min(own.max_iterations, _ITERATIONS)
         )
-        far = [(_between(system, start, end, guess, None, own), guess) for guess in found[:_REFINED]]
+        far = [
+            (_between(system, start, end, guess, None, own, most=_FAIR if k else None), guess)
+            for k, guess in enumerate(found[:_REFINED])
+        ]
         far.sort(key=lambda item: (not item[0].status.ok, item[0].action))
         solved: list[PathSolution] = []
         for leg, guess in far:
             # Paths that tie are one, or images of one another; of the dearer ones none is finished.
-            if solved and leg.action - leg.error >= solved[0].action - solved[0].error:
+            least = far[0][0].action - far[0][0].error - _LEVEL * far[0][0].action
+            if solved and leg.action - leg.error >= least:
                 continue
             solved.append(_extrapolated(leg, _between(system, start, end, guess, leg, own), start, end))
     except (SolveError, NonFiniteError, np.linalg.LinAlgError, ValueError) as error:
@@ -99,6 +108,7 @@ def _between(
     guess: Guess,
     far: PathSolution | None,
     method: GeometricAction,
+    most: int | None = None,
 ) -> PathSolution:
     """A guess refined between the far surfaces or, given that solution, between the near ones."""
     lagrangian = system.noise.lagrangian(system.unchecked)
@@ -108,10 +118,10 @@ def _between(
     last = None if guess.arrives is None else replace_height(guess.arrives, factor)
     path = guess.path
     if far is not None:
-        path = _longer(ElementPath(np.asarray(far.times), far.points, 1), first, last, start, end)
+        path = _longer(np.asarray(far.times), far.points, first, last, start, end)
     # Between two surfaces the duration is finite, and the best one is found together with the path.
-    ends = FreeEnds(first, last, first is not None and last is not None)
-    leg = refined(system, lagrangian, path, slow[0], slow[1], method, ends)
+    ends = FreeEnds(first, last, first is not None and last is not None, _LEVEL)
+    leg = refined(system, lagrangian, path, slow[0], slow[1], method, ends, most=most)
     rest = sum(s.rest for s in (first, last) if s is not None)
     return replace(leg, action=leg.action + rest)
 
@@ -121,7 +131,8 @@ def _extrapolated(
 ) -> PathSolution:
     """The path between the near surfaces, whose difference from that between the far ones tells the error."""
     change = near.action - far.action
-    cost = near.action + change / (_RATIO**3 - 1.0)
+    order = min(e.tube.order for e in (start, end) if isinstance(e, CycleEnd))
+    cost = near.action + change / (_RATIO**order - 1.0)
     error = near.error + far.error + abs(change)
     # Phases are free where the noise does not tell them apart, and Newton's method wanders among paths of one cost; what
     # counts is the error that is left.
@@ -137,14 +148,14 @@ def replace_height(surface: TubeSurface, factor: float) -> TubeSurface:
 
 
 def _longer(
-    path: ElementPath,
+    times: Array,
+    points: Array,
     first: TubeSurface | None,
     last: TubeSurface | None,
     start: CycleEnd | PointEnd,
     end: CycleEnd | PointEnd,
 ) -> ElementPath:
     """A path between the far surfaces, continued along the cycles to the near ones."""
-    times, points = path.breaks, path.nodes
     if last is not None and isinstance(end, CycleEnd):
         t, x = approach(end, points[-1], last.height)
         times, points = np.concatenate([times, times[-1] + t[1:]]), np.concatenate([points, x[1:]])

@@ -32,19 +32,32 @@ _ACCURACY = 1e-8
 
 
 def route_with_cycles(
-    system: System, state: Minimum, crossing: Saddle | LimitCycle, away: Minimum, sign: float, method: LegMethod
+    system: System,
+    state: Minimum,
+    crossing: Saddle | LimitCycle,
+    away: Minimum,
+    sign: float,
+    method: LegMethod,
+    known: PathSolution | None = None,
 ) -> PathSolution:
     """The cheapest path from a state over a crossing to another state, where at least one of the three is a cycle.
 
     ``sign`` times the direction of a saddle points to the state ``away``; it is -1 where the flow from the crossing's first
-    side leads to ``state``. A leg that is not found costs inf, with a status that is not ok.
+    side leads to ``state``. A leg that is not found costs inf, with a status that is not ok. A ``known`` route from the same
+    state over the same crossing gives its leg up.
 
     Raises
     ------
     SolveError
         If the path solver fails, or the flow from the crossing does not lead to ``away``.
     """
-    leg = leg_up(system, state, crossing, sign, method)
+    if known is None:
+        leg = leg_up(system, state, crossing, sign, method)
+    elif known.uphill.any():
+        up = known.uphill
+        leg = replace(known, points=known.points[up], momenta=known.momenta[up], times=known.times[up], uphill=up[up])
+    else:
+        leg = known
     if not np.isfinite(leg.action):
         return leg
     return joined([replace(leg, via=()), _down(system, leg.end, crossing, away, sign, method)])

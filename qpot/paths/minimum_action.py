@@ -14,6 +14,8 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.landscape.points import Saddle
 from qpot.paths.choice import path_budget, path_method, timely
+from qpot.paths.cycle_target import path_over_cycle
+from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution, held
 from qpot.problem.natural_units import in_natural_units, natural_box
@@ -111,8 +113,9 @@ def minimum_action_path(
                 bounds=bounds,
                 report=report,
             )
+            over = path_over_cycle(problem, chosen) if isinstance(chosen, GeometricAction) else None
             try:
-                solution = timely(chosen.solve(problem))
+                solution = over if over is not None else timely(chosen.solve(problem))
             except SolveError as error:
                 # A box that is as wide in all coordinates is too narrow where one has a smaller unit than the others.
                 wider = natural_box(system, np.stack([source, target])) if bounds is None and saddles is None else None

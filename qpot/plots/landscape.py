@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.paths.solution import PathSolution
 from qpot.plots.axes import PURPLE, SKY, VERMILION, as_axes
 from qpot.plots.chain import (
@@ -219,6 +220,8 @@ def plot_critical_points(
 ) -> Axes:
     """Minima as numbered discs, with a ring around the selected ones, and saddles as crosses.
 
+    Limit cycles are closed curves: one that is a state in the colour of its disc, one that is a pass in black dashes.
+
     Parameters
     ----------
     prediction : Prediction
@@ -237,6 +240,9 @@ def plot_critical_points(
     colours = state_colours(len(prediction.minima))
     for n, minimum in enumerate(prediction.minima):
         x, y = minimum.point[i], minimum.point[j]
+        if isinstance(minimum, LimitCycle):
+            ax.plot(*_closed(minimum, i, j), "-", color="white", linewidth=4.5, zorder=4)
+            ax.plot(*_closed(minimum, i, j), "-", color=colours[n], linewidth=2.5, zorder=4)
         if n in prediction.selected:
             ax.plot(
                 x, y, "o", markersize=19, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5
@@ -244,7 +250,14 @@ def plot_critical_points(
         ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
         if names:
             ax.annotate(str(n), (x, y), color="white", weight="bold", ha="center", va="center", zorder=7)
-    saddles = np.array([[s.point[i], s.point[j]] for s in prediction.saddles])
+    saddles = np.array([[s.point[i], s.point[j]] for s in prediction.saddles if not isinstance(s, LimitCycle)])
+    drawn: list[Array] = []
+    for crossing in prediction.saddles:
+        # A cycle is a pass once for each pair of states.
+        if isinstance(crossing, LimitCycle) and not any(np.array_equal(crossing.points, known) for known in drawn):
+            drawn.append(crossing.points)
+            ax.plot(*_closed(crossing, i, j), "-", color="white", linewidth=3.0, zorder=4)
+            ax.plot(*_closed(crossing, i, j), "--", color="black", linewidth=1.6, zorder=4)
     if saddles.size:
         ax.plot(saddles[:, 0], saddles[:, 1], "X", color="white", markeredgecolor="black", markersize=9, zorder=6)
     return ax
@@ -373,6 +386,12 @@ def _exits(prediction: Prediction) -> dict[int, PathSolution]:
         if i not in result or path.action < result[i].action:
             result[i] = path
     return result
+
+
+def _closed(cycle: LimitCycle, i: int, j: int) -> tuple[Array, Array]:
+    """Two coordinates of a cycle, with its first point again at the end."""
+    points = np.concatenate([cycle.points, cycle.points[:1]])
+    return points[:, i], points[:, j]
 
 
 def _arrow(ax: Axes, xy: Array, colour: str) -> None:

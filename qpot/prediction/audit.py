@@ -108,7 +108,10 @@ def _audited(
     lower, upper = as_bounds(around(points) if bounds is None else bounds, dimension=system.dimension)
     pairs = [pair for pair in _pairs(costs, points / (upper - lower)) if costs.cycles.isdisjoint(pair)]
     if not pairs:
-        return replace(costs, audited="not audited: there is no pair of minima with a finite cost or without a route")
+        why = "there is no pair of minima with a finite cost or without a route"
+        if costs.cycles:
+            why = "every leg begins or ends on a limit cycle, and the audit draws paths between points of rest only"
+        return replace(costs, audited=f"not audited: {why}")
     if costs.minima[0].periods is not None:
         lower, upper = costs.minima[0].periods.cell_of(lower, upper)
     curves = _curves(system, points, pairs, lower, upper, costs.minima[0].periods)
@@ -121,7 +124,7 @@ def _audited(
             )
             holes = _holes(system, costs, pairs, curves)
     many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
-    many += ", none of them a limit cycle," if costs.cycles else ""
+    many += " (pairs with a limit cycle are left out)" if costs.cycles else ""
     found = f"{len(holes)} paths between {many} are cheaper than their costs" if holes else ""
     return replace(
         costs,

@@ -134,10 +134,15 @@ def transition_costs(
     finished: dict[int, PathSolution] = {}
     with reporting(progress, "transition costs") as report:
         try:
-            for n, leg in enumerate(run_in_order(_solve_leg, tasks, executor)):
-                finished[n] = replace(leg, method=chosen)
-                home, away, _, _ = sides[n]
-                report(n + 1, len(tasks), f"minimum {home} to {away}")
+            copies = _copies(tasks)
+            own = [n for n in range(len(tasks)) if n not in copies]
+            for order in (own, list(copies)):
+                # What leads up to a cycle is known where the route goes on to another state only.
+                given = [replace(tasks[n], known=finished.get(copies.get(n, -1))) for n in order]
+                for n, leg in zip(order, run_in_order(_solve_leg, given, executor), strict=True):
+                    finished[n] = replace(leg, method=chosen)
+                    home, away, _, _ = sides[n]
+                    report(len(finished), len(tasks), f"minimum {home} to {away}")
             # Only a leg that may be part of a cheapest route is worth more than a fair try.
             again = _mattering(k, sides, finished) if quick is not chosen else []
             again = [n for n in again if n not in cyclic]
@@ -198,6 +203,8 @@ class _Leg:
     # The free descents into both of them from their sides of the saddle, where they have been followed already.
     behind: Trajectory | None = None
     ahead: Trajectory | None = None
+    # A route from the same state up to the same cycle, which goes on to another state.
+    known: PathSolution | None = None
 
     @property
     def cyclic(self) -> bool:
@@ -227,6 +234,26 @@ def _with_descents(tasks: Sequence[_Leg], executor: Executor | None) -> list[_Le
 
 def _key(saddle: Array, minimum: Array) -> bytes:
     return bytes(np.concatenate([saddle, minimum]).tobytes())
+
+
+def _copies(tasks: Sequence[_Leg]) -> dict[int, int]:
+    """The legs that lead from the same state up to the same side of the same cycle as an earlier one, and which that is."""
+    found: dict[int, int] = {}
+    for n, task in enumerate(tasks):
+        if not isinstance(task.saddle, LimitCycle):
+            continue
+        for m in range(n):
+            other = tasks[m]
+            if (
+                m not in found
+                and isinstance(other.saddle, LimitCycle)
+                and other.home is task.home
+                and other.sign * other.saddle.side == task.sign * task.saddle.side
+                and np.array_equal(other.saddle.points, task.saddle.points)
+            ):
+                found[n] = m
+                break
+    return found
 
 
 def _beside_kinks(saddle: Saddle | LimitCycle, home: Minimum, away: Minimum) -> Saddle | LimitCycle:
@@ -263,7 +290,11 @@ def _solve_leg(task: _Leg) -> PathSolution:
     try:
         if isinstance(task.saddle, LimitCycle) or task.cyclic:
             with spending(task.seconds):
-                return timely(route_with_cycles(task.system, task.home, task.saddle, task.away, task.sign, task.method))
+                return timely(
+                    route_with_cycles(
+                        task.system, task.home, task.saddle, task.away, task.sign, task.method, known=task.known
+                    )
+                )
         known = between_kinks(task.system, task.start, task.saddle, task.sign, task.end, task.method)
         if known is not None:
             return known

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from qpot.solvers.common.spending import spent
+from qpot.solvers.landscape.relaxation_orbits import turned
 
 Array = NDArray[np.float64]
 Field = Callable[[Array], Array]
 
 # Relative accuracy of the integrations in Newton's method, and of those that only look for returns.
 _RELATIVE, _ROUGH = 1e-12, 1e-7
+# The same of implicit integrations.
+_IMPLICIT = 1e-10
 # Newton's method begins with this accuracy, and gets the full one once the ends are as close as this part of the extent.
 _FIRST, _CLOSE = 1e-8, 1e-5
 # An orbit that shrinks below this part of its guess winds into a point of rest.
@@ -28,6 +31,8 @@ _STEPS, _LONGEST = 20, 0.1
 CLOSED = 1e-9
 # Above this product of period and rate explicit steps would be limited by stability.
 _STIFF = 3e4
+# Above this product an orbit in the plane may be found by turns alone, and trajectories have so many points for the rate.
+_STRONG, _SAMPLED = 2e3, 400
 # A trajectory has come back where it passes its start within this part of its extent.
 _NEAR = 0.2
 # The trajectory is followed for times that grow by this factor, so often.
@@ -54,16 +59,24 @@ class ClosedOrbit:
         The derivative of the flow over one period.
     gap : float
         The distance between the ends of the orbit.
+    exponent : float or None
+        In the plane where the orbit attracts strongly: its exponent, since the multiplier may be too small for a float.
     """
 
     start: Array
     period: float
     monodromy: Array
     gap: float
+    exponent: float | None = None
 
 
-def orbit_points(drift: Field, start: Array, period: float, count: int, sign: float = 1.0) -> Array:
-    """Points (count, d) at equal steps of time along an orbit, by integration in the direction of time ``sign``."""
+def orbit_points(
+    drift: Field, start: Array, period: float, count: int, sign: float = 1.0, stiff: Field | None = None
+) -> Array:
+    """Points (count, d) at equal steps of time along an orbit, by integration in the direction of time ``sign``.
+
+    ``stiff`` is the Jacobian where the integration should be implicit.
+    """
     times = np.linspace(0.0, period, count, endpoint=False)
     size = float(np.abs(start).max()) + period * float(np.linalg.norm(drift(start[None])))
 
@@ -72,14 +85,17 @@ def orbit_points(drift: Field, start: Array, period: float, count: int, sign: fl
             raise TimeoutError
         return np.asarray(sign * drift(x[None])[0])
 
+    slopes = {} if stiff is None else {"jac": lambda _, x: np.asarray(sign * stiff(x[None])[0])}
+    accuracy = _RELATIVE if stiff is None else _IMPLICIT
     way = solve_ivp(
         motion,
         (0.0, period),
         start,
-        method=_method(drift, start, period),
-        rtol=_RELATIVE,
-        atol=_RELATIVE * size,
+        method=_method(drift, start, period) if stiff is None else "LSODA",
+        rtol=accuracy,
+        atol=accuracy * size if stiff is None else accuracy * np.maximum(np.abs(start), 1e-3 * np.abs(start).max()),
         t_eval=times,
+        **slopes,
     )
     points = way.y.T
     return points if sign > 0.0 else np.concatenate([points[:1], points[:0:-1]])
@@ -198,6 +214,9 @@ def closed_orbit_near(
         close = [(t, gap) for t, gap in _passes(way.t, way.y.T, way.sol, ahead) if gap < _NEAR * extent]
         for t, _ in sorted(close[: 4 * _RETURNS], key=lambda item: item[1])[:_RETURNS]:
             tried += 1
+            orbit = _strong(drift, jacobian, x, t, way.y.T, sign)
+            if orbit is not None and accept(orbit):
+                return orbit, x
             orbit = close_orbit(drift, jacobian, x, t, extent, sign)
             orbit = None if orbit is None else _shortest(drift, jacobian, orbit, extent, sign)
             if orbit is not None and accept(orbit):
@@ -207,6 +226,23 @@ def closed_orbit_near(
         if len(close) < _RETURNS:
             window *= _LONGER
     return None, x
+
+
+def _strong(drift: Field, jacobian: Field, x: Array, period: float, points: Array, sign: float) -> ClosedOrbit | None:
+    """In the plane the orbit that attracts so strongly that turns lead on to it; None if it is no such orbit."""
+    if x.size != 2:
+        return None
+    some = np.ascontiguousarray(points[:: max(1, len(points) // _SAMPLED)])
+    if float(np.abs(jacobian(some)).max()) * period < _STRONG:
+        return None
+    found = turned(drift, jacobian, x, period, sign)
+    if found is None:
+        return None
+    start, T, gap, exponent = found
+    v = drift(start[None])[0] / np.linalg.norm(drift(start[None])[0])
+    n = np.array([-v[1], v[0]])
+    monodromy = np.outer(v, v) + np.exp(min(exponent * T, 0.0)) * np.outer(n, n)
+    return ClosedOrbit(start, T, monodromy, gap, exponent)
 
 
 def _passes(times: Array, points: Array, way: Callable[[float], Array], ahead: Array) -> list[tuple[float, float]]:

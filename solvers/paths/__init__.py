@@ -4,7 +4,9 @@
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
 - `banded_steps`: Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
-- `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it.
+- `cycle_bend`: In the plane, the third order of what it costs to leave a limit cycle, or to come to one.
+- `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it; in the
+  plane to third.
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.
 - `feasible_path`: Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again.
 - `fixed_time`: Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span.

@@ -1,9 +1,9 @@
-"""What it costs to leave a limit cycle, or to come to one, to second order in the distance from it.
+"""What it costs to leave a limit cycle, or to come to one, to second order in the distance from it; in the plane to third.
 
 Around a stable cycle V(x) = z.S(t)^-1 z / 2 with the offset z across the orbit and the periodic covariance S of
 the linearised noise. The cost W of coming to a cycle with one unstable direction is u(x)^2 / 2 with the unstable
 coordinate u in units of the noise that is to come. Both follow from the transitions of the variational
-equation between neighbouring points of the orbit.
+equation between neighbouring points of the orbit. In the plane `qpot.solvers.paths.cycle_bend` has the third order.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.spatial import cKDTree
 
+from qpot.solvers.paths.cycle_bend import bend
+
 Array = NDArray[np.float64]
 Field = Callable[[Array], Array]
 
@@ -25,6 +27,12 @@ Field = Callable[[Array], Array]
 _FEET = 8
 # They end where a foot moves by less than this part of the period.
 _STILL = 1e-12
+# Steps to a coordinate from the one that is bent.
+_UNBENT = 12
+# The velocity between the points of an orbit is that of the drift up to this part of the largest.
+_ROUGH = 1e-2
+# Factors below this part of the largest are zero.
+_BLIND = 1e-4
 # The product of rate and step of the transitions stays below this, for at most so many steps.
 _FINE, _MOST = 0.1, 1 << 14
 
@@ -43,12 +51,25 @@ class CycleTube:
     period : float
     growth : float
         The logarithm of the slowest factor by which distances grow, or shrink at a stable cycle, in one period.
+    bends : CubicSpline or None
+        Where there is one coordinate ``c = factors(t) z`` in the plane: the k of the coordinate ``c exp(tanh(k c))``, half of
+        whose square is the cost to third order.
+    paces : array (n + 1,) or None
+        Where there is one coordinate: by how much the logarithm of the coordinate changes along optimal paths from the time 0
+        to the times of the knots; over the period it is the ``growth``.
     """
 
     orbit: CubicSpline
     factors: CubicSpline
     period: float
     growth: float
+    bends: CubicSpline | None = None
+    paces: Array | None = None
+
+    @property
+    def order(self) -> int:
+        """The order in the distance of the first error of the cost."""
+        return 3 if self.bends is None else 4
 
     @property
     def one_sided(self) -> bool:
@@ -83,27 +104,62 @@ class CycleTube:
         # The foot moves along with a point, so that z stays across the orbit.
         moves = v / ((v**2).sum(axis=1) - (z * w).sum(axis=1))[:, None]
         along = np.einsum("nri,ni->nr", turning, z) - np.einsum("nri,ni->nr", L, v)
-        return np.einsum("nri,ni->nr", L, z), L + along[:, :, None] * moves[:, None, :]
+        c, slopes = np.einsum("nri,ni->nr", L, z), L + along[:, :, None] * moves[:, None, :]
+        if self.bends is None:
+            return c, slopes
+        k, rise, _ = _jet(self.bends, t)
+        u, of_c, of_k = _bent(c[:, 0], k)
+        return u[:, None], of_c[:, None, None] * slopes + (of_k * rise)[:, None, None] * moves[:, None, :]
 
     def coordinates(self, x: Array) -> Array:
         """Coordinates (n, r) of points (n, d) whose squares are twice the cost."""
         t = self.feet(x)
-        return np.asarray(np.einsum("nri,ni->nr", _jet(self.factors, t)[0], x - _jet(self.orbit, t)[0]))
+        c = np.einsum("nri,ni->nr", _jet(self.factors, t)[0], x - _jet(self.orbit, t)[0])
+        return np.asarray(c if self.bends is None else _bent(c, _jet(self.bends, t)[0][:, None])[0])
 
     def distances(self, x: Array) -> Array:
         """The distances (n,) of points (n, d) from the orbit."""
         return np.asarray(np.linalg.norm(x - self.orbit(self.feet(x)), axis=1))
 
     def momenta(self, x: Array) -> Array:
-        """The gradient (n, d) of the quadratic cost at points (n, d)."""
-        t = self.feet(x)
-        L = self.factors(t)
-        return np.asarray(np.einsum("nrj,nri,ni->nj", L, L, x - self.orbit(t)))
+        """The gradient (n, d) of the cost beside the orbit at points (n, d)."""
+        c, slopes = self.slopes(x)
+        return np.asarray(np.einsum("nr,nri->ni", c, slopes))
+
+    def later(self, time: float, logarithm: float) -> float:
+        """The time at which the logarithm of the coordinate has changed by so much along an optimal path, before or after."""
+        if self.paces is None:
+            return time + logarithm / self.growth * self.period
+        turns, level = divmod(self._level(time) + logarithm, self.growth)
+        return turns * self.period + float(np.interp(level, self.paces, self.orbit.x))
+
+    def shares(self, time: float, spans: Array) -> Array:
+        """The parts (n,) of a coordinate that are left after the spans (n,) on an optimal path towards the cycle."""
+        moved = [self._level(time + float(s)) - self._level(time) for s in spans]
+        return np.asarray(np.exp(-np.abs(moved)))
+
+    def _level(self, time: float) -> float:
+        turns, phase = divmod(time, self.period)
+        if self.paces is None:
+            return time / self.period * self.growth
+        return turns * self.growth + float(np.interp(phase, self.orbit.x, self.paces))
 
     def beside(self, times: Array, coordinates: Array) -> Array:
         """The points (n, d) beside the orbit at ``times`` with these coordinates (n, r), of least length."""
-        offset = np.einsum("nir,nr->ni", np.linalg.pinv(self.factors(times)), coordinates)
+        if self.bends is not None:
+            u, k = coordinates, self.bends(times)[:, None]
+            for _ in range(_UNBENT):
+                coordinates = u * np.exp(-np.tanh(k * coordinates))
+        # Along the orbit the factors vanish, up to the error of their spline.
+        offset = np.einsum("nir,nr->ni", np.linalg.pinv(self.factors(times), _BLIND), coordinates)
         return np.asarray(self.orbit(times) + offset)
+
+
+def _bent(c: Array, k: Array) -> tuple[Array, Array, Array]:
+    """``c exp(tanh(k c))``, which grows with c everywhere, and its derivatives in c and in k."""
+    bend = np.tanh(k * c)
+    factor, slope = np.exp(bend), 1.0 - bend**2
+    return c * factor, factor * (1.0 + k * c * slope), c**2 * slope * factor
 
 
 def _jet(spline: CubicSpline, t: Array) -> tuple[Array, Array, Array]:
@@ -123,8 +179,8 @@ def cycle_tube(
 ) -> CycleTube | None:
     """The tube of a cycle through ``points`` (n, d), which are equally spaced in time.
 
-    None means that the cycle has no tube of that kind: it is not hyperbolic, its unstable direction turns over, or the noise
-    does not reach across it.
+    None means that the cycle has no tube of that kind: it is not hyperbolic, its unstable direction turns over, the noise
+    does not reach across it, or the points do not resolve its fast parts.
     """
     coarse = CubicSpline(
         np.linspace(0.0, period, len(points) + 1), np.concatenate([points, points[:1]]), bc_type="periodic"
@@ -134,6 +190,8 @@ def cycle_tube(
     h = period / n
     times = h * np.arange(n)
     x, middle = coarse(times), coarse(times + 0.5 * h)
+    if np.abs(coarse(times + 0.5 * h, 1) - drift(middle)).max() > _ROUGH * np.abs(drift(x)).max():
+        return None
     J, J_middle, a, a_middle = jacobian(x), jacobian(middle), covariance(x), covariance(middle)
     J_next, a_next = np.roll(J, -1, axis=0), np.roll(a, -1, axis=0)
     whole, half = _transition(J, J_middle, J_next, h), _half(J, J_middle, J_next, h)
@@ -158,11 +216,22 @@ def cycle_tube(
         # Cholesky factors turn with the frame, and the symmetric root does not.
         factors = _roots(np.einsum("nri,nrj->nij", factors, factors))
     knots = np.append(times, period)
+    bends = paces = None
+    if factors.shape[1] == 1:
+        # Along an optimal path u^2 / 2 changes at the rate at which the cost does, which is u^2 L.a L / 2.
+        pace = 0.5 * np.einsum("ni,nij,nj->n", factors[:, 0], a, factors[:, 0])
+        paces = np.concatenate([[0.0], np.cumsum(0.5 * (pace + np.roll(pace, -1)))])
+        paces *= growth / paces[-1]
+    if x.shape[1] == 2:
+        k = bend(drift, jacobian, covariance, x, factors[:, 0], h, leaving=stable)
+        bends = CubicSpline(knots, np.append(k, k[0]), bc_type="periodic") if np.isfinite(k).all() else None
     return CycleTube(
         CubicSpline(knots, np.concatenate([x, x[:1]]), bc_type="periodic"),
         CubicSpline(knots, np.concatenate([factors, factors[:1]]), bc_type="periodic"),
         period,
         growth,
+        bends,
+        paces,
     )
 
 

@@ -42,6 +42,8 @@ _MU_START = 1e-4
 _MU_MAX = 1e12
 # Most steps off saddles of the action.
 _MAX_ESCAPES = 5
+# Steps back to a curved family of cheap paths.
+_BACK = 2
 # The logarithm of the duration changes by no more than this in one step.
 _LONGEST = 1.0
 
@@ -72,11 +74,15 @@ class FreeEnds:
         Surface on which the first or the last node may move; None holds it.
     time : bool
         Whether the duration may change.
+    level : float
+        Where ends slide along a curved family of paths that cost almost the same, the relative decrease of the action that is
+        not worth following it for. It counts as part of the decrement.
     """
 
     start: Surface | None = None
     end: Surface | None = None
     time: bool = False
+    level: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,10 @@ def minimize_with_free_ends(
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 else:
                     pushed = _pushed(lagrangian, path, action, quadrature) if escapes < _MAX_ESCAPES else None
+                    slack = ends.level * abs(action)
+                    if slack > 0.0 and (pushed is None or _value(lagrangian, pushed, quadrature) >= action - slack):
+                        # Rounding curves a family of equal paths downwards; at a saddle of the action a push finds more.
+                        return Minimization(path, action, max(decrement, slack), iteration, CONVERGED)
                     if pushed is None:
                         return Minimization(path, action, decrement, iteration, UNSTABLE)
                     path, mu, escapes = pushed, _MU_START, escapes + 1
@@ -181,7 +191,7 @@ def minimize_with_free_ends(
                     break
             trial = _moved(path, step, model.frames, ends)
             new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
-            if decrement <= target and mu <= _FLOOR:
+            if decrement <= (max(target, ends.level * abs(action)) if asked_floor else target) and mu <= _FLOOR:
                 held = model.step(_SOFT) if new >= action else None
                 if held is not None:
                     # Along a curved family of minimisers a straight step leads uphill. A larger shift holds the step back
@@ -192,6 +202,11 @@ def minimize_with_free_ends(
                     path, action = trial, new
                 return Minimization(path, action, decrement, iteration, CONVERGED)
             ratio = (action - new) / max(decrement, 1e-300)
+            if ends.level > 0.0 and trial is not None and ratio < 0.25 and mu < _MU_START:
+                back, lower = _restored(lagrangian, trial, ends, quadrature)
+                if (action - lower) / max(decrement, 1e-300) > max(ratio, 0.1):
+                    path, action = back, lower
+                    break
             if trial is not None and new < action and ratio > 1e-3:
                 path, action = trial, new
                 if ratio > 0.75:
@@ -203,6 +218,24 @@ def minimize_with_free_ends(
                 return Minimization(path, action, decrement, iteration, CONVERGED)
             mu = max(6.0 * mu, _MU_START)
     return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
+
+
+def _restored(lagrangian: Lagrangian, path: ElementPath, ends: FreeEnds, quadrature: int) -> tuple[ElementPath, float]:
+    """A path beside a curved family of cheap paths brought back to it, and its action; inf where that fails.
+
+    Shifted steps hardly move along the family, so that a long step along it is kept.
+    """
+    for _ in range(_BACK):
+        try:
+            model = _model(full_expansion(lagrangian, path, quadrature), path, ends)
+        except ValueError:  # A user function is not finite there, so that the step was too long.
+            return path, np.inf
+        step = model.step(_MU_START)
+        moved = None if step is None else _moved(path, step, model.frames, ends)
+        if moved is None:
+            return path, np.inf
+        path = moved
+    return path, _value(lagrangian, path, quadrature)
 
 
 def _model(e: FullExpansion, path: ElementPath, ends: FreeEnds) -> _Model:

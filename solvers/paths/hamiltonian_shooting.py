@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import RK45
 
 from qpot.solvers.common.spending import spent
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
+# (step, rows, x, actions) -> which of the rows end.
+Watch = Callable[[int, NDArray[np.int64], Array, Array], NDArray[np.bool_]]
 
-# The product of a step with the rates along an extremal, and the most steps.
-_FINE, _MOST = 0.15, 3000
+# Relative accuracy of the extremals, and absolute accuracy as a part of their sizes at first.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+# An extremal ends where the noise works at less than this part of its highest rate so far.
+_STALLED = 1e-5
+# The most steps of the integrator, and points that are kept for each of them.
+_MOST, _POINTS = 4000, 4
 
 
 @dataclass(frozen=True, eq=False)
 class Extremals:
-    """Extremals from several starts; rows are steps, which belong to other times on each of them.
+    """Extremals from several starts; rows are times, which are the same for all of them.
 
     Attributes
     ----------
@@ -34,49 +42,71 @@ class Extremals:
 
 
 def shoot(
-    hamiltonian: DiffusionHamiltonian, points: Array, momenta: Array, *, centre: Array, reach: float, dearest: float
+    hamiltonian: DiffusionHamiltonian, points: Array, momenta: Array, *, centre: Array, reach: float, watch: Watch
 ) -> Extremals:
-    """Follow Hamilton's equations from positions and momenta (m, d).
+    """Follow Hamilton's equations from positions and momenta (m, d), with the same steps for all of them.
 
-    An extremal ends where it is further than ``reach`` from the ``centre``, dearer than ``dearest`` or not finite.
+    An extremal ends where it is further than ``reach`` from the ``centre``, not finite, stalled, or where the watch says so,
+    which sees all others that are under way after every step.
     """
-    x, p = points.copy(), momenta.copy()
-    m = len(x)
-    alive, t, action = np.ones(m, dtype=bool), np.zeros(m), np.zeros(m)
-    ways = [(x.copy(), p.copy(), t.copy(), action.copy())]
-    for _ in range(_MOST):
-        rows = np.flatnonzero(alive)
-        if not rows.size or spent():
-            break
-        y, q = x[rows], p[rows]
-        v = hamiltonian.first(y, q)[2]
-        rate = np.abs(hamiltonian.jacobian(y)).sum(axis=2).max(axis=1) + np.linalg.norm(v, axis=1) / reach
-        h = (_FINE / rate)[:, None]
-        with np.errstate(all="ignore"):
-            y, q = _step(hamiltonian, y, q, h)
-            a = hamiltonian.covariance(np.where(np.isfinite(y), y, centre))
-            gained = 0.5 * np.einsum("ni,nij,nj->n", 0.5 * (p[rows] + q), a, 0.5 * (p[rows] + q)) * h[:, 0]
-        x[rows], p[rows], t[rows], action[rows] = y, q, t[rows] + h[:, 0], action[rows] + gained
-        fine = np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1) & (action[rows] <= dearest)
-        alive[rows] = np.asarray(fine) & (np.linalg.norm(np.where(np.isfinite(y), y, np.inf) - centre, axis=1) <= reach)
-        dead = ~alive
-        t[dead] = action[dead] = np.nan
-        ways.append((x.copy(), p.copy(), t.copy(), action.copy()))
-    X, P, T, A = (np.array(column) for column in zip(*ways, strict=True))
-    return Extremals(X, P, T, A)
+    m, d = points.shape
+    alive, peak = np.arange(m), np.zeros(m)
+    now = np.concatenate([points, momenta, np.zeros((m, 1))], axis=1)
+    rows, clock, time, last = [now], [0.0], 0.0, 0.0
+    scale = np.concatenate(
+        [np.full(d, reach), np.full(d, float(np.abs(momenta).max())), [float(np.abs(momenta).max()) * reach]]
+    )
+    while alive.size and len(rows) < _MOST * _POINTS and not spent():
+        solver = RK45(
+            lambda _, y: _motion(hamiltonian, y, d),
+            time,
+            now[alive].ravel(),
+            np.inf,
+            rtol=_RELATIVE,
+            atol=np.tile(_ABSOLUTE * scale, alive.size),
+            first_step=last or None,
+        )
+        ended = np.zeros(alive.size, dtype=bool)
+        while not ended.any() and len(rows) < _MOST * _POINTS and not spent():
+            with np.errstate(all="ignore"):
+                solver.step()
+            if solver.status == "failed":  # The steps became too short for some, most likely for the fastest ones.
+                ended[np.argsort(np.linalg.norm(rows[-1][alive, d : 2 * d], axis=1))[alive.size // 2 :]] = True
+                last = 0.0
+                break
+            last, way = solver.step_size, solver.dense_output()
+            times = np.linspace(time, solver.t, _POINTS + 1)[1:]
+            for t, y in zip(times, way(times).T, strict=True):
+                row = np.full_like(now, np.nan)
+                row[alive] = y.reshape(alive.size, -1)
+                rows.append(row)
+                clock.append(float(t))
+            time = float(solver.t)
+            state = rows[-1][alive]
+            ended = ~np.isfinite(state).all(axis=1)
+            ended |= ~(np.linalg.norm(np.where(np.isfinite(state), state, np.inf)[:, :d] - centre, axis=1) <= reach)
+            fine = np.flatnonzero(~ended)
+            # An extremal that has come close to another separatrix stays there for long, and falls freely from there.
+            x, p = state[fine, :d], state[fine, d : 2 * d]
+            rate = np.einsum("ni,nij,nj->n", p, hamiltonian.covariance(x), p)
+            peak[alive[fine]] = np.maximum(peak[alive[fine]], rate)
+            ended[fine] = rate < _STALLED * peak[alive[fine]]
+            fine = np.flatnonzero(~ended)
+            ended[fine] = watch(len(rows) - 1, alive[fine], state[fine, :d], state[fine, -1])
+        now = rows[-1]
+        alive = alive[~ended]
+    states = np.array(rows)
+    T = np.where(np.isfinite(states[:, :, -1]), np.array(clock)[:, None], np.nan)
+    return Extremals(states[:, :, :d], states[:, :, d : 2 * d], T, states[:, :, -1])
 
 
-def _step(hamiltonian: DiffusionHamiltonian, x: Array, p: Array, h: Array) -> tuple[Array, Array]:
-    """One step of the classical method of fourth order."""
-
-    def motion(y: Array, q: Array) -> tuple[Array, Array]:
-        usable = np.asarray(np.isfinite(y).all(axis=1) & np.isfinite(q).all(axis=1))
-        y, q = np.where(usable[:, None], y, x), np.where(usable[:, None], q, p)
-        _, force, velocity = hamiltonian.first(y, q)
-        return velocity, -force
-
-    v1, f1 = motion(x, p)
-    v2, f2 = motion(x + 0.5 * h * v1, p + 0.5 * h * f1)
-    v3, f3 = motion(x + 0.5 * h * v2, p + 0.5 * h * f2)
-    v4, f4 = motion(x + h * v3, p + h * f3)
-    return x + h / 6.0 * (v1 + 2.0 * v2 + 2.0 * v3 + v4), p + h / 6.0 * (f1 + 2.0 * f2 + 2.0 * f3 + f4)
+def _motion(hamiltonian: DiffusionHamiltonian, flat: Array, d: int) -> Array:
+    """The velocities H_p, the forces -H_x and the rates p.a p / 2 of the actions."""
+    state = flat.reshape(-1, 2 * d + 1)
+    x, p = np.ascontiguousarray(state[:, :d]), state[:, d : 2 * d]
+    if not np.isfinite(state).all():
+        return np.full(flat.size, np.nan)
+    pushed = np.einsum("nij,nj->ni", hamiltonian.covariance(x), p)
+    rate = 0.5 * np.einsum("ni,ni->n", p, pushed)
+    velocity, force = hamiltonian.drift(x) + pushed, -hamiltonian.force(x, p)
+    return np.concatenate([velocity, force, rate[:, None]], axis=1).ravel()

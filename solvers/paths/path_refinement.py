@@ -142,7 +142,7 @@ def refine_path(
 
     # The energy, from which the cost of the finite time is estimated, settles later than the action does: with a looser
     # limit a lengthened path keeps its old timing and the estimate stays where it was, level after level.
-    inner = min(0.01 * tolerance, 1e-10)
+    inner = min(0.01 * tolerance, 1e-10) if slow_start > 0.0 or slow_end > 0.0 else 0.01 * tolerance
     coarse = minimized(path, 1e-5, _PASSING, helped=True)
     if coarse.status == INFEASIBLE:
         return RefinedPath(path, np.inf, np.inf, np.inf, total, INFEASIBLE)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import qpot
 
+from .problem import Problem
+
 Array = NDArray[np.float64]
 Bounds = list[tuple[float, float]]
 
@@ -26,12 +28,43 @@ class CycleProblem:
     states : list of arrays (n, 2)
         A point for each minimum, and points on each stable cycle.
     costs : array (k, k)
+    potential : callable (n, 2) -> (n,)
+        A function whose differences between states are those of W.
     """
 
     system: qpot.System
     bounds: Bounds
     states: list[Array]
     costs: Array
+    potential: Callable[[Array], Array]
+
+
+def cycles(rng: np.random.Generator) -> Problem:
+    """Rings around a focus, or two foci within a ring, as a problem of the benchmark."""
+    make = rings if rng.integers(2) else two_foci
+    drawn = make(rng)
+    orbits = [state for state in drawn.states if len(state) > 1]
+    points = [state for state in drawn.states if len(state) == 1]
+    order = [n for n, state in enumerate(drawn.states) if len(state) == 1]
+    order += [n for n, state in enumerate(drawn.states) if len(state) > 1]
+    a = drawn.system.covariance(np.zeros((1, 2)))[0]
+    return Problem(
+        name=f"{make.__name__.replace('_', ' ')}, {len(points)} points and {len(orbits)} cycles",
+        drift=drawn.system.drift,
+        covariance=lambda x: np.broadcast_to(a, (len(x), 2, 2)).copy(),
+        bounds=tuple(drawn.bounds),
+        minima=np.array([state[0] for state in (*points, *orbits)]),
+        costs=drawn.costs[np.ix_(order, order)],
+        potential=drawn.potential,
+        orbits=tuple(_dense(orbit) for orbit in orbits),
+    )
+
+
+def _dense(orbit: Array) -> Array:
+    """Points between those of a closed polygon."""
+    angles = np.linspace(0.0, 1.0, 32, endpoint=False)[:, None]
+    beside = np.roll(orbit, -1, axis=0)
+    return np.concatenate([x + angles * (y - x) for x, y in zip(orbit, beside, strict=True)])
 
 
 def rings(rng: np.random.Generator) -> CycleProblem:
@@ -69,7 +102,13 @@ def rings(rng: np.random.Generator) -> CycleProblem:
     states = [_circle(float(knots[k])) @ A.T if k else np.zeros((1, 2)) for k in stable]
     corner = 1.25 * radii[-1] * np.sqrt((A**2).sum(axis=1))
     system = qpot.System(drift=drift, covariance=A @ A.T, dimension=2)
-    return CycleProblem(system, [(-c, c) for c in corner], states, costs)
+    return CycleProblem(
+        system,
+        [(-c, c) for c in corner],
+        states,
+        costs,
+        lambda x: np.asarray(-2.0 * climb(np.linalg.norm(x @ back.T, axis=1))),
+    )
 
 
 def two_foci(rng: np.random.Generator) -> CycleProblem:
@@ -105,13 +144,18 @@ def two_foci(rng: np.random.Generator) -> CycleProblem:
     costs[0, 2] = costs[1, 2] = top - low
     costs[2, 0] = costs[2, 1] = top - ring
     reach = np.array([np.sqrt(1.0 + np.sqrt(1.0 + 4.0 * stable)), np.sqrt(2.0 * stable + 0.5)])
-    x = np.sqrt(1.0 + np.sqrt(1.0 + 4.0 * stable)) * np.cos(np.linspace(0.0, np.pi, 50))
+    x = np.sqrt(1.0 + np.sqrt(1.0 + 4.0 * stable)) * np.cos(np.linspace(0.0, np.pi, 200))
     y = np.sqrt(np.maximum(2.0 * stable + x**2 - 0.5 * x**4, 0.0))
-    orbit = np.concatenate([np.stack([x, y], axis=1), np.stack([x, -y], axis=1)])
+    orbit = np.concatenate([np.stack([x, y], axis=1), np.stack([x, -y], axis=1)[::-1]])
     states = [np.array([[-1.0, 0.0]]) @ A.T, np.array([[1.0, 0.0]]) @ A.T, orbit @ A.T]
     corner = 1.25 * np.abs(A) @ reach
     system = qpot.System(drift=drift, covariance=A @ A.T, dimension=2)
-    return CycleProblem(system, [(-c, c) for c in corner], states, costs)
+
+    def potential(x: Array) -> Array:
+        y = x @ back.T
+        return np.asarray(2.0 * g.integ()(0.5 * y[:, 1] ** 2 + 0.25 * y[:, 0] ** 4 - 0.5 * y[:, 0] ** 2))
+
+    return CycleProblem(system, [(-c, c) for c in corner], states, costs, potential)
 
 
 def _along(heights: list[float], tops: list[float]) -> Array:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .classics import classics
+from .cycles import cycles
 from .degenerate import degenerate
 from .edges import edges
 from .kinked import kinked
@@ -30,6 +31,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "rastrigin": rastrigin,
     "torus": torus,
     "tori": tori,
+    "cycles": cycles,
 }
 
 

@@ -40,6 +40,8 @@ class Problem:
         The axes that close on themselves.
     outside : bool
         Whether a pass or a minimum outside the bounds is part of the truth.
+    orbits : tuple of arrays (m, d)
+        Points close together on the limit cycles that are the last states; their rows of ``minima`` are points on them.
     second_opinion : bool
         Whether the problem is solved with the second opinion; it is left out where it would only cost time.
     """
@@ -56,6 +58,7 @@ class Problem:
     constant: float | None = None
     periodic: tuple[bool, ...] | None = None
     outside: bool = False
+    orbits: tuple[Array, ...] = ()
     second_opinion: bool = True
 
     @property

@@ -33,6 +33,8 @@ VERDICTS = ("right", "flagged", "refused", "late", "wrong", "absent")
 EXACT = 1e-6
 # An error bar of more than this fraction of V says that V is not known; a V that it covers counts as flagged.
 WIDE = 1e-2
+# A point lies on an orbit of which points are known within this part of the box.
+ON_ORBIT = 5e-3
 # Sentences of the report's first paragraph that say that a number or the chain may be wrong.
 WARNING = re.compile(
     r"disagree|\bhole|cheaper (path|pass|way)|may be (wrong|missing|missed|incomplete)|did not (converge|finish|end)|"
@@ -220,9 +222,12 @@ def matched(problem: Problem, found: Array) -> tuple[list[int], str]:
         wraps = np.array(problem.periodic)
         away = np.where(wraps, np.minimum(away % 1.0, 1.0 - away % 1.0), away)
     near = np.linalg.norm(away, axis=2)
+    first = len(problem.minima) - len(problem.orbits)
+    for n, orbit in enumerate(problem.orbits):
+        near[:, first + n] = np.linalg.norm((found[:, None] - orbit) / size, axis=2).min(axis=1)
     ids = near.argmin(axis=0)
     for n, k in enumerate(ids):
-        if near[k, n] > 1e-4:
+        if near[k, n] > (1e-4 if n < first else ON_ORBIT):
             return (
                 [],
                 f"minimum {np.round(problem.minima[n], 4)} is missing ({len(found)} found, {len(problem.minima)} there are)",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_problems.cycles import rings
+from random_problems.cycles import rings, two_foci
 from random_problems.cycles import verdict as verdict_on
 
 import qpot
@@ -76,6 +76,41 @@ def test_an_unstable_cycle_is_no_state() -> None:
     cycles = qpot.find_limit_cycles(system, [(-2.5, 2.5)] * 2)
     with pytest.raises(ValueError, match="does not attract"):
         qpot.transition_costs(system, cycles, saddles=[])
+
+
+def test_the_audit_says_in_plain_words_that_it_leaves_cycles_out(prediction: qpot.Prediction) -> None:
+    assert "every leg begins or ends on a limit cycle" in prediction.costs.audit
+
+
+def test_two_foci_within_a_cycle_are_three_states() -> None:
+    verdict, why = verdict_on(two_foci(np.random.default_rng([77, 5])))
+    assert verdict == "right", why
+
+
+def test_a_cycle_in_space_and_a_focus_over_a_saddle() -> None:
+    """The drift -g(H) grad H + J grad H has V = 2 int g dH; the third axis contracts, and all axes are turned and stretched.
+
+    H has wells at about -1 and -0.08 and its saddle at 0, and g changes its sign at -1/2: a cycle in the deeper well.
+    """
+    P = np.polynomial.Polynomial([0.0, 0.0, -0.5, 1.0 / 3.0, 0.25])
+    slope, g = P.deriv(), np.polynomial.Polynomial([0.5, 1.0])
+    A = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0] @ np.diag([1.2, 0.8, 1.0])
+    back = np.linalg.inv(A)
+
+    def drift(x: Array) -> Array:
+        y = x @ back.T
+        up = np.stack([slope(y[:, 0]), y[:, 1]], axis=1)
+        flat = -g(0.5 * y[:, 1] ** 2 + P(y[:, 0]))[:, None] * up + np.stack([up[:, 1], -up[:, 0]], axis=1)
+        return np.asarray(np.concatenate([flat, -1.3 * y[:, 2:]], axis=1) @ A.T)
+
+    system = qpot.System(drift=drift, covariance=A @ A.T, dimension=3)
+    prediction = qpot.predict(system, [(-3, 3)] * 3, progress=None, second_opinion=False)
+    V = 2.0 * g.integ()
+    assert isinstance(prediction.minima[1], qpot.LimitCycle)
+    values, errors = prediction.costs.values, prediction.costs.errors
+    assert abs(values[1, 0] - (V(0.0) - V(-0.5))) <= errors[1, 0] < 1e-4
+    assert abs(values[0, 1] - (V(0.0) - V(P(slope.roots().max())))) <= errors[0, 1] < 1e-6
+    assert prediction.selected == (1,)
 
 
 def test_random_rings_are_within_their_errors() -> None:
