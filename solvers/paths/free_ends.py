@@ -24,6 +24,7 @@ from qpot.solvers.paths.action_minimization import (
     Minimization,
     push_off,
 )
+from qpot.solvers.paths.banded_steps import LADDER
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.problem.lagrangian import Lagrangian
 
@@ -31,11 +32,22 @@ Array = NDArray[np.float64]
 
 # A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
 _FLOOR = 1e-9
+# Where steps with that floor succeed, it is lowered down to this fraction: soft directions other than that mode, as under a
+# strongly non-normal drift, would otherwise take a step each for every factor e.
+_DEEPEST = 1e-14
 # A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
 # is far below.
 _SOFT = 1e-6
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
 _NOISE = 3e-9
+# A step with a shift below the floor is worth going on for if it lowers the action by this part of what is asked for.
+_WORTH = 0.5
+# A last step confirms the quadratic model if the action falls by what it promised up to this fraction.
+_SURPRISE = 0.5
+# At least this part of what such a step promised counts as left.
+_LEFT = 0.1
+# Where a last step promises no more than this part of the action and does not keep it, the promise counts so many times.
+_TINY, _NOISY = 1e-6, 100.0
 # The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
 _MU_START = 1e-4
 # Beyond this shift a step is too short to change anything.
@@ -130,6 +142,23 @@ class _Model:
         """Half the decrease that the step's first-order term promises."""
         return -0.5 * (float(self.gradient @ step[0]) + self.slope * step[1] * self.time)
 
+    def softer(self, target: float) -> tuple[float, list[tuple[Array, float]]]:
+        """What a step without a floor promises, and the steps with shifts below the floor that promise more than ``target``.
+
+        See `qpot.solvers.paths.banded_steps.softer_steps`.
+        """
+        steps, most = [], 0.0
+        for shift in LADDER:
+            step = self.step(shift)
+            if step is None:
+                continue
+            promised = self.promised(step)
+            most = max(most, promised)
+            if promised <= target:
+                break
+            steps.append(step)
+        return most, steps
+
 
 def minimize_with_free_ends(
     lagrangian: Lagrangian,
@@ -144,7 +173,7 @@ def minimize_with_free_ends(
 
     The mesh keeps its proportions. The first and last nodes must lie on their surfaces.
     """
-    mu, escapes, decrement = _FLOOR, 0, np.inf
+    mu, lowest, escapes, decrement = _FLOOR, _DEEPEST, 0, np.inf
     action = _value(lagrangian, path, quadrature)
     if not np.isfinite(action):
         return Minimization(path, action, decrement, 0, INFEASIBLE)
@@ -156,10 +185,10 @@ def minimize_with_free_ends(
         asked_floor = False
         while True:
             if mu > _MU_MAX:
-                return Minimization(path, action, decrement, iteration, MAX_ITERATIONS)
+                return _stopped(lagrangian, path, action, model, ends, quadrature, iteration)
             step = model.step(mu)
             if step is None:
-                mu = max(10.0 * mu, _MU_START)
+                mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
                 continue
             decrement = model.promised(step)
             if decrement <= target and mu > _FLOOR and not asked_floor:
@@ -179,30 +208,106 @@ def minimize_with_free_ends(
                     path, mu, escapes = pushed, _MU_START, escapes + 1
                     action = _value(lagrangian, path, quadrature)
                     break
-            trial = _moved(path, step, model.frames, ends)
-            new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
             if decrement <= target and mu <= _FLOOR:
-                held = model.step(_SOFT) if new >= action else None
-                if held is not None:
-                    # Along a curved family of minimisers a straight step leads uphill. A larger shift holds the step back
-                    # there and leaves the other directions.
-                    trial = _moved(path, held, model.frames, ends)
-                    new = np.inf if trial is None else _value(lagrangian, trial, quadrature)
-                if trial is not None and new < action:
-                    path, action = trial, new
-                return Minimization(path, action, decrement, iteration, CONVERGED)
+                settled = _settled(lagrangian, path, action, model, step, ends, quadrature, target)
+                path, action, decrement, done = settled
+                if done:
+                    return Minimization(path, action, decrement, iteration, CONVERGED)
+                break
+            trial, new = _tried(lagrangian, path, step, model, ends, quadrature)
             ratio = (action - new) / max(decrement, 1e-300)
-            if trial is not None and new < action and ratio > 1e-3:
+            if new < action and ratio > 1e-3:
                 path, action = trial, new
                 if ratio > 0.75:
-                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR
+                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
                 elif ratio < 0.25:
                     mu = max(4.0 * mu, _MU_START)
                 break
             if mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
                 return Minimization(path, action, decrement, iteration, CONVERGED)
-            mu = max(6.0 * mu, _MU_START)
-    return Minimization(path, action, decrement, max_iterations, MAX_ITERATIONS)
+            if mu < _FLOOR:  # Below the floor only the noise of the derivatives would be followed.
+                mu = lowest = _FLOOR
+            else:
+                mu = max(6.0 * mu, _MU_START)
+    model = _model(full_expansion(lagrangian, path, quadrature), path, ends)
+    return _stopped(lagrangian, path, action, model, ends, quadrature, max_iterations)
+
+
+def _settled(
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    action: float,
+    model: _Model,
+    step: tuple[Array, float],
+    ends: FreeEnds,
+    quadrature: int,
+    target: float,
+) -> tuple[ElementPath, float, float, bool]:
+    """The path after a last step, its action and decrement, and whether no softer direction gains more than the target."""
+    decrement = model.promised(step)
+    best, lowest = _tried(lagrangian, path, step, model, ends, quadrature)
+    if not lowest < action:
+        # Along a curved family of minimisers a straight step leads uphill. A larger shift holds the step back there and
+        # leaves the other directions.
+        held = model.step(_SOFT)
+        if held is not None:
+            best, lowest = _tried(lagrangian, path, held, model, ends, quadrature)
+    if not lowest < action:
+        best, lowest = path, action
+    promised, deep = model.softer(target)
+    softest, gained = best, 0.0
+    for soft in deep:
+        trial, new = _tried(lagrangian, path, soft, model, ends, quadrature)
+        if lowest - new > gained and action - new >= _SURPRISE * model.promised(soft):
+            softest, gained = trial, lowest - new
+    if gained > _WORTH * target:
+        return softest, lowest - gained, promised, False
+    return softest, lowest - gained, max(decrement, min(promised, target)), True
+
+
+def _stopped(
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    action: float,
+    model: _Model,
+    ends: FreeEnds,
+    quadrature: int,
+    iteration: int,
+) -> Minimization:
+    """The outcome where the iteration stopped early, with a decrement that one more step has confirmed, or else inf.
+
+    The step is Newton's without a shift, or with the smallest that makes the Hessian positive definite. If the action falls
+    by what the model has promised, what is left is a small part of that; if not, the model says nothing.
+    """
+    step = next((s for mu in (*LADDER, _FLOOR) if (s := model.step(mu)) is not None), None)
+    if step is None:
+        return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
+    promised = max(model.promised(step), 0.0)
+    trial, new = _tried(lagrangian, path, step, model, ends, quadrature)
+    surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
+    if surprise <= _SURPRISE:
+        left = max(surprise, _LEFT) * promised
+    elif promised <= _TINY * abs(action):
+        # The step follows the noise of differenced derivatives along a soft direction, or meets a kink of the functions.
+        left = promised if new <= action * (1.0 + _NOISE) else _NOISY * promised
+    else:
+        left = np.inf
+    if new < action:
+        path, action = trial, new
+    return Minimization(path, action, left, iteration, MAX_ITERATIONS)
+
+
+def _tried(
+    lagrangian: Lagrangian,
+    path: ElementPath,
+    step: tuple[Array, float],
+    model: _Model,
+    ends: FreeEnds,
+    quadrature: int,
+) -> tuple[ElementPath, float]:
+    """The path after a step and its action, or the path itself and inf where the step cannot be taken."""
+    trial = _moved(path, step, model.frames, ends)
+    return (path, np.inf) if trial is None else (trial, _value(lagrangian, trial, quadrature))
 
 
 def _model(e: FullExpansion, path: ElementPath, ends: FreeEnds) -> _Model:
