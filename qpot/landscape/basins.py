@@ -35,6 +35,8 @@ _RESTS, _SAME_REST = 4, 1e-3
 _CHATTER = 150
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
 _FAR = 1e6
+# One whose distance exceeds that of all given points by this factor does not come back, unless the flow is known to grow.
+_AWAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,7 +182,9 @@ def basin_of(
     rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     drift, jacobian = _flow_functions(system, near.points)
     attractors = Attractors(near.points, near.metrics, near.radii)
-    limits = Limits(centre, escape_radius=10.0 * reach, rest_speed=1e-8 * rate * scale, max_time=limit)
+    limits = Limits(
+        centre, escape_radius=_excursion(system, near) * reach, rest_speed=1e-8 * rate * scale, max_time=limit
+    )
     if near.kinked:
         limits = limits._replace(max_steps=_CHATTER)
     labels = [
@@ -188,6 +192,16 @@ def basin_of(
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate(labels)
+
+
+def _excursion(system: System, near: Neighbourhoods) -> float:
+    """By which factor a point may move away from the minima and still come back."""
+    if system.gradient_drift:
+        return _AWAY
+    # A linear flow that is not normal first grows, at most by the root of the condition of its Lyapunov function.
+    values = np.linalg.eigvalsh(near.metrics)
+    growth = float(np.sqrt(values[:, -1] / np.maximum(values[:, 0], 1e-300)).max())
+    return float(np.clip(2.0 * growth, _AWAY, _FAR))
 
 
 def _carried(

@@ -46,6 +46,7 @@
 - `multi_leg`: Routes of several legs: uphill to saddles, free descents, and through the attractors between them.
 - `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
   leaves the domain.
+- `ranking`: Which of several candidates for a cheapest path is the answer, where some of them were cut off short.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
 - `starts`: Initial curves for a minimum action path: polylines between two points, bent to many sides.
 - `starts_by_products`: Initial curves for a path in many dimensions: a few polylines, made by products only.

@@ -144,57 +144,56 @@ def low_rank_exit(rng: np.random.Generator) -> Exit:
 
 
 def prescribed_exit(rng: np.random.Generator) -> Exit:
-    """A bent well under a covariance that depends on the place and a drift that is no gradient, out of a domain below its pass."""
+    """A bent well under a covariance that depends on the place and a rotating drift, out of a domain below its pass."""
     for _ in range(200):
-        d = int(rng.integers(2, 6))
-        h, tilt, k, bend = _well(rng, d)
-        S = rng.normal(size=(d, d))
-        S = float(rng.uniform(0.0, 1.0)) * (S - S.T) / np.sqrt(d)
-        a = full_covariance(rng, d)
-        drift = rotating_drift(lambda u, h=h, t=tilt, k=k, c=bend: _slope(u, h, t, k, c), a, S, rng.normal(size=d))
-        home, top = np.r_[-1.0, bend], tilt / (4 * h)
-
-        def V(u: Array, h: float = h, tilt: float = tilt, k: Array = k, bend: Array = bend) -> float:
-            away = u[1:] - bend * u[0] ** 2
-            return float(h * (u[0] ** 2 - 1) ** 2 + tilt * (u[0] - u[0] ** 3 / 3 + 2 / 3) + 0.5 * away**2 @ k)
-
-        ceiling = V(np.r_[top, bend * top**2])
-        sort = str(rng.choice(["ball", "level of V", "ellipsoid"]))
-        boundary: Any
-        if sort == "level of V":
-            level = float(rng.uniform(0.2, 0.9)) * ceiling
-            boundary = qpot.Region(
-                g=lambda z, v=V, c=level: np.array([v(x) for x in z]) - c,
-                gradient=lambda z, h=h, t=tilt, k=k, c=bend: _slope(z, h, t, k, c),
-            )
-            with mp.workdps(_DIGITS):
-                value = float(mp.mpf(level))
-        else:
-            r = float(rng.uniform(0.2, 0.8))
-            B = np.eye(d) if sort == "ball" else np.eye(d) + 0.4 * rng.normal(size=(d, d))
-            centre = home + 0.3 * r * rng.normal(size=d) / np.sqrt(d) / np.linalg.norm(B)
-            boundary = (
-                qpot.Ball(radius=r, centre=centre)
-                if sort == "ball"
-                else qpot.Region(
-                    g=lambda z, B=B, c=centre, r=r: 0.5 * (((z - c) @ B.T) ** 2).sum(axis=1) - r**2 / 2,
-                )
-            )
-            value = _least(
-                V, home, lambda x, B=B, c=centre, r=r: 0.5 * float(((B @ (x - c)) ** 2).sum()) - r**2 / 2, rng
-            )
-        if not 1e-3 < value < 0.95 * ceiling:
-            continue
-        system = qpot.System(drift=drift, covariance=a, dimension=d)
-        return Exit(
-            name=f"prescribed, d = {d}, {sort}",
-            value=value,
-            solve=lambda **options: qpot.exit_cost(system, home, boundary=boundary, **options),  # noqa: B023
-        )
+        found = _prescribed_exit(rng)
+        if found is not None:
+            return found
     raise RuntimeError("no domain below the pass was drawn")
 
 
-def _least(V: Callable[[Array], float], home: Array, g: Callable[[Array], float], rng: np.random.Generator) -> float:
+def _prescribed_exit(rng: np.random.Generator) -> Exit | None:
+    d = int(rng.integers(2, 6))
+    h, tilt, k, bend = _well(rng, d)
+    S = rng.normal(size=(d, d))
+    S = float(rng.uniform(0.0, 1.0)) * (S - S.T) / np.sqrt(d)
+    a = full_covariance(rng, d)
+    home, top = np.r_[-1.0, bend], tilt / (4 * h)
+
+    def slope(u: Any) -> Any:
+        return _slope(u, h, tilt, k, bend)
+
+    def V(u: Any) -> Any:
+        away = u[..., 1:] - bend * u[..., :1] ** 2
+        x = u[..., 0]
+        return h * (x**2 - 1) ** 2 + tilt * (x - x**3 / 3 + 2 / 3) + 0.5 * away**2 @ k
+
+    ceiling = float(V(np.r_[top, bend * top**2]))
+    sort = str(rng.choice(["ball", "level of V", "ellipsoid"]))
+    level, r = float(rng.uniform(0.2, 0.9)) * ceiling, float(rng.uniform(0.2, 0.8))
+    B = np.eye(d) if sort == "ball" else np.eye(d) + 0.4 * rng.normal(size=(d, d))
+    centre = home + 0.3 * r * rng.normal(size=d) / np.sqrt(d) / np.linalg.norm(B)
+
+    def g(u: Any) -> Any:
+        return 0.5 * (((u - centre) @ B.T) ** 2).sum(axis=-1) - r**2 / 2
+
+    boundary: qpot.Ball | qpot.Region
+    if sort == "level of V":
+        boundary, value = qpot.Region(g=lambda z: V(z) - level, gradient=slope), level
+    else:
+        boundary = qpot.Ball(radius=r, centre=centre) if sort == "ball" else qpot.Region(g=g)
+        value = _least(V, home, g, rng)
+    if not 1e-3 < value < 0.95 * ceiling:
+        return None
+    system = qpot.System(drift=rotating_drift(slope, a, S, rng.normal(size=d)), covariance=a, dimension=d)
+    return Exit(
+        name=f"prescribed, d = {d}, {sort}",
+        value=value,
+        solve=lambda **options: qpot.exit_cost(system, home, boundary=boundary, **options),
+    )
+
+
+def _least(V: Callable[[Any], Any], home: Array, g: Callable[[Any], Any], rng: np.random.Generator) -> float:
     """The least V over g = 0 around ``home``, by sequential quadratic programming from many starts, then Newton's method."""
     d = home.size
     best, lowest = home, np.inf
@@ -219,10 +218,10 @@ def _least(V: Callable[[Array], float], home: Array, g: Callable[[Array], float]
         m = float(gV @ gg) / float(gg @ gg)
         K = np.block([[HV - m * Hg, -gg[:, None]], [gg[None], np.zeros((1, 1))]])
         best = best + np.linalg.solve(K, np.r_[-(gV - m * gg), -g(best)])[:d]
-    return V(best)
+    return float(V(best))
 
 
-def _derivatives(f: Callable[[Array], float], x: Array, h: float) -> tuple[Array, Array]:
+def _derivatives(f: Callable[[Any], Any], x: Array, h: float) -> tuple[Array, Array]:
     """Gradient and Hessian by central differences; the gradient with an error of fourth order."""
     e = np.eye(x.size)
     g = np.array([(8 * (f(x + h * i) - f(x - h * i)) - (f(x + 2 * h * i) - f(x - 2 * h * i))) / (12 * h) for i in e])
