@@ -53,6 +53,8 @@
 - `strong_directions`: The stiff and the noisy directions of a gradient system in many dimensions, found by products.
 - `surroundings`: The surroundings of a path's two ends: attractors, and saddles between them.
 - `uphill`: One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves.
+- `vanishing_ridge`: Passes on a ridge that no noise crosses: where it vanishes on the ridge to second order, the cost is
+  infinite.
 """
 
 from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region

@@ -10,6 +10,7 @@ from .classics import classics
 from .degenerate import degenerate
 from .edges import edges
 from .kinked import kinked
+from .kinked_noise import kinked_noise
 from .lattices import rastrigin, torus
 from .prescribed import prescribed
 from .problem import Problem
@@ -28,6 +29,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "classics": classics,
     "rastrigin": rastrigin,
     "torus": torus,
+    "kinked noise": kinked_noise,
 }
 
 
