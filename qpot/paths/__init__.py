@@ -39,6 +39,7 @@
 - `large_leg`: One leg in many dimensions, by products instead of matrices.
 - `large_preconditioner`: The preconditioner of one leg in many dimensions, chosen by what is known of its system.
 - `large_scale`: LargeScaleAction: minimum action in many dimensions, by products only.
+- `level_noise`: Noise f(loss) times the identity, under which the cost of a climb is an integral over levels.
 - `line`: Uphill legs on a line under bounded noise that can barely hold the drift, found by quadrature.
 - `methods`: What a path method is: its options, which check themselves, and its verbs.
 - `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another
