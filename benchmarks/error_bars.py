@@ -1,8 +1,8 @@
 """Error bars of single legs against exact costs: `python benchmarks/error_bars.py --help`.
 
-Random legs of known V (tests/random_problems/legs.py) are solved as they are, and cut off at random by the clock, the
-iterations or the size of the mesh (``--cut``). Counted is how often |V - truth| exceeds the error that the path states, of
-which there must be none, and how much wider than needed the bars are.
+Random legs and exits of known V (tests/random_problems/legs.py and exits.py) are solved as they are, and cut off at random by
+the clock, the iterations or the size of the mesh (``--cut``). Counted is how often |V - truth| exceeds the error that is
+stated, of which there must be none, and how much wider than needed the bars are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import qpot
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 
+from random_problems.exits import EXITS, draw_exit, random_exit_cut
 from random_problems.legs import LEGS, draw_leg, random_cut
 
 _HEADS = ("legs", "solved", "short", "no path", "wrong", "median bar / miss", "bar / V", "s", "worst")
@@ -34,20 +35,21 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cut", action="store_true", help="cut the legs off at random")
-    parser.add_argument("--kind", action="append", choices=list(LEGS), help="only this kind; may be repeated")
+    parser.add_argument("--kind", action="append", choices=[*LEGS, *EXITS], help="only this kind; may be repeated")
     parser.add_argument("--budget", type=float, default=60.0, help="CPU seconds for one leg")
     arguments = parser.parse_args()
     wrong = 0
     heads = "".join(f"{h:>{n}}" for h, n in zip(_HEADS, _WIDTHS, strict=True))
     print(f"{'kind':<16}{heads}")
-    for kind in arguments.kind or list(LEGS):
+    for kind in arguments.kind or [*LEGS, *EXITS]:
         solved, short, nothing, bad = 0, 0, 0, 0
         ratios: list[float] = []
         shares: list[float] = []
         seconds: list[float] = [0.0]
         for number in range(arguments.first, arguments.first + arguments.count):
-            leg = draw_leg(kind, arguments.seed, number)
-            cut = random_cut(np.random.default_rng([arguments.seed, 77, number])) if arguments.cut else {}
+            leg = (draw_exit if kind in EXITS else draw_leg)(kind, arguments.seed, number)
+            options = random_exit_cut if kind in EXITS else random_cut
+            cut = options(np.random.default_rng([arguments.seed, 77, number])) if arguments.cut else {}
             start = time.process_time()
             try:
                 with warnings.catch_warnings():
@@ -62,11 +64,14 @@ def main() -> int:
             if seconds[-1] > 0.5 * arguments.budget:
                 print(f"  slow: {kind} {number} {cut} {seconds[-1]:.1f} s {path!r}", flush=True)
             short += not path.status.ok
-            miss = abs(path.action - leg.value)
+            cost = path.cost if kind in EXITS else path.action
+            if getattr(path, "reason", "") and cost > leg.value:
+                continue  # The answer says that a cheaper exit may have been missed.
+            miss = abs(cost - leg.value)
             if not miss <= path.error + _ROUNDING * leg.value:
                 bad += 1
                 print(
-                    f"  WRONG {kind} {number} {leg.name} {cut}: {path.action!r} +- {path.error:.3g} {path.status.name}, "
+                    f"  WRONG {kind} {number} {leg.name} {cut}: {cost!r} +- {path.error:.3g} {path.status.name}, "
                     f"right is {leg.value!r}, off by {miss:.3g}",
                     flush=True,
                 )

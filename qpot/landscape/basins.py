@@ -36,6 +36,8 @@ _RESTS, _SAME_REST = 4, 1e-3
 _CHATTER = 150
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
 _FAR = 1e6
+# One whose distance exceeds that of all given points by this factor does not come back, unless the flow is known to grow.
+_AWAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,7 +203,7 @@ def basins_and_ends(
     attractors = Attractors(near.points, near.metrics, near.radii)
     limits = Limits(
         centre,
-        escape_radius=10.0 * reach,
+        escape_radius=_excursion(system, near) * reach,
         rest_speed=1e-8 * rate * scale,
         max_time=max_time,
         periods=None if near.periods is None else near.periods.lengths,
@@ -213,6 +215,16 @@ def basins_and_ends(
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
     return np.concatenate([labels for labels, _ in pieces]), np.concatenate([ends for _, ends in pieces])
+
+
+def _excursion(system: System, near: Neighbourhoods) -> float:
+    """By which factor a point may move away from the minima and still come back."""
+    if system.gradient_drift:
+        return _AWAY
+    # A linear flow that is not normal first grows, at most by the root of the condition of its Lyapunov function.
+    values = np.linalg.eigvalsh(near.metrics)
+    growth = float(np.sqrt(values[:, -1] / np.maximum(values[:, 0], 1e-300)).max())
+    return float(np.clip(2.0 * growth, _AWAY, _FAR))
 
 
 def _carried(

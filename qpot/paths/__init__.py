@@ -40,6 +40,7 @@
 - `large_leg`: One leg in many dimensions, by products instead of matrices.
 - `large_preconditioner`: The preconditioner of one leg in many dimensions, chosen by what is known of its system.
 - `large_scale`: LargeScaleAction: minimum action in many dimensions, by products only.
+- `level_noise`: Noise f(loss) times the identity, under which the cost of a climb is an integral over levels.
 - `line`: Uphill legs on a line under bounded noise that can barely hold the drift, found by quadrature.
 - `methods`: What a path method is: its options, which check themselves, and its verbs.
 - `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another
@@ -47,6 +48,7 @@
 - `multi_leg`: Routes of several legs: uphill to saddles, free descents, and through the attractors between them.
 - `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
   leaves the domain.
+- `ranking`: Which of several candidates for a cheapest path is the answer, where some of them were cut off short.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
 - `shared_descents`: Shared descents: the free descents into one minimum from all the saddles around it, followed
   together.
@@ -55,6 +57,8 @@
 - `strong_directions`: The stiff and the noisy directions of a gradient system in many dimensions, found by products.
 - `surroundings`: The surroundings of a path's two ends: attractors, and saddles between them.
 - `uphill`: One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves.
+- `vanishing_ridge`: Passes on a ridge that no noise crosses: where it vanishes on the ridge to second order, the cost is
+  infinite.
 """
 
 from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region

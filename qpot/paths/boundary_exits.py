@@ -37,7 +37,7 @@ from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.problem.lagrangian import SingularCovarianceError
 
 # Exits whose coarse cost exceeds the lowest by less than this fraction may be the cheapest.

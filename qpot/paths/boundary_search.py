@@ -18,7 +18,7 @@ from qpot.problem.system import System
 from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 

@@ -18,14 +18,14 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.cycle_ends import CycleEnd, PointEnd, TubeSurface
 from qpot.paths.cycle_guesses import Guess, approach, elements, guesses
-from qpot.paths.finish import refined
+from qpot.paths.finish import answer, refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 
 # Relative tolerance of the paths between the surfaces, which leave out more than this beside the cycles.
 _TOLERANCE = 1e-6
@@ -89,10 +89,7 @@ def leg_with_cycles(
         return _failed(state, target, f"no path was found to {where}: {error}", method)
     if not solved:
         return _failed(state, target, f"no extremal from {format_point(state.point)} comes close to {where}", method)
-    best = min(solved, key=lambda s: (not s.status.ok, s.action))
-    cheaper = min(solved, key=lambda s: s.action)
-    if cheaper.action + cheaper.error < best.action - best.error:
-        best = cheaper
+    best = answer(solved)
     return replace(best, method=method, via=(best.points[-1],))
 
 

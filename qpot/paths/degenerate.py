@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.paths.ends import rest_spread
+from qpot.paths.finish import answer
 from qpot.paths.infinite import infinite_leg
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import LegMethod
@@ -145,9 +146,10 @@ def hypoelliptic_leg(
             if solution.status.ok:
                 break
         solutions.append(solution)
-    solutions.sort(key=lambda s: (not s.status.ok, s.action))
     total = iterations + sum(s.iterations for s in solutions)
-    return replace(solutions[0], iterations=total, alternatives=tuple(solutions[1:]))
+    best = answer(solutions)
+    others = sorted((s for s in solutions if s.points is not best.points), key=lambda s: (not s.status.ok, s.action))
+    return replace(best, iterations=total, alternatives=tuple(others))
 
 
 def _refined(

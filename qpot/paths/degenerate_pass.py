@@ -13,6 +13,7 @@ from qpot.landscape.flow import descent
 from qpot.landscape.kinks import beside_kink, slid_to
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import free_path, joined
+from qpot.paths.level_noise import cost_over_levels, depends_on_the_loss
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
@@ -93,10 +94,11 @@ def by_descents(
     """The leg over a saddle whose cost is known without a path; None where it is not.
 
     Under isotropic noise and a gradient drift it is twice the climb of the loss over the noise, whatever lies on the way,
-    such as a half-stable rest, at which methods for paths stop short.
+    such as a half-stable rest, at which methods for paths stop short. Where the noise depends on the loss alone it is an
+    integral over levels.
     """
     known = system.gradient_drift and system.loss is not None and _isotropic(system) is not None
-    if not known:
+    if not known and not depends_on_the_loss(system, np.stack([start, saddle.point])):
         return None
     beside = _beside(saddle, start, end) if saddle.below is None else saddle
     try:
@@ -115,6 +117,14 @@ def climb_to_degenerate(
     strength = _isotropic(system)
     if system.gradient_drift and system.loss is not None and strength is not None:
         return _by_loss(system, start, saddle, up, strength, method)
+    points = np.concatenate([start[None], up[1][::-1], saddle.point[None]])
+    over_levels = cost_over_levels(system, points)
+    if over_levels is not None:
+        noise = system.unchecked.covariance(points)[:, 0, 0]
+        path = _by_loss(system, start, saddle, up, float(noise[-1]), method)
+        value, error = over_levels
+        momenta = noise[-1] * path.momenta / noise[:, None]
+        return replace(path, action=value, error=error + path.error, momenta=momenta)
     return _by_action(system, start, saddle, up[1], beyond, method)
 
 

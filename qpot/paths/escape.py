@@ -24,6 +24,7 @@ from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.joined import free_path
 from qpot.paths.minimum_action import minimum_action_path
+from qpot.paths.ranking import ranking
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import distinct
 from qpot.problem.natural_units import in_natural_units
@@ -31,7 +32,7 @@ from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.problem.units import Units
 from qpot.solvers.paths import action_minimization, path_refinement
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
@@ -210,8 +211,7 @@ def escape_cost(
             ) from error
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
-    found.sort(key=lambda e: (not e.status.ok, e.cost))
-    best = replace(found[0], alternatives=tuple(found[1:]))
+    best = _cheapest_escape(found)
     if throw and not best.status.ok:
         raise SolveError(
             f"the escape from the level {low:g} around {format_point(start)}: {best.status} (cost {best.cost:.6g}, error "
@@ -220,6 +220,21 @@ def escape_cost(
             partial=best,
         )
     return best
+
+
+def _cheapest_escape(found: list[EscapeSolution]) -> EscapeSolution:
+    """The cheapest escape with the others as alternatives, not converged where one that was cut off may cost less."""
+    finished = min((e.cost for e in found if e.status.ok), default=np.inf)
+    known = [e for e in found if e.status is not Status.UNSTABLE or e.cost < finished]
+    rank = ranking([e.cost for e in known], [e.error for e in known], [e.status.ok for e in known])
+    best = known[rank.chosen]
+    others = sorted((e for e in found if e is not best), key=lambda e: (not e.status.ok, e.cost))
+    return replace(
+        best,
+        alternatives=tuple(others),
+        error=rank.error,
+        status=Status.NOT_CONVERGED if rank.doubtful else best.status,
+    )
 
 
 def _level(value: Any, lowest: float, *, name: str) -> float:

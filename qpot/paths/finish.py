@@ -15,12 +15,13 @@ from qpot.paths.broken import pieces, resting_points
 from qpot.paths.ends import rest_spread
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.methods import LegMethod
+from qpot.paths.ranking import ranking
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.problem.lagrangian import Lagrangian
@@ -177,14 +178,11 @@ def refined(
 def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
     """The cheapest path, with the other distinct ones as alternatives.
 
-    A path that did not converge is a true path nevertheless: where it costs less than the converged ones by more than both
-    errors, these are not the minimum, and the path that did not converge is the answer.
+    A path that did not converge is a true path nevertheless: where it costs less than the converged ones, these are not the
+    minimum, and the path that did not converge is the answer; where it may cost less, the error says so.
     """
-    ordered = sorted(solutions, key=lambda s: s.action)
-    best = next((s for s in ordered if s.status.ok), ordered[0])
-    if ordered[0].action + ordered[0].error < best.action - best.error:
-        best = ordered[0]
-    ordered = [best, *(s for s in ordered if s is not best)]
+    best = answer(solutions)
+    ordered = [best, *(s for s in sorted(solutions, key=lambda s: s.action) if s.points is not best.points)]
     others: list[PathSolution] = []
     for other in ordered[1:]:
         known = [best, *others]
@@ -192,6 +190,24 @@ def cheapest(solutions: list[PathSolution], iterations: int) -> PathSolution:
             others.append(other)
     total = iterations + sum(s.iterations for s in solutions)
     return replace(best, iterations=total, alternatives=tuple(others))
+
+
+def answer(solutions: Sequence[PathSolution]) -> PathSolution:
+    """The cheapest of some paths by `qpot.paths.ranking.ranking`, not converged where one that was cut off may cost less."""
+    converged = [s for s in solutions if s.status.ok and np.isfinite(s.action)]
+
+    def counts(s: PathSolution) -> bool:
+        """Whether a path is more than one on its way to a converged one, or at a saddle of the action above it."""
+        if s.status.ok:
+            return True
+        if s.status is Status.UNSTABLE:
+            return not any(s.action >= c.action - c.error for c in converged)
+        return not any(s.action + s.error >= c.action - c.error and not _apart(s, c) for c in converged)
+
+    kept = [s for s in solutions if counts(s)]
+    found = ranking([s.action for s in kept], [s.error for s in kept], [s.status.ok for s in kept])
+    best = kept[found.chosen]
+    return replace(best, error=found.error, status=Status.NOT_CONVERGED if found.doubtful else best.status)
 
 
 def _apart(first: PathSolution, second: PathSolution) -> bool:

@@ -18,7 +18,7 @@ from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
-from qpot.solvers.paths.free_ends import FreeEnds
+from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.interfaces import Interface, OneSided, centred
 from qpot.solvers.paths.pieced_curve import PiecedCurve, sides

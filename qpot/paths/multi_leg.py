@@ -16,6 +16,7 @@ from qpot.landscape.minima import polish_fixed_point, rest_points
 from qpot.landscape.points import Saddle
 from qpot.paths.degenerate_pass import over_degenerate
 from qpot.paths.ends import REACH
+from qpot.paths.finish import answer
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod, PathProblem
 from qpot.paths.solution import PathSolution
@@ -63,7 +64,7 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
     relevant = nx.descendants(graph, 0) | {0}
     for n, (home, away, key, data) in enumerate(graph.edges(keys=True, data=True)):
         if home not in relevant or home == goal:
-            graph.edges[home, away, key]["weight"] = float("inf")
+            graph.edges[home, away, key].update(weight=float("inf"), least=float("inf"))
             continue
         problem.report(n, graph.number_of_edges(), "uphill legs")
         saddle = data["saddle"]
@@ -71,7 +72,8 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
             leg = over_degenerate(system, points[home], saddle, data["side"], points[away], method)
         else:
             leg = method.up(system, points[home], saddle.point, saddle.direction)
-        graph.edges[home, away, key].update(weight=leg.action, leg=leg)
+        least = leg.action if leg.status.ok else max(leg.action - leg.error, 0.0)
+        graph.edges[home, away, key].update(weight=leg.action, least=least, leg=leg)
     nodes = nx.shortest_path(graph, 0, goal, weight="weight")
     legs = []
     for home, away in itertools.pairwise(nodes):
@@ -80,7 +82,11 @@ def to_attractor(problem: PathProblem, method: LegMethod) -> PathSolution:
         if data["saddle"].below is not None:
             continue  # The leg over a degenerate pass has its descent already.
         legs.append(method.down(system, data["saddle"].point, data["side"] * data["saddle"].direction, points[away]))
-    return joined(legs)
+    route = joined(legs)
+    least = float(nx.shortest_path_length(graph, 0, goal, weight="least"))
+    if least < route.action - route.error:  # A leg that was cut off may make another route cheaper.
+        return replace(route, error=route.action - least, status=Status.NOT_CONVERGED)
+    return route
 
 
 def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> PathSolution:
@@ -106,7 +112,7 @@ def to_saddle(problem: PathProblem, method: LegMethod, curves: list[Array]) -> P
         below=np.inf if best is None else best.action,
     )
     candidates = [s for s in (best, straight) if s is not None]
-    return min(candidates, key=lambda s: (not s.status.ok, s.action))
+    return answer(candidates)
 
 
 def _through(
@@ -251,4 +257,4 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
                 best = joined([up, on])
     straight = direct(np.inf if best is None else best.action)
     candidates = [s for s in (best, straight) if s is not None]
-    return min(candidates, key=lambda s: (not s.status.ok, s.action))
+    return answer(candidates)

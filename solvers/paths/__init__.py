@@ -10,6 +10,8 @@
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.
 - `feasible_path`: Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again.
 - `fixed_time`: Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span.
+- `free_end_model`: The quadratic model of the action of a path whose ends move on surfaces, and the path after a step
+  of it.
 - `free_ends`: Newton minimisation of the action with ends that may move on surfaces and a duration that may change.
 - `hamiltonian_path`: Extremals of the action in Hamiltonian form, by collocation in time and damped Newton steps.
 - `hamiltonian_refinement`: Extremals for noise of any rank, from a floored covariance to the exact one, on a mesh

@@ -21,7 +21,8 @@ from qpot.solvers.paths.action_minimization import (
 )
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.feasible_path import feasible_path
-from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
+from qpot.solvers.paths.free_end_model import FreeEnds
+from qpot.solvers.paths.free_ends import minimize_with_free_ends
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.meshing import equidistributed
 from qpot.solvers.paths.tails import Spreads, lengthened, tail_rate

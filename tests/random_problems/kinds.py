@@ -11,6 +11,7 @@ from .cycles import cycles
 from .degenerate import degenerate
 from .edges import edges
 from .kinked import kinked
+from .kinked_noise import kinked_noise
 from .lattices import rastrigin, torus
 from .prescribed import prescribed
 from .problem import Problem
@@ -32,6 +33,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "torus": torus,
     "tori": tori,
     "cycles": cycles,
+    "kinked noise": kinked_noise,
 }
 
 

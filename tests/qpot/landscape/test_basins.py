@@ -126,3 +126,11 @@ def test_bad_points_are_refused() -> None:
         basin_of(wells(), [[0.5, 0.0, 1.0]], WELLS)
     with pytest.raises(ValueError, match="max_time must be"):
         basin_of(wells(), [[0.5, 0.0]], WELLS, max_time=0.0)
+
+
+def test_a_flow_that_grows_before_it_decays_comes_back() -> None:
+    """Under a linear drift that is far from normal every point comes back, after an excursion of a hundred times as far."""
+    J = np.array([[-1.0, 400.0], [0.0, -1.0]])
+    system = qpot.System(drift=lambda x: x @ J.T, covariance=1.0, dimension=2)
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    assert (basin_of(system, points, np.zeros((1, 2))) == 0).all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from random_problems.exits import EXITS, draw_exit, random_exit_cut
 from random_problems.legs import LEGS, draw_leg, random_cut
 
 from qpot.solvers.paths.tails import spread
@@ -26,6 +27,18 @@ def test_paths_cut_off_are_within_their_error(kind: str, number: int) -> None:
     path = leg.solved(**{"budget": 60.0, **random_cut(np.random.default_rng([8, 77, number]))})
     assert abs(path.action - leg.value) <= path.error + 2.0**-52 * leg.value
     assert path.error <= 1.01 * path.action
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("kind", [k for k in EXITS if k != "low-rank exit"])
+def test_exits_and_escapes_are_within_their_error(kind: str, number: int, cut: bool) -> None:
+    """With free ends too, of paths that converged and of those cut off."""
+    way = draw_exit(kind, 21, number)
+    options = random_exit_cut(np.random.default_rng([21, 78, number])) if cut else {}
+    found = way.solved(**{"budget": 20.0, **options})
+    flagged = getattr(found, "reason", "") and found.cost > way.value
+    assert flagged or abs(found.cost - way.value) <= found.error + 2.0**-50 * way.value
 
 
 def test_soft_directions_below_the_floor_are_followed() -> None:

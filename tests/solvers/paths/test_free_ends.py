@@ -10,7 +10,11 @@ from scipy.linalg import solve_continuous_lyapunov
 from qpot.solvers.paths.action import action_expansion, action_value, full_expansion
 from qpot.solvers.paths.action_minimization import CONVERGED, minimize_action
 from qpot.solvers.paths.elements import ElementPath
-from qpot.solvers.paths.free_ends import FreeEnds, minimize_with_free_ends
+from qpot.solvers.paths.free_end_model import FreeEnds
+from qpot.solvers.paths.free_ends import minimize_with_free_ends
+from qpot.solvers.paths.initial_path import timed_path
+from qpot.solvers.paths.limits import Limits
+from qpot.solvers.paths.path_refinement import refine_path
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
 Array = NDArray[np.float64]
@@ -150,3 +154,55 @@ def test_a_free_time_is_the_best_of_fixed_times() -> None:
     for time in (0.9 * best, 1.1 * best):
         fixed = minimize_action(CURVED, line(start, end, time), quadrature=9, tolerance=1e-12, max_iterations=200)
         assert fixed.action > free.action
+
+
+class Wall:
+    """normal . x = 1."""
+
+    def __init__(self, normal: Array) -> None:
+        self.n = normal
+
+    def normal(self, x: Array) -> Array:
+        return self.n
+
+    def curvature(self, x: Array) -> Array:
+        return np.zeros((x.size, x.size))
+
+    def projected(self, x: Array) -> Array:
+        return np.asarray(x + self.n * (1.0 - self.n @ x) / (self.n @ self.n))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("most", [2, 5, 100])
+def test_errors_hold_under_strongly_non_normal_drifts(number: int, most: int) -> None:
+    """Directions softer than the floor of the shift are followed, and what is left after a cut is told."""
+    rng = np.random.default_rng([3, number])
+    d = 3 + number % 3
+    J = np.triu(rng.normal(size=(d, d)), 1) * 12.0 - np.diag(np.exp(rng.uniform(-1.0, 1.0, size=d)))
+    B = rng.normal(size=(d, d)) / np.sqrt(d) + 0.5 * np.eye(d)
+    a = B @ B.T
+    system = DiffusionLagrangian(
+        lambda x: x @ J.T,
+        lambda x: np.broadcast_to(J, (len(x), d, d)),
+        lambda x: np.broadcast_to(a, (len(x), d, d)),
+        a,
+    )
+    n = rng.normal(size=d)
+    C = solve_continuous_lyapunov(J, -a)
+    wall, value = Wall(n), 0.5 / float(n @ C @ n)
+    goal = wall.projected(rng.normal(size=d))
+    rate = float(-np.linalg.eigvals(J).real.max())
+    guess = timed_path(
+        np.linspace(0, 1, 30)[:, None] * goal, system.speed, slow_start=rate, slow_end=0.0, n_elements=20, degree=6
+    )
+    found = refine_path(
+        system,
+        guess,
+        Limits(1e-9, most, 500, None, 0.0),
+        slow_start=rate,
+        slow_end=0.0,
+        spreads=(C, None),
+        ends=FreeEnds(None, wall, False),
+    )
+    assert abs(found.action - value) <= found.error + 1e-12 * value
+    assert most < 100 or found.status == CONVERGED
