@@ -5,8 +5,8 @@
 - `companions`: Figures of flows, geometric margins and path kernels.
 - `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
-- `landscape`: Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time.
-- `noise`: Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned.
+- `landscape`: Figures of landscapes: loss, minimum action paths, critical points, shares of time.
+- `noise`: Figures of gradient noise: its ellipses, its spectrum and that of the Hessian, and how the two are aligned.
 """
 
 from qpot.plots.axes import OKABE_ITO
@@ -23,16 +23,14 @@ from qpot.plots.comparison import plot_comparison, plot_escape_points, plot_esca
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
     DOWNHILL,
-    NOISE,
     UPHILL,
     plot_critical_points,
     plot_loss,
-    plot_noise,
     plot_occupation,
     plot_path,
     plot_prediction,
 )
-from qpot.plots.noise import plot_noise_spectrum
+from qpot.plots.noise import NOISE, plot_noise, plot_noise_spectrum
 
 __all__ = [
     "DOWNHILL",

@@ -27,3 +27,11 @@ def as_axes(ax: Axes | None) -> Axes:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]
+
+
+def two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
+    """The two coordinates, refused if they are not two different ones."""
+    i, j = axes
+    if not (0 <= i < dimension and 0 <= j < dimension and i != j):
+        raise ValueError(f"axes={axes!r} must be two different coordinates below {dimension}")
+    return i, j

@@ -1,4 +1,4 @@
-"""Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time."""
+"""Figures of landscapes: loss, minimum action paths, critical points, shares of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.paths.solution import PathSolution
-from qpot.plots.axes import PURPLE, SKY, VERMILION, as_axes
+from qpot.plots.axes import SKY, VERMILION, as_axes, two_axes
 from qpot.plots.chain import (
     plot_chain,
     plot_cycles,
@@ -21,7 +21,7 @@ from qpot.plots.chain import (
     state_colours,
 )
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
-from qpot.plots.noise import plot_noise_spectrum
+from qpot.plots.noise import plot_noise, plot_noise_spectrum
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble, Occupation
@@ -52,8 +52,6 @@ __all__ = [
 UPHILL = VERMILION
 # The colour of free descents.
 DOWNHILL = SKY
-# The colour of the noise's ellipses.
-NOISE = PURPLE
 
 
 def plot_loss(
@@ -93,7 +91,7 @@ def plot_loss(
     """
     ax = as_axes(ax)
     lower, upper = as_bounds(bounds, dimension=system.dimension)
-    i, j = _two_axes(axes, system.dimension)
+    i, j = two_axes(axes, system.dimension)
     base = 0.5 * (lower + upper) if at is None else as_points(at, dimension=system.dimension, name="at")[0]
     x, y = np.linspace(lower[i], upper[i], resolution), np.linspace(lower[j], upper[j], resolution)
     points = np.tile(base, (resolution**2, 1))
@@ -116,61 +114,6 @@ def plot_loss(
     return ax
 
 
-def plot_noise(
-    system: System,
-    points: ArrayLike,
-    *,
-    size: float,
-    axes: tuple[int, int] = (0, 1),
-    label: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """The covariance as ellipses around points, whose half axes are standard deviations of the noise.
-
-    Parameters
-    ----------
-    system : System
-    points : array (n, d)
-        The centres of the ellipses.
-    size : float
-        The longest half axis of all ellipses; the others are in proportion.
-    axes : (int, int)
-        The coordinates shown.
-    label : str, optional
-        The entry of the legend.
-    ax : matplotlib axes, optional
-
-    Returns
-    -------
-    matplotlib axes
-    """
-    from matplotlib.patches import Ellipse
-
-    ax = as_axes(ax)
-    x = as_points(points, dimension=system.dimension, name="points")
-    pair = list(_two_axes(axes, system.dimension))
-    blocks = system.covariance(x)[:, pair][:, :, pair]
-    values, vectors = np.linalg.eigh(blocks)
-    scale = size / float(np.sqrt(values.max()))
-    for n, (point, value, vector) in enumerate(zip(x[:, pair], values, vectors, strict=True)):
-        width, height = 2 * scale * np.sqrt(np.maximum(value[::-1], 0.0))
-        angle = float(np.degrees(np.arctan2(vector[1, 1], vector[0, 1])))
-        ax.add_patch(
-            Ellipse(
-                point,
-                width,
-                height,
-                angle=angle,
-                fill=False,
-                edgecolor=NOISE,
-                linewidth=1.6,
-                label=label if n == 0 else None,
-                zorder=3,
-            )
-        )
-    return ax
-
-
 def plot_path(
     path: PathSolution, *, axes: tuple[int, int] = (0, 1), labels: bool = True, ax: Axes | None = None
 ) -> Axes:
@@ -190,7 +133,7 @@ def plot_path(
     matplotlib axes
     """
     ax = as_axes(ax)
-    i, j = _two_axes(axes, path.points.shape[1])
+    i, j = two_axes(axes, path.points.shape[1])
     xy = path.points[:, [i, j]]
     segment = path.uphill[1:] & path.uphill[:-1]
     changes = np.flatnonzero(segment[1:] != segment[:-1]) + 1
@@ -236,7 +179,7 @@ def plot_critical_points(
     matplotlib axes
     """
     ax = as_axes(ax)
-    i, j = _two_axes(axes, prediction.minima[0].point.size)
+    i, j = two_axes(axes, prediction.minima[0].point.size)
     colours = state_colours(len(prediction.minima))
     for n, minimum in enumerate(prediction.minima):
         x, y = minimum.point[i], minimum.point[j]
@@ -363,7 +306,7 @@ def plot_prediction(
     """
     ax = as_axes(ax)
     lower, upper = as_bounds(bounds, dimension=system.dimension)
-    i, j = _two_axes(axes, system.dimension)
+    i, j = two_axes(axes, system.dimension)
     plot_loss(system, bounds, axes=axes, at=prediction.minima[prediction.selected[0]].point, ax=ax)
     size = 0.12 * float(min(upper[i] - lower[i], upper[j] - lower[j]))
     points = np.array([m.point for m in prediction.minima])
@@ -407,11 +350,3 @@ def _arrow(ax: Axes, xy: Array, colour: str) -> None:
         arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18},
         zorder=5,
     )
-
-
-def _two_axes(axes: tuple[int, int], dimension: int) -> tuple[int, int]:
-    """The two coordinates, refused if they are not two different ones."""
-    i, j = axes
-    if not (0 <= i < dimension and 0 <= j < dimension and i != j):
-        raise ValueError(f"axes={axes!r} must be two different coordinates below {dimension}")
-    return i, j

@@ -1,23 +1,81 @@
-"""Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned."""
+"""Figures of gradient noise: its ellipses, its spectrum and that of the Hessian, and how the two are aligned."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from qpot.plots.axes import BLUE, PURPLE
+from qpot._core.arrays import as_points
+from qpot.plots.axes import BLUE, PURPLE, as_axes, two_axes
 from qpot.problem.measured_noise import NoiseStatistics
+from qpot.problem.system import System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The colour of the noise's eigenvalues.
-_NOISE = PURPLE
+# The colour of the noise's ellipses and eigenvalues.
+NOISE = PURPLE
 # The colour of the Hessian's eigenvalues.
 _CURVATURE = BLUE
 # The colour of the overlap of both.
 _OVERLAP = "#000000"
+
+
+def plot_noise(
+    system: System,
+    points: ArrayLike,
+    *,
+    size: float,
+    axes: tuple[int, int] = (0, 1),
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The covariance as ellipses around points, whose half axes are standard deviations of the noise.
+
+    Parameters
+    ----------
+    system : System
+    points : array (n, d)
+        The centres of the ellipses.
+    size : float
+        The longest half axis of all ellipses; the others are in proportion.
+    axes : (int, int)
+        The coordinates shown.
+    label : str, optional
+        The entry of the legend.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    from matplotlib.patches import Ellipse
+
+    ax = as_axes(ax)
+    x = as_points(points, dimension=system.dimension, name="points")
+    pair = list(two_axes(axes, system.dimension))
+    blocks = system.covariance(x)[:, pair][:, :, pair]
+    values, vectors = np.linalg.eigh(blocks)
+    scale = size / float(np.sqrt(values.max()))
+    for n, (point, value, vector) in enumerate(zip(x[:, pair], values, vectors, strict=True)):
+        width, height = 2 * scale * np.sqrt(np.maximum(value[::-1], 0.0))
+        angle = float(np.degrees(np.arctan2(vector[1, 1], vector[0, 1])))
+        ax.add_patch(
+            Ellipse(
+                point,
+                width,
+                height,
+                angle=angle,
+                fill=False,
+                edgecolor=NOISE,
+                linewidth=1.6,
+                label=label if n == 0 else None,
+                zorder=3,
+            )
+        )
+    return ax
 
 
 def plot_noise_spectrum(statistics: NoiseStatistics, *, shown: int = 50, ax: Axes | None = None) -> Axes:
@@ -61,7 +119,7 @@ def plot_noise_spectrum(statistics: NoiseStatistics, *, shown: int = 50, ax: Axe
     lowest = 1.0
     for values, colour, marker, label in (
         (statistics.hessian_eigenvalues, _CURVATURE, "s", "Hessian"),
-        (noise, _NOISE, "o", "gradient covariance"),
+        (noise, NOISE, "o", "gradient covariance"),
     ):
         if values.size == 0 or values[0] <= 0:
             continue
