@@ -6,6 +6,7 @@
 - `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
 - `landscape`: Figures of landscapes: loss and noise, minimum action paths, critical points, shares of time.
+- `limit_cycles`: Limit cycles in figures: closed curves.
 - `noise`: Figure of measured gradient noise: its spectrum, that of the Hessian, and how the two are aligned.
 """
 
