@@ -6,6 +6,7 @@
 - `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
 - `landscape`: Figures of landscapes: loss, minimum action paths, critical points, shares of time.
+- `limit_cycles`: Limit cycles in figures: closed curves.
 - `noise`: Figures of gradient noise: its ellipses, its spectrum and that of the Hessian, and how the two are aligned.
 """
 

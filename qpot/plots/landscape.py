@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
-from qpot.landscape.limit_cycle import LimitCycle
 from qpot.paths.solution import PathSolution
 from qpot.plots.axes import SKY, VERMILION, as_axes, two_axes
 from qpot.plots.chain import (
@@ -21,6 +20,7 @@ from qpot.plots.chain import (
     state_colours,
 )
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
+from qpot.plots.limit_cycles import draw_cycles
 from qpot.plots.noise import plot_noise, plot_noise_spectrum
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -161,9 +161,7 @@ def plot_path(
 def plot_critical_points(
     prediction: Prediction, *, axes: tuple[int, int] = (0, 1), names: bool = True, ax: Axes | None = None
 ) -> Axes:
-    """Minima as numbered discs, with a ring around the selected ones, and saddles as crosses.
-
-    Limit cycles are closed curves: one that is a state in the colour of its disc, one that is a pass in black dashes.
+    """Minima as numbered discs, with a ring around the selected ones, saddles as crosses, and limit cycles as closed curves.
 
     Parameters
     ----------
@@ -182,25 +180,14 @@ def plot_critical_points(
     i, j = two_axes(axes, prediction.minima[0].point.size)
     colours = state_colours(len(prediction.minima))
     for n, minimum in enumerate(prediction.minima):
-        x, y = minimum.point[i], minimum.point[j]
-        if isinstance(minimum, LimitCycle):
-            ax.plot(*_closed(minimum, i, j), "-", color="white", linewidth=4.5, zorder=4)
-            ax.plot(*_closed(minimum, i, j), "-", color=colours[n], linewidth=2.5, zorder=4)
+        x, y = minimum.point[[i, j]]
         if n in prediction.selected:
-            ax.plot(
-                x, y, "o", markersize=19, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5
-            )
+            ax.plot(x, y, "o", markersize=19, mfc="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5)
         ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
         if names:
             ax.annotate(str(n), (x, y), color="white", weight="bold", ha="center", va="center", zorder=7)
-    saddles = np.array([[s.point[i], s.point[j]] for s in prediction.saddles if not isinstance(s, LimitCycle)])
-    drawn: list[Array] = []
-    for crossing in prediction.saddles:
-        # A cycle is a pass once for each pair of states.
-        if isinstance(crossing, LimitCycle) and not any(np.array_equal(crossing.points, known) for known in drawn):
-            drawn.append(crossing.points)
-            ax.plot(*_closed(crossing, i, j), "-", color="white", linewidth=3.0, zorder=4)
-            ax.plot(*_closed(crossing, i, j), "--", color="black", linewidth=1.6, zorder=4)
+    points = draw_cycles(ax, prediction.minima, colours, prediction.saddles, i, j)
+    saddles = np.array([[s.point[i], s.point[j]] for s in points])
     if saddles.size:
         ax.plot(saddles[:, 0], saddles[:, 1], "X", color="white", markeredgecolor="black", markersize=9, zorder=6)
     return ax
@@ -329,12 +316,6 @@ def _exits(prediction: Prediction) -> dict[int, PathSolution]:
         if i not in result or path.action < result[i].action:
             result[i] = path
     return result
-
-
-def _closed(cycle: LimitCycle, i: int, j: int) -> tuple[Array, Array]:
-    """Two coordinates of a cycle, with its first point again at the end."""
-    points = np.concatenate([cycle.points, cycle.points[:1]])
-    return points[:, i], points[:, j]
 
 
 def _arrow(ax: Axes, xy: Array, colour: str) -> None:

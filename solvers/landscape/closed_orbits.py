@@ -32,7 +32,7 @@ CLOSED = 1e-9
 # Above this product of period and rate explicit steps would be limited by stability.
 _STIFF = 3e4
 # Above this product an orbit in the plane may be found by turns alone, and trajectories have so many points for the rate.
-_STRONG, _SAMPLED = 2e3, 400
+_STRONG, _SAMPLED = 2e2, 400
 # A trajectory has come back where it passes its start within this part of its extent.
 _NEAR = 0.2
 # The trajectory is followed for times that grow by this factor, so often.
