@@ -22,21 +22,30 @@ _POINTS = 4
 def curve_action(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[float, float]:
     """The integral of |b| |dx| - <b, dx> in the metric a^{-1} along a polyline (n, d), and its error.
 
-    The error compares the quadrature on every piece with that on its halves, and contains what both miss where the curve
-    turns from uphill to downhill next to a node. It is infinite where the covariance is singular.
+    The error compares the quadrature on every piece with that on its halves, and that with the one on its quarters, since at
+    a jump of the drift two of them may agree by accident. It contains what all of them miss where the curve turns from uphill
+    to downhill next to a node, and is infinite where the covariance is singular.
     """
     keep = np.concatenate([[True], np.linalg.norm(np.diff(curve, axis=0), axis=1) > 0.0])
     whole = curve[keep]
     if len(whole) < 2:
         return 0.0, 0.0
-    halves = np.empty((2 * len(whole) - 1, whole.shape[1]))
-    halves[::2], halves[1::2] = whole, 0.5 * (whole[1:] + whole[:-1])
+    halves = _halved(whole)
     coarse, _ = _pieces(drift, covariance, whole)
-    fine, hidden = _pieces(drift, covariance, halves)
-    fine = fine.reshape(-1, 2).sum(axis=1)
-    if not (np.isfinite(fine).all() and np.isfinite(coarse).all()):
+    middle, _ = _pieces(drift, covariance, halves)
+    fine, hidden = _pieces(drift, covariance, _halved(halves))
+    middle, fine = middle.reshape(-1, 2).sum(axis=1), fine.reshape(-1, 4).sum(axis=1)
+    if not (np.isfinite(fine).all() and np.isfinite(middle).all() and np.isfinite(coarse).all()):
         return float("inf"), float("inf")
-    return float(fine.sum()), float(np.abs(fine - coarse).sum() + hidden + 1e-13 * np.abs(fine).sum())
+    error = float(np.abs(fine - middle).sum() + np.abs(middle - coarse).sum()) + hidden
+    return float(fine.sum()), error + 1e-13 * float(np.abs(fine).sum())
+
+
+def _halved(curve: Array) -> Array:
+    """The same polyline (n, d) with the middles of its pieces as points too."""
+    halves = np.empty((2 * len(curve) - 1, curve.shape[1]))
+    halves[::2], halves[1::2] = curve, 0.5 * (curve[1:] + curve[:-1])
+    return halves
 
 
 def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tuple[Array, float]:

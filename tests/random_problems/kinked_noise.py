@@ -113,7 +113,7 @@ def _aligned(rng: np.random.Generator) -> Problem:
         return float(sum(quad(integrand, p, q, epsabs=1e-13, epsrel=1e-12)[0] for p, q in itertools.pairwise(inside)))
 
     rests = profile.rests
-    table = np.linspace(rests[0] - 2.0, rests[-1] + 2.0, 40001)
+    table = np.linspace(rests[0] - 2.0, rests[-1] + 2.0, 200001)
     rates = 2 * profile.slope(table) / noise(np.stack([table] + [0 * table] * (d - 1), axis=1))[:, 0]
     heights = np.r_[0.0, np.cumsum(0.5 * (rates[1:] + rates[:-1]) * np.diff(table))]
     levels = np.r_[0.0, np.cumsum([integral(p, q) for p, q in itertools.pairwise(rests)])]
@@ -261,7 +261,7 @@ def _level(rng: np.random.Generator) -> Problem:
     def height(z: float) -> float:
         return float(quad(lambda y: 2.0 / f(y), 0.0, z, epsabs=1e-13, epsrel=1e-12)[0])
 
-    table = np.linspace(-0.1, 12.0, 20001)
+    table = np.linspace(-0.1, 12.0, 200001)
     heights = np.r_[0.0, np.cumsum(0.5 * (2 / f(table[1:]) + 2 / f(table[:-1])) * np.diff(table))]
     points = land.minima @ Q.T
     low, high = points.min(axis=0) - 0.8, points.max(axis=0) + 0.8
