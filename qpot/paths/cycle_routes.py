@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import SolveError, Status
@@ -18,6 +17,7 @@ from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import spent
 
 # The free way down begins at this part of the size of the route beside the saddle, or of the extent of the cycle.
@@ -137,7 +137,7 @@ def _flow(system: System, start: Array, away: Minimum, window: float) -> tuple[A
         if spent():
             break
         try:
-            way = solve_ivp(
+            way = quiet_ivp(
                 lambda _, y: drift(y[None])[0],
                 (0.0, window),
                 x,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.status import SolveError
@@ -22,6 +21,7 @@ from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import PathProblem
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import spending
 from qpot.solvers.landscape.closed_orbits import closed_orbit_near
 
@@ -85,7 +85,7 @@ def _returns(system: System, source: Array, target: Array) -> bool:
 
     section.direction, section.terminal = 1.0, 2  # type: ignore[attr-defined]  # This is how scipy is told.
     rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(source[None])[0]).real).min())
-    way = solve_ivp(
+    way = quiet_ivp(
         lambda _, x: drift(x[None])[0],
         (0.0, _TURN / rate),
         target,
@@ -123,7 +123,7 @@ def _state(system: System, point: Array) -> Minimum:
 def _back(system: System, cycle: LimitCycle, target: Array) -> Array:
     """Points (n, 2) of the flow from beside a cycle to a point."""
     times = np.linspace(0.0, _PERIODS * cycle.period, _PERIODS * _POINTS)
-    way = solve_ivp(
+    way = quiet_ivp(
         lambda _, x: -system.unchecked.drift(x[None])[0],
         times[[0, -1]],
         target,

@@ -15,7 +15,7 @@ from qpot.paths.broken import pieces, resting_points
 from qpot.paths.ends import rest_spread
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.methods import LegMethod
-from qpot.paths.ranking import ranking
+from qpot.paths.ranking import MUCH_DEARER, ranking
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
@@ -37,6 +37,8 @@ SAME_CURVE = 0.02
 FAIR_TRY = 150
 # A path whose action is higher than the lowest by more than this fraction gets no more than that.
 _DEARER = 0.01
+# After a fair try to the end a path that is dearer by this factor is no candidate for the cheapest.
+_TRIED_AND_DEARER = 1.05
 # The solver's integer status as the library's.
 STATUS = {
     action_minimization.CONVERGED: Status.CONVERGED,
@@ -205,7 +207,12 @@ def answer(solutions: Sequence[PathSolution]) -> PathSolution:
         return not any(s.action + s.error >= c.action - c.error and not _apart(s, c) for c in converged)
 
     kept = [s for s in solutions if counts(s)]
-    found = ranking([s.action for s in kept], [s.error for s in kept], [s.status.ok for s in kept])
+    found = ranking(
+        [s.action for s in kept],
+        [s.error for s in kept],
+        [s.status.ok for s in kept],
+        much_dearer=MUCH_DEARER if spent() else _TRIED_AND_DEARER,
+    )
     best = kept[found.chosen]
     return replace(best, error=found.error, status=Status.NOT_CONVERGED if found.doubtful else best.status)
 

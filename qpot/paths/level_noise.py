@@ -41,7 +41,7 @@ def cost_over_levels(system: System, climb: Array) -> tuple[float, float] | None
             x = climb[k] + share * (climb[k + 1] - climb[k])
             return 2.0 / float(functions.covariance(x[None])[0, 0, 0])
 
-        value, error = quad(cost, bottom, top, epsabs=0.0, epsrel=1e-10, limit=200)
+        value, error = quad(cost, bottom, top, epsabs=0.0, epsrel=1e-10, limit=200, full_output=1)[:2]
     except (NonFiniteError, IndexError, ZeroDivisionError):
         return None
     return (float(value), float(error)) if np.isfinite(value) and value > 0.0 else None

@@ -6,7 +6,6 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, format_point
 from qpot._core.status import SolveError, Status
@@ -24,6 +23,7 @@ from qpot.paths.starts import reversed_relaxations
 from qpot.paths.surroundings import surroundings
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.system import System
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import left, spending, spent
 
 # A first guess must not take more than this share of the time that is left.
@@ -173,7 +173,7 @@ def past_the_target(system: System, saddle: Saddle, target: Array) -> list[Array
     for sign in (1.0, -1.0):
         try:
             with spending(_SHARE * left()):
-                down = solve_ivp(
+                down = quiet_ivp(
                     motion,
                     (0.0, 40.0 / rates.min()),
                     saddle.point + sign * 1e-4 * size * saddle.direction,

@@ -22,11 +22,14 @@ class Ranking(NamedTuple):
     doubtful: bool
 
 
-def ranking(costs: Sequence[float], errors: Sequence[float], finished: Sequence[bool]) -> Ranking:
+def ranking(
+    costs: Sequence[float], errors: Sequence[float], finished: Sequence[bool], *, much_dearer: float = MUCH_DEARER
+) -> Ranking:
     """The cheapest candidate of these costs, with an error that covers those that were not ``finished``.
 
     The cost of a path is an upper bound of the minimum up to its error, whether it was finished or not. A finished path is
-    the answer where none costs less within its error. Another path that was cut off, and may cost less, widens the error.
+    the answer where none costs less within its error. Another path that was cut off, and may cost less, widens the error; if
+    nothing is known of its error, it counts up to ``much_dearer`` times the value.
     """
     order = np.argsort(costs, kind="stable")
     first = int(order[0])
@@ -43,7 +46,7 @@ def ranking(costs: Sequence[float], errors: Sequence[float], finished: Sequence[
     possible = value - errors[chosen]
     for other, wide, done in zip(costs, errors, finished, strict=True):
         unknown = wide >= _KNOWS_NOTHING * other
-        if not done and np.isfinite(other) and not (unknown and other > MUCH_DEARER * value):
+        if not done and np.isfinite(other) and not (unknown and other > much_dearer * value):
             possible = min(possible, max(other - wide, 0.0))
     doubtful = bool(possible < value - errors[chosen])
     return Ranking(chosen, max(error, value - possible) if doubtful else error, doubtful)

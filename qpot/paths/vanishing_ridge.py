@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 
 # The ridge is followed from this distance of the pass to this one, in parts of the way from the minimum.
 _NEAR, _FAR = 1e-3, 3.0
@@ -87,7 +87,7 @@ def _followed(system: System, beside: Array, normal: Array, saddle: Array, way: 
 
     far.terminal = True  # type: ignore[attr-defined]
     slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(saddle[None])[0]).real).min())
-    found = solve_ivp(
+    found = quiet_ivp(
         backwards,
         (0.0, 20.0 / slowest),
         np.concatenate([beside, normal]),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import spent
 from qpot.solvers.landscape.relaxation_orbits import turned
 
@@ -87,7 +87,7 @@ def orbit_points(
 
     slopes = {} if stiff is None else {"jac": lambda _, x: np.asarray(sign * stiff(x[None])[0])}
     accuracy = _RELATIVE if stiff is None else _IMPLICIT
-    way = solve_ivp(
+    way = quiet_ivp(
         motion,
         (0.0, period),
         start,
@@ -124,7 +124,7 @@ def close_orbit(
             return None
         extent = min(T * float(np.linalg.norm(drift(x[None]))), size)
         scale = np.concatenate([np.full(d, accuracy * extent), np.full(d * d, accuracy)])
-        way = solve_ivp(
+        way = quiet_ivp(
             motion,
             (0.0, T),
             np.concatenate([x, np.eye(d).ravel()]),
@@ -195,7 +195,7 @@ def closed_orbit_near(
             return float(np.linalg.norm(state - x) - _LOST * size)
 
         lost.terminal = True  # type: ignore[attr-defined]  # This is how scipy is told.
-        way = solve_ivp(
+        way = quiet_ivp(
             motion,
             (0.0, window),
             x,

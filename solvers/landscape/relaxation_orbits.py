@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import spent
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def turned(
 
     section.direction = 1.0  # type: ignore[attr-defined]  # This is how scipy is told.
     size = np.abs(start) + np.abs(ahead) * period * 1e-3
-    way = solve_ivp(
+    way = quiet_ivp(
         motion,
         (0.0, _TURNS * period),
         start,

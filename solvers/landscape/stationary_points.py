@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 from scipy.spatial import cKDTree
 
 from qpot.solvers.common.differences import spacing_of
+from qpot.solvers.common.quiet_ivp import quiet_ivp
 
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
@@ -132,7 +132,7 @@ def nearest_rests(drift: BatchFunction, starts: Array, *, time: float) -> Array:
     # On a line the border is the point itself, and at a kink the integrator would take forever.
     if n == 0 or d == 1:
         return starts.copy()
-    solution = solve_ivp(
+    solution = quiet_ivp(
         lambda _, x: drift(x.reshape(-1, d)).ravel(),
         (0.0, time),
         starts.ravel(),
