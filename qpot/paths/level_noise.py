@@ -16,6 +16,9 @@ _SAME, _PARALLEL = 1e-12, 1e-4
 # Step of the differences of the noise, in parts of the extent.
 _STEP = 1e-6
 
+# Steps by which a displaced point is brought back to its level.
+_BACK = 12
+
 
 def cost_over_levels(system: System, climb: Array) -> tuple[float, float] | None:
     """The cost of a climb (n, d) and its error under such noise; None where the noise is not seen to be of that kind.
@@ -71,4 +74,22 @@ def depends_on_the_loss(system: System, climb: Array) -> bool:
     across = slope - (slope * g).sum(axis=1, keepdims=True) * g
     # Differences that straddle a kink tell nothing; few points lie so close to one.
     odd = np.linalg.norm(across, axis=1) > _PARALLEL * (np.linalg.norm(slope, axis=1) + f / extent)
-    return int(odd.sum()) <= 1
+    return int(odd.sum()) <= 1 and _alike_on_levels(system, points, f, extent, rng)
+
+
+def _alike_on_levels(system: System, points: Array, f: Array, extent: float, rng: np.random.Generator) -> bool:
+    """Whether the noise f (n,) at points (n, d) is the same elsewhere on their levels, also beyond jumps of the noise."""
+    functions = system.unchecked
+    levels = functions.loss(points)
+    other = points + _AROUND * extent * rng.uniform(-1.0, 1.0, points.shape)
+    for _ in range(_BACK):
+        g = -functions.drift(other)
+        square = np.maximum((g * g).sum(axis=1, keepdims=True), 1e-300)
+        step = (levels - functions.loss(other))[:, None] * g / square
+        size = np.linalg.norm(step, axis=1, keepdims=True)
+        other = other + step * np.minimum(1.0, _AROUND * extent / np.maximum(size, 1e-300))
+    there = np.abs(functions.loss(other) - levels) <= 1e-9 * (np.abs(levels) + np.ptp(levels))
+    if there.sum() < len(points) // 4:
+        return False
+    moved = functions.covariance(other[there])[:, 0, 0]
+    return bool((np.abs(moved - f[there]) <= 1e-6 * f.max()).all())

@@ -37,7 +37,12 @@ def test_the_integral_over_levels() -> None:
 def test_other_noise_is_not_taken_for_it() -> None:
     s = np.linspace(-1.0, 0.0, 50)
     climb = np.stack([s, 0.3 * s], axis=1)
-    for noise in (lambda x, z: 1.0 + 0.2 * np.sin(x[:, 0]), lambda x, z: 1.0 + z + 1e-2 * x[:, 1] ** 2):
+
+    def strips(x: Any, z: Any) -> Any:
+        del z  # Between its jumps this noise is constant, but not the same on all of a level.
+        return np.where(np.floor(5.0 * x[:, 0]) % 2 == 0, 1.0, 0.5)
+
+    for noise in (lambda x, z: 1.0 + 0.2 * np.sin(x[:, 0]), lambda x, z: 1.0 + z + 1e-2 * x[:, 1] ** 2, strips):
         assert cost_over_levels(bent_valley(noise), climb) is None
     turned = qpot.System.from_loss(
         lambda x: (x**2).sum(1),
