@@ -18,6 +18,9 @@ from qpot.solvers.landscape.half_stable import moved_on
 _AT_REST = 1e-2
 # So many half-stable rests may lie on one way. A drift below this part of the mean speed until there counts as none.
 _RESTS, _STILL = 4, 1e-6
+# A trajectory is followed for so many times the slowest relaxation times at its ends, since a plain between them may be much
+# slower, and for no more than so many steps, since it may come to no rest at all.
+_PATIENCE, _MOST_STEPS = 2e4, 4000
 
 
 def slow_rate(system: System, point: Array, *, name: str) -> float:
@@ -49,7 +52,7 @@ def descents(
     rates = np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.concatenate([starts, towards[None]]))).real).min(
         axis=1
     )
-    patience = 200.0 * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
+    patience = _PATIENCE * float((1.0 / np.maximum(rates, 1e-6 * rates.max())).sum())
     pace = _Pace(float(rates.min()), patience, tolerance, rtol)
     found = _followed(system, starts, towards, pace)
     for k, (times, points, arrived) in enumerate(found):
@@ -88,8 +91,8 @@ def _followed(system: System, starts: Array, towards: Array, pace: _Pace) -> lis
     under_way, found = np.arange(m), [[start] for start in starts]
     times = [[0.0] for _ in starts]
     arrived = np.zeros(m, dtype=bool)
-    now = 0.0
-    while under_way.size and now < patience and not spent():
+    now, steps = 0.0, 0
+    while under_way.size and now < patience and steps < _MOST_STEPS and not spent():
         solver = LSODA(
             lambda _, x: system.unchecked.drift(x.reshape(-1, d)).ravel(),
             now,
@@ -99,7 +102,8 @@ def _followed(system: System, starts: Array, towards: Array, pace: _Pace) -> lis
             atol=1e-2 * rtol * float(sizes[under_way].min()),
         )
         decided = np.zeros(under_way.size, dtype=bool)
-        while not decided.any() and now < patience and not spent():
+        while not decided.any() and now < patience and steps < _MOST_STEPS and not spent():
+            steps += 1
             if not _stepped(solver):
                 # One trajectory has failed; each is integrated by itself, so that it does not take the others with it.
                 if m == 1:
