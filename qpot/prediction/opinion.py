@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # Nodes on each axis of the finer of the two grids, by dimension; they give five or six digits of V.
 NODES = {1: 1025, 2: 129, 3: 49}
-# Seconds of CPU time for the fields of one minimum, by dimension.
-_SECONDS = {1: 20.0, 2: 20.0, 3: 60.0}
+# Seconds of CPU time for the fields of one minimum.
+_SECONDS = 20.0
 # A field is computed up to this multiple of the highest cost of a path out of its source.
 _BEYOND = 1.1
 # The error of an opinion contains this multiple of the difference between the two grids.
@@ -82,8 +82,7 @@ def with_field_opinion(
     executor : concurrent.futures.Executor, optional
         The fields are computed side by side in it.
     budget : float, optional
-        Seconds of CPU time for the fields of one minimum, by default 20, and 60 in three dimensions. Where they do not
-        suffice there is no opinion.
+        Seconds of CPU time for the fields of one minimum, by default 20. Where they do not suffice there is no opinion.
     progress : callable, True, "auto" or None
         Who is told about each finished field.
 
@@ -127,7 +126,7 @@ def with_field_opinion(
     routes = [pair for pair in routes if pair not in reasons]
     count = NODES[d] if nodes is None else as_count(nodes, name="nodes", minimum=33)
     box = None if bounds is None else as_bounds(bounds, dimension=d)
-    seconds = _SECONDS[d] if budget is None else as_positive(budget, name="budget")
+    seconds = _SECONDS if budget is None else as_positive(budget, name="budget")
     inside = [getattr(m, "inside", True) for m in costs.minima]
     if any(inside):
         # What lies outside the box limits the answer already, and its fields would leave the box that is searched.
