@@ -213,7 +213,7 @@ class Search:
     def _descend(self, starts: Array) -> Integers:
         """The index of the minimum to which each start leads, -1 where to none in the box; new minima are kept."""
         labels, ends, rested = self._followed(starts) if self.flowing else self._descended(starts)
-        turned = np.abs(self.periods.turns(ends - starts)) > _TURNS * self.size
+        turned = np.abs(self.periods.turns(ends - starts[: len(ends)])) > _TURNS * self.size
         ends = self.periods.wrap(ends)
         loose = np.flatnonzero((labels < 0) & rested)
         if loose.size:

@@ -146,3 +146,21 @@ def test_a_search_without_rounds_or_without_time_promises_nothing() -> None:
 def test_shares_that_are_none_are_refused(coverage: Any) -> None:
     with pytest.raises(ValueError, match="coverage must be"):
         qpot.find_minima(row(), [(-1.5, 2.5), (-1, 1)], coverage=coverage)
+
+
+def test_a_budget_that_ends_amid_descents_keeps_what_they_found() -> None:
+    """Two wells in four dimensions, with a loss that takes a hundredth of a second a call."""
+
+    def loss(x: Any) -> Any:
+        busy = np.ones((200, 200))
+        for _ in range(20):
+            busy = np.tanh(busy)
+        return (x[:, 0] ** 2 - 1.0) ** 2 + (x[:, 1:] ** 2).sum(axis=1) + 0.0 * float(busy[0, 0])
+
+    def gradient(x: Any) -> Any:
+        return np.concatenate([4.0 * x[:, :1] * (x[:, :1] ** 2 - 1.0), 2.0 * x[:, 1:]], axis=1)
+
+    system = qpot.System.from_loss(loss, gradient, 1.0, dimension=4)
+    found = qpot.find_minima(system, [(-2.0, 2.0)] * 4, budget=0.5)
+    assert sorted(round(float(m.point[0]), 6) for m in found) == [-1.0, 1.0]
+    assert "budget" in found.summary or "time" in found.summary
