@@ -204,7 +204,11 @@ def answer(solutions: Sequence[PathSolution]) -> PathSolution:
             return True
         if s.status is Status.UNSTABLE:
             return not any(s.action >= c.action - c.error for c in converged)
-        return not any(s.action + s.error >= c.action - c.error and not _apart(s, c) for c in converged)
+        if any(s.action + s.error >= c.action - c.error and not _apart(s, c) for c in converged):
+            return False
+        # Of two that were cut off on one curve, the one whose error is known speaks for both.
+        rivals = [o for o in solutions if o is not s and o.error < s.error and s.action >= o.action - o.error]
+        return not any(np.isfinite(o.action) and not _apart(s, o) for o in rivals)
 
     kept = [s for s in solutions if counts(s)]
     found = ranking(
