@@ -29,37 +29,37 @@ UNSTABLE = 2
 INFEASIBLE = 3
 
 # A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
-_FLOOR = 1e-9
+FLOOR = 1e-9
 # Where steps with that floor succeed, it is lowered down to this fraction: soft directions other than that mode, as under a
 # strongly non-normal drift, would otherwise take a step each for every factor e.
-_DEEPEST = 1e-14
+DEEPEST = 1e-14
 # A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
 # is far below.
-_SOFT = 1e-6
+SOFT = 1e-6
 # Most steps off saddles of the action.
-_MAX_ESCAPES = 5
+MAX_ESCAPES = 5
 # Lengths of the step off a saddle of the action, as parts of the path's extent.
 _PUSHES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 # The Lagrangian is given so many points in one call: enough for the overhead not to matter, few enough for the memory.
 _TOGETHER = 1 << 15
 # A step with a shift below the floor is worth going on for if it lowers the action by this part of what is asked for.
-_WORTH = 0.5
+WORTH = 0.5
 # A step that promises this part of what the one before it promised creeps, ...
 _CREEPING = 0.3
 # ... and one without a shift replaces it where it gains so many times as much.
 _SHARE = 1.5
 # A last step confirms the quadratic model if the action falls by what it promised up to this fraction.
-_SURPRISE = 0.5
+SURPRISE = 0.5
 # At least this part of what such a step promised counts as left.
 _LEFT = 0.1
 # Relative decrease of the action that is lost in the rounding of differenced derivatives.
-_NOISE = 3e-9
+NOISE = 3e-9
 # Where a last step promises no more than this part of the action and does not keep it, the promise counts so many times.
 _TINY, _NOISY = 1e-6, 100.0
 # The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
-_MU_START = 1e-4
+MU_START = 1e-4
 # Beyond this shift a step is too short to change anything.
-_MU_MAX = 1e12
+MU_MAX = 1e12
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _newton(
     on_iteration: Callable[[int, float], None] | None,
 ) -> _Run:
     """One run of `minimize_action`, which yields what it needs, is sent the answer, and returns the outcome."""
-    mu, lowest, escapes = _FLOOR, _DEEPEST, 0
+    mu, lowest, escapes = FLOOR, DEEPEST, 0
     action, gradient, band = yield _Ask([path], expand=True)
     iteration, decrement, trusted = 0, np.inf, True
     if not np.isfinite(action):  # Bounded noise cannot follow the path, see `qpot.solvers.paths.feasible_path`.
@@ -217,30 +217,30 @@ def _newton(
         while not accepted:
             step = shifted_step(band, scale, mu, gradient)
             if step is None:
-                mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
-                if mu > _MU_MAX:
+                mu = FLOOR if mu < FLOOR else max(10.0 * mu, MU_START)
+                if mu > MU_MAX:
                     return (yield from _stopped(path, action, gradient, band, iteration))
                 continue
             decrement = -0.5 * float(gradient @ step)
-            creeps = mu <= _SOFT and decrement > _CREEPING * before
-            if decrement <= target and mu > _FLOOR and not asked_floor:
+            creeps = mu <= SOFT and decrement > _CREEPING * before
+            if decrement <= target and mu > FLOOR and not asked_floor:
                 # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
                 # step without the shift tells which.
                 asked_floor = True
-                flat = shifted_step(band, scale, _FLOOR, gradient)
-                if flat is None and shifted_step(band, scale, _SOFT, gradient) is not None:
+                flat = shifted_step(band, scale, FLOOR, gradient)
+                if flat is None and shifted_step(band, scale, SOFT, gradient) is not None:
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 if flat is None:
-                    trials = _pushes(path, band) if escapes < _MAX_ESCAPES else []
+                    trials = _pushes(path, band) if escapes < MAX_ESCAPES else []
                     values = (yield _Ask(trials, expand=False)) if trials else []
                     if min(values, default=np.inf) >= action:
                         return Minimization(path, action, decrement, iteration, UNSTABLE)
-                    path, mu = trials[int(np.argmin(values))], _MU_START
+                    path, mu = trials[int(np.argmin(values))], MU_START
                     escapes += 1
                     break
-                step, mu = flat, _FLOOR
+                step, mu = flat, FLOOR
                 decrement = -0.5 * float(gradient @ step)
-            if decrement <= target and mu <= _FLOOR:
+            if decrement <= target and mu <= FLOOR:
                 done, path = yield from _settled(path, action, step, gradient, band, target, iteration)
                 if done is not None:
                     return done
@@ -260,16 +260,16 @@ def _newton(
                 if ratio > 0.75:
                     mu = _lower(mu, lowest)
                 elif ratio < 0.25:
-                    mu = max(4.0 * mu, _MU_START)
-            elif mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
+                    mu = max(4.0 * mu, MU_START)
+            elif mu <= FLOOR and decrement <= NOISE * abs(action) and new <= action * (1.0 + NOISE):
                 # The Hessian is positive definite, and what is left of the gradient is the noise of differenced derivatives,
                 # which no step can follow.
                 return Minimization(path, action, decrement, iteration, CONVERGED)
-            elif mu < _FLOOR:  # Below the floor only the noise of the derivatives would be followed.
-                mu = lowest = _FLOOR
+            elif mu < FLOOR:  # Below the floor only the noise of the derivatives would be followed.
+                mu = lowest = FLOOR
             else:
-                mu = max(6.0 * mu, _MU_START)
-                if mu > _MU_MAX:
+                mu = max(6.0 * mu, MU_START)
+                if mu > MU_MAX:
                     return (yield from _stopped(path, action, gradient, band, iteration))
         if on_iteration is not None:
             on_iteration(iteration, action)
@@ -289,7 +289,7 @@ def _settled(
     values = yield _Ask(trials, expand=False)
     k = int(np.argmin(values))
     gained = min(values[0], action) - values[k]
-    if k > 0 and gained > _WORTH * target and _keeps(action - values[k], gradient, deep[k - 1]):
+    if k > 0 and gained > WORTH * target and _keeps(action - values[k], gradient, deep[k - 1]):
         return None, trials[k]
     decrement = max(decrement, min(promised, target))
     end = trials[k] if values[k] < action else path
@@ -312,14 +312,25 @@ def _tried(
 
 def _keeps(gain: float, gradient: Array, step: Array) -> bool:
     """Whether the action has fallen by what the quadratic model promised for a step."""
-    return gain >= -0.5 * _SURPRISE * float(gradient @ step)
+    return gain >= -0.5 * SURPRISE * float(gradient @ step)
 
 
 def _lower(mu: float, lowest: float) -> float:
     """The shift after a step that the model has foretold well."""
     if mu > 1e-7:
-        return max(mu / 8.0, _FLOOR)
-    return _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
+        return max(mu / 8.0, FLOOR)
+    return FLOOR if mu > FLOOR else max(0.1 * mu, lowest)
+
+
+def decrement_left(action: float, new: float, promised: float) -> float:
+    """What is left after a step to a ``new`` action that had ``promised`` a decrease; inf where that is not known."""
+    surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
+    if surprise <= SURPRISE:
+        return max(surprise, _LEFT) * promised
+    if promised <= _TINY * abs(action):
+        # The step follows the noise of differenced derivatives along a soft direction, or meets a kink of the functions.
+        return promised if new <= action * (1.0 + NOISE) else _NOISY * promised
+    return np.inf
 
 
 def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, iteration: int) -> _Run:
@@ -329,21 +340,14 @@ def _stopped(path: ElementPath, action: float, gradient: Array, band: Array, ite
     by what the model has promised, what is left is a small part of that; if not, the model says nothing.
     """
     scale = np.maximum(np.abs(band[0]), 1e-300)
-    step = next((s for mu in (*LADDER, _FLOOR) if (s := shifted_step(band, scale, mu, gradient)) is not None), None)
+    step = next((s for mu in (*LADDER, FLOOR) if (s := shifted_step(band, scale, mu, gradient)) is not None), None)
     if step is None:
         return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
     promised = max(-0.5 * float(gradient @ step), 0.0)
-    held = shifted_step(band, scale, _FLOOR, gradient)
+    held = shifted_step(band, scale, FLOOR, gradient)
     trials = [_moved(path, s) for s in (step, step if held is None else held)]
     new, careful = yield _Ask(trials, expand=False)
-    surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
-    if surprise <= _SURPRISE:
-        left = max(surprise, _LEFT) * promised
-    elif promised <= _TINY * abs(action):
-        # The step follows the noise of differenced derivatives along a soft direction, or meets a kink of the functions.
-        left = promised if new <= action * (1.0 + _NOISE) else _NOISY * promised
-    else:
-        left = np.inf
+    left = decrement_left(action, new, promised)
     best = trials[0] if new <= careful else trials[1]
     if min(new, careful) < action:
         path, action = best, min(new, careful)
@@ -378,7 +382,7 @@ def push_off(
 
 def _pushes(path: ElementPath, band: Array) -> list[ElementPath]:
     """Paths along the direction of most negative curvature, at several distances both ways; none if it is not negative."""
-    direction = most_negative_direction(band, _SOFT)
+    direction = most_negative_direction(band, SOFT)
     if direction is None:
         return []
     direction *= np.ptp(path.nodes, axis=0).max() / max(np.abs(direction).max(), 1e-300)

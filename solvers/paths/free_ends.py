@@ -14,10 +14,20 @@ from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.action import action_expansion, action_value, full_expansion
 from qpot.solvers.paths.action_minimization import (
     CONVERGED,
+    DEEPEST,
+    FLOOR,
     INFEASIBLE,
+    MAX_ESCAPES,
     MAX_ITERATIONS,
+    MU_MAX,
+    MU_START,
+    NOISE,
+    SOFT,
+    SURPRISE,
     UNSTABLE,
+    WORTH,
     Minimization,
+    decrement_left,
     push_off,
 )
 from qpot.solvers.paths.banded_steps import LADDER
@@ -27,30 +37,6 @@ from qpot.solvers.problem.lagrangian import Lagrangian
 
 Array = NDArray[np.float64]
 
-# A path may slide along itself in time at next to no cost; this fraction of the diagonal keeps that mode finite.
-_FLOOR = 1e-9
-# Where steps with that floor succeed, it is lowered down to this fraction: soft directions other than that mode, as under a
-# strongly non-normal drift, would otherwise take a step each for every factor e.
-_DEEPEST = 1e-14
-# A coarse mesh can make the time-shift mode negative by this fraction; at a genuine saddle of the action the negative mode
-# is far below.
-_SOFT = 1e-6
-# Relative decrease of the action that is lost in the rounding of differenced derivatives.
-_NOISE = 3e-9
-# A step with a shift below the floor is worth going on for if it lowers the action by this part of what is asked for.
-_WORTH = 0.5
-# A last step confirms the quadratic model if the action falls by what it promised up to this fraction.
-_SURPRISE = 0.5
-# At least this part of what such a step promised counts as left.
-_LEFT = 0.1
-# Where a last step promises no more than this part of the action and does not keep it, the promise counts so many times.
-_TINY, _NOISY = 1e-6, 100.0
-# The first Levenberg-Marquardt shift, as a fraction of the diagonal, once a step without one has failed.
-_MU_START = 1e-4
-# Beyond this shift a step is too short to change anything.
-_MU_MAX = 1e12
-# Most steps off saddles of the action.
-_MAX_ESCAPES = 5
 # Steps back to a curved family of cheap paths.
 _BACK = 2
 
@@ -68,7 +54,7 @@ def minimize_with_free_ends(
 
     The mesh keeps its proportions. The first and last nodes must lie on their surfaces.
     """
-    mu, lowest, escapes, decrement = _FLOOR, _DEEPEST, 0, np.inf
+    mu, lowest, escapes, decrement = FLOOR, DEEPEST, 0, np.inf
     action = _value(lagrangian, path, quadrature)
     if not np.isfinite(action):
         return Minimization(path, action, decrement, 0, INFEASIBLE)
@@ -79,36 +65,36 @@ def minimize_with_free_ends(
         target = tolerance * abs(action)
         asked_floor = False
         while True:
-            if mu > _MU_MAX:
+            if mu > MU_MAX:
                 return _stopped(lagrangian, path, action, model, ends, quadrature, iteration)
             step = model.step(mu)
             if step is None:
-                mu = _FLOOR if mu < _FLOOR else max(10.0 * mu, _MU_START)
+                mu = FLOOR if mu < FLOOR else max(10.0 * mu, MU_START)
                 continue
             decrement = model.promised(step)
-            if decrement <= target and mu > _FLOOR and not asked_floor:
+            if decrement <= target and mu > FLOOR and not asked_floor:
                 # A short step means that the path is converged, or held back by the shift, or at a saddle of the action. A
                 # step without the shift tells which.
                 asked_floor = True
-                flat = model.step(_FLOOR)
+                flat = model.step(FLOOR)
                 if flat is not None:
-                    step, mu = flat, _FLOOR
+                    step, mu = flat, FLOOR
                     decrement = model.promised(step)
-                elif model.step(_SOFT) is not None:
+                elif model.step(SOFT) is not None:
                     return Minimization(path, action, decrement, iteration, CONVERGED)
                 else:
-                    pushed = _pushed(lagrangian, path, action, quadrature) if escapes < _MAX_ESCAPES else None
+                    pushed = _pushed(lagrangian, path, action, quadrature) if escapes < MAX_ESCAPES else None
                     slack = ends.level * abs(action)
                     if slack > 0.0 and (pushed is None or _value(lagrangian, pushed, quadrature) >= action - slack):
                         # Rounding curves a family of equal paths downwards; at a saddle of the action a push finds more.
                         return Minimization(path, action, max(decrement, slack), iteration, CONVERGED)
                     if pushed is None:
                         return Minimization(path, action, decrement, iteration, UNSTABLE)
-                    path, mu, escapes = pushed, _MU_START, escapes + 1
+                    path, mu, escapes = pushed, MU_START, escapes + 1
                     action = _value(lagrangian, path, quadrature)
                     break
             enough = max(target, ends.level * abs(action)) if asked_floor else target
-            if decrement <= enough and mu <= _FLOOR:
+            if decrement <= enough and mu <= FLOOR:
                 settled = _settled(lagrangian, path, action, model, step, ends, quadrature, enough)
                 path, action, decrement, done = settled
                 if done:
@@ -116,7 +102,7 @@ def minimize_with_free_ends(
                 break
             trial, new = _tried(lagrangian, path, step, model, ends, quadrature)
             ratio = (action - new) / max(decrement, 1e-300)
-            if ends.level > 0.0 and trial is not path and ratio < 0.25 and mu < _MU_START:
+            if ends.level > 0.0 and trial is not path and ratio < 0.25 and mu < MU_START:
                 back, lower = _restored(lagrangian, trial, ends, quadrature)
                 if (action - lower) / max(decrement, 1e-300) > max(ratio, 0.1):
                     path, action = back, lower
@@ -124,16 +110,16 @@ def minimize_with_free_ends(
             if new < action and ratio > 1e-3:
                 path, action = trial, new
                 if ratio > 0.75:
-                    mu = max(mu / 8.0, _FLOOR) if mu > 1e-7 else _FLOOR if mu > _FLOOR else max(0.1 * mu, lowest)
+                    mu = max(mu / 8.0, FLOOR) if mu > 1e-7 else FLOOR if mu > FLOOR else max(0.1 * mu, lowest)
                 elif ratio < 0.25:
-                    mu = max(4.0 * mu, _MU_START)
+                    mu = max(4.0 * mu, MU_START)
                 break
-            if mu <= _FLOOR and decrement <= _NOISE * abs(action) and new <= action * (1.0 + _NOISE):
+            if mu <= FLOOR and decrement <= NOISE * abs(action) and new <= action * (1.0 + NOISE):
                 return Minimization(path, action, decrement, iteration, CONVERGED)
-            if mu < _FLOOR:  # Below the floor only the noise of the derivatives would be followed.
-                mu = lowest = _FLOOR
+            if mu < FLOOR:  # Below the floor only the noise of the derivatives would be followed.
+                mu = lowest = FLOOR
             else:
-                mu = max(6.0 * mu, _MU_START)
+                mu = max(6.0 * mu, MU_START)
     model = quadratic_model(full_expansion(lagrangian, path, quadrature), path, ends)
     return _stopped(lagrangian, path, action, model, ends, quadrature, max_iterations)
 
@@ -154,7 +140,7 @@ def _settled(
     if not lowest < action:
         # Along a curved family of minimisers a straight step leads uphill. A larger shift holds the step back there and
         # leaves the other directions.
-        held = model.step(_SOFT)
+        held = model.step(SOFT)
         if held is not None:
             best, lowest = _tried(lagrangian, path, held, model, ends, quadrature)
     if not lowest < action:
@@ -163,9 +149,9 @@ def _settled(
     softest, gained = best, 0.0
     for soft in deep:
         trial, new = _tried(lagrangian, path, soft, model, ends, quadrature)
-        if lowest - new > gained and action - new >= _SURPRISE * model.promised(soft):
+        if lowest - new > gained and action - new >= SURPRISE * model.promised(soft):
             softest, gained = trial, lowest - new
-    if gained > _WORTH * target:
+    if gained > WORTH * target:
         return softest, lowest - gained, promised, False
     return softest, lowest - gained, max(decrement, min(promised, target)), True
 
@@ -184,19 +170,12 @@ def _stopped(
     The step is Newton's without a shift, or with the smallest that makes the Hessian positive definite. If the action falls
     by what the model has promised, what is left is a small part of that; if not, the model says nothing.
     """
-    step = next((s for mu in (*LADDER, _FLOOR) if (s := model.step(mu)) is not None), None)
+    step = next((s for mu in (*LADDER, FLOOR) if (s := model.step(mu)) is not None), None)
     if step is None:
         return Minimization(path, action, np.inf, iteration, MAX_ITERATIONS)
     promised = max(model.promised(step), 0.0)
     trial, new = _tried(lagrangian, path, step, model, ends, quadrature)
-    surprise = abs((action - new) / max(promised, 1e-300) - 1.0)
-    if surprise <= _SURPRISE:
-        left = max(surprise, _LEFT) * promised
-    elif promised <= _TINY * abs(action):
-        # The step follows the noise of differenced derivatives along a soft direction, or meets a kink of the functions.
-        left = promised if new <= action * (1.0 + _NOISE) else _NOISY * promised
-    else:
-        left = np.inf
+    left = decrement_left(action, new, promised)
     if new < action:
         path, action = trial, new
     return Minimization(path, action, left, iteration, MAX_ITERATIONS)
@@ -225,7 +204,7 @@ def _restored(lagrangian: Lagrangian, path: ElementPath, ends: FreeEnds, quadrat
             model = quadratic_model(full_expansion(lagrangian, path, quadrature), path, ends)
         except ValueError:  # A user function is not finite there, so that the step was too long.
             return path, np.inf
-        step = model.step(_MU_START)
+        step = model.step(MU_START)
         shifted = None if step is None else moved(path, step, model.frames, ends)
         if shifted is None:
             return path, np.inf

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 import qpot
 
-from .legs import _height, _slope, _well, counted_clock
+from .legs import _height, _slope, _well, counted_clock, stationary
 from .prescribed import full_covariance, rotating_drift
 from .problem import Array, random_turn
 
@@ -38,25 +38,6 @@ class Exit:
             return self.solve(
                 method=qpot.GeometricAction(**options), budget=budget if looks is None else float(looks), throw=False
             )
-
-
-def _stationary(J: Array, a: Array) -> Any:
-    """The matrix C of J C + C J^T + a = 0 in many digits."""
-    d = len(J)
-    big, right = mp.zeros(d * d), mp.zeros(d * d, 1)
-    M, A = mp.matrix(J.tolist()), mp.matrix(a.tolist())
-    for i in range(d):
-        for j in range(d):
-            right[i * d + j] = -A[i, j]
-            for k in range(d):
-                big[i * d + j, k * d + j] += M[i, k]
-                big[i * d + j, i * d + k] += M[j, k]
-    flat = mp.lu_solve(big, right)
-    C = mp.matrix(d, d)
-    for i in range(d):
-        for j in range(d):
-            C[i, j] = (flat[i * d + j] + flat[j * d + i]) / 2
-    return C
 
 
 def _least_on_sphere(K: Any, centre: Array, radius: float) -> float:
@@ -112,7 +93,7 @@ def linear_exit(rng: np.random.Generator, *, rank: int | None = None) -> Exit:
     sort = str(rng.choice(["centred ball", "ball", "half-space", "ellipsoid"]))
     boundary: qpot.Ball | qpot.HalfSpace | qpot.Region
     with mp.workdps(_DIGITS):
-        C = _stationary(J, a)
+        C = stationary(J, a)
         if sort == "half-space":
             n, h = rng.normal(size=d), float(np.exp(rng.uniform(-1.0, 1.0)))
             boundary = qpot.HalfSpace(normal=n, offset=h)

@@ -70,24 +70,30 @@ def counted_clock(wanted: bool = True) -> Iterator[None]:
         yield
 
 
+def stationary(J: Array, a: Array) -> Any:
+    """The matrix C of J C + C J^T + a = 0 in many digits."""
+    d = len(J)
+    big, right = mp.zeros(d * d), mp.zeros(d * d, 1)
+    M, A = mp.matrix(J.tolist()), mp.matrix(a.tolist())
+    for i in range(d):
+        for j in range(d):
+            right[i * d + j] = -A[i, j]
+            for k in range(d):
+                big[i * d + j, k * d + j] += M[i, k]
+                big[i * d + j, i * d + k] += M[j, k]
+    flat = mp.lu_solve(big, right)
+    C = mp.matrix(d, d)
+    for i in range(d):
+        for j in range(d):
+            C[i, j] = (flat[i * d + j] + flat[j * d + i]) / 2
+    return C
+
+
 def lyapunov_cost(J: Array, a: Array, x: Array) -> float:
     """x^T C^{-1} x / 2 with J C + C J^T + a = 0: the cost of the point x under the drift J x and the covariance a."""
-    d = x.size
     with mp.workdps(_DIGITS):
-        M, A, y = mp.matrix(J.tolist()), mp.matrix(a.tolist()), mp.matrix(x.tolist())
-        big, right = mp.zeros(d * d), mp.zeros(d * d, 1)
-        for i in range(d):
-            for j in range(d):
-                right[i * d + j] = -A[i, j]
-                for k in range(d):
-                    big[i * d + j, k * d + j] += M[i, k]
-                    big[i * d + j, i * d + k] += M[j, k]
-        flat = mp.lu_solve(big, right)
-        C = mp.matrix(d, d)
-        for i in range(d):
-            for j in range(d):
-                C[i, j] = (flat[i * d + j] + flat[j * d + i]) / 2
-        return float((y.T * mp.lu_solve(C, y))[0] / 2)
+        y = mp.matrix(x.tolist())
+        return float((y.T * mp.lu_solve(stationary(J, a), y))[0] / 2)
 
 
 def linear(rng: np.random.Generator) -> Leg:
