@@ -123,12 +123,12 @@ def find_saddles(
     if periods is not None:
         refuse_both(symmetries, periods)
         lower, upper = periods.cell(lower, upper)
+        if d > SEARCHED:
+            raise ValueError(f"periodic axes are searched in up to {SEARCHED} dimensions, this system has {d}")
     if group is not None:
         attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
     given = as_starts(starts, dimension=d)
-    if periods is not None and d > SEARCHED:
-        raise ValueError(f"periodic axes are searched in up to {SEARCHED} dimensions, this system has {d}")
     if given is None and d > SEARCHED and system.gradient_drift and system.loss is not None:
         given = np.zeros((0, d))  # The strings between the minima suffice.
     if given is None and d > SEARCHED:
@@ -139,12 +139,11 @@ def find_saddles(
     seconds = _default_budget(system) if budget is None else as_positive(budget, name="budget")
     clock = Clock(seconds)
     if periods is not None:
+        number = None if starts is None or given is not None else as_count(starts, name="starts")
+        kinked = any(getattr(m, "kink", "") for m in minima)
         with reporting(progress, "saddles") as report:
-            number = None if starts is None or given is not None else as_count(starts, name="starts")
-            kinked = any(getattr(m, "kink", "") for m in minima)
             search = TorusSearch(system, attractors, lower, upper, periods, clock, report, kinked)
-            passes = search.run(generator, number=number, given=given)
-        return _sorted(passes, lower, upper, clock)
+            return _sorted(search.run(generator, number=number, given=given), lower, upper, clock)
     if given is not None:
         near_given = saddles_from(system, attractors, given, lower, upper, clock=clock)
         if group is not None:

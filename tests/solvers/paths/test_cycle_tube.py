@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -31,8 +33,8 @@ def potential(x: Array) -> Array:
     return np.asarray(s - 5.0 / 8.0 * s**2 + s**3 / 12.0)
 
 
-@pytest.mark.parametrize(("radius", "stable"), [(1.0, False), (2.0, True)])
-def test_the_error_of_the_cost_is_of_fourth_order(radius: float, stable: bool) -> None:
+def tube_of(radius: float, stable: bool) -> tuple[Any, Any]:
+    """The points of one of the cycles, and the tube beside it."""
     angles = 2.0 * np.pi * np.arange(512) / 512
     points = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1) @ MAP.T
     tube = cycle_tube(
@@ -44,6 +46,12 @@ def test_the_error_of_the_cost_is_of_fourth_order(radius: float, stable: bool) -
         stable=stable,
     )
     assert tube is not None
+    return points, tube
+
+
+@pytest.mark.parametrize(("radius", "stable"), [(1.0, False), (2.0, True)])
+def test_the_error_of_the_cost_is_of_fourth_order(radius: float, stable: bool) -> None:
+    points, tube = tube_of(radius, stable)
     assert tube.order == 4
     level = float(potential(points[:1])[0])
     errors = []
@@ -66,17 +74,7 @@ def test_the_error_of_the_cost_is_of_fourth_order(radius: float, stable: bool) -
 
 
 def test_an_optimal_path_keeps_its_pace() -> None:
-    angles = 2.0 * np.pi * np.arange(512) / 512
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ MAP.T
-    tube = cycle_tube(
-        drift,
-        lambda x: central_jacobian(drift, x),
-        lambda x: np.broadcast_to(MAP @ MAP.T, (len(x), 2, 2)),
-        points,
-        np.pi,
-        stable=False,
-    )
-    assert tube is not None
+    _, tube = tube_of(1.0, stable=False)
     # Beside r = 1 distances grow by the rate 3 / 2 at all times.
     np.testing.assert_allclose(tube.growth, 1.5 * np.pi, rtol=1e-6)
     np.testing.assert_allclose(tube.later(1.0, np.log(10.0)), 1.0 + np.log(10.0) / 1.5, rtol=1e-3)
