@@ -32,6 +32,8 @@
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.
+- `gradient_climb`: Climbs against a gradient under noise that is the same everywhere and in all directions: the free
+  descent in reverse.
 - `infinite`: Infinite costs: where the noise cannot push at all, and the sentence that says why.
 - `joined`: Paths put together: pieces that cost nothing, and legs one after the other.
 - `jump_joints`: The joints of a path that crosses interfaces, moved along them until the sum of the pieces' actions is

@@ -12,6 +12,7 @@ from qpot._core.status import SolveError, Status
 from qpot.landscape.flow import descent
 from qpot.landscape.kinks import beside_kink, slid_to
 from qpot.landscape.points import Minimum, Saddle
+from qpot.paths.gradient_climb import isotropic_strength
 from qpot.paths.joined import free_path, joined
 from qpot.paths.level_noise import cost_over_levels, depends_on_the_loss
 from qpot.paths.methods import LegMethod
@@ -101,7 +102,7 @@ def by_descents(
     such as a half-stable rest, at which methods for paths stop short. Where the noise depends on the loss alone it is an
     integral over levels.
     """
-    known = system.gradient_drift and system.loss is not None and _isotropic(system) is not None
+    known = system.gradient_drift and system.loss is not None and isotropic_strength(system) is not None
     if not known and not depends_on_the_loss(system, np.stack([start, saddle.point])):
         return None
     beside = _beside(saddle, start, end) if saddle.below is None else saddle
@@ -118,7 +119,7 @@ def climb_to_degenerate(
     assert saddle.below is not None
     near = saddle.below[0 if sign < 0 else 1]
     up = _relaxation(system, near, start, saddle)
-    strength = _isotropic(system)
+    strength = isotropic_strength(system)
     if system.gradient_drift and system.loss is not None and strength is not None:
         return _by_loss(system, start, saddle, up, strength, method)
     points = np.concatenate([start[None], up[1][::-1], saddle.point[None]])
@@ -142,19 +143,6 @@ def _relaxation(system: System, point: Array, minimum: Array, saddle: Saddle) ->
             status=Status.NO_ROUTE,
         )
     return found
-
-
-def _isotropic(system: System) -> float | None:
-    """The number c, where the covariance is c times the identity everywhere; else None."""
-    noise = system.noise
-    if not noise.gaussian:
-        return None
-    if noise.isotropic is not None:
-        return float(noise.isotropic)
-    if noise.constant is None:
-        return None
-    c = float(noise.constant[0, 0])
-    return c if c > 0.0 and np.array_equal(noise.constant, c * np.eye(system.dimension)) else None
 
 
 def _by_loss(

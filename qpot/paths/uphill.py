@@ -10,6 +10,7 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot.landscape.flow import slow_rate
 from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, cheapest
+from qpot.paths.gradient_climb import gradient_climb
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
@@ -86,6 +87,10 @@ def uphill_leg(
     if relaxations is None:
         no_directions = np.zeros((0, start.size))
         relaxations = reversed_relaxations(system, start, end, no_directions if directions is None else directions)
+    if not curves:
+        climb = gradient_climb(system, relaxations, method)
+        if climb is not None:
+            return climb if climb.action < below or np.isinf(below) else None
     own = initial_curves(system, start, end, relaxations, method.starts, attracting=True)
     if lagrangian is None:
         return hypoelliptic_leg(
