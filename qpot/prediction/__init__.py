@@ -4,6 +4,8 @@
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `crossings`: The crossings between given minima, searched for where none are given.
+- `cut_corners`: Cut corners: paths cheaper than a sum of climbs because they turn off before they reach a minimum on
+  their way.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.

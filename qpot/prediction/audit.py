@@ -11,8 +11,8 @@ import numpy as np
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
 from qpot._core.status import SolveError
 from qpot.landscape.basins import attractor_points
-from qpot.landscape.classified import labels_of, lifted_labels, saddles_near
-from qpot.landscape.lifts import in_the_cell
+from qpot.landscape.classified import Labels, labels_of, lifted_labels, saddles_near
+from qpot.landscape.lifts import LiftedLabels, in_the_cell
 from qpot.landscape.passes import bands_between, passes_on
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle
@@ -20,6 +20,7 @@ from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.paths.methods import LegMethod
 from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.prediction.crossings import around
+from qpot.prediction.cut_corners import cuts_corners
 from qpot.prediction.transitions import transition_costs
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import bowed
@@ -64,7 +65,8 @@ def audited_costs(
     -------
     TransitionCosts
         A copy whose ``audited`` says what was done. Where a path was cheaper than V by more than the errors, the saddle that
-        it crosses is searched for, and the costs are solved anew with it. If the path stays cheaper it is kept in ``holes``.
+        it crosses is searched for, and the costs are solved anew with it. If the path stays cheaper it is kept in ``holes``,
+        or named in ``notes`` where it only cuts a corner, see `qpot.prediction.cut_corners`.
 
     Notes
     -----
@@ -115,14 +117,19 @@ def _audited(
     if costs.minima[0].periods is not None:
         lower, upper = costs.minima[0].periods.cell_of(lower, upper)
     curves = _curves(system, points, pairs, lower, upper, costs.minima[0].periods)
-    holes = _holes(system, costs, pairs, curves)
+    holes, corners = _holes(system, costs, pairs, curves), []
     if holes:
-        new = _missed(system, costs, points, holes, lower, upper)
+        periods = costs.minima[0].periods
+        lifted = None if periods is None else lifted_labels(system, points, lower, upper, periods)
+        label = labels_of(system, points, lower, upper) if lifted is None else lifted
+        new = _missed(system, costs, holes, lower, upper, label)
         if new:
             costs = transition_costs(
                 system, costs.minima, saddles=[*costs.saddles, *new], method=method, executor=executor
             )
             holes = _holes(system, costs, pairs, curves)
+        corners = [h for h in holes if cuts_corners(system, costs, h, label, points)]
+        holes = [h for h in holes if h not in corners]
     many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
     many += " (pairs with a limit cycle are left out)" if costs.cycles else ""
     found = f"{len(holes)} paths between {many} are cheaper than their costs" if holes else ""
@@ -130,7 +137,18 @@ def _audited(
         costs,
         holes=tuple(holes),
         audited=f"audited: {found or f'no path between {many} is cheaper than its cost'}",
+        notes=(*costs.notes, *_named(corners)),
     )
+
+
+def _named(corners: Sequence[Hole]) -> list[str]:
+    if not corners:
+        return []
+    paths = "; ".join(f"from minimum {h.start} to {h.end} for {h.value:.6g}, where V = {h.known:.6g}" for h in corners)
+    return [
+        f"V is the cheapest sum of climbs. There are cheaper paths that turn off before they reach a minimum on their way "
+        f"({paths}); they cross no missing pass, and no selection depends on them."
+    ]
 
 
 def _pairs(costs: TransitionCosts, scaled: Array) -> list[tuple[int, int]]:
@@ -230,12 +248,15 @@ def _isotropic(matrix: Array) -> bool:
 
 
 def _missed(
-    system: System, costs: TransitionCosts, points: Array, holes: Sequence[Hole], lower: Array, upper: Array
+    system: System,
+    costs: TransitionCosts,
+    holes: Sequence[Hole],
+    lower: Array,
+    upper: Array,
+    label: Labels | LiftedLabels,
 ) -> list[Saddle]:
     """The saddles that the search from paths that are too cheap finds, without those that are known."""
-    periods = costs.minima[0].periods
-    lifted = None if periods is None else lifted_labels(system, points, lower, upper, periods)
-    label = labels_of(system, points, lower, upper) if lifted is None else lifted
+    lifted = label if isinstance(label, LiftedLabels) else None
     found: list[Saddle] = []
     for path in (hole.path for hole in holes):
         known = [*(s for s in costs.saddles if isinstance(s, Saddle)), *found]
@@ -244,7 +265,7 @@ def _missed(
             found += passes_on(scaled, ((path - lower) / (upper - lower))[None], known, label)
         else:
             low, high = np.minimum(lower, path.min(axis=0)), np.maximum(upper, path.max(axis=0))
-            box = (lower, upper) if periods is None else (low, high)
+            box = (lower, upper) if lifted is None else (low, high)
             near = saddles_near(system, path, label, *box)
             near = near if lifted is None else in_the_cell(near, lifted, upper - lower)
             found += _new(near, known, upper - lower)
