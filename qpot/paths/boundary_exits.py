@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
+from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
@@ -53,6 +54,11 @@ _ROUNDING = 1e-9
 _CUTS = 3
 # Points that are tried with a fixed end where no path with a free end is found.
 _FALLBACK = 3
+# They are the lowest of so many local minimisers of the cost that a linear flow would have, apart by this part of the way.
+_LOCAL, _SAME_POINT = 24, 1e-3
+# A flow counts as linear along a path whose cost is that of the linear one within this part.
+_LINEAR = 1e-6
+_FEW = "the boundary was searched from a few points only, because no path with a free end can be followed there"
 
 
 def exits_over(
@@ -290,10 +296,55 @@ def _with_fixed_ends(
         if isinstance(error, SingularCovarianceError):
             raise singular_covariance(error) from error
         raise error
-    reason = "the boundary was searched from a few points only, because no path with a free end can be followed there"
-    found = []
-    for k in order[:_FALLBACK]:
+    guesses = _by_linear_law(problem, samples, order, shape)
+    found = [
+        descended(problem.system, problem.start, problem.pieces, problem.pieces[samples.pieces[k]], x, method, shape)
+        for k, x in guesses
+    ]
+    # Where the law of the linear flow holds at the end of the cheapest path, it has ranked all points of the boundary.
+    best = min(found, key=lambda e: e.cost)
+    if np.isinf(best.cost) or abs(_linear_law(problem, shape, best.point) - best.cost) <= _LINEAR * best.cost:
+        return found
+    status = Status.NOT_CONVERGED if best.status.ok else best.status
+    return [replace(e, reason=_FEW, status=status) for e in found]
+
+
+def _linear_law(problem: BoundaryProblem, shape: Array, x: Array) -> float:
+    """V at a point (d,) if the drift were linear and the noise constant: the quadratic form of the stationary covariance."""
+    offset = x - problem.start
+    return 0.5 * float(offset @ np.linalg.lstsq(shape, offset, rcond=None)[0])
+
+
+def _by_linear_law(
+    problem: BoundaryProblem, samples: BoundarySamples, order: list[int], shape: Array
+) -> list[tuple[int, Array]]:
+    """The cheapest local minimisers (d,) over the boundary of `_linear_law`, each with a sample on its piece.
+
+    Under singular noise no cost of the samples is known, and this law tells the directions that are dear from the others.
+    """
+    metric = np.linalg.pinv(shape, hermitian=True)
+    costs = np.full(len(samples.points), np.inf)
+    costs[order] = [_linear_law(problem, shape, x) for x in samples.points[order]]
+    scale = float(costs.min()) or 1.0
+    found: list[tuple[float, int, Array]] = []
+    for k in samples.lowest(costs)[:_LOCAL]:
         piece = problem.pieces[samples.pieces[k]]
-        exit_ = descended(problem.system, problem.start, problem.pieces, piece, samples.points[k], method, shape)
-        found.append(replace(exit_, reason=reason))
-    return found
+        result = minimize(
+            lambda x: _linear_law(problem, shape, x) / scale,
+            samples.points[k],
+            jac=lambda x: metric @ (x - problem.start) / scale,
+            method="SLSQP",
+            constraints={"type": "eq", "fun": lambda x, piece=piece: piece.value(x[None])[0], "jac": piece.normal},
+            options={"ftol": 1e-12, "maxiter": 100},
+        )
+        try:
+            x = piece.projected(np.asarray(result.x, dtype=np.float64))
+        except ValueError:  # The search has left the piece.
+            x = samples.points[k]
+        if _linear_law(problem, shape, x) > costs[k]:
+            x = samples.points[k]
+        size = float(np.linalg.norm(x - problem.start))
+        if all(np.linalg.norm(x - other) > _SAME_POINT * size for _, _, other in found):
+            found.append((_linear_law(problem, shape, x), k, x))
+    found.sort(key=lambda item: item[0])
+    return [(k, x) for _, k, x in found[:_FALLBACK]] or [(k, samples.points[k]) for k in order[:_FALLBACK]]
