@@ -297,12 +297,18 @@ class FieldOpinion:
 
 
 def disagreements(costs: TransitionCosts) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j) whose cost over their saddles differs from the field's by more than both errors together."""
+    """Pairs (i, j) whose cost over their saddles differs from the field's by more than both errors together.
+
+    A field that was followed in one basin only, or on a grid that leaves out a way round, may be anywhere between the cost of
+    the cheapest path and that of the leg over the saddle itself.
+    """
     if costs.field is None:
         return ()
     direct, errors = _over_saddles(costs)
     with np.errstate(invalid="ignore"):  # Entries without an opinion are NaN, or inf minus inf.
-        beyond = costs.field.known & (np.abs(direct - costs.field.values) > errors + costs.field.errors)
+        slack = errors + costs.field.errors
+        above = costs.field.values - np.where(np.isfinite(costs.direct), costs.direct, direct)
+        beyond = costs.field.known & ((direct - costs.field.values > slack) | (above > slack))
     return tuple((int(i), int(j)) for i, j in np.argwhere(beyond))
 
 

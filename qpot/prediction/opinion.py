@@ -27,6 +27,7 @@ from qpot.landscape.periods import Periods
 from qpot.prediction.costs import FieldOpinion
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
+from qpot.solvers.paths.curve_action import curve_action
 
 if TYPE_CHECKING:
     from qpot.prediction.costs import TransitionCosts
@@ -42,6 +43,8 @@ _SAFETY = 2.0
 # The error also contains this fraction of V, because close to slow saddles at the end of narrow canyons two grids can agree
 # better with each other than with the truth (by 0.6 % of V at worst over forty random landscapes, see docs/field.md).
 _ALLOWANCE = 1e-2
+# With an error above this part of it a value says nothing.
+_VAGUE = 0.2
 # The grid covers the paths and the ellipses at the wanted level, widened by the first of these factors, and by the next one
 # where V still leaves the grid below that level.
 _WIDENINGS = (1.2, 1.8, 3.0)
@@ -175,6 +178,8 @@ class _Task:
     doors: Mapping[int, Array]
     # The costs of the paths to the neighbours.
     actions: Mapping[int, float]
+    # The uphill parts of these paths, (n, d) each.
+    climbs: Mapping[int, Array]
     # The level of V up to which the field is computed.
     highest: float
     # Lower and upper corner of what the grid must hold, and of what one must hold for the rays of this basin alone.
@@ -207,7 +212,9 @@ def _task(system: System, costs: TransitionCosts, i: int, nodes: int, box: tuple
     hull = np.concatenate(points)
     actions = {j: path.action for (_, j), path in legs.items()}
     periods = costs.minima[i].periods
-    return _Task(system, i, source, doors, actions, highest, _corners(hull), _corners(own), box, nodes, periods=periods)
+    climbs = {j: path.points[path.uphill] for (_, j), path in legs.items()}
+    corners = _corners(hull), _corners(own)
+    return _Task(system, i, source, doors, actions, climbs, highest, *corners, box, nodes, periods=periods)
 
 
 def _corners(points: Array) -> tuple[Array, Array]:
@@ -249,10 +256,25 @@ def _answers(task: _Task) -> list[tuple[int, float, float, str]]:
             answers.update({j: (j, np.nan, np.nan, str(error)) for j in open_doors})
             break
         for j, x in open_doors.items():
-            answers[j] = (j, *_read(fine, coarse, x, task.highest))
+            answers[j] = (j, *_resolved(task, j, *_read(fine, coarse, x, task.highest)))
         if not any(reason for *_, reason in answers.values()):
             break
     return list(answers.values())
+
+
+def _resolved(task: _Task, j: int, value: float, error: float, reason: str) -> tuple[float, float, str]:
+    """The same answer, or none where the field is seen not to be resolved at the saddle."""
+    if not np.isfinite(value) or len(task.source) == 1:
+        return value, error, reason
+    if error > _VAGUE * value:
+        return np.nan, np.nan, f"two grids differ too much at the saddle: V is {value:.4g} +- {error:.1g} there"
+    if value - error > task.actions[j]:
+        # The quadrature of a curve that ends there is no method for paths.
+        f = task.system.unchecked
+        bound, uncertain = curve_action(f.drift, f.covariance, task.climbs[j])
+        if value - error > bound + uncertain:
+            return np.nan, np.nan, f"the field is not resolved there: it is {value:.4g}, and a curve costs {bound:.4g}"
+    return value, error, reason
 
 
 def _from_own_basin(task: _Task) -> dict[int, tuple[int, float, float, str]]:
