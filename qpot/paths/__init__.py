@@ -5,6 +5,8 @@
   the boundary.
 - `boundary_exits`: Exits through a boundary: the local minimisers that the global search finds, refined as far as they
   matter.
+- `boundary_fixed_ends`: Exits by paths with fixed ends, where none with a free end can be followed: ranked by the law of
+  the linear flow.
 - `boundary_samples`: Samples of a whole boundary: where rays from the minimum, and from points that they passed, leave the
   domain.
 - `boundary_search`: The global search over a boundary: cheapest paths with a free end, from many starts that cover it.

@@ -64,7 +64,7 @@ def descended(
             jac=lambda x: solved(x).momenta[-1] / scale,
             method="SLSQP",
             constraints={"type": "eq", "fun": lambda x: piece.value(x[None])[0], "jac": piece.normal},
-            options={"ftol": 1e-13, "maxiter": 60},
+            options={"ftol": max(1e-13, 1e-4 * method.tolerance), "maxiter": 60},
         )
         path = solved(piece.projected(np.asarray(result.x, dtype=np.float64)))
     found = exit_at(path, piece, method, shape)

@@ -6,18 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
-from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.basins import basin_of
 from qpot.paths.boundaries import Domain, surfaces
-from qpot.paths.boundary_descent import descended, exit_at
+from qpot.paths.boundary_descent import exit_at
+from qpot.paths.boundary_fixed_ends import exits_at_fixed_ends
 from qpot.paths.boundary_samples import BoundarySamples, boundary_samples, first_hits
 from qpot.paths.boundary_search import (
     SLACK,
-    UNSEEN,
     BoundaryProblem,
     CoarseExit,
     ExitSearch,
@@ -27,7 +26,7 @@ from qpot.paths.boundary_search import (
 )
 from qpot.paths.boundary_surfaces import Surface, ZeroSet, first_exit
 from qpot.paths.exit_line import exit_on_a_line
-from qpot.paths.exit_solution import ExitCoverage, ExitSolution
+from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.finish import refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
@@ -39,7 +38,7 @@ from qpot.paths.uphill import uphill_leg
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths.free_end_model import FreeEnds
-from qpot.solvers.problem.lagrangian import SingularCovarianceError
+from qpot.solvers.problem.lagrangian import DiffusionLagrangian, Lagrangian, SingularCovarianceError
 
 # Exits whose coarse cost exceeds the lowest by less than this fraction may be the cheapest.
 _CLOSE = 0.02
@@ -52,13 +51,6 @@ _ROUGH = 1e-3
 _ROUNDING = 1e-9
 # A refined path may leave the domain before its end so many times.
 _CUTS = 3
-# Points that are tried with a fixed end where no path with a free end is found.
-_FALLBACK = 3
-# They are the lowest of so many local minimisers of the cost that a linear flow would have, apart by this part of the way.
-_LOCAL, _SAME_POINT = 24, 1e-3
-# A flow counts as linear along a path whose cost is that of the linear one within this part.
-_LINEAR = 1e-6
-_FEW = "the boundary was searched from a few points only, because no path with a free end can be followed there"
 
 
 def exits_over(
@@ -73,8 +65,7 @@ def exits_over(
     report: ProgressCallback,
 ) -> list[ExitSolution]:
     """Local minimisers of V over the boundary, with the coverage of the search in each."""
-    # A constant covariance that is singular is refused here, before any search.
-    lagrangian = system.noise.lagrangian(system.unchecked)
+    lagrangian = _lagrangian(system, start)
     if system.dimension == 1:
         return _on_a_line(system, start, pieces, boundary, method)
     samples = boundary_samples(system, lagrangian, pieces, start, shape, rng)
@@ -94,11 +85,11 @@ def exits_over(
     if not inside:
         check_basin(system, start, samples.points[outside[0]], boundary)
     if system.noise.singular_at(start):
-        return _with_fixed_ends(problem, samples, inside, [], method, shape)
+        return exits_at_fixed_ends(problem, samples, inside, [], method, shape, budget, report)
     problem = replace(problem, jumps=crosses(system, list(samples.curves[inside])))
     search = searched(problem, samples, inside, budget, report)
     if not search.exits:
-        return _with_fixed_ends(problem, samples, inside, search.failures, method, shape)
+        return exits_at_fixed_ends(problem, samples, inside, search.failures, method, shape, budget, report)
     found = _refined(problem, search, method, shape, report)
     best = min(found, key=lambda e: e.cost)
     check_basin(system, start, best.point, boundary)
@@ -109,6 +100,14 @@ def exits_over(
         reason = f"a sample of the boundary costs at most {bound:.6g}, so that a cheaper exit was missed"
         found = [replace(e, reason=reason) for e in found]
     return found
+
+
+def _lagrangian(system: System, start: Array) -> Lagrangian:
+    """The Lagrangian, also where a constant covariance is singular: then it is defined for no curve, and paths need none."""
+    f = system.unchecked
+    if system.noise.constant is not None and system.noise.singular_at(start):
+        return DiffusionLagrangian(f.drift, f.jacobian, f.covariance, None, f.moments)
+    return system.noise.lagrangian(f)
 
 
 def exit_near(
@@ -220,15 +219,7 @@ def _refined(
             exit_ = refined_exit(problem, candidate, method, shape)
         if not any(_same(exit_, other, problem.start) for other in found):
             found.append(exit_)
-    coverage = ExitCoverage(
-        starts=search.starts, costs=tuple(search.levels), hits=tuple(search.hits), unseen=search.unseen
-    )
-    reason = ""
-    if search.out_of_time:
-        reason = f"the budget ended the search over the boundary: {coverage}; raise budget"
-    elif search.unseen > UNSEEN:
-        reason = f"a cheaper exit may have been missed: {coverage}"
-    return [replace(e, coverage=coverage, reason=reason) for e in found]
+    return [replace(e, coverage=search.coverage(), reason=search.doubt()) for e in found]
 
 
 def _same(first: ExitSolution, second: ExitSolution, start: Array) -> bool:
@@ -280,71 +271,3 @@ def refined_exit(problem: BoundaryProblem, coarse: CoarseExit, method: Geometric
         if fixed.status is Status.CONVERGED and fixed.action <= path.action + fixed.error:
             path = fixed
     return exit_at(path, piece, method, shape)
-
-
-def _with_fixed_ends(
-    problem: BoundaryProblem,
-    samples: BoundarySamples,
-    order: list[int],
-    failures: list[ValueError],
-    method: GeometricAction,
-    shape: Array,
-) -> list[ExitSolution]:
-    """Exits at the ends of paths to fixed points of the boundary, which also say why a cost is infinite."""
-    if failures:
-        error = failures[0]
-        if isinstance(error, SingularCovarianceError):
-            raise singular_covariance(error) from error
-        raise error
-    guesses = _by_linear_law(problem, samples, order, shape)
-    found = [
-        descended(problem.system, problem.start, problem.pieces, problem.pieces[samples.pieces[k]], x, method, shape)
-        for k, x in guesses
-    ]
-    # Where the law of the linear flow holds at the end of the cheapest path, it has ranked all points of the boundary.
-    best = min(found, key=lambda e: e.cost)
-    if np.isinf(best.cost) or abs(_linear_law(problem, shape, best.point) - best.cost) <= _LINEAR * best.cost:
-        return found
-    status = Status.NOT_CONVERGED if best.status.ok else best.status
-    return [replace(e, reason=_FEW, status=status) for e in found]
-
-
-def _linear_law(problem: BoundaryProblem, shape: Array, x: Array) -> float:
-    """V at a point (d,) if the drift were linear and the noise constant: the quadratic form of the stationary covariance."""
-    offset = x - problem.start
-    return 0.5 * float(offset @ np.linalg.lstsq(shape, offset, rcond=None)[0])
-
-
-def _by_linear_law(
-    problem: BoundaryProblem, samples: BoundarySamples, order: list[int], shape: Array
-) -> list[tuple[int, Array]]:
-    """The cheapest local minimisers (d,) over the boundary of `_linear_law`, each with a sample on its piece.
-
-    Under singular noise no cost of the samples is known, and this law tells the directions that are dear from the others.
-    """
-    metric = np.linalg.pinv(shape, hermitian=True)
-    costs = np.full(len(samples.points), np.inf)
-    costs[order] = [_linear_law(problem, shape, x) for x in samples.points[order]]
-    scale = float(costs.min()) or 1.0
-    found: list[tuple[float, int, Array]] = []
-    for k in samples.lowest(costs)[:_LOCAL]:
-        piece = problem.pieces[samples.pieces[k]]
-        result = minimize(
-            lambda x: _linear_law(problem, shape, x) / scale,
-            samples.points[k],
-            jac=lambda x: metric @ (x - problem.start) / scale,
-            method="SLSQP",
-            constraints={"type": "eq", "fun": lambda x, piece=piece: piece.value(x[None])[0], "jac": piece.normal},
-            options={"ftol": 1e-12, "maxiter": 100},
-        )
-        try:
-            x = piece.projected(np.asarray(result.x, dtype=np.float64))
-        except ValueError:  # The search has left the piece.
-            x = samples.points[k]
-        if _linear_law(problem, shape, x) > costs[k]:
-            x = samples.points[k]
-        size = float(np.linalg.norm(x - problem.start))
-        if all(np.linalg.norm(x - other) > _SAME_POINT * size for _, _, other in found):
-            found.append((_linear_law(problem, shape, x), k, x))
-    found.sort(key=lambda item: item[0])
-    return [(k, x) for _, k, x in found[:_FALLBACK]] or [(k, samples.points[k]) for k in order[:_FALLBACK]]

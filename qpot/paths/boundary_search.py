@@ -13,6 +13,7 @@ from qpot._core.progress import ProgressCallback
 from qpot.landscape.flow import slow_rate
 from qpot.paths.boundary_samples import BoundarySamples, curve_costs
 from qpot.paths.boundary_surfaces import Surface, first_exit
+from qpot.paths.exit_solution import ExitCoverage
 from qpot.paths.jumps import coarse_curve
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import lengths_along
@@ -114,15 +115,28 @@ class ExitSearch:
         n = max(sum(self.hits), 1)
         return 1.0 if once >= n else float(betaincinv(once + 1, n - once, _CONFIDENCE))
 
+    def coverage(self) -> ExitCoverage:
+        """How well the boundary was covered."""
+        return ExitCoverage(starts=self.starts, costs=tuple(self.levels), hits=tuple(self.hits), unseen=self.unseen)
+
+    def doubt(self) -> str:
+        """Why an answer is in doubt, as far as the coverage tells; empty where it is not."""
+        if self.out_of_time:
+            return f"the budget ended the search over the boundary: {self.coverage()}; raise budget"
+        return f"a cheaper exit may have been missed: {self.coverage()}" if self.unseen > UNSEEN else ""
+
+    def tally(self, cost: float) -> None:
+        """Count one more start that led to this cost."""
+        for k, level in enumerate(self.levels):
+            if cost == level or abs(cost - level) <= _SAME_COST * max(abs(level), abs(cost)):
+                self.hits[k] += 1
+                return
+        self.levels.append(cost)
+        self.hits.append(1)
+
     def add(self, found: CoarseExit) -> None:
         """Count one more start that led to an exit."""
-        for k, level in enumerate(self.levels):
-            if abs(found.action - level) <= _SAME_COST * max(abs(level), abs(found.action)):
-                self.hits[k] += 1
-                break
-        else:
-            self.levels.append(found.action)
-            self.hits.append(1)
+        self.tally(found.action)
         for k, known in enumerate(self.exits):
             if same_exit(found, known):
                 if (found.settled, -found.action) > (known.settled, -known.action):

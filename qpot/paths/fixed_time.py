@@ -15,6 +15,7 @@ from qpot.paths.finish import STATUS
 from qpot.paths.infinite import blocked_interval, fastest_passage, infinite_leg, no_feasible_path
 from qpot.paths.joined import uphill_path
 from qpot.paths.methods import PathMethod, PathProblem
+from qpot.paths.ranking import ranking
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.noise import singular_covariance
@@ -149,7 +150,7 @@ def fixed_time_path(
         if isinstance(failure, SingularCovarianceError):
             raise singular_covariance(failure) from failure
         raise failure
-    coarse.sort(key=lambda m: (m.status == action_minimization.UNSTABLE, m.action))
+    coarse.sort(key=lambda m: m.action)
     refined = []
     for candidate in coarse[:_KEPT]:
         report(len(guesses), len(guesses) + 1, "refining")
@@ -162,14 +163,18 @@ def fixed_time_path(
                 max_elements=method.max_elements,
             )
         )
-    refined.sort(key=lambda r: (not STATUS[r.status].ok, r.action))
-    iterations = sum(m.iterations for m in coarse) + sum(r.iterations for r in refined)
+    refined.sort(key=lambda r: r.action)
+    ranked = ranking([r.action for r in refined], [r.error for r in refined], [STATUS[r.status].ok for r in refined])
+    best = refined.pop(ranked.chosen)
+    iterations = sum(m.iterations for m in coarse) + sum(r.iterations for r in (best, *refined))
     others: list[FixedTimePath] = []
-    for other in refined[1:]:
-        if all(curve_distance(other.path, known.path) > _SAME_CURVE for known in (refined[0], *others)):
+    for other in refined:
+        if all(curve_distance(other.path, known.path) > _SAME_CURVE for known in (best, *others)):
             others.append(other)
     alternatives = tuple(_solution(lagrangian, other, method, other.iterations, ()) for other in others)
-    return _solution(lagrangian, refined[0], method, iterations, alternatives)
+    answer = _solution(lagrangian, best, method, iterations, alternatives)
+    # A path that was cut off and may cost less widens the error.
+    return replace(answer, error=ranked.error, status=Status.NOT_CONVERGED if ranked.doubtful else answer.status)
 
 
 def _solution(

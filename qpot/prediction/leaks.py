@@ -96,13 +96,13 @@ class _Task:
 
 
 def _solved(task: _Task) -> tuple[PathSolution | None, float]:
-    """The uphill leg, None where it fails, and its prefactor."""
+    """The uphill leg, None where it fails, and its prefactor; one that stopped short keeps its value and its error."""
     if isinstance(task.saddle, LimitCycle) or isinstance(task.state, LimitCycle):
         try:
             found = leg_up(task.system, task.state, task.saddle, -1.0, task.method)
         except (SolveError, ValueError):
             return None, float("nan")
-        return (found if found.status.ok else None), float("nan")
+        return (found if _known(found) else None), float("nan")
     view = None if task.saddle.views is None else task.saddle.views[0]
     seen = task.saddle if view is None else view
     try:
@@ -110,8 +110,12 @@ def _solved(task: _Task) -> tuple[PathSolution | None, float]:
     except (SolveError, ValueError):  # The pass is degenerate, or the noise vanishes there: its cost stays unknown.
         return None, float("nan")
     if not leg.status.ok:
-        return None, float("nan")
+        return (leg if _known(leg) else None), float("nan")
     return leg, _prefactor(task, task.saddle, leg, seen.point)
+
+
+def _known(leg: PathSolution) -> bool:
+    return leg.status.ok or bool(np.isfinite(leg.action) and np.isfinite(leg.error))
 
 
 def _prefactor(task: _Task, over: Saddle, leg: PathSolution, saddle: Array) -> float:

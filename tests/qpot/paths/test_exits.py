@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from random_problems.exits import draw_exit
 from scipy.linalg import solve_continuous_lyapunov
 
 import qpot
@@ -152,3 +155,32 @@ def test_the_unit_of_cost_does_not_change_the_work() -> None:
     assert solved(1.0) == pytest.approx(8.0 / 3.0, rel=1e-9)
     assert solved(1e6) == pytest.approx(8.0 / 3.0 * 1e-6, rel=1e-9, abs=0.0)
     assert calls[1] < 2 * calls[0]
+
+
+@pytest.mark.parametrize(("seed", "number"), [(9, 1), (9, 3), (9, 4), (5, 2), (5, 5)])
+def test_exits_under_noise_in_few_directions_begin_at_the_cheapest_points_of_the_linear_law(
+    seed: int, number: int
+) -> None:
+    way = draw_exit("low-rank exit", seed, number)
+    found = way.solve()
+    assert found.status is qpot.Status.CONVERGED
+    assert not found.reason
+    assert abs(found.cost - way.value) <= found.error + 1e-9 * way.value
+
+
+def test_where_the_linear_law_does_not_hold_the_boundary_is_covered_from_many_points() -> None:
+    def drift(x: Any) -> Any:
+        return np.stack([x[:, 0] - x[:, 0] ** 3 + x[:, 1], -2.0 * x[:, 1]], axis=1)
+
+    system = qpot.System(drift=drift, covariance=np.diag([0.0, 4.0]), dimension=2)
+    line = qpot.HalfSpace(normal=[1.0, 0.0], offset=-0.4)
+    found = qpot.exit_cost(system, [-1.0, 0.0], boundary=line, budget=5.0)
+    assert found.coverage is not None
+    assert found.coverage.starts > 3
+    assert len(found.coverage.costs) == 1
+    assert "budget" in found.reason
+    # Other points on the line, each solved as a path with fixed ends, cost more.
+    rough = qpot.GeometricAction(tolerance=1e-4, starts=2)
+    for height in found.point[1] + np.array([-0.2, 0.2]):
+        path = qpot.minimum_action_path(system, [-1.0, 0.0], [-0.4, height], method=rough)
+        assert path.action > 1.02 * found.cost
