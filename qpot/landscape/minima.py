@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import (
     Array,
@@ -232,6 +232,14 @@ def rest_points(system: System, points: Array, lower: Array, upper: Array, perio
 
     Where it carries all of them away, the points that it has reached are returned.
     """
+    ends, at_rest = ends_of_flow(system, points, lower, upper, periods)
+    return ends[at_rest] if at_rest.any() else ends
+
+
+def ends_of_flow(
+    system: System, points: Array, lower: Array, upper: Array, periods: Periods | None = None
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Where the flow from each start (n, d) ends or was given up, and whether it came to rest there."""
     size = float(np.linalg.norm(upper - lower))
     drift = NaNDrift(system)
     typical = float(np.median(np.linalg.norm(_finite(drift(points), "drift", points), axis=1)))
@@ -245,7 +253,7 @@ def rest_points(system: System, points: Array, lower: Array, upper: Array, perio
         scale=0.1 * size,
         periods=None if periods is None else periods.lengths,
     )
-    return ends[status == AT_REST] if (status == AT_REST).any() else ends
+    return ends, status == AT_REST
 
 
 def _finite(values: Array, name: str, points: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.landscape.minima import polish_fixed_point, rest_points
+from qpot.landscape.minima import ends_of_flow, polish_fixed_point
 from qpot.landscape.points import SAME, Minimum, Saddle, SaddleView
 from qpot.landscape.symmetry import Symmetry, apply, distinct_modulo, same_class
 from qpot.problem.system import System
@@ -55,29 +55,37 @@ def saddles_modulo(
     """
     scale = upper - lower
     kept = distinct_modulo(np.array([s.point for s in saddles]), group, scale, tolerance=SAME) if saddles else []
-    return [_modulo(saddles[k], system, minima, attractors, group, lower, upper) for k in kept]
+    chosen = [saddles[k] for k in kept]
+    sides = _ends_of_sides(chosen, system, attractors, lower, upper)
+    return [_modulo(s, ends, minima, group, scale) for s, ends in zip(chosen, sides, strict=True)]
+
+
+def _ends_of_sides(
+    saddles: Sequence[Saddle], system: System, attractors: Array, lower: Array, upper: Array
+) -> list[list[Array | None]]:
+    """The fixed points below both sides of every saddle; those that lead to no known attractor are followed together."""
+    scale = upper - lower
+    ends: list[list[Array | None]] = [[None if a is None else attractors[a] for a in s.connects] for s in saddles]
+    open_sides = [(i, side) for i, s in enumerate(saddles) for side in (0, 1) if s.connects[side] is None]
+    if not open_sides:
+        return ends
+    starts = []
+    for i, side in open_sides:
+        point = saddles[i].point
+        shift = 1e-4 * min(float(np.linalg.norm(scale)), 1.0 + float(np.abs(point).max()))
+        starts.append(point + (shift, -shift)[side] * saddles[i].direction)
+    reached, _ = ends_of_flow(system, np.array(starts), lower, upper)
+    for (i, side), end in zip(open_sides, reached, strict=True):
+        ends[i][side] = polish_fixed_point(system, end, reach=1e-3 * float(scale.max()))
+    return ends
 
 
 def _modulo(
-    saddle: Saddle,
-    system: System,
-    minima: Sequence[Minimum],
-    attractors: Array,
-    group: Symmetry,
-    lower: Array,
-    upper: Array,
+    saddle: Saddle, ends: Sequence[Array | None], minima: Sequence[Minimum], group: Symmetry, scale: Array
 ) -> Saddle:
-    scale = upper - lower
-    shift = 1e-4 * min(float(np.linalg.norm(scale)), 1.0 + float(np.abs(saddle.point).max()))
-    ends: list[Array | None] = []
+    """The image of a saddle next to the first minimum that it connects; ``ends`` are the fixed points below its sides."""
     classes: list[int | None] = []
-    for side, attractor in zip((1.0, -1.0), saddle.connects, strict=True):
-        if attractor is not None:
-            end: Array | None = attractors[attractor]
-        else:
-            rest = rest_points(system, (saddle.point + side * shift * saddle.direction)[None], lower, upper)
-            end = polish_fixed_point(system, rest[0], reach=1e-3 * float(scale.max())) if len(rest) else None
-        ends.append(end)
+    for end in ends:
         known = [
             k
             for k, m in enumerate(minima)

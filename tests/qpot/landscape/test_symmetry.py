@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qpot
-from qpot.landscape.symmetry import apply, distinct_modulo
+from qpot.landscape.symmetric_saddles import saddles_modulo
+from qpot.landscape.symmetry import apply, as_symmetry, distinct_modulo
 from qpot.prediction.costs import disagreements
 
 
@@ -291,3 +293,38 @@ def test_symmetries_that_the_system_does_not_have_are_refused() -> None:
         qpot.find_minima(system, bounds, symmetries=qpot.SignedPermutations([[0, 1, 2]]))
     with pytest.raises(ValueError, match="symmetries must be"):
         qpot.find_minima(system, bounds, symmetries="flip")
+
+
+def test_sides_of_saddles_that_lead_to_no_known_minimum_are_followed_together() -> None:
+    """The same saddles as with known sides, and no more rounds of the flow than the slowest of them takes."""
+    calls: list[int] = []
+    system, bounds = four_wells()
+    given = system.unchecked.drift
+
+    def counted(x: Any) -> Any:
+        calls.append(len(x))
+        return given(x)
+
+    observed = qpot.System(
+        drift=counted, covariance=system.unchecked.covariance, jacobian=system.unchecked.jacobian, dimension=2
+    )
+    every = qpot.find_minima(observed, bounds)
+    attractors = np.array([m.point for m in every])
+    saddles = qpot.find_saddles(observed, every, bounds)
+    lower, upper = np.array(bounds).T
+    group = as_symmetry(FLIP, observed, lower, upper)
+    assert group is not None
+    known = saddles_modulo(saddles, observed, every[:2], attractors, group, lower, upper)
+    blind = [replace(s, connects=(None, None)) for s in saddles]
+
+    def rounds(some: list[qpot.Saddle]) -> int:
+        calls.clear()
+        saddles_modulo(some, observed, every[:2], attractors, group, lower, upper)
+        return len(calls)
+
+    found = saddles_modulo(blind, observed, every[:2], attractors, group, lower, upper)
+    assert len(saddles) == 4
+    assert [s.connects for s in found] == [s.connects for s in known]
+    for one, other in zip(found, known, strict=True):
+        assert one.point == pytest.approx(other.point, abs=1e-7)
+    assert rounds(blind) <= 1.5 * max(rounds([s]) for s in blind)
