@@ -49,8 +49,8 @@ class FieldRun:
     highest: float = float("inf")
 
 
-def run_rays(run: FieldRun, state: SweepState) -> None:
-    """Advance the sweep until no label below the exit level is left on its heap.
+def run_rays(run: FieldRun, state: SweepState, stop: float = np.inf) -> None:
+    """Advance the sweep until no label below the exit level, and the overrun above it, or below ``stop`` is left.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def run_rays(run: FieldRun, state: SweepState) -> None:
         If the time is over, see `qpot.solvers.common.spending`.
     """
     total = state.value.size
-    while not advance(state, np.inf, SLICE):
+    while not advance(state, stop, SLICE):
         if spent():
             raise SolveError(f"the field is not finished: {Status.BUDGET}", status=Status.BUDGET)
         run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")

@@ -8,6 +8,8 @@
   their way.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
+- `field_answers`: FieldTask: V at the saddles around one minimum, from the rays of its own basin or from whole fields, on
+  two grids.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.

@@ -7,22 +7,67 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def _imposed(Q, v, w, impose):  # type: ignore[no-untyped-def]
-    """The matrix Q, changed so that Q v = w and unchanged across v; Q itself if v = 0 or if not ``impose``."""
-    square = (v * v).sum()
-    if square == 0.0 or not impose:
-        return Q
-    n = v / np.sqrt(square)
-    z = w / np.sqrt(square)
-    P = np.eye(v.size) - np.outer(n, n)
-    return P @ Q @ P + np.outer(z, n) + np.outer(n, z) - (n * z).sum() * np.outer(n, n)
+def _impose(Q, v, w, n, z):  # type: ignore[no-untyped-def]
+    """Change Q so that Q v = w and nothing changes across v, unless v = 0; ``n`` (d,) and ``z`` (2, d) are work space."""
+    d = v.size
+    square = 0.0
+    for i in range(d):
+        square += v[i] * v[i]
+    if square == 0.0:
+        return
+    size = np.sqrt(square)
+    for i in range(d):
+        n[i] = v[i] / size
+    excess = 0.0
+    for i in range(d):
+        row = column = 0.0
+        for k in range(d):
+            row += n[k] * Q[k, i]
+            column += Q[i, k] * n[k]
+        z[0, i] = w[i] / size - row
+        z[1, i] = w[i] / size - column
+        excess += n[i] * (column - w[i] / size)
+    for i in range(d):
+        for j in range(d):
+            Q[i, j] += n[i] * z[0, j] + z[1, i] * n[j] + excess * n[i] * n[j]
 
 
 @njit(cache=True, nogil=True)
-def _slope(Q, H_xx, H_px, a):  # type: ignore[no-untyped-def]
-    """The right-hand side of the Riccati equation for Q."""
-    B = H_px.T @ Q
-    return -(H_xx + B + B.T + Q @ a @ Q)
+def _slope(Q, H_xx, H_px, a, product, k):  # type: ignore[no-untyped-def]
+    """Write the right-hand side of the Riccati equation for Q to ``k``; ``product`` is work space."""
+    d = Q.shape[0]
+    for i in range(d):
+        for j in range(d):
+            total = 0.0
+            for m in range(d):
+                total += a[i, m] * Q[m, j]
+            product[i, j] = total
+    for i in range(d):
+        for j in range(d):
+            total = H_xx[i, j]
+            for m in range(d):
+                total += H_px[m, i] * Q[m, j] + H_px[m, j] * Q[m, i] + Q[i, m] * product[m, j]
+            k[i, j] = -total
+
+
+@njit(cache=True, nogil=True)
+def _stage(Q, start, step, k, v, w, impose, n, z):  # type: ignore[no-untyped-def]
+    """Write the stage ``start + step k`` to Q, and impose what is known along the path."""
+    for i in range(Q.shape[0]):
+        for j in range(Q.shape[0]):
+            Q[i, j] = start[i, j] + step * k[i, j]
+    if impose:
+        _impose(Q, v, w, n, z)
+
+
+@njit(cache=True, nogil=True)
+def _contracted(a, Q):  # type: ignore[no-untyped-def]
+    """a : Q."""
+    total = 0.0
+    for i in range(Q.shape[0]):
+        for j in range(Q.shape[0]):
+            total += a[i, j] * Q[i, j]
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -51,20 +96,28 @@ def transport(H_xx, H_px, a, velocity, momentum_rate, K, step, Q, impose):  # ty
     integral : float
         The integral of K + a:Q / 2.
     """
-    n = (K.size - 1) // 2
+    steps, d = (K.size - 1) // 2, Q.shape[0]
     integral = 0.0
-    for i in range(n):
+    n, z = np.empty(d), np.empty((2, d))
+    Q1, Q2, Q3, Q4 = Q.copy(), np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    k, total, product = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    for i in range(steps):
         j = 2 * i
-        Q1 = _imposed(Q, velocity[j], momentum_rate[j], impose)
-        k1 = _slope(Q1, H_xx[j], H_px[j], a[j])
-        Q2 = _imposed(Q1 + 0.5 * step * k1, velocity[j + 1], momentum_rate[j + 1], impose)
-        k2 = _slope(Q2, H_xx[j + 1], H_px[j + 1], a[j + 1])
-        Q3 = _imposed(Q1 + 0.5 * step * k2, velocity[j + 1], momentum_rate[j + 1], impose)
-        k3 = _slope(Q3, H_xx[j + 1], H_px[j + 1], a[j + 1])
-        Q4 = _imposed(Q1 + step * k3, velocity[j + 2], momentum_rate[j + 2], impose)
-        k4 = _slope(Q4, H_xx[j + 2], H_px[j + 2], a[j + 2])
-        integral += step / 6.0 * (K[j] + 0.5 * (a[j] * Q1).sum())
-        integral += step / 6.0 * (4.0 * K[j + 1] + (a[j + 1] * (Q2 + Q3)).sum())
-        integral += step / 6.0 * (K[j + 2] + 0.5 * (a[j + 2] * Q4).sum())
-        Q = _imposed(Q1 + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4), velocity[j + 2], momentum_rate[j + 2], impose)
-    return Q, integral
+        if impose:
+            _impose(Q1, velocity[j], momentum_rate[j], n, z)
+        _slope(Q1, H_xx[j], H_px[j], a[j], product, k)
+        total[:] = k
+        _stage(Q2, Q1, 0.5 * step, k, velocity[j + 1], momentum_rate[j + 1], impose, n, z)
+        _slope(Q2, H_xx[j + 1], H_px[j + 1], a[j + 1], product, k)
+        total += 2.0 * k
+        _stage(Q3, Q1, 0.5 * step, k, velocity[j + 1], momentum_rate[j + 1], impose, n, z)
+        _slope(Q3, H_xx[j + 1], H_px[j + 1], a[j + 1], product, k)
+        total += 2.0 * k
+        _stage(Q4, Q1, step, k, velocity[j + 2], momentum_rate[j + 2], impose, n, z)
+        _slope(Q4, H_xx[j + 2], H_px[j + 2], a[j + 2], product, k)
+        total += k
+        integral += step / 6.0 * (K[j] + 0.5 * _contracted(a[j], Q1))
+        integral += step / 6.0 * (4.0 * K[j + 1] + _contracted(a[j + 1], Q2) + _contracted(a[j + 1], Q3))
+        integral += step / 6.0 * (K[j + 2] + 0.5 * _contracted(a[j + 2], Q4))
+        _stage(Q1, Q1, step / 6.0, total, velocity[j + 2], momentum_rate[j + 2], impose, n, z)
+    return Q1, integral

@@ -12,6 +12,7 @@ import pytest
 
 import qpot
 from qpot import SolveError, Status
+from qpot.prediction import field_answers
 
 
 def _costs(case: Any, **options: Any) -> qpot.TransitionCosts:
@@ -122,6 +123,32 @@ def test_no_opinion_has_a_reason() -> None:
         assert re.match(
             r"V leaves the Grid\(.* at level 0\.0.*, before it reaches the saddle$", small.field.reasons[pair]
         )
+
+
+def test_no_wider_grid_than_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = qpot.gallery.symmetric_minima(s=-0.5)
+    costs = _costs(case)
+    grids: list[qpot.Grid] = []
+
+    def counted(system: Any, source: Any, grid: qpot.Grid, **options: Any) -> qpot.FieldSolution:
+        grids.append(grid)
+        return qpot.quasipotential(system, source, grid, **options)
+
+    monkeypatch.setattr(field_answers, "quasipotential", counted)
+    box = [(low * 0.55, high * 0.55) for low, high in case.bounds]
+    cut = qpot.with_field_opinion(case.system, costs, bounds=box)
+    assert cut.field is not None
+    assert not cut.field.known.any()
+    # V leaves the box: one field tells that no way is cheaper, and neither a coarser nor a wider one would say more.
+    assert len(grids) == len(costs.minima)
+    grids.clear()
+    # A small grid that the box does not end is widened until the saddle is in it.
+    monkeypatch.setattr(field_answers, "_WIDENINGS", (0.75, 1.2))
+    monkeypatch.setattr(field_answers, "_OWN_WIDENINGS", (0.75, 0.76))
+    free = qpot.with_field_opinion(case.system, costs)
+    assert free.field is not None
+    assert free.field.known.sum() == 2
+    assert max(len({grid.lower[0] for grid in grids if grid.contains(m.point[None])[0]}) for m in costs.minima) > 1
 
 
 def test_executors_do_not_matter() -> None:
