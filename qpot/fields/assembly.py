@@ -18,6 +18,9 @@ from qpot.solvers.fields.marching.march_state import advance_march, make_march
 from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.state import SweepState, add_records, make_state, write_patch
 
+# Where V is below zero by more than this part of the exit level the grid does not resolve it.
+_NEGATIVE = 1e-2
+
 
 @dataclass
 class NodeResult:
@@ -56,7 +59,8 @@ def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, me
     beyond = ~(result.value <= result.level)
     value = np.where(beyond, np.nan, result.value)
     gradient = np.where(beyond[:, None], np.nan, result.gradient)
-    status = Status.CONVERGED if result.trusted else Status.NOT_CONVERGED
+    negative = bool((result.value < -_NEGATIVE * abs(result.level)).any())
+    status = Status.CONVERGED if result.trusted and not negative else Status.NOT_CONVERGED
     if result.interrupted:
         status = Status.INTERRUPTED
     return FieldSolution(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.status import Status
 from qpot.fields.assembly import as_field, marched, started
 from qpot.fields.methods import FieldMethod
 from qpot.fields.run import PATCH, FieldRun
@@ -67,3 +68,9 @@ class OrderedLineIntegral(FieldMethod):
         highest = np.inf if self.highest is None else self.highest
         result = marched(run, medium, value, gradient, known, radius, highest)
         return as_field(run, result, patch, float("nan"), self)
+
+    def failure(self, field: FieldSolution) -> str:
+        """The message for a ``field`` whose status is not CONVERGED: what it means, and what helps."""
+        if field.status is not Status.NOT_CONVERGED:
+            return super().failure(field)
+        return f"V comes out negative on the {field.grid}, which does not resolve it; use more nodes or a smaller grid"

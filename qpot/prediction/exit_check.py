@@ -22,13 +22,17 @@ from qpot.prediction.exit_fields import FieldReading, Lowest, field_reading
 from qpot.prediction.exit_rims import lowest_on_surfaces, lowest_way_out, uphill_direction
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
-from qpot.solvers.common.spending import spending
+from qpot.solvers.common.spending import left, spending
 from qpot.solvers.problem.lagrangian import SingularCovarianceError
 
 # Nodes on each axis of the finer of the two grids, by dimension.
 _NODES = {1: 1025, 2: 129, 3: 49}
 # Seconds of CPU time for the fields, by dimension, where no budget is given.
 _SECONDS = {1: 20.0, 2: 20.0, 3: 60.0}
+# A search is started where a field is lower by more than this fraction.
+_WORTH = 5e-3
+# So much of the time that is left goes into following the field's path backwards.
+_WALK = 0.2
 # The path from a field's lowest point goes on beyond the boundary by this part of its distance.
 _ONWARD = 1e-3
 
@@ -112,17 +116,19 @@ def held_against_field(
     count = _NODES[d] if nodes is None else nodes
     with spending(seconds):
         reading = field_reading(system, found, lowest, count)
-        if reading.field is None:
-            return replace(found, field_reason=reading.reason)
+        if reading.reason:
+            # A real path that is cheaper is an answer, whatever showed the way.
+            better = _from_field(system, found, boundary, reading)
+            return replace(found if better is None else better, field_reason=reading.reason)
         if not _lower(reading, found):
             return _with_opinion(found, reading)
         better = _from_field(system, found, boundary, reading)
         if better is not None:
             return _with_opinion(better, reading)
         finer = field_reading(system, found, lowest, 2 * count - 1)
-    if finer.field is not None and not _lower(finer, found):
+    if not finer.reason and not _lower(finer, found):
         return _with_opinion(found, finer)
-    return _contradicted(found, finer if finer.field is not None else reading)
+    return _contradicted(found, reading if finer.reason else finer)
 
 
 def _impossible(system: System, found: ExitSolution) -> str:
@@ -149,6 +155,8 @@ def _from_field(
     system: System, found: ExitSolution, boundary: Domain | str, reading: FieldReading
 ) -> ExitSolution | None:
     """The exit to which a search leads from where a field is lower; None where it is not cheaper."""
+    if reading.field is None or not reading.cost < (1.0 - _WORTH) * found.cost - found.error:
+        return None
     method = found.path.method if isinstance(found.path.method, GeometricAction) else GeometricAction()
     try:
         other = _searched(system, boundary, reading, method)
@@ -163,12 +171,14 @@ def _from_field(
 def _searched(
     system: System, boundary: Domain | str, reading: FieldReading, method: GeometricAction
 ) -> ExitSolution | None:
-    assert reading.field is not None  # It is lower somewhere.
+    assert reading.field is not None  # It was asked for before.
     start, point = np.atleast_2d(reading.field.source)[0], reading.point
     if isinstance(boundary, str):
         saddles = [p.point for p in reading.field.passages if np.array_equal(p.point, point)]
         return as_exit(method.up(system, start, point, uphill_direction(system, point))) if saddles else None
-    curve = reading.field.path_to(point, throw=False).points
+    with spending(_WALK * left()):
+        # As much of the path as there is, and a straight piece for the rest.
+        curve = reading.field.path_to(point, throw=False).points
     tail = curve[-1] - curve[-2] if len(curve) > 1 else point - start
     onward = _ONWARD * np.linalg.norm(point - start) * tail / max(float(np.linalg.norm(tail)), 1e-300)
     return exit_near(system, start, boundary, np.concatenate([start[None], curve[1:], (point + onward)[None]]), method)

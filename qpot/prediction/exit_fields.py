@@ -38,7 +38,8 @@ class FieldReading(NamedTuple):
     """What fields say about an exit.
 
     ``cost`` is the least V over the boundary, at ``point``, within ``error``; ``field`` is that on the finer grid. Where
-    there is no opinion ``reason`` tells why.
+    there is no opinion ``reason`` tells why and the error is NaN. A field that cannot be trusted may still show where to
+    search; it is None where there is none at all.
     """
 
     point: Array
@@ -48,37 +49,34 @@ class FieldReading(NamedTuple):
     reason: str = ""
 
 
-def no_reading(reason: str) -> FieldReading:
-    """The answer of fields that say nothing."""
-    return FieldReading(np.zeros(0), np.nan, np.nan, None, reason)
-
-
 def field_reading(system: System, found: ExitSolution, lowest: Lowest, nodes: int) -> FieldReading:
     """The least V over a boundary by fields with ``nodes`` on each axis and with half as many, up to the cost of an exit."""
     highest = _BEYOND * found.cost
-    rays = CharacteristicJets(estimate_error=False, highest=highest, kinks="refuse")
-    try:
-        pair = _fields(system, found, nodes, rays)
-    except ValueError as failure:
-        return no_reading(str(failure))
-    except SolveError as failure:
-        if failure.status is not Status.NOT_CONVERGED:
-            return _stopped(failure)
+    methods: list[FieldMethod] = [CharacteristicJets(estimate_error=False, highest=highest, kinks="refuse")]
+    if system.dimension == 2:
         # Where rays disagree or leave nodes open, as where rates are far apart, straight pieces still give a first-order
-        # answer, and the two grids its error.
+        # answer, and the two grids its error. In 3-D they take longer than the search, and such grids do not resolve V.
+        methods.append(OrderedLineIntegral(highest=highest))
+    hint = _hint("", None, lowest)
+    for method in methods:
         try:
-            pair = _fields(system, found, nodes, OrderedLineIntegral(highest=highest))
-        except ValueError as second:
-            return no_reading(str(second))
-        except SolveError as second:
-            return _stopped(second)
-    return _read(found, lowest, *pair)
+            return _read(found, lowest, *_fields(system, found, nodes, method))
+        except ValueError as failure:
+            return hint._replace(reason=hint.reason or str(failure))
+        except SolveError as failure:
+            if failure.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt from failure
+            if failure.status is not Status.NOT_CONVERGED:
+                return hint._replace(reason=str(failure))
+            if hint.field is None:
+                hint = _hint(str(failure), failure.partial, lowest)
+    return hint
 
 
-def _stopped(failure: SolveError) -> FieldReading:
-    if failure.status is Status.INTERRUPTED:
-        raise KeyboardInterrupt from failure
-    return no_reading(str(failure))
+def _hint(reason: str, field: FieldSolution | None, lowest: Lowest) -> FieldReading:
+    """What a field that is no opinion, for this reason, shows of where to search."""
+    point, cost = (np.zeros(0), np.inf) if field is None else lowest(field)
+    return FieldReading(point, cost, np.nan, field if np.isfinite(cost) else None, reason)
 
 
 def _fields(
@@ -115,19 +113,16 @@ def _read(found: ExitSolution, lowest: Lowest, fine: FieldSolution, coarse: Fiel
     """The lower of what two fields say, with the error that their difference tells."""
     point, cost = lowest(fine)
     _, other = lowest(coarse)
-    if not np.isfinite(cost):
-        if fine.level < found.cost:
-            return no_reading(f"V leaves the {fine.grid} at level {fine.level:.6g}, before it reaches the boundary")
-        return no_reading(
-            f"the field does not reach the boundary below {fine.level:.6g}, and a path does: it is not resolved"
-        )
-    if not np.isfinite(other):
-        return no_reading(f"the {coarse.grid} is too coarse to check the field at the boundary")
-    error = _SAFETY * abs(cost - other) + _ALLOWANCE * cost
-    if error > _VAGUE * cost:
-        return no_reading(f"two grids differ too much at the boundary: V is {cost:.4g} +- {error:.1g} there")
-    if cost - error > found.cost + found.error:
-        return no_reading(
-            f"the field is not resolved: it is {cost:.4g} at the boundary, and a path costs {found.cost:.4g}"
-        )
-    return FieldReading(point, cost, error, fine)
+    error = _SAFETY * abs(cost - other) + _ALLOWANCE * cost if np.isfinite([cost, other]).all() else np.nan
+    reason = ""
+    if not np.isfinite(cost) and fine.level < found.cost:
+        reason = f"V leaves the {fine.grid} at level {fine.level:.6g}, before it reaches the boundary"
+    elif not np.isfinite(cost):
+        reason = f"the field is not resolved: it reaches no boundary below {fine.level:.6g}, and a path does"
+    elif not np.isfinite(other):
+        reason = f"the {coarse.grid} is too coarse to check the field at the boundary"
+    elif error > _VAGUE * cost:
+        reason = f"two grids differ too much at the boundary: V is {cost:.4g} +- {error:.1g} there"
+    elif cost - error > found.cost + found.error:
+        reason = f"the field is not resolved: it is {cost:.4g} at the boundary, and a path costs {found.cost:.4g}"
+    return _hint(reason, fine, lowest) if reason else FieldReading(point, cost, error, fine)
