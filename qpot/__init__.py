@@ -29,7 +29,7 @@ Where the drift rests (`qpot.landscape`)
     `Saddles`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
-    `check_gaussianity`, `escape_cost`, `exit_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
+    `check_gaussianity`, `escape_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
     `EscapeSolution`, `ExitCoverage`, `ExitSolution`, `FixedTimeAction`, `Gaussianity`, `GeometricAction`, `HalfSpace`,
     `LargeScaleAction`, `LegMethod`, `LossLevel`, `PathMethod`, `PathSolution`, `Region`
 
@@ -38,7 +38,7 @@ The quasi-potential on grids (`qpot.fields`)
     `Grid`, `OrderedLineIntegral`, `Passage`
 
 Costs, the choice, and times (`qpot.prediction`)
-    `audited_costs`, `check_exit`, `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`,
+    `audited_costs`, `check_exit`, `exit_cost`, `predict`, `prediction_from_costs`, `transition_costs`, `with_field_opinion`,
     `FieldOpinion`, `Hole`, `Prediction`, `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
@@ -194,7 +194,6 @@ if TYPE_CHECKING:
         Region,
         check_gaussianity,
         escape_cost,
-        exit_cost,
         minimum_action_path,
     )
     from qpot.prediction import (
@@ -205,6 +204,7 @@ if TYPE_CHECKING:
         WayOut,
         audited_costs,
         check_exit,
+        exit_cost,
         predict,
         prediction_from_costs,
         transition_costs,
@@ -295,14 +295,14 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "Saddle",
     "Saddles", "SaddleView", "SignedPermutations",
     # What the noise pays
-    "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "exit_cost", "ExitCoverage",
+    "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",
     "LossLevel", "minimum_action_path", "PathMethod", "PathSolution", "Region",
     # The quasi-potential on grids
     "CharacteristicJets", "FieldMethod", "FieldSolution", "global_quasipotential", "GlobalField", "Grid",
     "OrderedLineIntegral", "Passage", "quasipotential",
     # Costs, the choice, and times
-    "audited_costs", "check_exit", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs",
+    "audited_costs", "check_exit", "exit_cost", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs",
     "transition_costs", "TransitionCosts", "WayOut", "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
     "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",

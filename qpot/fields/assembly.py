@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.status import Status
-from qpot.fields.run import CORE, PATCH, SLICE, FieldRun, boundary
+from qpot.fields.run import CORE, PATCH, SLICE, FieldRun, boundary, unfinished
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import Source, cycle_source, equilibrium_source
 from qpot.fields.values import Passage
+from qpot.solvers.common.spending import spent
 from qpot.solvers.fields.marching.march_state import advance_march, make_march
 from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.state import SweepState, add_records, make_state, write_patch
+
+# Where V is below zero by more than this part of the exit level the grid does not resolve it.
+_NEGATIVE = 1e-2
 
 
 @dataclass
@@ -55,7 +59,8 @@ def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, me
     beyond = ~(result.value <= result.level)
     value = np.where(beyond, np.nan, result.value)
     gradient = np.where(beyond[:, None], np.nan, result.gradient)
-    status = Status.CONVERGED if result.trusted else Status.NOT_CONVERGED
+    negative = bool((result.value < -_NEGATIVE * abs(result.level)).any())
+    status = Status.CONVERGED if result.trusted and not negative else Status.NOT_CONVERGED
     if result.interrupted:
         status = Status.INTERRUPTED
     return FieldSolution(
@@ -123,6 +128,11 @@ def marched(
 
     The arrays ``value`` and ``gradient`` are filled in place. ``radius`` is the length of the longest straight piece in
     cells. The march ends at the level ``stop`` if V has not left the grid below it.
+
+    Raises
+    ------
+    SolveError
+        If the time is over, see `qpot.solvers.common.spending`.
     """
     grid = run.grid
     edge = boundary(grid)
@@ -132,6 +142,8 @@ def marched(
     try:
         while not advance_march(march, level, SLICE):
             level = min(level, float(value[edge & (march.state == 3)].min(initial=np.inf)))
+            if spent():
+                raise unfinished()
             run.report(int(np.count_nonzero(march.state >= 2)), grid.size, "line integrals")
     except KeyboardInterrupt:
         interrupted = True

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_count
+from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.status import Status
 from qpot.fields.assembly import as_field, marched, started
 from qpot.fields.methods import FieldMethod
 from qpot.fields.run import PATCH, FieldRun
@@ -28,6 +29,8 @@ class OrderedLineIntegral(FieldMethod):
     ----------
     radius : int or None
         The length in cells, at least 2, of the longest straight piece; None lets the solver choose it from the grid.
+    highest : float or None
+        The highest V that is wanted; the pass ends there, and V above it is nan.
 
     Notes
     -----
@@ -37,14 +40,17 @@ class OrderedLineIntegral(FieldMethod):
     Examples
     --------
     >>> OrderedLineIntegral(radius=8)
-    OrderedLineIntegral(radius=8)
+    OrderedLineIntegral(radius=8, highest=None)
     """
 
     radius: int | None = None
+    highest: float | None = None
 
     def __post_init__(self) -> None:
         if self.radius is not None:
             as_count(self.radius, name="radius", minimum=2)
+        if self.highest is not None:
+            as_positive(self.highest, name="highest")
 
     def solve(self, run: FieldRun, source: Array) -> FieldSolution:
         """Compute V in one pass from the patch around the source up to the exit level; no error is estimated."""
@@ -59,5 +65,12 @@ class OrderedLineIntegral(FieldMethod):
         # Short pieces lose causality where the drift rotates fast, and long ones cut corners. The best length balances
         # the two; in cells it grows like the square root of the number of nodes on an axis.
         radius = self.radius or max(4, round((8 if d == 2 else 4) * (max(grid.shape) / 129.0) ** 0.5))
-        result = marched(run, medium, value, gradient, known, radius, np.inf)
+        highest = np.inf if self.highest is None else self.highest
+        result = marched(run, medium, value, gradient, known, radius, highest)
         return as_field(run, result, patch, float("nan"), self)
+
+    def failure(self, field: FieldSolution) -> str:
+        """The message for a ``field`` whose status is not CONVERGED: what it means, and what helps."""
+        if field.status is not Status.NOT_CONVERGED:
+            return super().failure(field)
+        return f"V comes out negative on the {field.grid}, which does not resolve it; use more nodes or a smaller grid"

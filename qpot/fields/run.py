@@ -60,8 +60,13 @@ def run_rays(run: FieldRun, state: SweepState, stop: float = np.inf) -> None:
     total = state.value.size
     while not advance(state, stop, SLICE):
         if spent():
-            raise SolveError(f"the field is not finished: {Status.BUDGET}", status=Status.BUDGET)
+            raise unfinished()
         run.report(int(np.count_nonzero(state.owner >= 0)), total, "rays")
+
+
+def unfinished() -> SolveError:
+    """The error of a field whose time is over."""
+    return SolveError(f"the field is not finished: {Status.BUDGET}", status=Status.BUDGET)
 
 
 def boundary(grid: Grid) -> NDArray[np.bool_]:

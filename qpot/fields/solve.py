@@ -15,15 +15,18 @@ from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.checks import check_memory, check_regular, kink_in
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
-from qpot.fields.run import FieldRun
+from qpot.fields.run import FieldRun, unfinished
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import as_source_points, attracting_equilibrium, refined_equilibrium
 from qpot.problem.system import System
+from qpot.solvers.common.spending import left, spent
 from qpot.solvers.fields.line import line_quasipotential
 from qpot.solvers.fields.marching.splines import MINIMUM_NODES
 
 # A user's function is called with at most so many points at once, which bounds its temporary arrays.
 _BATCH = 65536
+# The same where time is limited, which is looked at between two calls.
+_BATCH_IN_TIME = 4096
 
 
 def quasipotential(
@@ -137,6 +140,8 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
     ValueError
         If the grid has too few nodes for splines, or if the covariance is not positive definite or a function not
         finite at a node.
+    SolveError
+        If the time is over, see `qpot.solvers.common.spending`.
     """
     d = grid.dimension
     if min(grid.shape) < MINIMUM_NODES:
@@ -147,8 +152,11 @@ def sampled(system: System, grid: Grid) -> tuple[Array, Array | None]:
     samples = np.empty((grid.size, m))
     if constant is not None:
         check_regular(constant[None], grid.points(0, 1))
-    for start in range(0, grid.size, _BATCH):
-        stop = min(start + _BATCH, grid.size)
+    batch = _BATCH if np.isinf(left()) else _BATCH_IN_TIME
+    for start in range(0, grid.size, batch):
+        if spent():
+            raise unfinished()
+        stop = min(start + batch, grid.size)
         x = grid.points(start, stop)
         try:
             samples[start:stop, :d] = system.unchecked.drift(x)

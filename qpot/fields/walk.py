@@ -11,6 +11,7 @@ from qpot.fields.grid import Grid
 from qpot.fields.values import FieldValues, Passage
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
 
 # A step backwards has at most this length, in cells, ...
 _STEP_CELLS = 0.5
@@ -149,7 +150,7 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
 
     ``value`` is V at the end of the path, and ``ways`` are the free ways down; a path that comes on to one of them
     follows it back to its saddle. Returns -1 for the source, the position in ``passages`` otherwise, or None if the path
-    comes from neither.
+    comes from neither, or the time is over.
     """
     field = walk.field
     source = np.atleast_2d(field.source)
@@ -158,6 +159,8 @@ def _to_rest(walk: _Walk, passages: list[Passage], value: float, ways: list[tupl
     rate = 0.0
     before: tuple[Array, Array] | None = None
     for _ in range(_MOST_STEPS):
+        if spent():
+            return None
         nearest = source[int(np.argmin(np.linalg.norm(source - x, axis=1)))]
         gap = float(np.linalg.norm(x - nearest))
         here, velocity, _ = _velocity(field, x)

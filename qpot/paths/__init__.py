@@ -29,7 +29,7 @@
 - `escape_targets`: Targets of an escape (saddles, points, levels of the loss) and the initial curves towards them.
 - `exit_line`: Exits in one dimension: the cost is an integral, and no path has to be searched for.
 - `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
-- `exits`: exit_cost: the cheapest point of a boundary, and what it costs the noise to get there.
+- `exits`: boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there.
 - `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
@@ -68,7 +68,6 @@
 from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region
 from qpot.paths.escape import EscapeSolution, escape_cost
 from qpot.paths.exit_solution import ExitCoverage, ExitSolution
-from qpot.paths.exits import exit_cost
 from qpot.paths.fixed_time import FixedTimeAction
 from qpot.paths.gaussianity import Gaussianity, check_gaussianity
 from qpot.paths.geometric import GeometricAction
@@ -97,6 +96,5 @@ __all__ = [
     "Region",
     "check_gaussianity",
     "escape_cost",
-    "exit_cost",
     "minimum_action_path",
 ]

@@ -18,7 +18,7 @@ from qpot.paths.boundaries import LossLevel, surfaces
 from qpot.paths.boundary_exits import check_basin
 from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
-from qpot.paths.exits import exit_cost, named_minimum
+from qpot.paths.exits import boundary_exit, named_minimum
 from qpot.paths.finish import cheapest, refined
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
@@ -276,7 +276,7 @@ def _from_the_minimum(
                 system, start, end, method=method, saddles=saddles, bounds=bounds, progress=progress, throw=throw
             )
         )
-    found = exit_cost(
+    found = boundary_exit(
         system,
         start,
         boundary="basin" if high is None else LossLevel(level=high),

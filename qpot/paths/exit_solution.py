@@ -65,7 +65,10 @@ class ExitSolution:
     reason : str
         What may be wrong with the answer, in a sentence; empty where nothing is known to be.
     field_cost, field_error : float
-        The least quasi-potential on the boundary by a field on a grid, and its error; NaN before `check_exit`.
+        The second opinion: the least quasi-potential on the boundary by a field on a grid, and its error; NaN where there
+        is none.
+    field_reason : str
+        Why there is no second opinion, where one was asked for; this is no reason to doubt the answer.
     """
 
     cost: float
@@ -78,6 +81,7 @@ class ExitSolution:
     reason: str = ""
     field_cost: float = float("nan")
     field_error: float = float("nan")
+    field_reason: str = ""
 
     def in_units(self, units: Units) -> ExitSolution:
         """The same solution in the coordinates to which the units lead."""
@@ -92,11 +96,16 @@ class ExitSolution:
             path=units.read(self.path),
             alternatives=units.read(self.alternatives),
             coverage=coverage,
+            reason=units.remark(self.reason),
             field_cost=units.noise * self.field_cost,
             field_error=units.noise * self.field_error,
+            field_reason=units.remark(self.field_reason),
         )
 
     def __repr__(self) -> str:
         more = f", {len(self.alternatives)} other exits" if self.alternatives else ""
+        field = f", by a field {self.field_cost:.4g} +- {self.field_error:.1g}" if self.field_cost >= 0.0 else ""
         why = f": {self.reason}" if self.reason else ""
-        return f"ExitSolution(cost {self.cost:.10g} +- {self.error:.1g} at {format_point(self.point)}{more}{why})"
+        return (
+            f"ExitSolution(cost {self.cost:.10g} +- {self.error:.1g} at {format_point(self.point)}{field}{more}{why})"
+        )

@@ -1,4 +1,4 @@
-"""exit_cost: the cheapest point of a boundary, and what it costs the noise to get there."""
+"""boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BUDGET_PER_DIMENSION = 5.0
 
 
 @in_natural_units("minimum", "boundary", "saddles")
-def exit_cost(
+def boundary_exit(
     system: System,
     minimum: PointLike,
     *,
@@ -45,62 +45,7 @@ def exit_cost(
     progress: ProgressLike = None,
     throw: bool = True,
 ) -> ExitSolution:
-    r"""The cheapest exit of the noise from a domain around a minimum, min of V(minimum, y) over its boundary.
-
-    Parameters
-    ----------
-    system : System
-        Drift and noise.
-    minimum : Minimum or array (d,)
-        An attracting fixed point inside the domain.
-    boundary : Ball, Box, HalfSpace, LossLevel, Region or "basin"
-        Boundary of the domain. The minimum's "basin" is left over its cheapest saddle, or in
-        the plane over an unstable limit cycle.
-    method : GeometricAction, optional
-        The method with its options; None is `GeometricAction` with the defaults.
-    saddles : sequence of Saddle, optional
-        Known saddles, for "basin"; otherwise they are searched for within ``bounds``.
-    bounds : (low, high) pair for each coordinate, optional
-        The box of that search.
-    budget : float, optional
-        CPU seconds for the search over the boundary; where it ends the search, the answer says so. None is 20 and 5 more
-        for each dimension.
-    rng : numpy.random.Generator or seed, optional
-        Generator of the directions to the boundary. None is seed 0.
-    progress : callable, True, "auto" or None
-        Receives the progress; True shows a bar.
-    throw : bool
-        Whether a failure raises `SolveError` or is returned as a status.
-
-    Returns
-    -------
-    ExitSolution
-
-    Raises
-    ------
-    ValueError
-        If the minimum does not attract or is not inside, or the exit lies beyond the minimum's own basin.
-    SolveError
-        If no exit is found or a path fails.
-
-    Notes
-    -----
-    The mean exit time from the domain G satisfies :math:`\epsilon \log E\tau \to \min_{\partial G} V` (Freidlin and
-    Wentzell, Random Perturbations of Dynamical Systems, ch. 4, theorem 4.1). The gradient of V at y is the last momentum
-    of the path to y. Path and end point are moved together by Newton's method until the action is a minimum, where that
-    momentum is normal to the boundary; a path that leaves the domain before its end is cut off there. The searches start
-    from samples of the whole boundary, the cheapest of every neighbourhood first, until the number of costs that were
-    seen only once says that few are left (`ExitCoverage`). In one dimension the cost is an integral.
-
-    Examples
-    --------
-    >>> import numpy as np, qpot
-    >>> A, a = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 0.6], [0.6, 2.0]])
-    >>> bowl = qpot.System.from_loss(
-    ...     lambda x: np.einsum("ni,ij,nj->n", x, A, x) / 2, lambda x: x @ A, a, dimension=2)
-    >>> round(qpot.exit_cost(bowl, [0.0, 0.0], boundary=qpot.Ball(radius=1.0)).cost, 8)
-    1.5051625
-    """
+    """The search of `qpot.exit_cost`, which holds its answer against a field; same arguments, errors and result."""
     chosen = GeometricAction() if method is None else method
     if not isinstance(chosen, GeometricAction):
         raise ValueError(f"method must be a qpot.GeometricAction, got {method!r}")
@@ -136,14 +81,19 @@ def exit_cost(
             f"no way from {format_point(start)} to the boundary {boundary!r} was found; enlarge bounds or pass saddles",
             status=Status.NO_ROUTE,
         )
-    best = cheapest_exit(found)
-    if throw and not best.status.ok:
+    return solved(cheapest_exit(found), throw)
+
+
+def solved(found: ExitSolution, throw: bool) -> ExitSolution:
+    """An exit as it is; with ``throw`` one that is not solved is raised as an error."""
+    if throw and not found.status.ok:
         raise SolveError(
-            f"the exit from {format_point(start)}: {best.status} (cost {best.cost:.6g}, error {best.error:.2g})",
-            status=best.status,
-            partial=best,
+            f"the exit from {format_point(found.path.start)}: {found.status} (cost {found.cost:.6g}, "
+            f"error {found.error:.2g})",
+            status=found.status,
+            partial=found,
         )
-    return best
+    return found
 
 
 def cheapest_exit(found: Sequence[ExitSolution]) -> ExitSolution:
@@ -204,12 +154,21 @@ def leading_out(system: System, start: Array, saddles: Sequence[Saddle]) -> list
     """The saddles that have the basin of ``start`` on one side only, so that the way over them leads out of it."""
     kept = []
     for saddle in saddles:
-        shift = 1e-4 * np.linalg.norm(saddle.point - start) * saddle.direction
-        beside = np.array(saddle.below or [saddle.point + shift, saddle.point - shift])
-        sides = basin_of(system, beside, start[None])
-        if (sides == 0).sum() == 1:
+        beside = saddle.below or beside_saddle(start, saddle.point, saddle.direction)
+        if on_one_side(system, start, np.array(beside)):
             kept.append(saddle)
     return kept
+
+
+def beside_saddle(start: Array, point: Array, direction: Array) -> tuple[Array, Array]:
+    """The points next to a saddle on both of its sides."""
+    shift = 1e-4 * np.linalg.norm(point - start) * direction
+    return point + shift, point - shift
+
+
+def on_one_side(system: System, start: Array, beside: Array) -> bool:
+    """Whether exactly one of the points (2, d) on the sides of a saddle lies in the basin of ``start``."""
+    return int((basin_of(system, beside, start[None]) == 0).sum()) == 1
 
 
 def local_covariance(system: System, point: Array) -> Array:

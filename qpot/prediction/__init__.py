@@ -10,7 +10,11 @@
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `field_answers`: FieldTask: V at the saddles around one minimum, from the rays of its own basin or from whole fields, on
   two grids.
+- `exit_fields`: The least quasi-potential over a boundary, read off fields on two grids.
+- `exit_rims`: Where a field is read for an exit: on the pieces of a boundary, or at the passes out of a basin.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
+- `held_exits`: exit_cost: the cheapest exit from a domain, searched for over its boundary and held against a field on a
+  grid.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
@@ -30,6 +34,7 @@ from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.exit_check import check_exit
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
+from qpot.prediction.held_exits import exit_cost
 from qpot.prediction.kramers import eyring_kramers
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.pipeline import predict
@@ -50,6 +55,7 @@ __all__ = [
     "corrected_costs",
     "cost_correction",
     "dearer_legs",
+    "exit_cost",
     "eyring_kramers",
     "predict",
     "prediction_from_costs",

@@ -22,6 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qpot
+from qpot.fields.assembly import NodeResult, as_field
+from qpot.fields.run import FieldRun
 
 FAST = qpot.CharacteristicJets(estimate_error=False)
 
@@ -220,6 +222,30 @@ def test_line_integrals_agree_at_first_order() -> None:
     errors = [relative_error(solve(problem, n, qpot.OrderedLineIntegral()), problem) for n in (33, 65)]
     assert errors[0] < 0.2
     assert errors[1] < 0.7 * errors[0]
+
+
+def test_line_integrals_end_at_the_level_that_is_wanted() -> None:
+    problem = maier_stein()
+    whole = solve(problem, 65, qpot.OrderedLineIntegral())
+    part = solve(problem, 65, qpot.OrderedLineIntegral(highest=0.5 * whole.level))
+    known = np.isfinite(part.values)
+    assert part.level == pytest.approx(0.5 * whole.level)
+    assert known.sum() < np.isfinite(whole.values).sum()
+    np.testing.assert_allclose(part.values[known], whole.values[known], rtol=1e-12)
+    with pytest.raises(ValueError, match="highest"):
+        qpot.OrderedLineIntegral(highest=-1.0)
+
+
+def test_values_below_zero_are_not_vouched_for() -> None:
+    grid = qpot.Grid((-1, -1), (1, 1), 33)
+    run = FieldRun(system=linear().system, grid=grid, samples=np.zeros((33, 33, 2)), constant=np.eye(2), report=print)
+    source: Any = SimpleNamespace(is_cycle=False, points=np.zeros((1, 2)))
+    for low, status in ((-1e-4, qpot.Status.CONVERGED), (-0.1, qpot.Status.NOT_CONVERGED)):
+        value = np.where(np.arange(grid.size) == 5, low, 0.5)
+        result = NodeResult(value, np.zeros((grid.size, 2)), np.ones(grid.size, dtype=bool), 1.0, False)
+        field = as_field(run, result, source, 0.0, qpot.OrderedLineIntegral())
+        assert field.status is status
+    assert "negative" in qpot.OrderedLineIntegral().failure(field)
 
 
 @pytest.mark.parametrize(
