@@ -12,13 +12,16 @@ import itertools
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
-from qpot.landscape.attractor import attracts, growth_rates
+from qpot.landscape.attractor import growth_rates
 from qpot.landscape.minima import polish_fixed_point
 from qpot.problem.system import System
 from qpot.solvers.paths.elements import ElementPath
 
 # A path that comes this close to a fixed point, as a part of its length, may rest there.
-_TOUCH = 0.02
+TOUCH = 0.02
+# One that creeps may be on its way to a fixed point as far as this: along a slow valley it comes nearer by next to nothing
+# in each step.
+CREEPS = 0.25
 # A fixed point this close to an end, as a part of the path's length, is that end.
 _APART = 0.05
 # Fixed points are looked for where the drift is slower than this part of its mean along the path.
@@ -27,10 +30,10 @@ _SLOW = 0.25
 _VANISHING = 1e-5
 
 
-def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]:
+def resting_points(system: System, path: ElementPath, *, within: float = TOUCH) -> list[tuple[int, Array]]:
     """Fixed points other than the ends that the path runs through, in order, each as (nearest node of the path, point).
 
-    Attractors are left out: a route through another minimum is composed of legs elsewhere.
+    They are those ``within`` this part of its length.
     """
     x = path.nodes
     steps = np.linalg.norm(np.diff(x, axis=0), axis=1)
@@ -50,11 +53,11 @@ def resting_points(system: System, path: ElementPath) -> list[tuple[int, Array]]
     dips = np.flatnonzero((slow <= padded[:-2]) & (slow <= padded[2:]) & (slow < _SLOW * typical))
     found: list[tuple[int, Array]] = []
     for k in dips:
-        rest = polish_fixed_point(system, x[k], reach=_APART * length)
+        rest = polish_fixed_point(system, x[k], reach=max(_APART, within) * length)
         if rest is None or any(np.linalg.norm(rest - y) < _APART * length for y in (*ends, *(y for _, y in found))):
             continue
         away = np.linalg.norm(x - rest, axis=1)
-        if away.min() < _TOUCH * length and not attracts(system, rest) and not _half_stable(system, rest):
+        if away.min() < within * length and not _half_stable(system, rest):
             found.append((int(np.argmin(away)), rest))
     return sorted(found, key=lambda item: item[0])
 
@@ -74,4 +77,4 @@ def pieces(path: ElementPath, rests: list[tuple[int, Array]]) -> list[Array]:
     ]
 
 
-__all__ = ["pieces", "resting_points"]
+__all__ = ["CREEPS", "TOUCH", "pieces", "resting_points"]

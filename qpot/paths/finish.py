@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.status import Status
 from qpot.landscape.flow import slow_rate
-from qpot.paths.broken import pieces, resting_points
+from qpot.paths.broken import CREEPS, TOUCH, pieces, resting_points
 from qpot.paths.ends import rest_spread
 from qpot.paths.joined import joined, uphill_path
 from qpot.paths.methods import LegMethod
@@ -20,6 +21,7 @@ from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths import action_minimization, path_refinement
+from qpot.solvers.paths.action import action_value
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
@@ -32,9 +34,14 @@ ELEMENTS_FOCUS = 40
 DEGREE = 4
 # Curves closer than this fraction of their length are one.
 SAME_CURVE = 0.02
+# Ends of pieces closer than this part of their extent are one fixed point.
+SAME_END = 1e-6
 # Iterations that every path gets before any gets more: it may have no minimum in finite time, and another one may lead to
-# the same minimum at once.
-FAIR_TRY = 150
+# the same minimum at once. Between these tries the path gets new times, which are worth more than further iterations.
+TRIES = (40, 80, 150)
+FAIR_TRY = TRIES[-1]
+# A path that rests is cut, and its pieces again, so many times.
+_DEPTH = 4
 # A path whose action is higher than the lowest by more than this fraction gets no more than that.
 _DEARER = 0.01
 # After a fair try to the end a path that is dearer by this factor is no candidate for the cheapest.
@@ -46,6 +53,13 @@ STATUS = {
     action_minimization.UNSTABLE: Status.UNSTABLE,
     action_minimization.INFEASIBLE: Status.NOT_CONVERGED,
 }
+
+
+class _Piece(NamedTuple):
+    """A guess of a piece between two fixed points, and what it led to: converged legs, or None."""
+
+    guess: ElementPath
+    found: list[PathSolution] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +80,8 @@ class Finish:
     slow_start: float
     slow_end: float
     method: LegMethod
+    # Pieces between fixed points that were followed already: curves of many shapes share them.
+    _pieces: list[_Piece] = field(default_factory=list, init=False)
 
     def all(self, paths: Sequence[ElementPath]) -> list[PathSolution]:
         """The refined paths: all get a fair try, and those that may still be the cheapest are then followed to the end."""
@@ -73,7 +89,7 @@ class Finish:
         for path in paths:
             if tried and spent():
                 break
-            tried.append(self._tried(path))
+            tried.append(self._tried(path, tried))
         if self.method.max_iterations <= FAIR_TRY:
             return tried
         for k in np.argsort([s.action for s in tried], kind="stable"):
@@ -90,41 +106,84 @@ class Finish:
             return False
         return all(_apart(path, s) or path.action < s.action - s.error for s in known)
 
-    def _tried(self, path: ElementPath) -> PathSolution:
-        """A path after a fair try: as a whole, or in pieces where it rests at a fixed point and that costs no more."""
-        rests = resting_points(self.system, path) if self.slow_start > 0.0 else []
-        whole = self._refined(path, FAIR_TRY)
-        if not whole.status.ok and np.isfinite(whole.action) and not spent():
-            # The path has crept along itself in time; with new times the same curve starts close to the minimum.
-            again = self._refined(self._timed_again(whole.points), FAIR_TRY)
-            if again.status.ok or again.action + again.error < whole.action + whole.error:
-                whole = again
-        if self.slow_start > 0.0 and not rests and not whole.status.ok:
-            # The path may have begun to linger at a fixed point only during its refinement.
-            path = ElementPath(np.asarray(whole.times), whole.points, 1)
-            rests = resting_points(self.system, path)
-        broken = self._broken(path, rests, whole.action) if rests else None
+    def _tried(self, path: ElementPath, known: Sequence[PathSolution]) -> PathSolution:
+        """A path after a fair try: as a whole, or in pieces where it rests at fixed points and that costs no more."""
+        ends = (self.slow_start, self.slow_end)
+        action = action_value(self.lagrangian, path, path.degree + 3)
+        broken = self._broken(path, ends, action, _DEPTH)
+        if broken is not None:
+            # Many curves come to rest at the same points, and are one path then.
+            if any(s.status.ok and s.via and abs(s.action - broken.action) <= s.error + broken.error for s in known):
+                return broken
+            # A path that only passes by is found within a few meshes; one that rests never is.
+            whole = refined(self.system, self.lagrangian, path, *ends, self.method, most=TRIES[0])
+            if broken.action <= whole.action + (0.0 if whole.status.ok else broken.error):
+                return broken
+        found, whole = self._followed(path, ends, 0.0, _DEPTH)
+        if found is not None:
+            whole = joined(found) if len(found) > 1 else found[0]
         # Both are true paths, so that the one of lower action is nearer to the minimum.
         if broken is not None and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
             return broken
         return whole
 
-    def _broken(self, path: ElementPath, rests: list[tuple[int, Array]], action: float) -> PathSolution | None:
-        """The path in pieces between the fixed points on it, or None where they do not converge."""
-        rates = [
-            self.slow_start,
-            *(slow_rate(self.system, x, name="fixed point on the path") for _, x in rests),
-            self.slow_end,
-        ]
-        legs = []
-        for piece, (first, last) in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
-            guess = self._timed(piece, first, last)
+    def _broken(
+        self, path: ElementPath, ends: tuple[float, float], action: float, depth: int, within: float = TOUCH
+    ) -> PathSolution | None:
+        """The path in pieces between the fixed points on it, or None if there are none or the pieces do not converge.
+
+        ``ends`` are the slowest rates at its ends, and ``action`` is the size of that of the whole path.
+        """
+        rests = resting_points(self.system, path, within=within) if ends[0] > 0.0 and depth > 0 else []
+        if not rests:
+            return None
+        rates = [ends[0], *(slow_rate(self.system, x, name="fixed point on the path") for _, x in rests), ends[1]]
+        legs: list[PathSolution] = []
+        for piece, pair in zip(pieces(path, rests), itertools.pairwise(rates), strict=True):
+            found = self._piece(self._timed(piece, *pair), pair, action, depth - 1)
+            if found is None:
+                return None
+            legs += found
+        return joined(legs)
+
+    def _piece(
+        self, guess: ElementPath, ends: tuple[float, float], action: float, depth: int
+    ) -> list[PathSolution] | None:
+        """The legs of a piece that converged, or None; those of a like piece, where one was followed before."""
+        for other in self._pieces:
+            apart = np.abs(other.guess.nodes[[0, -1]] - guess.nodes[[0, -1]]).max()
+            if apart <= SAME_END * np.ptp(guess.nodes, axis=0).max() and (
+                path_refinement.curve_distance(guess, other.guess) < SAME_CURVE
+            ):
+                return other.found
+        found, _ = self._followed(guess, ends, action, depth)
+        self._pieces.append(_Piece(guess, found))
+        return found
+
+    def _followed(
+        self, path: ElementPath, ends: tuple[float, float], scale: float, depth: int
+    ) -> tuple[list[PathSolution] | None, PathSolution]:
+        """The converged path, whole or in pieces, and None where there is none; and the best whole path that was found."""
+        best: PathSolution | None = None
+        for most in TRIES:  # There is at least one.
             # A piece may cost next to nothing, and its error counts against the whole.
-            legs.append(
-                refined(self.system, self.lagrangian, guess, first, last, self.method, most=FAIR_TRY, scale=action)
-            )
-        found = joined(legs)
-        return found if found.status.ok else None
+            found = refined(self.system, self.lagrangian, path, *ends, self.method, most=most, scale=scale)
+            if best is None or found.status.ok or found.action + found.error < best.action + best.error:
+                best = found
+            if found.status.ok:
+                return [found], found
+            if not np.isfinite(found.action) or spent():
+                break
+            # The path may have begun to linger at a fixed point only during its refinement.
+            curve = ElementPath(np.asarray(found.times), found.points, 1)
+            for within in (TOUCH, CREEPS) if most == TRIES[-1] else (TOUCH,):
+                broken = self._broken(curve, ends, max(scale, found.action), depth, within)
+                if broken is not None and broken.action <= found.action + broken.error:
+                    return [broken], found
+            # The path has crept along itself in time; with new times the same curve starts close to the minimum.
+            path = self._timed(found.points, *ends)
+        assert best is not None
+        return None, best
 
     def _refined(self, path: ElementPath, most: int | None = None) -> PathSolution:
         return refined(self.system, self.lagrangian, path, self.slow_start, self.slow_end, self.method, most=most)

@@ -128,12 +128,13 @@ def refine_path(
         start: ElementPath, rtol: float, limit: int = limits.max_iterations, *, helped: bool = False
     ) -> Minimization:
         nonlocal total
+        left = limit if limits.total is None else min(limit, max(limits.total - total, 1))
         outcome = _minimized(
             lagrangian,
             start,
             ends,
             tolerance=rtol,
-            max_iterations=min(limit, limits.max_iterations, limits.total or limit),
+            max_iterations=min(left, limits.max_iterations),
             scale=limits.scale,
             helped=helped,
             on_iteration=None if on_iteration is None else lambda i, s: on_iteration(total + i, s),

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import qpot
 from qpot._core.status import Status
+from qpot.landscape.attractor import unstable_directions
+from qpot.landscape.flow import slow_rate
+from qpot.landscape.minima import polish_fixed_point
 from qpot.paths.broken import pieces, resting_points
-from qpot.paths.finish import cheapest
+from qpot.paths.finish import Finish, cheapest
 from qpot.paths.solution import PathSolution
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.solvers.paths.elements import ElementPath
@@ -84,6 +88,108 @@ def test_a_field_finds_the_same_value(costs: qpot.TransitionCosts) -> None:
 def test_no_prefactor_is_made_up(costs: qpot.TransitionCosts) -> None:
     A = rate_prefactors(OVER_A_SADDLE, costs)
     assert np.isnan(A[0, 1])
+
+
+def cosines(seed: int) -> qpot.System:
+    """Ten cosines of random waves in a weak bowl, under noise that is the same everywhere but not in all directions."""
+    rng = np.random.default_rng(seed)
+    waves = 1.8 * rng.normal(size=(10, 2))
+    phases, sizes = rng.uniform(0.0, 2.0 * np.pi, 10), rng.uniform(0.3, 1.0, 10)
+    return qpot.System.from_loss(
+        lambda x: np.cos(x @ waves.T + phases) @ sizes + 0.4 * (x**2).sum(axis=1),
+        lambda x: -(np.sin(x @ waves.T + phases) * sizes) @ waves + 0.8 * x,
+        np.array([[1.0, 0.4], [0.4, 2.5]]),
+        dimension=2,
+        hessian=lambda x: (
+            -np.einsum("nk,ki,kj->nij", np.cos(x @ waves.T + phases) * sizes, waves, waves) + 0.8 * np.eye(2)
+        ),
+    )
+
+
+def at_rest(system: qpot.System, *near: tuple[float, float]) -> list[Array]:
+    found = [polish_fixed_point(system, np.array(point), reach=0.05) for point in near]
+    assert all(x is not None for x in found)
+    return [x for x in found if x is not None]
+
+
+def up(system: qpot.System, start: Array, saddle: Array) -> PathSolution:
+    return qpot.GeometricAction().up(system, start, saddle, unstable_directions(system, saddle)[0])
+
+
+def test_a_path_over_three_points_of_rest_is_the_sum_of_its_pieces() -> None:
+    system = cosines(2)
+    start, saddle = at_rest(system, (-0.6054, 2.8938), (1.9348, 1.9262))
+    path = up(system, start, saddle)
+    assert path.status is Status.CONVERGED
+    assert path.error < 1e-7
+    assert len(path.via) == 3  # a saddle, a maximum and another saddle
+    bound = by_polylines(system, path)
+    assert bound - 1e-3 * bound < path.action < bound
+    x, momenta = path.points, path.momenta
+    H = (momenta * system.drift(x)).sum(axis=1) + 0.5 * np.einsum(
+        "ni,nij,nj->n", momenta, system.covariance(x), momenta
+    )
+    assert np.abs(H).max() < 1e-3
+
+
+def test_a_dearer_path_through_another_minimum_leaves_no_doubt() -> None:
+    system = cosines(2)
+    start, between, saddle = at_rest(system, (0.1521, -1.3582), (-0.6333, -0.0422), (-1.0690, -1.2958))
+    path = up(system, start, saddle)
+    assert path.status is Status.CONVERGED
+    assert path.via == ()
+    assert path.error < 1e-7
+    (through,) = (p for p in path.alternatives if p.via)
+    assert min(np.linalg.norm(x - between) for x in through.via) < 1e-6
+    assert through.status is Status.CONVERGED
+    assert through.action > path.action
+
+
+def test_a_path_that_creeps_along_a_valley_is_cut_at_the_saddle_in_it() -> None:
+    system = cosines(2)
+    top, saddle, end = at_rest(system, (4.4028, 3.0760), (4.4837, 3.3069), (5.5174, 4.3082))
+    rates = slow_rate(system, top, name="top"), slow_rate(system, end, name="end")
+    finish = Finish(system, system.noise.lagrangian(system.unchecked), *rates, qpot.GeometricAction())
+    s = np.linspace(0.0, 1.0, 81)[:, None]
+    (path,) = finish.all([ElementPath(s[:, 0], top + s * (end - top), 1)])
+    assert path.status is Status.CONVERGED
+    (rest,) = path.via
+    np.testing.assert_allclose(rest, saddle, atol=1e-6)
+
+
+def by_polylines(system: qpot.System, path: PathSolution) -> float:
+    """The geometric action of the best of 400 segments, found by a quasi-Newton method: an upper bound of the infimum."""
+    metric = np.linalg.inv(system.covariance(path.start[None])[0])
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path.points, axis=0), axis=1))])
+    u = np.linspace(0.0, s[-1], 401)
+    x = np.stack([np.interp(u, s, path.points[:, i]) for i in range(2)], axis=1)
+    equal = (s[-1] / 400) ** 2
+
+    def action(inner: Array) -> tuple[float, Array]:
+        y = np.concatenate([x[:1], inner.reshape(-1, 2), x[-1:]])
+        step, middle = np.diff(y, axis=0), 0.5 * (y[1:] + y[:-1])
+        b, J = system.drift(middle), system.jacobian(middle)
+        slope, lift = step @ metric, b @ metric
+        long = np.sqrt((step * slope).sum(axis=1) + 1e-300)
+        fast = np.sqrt((b * lift).sum(axis=1) + 1e-300)
+        # long segments would hide from the midpoint rule what they cost
+        uneven = (step**2).sum(axis=1) / equal - 1.0
+        by_step = slope * (fast / long)[:, None] - lift + 1e-5 * uneven[:, None] * step / equal
+        by_middle = np.einsum("nij,ni->nj", J, lift * (long / fast)[:, None] - slope)
+        gradient = np.zeros_like(y)
+        gradient[1:] += by_step + 0.5 * by_middle
+        gradient[:-1] += 0.5 * by_middle - by_step
+        value = (fast * long - (step * lift).sum(axis=1)).sum() + 2.5e-6 * (uneven**2).sum()
+        return float(value), gradient[1:-1].ravel()
+
+    inner = minimize(action, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    best = np.concatenate([x[:1], inner.reshape(-1, 2), x[-1:]])
+    # what the polyline costs, on 20 points of each segment
+    share = ((np.arange(20) + 0.5) / 20)[None, :, None]
+    at = (best[:-1, None] + share * np.diff(best, axis=0)[:, None]).reshape(-1, 2)
+    step, b = np.repeat(np.diff(best, axis=0) / 20, 20, axis=0), system.drift(at)
+    speeds = np.einsum("ni,ij,nj->n", b, metric, b) * np.einsum("ni,ij,nj->n", step, metric, step)
+    return float((np.sqrt(speeds) - np.einsum("ni,ij,nj->n", b, metric, step)).sum())
 
 
 def test_rest_on_a_polyline() -> None:
