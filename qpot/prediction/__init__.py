@@ -1,6 +1,9 @@
 """Costs between all minima, the choice, and times.
 
+- `across_basins`: Legs across a basin: paths over a saddle that does not border the basin they start in, and that no
+  minimum interrupts.
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
+- `assembled`: The costs V(i, j) put together from the legs between the states.
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `crossings`: The crossings between given minima, searched for where none are given.

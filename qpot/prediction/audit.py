@@ -20,7 +20,7 @@ from qpot.landscape.scaled_loss import ScaledLoss
 from qpot.paths.methods import LegMethod
 from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.prediction.crossings import around
-from qpot.prediction.cut_corners import cuts_corners
+from qpot.prediction.cut_corners import cuts_corners, weightless
 from qpot.prediction.transitions import transition_costs
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import bowed
@@ -128,7 +128,7 @@ def _audited(
                 system, costs.minima, saddles=[*costs.saddles, *new], method=method, executor=executor
             )
             holes = _holes(system, costs, pairs, curves)
-        corners = [h for h in holes if cuts_corners(system, costs, h, label, points)]
+        corners = weightless(costs, [h for h in holes if cuts_corners(system, costs, h, label, points)])
         holes = [h for h in holes if h not in corners]
     many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
     many += " (pairs with a limit cycle are left out)" if costs.cycles else ""
@@ -147,7 +147,7 @@ def _named(corners: Sequence[Hole]) -> list[str]:
     paths = "; ".join(f"from minimum {h.start} to {h.end} for {h.value:.6g}, where V = {h.known:.6g}" for h in corners)
     return [
         f"V is the cheapest sum of climbs. There are cheaper paths that turn off before they reach a minimum on their way "
-        f"({paths}); they cross no missing pass, and no selection depends on them."
+        f"({paths}); they cross no missing pass, and no stationary cost depends on them."
     ]
 
 

@@ -121,6 +121,18 @@ class TransitionCosts:
         """The ids of those of the ``minima`` that are limit cycles."""
         return frozenset(i for i, m in enumerate(self.minima) if isinstance(m, LimitCycle))
 
+    @property
+    def across(self) -> frozenset[tuple[int, int]]:
+        """The pairs (i, j) whose cheapest leg runs over a saddle that does not border i, through a basin between the two."""
+        return frozenset(pair for pair, leg in self.paths.items() if self._is_across(pair[0], leg))
+
+    def _is_across(self, home: int, leg: PathSolution) -> bool:
+        if not leg.via or any(m.periods is not None for m in self.minima):
+            return False
+        near = 1e-9 * float(np.linalg.norm(leg.via[-1] - leg.start))
+        over = [s for s in self.saddles if isinstance(s, Saddle) and np.linalg.norm(s.point - leg.via[-1]) <= near]
+        return bool(over) and all(home not in s.connects for s in over)
+
     def over_cycle(self, i: int, j: int) -> bool:
         """Whether one of the two states is a limit cycle, or a leg between them may run over one."""
         between = any(isinstance(s, LimitCycle) and set(s.connects) == {i, j} for s in self.saddles)
@@ -213,7 +225,7 @@ def sums_of_legs(direct: Array, leg_errors: Array, lowest: Array | None = None) 
     costs ``lowest`` (k, k) of the legs, by default those within their errors.
     """
     k = direct.shape[0]
-    values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)
+    values, before = routes_of(direct)
     errors = np.zeros((k, k))
     for i in range(k):
         for j in np.argsort(values[i], kind="stable"):
@@ -224,6 +236,12 @@ def sums_of_legs(direct: Array, leg_errors: Array, lowest: Array | None = None) 
     known = np.isfinite(values)
     errors[known] = np.maximum(errors[known], values[known] - bounds[known])
     return values, errors
+
+
+def routes_of(direct: Array) -> tuple[Array, Array]:
+    """The cheapest sums of legs ``(k, k)``, and the state before the last one on each of these routes ``(k, k)``."""
+    values, before = shortest_path(_sparse_ready(direct), method="D", return_predecessors=True)
+    return values, before
 
 
 def _sparse_ready(direct: Array) -> csr_array:

@@ -2,22 +2,24 @@
 
 A path from i to j that crosses the basin of k need not come to k: it may turn off on its way down, towards the next ridge,
 and save a part of the climb from k. Then V(i, j) as the cheapest sum of climbs is above the infimum over all paths, although
-no pass is missing. No W-graph is changed by that: what such a path costs until it enters the basin of k is at least V(i, k),
-so that in every graph the arrow from i to j can be exchanged for one from i to k.
+no pass is missing. Such a path is named in a note where no stationary cost depends on it. `qpot.prediction.across_basins`
+says when one may, and solves those.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.chain.w_graphs import stationary_costs
 from qpot.landscape.classified import Labels
 from qpot.landscape.flow import descents
 from qpot.landscape.lifts import LiftedLabels
 from qpot.paths.gradient_climb import isotropic_strength
-from qpot.prediction.costs import Hole, TransitionCosts
+from qpot.prediction.costs import Hole, TransitionCosts, sums_of_legs
 from qpot.problem.system import System
 from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
 
@@ -27,7 +29,8 @@ _UNKNOWN = 0.1
 _JOINTS = 5
 # Points on each piece of a path at which its highest loss is looked for.
 _BETWEEN = 8
-# A path that falls short of a known climb by this part only, between two of its points, does not show a missing pass.
+# A path that falls short of a known climb by this part only, between two of its points, does not show a missing pass; nor do
+# stationary costs count as changed that change by it only.
 _SHORT = 1e-3
 # Nodes of a curve whose action is minimised, and the iterations.
 _NODES, _ITERATIONS = 25, 40
@@ -67,6 +70,22 @@ def cuts_corners(
         if not _climb(system, at, piece, whole=n == 0) >= known:
             return False
     return True
+
+
+def weightless(costs: TransitionCosts, corners: Sequence[Hole]) -> list[Hole]:
+    """Those of the paths that cut corners without which, and with which, all stationary costs are the same."""
+    W = stationary_costs(costs.values)
+    nothing = np.zeros_like(costs.values)
+
+    def changed(some: Sequence[Hole]) -> bool:
+        direct = costs.direct.copy()
+        for path in some:
+            direct[path.start, path.end] = min(direct[path.start, path.end], path.value + path.error)
+        with np.errstate(invalid="ignore"):  # States of no weight have infinite costs.
+            lower = np.abs(stationary_costs(sums_of_legs(direct, nothing)[0]) - W) > _SHORT * np.abs(W)
+        return bool(lower.any())
+
+    return list(corners) if not changed(corners) else [path for path in corners if not changed([path])]
 
 
 def _climb(system: System, minimum: Array, piece: Array, *, whole: bool) -> float:

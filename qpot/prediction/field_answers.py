@@ -84,7 +84,7 @@ def field_task(
     legs = {
         pair: path
         for pair, path in costs.paths.items()
-        if pair[0] == i and np.isfinite(path.action) and not costs.over_cycle(*pair)
+        if pair[0] == i and np.isfinite(path.action) and not costs.over_cycle(*pair) and pair not in costs.across
     }
     doors = {j: np.array([s.seen_from(i) for s in costs.saddles if set(s.connects) == {i, j}]) for _, j in legs}
     highest = _BEYOND * max(path.action for path in legs.values())

@@ -97,6 +97,7 @@ def with_field_opinion(
         return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
     cyclic = [pair for pair in routes if costs.over_cycle(*pair)]
     reasons.update(dict.fromkeys(cyclic, "fields are not read at limit cycles"))
+    reasons.update(dict.fromkeys(costs.across, "the cheapest path crosses another basin, where no field is read"))
     routes = [pair for pair in routes if pair not in reasons]
     count = NODES[d] if nodes is None else as_count(nodes, name="nodes", minimum=33)
     box = None if bounds is None else as_bounds(bounds, dimension=d)

@@ -87,6 +87,8 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
     # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
     tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)
     over = _saddle(costs, leg) if len(leg.via) == 1 and one is leg and not tie else None
+    # A leg through another basin is no climb against the drift, for which the closed form holds.
+    over = None if over is not None and home not in over.connects else over
     closed = None if over is None else _eyring_kramers(system, costs.minima[home], over)
     if closed is not None:
         return closed

@@ -16,7 +16,6 @@ from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddle_list import Saddles
 from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.cycle_routes import route_with_cycles
 from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenerate, resolved_between_kinks
@@ -26,6 +25,8 @@ from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.shared_descents import Trajectory, shared_descents
 from qpot.paths.solution import PathSolution, held
+from qpot.prediction.across_basins import legs_across
+from qpot.prediction.assembled import Side, assembled, groups_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.unfinished import lowest
@@ -34,8 +35,6 @@ from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
 
-# A side of a saddle: home, away, the saddle's number, and the sign of its direction towards away.
-_Side = tuple[int, int, int, float]
 # A leg that is dearer than the cheapest route between its ends by this factor is negligible: at noise weak enough for rates
 # to mean anything, exp(-V / epsilon) < 1e-3, its own is a thirtieth of the other one.
 _MARGIN = 1.5
@@ -150,8 +149,9 @@ def transition_costs(
             for n, leg in zip(again, run_in_order(_solve_leg, longer, executor), strict=True):
                 report(len(tasks), len(tasks), f"minimum {sides[n][0]} to {sides[n][1]}, to the end")
                 finished[n] = _better(leg, finished[n])
+            across, note = legs_across(system, minima, saddles, groups_of(sides, finished), seconds=seconds)
         except KeyboardInterrupt as error:
-            partial = _assembled(k, sides, finished, tuple(minima), tuple(saddles))
+            partial = assembled(k, sides, finished, tuple(minima), tuple(saddles))
             raise SolveError(
                 f"transition_costs was interrupted after {len(finished)} of {len(tasks)} legs",
                 status=Status.INTERRUPTED,
@@ -161,10 +161,10 @@ def transition_costs(
         for n, leg in finished.items():
             if n not in again and n not in cyclic and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
                 finished[n] = replace(leg, status=Status.COARSE)
-    return _assembled(k, sides, finished, tuple(minima), tuple(saddles))
+    return assembled(k, sides, finished, tuple(minima), tuple(saddles), across, note)
 
 
-def _mattering(k: int, sides: Sequence[_Side], legs: Mapping[int, PathSolution]) -> list[int]:
+def _mattering(k: int, sides: Sequence[Side], legs: Mapping[int, PathSolution]) -> list[int]:
     """The legs that stopped short and may be part of a cheapest route, or of a rate that is not negligible."""
     direct = np.full((k, k), np.inf)
     for n, leg in legs.items():
@@ -344,7 +344,7 @@ def _refuse_unstable(minima: Sequence[Minimum]) -> None:
             raise ValueError(f"minima[{k}] = {state!r} does not attract; an unstable cycle belongs among the saddles")
 
 
-def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[_Side]:
+def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[Side]:
     """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
     sides = []
     for n, saddle in enumerate(saddles):
@@ -356,41 +356,3 @@ def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[_Side]:
             continue
         sides += [(i, j, n, -1.0), (j, i, n, 1.0)]
     return sides
-
-
-def _assembled(
-    k: int,
-    sides: Sequence[_Side],
-    finished: Mapping[int, PathSolution],
-    minima: tuple[Minimum, ...],
-    saddles: tuple[Saddle | LimitCycle, ...],
-) -> TransitionCosts:
-    """The costs from the legs that are finished; those that are missing leave NaN."""
-    direct, low = np.full((k, k), np.inf), np.full((k, k), np.inf)
-    leg_errors = np.zeros((k, k))
-    groups: dict[tuple[int, int], list[PathSolution]] = {}
-    missing = []
-    for n, (home, away, _, _) in enumerate(sides):
-        if n in finished:
-            groups.setdefault((home, away), []).append(finished[n])
-        else:
-            missing.append((home, away))
-    paths = {}
-    for pair, solutions in groups.items():
-        solutions.sort(key=lambda s: s.action)
-        paths[pair] = solutions[0]
-        direct[pair], leg_errors[pair], low[pair] = solutions[0].action, solutions[0].error, lowest(solutions)
-    values, errors = sums_of_legs(direct, leg_errors, low)
-    np.fill_diagonal(direct, 0.0)
-    for pair in missing:
-        values[pair] = errors[pair] = np.nan
-    return TransitionCosts(
-        values=values,
-        errors=errors,
-        direct=direct,
-        paths=paths,
-        minima=minima,
-        saddles=saddles,
-        parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
-        notes=(saddles.summary,) if isinstance(saddles, Saddles) and saddles.skipped else (),
-    )

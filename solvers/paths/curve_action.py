@@ -41,6 +41,23 @@ def curve_action(drift: BatchFunction, covariance: BatchFunction, curve: Array) 
     return float(fine.sum()), error + 1e-13 * float(np.abs(fine).sum())
 
 
+def segment_actions(
+    drift: BatchFunction, covariance: BatchFunction, starts: Array, ends: Array, pieces: int = 6
+) -> Array:
+    """The geometric actions (m,) of straight lines from ``starts`` (m, d) to ``ends`` (m, d), roughly."""
+    m, d = starts.shape
+    s = (np.arange(pieces) + 0.5) / pieces
+    step = ends - starts
+    x = (starts[:, None] + s[:, None] * step[:, None]).reshape(-1, d)
+    b, steps, a = drift(x), np.repeat(step, pieces, axis=0), covariance(x)
+    # Noise that is the same everywhere is inverted once.
+    inverse = np.linalg.inv(a[:1] if (a == a[0]).all() else a)
+    u, v = ((inverse @ y[..., None])[..., 0] for y in (b, steps))
+    bb, dd, bd = (b * u).sum(axis=1), (steps * v).sum(axis=1), (b * v).sum(axis=1)
+    values = np.sqrt(np.maximum(bb * dd, 0.0)) - bd
+    return np.asarray(values.reshape(m, pieces).mean(axis=1))
+
+
 def _halved(curve: Array) -> Array:
     """The same polyline (n, d) with the middles of its pieces as points too."""
     halves = np.empty((2 * len(curve) - 1, curve.shape[1]))

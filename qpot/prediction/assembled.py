@@ -1,0 +1,67 @@
+"""The costs V(i, j) put together from the legs between the states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.saddle_list import Saddles
+from qpot.paths.solution import PathSolution
+from qpot.prediction.costs import TransitionCosts, sums_of_legs
+from qpot.prediction.unfinished import lowest
+
+# A side of a saddle: home, away, the saddle's number, and the sign of its direction towards away.
+Side = tuple[int, int, int, float]
+
+
+def groups_of(sides: Sequence[Side], finished: Mapping[int, PathSolution]) -> dict[tuple[int, int], list[PathSolution]]:
+    """The finished legs of every pair of states, the cheapest first."""
+    groups: dict[tuple[int, int], list[PathSolution]] = {}
+    for n, (home, away, _, _) in enumerate(sides):
+        if n in finished:
+            groups.setdefault((home, away), []).append(finished[n])
+    return {pair: sorted(legs, key=lambda leg: leg.action) for pair, legs in groups.items()}
+
+
+def assembled(
+    k: int,
+    sides: Sequence[Side],
+    finished: Mapping[int, PathSolution],
+    minima: tuple[Minimum, ...],
+    saddles: tuple[Saddle | LimitCycle, ...],
+    across: Mapping[tuple[int, int], PathSolution] = MappingProxyType({}),
+    note: str = "",
+) -> TransitionCosts:
+    """The costs from the legs that are finished and those ``across`` basins; those that are missing leave NaN."""
+    direct, low = np.full((k, k), np.inf), np.full((k, k), np.inf)
+    leg_errors = np.zeros((k, k))
+    groups = groups_of(sides, finished)
+    for pair, path in across.items():
+        groups[pair] = sorted([*groups.get(pair, []), path], key=lambda leg: leg.action)
+    missing = [(home, away) for n, (home, away, _, _) in enumerate(sides) if n not in finished]
+    paths = {}
+    for pair, solutions in groups.items():
+        paths[pair] = solutions[0]
+        direct[pair], leg_errors[pair], low[pair] = solutions[0].action, solutions[0].error, lowest(solutions)
+    values, errors = sums_of_legs(direct, leg_errors, low)
+    np.fill_diagonal(direct, 0.0)
+    for pair in missing:
+        values[pair] = errors[pair] = np.nan
+    return TransitionCosts(
+        values=values,
+        errors=errors,
+        direct=direct,
+        paths=paths,
+        minima=minima,
+        saddles=saddles,
+        parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
+        notes=(*_left_out(saddles), *([note] if note else [])),
+    )
+
+
+def _left_out(saddles: Sequence[Saddle | LimitCycle]) -> tuple[str, ...]:
+    return (saddles.summary,) if isinstance(saddles, Saddles) and saddles.skipped else ()
