@@ -11,6 +11,7 @@
 - `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
+- `fates`: Fates: whether the flow carries a point to one minimum, certainly elsewhere, or is not known to do either.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.

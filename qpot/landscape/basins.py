@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ _RESTS, _SAME_REST = 4, 1e-3
 # Where the gradient jumps at an attractor, steps that become short at kinks are given up after this many.
 _CHATTER = 150
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
-_FAR = 1e6
+FAR = 1e6
 # One whose distance exceeds that of all given points by this factor does not come back, unless the flow is known to grow.
 _AWAY = 10.0
 
@@ -64,6 +64,14 @@ class Neighbourhoods:
     radii: Array
     kinked: bool = False
     periods: Periods | None = None
+
+
+class Journey(NamedTuple):
+    """Where the flow has carried points: their labels as in `basin_of`, their ends, and how they ended, as in `relax`."""
+
+    labels: NDArray[np.int64]  # (n,)
+    ends: Array  # (n, d)
+    status: NDArray[np.int64]  # (n,)
 
 
 def attractor_points(minima: Any, *, dimension: int, name: str = "minima") -> Array:
@@ -191,6 +199,20 @@ def basins_and_ends(
     system: System, x: Array, near: Neighbourhoods, *, max_time: float = np.inf
 ) -> tuple[NDArray[np.int64], Array]:
     """The labels (n,) of points (n, d) as in `basin_of`, and where their trajectories were decided, (n, d)."""
+    found = follow(system, x, near, max_time=max_time)
+    return found.labels, found.ends
+
+
+def follow(
+    system: System,
+    x: Array,
+    near: Neighbourhoods,
+    *,
+    max_time: float = np.inf,
+    max_steps: int | None = None,
+    escape: float | None = None,
+) -> Journey:
+    """Follow the flow from points (n, d); ``escape`` is by which factor a point must go away to be given up."""
     centre = near.points.mean(axis=0)
     reach = max(
         float(np.linalg.norm(x - centre, axis=1).max(initial=0.0)),
@@ -203,18 +225,21 @@ def basins_and_ends(
     attractors = Attractors(near.points, near.metrics, near.radii)
     limits = Limits(
         centre,
-        escape_radius=_excursion(system, near) * reach,
+        escape_radius=(_excursion(system, near) if escape is None else escape) * reach,
         rest_speed=1e-8 * rate * scale,
         max_time=max_time,
         periods=None if near.periods is None else near.periods.lengths,
     )
     if near.kinked:
         limits = limits._replace(max_steps=_CHATTER)
+    elif max_steps is not None:
+        limits = limits._replace(max_steps=max_steps)
     pieces = [
         _carried(system, (drift, jacobian), piece, attractors, limits, scale)
         for piece in np.array_split(x, max(1, -(-x.shape[0] // _CHUNK)))
     ]
-    return np.concatenate([labels for labels, _ in pieces]), np.concatenate([ends for _, ends in pieces])
+    labels, ends, status = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return Journey(labels, ends, status)
 
 
 def _excursion(system: System, near: Neighbourhoods) -> float:
@@ -224,12 +249,12 @@ def _excursion(system: System, near: Neighbourhoods) -> float:
     # A linear flow that is not normal first grows, at most by the root of the condition of its Lyapunov function.
     values = np.linalg.eigvalsh(near.metrics)
     growth = float(np.sqrt(values[:, -1] / np.maximum(values[:, 0], 1e-300)).max())
-    return float(np.clip(2.0 * growth, _AWAY, _FAR))
+    return float(np.clip(2.0 * growth, _AWAY, FAR))
 
 
 def _carried(
     system: System, flow: tuple[_Field, _Field], x: Array, attractors: Attractors, limits: Limits, scale: float
-) -> tuple[NDArray[np.int64], Array]:
+) -> Journey:
     """The labels of points (n, d), which go on where the flow comes to a half-stable rest or slides along a kink; ends."""
     drift, jacobian = flow
     labels, ends, status = relax(drift, jacobian, x, attractors, limits, scale=scale)
@@ -258,7 +283,7 @@ def _carried(
         labels[lost] = np.where(slid >= 0, slid % k, -1)
         if limits.periods is not None:
             ends[lost] = np.where(slid[:, None] >= 0, homes[slid], ends[lost]) + shifts
-    return labels, ends
+    return Journey(labels, ends, status)
 
 
 def runs_away(system: System, point: Array, scale: float) -> bool:
@@ -269,7 +294,7 @@ def runs_away(system: System, point: Array, scale: float) -> bool:
         jacobian,
         point[None],
         escape_centre=point,
-        escape_radius=_FAR * scale,
+        escape_radius=FAR * scale,
         rest_speed=1e-9 * float(np.linalg.norm(drift(point[None]))),
         scale=0.1 * scale,
     )

@@ -1,6 +1,8 @@
 """What the noise pays: minimum action paths and their costs.
 
 - `boundaries`: Domains that the noise leaves: balls, boxes, half-spaces, level sets of the loss, and any smooth region.
+- `boundary_basin`: The basin of a minimum at the boundary of a domain: what lies in it, certainly elsewhere, or is not
+  known to do either.
 - `boundary_descent`: Exits by paths with fixed ends, where a path with a free end is not to be had: the end is moved along
   the boundary.
 - `boundary_exits`: Exits through a boundary: the local minimisers that the global search finds, refined as far as they

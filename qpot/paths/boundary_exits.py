@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
-from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
-from qpot.landscape.basins import basin_of
 from qpot.paths.boundaries import Domain, surfaces
+from qpot.paths.boundary_basin import beyond, doubt_of_basin, doubt_of_passes, sides_of
 from qpot.paths.boundary_descent import exit_at
 from qpot.paths.boundary_fixed_ends import exits_at_fixed_ends
-from qpot.paths.boundary_samples import BoundarySamples, boundary_samples, first_hits
+from qpot.paths.boundary_samples import boundary_samples, first_hits
 from qpot.paths.boundary_search import (
     SLACK,
     BoundaryProblem,
@@ -32,7 +32,6 @@ from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum
 from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.methods import quiet
-from qpot.paths.overlooked_passes import cheapest_pass
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.noise import singular_covariance
@@ -81,9 +80,11 @@ def exits_over(
         return [as_exit(infinite_leg(start, nearest, reason, method))]
     problem = BoundaryProblem.of(system, lagrangian, start, pieces)
     order = in_order(problem, samples, rng)
-    inside, outside = sides_of(system, start, samples, order)
+    sides = sides_of(system, start, samples, order)
+    # What is not known to lie elsewhere is searched too, after what lies in the basin.
+    inside = [*sides.home, *sides.undecided]
     if not inside:
-        check_basin(system, start, samples.points[outside[0]], boundary)
+        raise beyond(start, samples.points[sides.elsewhere[0]], boundary)
     if system.noise.singular_at(start):
         return exits_at_fixed_ends(problem, samples, inside, [], method, shape, budget, report)
     problem = replace(problem, jumps=crosses(system, list(samples.curves[inside])))
@@ -92,13 +93,14 @@ def exits_over(
         return exits_at_fixed_ends(problem, samples, inside, search.failures, method, shape, budget, report)
     found = _refined(problem, search, method, shape, report)
     best = min(found, key=lambda e: e.cost)
-    check_basin(system, start, best.point, boundary)
-    if outside and not cheapest_pass(system, start, samples.curves[outside], method) > best.cost:
-        raise beyond(start, samples.points[outside[0]], boundary)
-    bound = _bound_by_the_loss(system, start, samples.points[inside])
+    doubt = doubt_of_basin(system, start, best.point, boundary) or doubt_of_passes(
+        system, lagrangian, start, samples, sides, boundary, best.cost, method
+    )
+    found = [with_doubt(e, doubt) for e in found]
+    bound = _bound_by_the_loss(system, start, samples.points[sides.home])
     if bound < best.cost - best.error - _ROUNDING * abs(best.cost):
         reason = f"a sample of the boundary costs at most {bound:.6g}, so that a cheaper exit was missed"
-        found = [replace(e, reason=reason) for e in found]
+        found = [with_doubt(e, reason) for e in found]
     return found
 
 
@@ -151,27 +153,9 @@ def as_exit(path: PathSolution) -> ExitSolution:
     return ExitSolution(cost=path.action, error=path.error, point=path.end, path=path, status=path.status)
 
 
-def beyond(start: Array, point: Array, boundary: Domain | str) -> ValueError:
-    """The error for a domain that reaches into another basin."""
-    return ValueError(
-        f"the boundary {boundary!r} reaches beyond the basin of {format_point(start)}: {format_point(point)} lies in "
-        "another one; use a smaller domain, or boundary='basin'"
-    )
-
-
-def check_basin(system: System, start: Array, point: Array, boundary: Domain | str) -> None:
-    """Refuse a boundary point that lies in another basin than ``start``; the message names the ``boundary``."""
-    inside = start + 0.999 * (point - start)
-    if basin_of(system, inside[None], start[None])[0] != 0:
-        raise beyond(start, point, boundary)
-
-
-def sides_of(system: System, start: Array, samples: BoundarySamples, order: list[int]) -> tuple[list[int], list[int]]:
-    """Which samples the drift carries to ``start``, looked at just inside the boundary, and which it does not."""
-    index = np.asarray(order, dtype=int)
-    inside = samples.points[index] + 1e-3 * (samples.curves[index, -2] - samples.points[index])
-    own = basin_of(system, inside, start[None]) == 0
-    return [int(k) for k in index[own]], [int(k) for k in index[~own]]
+def with_doubt(found: ExitSolution, doubt: str) -> ExitSolution:
+    """An exit whose reason also gives a ``doubt``; an empty one changes nothing."""
+    return replace(found, reason="; ".join(filter(None, [found.reason, doubt])))
 
 
 def _on_a_line(
@@ -184,8 +168,7 @@ def _on_a_line(
     directions = np.array([[-1.0], [1.0]])
     owner, points = first_hits(pieces, np.stack([start, start]), directions, reach)
     ends = [point for k, point in zip(owner, points, strict=True) if k >= 0]
-    for end in ends:
-        check_basin(system, start, end, boundary)
+    doubt = "; ".join(filter(None, [doubt_of_basin(system, start, end, boundary) for end in ends]))
     found = []
     for end in ends:
         blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
@@ -196,7 +179,7 @@ def _on_a_line(
         else:
             path = uphill_leg(system, start, end, method=method, end_is_fixed=False, report=quiet)
         assert path is not None  # No limit was set.
-        found.append(as_exit(path))
+        found.append(with_doubt(as_exit(path), doubt))
     return found
 
 

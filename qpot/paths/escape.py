@@ -15,7 +15,7 @@ from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.flow import descent, slow_rate
 from qpot.landscape.points import Saddle
 from qpot.paths.boundaries import LossLevel, surfaces
-from qpot.paths.boundary_exits import check_basin
+from qpot.paths.boundary_basin import check_basin
 from qpot.paths.boundary_surfaces import Surface
 from qpot.paths.escape_targets import Target, crossings, curves_to, rays, targets_of
 from qpot.paths.exits import boundary_exit, named_minimum

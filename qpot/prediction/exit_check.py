@@ -165,7 +165,8 @@ def _from_field(
     if other is None or not other.cost < found.cost - found.error:
         return None
     best = cheapest_exit([other, replace(found, alternatives=()), *found.alternatives])
-    return replace(best, coverage=found.coverage)
+    # What was in doubt about the domain is so for the cheaper exit too.
+    return replace(best, coverage=found.coverage, reason=best.reason or found.reason)
 
 
 def _searched(

@@ -36,6 +36,8 @@ LARGEST_INERTIA = 4000
 # The mode that shifts the path in time costs next to nothing and may come out slightly negative on a coarse mesh. This
 # fraction of each row's largest entry is added before eigenvalues are counted.
 _SOFT = 1e-6
+# A block with an eigenvalue below this part of its largest is nearly singular.
+_SINGULAR = 1e-12
 # Newton steps are held back along that mode by this fraction of the matrix.
 _HELD = 1e-8
 # Where steps fail they are held back by more, up to this fraction.
@@ -204,12 +206,13 @@ def is_minimum(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> bool | Non
     """Whether an extremal is a minimum: the matrix has as many negative eigenvalues as there are momenta.
 
     That is equivalent to a Hessian that is positive definite on the kernel of the linearised constraint. The answer is None
-    where the system is too large for a dense factorisation.
+    where the system is too large for a dense factorisation and a block of it nearly singular.
     """
     _, matrix = _system(hamiltonian, path)
-    if matrix.shape[0] > LARGEST_INERTIA:
-        return None
     weights, positions = _weights(path)
+    if matrix.shape[0] > LARGEST_INERTIA:
+        count = _negative_by_blocks(matrix, weights, positions, path)
+        return None if count is None else count == path.momenta.size
     dense = matrix.toarray() * weights[:, None] * weights[None, :]
     dense += np.diag(_SOFT * np.abs(dense).max(axis=1) * positions)
     _, blocks, _ = ldl(dense)
@@ -224,6 +227,31 @@ def is_minimum(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> bool | Non
             negative += int(diagonal[i] < 0.0)
             i += 1
     return negative == path.momenta.size
+
+
+def _negative_by_blocks(matrix: csc_array, weights: Array, positions: NDArray[np.bool_], path: PhasePath) -> int | None:
+    """The number of negative eigenvalues, element by element; None where a block is too close to singular to tell.
+
+    The inertia of a matrix is that of a leading block plus that of its Schur complement (Haynsworth). An element couples
+    only to the node that it shares with the next one.
+    """
+    K, m, d = path.momenta.shape
+    scaled = (diags_array(weights) @ matrix @ diags_array(weights)).tocsr()
+    soft = _SOFT * abs(scaled).max(axis=1).toarray().ravel() * positions
+    edges = np.maximum(np.arange(K + 1) * 2 * m * d - d, 0)
+    negative, passed = 0, np.zeros((d, d))
+    for k in range(K):
+        rows = slice(edges[k], edges[k + 1])
+        block = scaled[rows, rows].toarray() + np.diag(soft[rows])
+        block[:d, :d] -= passed
+        values, vectors = np.linalg.eigh(block)
+        if np.abs(values).min() <= _SINGULAR * np.abs(values).max():
+            return None
+        negative += int((values < 0.0).sum())
+        if k + 1 < K:
+            coupling = vectors.T @ scaled[rows, edges[k + 1] : edges[k + 1] + d].toarray()
+            passed = coupling.T @ (coupling / values[:, None])
+    return negative
 
 
 def _numbering(K: int, m: int, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,6 +13,7 @@ from scipy.linalg import solve_continuous_lyapunov
 
 import qpot
 from qpot.problem.covariance import with_floor
+from qpot.solvers.paths import hamiltonian_path, hamiltonian_refinement
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -167,3 +168,32 @@ def test_infinite_costs_in_the_matrix() -> None:
     saddles = qpot.find_saddles(system, minima, [(-2, 2), (-1, 1)])
     costs = qpot.transition_costs(system, minima, saddles=saddles)
     assert costs.values[0, 1] == costs.values[1, 0] == np.inf
+
+
+def test_a_path_that_winds_out_of_a_weakly_damped_well_is_known_to_be_a_minimum() -> None:
+    # The instanton is the damped motion in reverse, of cost 1 / 4 at any friction. It makes about a hundred turns, which the
+    # coarse mesh does not resolve, and on the mesh that does the inertia is counted element by element.
+    found = qpot.minimum_action_path(kinetic(gamma=0.1, covariance=np.diag([0.0, 0.2])), [-1.0, 0.0], [0.0, 0.0])
+    assert found.status is qpot.Status.CONVERGED
+    assert abs(found.action - 0.25) <= found.error + 1e-10
+
+
+@pytest.mark.parametrize(("friction", "minimal"), [(1.0, True), (0.1, False)])
+def test_the_inertia_is_the_same_element_by_element(
+    friction: float, minimal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The coarse mesh is too coarse for many turns, so that the discrete extremal is no minimum there.
+    seen = []
+
+    def both(hamiltonian: Any, path: Any) -> bool | None:
+        whole = hamiltonian_path.is_minimum(hamiltonian, path)
+        with monkeypatch.context() as patch:
+            patch.setattr(hamiltonian_path, "LARGEST_INERTIA", 0)
+            seen.append((whole, hamiltonian_path.is_minimum(hamiltonian, path)))
+        return whole
+
+    monkeypatch.setattr(hamiltonian_refinement, "is_minimum", both)
+    qpot.minimum_action_path(
+        kinetic(gamma=friction, covariance=np.diag([0.0, 2.0 * friction])), [-1.0, 0.0], [0.0, 0.0]
+    )
+    assert seen[0] == (minimal, minimal)
