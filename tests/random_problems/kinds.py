@@ -15,6 +15,7 @@ from .kinked_noise import kinked_noise
 from .lattices import rastrigin, torus
 from .prescribed import prescribed
 from .problem import Problem
+from .rotating import rotating
 from .separable import other_units, separable
 from .tori import tori
 from .wells import narrow_wells, wells
@@ -34,6 +35,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "tori": tori,
     "cycles": cycles,
     "kinked noise": kinked_noise,
+    "rotating": rotating,
 }
 
 

@@ -42,6 +42,8 @@ class Problem:
         Whether a pass or a minimum outside the bounds is part of the truth.
     orbits : tuple of arrays (m, d)
         Points close together on the limit cycles that are the last states; their rows of ``minima`` are points on them.
+    only_stationary : bool
+        Whether the stationary costs alone are known; ``costs`` then give the scale only.
     second_opinion : bool
         Whether the problem is solved with the second opinion; it is left out where it would only cost time.
     """
@@ -59,6 +61,7 @@ class Problem:
     periodic: tuple[bool, ...] | None = None
     outside: bool = False
     orbits: tuple[Array, ...] = ()
+    only_stationary: bool = False
     second_opinion: bool = True
 
     @property

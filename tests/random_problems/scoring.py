@@ -208,6 +208,8 @@ def what_is_wrong(problem: Problem, prediction: qpot.Prediction) -> str:
     truth = set(np.flatnonzero(best <= best.min() + gap).tolist())
     if not truth <= set(prediction.selected):
         return f"selected {prediction.selected}, right is {tuple(sorted(truth))}"
+    if problem.only_stationary:
+        return wrong_weight(best - best.min(), prediction.stationary_costs, prediction.stationary_errors)
     return wrong_cost(
         problem.costs, prediction.costs.values[np.ix_(ids, ids)], prediction.costs.errors[np.ix_(ids, ids)]
     )
@@ -237,6 +239,15 @@ def matched(problem: Problem, found: Array) -> tuple[list[int], str]:
     if extra:
         return [], f"{np.round(found[extra[0]], 4)} is no minimum, or counted twice"
     return ids.tolist(), ""
+
+
+def wrong_weight(truth: Array, values: Array, errors: Array) -> str:
+    """The stationary cost farthest beyond its error bar, in words."""
+    excess = np.abs(values - truth) / np.maximum(errors, EXACT * float(truth.max()))
+    i = int(np.nan_to_num(excess, nan=np.inf).argmax())
+    if not excess[i] > 1.0:
+        return ""
+    return f"W({i}) = {values[i]:.9g} +- {errors[i]:.1g}, right is {truth[i]:.9g}"
 
 
 def wrong_cost(truth: Array, values: Array, errors: Array) -> str:

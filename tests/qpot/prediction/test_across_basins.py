@@ -1,0 +1,135 @@
+"""Paths across a basin change stationary costs without detailed balance: held against known W and fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from random_problems.kinds import draw
+from random_problems.scoring import solve_and_score
+
+import qpot
+from qpot.prediction import across_basins
+
+Array = NDArray[np.float64]
+
+
+def rotating(seed: int, *, turn: float | None = None) -> tuple[qpot.System, Callable[[Array], Array]]:
+    """b = -(A / 2 + c J) grad U with noise A: the stationary density is exp(-U / epsilon), so that W = U - min U."""
+    rng = np.random.default_rng([77, seed])
+    K, phases, heights = rng.normal(size=(8, 2)) * 1.5, rng.uniform(0, 2 * np.pi, 8), rng.uniform(0.2, 0.6, 8)
+    L = rng.normal(size=(2, 2))
+    A = L @ L.T + 0.3 * np.eye(2)
+    c = rng.uniform(-2, 2) if turn is None else turn
+    M = 0.5 * A + c * np.array([[0.0, 1.0], [-1.0, 0.0]])
+
+    def U(x: Array) -> Array:
+        return np.asarray((heights * np.cos(x @ K.T + phases)).sum(axis=1) + 0.5 * (x**2).sum(axis=1))
+
+    def slope(x: Array) -> Array:
+        return np.asarray(-(heights * np.sin(x @ K.T + phases)) @ K + x)
+
+    def curvature(x: Array) -> Any:
+        return np.einsum("nk,ki,kj->nij", -(heights * np.cos(x @ K.T + phases)), K, K) + np.eye(2)
+
+    system = qpot.System(
+        drift=lambda x: -slope(x) @ M.T,
+        covariance=A,
+        jacobian=lambda x: -np.einsum("ij,njk->nik", M, curvature(x)),
+        dimension=2,
+    )
+    return system, U
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_stationary_costs_are_the_prescribed_potential(seed: int) -> None:
+    """In seed 0 two arrows over saddles that do not border their starts are needed: without them W is 0.56 too high."""
+    system, U = rotating(seed)
+    box = [(-3.0, 3.0), (-3.0, 3.0)]
+    minima = qpot.find_minima(system, box)
+    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    depths = U(np.array([m.point for m in minima]))
+    W = qpot.stationary_costs(costs.values)
+    assert len(minima) >= 4
+    assert pytest.approx(depths - depths.min(), abs=1e-8) == W
+    assert bool(costs.across) == (seed == 0)
+    for i, j in costs.across:
+        assert all(i not in s.connects for s in costs.saddles if np.allclose(s.point, costs.paths[i, j].via[-1]))
+        assert costs.values[i, j] == costs.direct[i, j] == costs.paths[i, j].action
+
+
+def test_a_path_across_a_basin_agrees_with_a_field() -> None:
+    system, _ = rotating(0)
+    box = [(-3.0, 3.0), (-3.0, 3.0)]
+    minima = qpot.find_minima(system, box)
+    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    i, j = min(costs.across)
+    leg = costs.paths[i, j]
+    grid = qpot.Grid((-3.2, -3.2), (3.2, 3.2), (201, 201))
+    field = qpot.quasipotential(system, minima[i].point, grid)
+    assert float(field.at(leg.via[-1])[0]) == pytest.approx(leg.action, rel=2e-2)
+
+
+def test_no_prediction_changes_its_report_and_its_second_opinion_where_a_path_crosses_a_basin() -> None:
+    system, U = rotating(0)
+    prediction = qpot.predict(system, [(-3.0, 3.0), (-3.0, 3.0)])
+    assert prediction.costs.across
+    assert prediction.costs.field is not None
+    for pair in prediction.costs.across:
+        assert "crosses another basin" in prediction.costs.field.reasons[pair]
+    assert not prediction.costs.disagreements
+    depths = U(np.array([m.point for m in prediction.minima]))
+    assert prediction.stationary_costs == pytest.approx(depths - depths.min(), abs=1e-8)
+
+
+def test_nothing_is_searched_under_detailed_balance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient drift with isotropic noise: every W is twice a difference of losses."""
+
+    def loss(x: Array) -> Any:
+        return (x[:, 0] ** 2 - 1.0) ** 2 / 4 + (x[:, 1] ** 2 - 1.0) ** 2 / 4 + 0.1 * x[:, 0] + 0.05 * x[:, 1]
+
+    def gradient(x: Array) -> Any:
+        return x**3 - x + np.array([0.1, 0.05])
+
+    def refuse(*arguments: Any) -> Any:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(across_basins, "_candidates", refuse)
+    system = qpot.System.from_loss(loss, gradient, 1.0, dimension=2)
+    box = [(-2.0, 2.0), (-2.0, 2.0)]
+    minima = qpot.find_minima(system, box)
+    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    losses = np.array([m.loss for m in minima])
+    assert not costs.across
+    assert qpot.stationary_costs(costs.values) == pytest.approx(2.0 * (losses - losses.min()), abs=1e-8)
+
+
+def test_a_system_under_rotation_without_a_gain_keeps_its_legs() -> None:
+    """Separable wells: a path that turns off saves nothing, and W is the sum of the coordinates' own."""
+
+    def drift(x: Array) -> Any:
+        return np.stack([x[:, 0] - x[:, 0] ** 3 + 0.1, 1.5 * (x[:, 1] - x[:, 1] ** 3) - 0.1], axis=1)
+
+    system = qpot.System(drift=drift, covariance=np.diag([1.0, 2.0]), dimension=2)
+    box = [(-1.6, 1.6), (-1.6, 1.6)]
+    minima = qpot.find_minima(system, box)
+    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    x = np.array([m.point for m in minima])
+    U = 2.0 * (x[:, 0] ** 4 / 4 - x[:, 0] ** 2 / 2 - 0.1 * x[:, 0])
+    U += 1.5 * (x[:, 1] ** 4 / 4 - x[:, 1] ** 2 / 2) + 0.1 * x[:, 1]
+    assert len(minima) == 4
+    assert not costs.across
+    assert qpot.stationary_costs(costs.values) == pytest.approx(U - U.min(), abs=1e-8)
+
+
+def test_random_rotating_wells_are_scored_by_their_stationary_costs() -> None:
+    """The first draw of the kind: right, and found wrong as soon as its potential is another one."""
+    problem = draw("rotating", 291129, 0)
+    assert problem.only_stationary
+    assert solve_and_score(problem, second_opinion=False, limit=60.0).verdict == "right"
+    other = replace(problem, potential=lambda x: 1.01 * problem.potential(x))
+    assert solve_and_score(other, second_opinion=False, limit=60.0).verdict != "right"
