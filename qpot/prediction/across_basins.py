@@ -44,7 +44,7 @@ _ON_CHORD = 25
 # Nodes of a curve whose action is minimised, and the iterations.
 _NODES, _ITERATIONS = 49, 80
 # The same for a first look, and by which part of it the least action may be lower.
-_FEW, _SOME, _ROUGH = 17, 40, 0.25
+_FEW, _SOME, _ROUGH = 17, 40, 0.4
 # So many candidates are kept, those with the cheapest drawn curves in units of what matters.
 _MOST = 60
 # Such a curve may cost more than its limit by this part before it is solved in full.
