@@ -9,6 +9,7 @@ borders. Under detailed balance every W is twice a difference of losses, and not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,7 @@ def legs_across(
     legs : mapping (i, j) -> sequence of PathSolution
         The legs over saddles between neighbours, each group sorted by cost.
     seconds : float
-        CPU seconds for one path.
+        CPU seconds for all of this.
 
     Returns
     -------
@@ -107,25 +108,24 @@ def legs_across(
     if not _possible(system, minima):
         return {}, ""
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
-    try:
-        chain = _Chain.of(legs)
-        candidates = _candidates(system, chain)
-    except (NonFiniteError, np.linalg.LinAlgError):
-        return {}, ""
+    chain = _Chain.of(legs)
+    candidates = _candidates(system, chain)
     open_: list[_Candidate] = []
+    end = time.process_time() + seconds
     for _ in range(_ROUNDS):
         pending = [one for one in _used(chain.direct, candidates) if one.path is None]
-        if not pending:
+        if not pending or time.process_time() > end:
             break
         for one in pending:
             if not one.sketched:
                 _sketch(system, one)
             elif one.curve is None:
                 _shorten(system, one)
-            elif not _solve(system, minima, passes, one, seconds) and one.action < one.limit:
-                open_.append(one)  # A true curve is cheaper, and what it leads to is not known.
-    else:
-        open_ += [one for one in _used(chain.direct, candidates) if one.path is None and one.action < one.limit]
+            elif not _solve(system, minima, passes, one, max(end - time.process_time(), 0.0)):
+                open_.append(one)
+    open_ += [one for one in _used(chain.direct, candidates) if one.path is None]
+    # A true curve that is cheaper, of which it is not known what it leads to.
+    open_ = [one for one in open_ if one.action < one.limit]
     found = {one.pair: one.path for one in _used(chain.direct, candidates) if one.path is not None}
     return _deciding(legs, found), _said(open_)
 
@@ -266,46 +266,62 @@ def _drawn(system: System, starts: Array, ends: Array, bows: Sequence[float], n:
     if not len(starts):
         return curves, np.zeros((0, len(bows)))
     first, second = curves[:, :, :-1].reshape(-1, d), curves[:, :, 1:].reshape(-1, d)
-    pieces = segment_actions(system.unchecked.drift, system.unchecked.covariance, first, second, 2)
+    pieces = _actions(system, first, second, 2)
     return curves, pieces.reshape(len(starts), len(bows), -1).sum(axis=2)
+
+
+def _actions(system: System, starts: Array, ends: Array, pieces: int) -> Array:
+    """The actions (m,) of straight lines, infinite where a user's function fails on one, so that others are not lost."""
+    f = system.unchecked
+    try:
+        return segment_actions(f.drift, f.covariance, starts, ends, pieces)
+    except (NonFiniteError, np.linalg.LinAlgError):
+        half = len(starts) // 2
+        if half == 0:
+            return np.full(len(starts), np.inf)
+        first, second = _actions(system, starts[:half], ends[:half], pieces), slice(half, None)
+        return np.concatenate([first, _actions(system, starts[second], ends[second], pieces)])
+
+
+def _minimised(system: System, curve: Array, nodes: int, iterations: int, pieces: int) -> tuple[float, Array]:
+    """The action of the cheapest curve near one, and that curve; infinite where a user's function fails on the way."""
+    f = system.unchecked
+    try:
+        shorter = shortened(f.drift, f.jacobian, f.covariance, curve, nodes, iterations=iterations)
+        shorter = smooth(shorter, pieces) if pieces > 1 else shorter
+        return curve_action(f.drift, f.covariance, shorter)[0], shorter
+    except (NonFiniteError, np.linalg.LinAlgError):
+        return np.inf, curve
 
 
 def _sketch(system: System, one: _Candidate) -> None:
     """Minimise the actions of the drawn curves roughly."""
-    f = system.unchecked
-    rough = [shortened(f.drift, f.jacobian, f.covariance, c, _FEW, iterations=_SOME) for c in one.curves[:2]]
-    actions = [curve_action(f.drift, f.covariance, curve)[0] for curve in rough]
-    one.sketched, one.curves = True, rough
-    one.cost = max(one.cost, (1.0 - _ROUGH) * min(actions))
+    rough = [_minimised(system, curve, _FEW, _SOME, 1) for curve in one.curves[:2]]
+    one.sketched, one.curves = True, [curve for _, curve in rough]
+    one.cost = max(one.cost, (1.0 - _ROUGH) * min(action for action, _ in rough))
     if not one.cost < one.limit:
         one.cost = np.inf
 
 
 def _shorten(system: System, one: _Candidate) -> None:
     """Minimise the actions of the curves; the cost is then that of the best one, or infinite if it is too dear."""
-    f = system.unchecked
-    for curve in one.curves:
-        shorter = shortened(f.drift, f.jacobian, f.covariance, curve, _NODES, iterations=_ITERATIONS)
-        shorter = smooth(shorter, 4)
-        action, _ = curve_action(f.drift, f.covariance, shorter)
-        if one.curve is None or action < one.action:
-            one.action, one.curve = action, shorter
+    found = [_minimised(system, curve, _NODES, _ITERATIONS, 4) for curve in one.curves]
+    one.action, one.curve = min(found, key=lambda pair: pair[0])
     one.cost = (1.0 - _SLACK) * one.action if one.action < (1.0 + _SLACK) * one.limit else np.inf
 
 
 def _cut(system: System, inward: PathSolution, out: PathSolution) -> tuple[float, Array]:
     """The cost of the curve along both legs with the cheapest straight cut between them, roughly, and that curve."""
-    f = system.unchecked
     climb, up = inward.points[inward.uphill], out.points[out.uphill]
     way = np.concatenate([climb, inward.points[~inward.uphill]])
     if len(way) < 3 or len(up) < 3:
         return np.inf, way
     first, second = _along(way), _along(up)
     pairs = np.array([(a, b) for a in first for b in second])
-    straight = segment_actions(f.drift, f.covariance, way[pairs[:, 0]], up[pairs[:, 1]])
+    straight = _actions(system, way[pairs[:, 0]], up[pairs[:, 1]], 6)
     # What comes before and after a cut, in the measure of the same quadrature.
-    before = np.concatenate([[0.0], np.cumsum(segment_actions(f.drift, f.covariance, way[:-1], way[1:]))])
-    after = np.cumsum(segment_actions(f.drift, f.covariance, up[:-1], up[1:])[::-1])[::-1]
+    before = np.concatenate([[0.0], np.cumsum(_actions(system, way[:-1], way[1:], 6))])
+    after = np.cumsum(_actions(system, up[:-1], up[1:], 6)[::-1])[::-1]
     costs = before[pairs[:, 0]] + straight + np.append(after, 0.0)[pairs[:, 1]]
     if not np.isfinite(costs).any():
         return np.inf, way
@@ -328,14 +344,16 @@ def _solve(
 ) -> bool:
     """Solve for the path up to the saddle, with the known descent behind it; whether its cost, maybe none, is known now."""
     one.cost = np.inf
-    saddle = next((s for s in passes if np.allclose(s.point, one.out.via[-1], rtol=1e-9, atol=0.0)), None)
+    top, start = one.out.via[-1], minima[one.home].point
+    near = 1e-9 * np.linalg.norm(top - start)
+    saddle = next((s for s in passes if np.linalg.norm(s.point - top) <= near), None)
     if saddle is None or one.curve is None:
         return True
     try:
         with spending(seconds):
             leg = uphill_leg(
                 system,
-                minima[one.home].point,
+                start,
                 saddle.point,
                 method=GeometricAction(starts=1),
                 curves=[one.curve],
@@ -348,6 +366,8 @@ def _solve(
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
+        return False
+    except ValueError:  # A user's function fails on the way, or the noise vanishes there.
         return False
     if leg is None or leg.action - leg.error > one.limit:
         return True

@@ -133,3 +133,27 @@ def test_random_rotating_wells_are_scored_by_their_stationary_costs() -> None:
     assert solve_and_score(problem, second_opinion=False, limit=60.0).verdict == "right"
     other = replace(problem, potential=lambda x: 1.01 * problem.potential(x))
     assert solve_and_score(other, second_opinion=False, limit=60.0).verdict != "right"
+
+
+def test_a_line_on_which_the_drift_fails_costs_infinity_and_spoils_no_other() -> None:
+    def drift(x: Array) -> Any:
+        return np.where(np.abs(x) < 2.0, -x, np.nan)
+
+    system = qpot.System(drift=drift, covariance=1.0, dimension=2)
+    starts = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    ends = np.array([[1.0, 0.0], [3.0, 0.0], [0.0, 0.0]])
+    # Uphill |b| ds - <b, dx> is 2 x dx, and downhill it is nothing.
+    assert across_basins._actions(system, starts, ends, 6) == pytest.approx([1.0, np.inf, 0.0])
+
+
+def test_paths_for_which_there_is_no_time_are_named() -> None:
+    system, _ = rotating(0)
+    box = [(-3.0, 3.0), (-3.0, 3.0)]
+    minima = qpot.find_minima(system, box)
+    saddles = qpot.find_saddles(system, minima, box)
+    legs = {pair: [path] for pair, path in qpot.transition_costs(system, minima, saddles=saddles).paths.items()}
+    plain = {pair: paths for pair, paths in legs.items() if any(set(pair) == set(s.connects) for s in saddles)}
+    assert across_basins.legs_across(system, minima, saddles, plain, seconds=0.0) == ({}, "")
+    found, said = across_basins.legs_across(system, minima, saddles, plain, seconds=60.0)
+    assert found
+    assert not said
