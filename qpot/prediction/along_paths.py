@@ -27,6 +27,8 @@ _SELDOM = 2
 _MANY_STEPS = 10_000
 # Beyond this number of steps, a few seconds, the integration is given up.
 _MOST_STEPS = 100_000
+# A prefactor of more than this power of e is no prefactor, but the sign of a Hessian that was lost on the way.
+_LARGEST_EXPONENT = 300.0
 # Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
 _STEP = 1e-4
 # Pieces into which the way between two points of a path is divided, and the points of Gauss's rule on each.
@@ -138,7 +140,9 @@ def bouchet_reygner(
     # At the saddle Q solves Q J + J^T Q + Q a Q = 0. This equation serves as a check only, since it has no unique
     # solution where two eigenvalues of J add up to zero.
     rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
-    if not np.isfinite(Q).all() or not np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max():
+    exponent = 0.5 * float(np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]) - integral
+    arrived = np.isfinite(Q).all() and np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max()
+    if not arrived or not abs(exponent) < _LARGEST_EXPONENT:
         raise SolveError(
             "the Hessian of the quasi-potential, carried along the path, does not arrive at that of the "
             "saddle "
@@ -146,8 +150,7 @@ def bouchet_reygner(
             status=Status.NOT_CONVERGED,
             partial=Q,
         )
-    determinants = np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]
-    return float(unstable / (2.0 * math.pi) * math.exp(0.5 * determinants - integral))
+    return float(unstable / (2.0 * math.pi) * math.exp(exponent))
 
 
 def _often(durations: float) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from random_problems.kinds import draw
 from scipy.integrate import cumulative_simpson, quad, simpson, solve_ivp
 
 import qpot
@@ -233,3 +234,11 @@ def test_expected_steps_at_the_ends() -> None:
         expected_steps(-1.0, 1.0, epsilon=0.1, learning_rate=0.1)
     with pytest.raises(ValueError, match="prefactor must be"):
         expected_steps(1.0, 0.0, epsilon=0.1, learning_rate=0.1)
+
+
+def test_a_prefactor_that_no_float_holds_is_not_known_instead_of_an_error() -> None:
+    """A way out of the box whose path passes a half-stable rest: the Hessian that is carried along it is lost."""
+    problem = draw("degenerate", 291130, 36)
+    prediction = qpot.predict(problem.system, problem.bounds, progress=None, second_opinion=False)
+    assert len(prediction.minima) >= len(problem.minima)
+    assert any(np.isnan(way.prefactor) for way in prediction.costs.ways_out)
