@@ -19,6 +19,8 @@
 - `lifts`: Lifts: where trajectories on a torus or a cylinder end in R^d, as a minimum and the whole periods to its image.
 - `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.
 - `linear_rates`: Linear rates at a fixed point in many dimensions, from products with the drift's Jacobian.
+- `lowered_passes`: Passes on which a band has not settled, lowered along straight lines: creases of a loss hold its images
+  back.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.types import SeedLike
+from qpot.landscape.lowered_passes import lowered
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle, hessian_at, tidy, vanishing_rates
 from qpot.landscape.saddle_list import Clock
@@ -47,6 +48,10 @@ _ONE = 1e-4
 _SETTLED = 1e-9
 # A fixed point is that of a band's summit if they are no farther apart than this part of the box.
 _NEAR = 0.02
+
+# A line over a pass that is not resolved ends where the band has come down by this part of the climb.
+_HALFWAY = 0.5
+_NOT_RESOLVED = "Newton's method does not resolve it"
 
 Labels = Callable[[Array], NDArray[np.int64]]
 
@@ -199,7 +204,8 @@ def passes_on(
         top = _settled(scaled, bands[n], k)
         saddle = None if top is None else _as_pass(scaled, top, [*known, *found], label)
         if saddle is not None:
-            found.append(saddle)
+            assert top is not None
+            found.append(_lowered(scaled, top, saddle, [*known, *found], label))
     if clock is not None and left:
         clock.skip(f"{left} highest points of bands")
     return [*found, *_shared(scaled, [*known, *found])]
@@ -269,6 +275,23 @@ def _settled(scaled: ScaledLoss, band: Array, k: int) -> Summit | None:
         joined = np.concatenate([band[:a], second.curve, band[b + 1 :]])
         curve = Summit(joined, scaled.loss(joined), a + second.place, second.error)
     return curve._replace(error=curve.error + abs(heights[0] - heights[1]))
+
+
+def _lowered(scaled: ScaledLoss, top: Summit, saddle: Saddle, known: Sequence[Saddle], label: Labels) -> Saddle:
+    """The same pass, or a lower one between the same basins to which a line can be moved; else an error that contains it."""
+    if saddle.degenerate != _NOT_RESOLVED:
+        return saddle
+    height = float(top.heights[top.place])
+    sides = (slice(top.place, None), slice(top.place, None, -1))
+    climb = height - max(float(top.heights[side].min()) for side in sides)
+    ends = [top.curve[side][int(np.argmax(top.heights[side] <= height - _HALFWAY * climb))] for side in sides]
+    line = lowered(scaled, ends[0], ends[1], climb)
+    if line is None or not line.heights[line.place] < height - _CLOSELY * climb:
+        return saddle
+    lower = _as_pass(scaled, line, known, label)
+    if lower is not None and {*lower.connects} == {*saddle.connects}:
+        return lower
+    return replace(saddle, loss_error=max(saddle.loss_error, height - float(line.heights[line.place])))
 
 
 def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: Labels) -> Saddle | None:
@@ -364,10 +387,10 @@ def _unresolved(scaled: ScaledLoss, top: Summit) -> str:
     """Why Newton's method does not end at a summit: the gradient jumps there, or something else."""
     before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
     if before is None or after is None:
-        return "Newton's method does not resolve it"
+        return _NOT_RESOLVED
     a, b = before[0][0], after[0][0]
     slopes = scaled.gradient(np.array([a, b])) @ (b - a)
     typical = float(np.ptp(top.heights)) * float(np.linalg.norm(b - a))
     if slopes[0] > 1e-3 * typical and slopes[1] < -1e-3 * typical:
         return "the gradient of the loss jumps at it"
-    return "Newton's method does not resolve it"
+    return _NOT_RESOLVED
