@@ -80,7 +80,7 @@ def lowered(scaled: ScaledLoss, left: Array, right: Array, climb: float) -> Summ
             break
     _, place = highest(y)
     # Ever closer to the highest point on both sides, from which the sides of the pass are read.
-    steps = np.concatenate([np.logspace(-12, 0, 61)])
+    steps = np.logspace(-12, 0, 61)
     t = np.unique(np.concatenate([place + (1.0 - place) * steps, [place], place - (1.0 + place) * steps]))
     curve = on_line(y, t)
     heights = scaled.loss(curve)

@@ -25,7 +25,7 @@ from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
-from qpot.prediction.costs import routes_of, sums_of_legs
+from qpot.prediction.costs import routes_of
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
 from qpot.solvers.paths.curve_action import curve_action, segment_actions, shortened, smooth
@@ -127,7 +127,7 @@ def legs_across(
     # A true curve that is cheaper, of which it is not known what it leads to.
     open_ = [one for one in open_ if one.action < one.limit]
     found = {one.pair: one.path for one in _used(chain.direct, candidates) if one.path is not None}
-    return _deciding(legs, found), _said(open_)
+    return _deciding(chain.direct, found), _said(open_)
 
 
 def _used(direct: Array, candidates: Sequence[_Candidate]) -> list[_Candidate]:
@@ -148,31 +148,28 @@ def _used(direct: Array, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return [owner[edge] for edge in sorted(edges) if edge in owner]
 
 
-def _deciding(
-    legs: Mapping[tuple[int, int], Sequence[PathSolution]], across: dict[tuple[int, int], PathSolution]
-) -> dict[tuple[int, int], PathSolution]:
+def _deciding(direct: Array, across: dict[tuple[int, int], PathSolution]) -> dict[tuple[int, int], PathSolution]:
     """Those of the paths without which some stationary cost would be higher; V itself stays the cheapest sum of climbs."""
-    if not across:
-        return across
-    size = 1 + max(max(pair) for pair in (*legs, *across))
 
-    def weights(kept: Mapping[tuple[int, int], PathSolution]) -> Array:
-        direct, errors = np.full((size, size), np.inf), np.zeros((size, size))
-        for pair, group in legs.items():
-            direct[pair] = min(direct[pair], *(leg.action for leg in group))
-        for pair, leg in kept.items():
-            direct[pair] = min(direct[pair], leg.action)
-        return np.asarray(stationary_costs(sums_of_legs(direct, errors)[0]))
+    def with_paths(some: Mapping[tuple[int, int], PathSolution]) -> Array:
+        costs = direct.copy()
+        for pair, leg in some.items():
+            costs[pair] = min(costs[pair], leg.action)
+        return costs
 
     kept = dict(across)
-    wanted = weights(kept)
     for pair in sorted(across, key=lambda pair: -across[pair].action):
         fewer = {other: leg for other, leg in kept.items() if other != pair}
-        with np.errstate(invalid="ignore"):  # States of no weight have infinite costs.
-            changed = np.abs(weights(fewer) - wanted) > _WORTH * np.abs(wanted)
-        if not changed.any():
+        if not weights_differ(with_paths(across), with_paths(fewer), _WORTH):
             kept = fewer
     return kept
+
+
+def weights_differ(direct: Array, other: Array, part: float) -> bool:
+    """Whether the stationary costs of two chains of legs, (k, k) each, differ by more than a part of those of the first."""
+    W, others = (stationary_costs(routes_of(costs)[0]) for costs in (direct, other))
+    with np.errstate(invalid="ignore"):  # States of no weight have infinite costs.
+        return bool((np.abs(others - W) > part * np.abs(W)).any())
 
 
 def _said(open_: Sequence[_Candidate]) -> str:

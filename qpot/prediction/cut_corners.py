@@ -14,12 +14,12 @@ from itertools import pairwise
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.chain.w_graphs import stationary_costs
 from qpot.landscape.classified import Labels
 from qpot.landscape.flow import descents
 from qpot.landscape.lifts import LiftedLabels
 from qpot.paths.gradient_climb import isotropic_strength
-from qpot.prediction.costs import Hole, TransitionCosts, sums_of_legs
+from qpot.prediction.across_basins import weights_differ
+from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.problem.system import System
 from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
 
@@ -74,16 +74,12 @@ def cuts_corners(
 
 def weightless(costs: TransitionCosts, corners: Sequence[Hole]) -> list[Hole]:
     """Those of the paths that cut corners without which, and with which, all stationary costs are the same."""
-    W = stationary_costs(costs.values)
-    nothing = np.zeros_like(costs.values)
 
     def changed(some: Sequence[Hole]) -> bool:
         direct = costs.direct.copy()
         for path in some:
             direct[path.start, path.end] = min(direct[path.start, path.end], path.value + path.error)
-        with np.errstate(invalid="ignore"):  # States of no weight have infinite costs.
-            lower = np.abs(stationary_costs(sums_of_legs(direct, nothing)[0]) - W) > _SHORT * np.abs(W)
-        return bool(lower.any())
+        return weights_differ(costs.direct, direct, _SHORT)
 
     return list(corners) if not changed(corners) else [path for path in corners if not changed([path])]
 

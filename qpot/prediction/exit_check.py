@@ -20,13 +20,12 @@ from qpot.paths.exits import cheapest_exit
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.exit_fields import FieldReading, Lowest, field_reading
 from qpot.prediction.exit_rims import lowest_on_surfaces, lowest_way_out, uphill_direction
+from qpot.prediction.field_answers import NODES, impossible
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import left, spending
 from qpot.solvers.problem.lagrangian import SingularCovarianceError
 
-# Nodes on each axis of the finer of the two grids, by dimension.
-_NODES = {1: 1025, 2: 129, 3: 49}
 # Seconds of CPU time for the fields, by dimension, where no budget is given.
 _SECONDS = {1: 20.0, 2: 20.0, 3: 60.0}
 # A search is started where a field is lower by more than this fraction.
@@ -110,10 +109,10 @@ def held_against_field(
         lowest = partial(lowest_way_out, system, start)
     else:
         lowest = partial(lowest_on_surfaces, surfaces(system, boundary, start))
-    impossible = _impossible(system, found)
-    if impossible:
-        return replace(found, field_reason=impossible)
-    count = _NODES[d] if nodes is None else nodes
+    none = impossible(system) or ("" if np.isfinite(found.cost) else "fields are for finite costs")
+    if none:
+        return replace(found, field_reason=none)
+    count = NODES[d] if nodes is None else nodes
     with spending(seconds):
         reading = field_reading(system, found, lowest, count)
         if reading.reason:
@@ -129,17 +128,6 @@ def held_against_field(
     if not finer.reason and not _lower(finer, found):
         return _with_opinion(found, finer)
     return _contradicted(found, reading if finer.reason else finer)
-
-
-def _impossible(system: System, found: ExitSolution) -> str:
-    """Why there can be no field, or an empty string."""
-    if system.dimension > 3:
-        return f"fields are for one to three dimensions, this system has {system.dimension}"
-    if not system.noise.gaussian:
-        return f"fields are for Gaussian noise; this system has exact noise of its own ({type(system.noise).__name__})"
-    if not np.isfinite(found.cost):
-        return "fields are for finite costs"
-    return ""
 
 
 def _lower(reading: FieldReading, found: ExitSolution) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError, Status
@@ -17,18 +16,12 @@ from qpot.fields.ordered_line_integral import OrderedLineIntegral
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.paths.exit_solution import ExitSolution
+from qpot.paths.exits import local_covariance
+from qpot.prediction.field_answers import VAGUE, WIDENINGS, error_of_two_grids
 from qpot.problem.system import System
 
 # A field is computed up to this multiple of the cost.
 _BEYOND = 1.05
-# The grid is widened by these factors, one after the other, until it holds the sublevel set of the cost.
-_WIDENINGS = (1.2, 1.8, 3.0)
-# The error contains this multiple of the difference between the two grids, ...
-_SAFETY = 2.0
-# ... and this fraction of V, since where V is narrow two grids may agree better with each other than with the truth.
-_ALLOWANCE = 1e-2
-# With an error above this part of it a value says nothing.
-_VAGUE = 0.2
 
 # The point of the boundary at which a field is least, and its value there; inf where the field does not reach it.
 Lowest = Callable[[FieldSolution], tuple[Array, float]]
@@ -90,18 +83,16 @@ def _fields(
         As `qpot.quasipotential`.
     """
     start = found.path.start
-    spread = solve_continuous_lyapunov(
-        system.unchecked.jacobian(start[None])[0], -system.unchecked.covariance(start[None])[0]
-    )
+    spread = local_covariance(system, start)
     reach = np.sqrt(2.0 * found.cost * np.maximum(np.diag(spread), 0.0))
     hull = np.concatenate([found.path.points, [start - reach, start + reach]])
     centre, half = 0.5 * (hull.max(axis=0) + hull.min(axis=0)), 0.5 * np.ptp(hull, axis=0)
-    for widening in _WIDENINGS:
+    for widening in WIDENINGS:
         lower, upper = centre - widening * half, centre + widening * half
         coarse, fine = (Grid(lower, upper, (n,) * start.size) for n in ((nodes + 1) // 2, nodes))
         # The coarser grid is the quicker one to show that both are too small, or that rays disagree.
         coarse_field = quasipotential(system, start, coarse, method=method)
-        if coarse_field.level < found.cost and widening != _WIDENINGS[-1]:
+        if coarse_field.level < found.cost and widening != WIDENINGS[-1]:
             continue
         fine_field = quasipotential(system, start, fine, method=method)
         if fine_field.level >= found.cost:
@@ -113,7 +104,7 @@ def _read(found: ExitSolution, lowest: Lowest, fine: FieldSolution, coarse: Fiel
     """The lower of what two fields say, with the error that their difference tells."""
     point, cost = lowest(fine)
     _, other = lowest(coarse)
-    error = _SAFETY * abs(cost - other) + _ALLOWANCE * cost if np.isfinite([cost, other]).all() else np.nan
+    error = error_of_two_grids(cost, other) if np.isfinite([cost, other]).all() else np.nan
     reason = ""
     if not np.isfinite(cost) and fine.level < found.cost:
         reason = f"V leaves the {fine.grid} at level {fine.level:.6g}, before it reaches the boundary"
@@ -121,7 +112,7 @@ def _read(found: ExitSolution, lowest: Lowest, fine: FieldSolution, coarse: Fiel
         reason = f"the field is not resolved: it reaches no boundary below {fine.level:.6g}, and a path does"
     elif not np.isfinite(other):
         reason = f"the {coarse.grid} is too coarse to check the field at the boundary"
-    elif error > _VAGUE * cost:
+    elif error > VAGUE * cost:
         reason = f"two grids differ too much at the boundary: V is {cost:.4g} +- {error:.1g} there"
     elif cost - error > found.cost + found.error:
         reason = f"the field is not resolved: it is {cost:.4g} at the boundary, and a path costs {found.cost:.4g}"

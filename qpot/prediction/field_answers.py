@@ -35,10 +35,10 @@ _SAFETY = 2.0
 # better with each other than with the truth (by 0.6 % of V at worst over forty random landscapes, see docs/field.md).
 _ALLOWANCE = 1e-2
 # With an error above this part of it a value says nothing.
-_VAGUE = 0.2
+VAGUE = 0.2
 # The grid covers the paths and the ellipses at the wanted level, widened by the first of these factors, and by the next one
 # where V still leaves the grid below that level.
-_WIDENINGS = (1.2, 1.8, 3.0)
+WIDENINGS = (1.2, 1.8, 3.0)
 # The same for the rays of one basin, which need a grid about half as wide, and this part of the nodes at the first of these
 # widenings; a wider grid has more of them.
 _OWN_WIDENINGS = (1.4, 2.0)
@@ -117,6 +117,15 @@ def _ellipse(system: System, minimum: Array, level: float) -> Array:
     return np.array([minimum - reach, minimum + reach])
 
 
+def impossible(system: System) -> str:
+    """Why there can be no field of this system, or an empty string."""
+    if system.dimension > 3:
+        return f"fields are for one to three dimensions, this system has {system.dimension}"
+    if not system.noise.gaussian:
+        return f"fields are for Gaussian noise; this system has exact noise of its own ({type(system.noise).__name__})"
+    return ""
+
+
 def answers_of(task: FieldTask) -> list[tuple[int, float, float, str]]:
     """(neighbour, value, error, reason) for every neighbour of one minimum; the reason is empty if there is a value."""
     with spending(task.seconds):
@@ -127,7 +136,7 @@ def _answers(task: FieldTask) -> list[tuple[int, float, float, str]]:
     """The same without a limit of time of its own."""
     answers = _from_own_basin(task)
     doors = {j: x for j, x in task.doors.items() if j not in answers}
-    for widening in _WIDENINGS:
+    for widening in WIDENINGS:
         if not doors:
             break
         try:
@@ -182,7 +191,7 @@ def _resolved(task: FieldTask, j: int, value: float, error: float, reason: str) 
     """The same answer, or none where the field is seen not to be resolved at the saddle."""
     if not np.isfinite(value) or len(task.source) == 1:
         return value, error, reason
-    if error > _VAGUE * value:
+    if error > VAGUE * value:
         return np.nan, np.nan, f"two grids differ too much at the saddle: V is {value:.4g} +- {error:.1g} there"
     if value - error > task.actions[j]:
         # The quadrature of a curve that ends there is no method for paths.
@@ -219,7 +228,7 @@ def _from_own_basin(task: FieldTask) -> dict[int, tuple[int, float, float, str]]
                 beyond[j] = x
                 continue
             value = float(values.min())
-            error = _error(value, float(others.min()))
+            error = error_of_two_grids(value, float(others.min()))
             # The cheapest path may come to rest at another saddle and leave the basin there, which the whole field tells.
             if value <= task.actions[j] + error:
                 answers[j] = (j, value, error, "")
@@ -257,7 +266,7 @@ def _levels(task: FieldTask, doors: Array, widening: float, share: float) -> _Fo
     return _Found(fine.levels, coarse.levels, not (fine.left & _box_faces(task, grid)).any())
 
 
-def _error(value: float, other: float) -> float:
+def error_of_two_grids(value: float, other: float) -> float:
     """The error of a value, from that on the coarser grid."""
     return _SAFETY * abs(value - other) + _ALLOWANCE * value
 
@@ -268,7 +277,7 @@ def _compared(fine: _Reading, coarse: _Reading | None, j: int, highest: float) -
     if coarse is not None and np.isfinite(value):
         if not np.isfinite(coarse.levels[j]):
             return np.nan, np.nan, f"the {coarse.field.grid} is too coarse to check its field at the saddle"
-        return value, _error(value, coarse.levels[j]), ""
+        return value, error_of_two_grids(value, coarse.levels[j]), ""
     if fine.says(j, highest):
         return np.inf, 0.0, ""
     field = fine.field

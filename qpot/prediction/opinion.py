@@ -17,7 +17,7 @@ from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot.prediction.costs import FieldOpinion
-from qpot.prediction.field_answers import NODES, answers_of, field_task
+from qpot.prediction.field_answers import NODES, answers_of, field_task, impossible
 from qpot.problem.system import System
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def with_field_opinion(
     np.fill_diagonal(values, 0.0)
     np.fill_diagonal(errors, 0.0)
     reasons: dict[tuple[int, int], str] = {}
-    impossible = _impossible(system)
-    if impossible:
-        reasons.update(dict.fromkeys(routes, impossible))
+    none = impossible(system)
+    if none:
+        reasons.update(dict.fromkeys(routes, none))
         return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
     cyclic = [pair for pair in routes if costs.over_cycle(*pair)]
     reasons.update(dict.fromkeys(cyclic, "fields are not read at limit cycles"))
@@ -128,12 +128,3 @@ def with_field_opinion(
             partial=replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons)),
         ) from error
     return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
-
-
-def _impossible(system: System) -> str:
-    """Why there can be no field of this system, or an empty string."""
-    if system.dimension > 3:
-        return f"fields are for one to three dimensions, this system has {system.dimension}"
-    if not system.noise.gaussian:
-        return f"fields are for Gaussian noise; this system has exact noise of its own ({type(system.noise).__name__})"
-    return ""

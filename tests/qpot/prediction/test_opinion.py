@@ -143,7 +143,7 @@ def test_no_wider_grid_than_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(grids) == len(costs.minima)
     grids.clear()
     # A small grid that the box does not end is widened until the saddle is in it.
-    monkeypatch.setattr(field_answers, "_WIDENINGS", (0.75, 1.2))
+    monkeypatch.setattr(field_answers, "WIDENINGS", (0.75, 1.2))
     monkeypatch.setattr(field_answers, "_OWN_WIDENINGS", (0.75, 0.76))
     free = qpot.with_field_opinion(case.system, costs)
     assert free.field is not None
