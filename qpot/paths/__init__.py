@@ -65,6 +65,8 @@
 - `uphill`: One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves.
 - `vanishing_ridge`: Passes on a ridge that no noise crosses: where it vanishes on the ridge to second order, the cost is
   infinite.
+- `vanishing_wall`: Walls that no noise crosses: surfaces before a pass on which the noise vanishes and the drift points
+  back.
 """
 
 from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region

@@ -18,6 +18,7 @@ from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.paths.vanishing_ridge import vanishing_ridge
+from qpot.paths.vanishing_wall import vanishing_wall
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
@@ -71,9 +72,12 @@ def uphill_leg(
     ValueError
         If the covariance is singular, a user function returns NaN on every initial curve, or an end has a flat direction.
     """
-    blocked = blocked_interval(system, start, end) or interpolating_minimum(system, start, end)
-    if blocked is None and end_is_fixed:
-        blocked = vanishing_ridge(system, start, end)
+    blocked = (
+        blocked_interval(system, start, end)
+        or interpolating_minimum(system, start, end)
+        or (vanishing_ridge(system, start, end) if end_is_fixed else None)
+        or vanishing_wall(system, start, end)
+    )
     if blocked is not None:
         return infinite_leg(start, end, blocked, method)
     report(0, 1, "quadrature" if start.size == 1 else "ends")

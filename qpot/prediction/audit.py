@@ -35,6 +35,10 @@ _BOW = (0.15,)
 _BOWS = (0.0, 0.3, -0.3)
 # Nodes of a curve whose action is minimised, and the iterations.
 _NODES, _ITERATIONS = 25, 40
+# Actions that differ by this part are the same.
+_SAME_ACTION = 1e-2
+# So many times finer a curve is drawn that is to show that an infinite cost is finite.
+_FINER = 16
 # A curve that costs more than this multiple of V is not minimised: it leads another way.
 _HOPELESS = 5.0
 
@@ -226,9 +230,17 @@ def _holes(
                     action, uncertain = curve_action(f.drift, f.covariance, candidate)
                     if np.isfinite(action) and (best is None or action < best[0]):
                         best = (action, uncertain, candidate)
+            if best is not None and np.isinf(V) and not _settled(system, best[0], best[2]):
+                continue
             if best is not None and best[0] + best[1] < V - error:
                 holes.append(Hole(start=a, end=b, value=best[0], error=best[1], known=V, path=best[2]))
     return holes
+
+
+def _settled(system: System, action: float, curve: Array) -> bool:
+    """Whether the action of a curve stays the same when it is drawn finer: the sum over an integral that diverges grows."""
+    finer = curve_action(system.unchecked.drift, system.unchecked.covariance, smooth(curve, _FINER))[0]
+    return bool(abs(finer - action) <= _SAME_ACTION * action)
 
 
 def _candidates(system: System, curve: Array, V: float) -> list[Array]:

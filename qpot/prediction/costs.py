@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -121,17 +122,21 @@ class TransitionCosts:
         """The ids of those of the ``minima`` that are limit cycles."""
         return frozenset(i for i, m in enumerate(self.minima) if isinstance(m, LimitCycle))
 
-    @property
+    @functools.cached_property
     def across(self) -> frozenset[tuple[int, int]]:
         """The pairs (i, j) whose cheapest leg runs over a saddle that does not border i, through a basin between the two."""
-        return frozenset(pair for pair, leg in self.paths.items() if self._is_across(pair[0], leg))
+        saddles = [s for s in self.saddles if isinstance(s, Saddle)]
+        if not saddles or any(m.periods is not None for m in self.minima):
+            return frozenset()
+        points = np.array([s.point for s in saddles])
 
-    def _is_across(self, home: int, leg: PathSolution) -> bool:
-        if not leg.via or any(m.periods is not None for m in self.minima):
-            return False
-        near = 1e-9 * float(np.linalg.norm(leg.via[-1] - leg.start))
-        over = [s for s in self.saddles if isinstance(s, Saddle) and np.linalg.norm(s.point - leg.via[-1]) <= near]
-        return bool(over) and all(home not in s.connects for s in over)
+        def borders(home: int, leg: PathSolution) -> bool:
+            """Whether a saddle that the leg runs over borders its start, or none is known there."""
+            near = 1e-9 * float(np.linalg.norm(leg.via[-1] - leg.start))
+            over = np.flatnonzero(np.linalg.norm(points - leg.via[-1], axis=1) <= near)
+            return over.size == 0 or any(home in saddles[n].connects for n in over)
+
+        return frozenset(pair for pair, leg in self.paths.items() if leg.via and not borders(pair[0], leg))
 
     def over_cycle(self, i: int, j: int) -> bool:
         """Whether one of the two states is a limit cycle, or a leg between them may run over one."""
