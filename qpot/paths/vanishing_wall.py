@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.problem.system import System
-
-Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 # Points on a curve, and so many curves for each dimension, but never more than these.
 _POINTS, _CURVES, _MOST = 129, 60, 400
@@ -70,7 +69,7 @@ def _curves(start: Array, end: Array, n: int) -> Array:
     return np.asarray(straight + np.einsum("kp,nkd->npd", waves, heights))
 
 
-def _closed(system: System, curves: Array, level: float) -> Flags:
+def _closed(system: System, curves: Array, level: float) -> NDArray[np.bool_]:
     """Whether each of the curves (n, points, d) meets a surface that nothing crosses."""
     n, points, d = curves.shape
     weakest = _weakest(system, curves.reshape(-1, d)).reshape(n, points)
@@ -92,7 +91,7 @@ def _closed(system: System, curves: Array, level: float) -> Flags:
     return result
 
 
-def _zeros(system: System, first: Array, middle: Array, last: Array, none: float) -> tuple[Array, Flags]:
+def _zeros(system: System, first: Array, middle: Array, last: Array, none: float) -> tuple[Array, NDArray[np.bool_]]:
     """The weakest points (m, d) on pieces of curves, by ever closer looks, and whether the noise is none there."""
     before, best, after = first.copy(), middle.copy(), last.copy()
     weakest = np.full(len(first), np.inf)
@@ -115,7 +114,7 @@ def _zeros(system: System, first: Array, middle: Array, last: Array, none: float
     return best, weakest <= none
 
 
-def _points_back(system: System, zeros: Array, ahead: Array, way: float) -> Flags:
+def _points_back(system: System, zeros: Array, ahead: Array, way: float) -> NDArray[np.bool_]:
     """Whether the noise across the surfaces at zeros (m, d) falls to none fast enough, and the drift points back."""
     if len(zeros) == 0:
         return np.zeros(0, dtype=bool)

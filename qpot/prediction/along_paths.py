@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from scipy.linalg import solve_continuous_lyapunov
 from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
+from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.system import System
 from qpot.solvers.prediction.transverse_hessian import transport
 
@@ -263,48 +265,53 @@ def _departure(origin: Array, first: Array, B: Array, Q: Array) -> tuple[float, 
 
 def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
     """H_xx, H_px, a, velocity, -H_x, and the part of K that does not contain the Hessian, at points of the path."""
-    n, d = x.shape
-    J, a = system.unchecked.jacobian(x), system.unchecked.covariance(x)
-    da = np.empty((n, d, d, d))
-    H_xx = np.empty((n, d, d))
-    for j in range(d):
-        step = np.zeros(d)
-        step[j] = 1.0
-        h = _STEP * (1.0 + np.abs(x[:, j]))
-        up, down = x + h[:, None] * step, x - h[:, None] * step
-        width = (2.0 * h)[:, None, None]
-        da[..., j] = (system.unchecked.covariance(up) - system.unchecked.covariance(down)) / width
+    J, a, b = system.unchecked.jacobian(x), system.unchecked.covariance(x), system.unchecked.drift(x)
+    H_xx, da = _second_differences(system, x, p, a, b)
     H_x = np.einsum("nij,ni->nj", J, p) + 0.5 * np.einsum("ni,nikj,nk->nj", p, da, p)
-    for j in range(d):
-        step = np.zeros(d)
-        step[j] = 1.0
-        h = _STEP * (1.0 + np.abs(x[:, j]))
-        up, down = x + h[:, None] * step, x - h[:, None] * step
-        drift_part = np.einsum(
-            "nij,ni->nj",
-            (system.unchecked.jacobian(up) - system.unchecked.jacobian(down)) / (2.0 * h)[:, None, None],
-            p,
-        )
-        H_xx[:, :, j] = drift_part + _second_noise(system, x, up, down, h, p)
     H_px = J + np.einsum("nikj,nk->nij", da, p)
-    velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", a, p)
+    velocity = b + np.einsum("nij,nj->ni", a, p)
     K = np.einsum("nii->n", J) + np.einsum("niji,nj->n", da, p)
-    return (H_xx + np.swapaxes(H_xx, 1, 2)) / 2, H_px, a, velocity, -H_x, K
+    return H_xx, H_px, a, velocity, -H_x, K
 
 
-def _second_noise(system: System, x: Array, up: Array, down: Array, h: Array, p: Array) -> Array:
-    """Derivative of (1/2) p d_i a p along the direction from ``down`` to ``up``, for all i, ``(n, d)``."""
-    d = x.shape[1]
-    if system.noise.constant is not None:
-        return np.zeros_like(x)
-    result = np.empty_like(x)
-    for i in range(d):
-        step = np.zeros(d)
-        step[i] = 1.0
-        g = (_STEP * (1.0 + np.abs(x[:, i])))[:, None] * step
-        noise = [
-            0.5 * np.einsum("ni,nik,nk->n", p, system.unchecked.covariance(y), p)
-            for y in (up + g, up - g, down + g, down - g)
-        ]
-        result[:, i] = (noise[0] - noise[1] - noise[2] + noise[3]) / (4.0 * h * g[:, i])
-    return result
+def _second_differences(system: System, x: Array, p: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """H_xx at fixed momenta, ``(n, d, d)``, and the derivatives of the covariance, ``(n, d, d, d)``, the last axis of x.
+
+    The mixed differences f(x + u + v) + f(x - u - v) - f(x + u) - f(x - u) - f(x + v) - f(x - v) + 2 f(x) share all but two
+    values with the others. Where the Jacobian is a function of the user's, its first differences are more exact.
+    """
+    n, d = x.shape
+    noisy = system.noise.constant is None
+    own = not isinstance(system.jacobian, DifferencedJacobian)
+    step = _STEP * (1.0 + np.abs(x))
+    shifts = step[:, :, None] * np.eye(d)  # (n, d, d): the shift along each axis.
+    H_xx, da = np.zeros((n, d, d)), np.zeros((n, d, d, d))
+
+    def energy(covariance: Array, drift: Array) -> Array:
+        noise = 0.5 * np.einsum("ni,nij,nj->n", p, covariance, p) if noisy else 0.0
+        return np.asarray(noise + (0.0 if own else np.einsum("ni,ni->n", drift, p)))
+
+    def at(y: Array) -> tuple[Array, Array]:
+        return (system.unchecked.covariance(y) if noisy else a), (b if own else system.unchecked.drift(y))
+
+    here, both = energy(a, b), np.empty((d, n))
+    for j in range(d):
+        up, down = x + shifts[:, j], x - shifts[:, j]
+        above, below = at(up), at(down)
+        if noisy:
+            da[..., j] = (above[0] - below[0]) / (2.0 * step[:, j])[:, None, None]
+        both[j] = energy(*above) + energy(*below) - 2.0 * here
+        H_xx[:, j, j] += both[j] / step[:, j] ** 2
+        if own:
+            gap = (system.unchecked.jacobian(up) - system.unchecked.jacobian(down)) / (2.0 * step[:, j])[:, None, None]
+            turned = np.einsum("nij,ni->nj", gap, p)
+            H_xx[:, :, j] += 0.5 * turned
+            H_xx[:, j, :] += 0.5 * turned
+    if noisy or not own:
+        for i, j in itertools.combinations(range(d), 2):
+            shift = shifts[:, i] + shifts[:, j]
+            mixed = energy(*at(x + shift)) + energy(*at(x - shift)) - 2.0 * here - both[i] - both[j]
+            mixed /= 2.0 * step[:, i] * step[:, j]
+            H_xx[:, i, j] += mixed
+            H_xx[:, j, i] += mixed
+    return H_xx, da
