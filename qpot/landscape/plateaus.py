@@ -15,8 +15,8 @@ from qpot.solvers.landscape.band import summit
 
 # Bands are bowed to random sides by these parts of the distance, so that none rests on a symmetry.
 _BOWS = (0.03, 0.35)
-# So many points of plateaus are kept to which others may be joined.
-_KEPT = 60
+# To so many points of plateaus, those next to it, a point is joined.
+_NEAREST = 60
 
 
 def without_passes(system: System, minima: Sequence[Minimum], lower: Array, upper: Array) -> list[Minimum]:
@@ -32,7 +32,7 @@ def without_passes(system: System, minima: Sequence[Minimum], lower: Array, uppe
     left_out: list[Array] = []
     rounding = 1e-12 * max(abs(m.loss - proper[0].loss) for m in minima)
     for minimum in minima:
-        if minimum.degenerate and left_out and _flatly_joined(scaled, minimum.point, left_out[-_KEPT:], rounding):
+        if minimum.degenerate and left_out and _flatly_joined(scaled, minimum.point, left_out, rounding):
             left_out.append(minimum.point)  # Many starts may rest on one plateau, of which a few points are enough.
             continue
         lower_ones = [m.point for m in proper if m.loss < minimum.loss]
@@ -47,10 +47,12 @@ def without_passes(system: System, minima: Sequence[Minimum], lower: Array, uppe
 
 
 def _flatly_joined(scaled: ScaledLoss, point: Array, others: Sequence[Array], rounding: float) -> bool:
-    """Whether a segment from a point (d,) to one of the others never rises."""
+    """Whether a segment from a point (d,) to one of the nearest others never rises."""
     z = (np.array([point, *others]) - scaled.lower) / scaled.size
+    near = 1 + np.argsort(np.linalg.norm(z[1:] - z[0], axis=1), kind="stable")[:_NEAREST]
+    z = np.concatenate([z[:1], z[near]])
     weights = np.linspace(0.0, 1.0, IMAGES)[:, None]
-    heights = scaled.loss((z[0] + weights * (z[1:, None] - z[0])).reshape(-1, point.size)).reshape(len(others), IMAGES)
+    heights = scaled.loss((z[0] + weights * (z[1:, None] - z[0])).reshape(-1, point.size)).reshape(near.size, IMAGES)
     return bool((heights.max(axis=1) <= heights[:, 0] + rounding).any())
 
 

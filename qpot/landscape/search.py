@@ -90,6 +90,8 @@ class Search:
         self.periods = Periods(lower=lower, lengths=np.full_like(lower, np.inf)) if periods is None else periods
         self.drift = NaNDrift(system)
         self.minima: list[Minimum] = []
+        # The fastest rate at any of them.
+        self.fastest = 0.0
         self.labels = np.zeros(0, dtype=np.int64)
         self.unseen = float("nan")
         self.spent = False
@@ -141,7 +143,8 @@ class Search:
         jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
         places = self.periods.wrap(0.5 * (low + high)[jumps][:, None])
         found = [as_minimum(self.system, tidy(place)) for place in places]
-        self.minima += [replace(m, kink=KINK) for m in found]
+        for minimum in found:
+            self._keep(replace(minimum, kink=KINK))
 
     def refine(self, points: Array) -> None:
         """Descend from those of ``points`` at which the drift contradicts its surroundings."""
@@ -252,8 +255,7 @@ class Search:
             if away and min(away) <= 10 * SAME:
                 found[n] = int(np.argmin(away))
                 continue
-            self.minima.append(minimum)
-            found[n] = len(self.minima) - 1
+            found[n] = self._keep(minimum)
         labels[lost] = found[cell.ravel()]
         return lost[labels[lost] < 0]
 
@@ -359,7 +361,12 @@ class Search:
             return -1
         if self._half_stable(minimum):
             return -1
+        return self._keep(minimum)
+
+    def _keep(self, minimum: Minimum) -> int:
+        """The index of a minimum that is new."""
         self.minima.append(minimum)
+        self.fastest = max(self.fastest, float(np.abs(minimum.rates).max()))
         return len(self.minima) - 1
 
     def _away(self, point: Array) -> Array:
@@ -370,7 +377,7 @@ class Search:
     def _half_stable(self, minimum: Minimum) -> bool:
         """Whether a fixed point that seems to attract has a slow rate along which the drift carries on, or away from it."""
         slowest = float(np.abs(minimum.rates).min())
-        fastest = max([float(np.abs(minimum.rates).max())] + [float(np.abs(m.rates).max()) for m in self.minima])
+        fastest = max(float(np.abs(minimum.rates).max()), self.fastest)
         size = float(np.linalg.norm(self.size))
         if slowest > _SLOWER * max(fastest, self.typical / size):
             return False
