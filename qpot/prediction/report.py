@@ -53,7 +53,14 @@ class PredictionReport:
                 f"margin of {gap}."
             )
         outside = "" if self.minima[ids[0]].inside else ", outside the box"
+        if np.isinf(self.margin):
+            return f"SGD selects minimum {ids[0]} at {where}{outside}: it never leaves it for another. {self._never(ids[0])}"
         return f"SGD selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
+
+    def _never(self, chosen: int) -> str:
+        """Why no other minimum is reached from one, in a sentence."""
+        reasons = [leg.reason for (i, _), leg in self.costs.paths.items() if i == chosen and np.isinf(leg.action)]
+        return f"The cost is infinite: {reasons[0]}." if reasons else "All costs from there are infinite."
 
     def cautions(self) -> tuple[str, ...]:
         """What limits the answer, in a sentence each: holes, ways out of the box, a box that is too small, coverage."""

@@ -315,7 +315,7 @@ def prediction_from_costs(
     return Prediction(
         selected=decision.possible,
         margin=decision.margin,
-        margin_error=decision.margin - decision.certain_margin,
+        margin_error=0.0 if np.isinf(decision.certain_margin) else decision.margin - decision.certain_margin,
         stationary_costs=W,
         stationary_errors=errors,
         costs=costs,

@@ -78,4 +78,5 @@ def test_a_prediction_says_that_nothing_crosses_and_shows_no_hole(d: int) -> Non
     assert p.costs.values[1, 0] == np.inf
     assert "diverges" in p.costs.paths[1, 0].reason
     assert not p.costs.holes
-    assert p.selected == (1,)
+    assert (p.selected, p.margin, p.margin_error) == ((1,), np.inf, 0.0)
+    assert "never leaves it for another. The cost is infinite" in str(p)
