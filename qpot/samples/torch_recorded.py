@@ -17,10 +17,9 @@ _CALL = 24
 # A size is recorded once the points and the calls in it, counted as points, have come to this many; recording takes about
 # as long as that.
 _WORTH = 1000
-# The numbers that a model produces for a piece take at most so many bytes, since larger ones no longer fit into caches.
+# The numbers that a model produces for a piece take at most so many bytes, since larger ones no longer fit into caches. Where
+# those of one point take more, nothing is recorded.
 _BYTES = 16e6
-# Where no piece of this size fits, arithmetic outweighs calls, and nothing is recorded.
-_SMALLEST = 64
 # Recorded values may differ from direct ones by this part of the largest value, which is rounding.
 _ROUNDING = 1e-10
 # The number of entries of a block of just under 32 MiB; see `_keep_pages`.
@@ -56,7 +55,7 @@ class Recorded:
         """The values of the function for arrays whose first axes have one entry for each point."""
         n = len(arrays[0])
         largest = _BYTES / self.size(kind, *arrays)
-        if n == 0 or largest < _SMALLEST:
+        if n == 0 or largest < 1.0:
             return self._direct(kind, *arrays)
         shapes = tuple(a.shape[1:] for a in arrays)
         pieces = covering(n, tuple(s for s in _SIZES if s <= largest))
