@@ -11,6 +11,10 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # These modules need the extras qpot[torch] and qpot[jax].
 collect_ignore = [
     path
-    for path, library in (("qpot/samples/torch_models.py", "torch"), ("qpot/samples/jax_models.py", "jax"))
+    for path, library in (
+        ("qpot/samples/torch_models.py", "torch"),
+        ("qpot/samples/torch_recorder.py", "torch"),
+        ("qpot/samples/jax_models.py", "jax"),
+    )
     if find_spec(library) is None
 ]

@@ -12,6 +12,10 @@
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
+- `torch_recorded`: Recorded operations: a function of many points is replayed as plain tensor operations, in pieces of a
+  few sizes.
+- `torch_recorder`: The recorder of tensor operations: what a function did once, as a graph that is run again with other
+  tensors.
 """
 
 from qpot.samples.automatic import ModelSum

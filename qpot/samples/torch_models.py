@@ -15,6 +15,7 @@ from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSu
 from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
+from qpot.samples.torch_recorded import Recorded
 
 
 def from_torch(
@@ -113,6 +114,10 @@ def as_weight_decay(value: Any) -> float:
     return float(value)
 
 
+# The functions that searches call thousands of times, with all samples.
+_RECORDED = ("losses", "weighted_gradient", "hessian_rows")
+
+
 class _TorchFunctions(Differentiated):
     """Pieces of losses and derivatives, computed by torch.func."""
 
@@ -134,17 +139,31 @@ class _TorchFunctions(Differentiated):
         self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
             model.named_buffers()
         )
-        # An evaluation puts its parameters into the module for a moment, so only one thread at a time may evaluate.
-        self.lock = threading.RLock()
         size = torch.finfo(dtype).bits // 8
         super().__init__(len(data[0]), layout.dimension, memory, _activations(torch, self), size)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what belongs to this process alone."""
+        # An evaluation puts its parameters into the module for a moment, so only one thread at a time may evaluate.
+        self.lock = threading.RLock()
+        everything = slice(0, self.n_samples)
+        self.recorded = Recorded(
+            lambda kind, *tensors: self._value(kind, self.samples(everything), *tensors), self.tensor, self._bytes
+        )
+
+    def _bytes(self, kind: str, *arrays: Array) -> float:
+        """The bytes that the model's values take for one point."""
+        rows = arrays[1].shape[1] if kind == "hessian_rows" else 1
+        return float(self.item_size * self.n_samples * self.activations * rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs; the lock belongs to this one."""
-        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+        """What another process needs; lock and recorded operations belong to this one."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("lock", "recorded")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, lock=threading.RLock())
+        self.__dict__.update(state)
+        self._prepare()
 
     def tensor(self, array: Array) -> Any:
         """An array of points, vectors or weights as a tensor on the device."""
@@ -182,6 +201,8 @@ class _TorchFunctions(Differentiated):
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
+            if kind in _RECORDED and rows == slice(0, self.n_samples) and self.device.type == "cpu":
+                return self.recorded(kind, *arrays)
             values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
             return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
 

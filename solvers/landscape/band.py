@@ -77,10 +77,11 @@ def descended(surface: Surface, bands: Array, *, iterations: int) -> Array:
     rate = np.zeros((m, n - 2))
     active = np.arange(m)
     ends = surface.loss(x[:, [0, -1]].reshape(-1, d)).reshape(m, 2)
+    levels = surface.loss(x[:, 1:-1].reshape(-1, d)).reshape(m, n - 2)
     for _ in range(iterations):
         y = x[active]
         inner = y[:, 1:-1].reshape(-1, d)
-        f = surface.loss(inner)
+        f = levels[active].ravel()
         heights = np.concatenate([ends[active, :1], f.reshape(active.size, -1), ends[active, 1:]], axis=1)
         step = _step(surface, y, heights, radius[active].ravel(), rate[active].ravel())
         trial = inner + step
@@ -93,15 +94,18 @@ def descended(surface: Surface, bands: Array, *, iterations: int) -> Array:
         radius[active] = np.clip(radius[active] * grown, 1e-12 * longest[active], longest[active])
         slower = np.where(better, _GROWTH, _SHRINK).reshape(active.size, -1)
         rate[active] = np.where(rate[active] > 0.0, rate[active] * slower, 0.0)
-        if surface.hessian is None:
+        if surface.hessian is None and not (rate[active] > 0.0).all():
             started = np.linalg.norm(step, axis=1).reshape(active.size, -1)
             slope = np.linalg.norm(surface.gradient(inner), axis=1).reshape(active.size, -1)
             rate[active] = np.where(rate[active] > 0.0, rate[active], started / np.maximum(slope, 1e-300))
         pieces = np.linalg.norm(np.diff(y, axis=1), axis=2)
         mean = pieces.mean(axis=1)
         uneven = (pieces.max(axis=1) > _UNEVEN[0] * mean) | (pieces.min(axis=1) < _UNEVEN[1] * mean)
-        for k in np.flatnonzero(uneven):
-            y[k] = distributed(y[k], n)
+        levels[active] = np.where(better, new, f).reshape(active.size, -1)
+        if uneven.any():
+            for k in np.flatnonzero(uneven):
+                y[k] = distributed(y[k], n)
+            levels[active[uneven]] = surface.loss(y[uneven, 1:-1].reshape(-1, d)).reshape(-1, n - 2)
         x[active] = y
         active = active[uneven | ~(gained <= 1e-9 * scale)]
         if active.size == 0:

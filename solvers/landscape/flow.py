@@ -68,6 +68,14 @@ class _Moving(NamedTuple):
         return _Moving(self.rows[keep], self.x[keep], self.drift[keep], self.time[keep], self.step[keep])
 
 
+class _Jacobians(NamedTuple):
+    """The Jacobians (m, d, d) at the points of the last step."""
+
+    rows: Integers  # (m,) ascending
+    x: Array  # (m, d)
+    values: Array  # (m, d, d)
+
+
 def relax(
     drift: BatchFunction,
     jacobian: BatchFunction | None,
@@ -113,6 +121,7 @@ def relax(
     holding = _finder(attractors, limits.periods)
     x = end.copy()
     moving = _Moving(np.arange(n), x, drift(x) if n else x, np.zeros(n), np.zeros(n))
+    known: _Jacobians | None = None
     for count in range(limits.max_steps + 1):
         inside = holding(moving.x)
         verdict = _verdicts(moving, inside, limits)
@@ -128,8 +137,9 @@ def relax(
             moving = moving._replace(step=_first_steps(moving, jacobian if implicit else None, scale))
         if count == _EXPLICIT_STEPS and jacobian is not None and d <= STIFF_DIMENSION:
             implicit = True
-        J = jacobian(moving.x) if implicit else None  # type: ignore[misc]
-        moving = _advance(drift, J, moving, tolerance, scale, limits.max_time)
+        if implicit:
+            known = _jacobians(jacobian, moving, known)  # type: ignore[arg-type]
+        moving = _advance(drift, known.values if known else None, moving, tolerance, scale, limits.max_time)
     return label, end, status
 
 
@@ -226,6 +236,18 @@ def _verdicts(moving: _Moving, inside: Integers, limits: Limits) -> Integers:
     verdict[inside >= 0] = ARRIVED
     verdict[~np.isfinite(speed) & (inside < 0)] = NON_FINITE
     return verdict
+
+
+def _jacobians(jacobian: BatchFunction, moving: _Moving, before: _Jacobians | None) -> _Jacobians:
+    """The Jacobians at the points that move; a point whose last step was rejected has not moved since."""
+    if before is None:
+        return _Jacobians(moving.rows, moving.x, jacobian(moving.x))
+    place = np.searchsorted(before.rows, moving.rows)
+    values = before.values[place]
+    moved = (before.x[place] != moving.x).any(axis=1)
+    if moved.any():
+        values[moved] = jacobian(moving.x[moved])
+    return _Jacobians(moving.rows, moving.x, values)
 
 
 def _first_steps(moving: _Moving, jacobian: BatchFunction | None, scale: float) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 BatchFunction = Callable[[Array], Array]
 
 # A neighbourhood is checked on shells at these fractions of its radius. The outermost one fails most often and is checked
@@ -60,27 +61,34 @@ def attracting_ellipsoids(
         # With M = L L^T, the point a + radius * L^{-T} u lies on the ellipsoid for every unit vector u.
         surfaces[i] = np.linalg.solve(np.linalg.cholesky(M).T, _directions(d).T).T
 
-    def decreasing(
-        rows: NDArray[np.int64], shells: Array, which: NDArray[np.int64] | slice = slice(None)
-    ) -> NDArray[np.bool_]:
-        offsets = (trial[rows, None, None, None] * shells[:, None, None]) * surfaces[rows][:, None, which]
+    def decreasing(rows: Integers, fractions: Array, which: Integers) -> NDArray[np.bool_]:
+        """Whether the function falls everywhere on some shells (rows, s), in directions (rows, m); the worst is kept."""
+        offsets = (trial[rows, None] * fractions)[:, :, None, None] * surfaces[rows[:, None], which][:, None]
         velocity = drift((points[rows, None, None] + offsets).reshape(-1, d)).reshape(offsets.shape)
+        rise = np.einsum("ksmi,kij,ksmj->ksm", offsets, metrics[rows], velocity) / fractions[:, :, None] ** 2
         # NaN, which a shell meets where the drift is not defined, compares as no decrease.
-        below = np.einsum("ksmi,kij,ksmj->ksm", offsets, metrics[rows], velocity) < 0
-        return np.asarray(below.all(axis=(1, 2)))
+        rise = np.where(np.isnan(rise), np.inf, rise)
+        place = rise.reshape(len(rows), -1).argmax(axis=1)
+        shell, direction = np.divmod(place, which.shape[1])
+        every = np.arange(len(rows))
+        worst_shell[rows], worst_direction[rows] = fractions[every, shell], which[every, direction]
+        return np.asarray(rise[every, shell, direction] < 0.0)
 
     shells = _MANY_SHELLS if d <= _FEW else _SHELLS
-    directions = surfaces.shape[1]
-    some = np.arange(0, directions, max(1, directions // _GLANCE))
+    directions = np.arange(surfaces.shape[1])
+    some = directions[:: max(1, len(directions) // _GLANCE)]
+    worst_shell, worst_direction = np.ones(k), np.zeros(k, dtype=np.int64)
     smallest = _SMALLEST_FRACTION * trial
     searching = np.arange(k)
     while searching.size:
-        # Most radii fail in many directions, so that a few of them tell.
-        good = decreasing(searching, shells[:1], some)
-        if good.any():
-            good[good] = decreasing(searching[good], shells[:1])
-        if good.any():
-            good[good] = decreasing(searching[good], shells[1:])
+        # Where a larger radius failed worst this one mostly fails, too, and one point tells; most others fail in many
+        # directions, so that a few of them tell.
+        good = decreasing(searching, worst_shell[searching, None], worst_direction[searching, None])
+        for part, which in ((shells[:1], some), (shells[:1], directions), (shells[1:], directions)):
+            left = searching[good]
+            if left.size:
+                full = (left.size, 1)
+                good[good] = decreasing(left, np.tile(part, full), np.tile(which, full))
         radii[searching[good]] = _MARGIN * trial[searching[good]]
         searching = searching[~good]
         trial[searching] *= 0.8

@@ -59,11 +59,16 @@ def find_roots(
     spacing = spacing_of(function)
     # A function that rounds its argument has no roots closer than that.
     closest = 0.0 if spacing is None else 2.0 * float((spacing / size).max())
+    # The Jacobians of iterates that have moved since they were last asked for are not known.
+    jacobians, moved = np.empty((n, d, d)), np.ones(n, dtype=bool)
     for _ in range(max_iterations):
         if active.size == 0:
             break
         xa, fa = x[active], f[active]
-        J = jacobian(xa * size) * size / size[:, None]
+        asked = active[moved[active]]
+        if asked.size:
+            jacobians[asked] = jacobian(x[asked] * size) * size / size[:, None]
+        J = jacobians[active]
         JT = np.swapaxes(J, 1, 2)
         normal = JT @ J
         scale = np.maximum(np.trace(normal, axis1=1, axis2=2) / d, 1e-300)
@@ -80,6 +85,7 @@ def find_roots(
         done = settled | resting
         take = better | settled
         rows = active[take]
+        moved[active] = take
         x[rows], f[rows], norm[rows] = trial[take], ft[take], new[take]
         # A tiny step that gains nothing may have started at rounding level. Less damping shows whether Newton's step is as
         # tiny.

@@ -66,3 +66,25 @@ def test_peaks_count_ends_and_ignore_ripples_of_rounding() -> None:
     assert peaks(np.array([1.0, 0.5, 0.0])) == [0]
     assert peaks(np.array([0.0, 1.0, 1.0 - 1e-12, 1.0 - 1e-13, 0.0])) == [1]
     assert peaks(np.array([0.0, np.inf, 0.0])) == []
+
+
+def test_a_band_asks_only_for_what_it_does_not_know() -> None:
+    surface = _surface(lambda u: (u**2 - 1.0) ** 2, lambda u: 4.0 * u * (u**2 - 1.0), None, 1.0)
+    asked: dict[str, list[Any]] = {"loss": [], "gradient": []}
+
+    def loss(x: Any) -> Any:
+        asked["loss"].append(x.copy())
+        return surface.loss(x)
+
+    def gradient(x: Any) -> Any:
+        asked["gradient"].append(x.copy())
+        return surface.gradient(x)
+
+    bands = np.stack([bowed(np.array([-1.0, -0.8]), np.array([1.0, 0.8]), 9, np.array([0.0, b])) for b in (0.3, -0.5)])
+    ends = descended(Surface(loss, gradient, None), bands, iterations=20)
+    # After the first step a gradient is asked for once a step, and the loss only at trials and redistributed images.
+    assert len(asked["gradient"]) <= 21
+    assert sum(map(len, asked["gradient"])) < sum(map(len, asked["loss"])) < 2 * sum(map(len, asked["gradient"]))
+    assert (
+        surface.loss(ends.reshape(-1, 2)).reshape(2, 9).max(axis=1) < surface.loss(bands.reshape(-1, 2)).max()
+    ).all()

@@ -181,3 +181,25 @@ def test_inverse_keeps_the_regular_matrices_beside_a_singular_one() -> None:
     inverse = _inverse(W)
     np.testing.assert_array_equal(inverse[0], np.eye(3))
     assert np.isnan(inverse[1]).all()
+
+
+def test_a_rejected_step_does_not_ask_for_its_jacobian_again() -> None:
+    asked: list[Array] = []
+
+    def jacobian(x: Array) -> Array:
+        asked.append(x.copy())
+        return wells_jacobian(x)
+
+    # A jump of the drift makes steps fail.
+    def drift(x: Array) -> Array:
+        return wells(x) - np.where(x[:, :1] > 0.5, [[0.0, 1.0]], 0.0)
+
+    points = np.random.default_rng(0).uniform(-2.0, 2.0, size=(40, 2))
+    labels, ends, status = run(drift, jacobian, points, radius=0.05, tolerance=1e-8)
+    alone = [run(drift, wells_jacobian, p[None], radius=0.05, tolerance=1e-8) for p in points]
+    assert (labels == [label[0] for label, *_ in alone]).all()
+    assert (status == [s[0] for *_, s in alone]).all()
+    np.testing.assert_allclose(ends, [end[0] for _, end, _ in alone], atol=1e-9)
+    # The first call is that for the first steps.
+    later = np.concatenate(asked[1:])
+    assert len(np.unique(later, axis=0)) == len(later)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qpot.solvers.landscape import neighbourhoods
 from qpot.solvers.landscape.neighbourhoods import attracting_ellipsoids
 
 Array = np.ndarray
@@ -37,3 +38,37 @@ def test_a_point_that_does_not_attract_has_the_radius_zero() -> None:
     assert radii[0] == 0.0
     assert 0.0 < smallest[0] < 1e-5
     np.testing.assert_allclose(metrics[0], np.eye(2))
+
+
+@pytest.mark.parametrize("d", [2, 3, 5, 12])
+def test_radii_are_the_largest_at_which_every_direction_of_every_shell_passes(d: int) -> None:
+    rng = np.random.default_rng(d)
+    points, scales = rng.uniform(-2.0, 2.0, size=(7, d)), rng.uniform(0.3, 1.0, size=7)
+    asked = 0
+
+    def drift(x: Array) -> Array:
+        """Down a sum of wells of several widths, and undefined far out."""
+        nonlocal asked
+        asked += len(x)
+        offsets = (x[:, None] - points) / scales[:, None]
+        weights = np.exp(-0.5 * (offsets**2).sum(axis=2))
+        force = -(weights[:, :, None] * offsets / scales[:, None]).sum(axis=1)
+        return np.where((np.abs(x) > 2.2).any(axis=1)[:, None], np.nan, force)
+
+    jacobians = -np.eye(d) * (rng.uniform(0.5, 3.0, size=(7, d))[:, None])
+    metrics, radii, _ = attracting_ellipsoids(drift, points, jacobians, spread=1.0)
+    found, asked = asked, 0
+    shells = neighbourhoods._MANY_SHELLS if d <= neighbourhoods._FEW else neighbourhoods._SHELLS
+    wanted = np.zeros(7)
+    for k, (point, metric) in enumerate(zip(points, metrics, strict=True)):
+        gaps = [float(np.sqrt((q - point) @ metric @ (q - point))) for q in points if q is not point]
+        surface = np.linalg.solve(np.linalg.cholesky(metric).T, neighbourhoods._directions(d).T).T
+        radius = first = 0.5 * min(g for g in gaps if g > 0.0)
+        while radius >= 2.0**-20 * first:
+            offsets = (radius * shells[:, None, None] * surface).reshape(-1, d)
+            if (np.einsum("ni,ij,nj->n", offsets, metric, drift(point + offsets)) < 0.0).all():
+                wanted[k] = 0.75 * radius
+                break
+            radius *= 0.8
+    np.testing.assert_allclose(radii, wanted, rtol=1e-12)
+    assert found < asked

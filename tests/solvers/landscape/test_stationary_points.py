@@ -110,3 +110,21 @@ def test_bisection_runs_into_the_border() -> None:
     np.testing.assert_allclose(a[:, 0], 0.1 * a[:, 1], atol=1e-12)
     assert (label(a) == 0).all()
     assert (label(b) == 1).all()
+
+
+def test_no_jacobian_is_asked_for_twice_at_one_point() -> None:
+    asked: list[Array] = []
+
+    def jacobian(x: Array) -> Array:
+        asked.append(x.copy())
+        return cubic_jacobian(x)
+
+    starts = np.random.default_rng(1).uniform(-2, 2, (60, 2))
+    roots, found = find_roots(cubic, jacobian, starts, lower=LOWER, upper=UPPER)
+    points = np.concatenate(asked)
+    # Iterates at rest may be at the same root.
+    away = np.abs(cubic(points)).max(axis=1) > 1e-6
+    assert len(np.unique(points[away], axis=0)) == away.sum()
+    alone = [find_roots(cubic, cubic_jacobian, s[None], lower=LOWER, upper=UPPER) for s in starts]
+    assert (found == [f[0] for _, f in alone]).all()
+    np.testing.assert_allclose(roots[found], np.array([r[0] for r, _ in alone])[found], atol=1e-12)
