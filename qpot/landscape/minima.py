@@ -35,9 +35,9 @@ from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
 from qpot.solvers.landscape.stationary_points import find_roots
 
-# The default budget of a search, in CPU seconds, to which one second for each dimension is added, and a quarter of one where
-# a call takes the same time for one point or a hundred.
-_SECONDS, _MODEL_SECONDS = 10.0, 3.0
+# The default budget of a search, in CPU seconds, to which one second for each dimension is added, and a third of one where a
+# call takes the same time for one point or a hundred.
+_SECONDS, _MODEL_SECONDS = 10.0, 4.0
 
 
 @in_natural_units("starts")
@@ -75,7 +75,7 @@ def find_minima(
         The share of the box that the basins of the minima shall hold, with a confidence of 95 %: further starts follow until
         that is so or the budget ends. None stops after the first starts.
     budget : float, optional
-        The CPU seconds after which no further round of starts begins, ``10 + d`` by default and ``3 + d / 4`` for a PyTorch
+        The CPU seconds after which no further round of starts begins, ``10 + d`` by default and ``4 + d / 3`` for a PyTorch
         or JAX model. A budget that is passed also
         ends the first descents, once one of them has arrived.
     progress : callable, True, "auto" or None
@@ -177,7 +177,7 @@ def find_minima(
 def _budget(system: System) -> float:
     """The CPU seconds that a search may take by default."""
     d = system.dimension
-    return _MODEL_SECONDS + d / 4.0 if isinstance(system.finite_sum, ModelSum) else _SECONDS + d
+    return _MODEL_SECONDS + d / 3.0 if isinstance(system.finite_sum, ModelSum) else _SECONDS + d
 
 
 def _sorted(minima: list[Minimum], lower: Array, upper: Array) -> list[int]:

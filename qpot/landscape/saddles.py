@@ -33,7 +33,7 @@ from qpot.solvers.landscape.stationary_points import distinct, find_roots
 SEARCHED = 200
 # The default budget of a search, in CPU seconds, to which one second for each dimension is added; for models, whose searches
 # are climbs, less is enough.
-_SECONDS, _MODEL_SECONDS = 20.0, 3.0
+_SECONDS, _MODEL_SECONDS = 20.0, 4.0
 # Up to this dimension water floods a grid, so that nothing is gained by leaving out borders.
 _FLOODED = 3
 # Newton's method starts in the middles between so many pairs of minima, where the search climbs.
@@ -74,7 +74,7 @@ def find_saddles(
         As for `find_minima`. One saddle of each class is kept, ``connects`` refers to classes of minima, and ``views`` holds
         the images of the saddle next to the given minima on both sides.
     budget : float, optional
-        The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``3 + d / 4`` for a PyTorch or JAX model.
+        The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``4 + d / 3`` for a PyTorch or JAX model.
         What is left out is said by ``skipped`` and ``summary`` of the result.
     progress : callable, True, "auto" or None
 
@@ -190,7 +190,7 @@ def find_saddles(
 
 
 def _default_budget(system: System) -> float:
-    return _MODEL_SECONDS + system.dimension / 4.0 if is_model(system) else _SECONDS + system.dimension
+    return _MODEL_SECONDS + system.dimension / 3.0 if is_model(system) else _SECONDS + system.dimension
 
 
 @dataclass(eq=False)

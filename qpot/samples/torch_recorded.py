@@ -103,7 +103,7 @@ class Recorded:
                 function = recorded(functools.partial(self.function, kind), others, faster=faster)
                 with torch.no_grad():
                     found = function(*given)
-            except (RuntimeError, NotImplementedError):
+            except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError, IndexError):
                 # A model may do what cannot be recorded, and is evaluated directly then.
                 continue
             if found.shape == wanted.shape:
