@@ -10,6 +10,8 @@
 - `cut_corners`: Cut corners: paths cheaper than a sum of climbs because they turn off before they reach a minimum on
   their way.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
+- `drawn_curves`: Curves drawn from minima to saddles: where a path across a basin may be cheap, before any action is
+  minimised.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `field_answers`: FieldTask: V at the saddles around one minimum, from the rays of its own basin or from whole fields, on
   two grids.

@@ -26,30 +26,32 @@ from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.prediction.costs import routes_of
+from qpot.prediction.drawn_curves import Chain, Task, drawn_curves
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
-from qpot.solvers.paths.curve_action import curve_action, segment_actions, shortened, smooth
+from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
 
 # Above this dimension paths of this kind are not searched for.
 _LARGEST = 12
-# So many points on the way to k and on the way up from it are joined by straight lines, to see whether turning off pays.
-_JOINTS = 12
 # The action of a curve is minimised where drawn curves cost less than this multiple of what matters.
 _PROMISING = 2.0
-# No curve is drawn where the chord costs more than this multiple.
-_FAR = 6.0
-# How far drawn curves are bowed, in units of their chord.
-_BOWS = (0.0, 0.3, -0.3)
-# Points on a drawn curve.
-_ON_CHORD = 25
+# A drawn curve shows another way than that of a leg if it costs less than this part of it.
+_OTHER_WAY = 0.99
+# So many drawn curves of each path are kept.
+_KEPT = 4
 # Nodes of a curve whose action is minimised, and the iterations.
 _NODES, _ITERATIONS = 49, 80
+# The same for one that winds, where the first did not lead below the limit, but below this multiple of it.
+_MANY, _LONG, _NEARLY = 97, 300, 1.3
 # The same for a first look, and by which part of it the least action may be lower.
 _FEW, _SOME, _ROUGH = 17, 40, 0.4
 # So many candidates are kept, those with the cheapest drawn curves in units of what matters.
 _MOST = 60
 # Such a curve may cost more than its limit by this part before it is solved in full.
 _SLACK = 0.05
+# So many curves besides are solved for, if their actions are higher by no more than this part: the least curve may descend to
+# the wrong minimiser.
+_TRIED, _BESIDE = 2, 0.1
 # Rounds in which the paths that would enter a W-graph, at the costs that are seen by now, are looked at more closely.
 _ROUNDS = 60
 # A path that stops short is taken if its error is below this part of its cost.
@@ -60,27 +62,38 @@ _WORTH = 1e-6
 
 @dataclass(eq=False)
 class _Candidate:
-    """A path from ``home`` that turns off before the minimum ``between``, over the saddle of the leg ``out``."""
+    """A path that turns off before the minimum ``between``, or a leg for which there may be a cheaper one."""
 
-    home: int
-    between: int
-    away: int
-    out: PathSolution
-    # What the path must cost less than.
-    limit: float
+    task: Task
     # Drawn curves, the cheapest first.
     curves: list[Array]
     # What it costs at least, as far as is seen by now.
     cost: float
-    # Whether the drawn curves are minimisers on a few nodes, then the curve of least action, and the solved path.
+    # What the cheapest of the drawn curves costs, roughly.
+    drawn: float
+    # Whether drawn curves were minimised on a few nodes, then the curve of least action, others near to it, and the path.
     sketched: bool = False
     curve: Array | None = None
+    others: tuple[Array, ...] = ()
     action: float = np.inf
     path: PathSolution | None = None
 
     @property
     def pair(self) -> tuple[int, int]:
-        return self.home, self.away
+        return self.task.home, self.task.away
+
+    @property
+    def own(self) -> bool:
+        return self.task.home == self.task.between
+
+
+@dataclass(frozen=True, eq=False)
+class Across:
+    """What the search found: paths, the least that others may cost that were not solved, and a sentence about these."""
+
+    paths: Mapping[tuple[int, int], PathSolution]
+    doubts: Mapping[tuple[int, int], float]
+    note: str
 
 
 def legs_across(
@@ -90,8 +103,8 @@ def legs_across(
     legs: Mapping[tuple[int, int], Sequence[PathSolution]],
     *,
     seconds: float,
-) -> tuple[dict[tuple[int, int], PathSolution], str]:
-    """The paths across one basin that change a stationary cost, and what was not solved, in a sentence.
+) -> Across:
+    """The paths across basins that change a stationary cost, cheaper ones for legs that they show to be too high, and doubts.
 
     Parameters
     ----------
@@ -102,16 +115,15 @@ def legs_across(
 
     Returns
     -------
-    dict (i, j) -> PathSolution, str
-        Uphill from i to a saddle between j and another minimum, then the free descent to j.
+    Across
+        Paths (i, j) lead uphill from i to a saddle between j and another minimum, and then descend freely to j.
     """
     if not _possible(system, minima):
-        return {}, ""
+        return Across({}, {}, "")
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
-    chain = _Chain.of(legs)
-    candidates = _candidates(system, chain)
-    open_: list[_Candidate] = []
+    chain = Chain.of(legs)
     end = time.process_time() + seconds
+    candidates = _candidates(system, chain)
     for _ in range(_ROUNDS):
         pending = [one for one in _used(chain.direct, candidates) if one.path is None]
         if not pending or time.process_time() > end:
@@ -121,13 +133,31 @@ def legs_across(
                 _sketch(system, one)
             elif one.curve is None:
                 _shorten(system, one)
-            elif not _solve(system, minima, passes, one, max(end - time.process_time(), 0.0)):
-                open_.append(one)
-    open_ += [one for one in _used(chain.direct, candidates) if one.path is None]
-    # A true curve that is cheaper, of which it is not known what it leads to.
-    open_ = [one for one in open_ if one.action < one.limit]
+            else:
+                _solve(system, minima, passes, one, max(end - time.process_time(), 0.0))
     found = {one.pair: one.path for one in _used(chain.direct, candidates) if one.path is not None}
-    return _deciding(chain.direct, found), _said(open_)
+    found = _deciding(chain.direct, found)
+    # What was not looked at closely enough, and true curves of which it is not known what they lead to.
+    open_ = [one for one in candidates if one.path is None and (one.cost < np.inf or _in_doubt(system, one))]
+    costs = _with_paths(chain.direct, found)
+    deciding = [one for one in open_ if weights_differ(costs, _lowered(costs, one), _WORTH)]
+    return Across(found, _doubts(deciding), _said(deciding))
+
+
+def _in_doubt(system: System, one: _Candidate) -> bool:
+    """Whether a drawn curve is cheaper than the costs; its action is set."""
+    if not np.isfinite(one.action) and one.drawn < one.task.limit:
+        f = system.unchecked
+        one.action = sum(curve_action(f.drift, f.covariance, one.curves[0]))
+    return one.action < one.task.limit
+
+
+def _doubts(open_: Sequence[_Candidate]) -> dict[tuple[int, int], float]:
+    """The least that legs may cost: what drawn curves that are cheaper lead to was not seen."""
+    least: dict[tuple[int, int], float] = {}
+    for one in open_:
+        least[one.pair] = min(least.get(one.pair, np.inf), _least(one))
+    return least
 
 
 def _used(direct: Array, candidates: Sequence[_Candidate]) -> list[_Candidate]:
@@ -148,19 +178,30 @@ def _used(direct: Array, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return [owner[edge] for edge in sorted(edges) if edge in owner]
 
 
+def _with_paths(direct: Array, some: Mapping[tuple[int, int], PathSolution]) -> Array:
+    costs = direct.copy()
+    for pair, leg in some.items():
+        costs[pair] = min(costs[pair], leg.action)
+    return costs
+
+
+def _lowered(costs: Array, one: _Candidate) -> Array:
+    """The costs of legs with a path at the least that it may cost."""
+    lower = costs.copy()
+    lower[one.pair] = min(lower[one.pair], _least(one))
+    return lower
+
+
+def _least(one: _Candidate) -> float:
+    return one.cost if np.isfinite(one.cost) else (1.0 - _SLACK) * one.action
+
+
 def _deciding(direct: Array, across: dict[tuple[int, int], PathSolution]) -> dict[tuple[int, int], PathSolution]:
     """Those of the paths without which some stationary cost would be higher; V itself stays the cheapest sum of climbs."""
-
-    def with_paths(some: Mapping[tuple[int, int], PathSolution]) -> Array:
-        costs = direct.copy()
-        for pair, leg in some.items():
-            costs[pair] = min(costs[pair], leg.action)
-        return costs
-
-    kept = dict(across)
+    kept, whole = dict(across), _with_paths(direct, across)
     for pair in sorted(across, key=lambda pair: -across[pair].action):
         fewer = {other: leg for other, leg in kept.items() if other != pair}
-        if not weights_differ(with_paths(across), with_paths(fewer), _WORTH):
+        if not weights_differ(whole, _with_paths(direct, fewer), _WORTH):
             kept = fewer
     return kept
 
@@ -172,11 +213,14 @@ def weights_differ(direct: Array, other: Array, part: float) -> bool:
         return bool((np.abs(others - W) > part * np.abs(W)).any())
 
 
-def _said(open_: Sequence[_Candidate]) -> str:
-    if not open_:
+def _said(some: Sequence[_Candidate]) -> str:
+    if not some:
         return ""
-    ways = ", ".join(f"from {one.home} to {one.away} through the basin of {one.between}" for one in open_[:3])
-    more = f" and {len(open_) - 3} more" if len(open_) > 3 else ""
+    ways = ", ".join(
+        f"from {one.task.home} to {one.task.away}" + ("" if one.own else f" through the basin of {one.task.between}")
+        for one in some[:3]
+    )
+    more = f" and {len(some) - 3} more" if len(some) > 3 else ""
     return (
         f"paths that cross a basin without coming to its minimum may be cheaper than the costs ({ways}{more}) and were not "
         "solved: stationary costs may be too high"
@@ -198,86 +242,39 @@ def _possible(system: System, minima: Sequence[Minimum]) -> bool:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Chain:
-    """The legs over saddles between neighbours, their costs, and the sums over routes."""
-
-    legs: Mapping[tuple[int, int], Sequence[PathSolution]]
-    direct: Array
-    sums: Array
-
-    @classmethod
-    def of(cls, legs: Mapping[tuple[int, int], Sequence[PathSolution]]) -> _Chain:
-        # A leg that stopped short is a true path, too, so that its cost is an upper bound.
-        known = {pair: [leg for leg in group if np.isfinite(leg.action) and leg.via] for pair, group in legs.items()}
-        known = {pair: group for pair, group in known.items() if group}
-        size = 1 + max((max(pair) for pair in legs), default=-1)
-        direct = np.full((size, size), np.inf)
-        for pair, group in known.items():
-            direct[pair] = group[0].action
-        return cls(known, direct, routes_of(direct)[0])
-
-
-def _candidates(system: System, chain: _Chain) -> list[_Candidate]:
-    """The paths of which some drawn curve is cheap enough to be promising."""
+def _tasks(chain: Chain) -> list[Task]:
+    """Every path from a minimum over a saddle that may matter, the legs themselves included."""
     least = chain.direct.min(axis=1)
-    starts = {i: group[0].start for (i, _), group in chain.legs.items()}
-    tasks: list[tuple[int, int, int, PathSolution, float]] = []
+    tasks = []
     for (k, j), outward in chain.legs.items():
-        for i in sorted(set(starts) - {k, j}):
-            for out in outward:
+        for out in outward:
+            own = min(out.action - out.error, float(chain.sums[k, j]))
+            if own > 0.0:
+                tasks.append(Task(k, k, j, out, own))
+            for i in sorted({home for home, _ in chain.legs} - {k, j}):
                 limit = min(float(chain.sums[i, k]) + out.action - least[k], float(chain.sums[i, j]))
                 # Nothing that leaves the basin of i costs less than its cheapest leg.
                 if np.isfinite(limit) and limit > (1.0 + _WORTH) * least[i]:
-                    tasks.append((i, k, j, out, limit))
-    if not tasks:
-        return []
-    starts_of = np.array([starts[i] for i, *_ in tasks])
-    ends = np.array([task[3].via[-1] for task in tasks])
-    limits = np.array([task[4] for task in tasks])
-    near = np.flatnonzero(_drawn(system, starts_of, ends, (0.0,), _FEW)[1][:, 0] < _FAR * limits)
-    chords, drawn = _drawn(system, starts_of[near], ends[near], _BOWS, _ON_CHORD)
+                    tasks.append(Task(i, k, j, out, limit))
+    return tasks
+
+
+def _candidates(system: System, chain: Chain) -> list[_Candidate]:
+    """The paths of which some drawn curve is cheap enough to be promising."""
+    tasks, least = _tasks(chain), chain.direct.min(axis=1)
     found = []
-    for n, (i, k, j, out, limit) in enumerate(tasks[row] for row in near):
-        curves = [(float(drawn[n, m]), chords[n, m]) for m in range(len(_BOWS))]
-        if (i, k) in chain.legs:
-            curves.append(_cut(system, chain.legs[i, k][0], out))
-        curves = sorted((pair for pair in curves if pair[0] < _PROMISING * limit), key=lambda pair: pair[0])
+    for task, curves in zip(tasks, drawn_curves(system, chain, tasks), strict=True):
+        own = task.home == task.between
+        # A leg was solved from curves of its own: only one that is cheaper as it is drawn shows another way.
+        promising = _OTHER_WAY if own else _PROMISING
+        curves = [pair for pair in curves if pair[0] < promising * task.limit][:_KEPT]
         if curves:
-            cost = max(curves[0][0] / _PROMISING, (1.0 + _WORTH) * least[i])
-            found.append(_Candidate(i, k, j, out, limit, [curve for _, curve in curves], cost))
-    return sorted(found, key=lambda one: one.cost / one.limit)[:_MOST]
-
-
-def _drawn(system: System, starts: Array, ends: Array, bows: Sequence[float], n: int) -> tuple[Array, Array]:
-    """Curves of n points between points (m, d), bowed to a side, ``(m, bows, n, d)``, and their actions, roughly."""
-    d = starts.shape[1]
-    along = ends - starts
-    side = np.random.default_rng(1).standard_normal(along.shape)
-    side -= np.einsum("kd,kd->k", side, along)[:, None] * along / np.einsum("kd,kd->k", along, along)[:, None]
-    side *= (np.linalg.norm(along, axis=1) / np.maximum(np.linalg.norm(side, axis=1), 1e-300))[:, None]
-    s = np.linspace(0.0, 1.0, n)
-    bow = np.asarray(bows)[:, None] * np.sin(np.pi * s)
-    curves = starts[:, None, None] + s[:, None] * along[:, None, None] + bow[..., None] * side[:, None, None]
-    curves = curves.reshape(len(starts), len(bows), n, d)
-    if not len(starts):
-        return curves, np.zeros((0, len(bows)))
-    first, second = curves[:, :, :-1].reshape(-1, d), curves[:, :, 1:].reshape(-1, d)
-    pieces = _actions(system, first, second, 2)
-    return curves, pieces.reshape(len(starts), len(bows), -1).sum(axis=2)
-
-
-def _actions(system: System, starts: Array, ends: Array, pieces: int) -> Array:
-    """The actions (m,) of straight lines, infinite where a user's function fails on one, so that others are not lost."""
-    f = system.unchecked
-    try:
-        return segment_actions(f.drift, f.covariance, starts, ends, pieces)
-    except (NonFiniteError, np.linalg.LinAlgError):
-        half = len(starts) // 2
-        if half == 0:
-            return np.full(len(starts), np.inf)
-        first, second = _actions(system, starts[:half], ends[:half], pieces), slice(half, None)
-        return np.concatenate([first, _actions(system, starts[second], ends[second], pieces)])
+            cost = curves[0][0] / _PROMISING
+            cost = cost if own else max(cost, (1.0 + _WORTH) * least[task.home])
+            found.append(_Candidate(task, [curve for _, curve in curves], cost, curves[0][0]))
+    found.sort(key=lambda one: one.cost / one.task.limit)
+    # Of a curve that is cheap enough as it is drawn nothing is to be hoped for: it counts.
+    return found[:_MOST] + [one for one in found[_MOST:] if one.drawn < one.task.limit]
 
 
 def _minimised(system: System, curve: Array, nodes: int, iterations: int, pieces: int) -> tuple[float, Array]:
@@ -293,59 +290,36 @@ def _minimised(system: System, curve: Array, nodes: int, iterations: int, pieces
 
 def _sketch(system: System, one: _Candidate) -> None:
     """Minimise the actions of the drawn curves roughly."""
-    rough = [_minimised(system, curve, _FEW, _SOME, 1) for curve in one.curves[:2]]
-    one.sketched, one.curves = True, [curve for _, curve in rough]
-    one.cost = max(one.cost, (1.0 - _ROUGH) * min(action for action, _ in rough))
-    if not one.cost < one.limit:
+    rough = [_minimised(system, curve, _FEW, _SOME, 1)[0] for curve in one.curves[:2]]
+    one.sketched = True
+    one.cost = max(one.cost, (1.0 - _ROUGH) * min([one.drawn, *rough]))
+    if not one.cost < one.task.limit:
         one.cost = np.inf
 
 
 def _shorten(system: System, one: _Candidate) -> None:
     """Minimise the actions of the curves; the cost is then that of the best one, or infinite if it is too dear."""
+    f, limit = system.unchecked, one.task.limit
     found = [_minimised(system, curve, _NODES, _ITERATIONS, 4) for curve in one.curves]
-    one.action, one.curve = min(found, key=lambda pair: pair[0])
-    one.cost = (1.0 - _SLACK) * one.action if one.action < (1.0 + _SLACK) * one.limit else np.inf
-
-
-def _cut(system: System, inward: PathSolution, out: PathSolution) -> tuple[float, Array]:
-    """The cost of the curve along both legs with the cheapest straight cut between them, roughly, and that curve."""
-    climb, up = inward.points[inward.uphill], out.points[out.uphill]
-    way = np.concatenate([climb, inward.points[~inward.uphill]])
-    if len(way) < 3 or len(up) < 3:
-        return np.inf, way
-    first, second = _along(way), _along(up)
-    pairs = np.array([(a, b) for a in first for b in second])
-    straight = _actions(system, way[pairs[:, 0]], up[pairs[:, 1]], 6)
-    # What comes before and after a cut, in the measure of the same quadrature.
-    before = np.concatenate([[0.0], np.cumsum(_actions(system, way[:-1], way[1:], 6))])
-    after = np.cumsum(_actions(system, up[:-1], up[1:], 6)[::-1])[::-1]
-    costs = before[pairs[:, 0]] + straight + np.append(after, 0.0)[pairs[:, 1]]
-    if not np.isfinite(costs).any():
-        return np.inf, way
-    best = int(np.nanargmin(costs))
-    a, b = pairs[best]
-    curve = np.concatenate([way[: a + 1], up[b:]])
-    curve[-1] = out.via[-1]
-    return float(costs[best]), curve
-
-
-def _along(curve: Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Rows of a polyline (n, d) that divide its length evenly, without its ends."""
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
-    marks = lengths[-1] * np.arange(1, _JOINTS + 1) / (_JOINTS + 1)
-    return np.asarray(np.clip(np.searchsorted(lengths, marks), 1, len(curve) - 2), dtype=np.int64)
+    found.append((curve_action(f.drift, f.covariance, one.curves[0])[0], one.curves[0]))
+    if limit <= min(action for action, _ in found) < _NEARLY * limit:
+        found += [_minimised(system, curve, _MANY, _LONG, 4) for curve in one.curves[:2]]
+    found.sort(key=lambda pair: pair[0])
+    one.action, one.curve = found[0]
+    one.others = tuple(curve for action, curve in found[1:] if action < (1.0 + _BESIDE) * one.action)[:_TRIED]
+    one.cost = (1.0 - _SLACK) * one.action if one.action < (1.0 + _SLACK) * limit else np.inf
 
 
 def _solve(
     system: System, minima: Sequence[Minimum], passes: Sequence[Saddle], one: _Candidate, seconds: float
-) -> bool:
-    """Solve for the path up to the saddle, with the known descent behind it; whether its cost, maybe none, is known now."""
+) -> None:
+    """Solve for the path up to the saddle, with the known descent behind it; what fails leaves a drawn curve only."""
     one.cost = np.inf
-    top, start = one.out.via[-1], minima[one.home].point
+    top, start = one.task.out.via[-1], minima[one.task.home].point
     near = 1e-9 * np.linalg.norm(top - start)
     saddle = next((s for s in passes if np.linalg.norm(s.point - top) <= near), None)
     if saddle is None or one.curve is None:
-        return True
+        return
     try:
         with spending(seconds):
             leg = uphill_leg(
@@ -353,24 +327,23 @@ def _solve(
                 start,
                 saddle.point,
                 method=GeometricAction(starts=1),
-                curves=[one.curve],
+                curves=[one.curve, *one.others],
                 relaxations=[],
                 directions=saddle.direction[None],
                 end_is_fixed=True,
                 report=quiet,
-                below=(1.0 + _SLACK) * one.limit,
+                below=(1.0 + _SLACK) * one.task.limit,
             )
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
-        return False
+        return
     except ValueError:  # A user's function fails on the way, or the noise vanishes there.
-        return False
-    if leg is None or leg.action - leg.error > one.limit:
-        return True
+        return
+    if leg is None or leg.action - leg.error > one.task.limit:
+        return
     if not leg.status.ok and leg.error > _VAGUE * leg.action:
-        return False
-    last = int(np.flatnonzero(one.out.uphill)[-1])
-    one.path = joined([leg, free_path(one.out.points[last:], one.out.times[last:], leg.method)])
+        return
+    last = int(np.flatnonzero(one.task.out.uphill)[-1])
+    one.path = joined([leg, free_path(one.task.out.points[last:], one.task.out.times[last:], leg.method)])
     one.cost = one.path.action
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Saddles
 from qpot.paths.solution import PathSolution
+from qpot.prediction.across_basins import Across
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.unfinished import lowest
 
@@ -33,20 +33,24 @@ def assembled(
     finished: Mapping[int, PathSolution],
     minima: tuple[Minimum, ...],
     saddles: tuple[Saddle | LimitCycle, ...],
-    across: Mapping[tuple[int, int], PathSolution] = MappingProxyType({}),
-    note: str = "",
+    across: Across | None = None,
 ) -> TransitionCosts:
     """The costs from the legs that are finished and those ``across`` basins; those that are missing leave NaN."""
+    across = Across({}, {}, "") if across is None else across
     direct, low = np.full((k, k), np.inf), np.full((k, k), np.inf)
     leg_errors = np.zeros((k, k))
     groups = groups_of(sides, finished)
-    for pair, path in across.items():
-        groups[pair] = sorted([*groups.get(pair, []), path], key=lambda leg: leg.action)
+    for pair, path in across.paths.items():
+        # A leg over the same saddle was not the cheapest one.
+        others = [leg for leg in groups.get(pair, []) if not (leg.via and np.array_equal(leg.via[-1], path.via[-1]))]
+        groups[pair] = sorted([*others, path], key=lambda leg: leg.action)
     missing = [(home, away) for n, (home, away, _, _) in enumerate(sides) if n not in finished]
     paths = {}
     for pair, solutions in groups.items():
         paths[pair] = solutions[0]
         direct[pair], leg_errors[pair], low[pair] = solutions[0].action, solutions[0].error, lowest(solutions)
+    for pair, least in across.doubts.items():
+        low[pair] = min(low[pair], least)
     values, errors = sums_of_legs(direct, leg_errors, low)
     np.fill_diagonal(direct, 0.0)
     for pair in missing:
@@ -59,7 +63,7 @@ def assembled(
         minima=minima,
         saddles=saddles,
         parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
-        notes=(*_left_out(saddles), *([note] if note else [])),
+        notes=(*_left_out(saddles), *([across.note] if across.note else [])),
     )
 
 

@@ -149,7 +149,7 @@ def transition_costs(
             for n, leg in zip(again, run_in_order(_solve_leg, longer, executor), strict=True):
                 report(len(tasks), len(tasks), f"minimum {sides[n][0]} to {sides[n][1]}, to the end")
                 finished[n] = _better(leg, finished[n])
-            across, note = legs_across(system, minima, saddles, groups_of(sides, finished), seconds=seconds)
+            across = legs_across(system, minima, saddles, groups_of(sides, finished), seconds=seconds)
         except KeyboardInterrupt as error:
             partial = assembled(k, sides, finished, tuple(minima), tuple(saddles))
             raise SolveError(
@@ -161,7 +161,7 @@ def transition_costs(
         for n, leg in finished.items():
             if n not in again and n not in cyclic and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
                 finished[n] = replace(leg, status=Status.COARSE)
-    return assembled(k, sides, finished, tuple(minima), tuple(saddles), across, note)
+    return assembled(k, sides, finished, tuple(minima), tuple(saddles), across)
 
 
 def _mattering(k: int, sides: Sequence[Side], legs: Mapping[int, PathSolution]) -> list[int]:

@@ -34,6 +34,8 @@
 - `pieced_curve`: Curves in pieces between interfaces: the sum of their geometric actions, made small by moving all
   pieces together.
 - `planar_cycle`: Unstable limit cycles in the plane: their orbit, and what it costs to come to them from close by.
+- `roadmap`: A roadmap in the plane: nearly cheapest curves between points, over all curves on a grid and along known
+  ones.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one
   rate.
 - `tails`: Tails of a path at ends that are fixed points: what cutting them costs, and how long they have to be.
