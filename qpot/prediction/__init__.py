@@ -10,6 +10,7 @@
 - `cut_corners`: Cut corners: paths cheaper than a sum of climbs because they turn off before they reach a minimum on
   their way.
 - `dearer_legs`: Rates over the legs that are dearer than the cheapest between two minima.
+- `detailed_balance`: Whether a system is in detailed balance: every W is then a difference of one potential.
 - `drawn_curves`: Curves drawn from minima to saddles: where a path across a basin may be cheap, before any action is
   minimised.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.

@@ -4,7 +4,7 @@ Without detailed balance such a path may change the stationary costs. Let it lea
 saddle s between k and j. In a W-graph with the arrow i -> j, the arrows i -> k and k -> j can take the place of i -> j and
 of the arrow out of k, whatever that is. So the path matters only if it costs less than V(i, k) + V(k, s) - min_m V(k, m):
 it has to save more than the cheapest way out of k. The basins of i and k need not share a saddle, only a piece of their
-borders. Under detailed balance every W is twice a difference of losses, and nothing is searched.
+borders. Under detailed balance every W is a difference of one potential, and nothing is searched.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from qpot._core.status import SolveError, Status
 from qpot.chain.w_graphs import stationary_costs, w_graph
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.geometric import GeometricAction
-from qpot.paths.gradient_climb import isotropic_strength
 from qpot.paths.joined import free_path, joined
 from qpot.paths.methods import quiet
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.prediction.costs import routes_of
+from qpot.prediction.detailed_balance import detailed_balance
 from qpot.prediction.drawn_curves import Chain, Task, drawn_curves
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
@@ -118,7 +118,7 @@ def legs_across(
     Across
         Paths (i, j) lead uphill from i to a saddle between j and another minimum, and then descend freely to j.
     """
-    if not _possible(system, minima):
+    if not _possible(system, minima) or detailed_balance(system, [leg for group in legs.values() for leg in group]):
         return Across({}, {}, "")
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
     chain = Chain.of(legs)
@@ -229,11 +229,9 @@ def _said(some: Sequence[_Candidate]) -> str:
 
 def _possible(system: System, minima: Sequence[Minimum]) -> bool:
     """Whether such paths can change a stationary cost and can be searched for."""
-    balanced = system.gradient_drift and isotropic_strength(system) is not None
     plain = all(m.periods is None and not m.kink for m in minima)
     return (
         len(minima) > 2
-        and not balanced
         and plain
         and system.noise.gaussian
         and system.noise.matrices
