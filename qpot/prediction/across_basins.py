@@ -47,8 +47,9 @@ _MANY, _LONG, _NEARLY = 97, 300, 1.3
 _FEW, _SOME, _ROUGH = 17, 40, 0.4
 # So many candidates are kept, those with the cheapest drawn curves in units of what matters.
 _MOST = 60
-# Such a curve may cost more than its limit by this part before it is solved in full.
-_SLACK = 0.05
+# Minimised curves may cost more than the paths that they lead to by this part, or by so many times the largest part that was
+# seen among those that are solved, but never by more than the last one.
+_SLACK, _CAUTION, _LOOSE = 0.05, 2.0, 0.4
 # So many curves besides are solved for, if their actions are higher by no more than this part: the least curve may descend to
 # the wrong minimiser.
 _TRIED, _BESIDE = 2, 0.1
@@ -77,6 +78,16 @@ class _Candidate:
     others: tuple[Array, ...] = ()
     action: float = np.inf
     path: PathSolution | None = None
+    # Whether a path was solved for, and by which part it may cost less than the curve.
+    tried: bool = False
+    slack: float = _SLACK
+
+    def expect(self, slack: float) -> None:
+        """Set the cost to the least that a path may have which the minimised curve leads to, or to none if it is too dear."""
+        self.slack = slack
+        if self.curve is not None and not self.tried:
+            least = (1.0 - slack) * self.action
+            self.cost = least if least < self.task.limit else np.inf
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -123,7 +134,7 @@ def legs_across(
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
     chain = Chain.of(legs)
     end = time.process_time() + seconds
-    candidates = _candidates(system, chain)
+    candidates, slack = _candidates(system, chain), _SLACK
     for _ in range(_ROUNDS):
         pending = [one for one in _used(chain.direct, candidates) if one.path is None]
         if not pending or time.process_time() > end:
@@ -133,8 +144,12 @@ def legs_across(
                 _sketch(system, one)
             elif one.curve is None:
                 _shorten(system, one)
-            else:
-                _solve(system, minima, passes, one, max(end - time.process_time(), 0.0))
+                one.expect(slack)
+            elif not one.tried:
+                gap = _solve(system, minima, passes, one, max(end - time.process_time(), 0.0))
+                slack = max(slack, min(_CAUTION * gap, _LOOSE))
+        for one in candidates:
+            one.expect(slack)
     found = {one.pair: one.path for one in _used(chain.direct, candidates) if one.path is not None}
     found = _deciding(chain.direct, found)
     # What was not looked at closely enough, and true curves of which it is not known what they lead to.
@@ -193,7 +208,7 @@ def _lowered(costs: Array, one: _Candidate) -> Array:
 
 
 def _least(one: _Candidate) -> float:
-    return one.cost if np.isfinite(one.cost) else (1.0 - _SLACK) * one.action
+    return one.cost if np.isfinite(one.cost) else (1.0 - one.slack) * one.action
 
 
 def _deciding(direct: Array, across: dict[tuple[int, int], PathSolution]) -> dict[tuple[int, int], PathSolution]:
@@ -296,7 +311,7 @@ def _sketch(system: System, one: _Candidate) -> None:
 
 
 def _shorten(system: System, one: _Candidate) -> None:
-    """Minimise the actions of the curves; the cost is then that of the best one, or infinite if it is too dear."""
+    """Minimise the actions of the curves; the best one and those near to it are kept."""
     f, limit = system.unchecked, one.task.limit
     found = [_minimised(system, curve, _NODES, _ITERATIONS, 4) for curve in one.curves]
     found.append((curve_action(f.drift, f.covariance, one.curves[0])[0], one.curves[0]))
@@ -305,19 +320,21 @@ def _shorten(system: System, one: _Candidate) -> None:
     found.sort(key=lambda pair: pair[0])
     one.action, one.curve = found[0]
     one.others = tuple(curve for action, curve in found[1:] if action < (1.0 + _BESIDE) * one.action)[:_TRIED]
-    one.cost = (1.0 - _SLACK) * one.action if one.action < (1.0 + _SLACK) * limit else np.inf
 
 
 def _solve(
     system: System, minima: Sequence[Minimum], passes: Sequence[Saddle], one: _Candidate, seconds: float
-) -> None:
-    """Solve for the path up to the saddle, with the known descent behind it; what fails leaves a drawn curve only."""
-    one.cost = np.inf
+) -> float:
+    """Solve for the path up to the saddle, with the known descent behind it; what fails leaves a drawn curve only.
+
+    The part by which the path costs less than the minimised curve is returned, 0 where there is none.
+    """
+    one.cost, one.tried = np.inf, True
     top, start = one.task.out.via[-1], minima[one.task.home].point
     near = 1e-9 * np.linalg.norm(top - start)
     saddle = next((s for s in passes if np.linalg.norm(s.point - top) <= near), None)
     if saddle is None or one.curve is None:
-        return
+        return 0.0
     try:
         with spending(seconds):
             leg = uphill_leg(
@@ -330,18 +347,20 @@ def _solve(
                 directions=saddle.direction[None],
                 end_is_fixed=True,
                 report=quiet,
-                below=(1.0 + _SLACK) * one.task.limit,
+                below=(1.0 + one.slack) * one.task.limit,
             )
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error
-        return
+        return 0.0
     except ValueError:  # A user's function fails on the way, or the noise vanishes there.
-        return
-    if leg is None or leg.action - leg.error > one.task.limit:
-        return
-    if not leg.status.ok and leg.error > _VAGUE * leg.action:
-        return
+        return 0.0
+    if leg is None or (not leg.status.ok and leg.error > _VAGUE * leg.action):
+        return 0.0
+    gap = max(1.0 - leg.action / one.action, 0.0)
+    if leg.action - leg.error > one.task.limit:
+        return gap
     last = int(np.flatnonzero(one.task.out.uphill)[-1])
     one.path = joined([leg, free_path(one.task.out.points[last:], one.task.out.times[last:], leg.method)])
     one.cost = one.path.action
+    return gap
