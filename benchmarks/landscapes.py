@@ -1,4 +1,4 @@
-"""Random problems of known answer: `python benchmarks/landscapes.py --help`; 1200 of twelve kinds by default.
+"""Random problems of known answer: `python benchmarks/landscapes.py --help`; 1600 of sixteen kinds by default.
 
 Each problem is solved by `qpot.predict` as a user would pose it, and scored (tests/random_problems/scoring.py):
 right, flagged, refused, late (no answer in --limit seconds), or wrong without a flag, of which there must be none. The table

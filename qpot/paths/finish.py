@@ -22,7 +22,7 @@ from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.action import action_value
-from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.elements import ElementPath, curve_distance
 from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.limits import Limits
@@ -153,7 +153,7 @@ class Finish:
         for other in self._pieces:
             apart = np.abs(other.guess.nodes[[0, -1]] - guess.nodes[[0, -1]]).max()
             if apart <= SAME_END * np.ptp(guess.nodes, axis=0).max() and (
-                path_refinement.curve_distance(guess, other.guess) < SAME_CURVE
+                curve_distance(guess, other.guess) < SAME_CURVE
             ):
                 return other.found
         found, _ = self._followed(guess, ends, action, depth)
@@ -282,4 +282,4 @@ def answer(solutions: Sequence[PathSolution]) -> PathSolution:
 
 def _apart(first: PathSolution, second: PathSolution) -> bool:
     a, b = (ElementPath(np.asarray(s.times), s.points, 1) for s in (first, second))
-    return path_refinement.curve_distance(a, b) > SAME_CURVE
+    return curve_distance(a, b) > SAME_CURVE

@@ -21,10 +21,9 @@ from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization
-from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.elements import ElementPath, curve_distance
 from qpot.solvers.paths.fixed_time import FixedTimePath, coarse_fixed_time, refine_fixed_time
 from qpot.solvers.paths.initial_path import timed_path
-from qpot.solvers.paths.path_refinement import curve_distance
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 # Coarse paths closer than this fraction of their length, and with actions as close as the next constant says, are one.

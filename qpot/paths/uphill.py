@@ -22,7 +22,7 @@ from qpot.paths.vanishing_wall import vanishing_wall
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
-from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.elements import ElementPath, curve_distance
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
@@ -210,5 +210,5 @@ def distinct(coarse: list[action_minimization.Minimization]) -> list[action_mini
 def _alike(first: action_minimization.Minimization, second: action_minimization.Minimization) -> bool:
     return bool(
         abs(first.action - second.action) < _SAME_ACTION * abs(first.action)
-        and path_refinement.curve_distance(first.path, second.path) < SAME_CURVE
+        and curve_distance(first.path, second.path) < SAME_CURVE
     )

@@ -115,3 +115,18 @@ class ElementPath:
     def top_coefficients(self, count: int = 2) -> Array:
         """Legendre coefficients of the ``count`` highest degrees on every element, (K, count, d)."""
         return _to_legendre(self.degree)[-count:] @ self.element_nodes()
+
+
+def curve_distance(first: ElementPath, second: ElementPath) -> float:
+    """Largest distance between points of equal relative arc length, as a fraction of the longer curve."""
+    a, length_a = _by_arc_length(first)
+    b, length_b = _by_arc_length(second)
+    return float(np.linalg.norm(a - b, axis=1).max() / max(length_a, length_b, 1e-300))
+
+
+def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
+    """Points of a path at equal steps of its arc length, and its length."""
+    points = path.sampled(8)
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    u = np.linspace(0.0, s[-1], 101)
+    return np.stack([np.interp(u, s, points[:, i]) for i in range(points.shape[1])], axis=1), float(s[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +153,7 @@ def refine_path(
     if spent():  # Without a second resolution nothing is known of the error but that no action is negative.
         return _report(lagrangian, coarse, coarse, np.inf, total, MAX_ITERATIONS)
     path, hopeless, stuck = coarse.path, 0, 0
+    results: list[RefinedPath] = []
     for level in range(_LEVELS):
         size = max(abs(coarse.action), limits.scale)
         tail = _tail(lagrangian, path, slow_start, slow_end, spreads)
@@ -175,6 +176,7 @@ def refine_path(
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
         result = _report(lagrangian, solved, checked, tail, total, status)
+        results.append(result)
         stuck = 0 if best is None or result.error <= _PROGRESS * best.error else stuck + 1
         if best is None or result.error <= best.error:
             best = result
@@ -187,7 +189,22 @@ def refine_path(
         path, coarse = checked.path, checked
     if best is None:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
-    return RefinedPath(best.path, best.action, best.error, best.residual, total, NOT_CONVERGED)
+    return replace(_of_several(results), iterations=total, status=NOT_CONVERGED)
+
+
+def _of_several(results: Sequence[RefinedPath]) -> RefinedPath:
+    """What is known from several meshes of which none met the tolerance.
+
+    Where Newton's method converged on one, its error counts. Where it was cut off on all, the least action is nearest to the
+    minimum; and since a decrement far from a minimiser may be small by accident, the largest of the errors counts.
+    """
+    settled = [result for result in results if result.status == CONVERGED]
+    if settled:
+        return min(settled, key=lambda result: result.error)
+    known = [result.error for result in results if result.error < result.action]
+    if not known:
+        return min(results, key=lambda result: result.error)
+    return replace(min(results, key=lambda result: result.action), error=max(known))
 
 
 def _accurate(result: RefinedPath, tolerance: float, scale: float) -> bool:
@@ -372,18 +389,3 @@ def resolved(lagrangian: Lagrangian, found: Minimization) -> bool:
     """
     fine = geometric_action_value(lagrangian, found.path, 4 * (found.path.degree + 3))
     return bool(fine <= _BELOW_ITS_CURVE * found.action)
-
-
-def curve_distance(first: ElementPath, second: ElementPath) -> float:
-    """Largest distance between points of equal relative arc length, as a fraction of the longer curve."""
-    a, length_a = _by_arc_length(first)
-    b, length_b = _by_arc_length(second)
-    return float(np.linalg.norm(a - b, axis=1).max() / max(length_a, length_b, 1e-300))
-
-
-def _by_arc_length(path: ElementPath) -> tuple[Array, float]:
-    """Points of a path at equal steps of its arc length, and its length."""
-    points = path.sampled(8)
-    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    u = np.linspace(0.0, s[-1], 101)
-    return np.stack([np.interp(u, s, points[:, i]) for i in range(points.shape[1])], axis=1), float(s[-1])

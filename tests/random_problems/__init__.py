@@ -12,6 +12,9 @@ classics     landscapes from textbooks
 cycles       limit cycles in the plane, with a verdict of their own: states that are no points
 lattices     many minima, and tori
 tori         periodic axes: tilted rings, sheared tori, cylinders, prescribed potentials
+kinked_noise noise that jumps or has kinks where the loss has
+rotating     wells under rotation, of which W is known
+whirls       its harder neighbours: more waves, uneven noise, three dimensions
 kinds        the kinds by name
 scoring      right, flagged, refused, late, wrong without a flag
 """

@@ -19,6 +19,7 @@ from .rotating import rotating
 from .separable import other_units, separable
 from .tori import tori
 from .wells import narrow_wells, wells
+from .whirls import whirls
 
 KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "wells": wells,
@@ -36,6 +37,7 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Problem]] = {
     "cycles": cycles,
     "kinked noise": kinked_noise,
     "rotating": rotating,
+    "whirls": whirls,
 }
 
 

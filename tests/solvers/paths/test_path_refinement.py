@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from reference import MAIER_STEIN, lyapunov_quasipotential
 
 import qpot
-from qpot.solvers.paths.action_minimization import CONVERGED
-from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.action_minimization import CONVERGED, MAX_ITERATIONS
+from qpot.solvers.paths.elements import ElementPath, curve_distance
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.limits import Limits
-from qpot.solvers.paths.path_refinement import NOT_CONVERGED, coarse_path, curve_distance, refine_path
+from qpot.solvers.paths.path_refinement import NOT_CONVERGED, RefinedPath, _of_several, coarse_path, refine_path
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian
 
 Array = NDArray[np.float64]
@@ -99,3 +99,18 @@ def test_curve_distance_is_of_the_curves_and_not_of_their_timing() -> None:
     mirrored = ElementPath(first.breaks, first.nodes * np.array([1.0, -1.0]), first.degree)
     assert 0.2 < curve_distance(first, mirrored) < 0.5
     assert curve_distance(first, mirrored) == pytest.approx(curve_distance(mirrored, first))
+
+
+def test_of_several_meshes_that_were_cut_off_the_largest_error_counts() -> None:
+    def result(action: float, error: float, status: int) -> RefinedPath:
+        return RefinedPath(guess, action, error, 0.0, 0, status)
+
+    guess = ElementPath(np.array([0.0, 1.0]), np.array([[0.0, 0.0], [1.0, 0.0]]), 1)
+    cut_off = [result(2.2, 2.2, MAX_ITERATIONS), result(2.0, 1e-9, MAX_ITERATIONS), result(1.9, 1e-3, MAX_ITERATIONS)]
+    best = _of_several(cut_off)
+    assert (best.action, best.error) == (1.9, 1e-3)
+    lucky = _of_several([result(1.9, 1e-3, MAX_ITERATIONS), result(2.0, 1e-9, MAX_ITERATIONS)])
+    assert (lucky.action, lucky.error) == (1.9, 1e-3)
+    settled = _of_several([*cut_off, result(1.95, 1e-5, CONVERGED), result(1.95, 1e-6, CONVERGED)])
+    assert (settled.action, settled.error) == (1.95, 1e-6)
+    assert _of_several(cut_off[:1]).error == 2.2
