@@ -23,6 +23,7 @@
   back.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
+- `pass_sides`: The two sides of a summit: points below it, and whether a rim hides before them.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.
 - `passes_outside`: Passes around a box: fixed points with one unstable direction, as far as one box length from it.
 - `periods`: Periods: the axes on which drift and noise repeat, and the one cell in which points are kept.

@@ -17,6 +17,8 @@ from qpot.solvers.landscape.band import Summit
 _LARGEST = 5
 # Points on a line, and how often the piece around the highest one is divided again.
 _POINTS, _ROUNDS = 33, 8
+# In the end the whole line is looked at in so many points, none of which may be higher by more than this part of the climb.
+_DENSE, _OVER = 8193, 1e-6
 # Simplices of these sizes, in units of half a line, start anew where the one before has ended, in so many cycles at most,
 # until a whole cycle lowers the line by less than this part of the climb.
 _EDGES, _CYCLES, _NOTHING = (0.2, 0.03, 0.005, 0.0005), 8, 1e-10
@@ -78,6 +80,10 @@ def lowered(scaled: ScaledLoss, left: Array, right: Array, climb: float) -> Summ
         gained = before - value
         if gained <= _NOTHING * climb:
             break
+    # Narrow rims between those points would make the line a wrong bound.
+    whole = scaled.loss(on_line(y, np.linspace(-1.0, 1.0, _DENSE)))
+    if not whole.max() <= value + _OVER * climb:
+        return None
     _, place = highest(y)
     # Ever closer to the highest point on both sides, from which the sides of the pass are read.
     steps = np.logspace(-12, 0, 61)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array
 from qpot._core.types import SeedLike
 from qpot.landscape.lowered_passes import lowered
+from qpot.landscape.pass_sides import points_beside, rises
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle, hessian_at, tidy, vanishing_rates
 from qpot.landscape.saddle_list import Clock
@@ -38,8 +39,6 @@ ONE_BOW = (0.35,)
 _ROUGHLY, _CLOSELY = 1e-3, 1e-7
 # The pieces of a band on both sides of its highest image are looked at in so many places.
 _BETWEEN = 16
-# Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
-_BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
 # A second band is bowed off the first by this part of its length, to see whether it comes back to the same height.
 _SHAKEN = 0.05
 # Degenerate passes are one where they are this close in units of the box.
@@ -297,7 +296,7 @@ def _lowered(scaled: ScaledLoss, top: Summit, saddle: Saddle, known: Sequence[Sa
 def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: Labels) -> Saddle | None:
     """The pass at a summit, or None where a known saddle explains it, or where it is no pass."""
     system, height = scaled.system, float(top.heights[top.place])
-    before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
+    before, after = points_beside(scaled, top, -1), points_beside(scaled, top, 1)
     if before is None or after is None:
         return None
     climb = min(before[1], after[1])
@@ -307,7 +306,11 @@ def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: La
     if i == j or min(i, j) < 0 or _explained(known, i, j, height, _CLOSELY * climb):
         return None
     # Right at the top the band may pass through a third basin; the points beside it are those in the two that it joins.
-    left, right = beside[0, int(np.argmax(labels[0] == i))], beside[1, int(np.argmax(labels[1] == j))]
+    a, b = int(np.argmax(labels[0] == i)), int(np.argmax(labels[1] == j))
+    left, right = beside[0, a], beside[1, b]
+    # The next image may lie far away, behind a rim that no image has met.
+    if rises(scaled, top, -1, left, climb) or rises(scaled, top, 1, right, climb):
+        return None
     point, reason = _resolved(scaled, top, climb)
     if point is None:
         return None
@@ -338,28 +341,6 @@ def _as_pass(scaled: ScaledLoss, top: Summit, known: Sequence[Saddle], label: La
     )
 
 
-def _beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, float] | None:
-    """Points (m, d) ever farther below a summit on one side, and how high the summit is above that side's valley."""
-    stop = len(top.curve) if side > 0 else -1
-    part = slice(top.place, stop if stop >= 0 else None, side)
-    curve, heights = top.curve[part], top.heights[part]
-    climb = float(heights[0] - heights.min())
-    if not climb > 0.0 or len(curve) < 2:
-        return None
-    found = []
-    for share in _BELOW:
-        k = int(np.argmax(heights <= heights[0] - share * climb))
-        inner, outer = curve[k - 1], curve[k]
-        # The loss is taken to fall along the piece between the two; a bisection finds where it has fallen enough.
-        low, high = 0.0, 1.0
-        for _ in range(50):
-            middle = 0.5 * (low + high)
-            fallen = scaled.loss((inner + middle * (outer - inner))[None])[0] <= heights[0] - share * climb
-            low, high = (low, middle) if fallen else (middle, high)
-        found.append(inner + high * (outer - inner))
-    return np.array(found), climb
-
-
 def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | None, str]:
     """The pass (d,) at a summit, and why it is no saddle with one unstable direction; no point where it is no pass."""
     system, z = scaled.system, top.curve[top.place]
@@ -385,7 +366,7 @@ def _resolved(scaled: ScaledLoss, top: Summit, climb: float) -> tuple[Array | No
 
 def _unresolved(scaled: ScaledLoss, top: Summit) -> str:
     """Why Newton's method does not end at a summit: the gradient jumps there, or something else."""
-    before, after = _beside(scaled, top, -1), _beside(scaled, top, 1)
+    before, after = points_beside(scaled, top, -1), points_beside(scaled, top, 1)
     if before is None or after is None:
         return _NOT_RESOLVED
     a, b = before[0][0], after[0][0]

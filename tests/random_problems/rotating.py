@@ -47,7 +47,10 @@ def _drawn(rng: np.random.Generator) -> Problem | None:
     curvatures = np.array([np.linalg.eigvalsh(hessian(slope, x, 1e-5)) for x in points])
     index = (curvatures < 0).sum(axis=1)
     minima = points[index == 0]
-    inside = (np.abs(minima) < 0.95 * _HALF).all(axis=1)
+    inside = (np.abs(minima) < _HALF).all(axis=1)
+    # A minimum at a face of the box would be found or not.
+    if (np.abs(np.abs(minima).max(axis=1) - _HALF) < 0.05 * _HALF).any():
+        return None
     balance = (index == 0).sum() - (index == 1).sum() + (index == 2).sum()
     if balance != 1 or np.abs(curvatures).min() < 0.05 or inside.sum() < 3:
         return None

@@ -79,7 +79,10 @@ def _drawn(rng: np.random.Generator, form: _Form) -> Problem | None:
     curvatures = np.linalg.eigvalsh(curvature(points))
     index = (curvatures < 0).sum(axis=1)
     minima = points[index == 0]
-    inside = (np.abs(minima) < 0.95 * _HALF).all(axis=1)
+    inside = (np.abs(minima) < _HALF).all(axis=1)
+    # A minimum at a face of the box would be found or not.
+    if (np.abs(np.abs(minima).max(axis=1) - _HALF) < 0.05 * _HALF).any():
+        return None
     # A bowl has Euler characteristic one: minima less saddles plus maxima, and so on.
     if ((-1.0) ** index).sum() != 1 or np.abs(curvatures).min() < 0.05 or inside.sum() < 3:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_problems.kinds import draw
 
 import qpot
 
@@ -120,3 +121,13 @@ def test_a_monkey_saddle_joins_three_minima() -> None:
     off = ~np.eye(3, dtype=bool)
     assert len(prediction.minima) == 3
     assert np.allclose(prediction.costs.values[off], 2 * depth, rtol=1e-9)
+
+
+def test_a_band_whose_images_jump_over_the_rim_of_a_narrow_well_shows_no_pass() -> None:
+    # The pieces of a band between its images cross the rim; what was taken for a pass below it was none.
+    problem = draw("narrow wells", 291502, 58)
+    prediction = qpot.predict(problem.system, problem.bounds, progress=None, second_opinion=False)
+    gaps = np.linalg.norm(problem.minima[:, None] - np.array([m.point for m in prediction.minima]), axis=2)
+    ids = gaps.argmin(axis=1)
+    np.testing.assert_allclose(prediction.costs.values[np.ix_(ids, ids)], problem.costs, rtol=1e-6)
+    assert not any(saddle.degenerate for saddle in prediction.saddles)
