@@ -28,6 +28,7 @@
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `report`: The report of a prediction: the answer in a sentence, and tables as plain text and as HTML.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
+- `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 - `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.

@@ -140,6 +140,7 @@ def _audited(
     return replace(
         costs,
         holes=tuple(holes),
+        corners=tuple(corners),
         audited=f"audited: {found or f'no path between {many} is cheaper than its cost'}",
         notes=(*costs.notes, *_named(corners)),
     )
@@ -151,7 +152,7 @@ def _named(corners: Sequence[Hole]) -> list[str]:
     paths = "; ".join(f"from minimum {h.start} to {h.end} for {h.value:.6g}, where V = {h.known:.6g}" for h in corners)
     return [
         f"V is the cheapest sum of climbs. There are cheaper paths that turn off before they reach a minimum on their way "
-        f"({paths}); they cross no missing pass, and no stationary cost depends on them."
+        f"({paths}); they cross no missing pass, and what they change is in the errors of W."
     ]
 
 

@@ -50,6 +50,8 @@ class TransitionCosts:
         A second opinion: the same costs from quasi-potential fields; see `with_field_opinion`.
     holes : tuple of Hole
         Paths between minima that the audit found cheaper than the costs over the known saddles.
+    corners : tuple of Hole
+        Such paths that only turn off before they reach a minimum on their way; stationary errors contain what they change.
     audited : str
         What the audit did, or why there was none; empty if none was asked for.
     ways_out : tuple of WayOut
@@ -70,6 +72,7 @@ class TransitionCosts:
     parallel: Mapping[tuple[int, int], tuple[PathSolution, ...]] = dataclasses.field(default_factory=dict)
     field: FieldOpinion | None = None
     holes: tuple[Hole, ...] = ()
+    corners: tuple[Hole, ...] = ()
     audited: str = ""
     ways_out: tuple[WayOut, ...] = ()
     notes: tuple[str, ...] = ()
@@ -189,6 +192,7 @@ class TransitionCosts:
             parallel=units.read(self.parallel),
             field=units.read(self.field),
             holes=units.read(self.holes),
+            corners=units.read(self.corners),
             ways_out=units.read(self.ways_out),
             notes=tuple(units.remark(note) for note in self.notes),
             coverage=units.remark(self.coverage),

@@ -12,13 +12,14 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
 from qpot.chain.stationary import stationary_distribution
-from qpot.chain.w_graphs import metastable_state, stationary_costs, w_graph
+from qpot.chain.w_graphs import metastable_state, stationary_costs
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.report import PredictionReport
+from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.storage import save_prediction, stored_prediction
 from qpot.problem.sgd import SGD
 from qpot.problem.units import Units
@@ -308,14 +309,15 @@ def prediction_from_costs(
             status=Status.NO_ROUTE,
             partial=costs,
         ) from error
-    errors = np.zeros(k)
-    for i in np.flatnonzero(np.isfinite(W)):
-        errors[i] = sum(costs.errors[edge] for edge in w_graph(costs.values, int(i)).edges)
+    errors = stationary_errors(costs, W)
     decision = selection(costs)
+    margin_error = 0.0 if np.isinf(decision.certain_margin) else decision.margin - decision.certain_margin
+    if costs.corners and k > 1:
+        margin_error = max(margin_error, float(errors[np.argsort(W, kind="stable")[1]]))
     return Prediction(
         selected=decision.possible,
         margin=decision.margin,
-        margin_error=0.0 if np.isinf(decision.certain_margin) else decision.margin - decision.certain_margin,
+        margin_error=margin_error,
         stationary_costs=W,
         stationary_errors=errors,
         costs=costs,

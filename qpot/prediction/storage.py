@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,17 +54,8 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "field_reasons": [] if opinion is None else [[list(pair), text] for pair, text in opinion.reasons.items()],
         "dearer": [list(pair) for pair in dearer],
         "audited": prediction.costs.audited,
-        "holes": [
-            {
-                "start": h.start,
-                "end": h.end,
-                "value": h.value,
-                "error": h.error,
-                "known": h.known,
-                "path": _put(arrays, f"hole{n}_path", h.path),
-            }
-            for n, h in enumerate(prediction.costs.holes)
-        ],
+        "holes": _holes_out(prediction.costs.holes, "hole", arrays),
+        "corners": _holes_out(prediction.costs.corners, "corner", arrays),
         "notes": list(prediction.costs.notes),
         "coverage": prediction.costs.coverage,
         "minima": [
@@ -139,7 +130,8 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             saddles=saddles,
             parallel={_pair(item): tuple(_path_in(p, stored) for p in item["paths"]) for item in about["parallel"]},
             field=opinion,
-            holes=tuple(Hole(**{**item, "path": stored[item["path"]]}) for item in about.get("holes", [])),
+            holes=_holes_in(about.get("holes", []), stored),
+            corners=_holes_in(about.get("corners", []), stored),
             audited=about.get("audited", ""),
             ways_out=tuple(_way_in(item, stored) for item in about.get("ways_out", ())),
             notes=tuple(about.get("notes", ())),
@@ -181,6 +173,24 @@ def _put(arrays: dict[str, Any], key: str, value: ArrayLike) -> str:
     """Keep an array under a key, and return the key for the JSON text."""
     arrays[key] = np.asarray(value)
     return key
+
+
+def _holes_out(holes: Sequence[Hole], name: str, arrays: dict[str, Array]) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": h.start,
+            "end": h.end,
+            "value": h.value,
+            "error": h.error,
+            "known": h.known,
+            "path": _put(arrays, f"{name}{n}_path", h.path),
+        }
+        for n, h in enumerate(holes)
+    ]
+
+
+def _holes_in(items: Sequence[Mapping[str, Any]], stored: Mapping[str, Array]) -> tuple[Hole, ...]:
+    return tuple(Hole(**{**item, "path": stored[item["path"]]}) for item in items)
 
 
 def _point_out(point: Minimum | Saddle, key: str, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change them by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.chain.w_graphs import stationary_costs, w_graph
+from qpot.prediction.costs import TransitionCosts
+
+# The action near a curve that was minimised roughly may be lower by this part.
+_LOWER = 0.1
+
+
+def stationary_errors(costs: TransitionCosts, W: Array) -> Array:
+    """The errors (k,) of the stationary costs W - min W.
+
+    A W-graph changes by no more than the errors of its edges. Where other edges may be cheaper than they are known to be,
+    within their errors or by a path that cuts a corner, another W-graph may be the cheapest; its cost is computed with them.
+    Costs are too high rather than too low, and each W is held against the least one, which may be lower, too.
+    """
+    k = len(W)
+    finite = np.flatnonzero(np.isfinite(W))
+    graphs = [w_graph(costs.values, int(i)) for i in finite]
+    errors = np.zeros(k)
+    for i, graph in zip(finite, graphs, strict=True):
+        errors[i] = sum(costs.errors[edge] for edge in graph.edges)
+    lower = np.where(np.isfinite(costs.values), np.maximum(costs.values - costs.errors, 0.0), np.inf)
+    for path in costs.corners:
+        lower[path.start, path.end] = min(lower[path.start, path.end], (1.0 - _LOWER) * path.value)
+    high = graphs[int(np.argmin(W[finite]))].cost + W[finite]
+    below = stationary_costs(lower)
+    low = w_graph(lower, int(np.argmin(below))).cost + below[finite]
+    errors[finite] = np.maximum(errors[finite], high - low)
+    errors[finite] = np.maximum(errors[finite], high.min() - low.min())
+    return errors
