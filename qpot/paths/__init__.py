@@ -67,6 +67,8 @@
   infinite.
 - `vanishing_wall`: Walls that no noise crosses: surfaces before a pass on which the noise vanishes and the drift points
   back.
+- `weak_noise`: Weak noise on the way: what strips between the points of a path, or a singularity of 2 |b| / a, add to its
+  action.
 """
 
 from qpot.paths.boundaries import Ball, Box, Domain, HalfSpace, LossLevel, Region

@@ -12,6 +12,9 @@ from qpot.problem.system import System
 
 # Points between the ends at which the largest step of the noise is looked at.
 _SCANNED = 2001
+# Directions for each dimension in which the noise beside a minimum is looked at, at these parts of the way, and the power of
+# the distance with which it has to vanish.
+_RAYS, _NEARBY, _ORDER = 8, (1e-4, 1e-3), 1.98
 
 
 def infinite_leg(start: Array, end: Array, reason: str, method: PathMethod) -> PathSolution:
@@ -86,17 +89,21 @@ def fastest_passage(system: System, start: Array, end: Array) -> tuple[Array, Ar
 def interpolating_minimum(system: System, start: Array, end: Array) -> str | None:
     """Why nothing leaves a minimum at which the covariance vanishes like the squared distance r^2.
 
-    None where it does not vanish so. The drift is of order r there, so that the cost, the integral of 2 |b| / a over r,
-    diverges logarithmically at the minimum.
+    None where it does not vanish so in every direction that is looked at. The drift is of order r there, so that the cost,
+    the integral of 2 |b| / a over r, diverges logarithmically at the minimum.
     """
     if not system.noise.state_dependent:
         return None
-    shares = np.array([0.0, 1e-4, 1e-3, 0.3, 1.0])
-    a = np.abs(system.unchecked.covariance(start + shares[:, None] * (end - start))).max(axis=(1, 2))
-    if a[0] > 1e-14 * a[3:].max() or a[1] <= 0.0:
+    way = end - start
+    here = float(np.abs(system.unchecked.covariance(start[None])).max())
+    if here > 1e-14 * float(np.abs(system.unchecked.covariance(start + np.array([[0.3], [1.0]]) * way)).max()):
         return None
-    order = np.log(a[2] / a[1]) / np.log(shares[2] / shares[1])
-    if order < 1.9:
+    # Noise that vanishes like r^2 along the way to the end may be of first order beside it.
+    rays = np.random.default_rng(0).standard_normal((_RAYS * start.size, start.size))
+    rays = np.concatenate([way[None], rays * np.linalg.norm(way) / np.linalg.norm(rays, axis=1, keepdims=True)])
+    near, far = (np.abs(system.unchecked.covariance(start + part * rays)).max(axis=(1, 2)) for part in _NEARBY)
+    some = near > 0.0
+    if near[0] <= 0.0 or (np.log(far[some] / near[some]) / np.log(_NEARBY[1] / _NEARBY[0])).min() < _ORDER:
         return None
     return (
         f"the covariance vanishes at the minimum {format_point(start)} (every sample is fitted there): SGD that is there "

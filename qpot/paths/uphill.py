@@ -19,6 +19,7 @@ from qpot.paths.solution import PathSolution
 from qpot.paths.starts import initial_curves, reversed_relaxations
 from qpot.paths.vanishing_ridge import vanishing_ridge
 from qpot.paths.vanishing_wall import vanishing_wall
+from qpot.paths.weak_noise import with_weak_noise
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, path_refinement
@@ -142,7 +143,7 @@ def uphill_leg(
     finish = Finish(system, lagrangian, slow_start, slow_end, method)
     report(len(guesses), len(guesses) + 1, f"refining {len(candidates)} paths")
     try:
-        return cheapest(finish.all([m.path for m in candidates]), iterations)
+        return with_weak_noise(system, cheapest(finish.all([m.path for m in candidates]), iterations))
     except SingularCovarianceError as error:
         raise singular_covariance(error) from error
 

@@ -246,7 +246,7 @@ def _possible(system: System, minima: Sequence[Minimum]) -> bool:
     """Whether such paths can change a stationary cost and can be searched for."""
     plain = all(m.periods is None and not m.kink for m in minima)
     return (
-        len(minima) > 2
+        len(minima) > 1
         and plain
         and system.noise.gaussian
         and system.noise.matrices

@@ -142,8 +142,9 @@ def bouchet_reygner(
     # At the saddle Q solves Q J + J^T Q + Q a Q = 0. This equation serves as a check only, since it has no unique
     # solution where two eigenvalues of J add up to zero.
     rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
-    exponent = 0.5 * float(np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]) - integral
-    arrived = np.isfinite(Q).all() and np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max()
+    lost = not np.isfinite(Q).all()
+    exponent = np.nan if lost else 0.5 * float(np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]) - integral
+    arrived = not lost and np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max()
     if not arrived or not abs(exponent) < _LARGEST_EXPONENT:
         raise SolveError(
             "the Hessian of the quasi-potential, carried along the path, does not arrive at that of the "

@@ -33,8 +33,9 @@ _ON_CHORD, _FEW = 25, 17
 _ROUTES = 20
 # Nodes of a roadmap along each axis: for each minimum along an axis, at most and at least.
 _CELLS, _FINEST, _COARSEST = 12, 120, 56
-# Points of each half of a leg on a roadmap, and how much coarser the second one is.
-_ON_LEG, _COARSER = 8, 0.8
+# Points of each half of a leg on a roadmap; how much coarser the second one is, and how much finer the third one, which
+# reaches beyond the legs on all sides by half their extent.
+_ON_LEG, _COARSER, _WIDER = 8, 0.8, 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +122,21 @@ def _on_roadmaps(system: System, chain: Chain, tasks: Sequence[Task]) -> tuple[l
     if system.dimension != 2:
         return found, False
     mapped = False
-    for part, with_legs in ((1.0, True), (_COARSER, False)):
+    for part, with_legs in ((1.0, True), (_COARSER, False), (_WIDER, False)):
         n = int(part * np.clip(_CELLS * np.sqrt(len(chain.direct)), _COARSEST, _FINEST))
-        mapped |= _mapped(system, chain, tasks, n, with_legs, found)
+        mapped |= _mapped(system, chain, tasks, n, with_legs, found, wide=part > 1.0)
     return found, mapped
 
 
 def _mapped(
-    system: System, chain: Chain, tasks: Sequence[Task], n: int, with_legs: bool, found: list[list[tuple[float, Array]]]
+    system: System,
+    chain: Chain,
+    tasks: Sequence[Task],
+    n: int,
+    with_legs: bool,
+    found: list[list[tuple[float, Array]]],
+    *,
+    wide: bool,
 ) -> bool:
     """Add the cheapest curves of one roadmap to those that are found; whether there is one."""
     points: list[Array] = []
@@ -154,6 +162,9 @@ def _mapped(
     f = system.unchecked
     # The box holds the legs, whether or not their points are on the map.
     box = np.concatenate([leg.points for group in chain.legs.values() for leg in group])
+    if wide:
+        edge = 0.5 * float(np.ptp(box, axis=0).max())
+        box = np.array([box.min(axis=0) - edge, box.max(axis=0) + edge])
     try:
         drawn = roadmap(
             f.drift, f.covariance, lambda x, y: line_actions(system, x, y, 3), np.array(points), chains, box, n

@@ -17,6 +17,8 @@ _DOUBLINGS = 200
 _BISECTIONS = 120
 # Most rounds in which panels are halved.
 _ROUNDS = 40
+# Panels that are halved at once; more of them show noise of rounding, which no halving takes away.
+_MOST_PANELS = 4000
 # The share of half a panel that lies beyond its outermost points.
 _BLIND = 0.02
 # Panels of the first round, enough for a feature of a thousandth of the way not to be stepped over.
@@ -103,6 +105,9 @@ def line_cost(
         done.append((x[fine], p[fine], values[fine], errors[fine]))
         finished += float(values[fine].sum())
         if fine.all():
+            break
+        if np.count_nonzero(~fine) > _MOST_PANELS:
+            done.append((x[~fine], p[~fine], values[~fine], errors[~fine]))
             break
         left, right = a[~fine], b[~fine]
         middle = 0.5 * (left + right)

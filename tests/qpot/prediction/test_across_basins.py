@@ -14,6 +14,7 @@ from random_problems.scoring import solve_and_score
 
 import qpot
 from qpot.prediction import across_basins, drawn_curves
+from qpot.solvers.paths.curve_action import curve_action, smooth
 
 Array = NDArray[np.float64]
 
@@ -209,3 +210,43 @@ def test_a_path_that_no_chord_shows_is_found_on_a_roadmap() -> None:
     assert len(minima) == 4
     assert len(costs.across) == 2
     assert qpot.stationary_costs(costs.values) == pytest.approx(depths - depths.min(), abs=1e-8)
+
+
+def test_a_loud_corridor_beyond_the_box_of_the_legs_is_found() -> None:
+    # Two curved strips of loud noise; the cheapest way leads round through one of them, away from both minima.
+    rng = np.random.default_rng(41012)
+    k = int(rng.integers(2, 5))
+    centres = rng.uniform(-1.2, 1.2, (k, 2))
+    while min(np.linalg.norm(centres[i] - centres[j]) for i in range(k) for j in range(i)) < 0.8:
+        centres = rng.uniform(-1.2, 1.2, (k, 2))
+    widths, depths = rng.uniform(0.3, 0.5, k), rng.uniform(0.5, 1.0, k)
+    speed = rng.normal() * rng.choice([0, 0.5, 1.5])
+    places, thin = rng.uniform(-1, 1, (2, 2)), rng.uniform(0.08, 0.3, 2)
+    loud, angles = rng.choice([3.0, 10.0, 30.0]) * rng.uniform(0.5, 1, 2), rng.uniform(0, 3.1, 2)
+    mixed = rng.normal(size=(2, 2)) * 0.3 + np.eye(2)
+
+    def drift(x: Array) -> Array:
+        slope = x * (x**2).sum(axis=1)[:, None] * 0.25
+        for centre, width, depth in zip(centres, widths, depths, strict=True):
+            away = x - centre
+            slope = slope + (depth * np.exp(-(away**2).sum(axis=1) / (2 * width**2)) / width**2)[:, None] * away
+        turning = np.stack([-x[:, 1], x[:, 0]], axis=1) * np.exp(-(x**2).sum(axis=1))[:, None]
+        return np.asarray(speed * turning - slope)
+
+    def covariance(x: Array) -> Array:
+        a = np.repeat((mixed @ mixed.T)[None], len(x), axis=0)
+        for place, width, size, angle in zip(places, thin, loud, angles, strict=True):
+            along, across = (x - place) @ [-np.sin(angle), np.cos(angle)], (x - place) @ [np.cos(angle), np.sin(angle)]
+            a = a + (size * np.exp(-(((across + 0.4 * along**2) / width) ** 2)))[:, None, None] * np.eye(2)
+        return a
+
+    system = qpot.System(drift=drift, covariance=covariance, dimension=2)
+    prediction = qpot.predict(system, [(-2.2, 2.2)] * 2, progress=None, second_opinion=False)
+    start, top = prediction.minima[0].point, prediction.saddles[0].point
+    turns = [(0.03, -0.27), (-0.21, -0.27), (-0.32, -0.11), (-0.3, 0.33), (-0.15, 0.67), (0.18, 0.8), (0.48, 0.63)]
+    drawn = curve_action(
+        system.unchecked.drift, system.unchecked.covariance, smooth(np.array([start, *turns, top]), 100)
+    )
+    assert drawn[0] < 0.6  # The straight way costs 0.81.
+    assert prediction.costs.values[0, 1] <= drawn[0] + drawn[1]
+    assert prediction.selected == (1,)
