@@ -22,6 +22,7 @@ from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.action import action_value
+from qpot.solvers.paths.curve_action import curve_action, smooth
 from qpot.solvers.paths.elements import ElementPath, curve_distance
 from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.paths.initial_path import timed_path
@@ -39,6 +40,8 @@ SAME_END = 1e-6
 # Iterations that every path gets before any gets more: it may have no minimum in finite time, and another one may lead to
 # the same minimum at once. Between these tries the path gets new times, which are worth more than further iterations.
 TRIES = (40, 80, 150)
+# So many times finer a curve is drawn whose action shall show that it is cheaper than another.
+_FINELY = 16
 FAIR_TRY = TRIES[-1]
 # A path that rests is cut, and its pieces again, so many times.
 _DEPTH = 4
@@ -97,7 +100,16 @@ class Finish:
                 longer = self._refined(self._timed_again(tried[k].points))
                 if longer.status.ok or longer.action - longer.error >= tried[k].action - tried[k].error:
                     tried[k] = longer
-        return tried
+        return self._without_detours(tried)
+
+    def _without_detours(self, tried: list[PathSolution]) -> list[PathSolution]:
+        """The paths without those that rest at points past which another one leads on the same curve for less."""
+        cut_off = [s for s in tried if not s.status.ok and np.isfinite(s.action)]
+        return [
+            c
+            for c in tried
+            if not (c.status.ok and c.via and any(self._passes_by(s, c) and not _apart(s, c) for s in cut_off))
+        ]
 
     def _matters(self, path: PathSolution, others: Sequence[PathSolution]) -> bool:
         """Whether a path that did not converge may be cheaper than the converged ones, and is none of them."""
@@ -124,8 +136,17 @@ class Finish:
             whole = joined(found) if len(found) > 1 else found[0]
         # Both are true paths, so that the one of lower action is nearer to the minimum.
         if broken is not None and broken.action <= whole.action + (0.0 if whole.status.ok else whole.error):
-            return broken
+            return whole if self._passes_by(whole, broken) else broken
         return whole
+
+    def _passes_by(self, whole: PathSolution, broken: PathSolution) -> bool:
+        """Whether a path that was cut off is cheaper than the one in pieces, so that it does not rest where that does."""
+        gain = broken.action - broken.error - whole.action
+        if whole.status.ok or not gain > 0.0:
+            return False
+        f = self.system.unchecked
+        action, error = curve_action(f.drift, f.covariance, smooth(whole.points[whole.uphill], _FINELY))
+        return action + error < broken.action - broken.error
 
     def _broken(
         self, path: ElementPath, ends: tuple[float, float], action: float, depth: int, within: float = TOUCH

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from random_problems.kinds import draw
+from scipy.integrate import solve_ivp
+from scipy.optimize import minimize, root
 
 import qpot
 from qpot._core.status import Status
@@ -227,3 +229,31 @@ def test_an_unfinished_cheaper_path_is_not_hidden() -> None:
     assert cheapest([dear, cheap], 0).status is Status.NOT_CONVERGED
     close = path(1.8999, 1e-3, Status.NOT_CONVERGED)
     assert cheapest([dear, close], 0).action == 1.9
+
+
+def test_a_path_that_leads_past_a_rest_for_less_is_not_held_to_it() -> None:
+    # W = U here, and the reversed adjoint flow is the minimiser; it leads past a saddle at which it might be cut.
+    problem = draw("rotating", 291503, 9)
+    potential, A = problem.potential, problem.covariance(np.zeros((1, 2)))[0]
+    start, saddle = (root(lambda x: problem.drift(x[None])[0], x).x for x in ([1.0247, 0.4933], [-0.534, -0.2023]))
+
+    def slope(x: Array) -> Array:
+        shifts = 1e-6 * np.eye(2)
+        return np.asarray((potential(x + shifts) - potential(x - shifts)) / 2e-6)
+
+    def adjoint(_: float, x: Array) -> Array:
+        return np.asarray(-A @ slope(x) - problem.drift(x[None])[0])
+
+    J = np.array([(adjoint(0.0, saddle + e) - adjoint(0.0, saddle - e)) / 2e-5 for e in 1e-5 * np.eye(2)]).T
+    values, vectors = np.linalg.eig(J)
+    away = np.real(vectors[:, np.argmax(values.real)])
+    ways = [
+        solve_ivp(adjoint, (0.0, 60.0), saddle + side * 1e-5 * away, rtol=1e-9, atol=1e-11, max_step=0.1).y.T[::-1]
+        for side in (1.0, -1.0)
+    ]
+    way = next(w for w in ways if np.linalg.norm(w[0] - start) < 1e-2)
+    method = qpot.GeometricAction(starts=1, max_iterations=150)
+    found = qpot.minimum_action_path(problem.system, start, saddle, initial=way, method=method, throw=False)
+    truth = float(potential(saddle[None])[0] - potential(start[None])[0])
+    assert abs(found.action - truth) < 5e-6  # The path through the saddle costs 1.2e-5 more.
+    assert abs(found.action - truth) <= found.error
