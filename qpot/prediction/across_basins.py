@@ -129,7 +129,11 @@ def legs_across(
     Across
         Paths (i, j) lead uphill from i to a saddle between j and another minimum, and then descend freely to j.
     """
-    if not _possible(system, minima) or detailed_balance(system, [leg for group in legs.values() for leg in group]):
+    if (
+        not legs
+        or not _possible(system, minima)
+        or detailed_balance(system, [leg for group in legs.values() for leg in group])
+    ):
         return Across({}, {}, "")
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
     chain = Chain.of(legs)

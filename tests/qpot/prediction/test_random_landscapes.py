@@ -55,7 +55,7 @@ def scored(problem: Problem, asked: str) -> Score:
 def test_the_sample_holds_a_hundred_problems() -> None:
     assert sum(count for *_, count in SAMPLE) == 102
     # Limit cycles and rotating wells have tests of their own, test_cycles_in_the_chain.py and test_across_basins.py.
-    assert {kind for kind, *_ in SAMPLE} >= set(KINDS) - {"rastrigin", "torus", "tori", "cycles", "rotating"}
+    assert {kind for kind, *_ in SAMPLE} >= set(KINDS) - {"rastrigin", "torus", "tori", "cycles", "rotating", "whirls"}
 
 
 @pytest.mark.parametrize(
