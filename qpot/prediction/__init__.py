@@ -14,6 +14,7 @@
 - `drawn_curves`: Curves drawn from minima to saddles: where a path across a basin may be cheap, before any action is
   minimised.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
+- `exit_roadmaps`: Exits in the plane held against a roadmap: curves on a grid that no start of the search knows of.
 - `field_answers`: FieldTask: V at the saddles around one minimum, from the rays of its own basin or from whole fields, on
   two grids.
 - `exit_fields`: The least quasi-potential over a boundary, read off fields on two grids.

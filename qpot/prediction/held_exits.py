@@ -15,6 +15,7 @@ from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.exits import boundary_exit, solved
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.exit_check import held_against_field
+from qpot.prediction.exit_roadmaps import held_against_roadmap
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 
@@ -60,8 +61,9 @@ def exit_cost(
         CPU seconds for the search over the boundary; where it ends the search, the answer says so. None is 20 and 5 more
         for each dimension.
     second_opinion : bool
-        Whether the answer is held against a quasi-potential field, in one to three dimensions (`check_exit`). That takes at
-        most five seconds and three times the time of the search; where it ends sooner, ``field_reason`` says so.
+        Whether the answer is held against curves of a roadmap, in the plane, and against a quasi-potential field, in one to
+        three dimensions (`check_exit`). The field takes at most five seconds and three times the time of the search; where
+        it ends sooner, ``field_reason`` says so.
     rng : numpy.random.Generator or seed, optional
         Generator of the directions to the boundary. None is seed 0.
     progress : callable, True, "auto" or None
@@ -117,6 +119,7 @@ def exit_cost(
     if second_opinion:
         seconds = _SECONDS + _SHARE * (time.process_time() - began)
         try:
+            found = held_against_roadmap(system, found, boundary)
             found = held_against_field(system, found, boundary, seconds)
         except KeyboardInterrupt as error:
             raise SolveError(

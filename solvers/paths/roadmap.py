@@ -42,6 +42,15 @@ class Roadmap:
         values, before = dijkstra(self.graph, indices=start, return_predecessors=True)
         return values[ends], [self._curve(before, start, end) for end in ends]
 
+    def way_out(self, source: int, inside: NDArray[np.bool_]) -> Array:
+        """The cheapest curve from a point off the grid to a point that is not ``inside`` (m,); empty where there is none."""
+        start, coo = source + self.first, self.graph.tocoo()
+        kept = inside[coo.row] | (coo.row == start)
+        within = csr_array((coo.data[kept], (coo.row[kept], coo.col[kept])), shape=self.graph.shape)
+        values, before = dijkstra(within, indices=start, return_predecessors=True)
+        end = int(np.argmin(np.where(inside, np.inf, values)))
+        return self._curve(before, start, end)
+
     def _curve(self, before: Array, start: int, end: int) -> Array:
         nodes = [end]
         while nodes[-1] != start:

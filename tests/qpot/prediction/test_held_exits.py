@@ -141,6 +141,7 @@ def test_a_contradiction_is_raised_with_what_the_field_says(monkeypatch: pytest.
 
     monkeypatch.setattr(held_exits, "boundary_exit", unlucky)
     monkeypatch.setattr(exit_check, "_searched", lambda *_: None)
+    monkeypatch.setattr(held_exits, "held_against_roadmap", lambda system, found, boundary: found)
     with pytest.raises(qpot.SolveError, match="the exit from") as caught:
         qpot.exit_cost(BOWL, [0.0, 0.0], boundary=boundary)
     partial = caught.value.partial
