@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from qpot._core.arrays import Array
 from qpot.landscape.scaled_loss import ScaledLoss
@@ -11,7 +12,7 @@ from qpot.solvers.landscape.band import Summit
 # Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
 _BELOW = 10.0 ** -np.arange(8.0, 1.0, -1.0)
 # So many points of each piece of a curve are looked at for rims, which are higher than the summit by this part of the climb.
-_DENSELY, _HIGHER = 256, 1e-7
+_DENSELY, _HIGHER = 256, 1e-4
 
 
 def points_beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, float] | None:
@@ -42,8 +43,13 @@ def rises(scaled: ScaledLoss, top: Summit, side: int, point: Array, climb: float
     part = slice(top.place, stop if stop >= 0 else None, side)
     level = float(scaled.loss(point[None])[0])
     k = int(np.argmax(top.heights[part] <= level))
-    nodes = np.concatenate([top.curve[part][:k], point[None]])
-    s = np.linspace(0.0, 1.0, _DENSELY)[:, None]
-    way = (nodes[:-1, None] + s * (nodes[1:] - nodes[:-1])[:, None]).reshape(-1, point.size)
-    tolerance = _HIGHER * climb + 2.0 * top.error
-    return bool(scaled.loss(way).max() > float(top.heights[top.place]) + tolerance)
+    # A spline, since the chords of a curved band rise above it; two nodes more hold its end.
+    nodes = top.curve[part][: k + 3]
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
+    keep = np.concatenate([[True], np.diff(lengths) > 0.0])
+    t = np.interp(np.linspace(0.0, k, _DENSELY * k + 1), np.arange(len(lengths)), lengths)
+    fits = keep.sum() > 3
+    way = (
+        CubicSpline(lengths[keep], nodes[keep])(t) if fits else np.stack([np.interp(t, lengths, x) for x in nodes.T], 1)
+    )
+    return bool(scaled.loss(way).max() > float(top.heights[top.place]) + _HIGHER * climb + 2.0 * top.error)
