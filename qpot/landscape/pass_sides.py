@@ -7,6 +7,7 @@ from scipy.interpolate import CubicSpline
 
 from qpot._core.arrays import Array
 from qpot.landscape.scaled_loss import ScaledLoss
+from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.landscape.band import Summit
 
 # Points beside a pass lie below it by these parts of the climb. The basin of the last says which minimum it leads to.
@@ -17,8 +18,7 @@ _DENSELY, _HIGHER = 256, 1e-4
 
 def points_beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, float] | None:
     """Points (m, d) ever farther below a summit on one side, and how high the summit is above that side's valley."""
-    stop = len(top.curve) if side > 0 else -1
-    part = slice(top.place, stop if stop >= 0 else None, side)
+    part = slice(top.place, None, side)
     curve, heights = top.curve[part], top.heights[part]
     climb = float(heights[0] - heights.min())
     if not climb > 0.0 or len(curve) < 2:
@@ -39,13 +39,12 @@ def points_beside(scaled: ScaledLoss, top: Summit, side: int) -> tuple[Array, fl
 
 def rises(scaled: ScaledLoss, top: Summit, side: int, point: Array, climb: float) -> bool:
     """Whether the loss rises above a summit on the way to a point (d,) of `points_beside`, on one side of it."""
-    stop = len(top.curve) if side > 0 else -1
-    part = slice(top.place, stop if stop >= 0 else None, side)
+    part = slice(top.place, None, side)
     level = float(scaled.loss(point[None])[0])
     k = int(np.argmax(top.heights[part] <= level))
     # A spline, since the chords of a curved band rise above it; two nodes more hold its end.
     nodes = top.curve[part][: k + 3]
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
+    lengths = lengths_along(nodes)
     keep = np.concatenate([[True], np.diff(lengths) > 0.0])
     t = np.interp(np.linspace(0.0, k, _DENSELY * k + 1), np.arange(len(lengths)), lengths)
     fits = keep.sum() > 3

@@ -16,6 +16,7 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import routes_of
 from qpot.problem.system import System
+from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.paths.curve_action import segment_actions
 from qpot.solvers.paths.roadmap import roadmap
 
@@ -247,6 +248,6 @@ def _cut(system: System, inward: Sequence[PathSolution], out: PathSolution) -> t
 
 def _along(curve: Array, n: int) -> Ids:
     """Rows of a polyline that divide its length evenly, without its ends."""
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+    lengths = lengths_along(curve)
     marks = lengths[-1] * np.arange(1, n + 1) / (n + 1)
     return np.asarray(np.clip(np.searchsorted(lengths, marks), 1, len(curve) - 2), dtype=np.int64)

@@ -152,6 +152,11 @@ def _from_field(
         return None
     if other is None or not other.cost < found.cost - found.error:
         return None
+    return with_cheaper(found, other)
+
+
+def with_cheaper(found: ExitSolution, other: ExitSolution) -> ExitSolution:
+    """A cheaper exit, with the one that was found before and its alternatives among those of its own."""
     best = cheapest_exit([other, replace(found, alternatives=()), *found.alternatives])
     # What was in doubt about the domain is so for the cheaper exit too.
     return replace(best, coverage=found.coverage, reason=best.reason or found.reason)
@@ -179,9 +184,14 @@ def _contradicted(found: ExitSolution, reading: FieldReading) -> ExitSolution:
         f"a field on a grid is {reading.cost:.4g} +- {reading.error:.1g} at {format_point(reading.point)} on the "
         "boundary, but no path was found there"
     )
+    return contradicted(_with_opinion(found, reading), reading.cost - reading.error, contradiction)
+
+
+def contradicted(found: ExitSolution, least: float, contradiction: str) -> ExitSolution:
+    """An exit whose error reaches down to the least cost that something else tells, with a sentence about that."""
     return replace(
-        _with_opinion(found, reading),
-        error=max(found.error, found.cost - (reading.cost - reading.error)),
+        found,
+        error=max(found.error, found.cost - least),
         status=Status.NOT_CONVERGED,
         reason=f"{found.reason}; {contradiction}" if found.reason else contradiction,
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
-from qpot._core.status import SolveError, Status
+from qpot._core.status import SolveError
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_exits import exit_near
 from qpot.paths.boundary_surfaces import finite_values, first_exit
 from qpot.paths.exit_solution import ExitSolution
-from qpot.paths.exits import cheapest_exit
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.drawn_curves import line_actions
+from qpot.prediction.exit_check import contradicted, with_cheaper
 from qpot.problem.system import System
 from qpot.solvers.paths.curve_action import curve_action
 from qpot.solvers.paths.roadmap import roadmap
@@ -52,15 +50,9 @@ def held_against_roadmap(system: System, found: ExitSolution, boundary: Domain |
     except (NonFiniteError, SingularCovarianceError, SolveError):
         other = None
     if other is not None and other.cost < found.cost - found.error:
-        best = cheapest_exit([other, replace(found, alternatives=()), *found.alternatives])
-        return replace(best, coverage=found.coverage, reason=best.reason or found.reason)
+        return with_cheaper(found, other)
     contradiction = f"a curve to {format_point(curve[-2])} costs {action:.4g}, but no path was found there"
-    return replace(
-        found,
-        error=max(found.error, found.cost - _WORTH * action),
-        status=Status.NOT_CONVERGED,
-        reason=f"{found.reason}; {contradiction}" if found.reason else contradiction,
-    )
+    return contradicted(found, _WORTH * action, contradiction)
 
 
 def _drawn(system: System, start: Array, boundary: Domain, path: Array) -> Array | None:

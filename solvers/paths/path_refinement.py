@@ -122,7 +122,6 @@ def refine_path(
     """
     path, tolerance = guess, limits.tolerance
     total = 0
-    best: RefinedPath | None = None
 
     def minimized(
         start: ElementPath, rtol: float, limit: int = limits.max_iterations, *, helped: bool = False
@@ -176,10 +175,9 @@ def refine_path(
         tail = _tail(lagrangian, checked.path, slow_start, slow_end, spreads)
         status = UNSTABLE if UNSTABLE in (solved.status, checked.status) else checked.status
         result = _report(lagrangian, solved, checked, tail, total, status)
+        least = min((known.error for known in results), default=np.inf)
+        stuck = 0 if not results or result.error <= _PROGRESS * least else stuck + 1
         results.append(result)
-        stuck = 0 if best is None or result.error <= _PROGRESS * best.error else stuck + 1
-        if best is None or result.error <= best.error:
-            best = result
         if result.status == UNSTABLE or _accurate(result, tolerance, limits.scale):
             return result
         hopeless = hopeless + 1 if result.status == MAX_ITERATIONS and result.error > result.action else 0
@@ -187,7 +185,7 @@ def refine_path(
         if hopeless == _HOPELESS or stuck == _STUCK or exhausted or spent():
             break
         path, coarse = checked.path, checked
-    if best is None:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
+    if not results:  # No mesh of the sizes allowed resolves a path that bounded noise can follow.
         return RefinedPath(path, np.inf, np.inf, np.inf, total, NOT_CONVERGED)
     return replace(_of_several(results), iterations=total, status=NOT_CONVERGED)
 
