@@ -36,6 +36,8 @@
 - `states`: States that attract: minima together with stable limit cycles, and what lies between them.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
+- `training`: Minima of a model from training runs: many descents, counted modulo symmetries, with a bound on what they
+  miss.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
 """

@@ -61,6 +61,8 @@ class TransitionCosts:
         What a user of the costs must know about the box in which they hold; the report states it in its first lines.
     coverage : str
         How thorough the search for the minima was, in a sentence; empty where they were given.
+    choices : tuple of str
+        What `predict` chose by itself for a model, one line for each choice, with the argument that overrides it.
     """
 
     values: Array
@@ -77,6 +79,7 @@ class TransitionCosts:
     ways_out: tuple[WayOut, ...] = ()
     notes: tuple[str, ...] = ()
     coverage: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def audit(self) -> str:

@@ -32,6 +32,7 @@ from qpot.paths.methods import LegMethod
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.leaks import with_ways_out
+from qpot.prediction.models import predict_model
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
@@ -40,12 +41,16 @@ from qpot.prediction.unfinished import refuse_undecided
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.samples.finite_sum import FiniteSum
+
+# A finite sum of up to so many parameters is searched like any system where it has bounds.
+_SCANNED = 3
 
 
 @in_natural_units("minima", "saddles", "starts")
 def predict(
-    system: System,
-    bounds: BoundsLike,
+    system: System | FiniteSum,
+    bounds: BoundsLike | None = None,
     *,
     minima: Sequence[Minimum] | None = None,
     saddles: Sequence[Saddle | LimitCycle] | None = None,
@@ -53,6 +58,8 @@ def predict(
     second_opinion: bool = True,
     audit: bool = True,
     starts: int | ArrayLike | None = None,
+    max_minima: int | None = None,
+    budget: float | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     periodic: bool | Sequence[bool] | None = None,
@@ -67,9 +74,13 @@ def predict(
 
     Parameters
     ----------
-    system : System
+    system : System or FiniteSum
+        A finite sum, such as `from_torch`, `from_jax` or `network_sum` make one, needs no further argument: training runs
+        find its minima, its symmetries are found and divided out, and the report says in a line each what was chosen and
+        which argument overrides it.
     bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
-        The box in which minima and saddles are searched for.
+        The box in which minima and saddles are searched for. For a finite sum it is optional; by default it is what
+        training runs visit.
     minima, saddles : sequences, optional
         Known critical points; a kind that is given is not searched for.
     method : GeometricAction or LargeScaleAction, optional
@@ -81,7 +92,14 @@ def predict(
         Whether costs are held against paths between the minima that know of no saddle (`audited_costs`). A path that is
         cheaper is a hole in the map; it is searched, and if it stays the report says so in its first lines.
     starts : int or array (n, d), optional
-        The starting points of the searches, or their number; above 200 dimensions the points themselves are needed.
+        The starting points of the searches, or their number; above 200 dimensions a System needs the points themselves.
+        For a finite sum they are the starts of the training runs.
+    max_minima : int, optional
+        For a finite sum: how many minima of lowest loss enter the chain at most, by default 12 up to 50 parameters and fewer
+        above.
+    budget : float, optional
+        For a finite sum: the CPU seconds for the searches, by default ``20 + 0.4 d``, at most 620. What they did not suffice
+        for is said.
     rng : numpy.random.Generator or seed, optional
         The source of the starting points; None is seed 0, so that results repeat.
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
@@ -127,6 +145,23 @@ def predict(
     """
     if outside not in ("follow", "leak", "ignore"):
         raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
+    if isinstance(system, FiniteSum) and bounds is not None and system.dimension <= _SCANNED:
+        system = System.from_finite_sum(system)
+    if isinstance(system, FiniteSum):
+        if np.any(periodic):
+            raise ValueError(
+                f"periodic={periodic!r}: axes of a finite sum that repeat need bounds, and at most {_SCANNED} dimensions, or "
+                "a System: qpot.System.from_finite_sum(total)"
+            )
+        return predict_model(
+            system, bounds, minima=minima, saddles=saddles, method=method, audit=audit, starts=starts,
+            max_minima=max_minima, rng=rng, symmetries=symmetries, budget=budget, executor=executor, progress=progress,
+        )  # fmt: skip
+    if bounds is None:
+        raise ValueError(
+            "bounds is needed for a System: one (low, high) pair for each coordinate. Only a finite sum, such as "
+            "qpot.from_torch(...) makes one, knows by itself where to search"
+        )
     lower, upper = as_bounds(bounds, dimension=system.dimension)
     box = Bounds(lower, upper)
     periods = as_periods(periodic, system, lower, upper)

@@ -150,6 +150,8 @@ class PredictionReport:
             lines.append(f"      and {len(self.saddles) - _ROWS} more")
         if len(self.minima) <= 8:
             lines += ["", "costs V(i, j)", *("  " + line for line in self.costs.table().splitlines())]
+        if self.costs.choices:
+            lines += ["", "chosen by itself (overridden by)", *("  " + line for line in self.costs.choices)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -160,11 +162,13 @@ class PredictionReport:
             bold = int(row[0]) in self.selected
             cells = "".join(f"<td>{'<b>' if bold else ''}{escape(c)}{'</b>' if bold else ''}</td>" for c in row)
             body.append(f"<tr>{cells}</tr>")
+        chosen = "".join(f"<li>{escape(line)}</li>" for line in self.costs.choices)
+        chosen = f"<p>Chosen by itself (overridden by)</p><ul>{chosen}</ul>" if chosen else ""
         saddles = "".join(f"<li>{escape(_named(s))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
         text = escape(" ".join([self.answer(), *self.cautions(), self.second_opinion()]))
         return (
             f"<p>{text}</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>"
+            f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>{chosen}"
         )
 
     def _minimum_rows(self) -> list[tuple[str, str, str, str, str, str]]:

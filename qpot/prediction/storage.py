@@ -58,6 +58,7 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "corners": _holes_out(prediction.costs.corners, "corner", arrays),
         "notes": list(prediction.costs.notes),
         "coverage": prediction.costs.coverage,
+        "choices": list(prediction.costs.choices),
         "minima": [
             {
                 **_point_out(m, f"minimum{i}", arrays),
@@ -135,6 +136,7 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             audited=about.get("audited", ""),
             ways_out=tuple(_way_in(item, stored) for item in about.get("ways_out", ())),
             notes=tuple(about.get("notes", ())),
+            choices=tuple(about.get("choices", ())),
             coverage=about.get("coverage", ""),
         )
         return {

@@ -4,6 +4,7 @@
 - `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
 - `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
 - `gradient_checks`: check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples.
+- `initial`: Starting points of training runs: the model's own initialisation, or the spread of its parameters.
 - `jax_models`: from_jax: a loss of one sample, a tree of parameters and data as a finite sum.
 - `label_noise`: Label noise: targets that are perturbed afresh whenever a sample is drawn.
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.

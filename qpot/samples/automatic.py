@@ -33,6 +33,8 @@ class ModelSum(FiniteSum):
         The parameters that the model came with.
     restore : callable ``(d,) -> model``
         The model (a copy of the module, or the tree of parameters) at a point.
+    initialise : callable ``seed -> (d,)`` or None
+        The model's own initialisation, where it has one.
     """
 
     differentiated: ClassVar[bool] = True
@@ -40,6 +42,7 @@ class ModelSum(FiniteSum):
     layout: ParameterLayout
     initial_point: Array
     restore: Callable[[Array], Any]
+    initialise: Callable[[int], Array] | None = None
 
     def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
@@ -151,7 +154,14 @@ class Differentiated(ABC):
                 out[P, first : first + columns] += self.piece("hessian_rows", S, x[P], rows, weights)
         return np.asarray(0.5 * (out + np.swapaxes(out, 1, 2)))
 
-    def sum(self, *, layout: ParameterLayout, initial_point: Array, restore: Callable[[Array], Any]) -> ModelSum:
+    def sum(
+        self,
+        *,
+        layout: ParameterLayout,
+        initial_point: Array,
+        restore: Callable[[Array], Any],
+        initialise: Callable[[int], Array] | None = None,
+    ) -> ModelSum:
         """The finite sum of these functions."""
         total = ModelSum(
             sample_losses=self.losses,
@@ -169,6 +179,7 @@ class Differentiated(ABC):
             layout=layout,
             initial_point=initial_point,
             restore=restore,
+            initialise=initialise,
         )
         total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total

@@ -96,6 +96,7 @@ def from_torch(
         layout=layout,
         initial_point=np.asarray(initial.cpu().to(torch.float64).numpy(), dtype=np.float64),
         restore=_Restore(model, layout),
+        initialise=_Initialise(model, layout),
     )
 
 
@@ -260,6 +261,37 @@ class _Restore:
                 parameter = model.get_parameter(name)
                 parameter.copy_(torch.as_tensor(value).to(parameter))
         return model
+
+
+class _Initialise:
+    """A function that draws the parameters of a user's module anew, as the module itself does it.
+
+    Arrays that no ``reset_parameters`` draws get normal numbers of their own root mean square.
+    """
+
+    def __init__(self, model: Any, layout: ParameterLayout) -> None:
+        self.model, self.layout = copy.deepcopy(model), layout
+
+    def __call__(self, seed: int) -> Array:
+        import torch
+
+        model = copy.deepcopy(self.model)
+        devices = sorted({p.get_device() for p in model.parameters() if p.is_cuda})
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            torch.manual_seed(seed)
+            drawn: set[int] = set()
+            for module in model.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+                    drawn |= {id(parameter) for parameter in module.parameters()}
+            values = {}
+            for name in self.layout.names:
+                parameter = model.get_parameter(name)
+                if id(parameter) not in drawn:
+                    parameter.copy_(torch.randn_like(parameter) * parameter.square().mean().sqrt())
+                values[name] = parameter.detach().cpu().to(torch.float64).numpy()
+        return self.layout.flatten(values)
 
 
 def _layout(model: Any) -> ParameterLayout:

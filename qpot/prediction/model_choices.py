@@ -1,0 +1,175 @@
+"""What `predict` chooses by itself for a model, and what it says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import Bounds
+
+from qpot._core.arrays import Array
+from qpot._core.progress import ProgressCallback
+from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.saddles import find_saddles, new_minima_beyond
+from qpot.landscape.symmetry import Symmetry
+from qpot.landscape.training import trained_minima
+from qpot.prediction.priced_passes import connected_minima, worth_a_price
+from qpot.problem.system import System
+
+# The lowest minima that enter the chain, by the largest dimension for which they are as many.
+_MOST = ((50, 12), (200, 8), (2_000, 4), (20_000, 3))
+# Above these dimensions the chain has so many.
+_FEW = 2
+# Searches may lead to minima that no run has found, in so many rounds.
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelLandscape:
+    """The minima and passes of a model between which costs are computed.
+
+    Attributes
+    ----------
+    minima : list of Minimum
+    saddles : list of Saddle
+        The passes that are priced.
+    box : Bounds
+        The box of the searches.
+    choices : tuple of str
+        What was chosen, one line for each choice, with the name of the argument that overrides it.
+    missing : tuple of str
+        What was not covered.
+    coverage : str
+    """
+
+    minima: list[Minimum]
+    saddles: list[Saddle]
+    box: Bounds
+    choices: tuple[str, ...]
+    missing: tuple[str, ...]
+    coverage: str
+
+
+def model_landscape(
+    system: System,
+    draw: Callable[[int], Array],
+    begun: str,
+    group: Symmetry | None,
+    *,
+    bounds: Bounds | None,
+    minima: Sequence[Minimum] | None,
+    saddles: Sequence[Saddle] | None,
+    runs: int | None,
+    max_minima: int | None,
+    budget: float | None,
+    rng: np.random.Generator,
+    report: ProgressCallback,
+) -> ModelLandscape:
+    """Minima by training runs, passes by climbs and strings between nearest images.
+
+    Parameters
+    ----------
+    system : System
+        The model's SGD, in the coordinates in which it is searched.
+    draw : callable
+        A function of a number n that returns n starting points ``(n, d)``.
+    begun : str
+        How these are drawn, in words.
+    group : Symmetry or None
+    bounds : Bounds or None
+        The box of the search; None is what the runs visit.
+    minima, saddles : sequences or None
+        What is given is not searched for.
+    runs, max_minima : int or None
+    budget : float or None
+        CPU seconds for both searches together.
+    """
+    d = system.dimension
+    seconds = default_budget(d) if budget is None else budget
+    choices, missing, coverage = [], [], ""
+    if minima is None:
+        trained = trained_minima(system, draw, group, runs=runs, budget=0.4 * seconds, report=report)
+        found, coverage = list(trained.minima), trained.summary
+        choices.append(f"training runs: {trained.runs} from {begun} (starts=)")
+        radius = trained.radius
+    else:
+        found = list(minima)
+        radius = 1.5 * max(float(np.abs(m.point).max()) for m in found)
+    if bounds is None:
+        bounds = Bounds(np.full(d, -radius), np.full(d, radius))
+        choices.append(f"box: {radius:.3g} to both sides of zero, 1.5 times what was visited (bounds=)")
+    most = _most(d) if max_minima is None else max_minima
+    if len(found) > most:
+        missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
+        found = found[:most]
+    if saddles is None:
+        passes, found, unsearched = _passes(system, found, bounds, group, 0.6 * seconds, rng, most, minima is not None)
+        missing += unsearched
+    else:
+        passes = list(saddles)
+    kept = worth_a_price(found, passes)
+    if saddles is None and len(kept) < len(passes):
+        own = sum(s.connects[0] == s.connects[1] for s in passes)
+        dear = sum(None not in s.connects for s in passes) - own - len(kept)
+        open_ended = sum(None in s.connects for s in passes)
+        parts = [f"{own} join images of one minimum"] if own else []
+        parts += [f"{dear} are more than twice as high as the lowest way"] if dear else []
+        parts += [f"{open_ended} lead to minima that are not in the chain"] if open_ended else []
+        choices.append(f"passes: {len(kept)} of {len(passes)} are priced; {', '.join(parts)} (saddles=)")
+    else:
+        kept = kept if saddles is None else passes
+    return ModelLandscape(
+        minima=found,
+        saddles=kept,
+        box=bounds,
+        choices=tuple(choices),
+        missing=tuple(missing),
+        coverage=coverage,
+    )
+
+
+def default_budget(dimension: int) -> float:
+    """The CPU seconds for the searches of a model."""
+    return 20.0 + min(0.4 * dimension, 600.0)
+
+
+def _most(dimension: int) -> int:
+    return next((most for largest, most in _MOST if dimension <= largest), _FEW)
+
+
+def _passes(
+    system: System,
+    found: list[Minimum],
+    box: Bounds,
+    group: Symmetry | None,
+    seconds: float,
+    rng: np.random.Generator,
+    most: int,
+    complete: bool,
+) -> tuple[list[Saddle], list[Minimum], list[str]]:
+    """The passes, the minima of the chain in the order of their losses, and what was left out.
+
+    Where the list of minima is not ``complete``, minima to which passes lead are added.
+    """
+    lower, upper = np.asarray(box.lb), np.asarray(box.ub)
+    saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
+    for _ in range(0 if complete or len(found) >= most else _ROUNDS):
+        missed = new_minima_beyond(system, saddles, found, lower, upper, group)
+        if not missed:
+            break
+        found = sorted([*found, *missed], key=lambda m: m.loss)[:most]
+        saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
+    notes = [saddles.summary] if saddles.skipped else []
+    kept = connected_minima(found, saddles)
+    if len(kept) < len(found):
+        number = {old: new for new, old in enumerate(kept)}
+        notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
+        found = [found[i] for i in kept]
+        return [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)], found, notes
+    return list(saddles), found, notes
+
+
+def _renumbered(saddle: Saddle, number: dict[int, int]) -> Saddle:
+    first, second = (None if k is None else number.get(k) for k in saddle.connects)
+    return replace(saddle, connects=(first, second))

@@ -1,0 +1,142 @@
+"""predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import Bounds
+
+from qpot._core.arrays import BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
+from qpot._core.progress import ProgressLike, reporting
+from qpot._core.status import SolveError, Status
+from qpot._core.types import SeedLike
+from qpot.chain.certainty import selection
+from qpot.landscape.flatness import refuse_flat
+from qpot.landscape.minima import scattered
+from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.symmetry import Symmetry, as_symmetry
+from qpot.paths.choice import leg_method
+from qpot.paths.large_scale import LargeScaleAction
+from qpot.paths.methods import LegMethod
+from qpot.prediction.audit import audited_costs
+from qpot.prediction.costs import TransitionCosts
+from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.model_choices import ModelLandscape, model_landscape
+from qpot.prediction.prefactors import rate_prefactors
+from qpot.prediction.result import Prediction, prediction_from_costs
+from qpot.prediction.transitions import transition_costs
+from qpot.prediction.unfinished import refuse_undecided
+from qpot.problem.controllable import check_noise
+from qpot.problem.system import System
+from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.initial import initialisation
+
+# The tolerances of legs, one after the other, until the selection is decided.
+_TOLERANCES = (1e-2, 1e-4)
+
+
+def predict_model(
+    total: FiniteSum,
+    bounds: BoundsLike | None,
+    *,
+    minima: Sequence[Minimum] | None = None,
+    saddles: Sequence[Saddle] | None = None,
+    method: LegMethod | None = None,
+    audit: bool = True,
+    starts: int | ArrayLike | None = None,
+    max_minima: int | None = None,
+    rng: SeedLike = None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None = None,
+    budget: float | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = "auto",
+) -> Prediction:
+    """What `predict` does for a finite sum; see there for the arguments."""
+    system = System.from_finite_sum(total)
+    generator = as_rng(0 if rng is None else rng)
+    box = None if bounds is None else Bounds(*as_bounds(bounds, dimension=system.dimension))
+    seconds = None if budget is None else as_positive(budget, name="budget")
+    most = None if max_minima is None else as_count(max_minima, name="max_minima")
+    draw, begun, runs = _starts(total, box, starts, generator)
+    reach = 3.0 if box is None else float(np.abs([box.lb, box.ub]).max())
+    group = as_symmetry(symmetries, system, *np.full((2, system.dimension), reach) * np.array([[-1.0], [1.0]]))
+    found: tuple[Minimum, ...] = ()
+    with reporting(progress, "predict") as report:
+        try:
+            report(0, 4, "training runs")
+            landscape = model_landscape(
+                system, draw, begun, group, bounds=box, minima=minima, saddles=saddles, runs=runs, max_minima=most,
+                budget=seconds, rng=generator, report=lambda *_: None,
+            )  # fmt: skip
+            found = tuple(landscape.minima)
+            refuse_flat(system, found)
+            check_noise(system, np.array([m.point for m in found]))
+            report(1, 4, "paths")
+            costs, told = _costs(system, landscape, method, executor)
+            if audit and len(found) > 1:
+                costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
+            refuse_undecided(costs)
+            report(2, 4, "prefactors")
+            costs = replace(
+                costs,
+                notes=(*costs.notes, *landscape.missing),
+                choices=(*landscape.choices, *told),
+                coverage=landscape.coverage,
+            )
+            prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
+            dearer = dearer_legs(system, costs) if len(found) > 1 else None
+            report(4, 4, "done")
+        except KeyboardInterrupt as error:
+            raise SolveError(
+                f"predict was interrupted with {len(found)} minima found",
+                status=Status.INTERRUPTED,
+                partial=found,
+            ) from error
+    return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer)
+
+
+def _starts(
+    total: FiniteSum, box: Bounds | None, starts: int | ArrayLike | None, rng: np.random.Generator
+) -> tuple[object, str, int | None]:
+    """The function that draws starting points, how it does so, and the number of runs where the caller gives one."""
+    if starts is not None and np.ndim(starts):
+        points = as_points(starts, dimension=total.dimension, name="starts")
+        return (lambda n: points[:n]), "the points given", len(points)
+    runs = None if starts is None else as_count(starts, name="starts")
+    if box is not None:
+        return (
+            (lambda n: scattered(np.asarray(box.lb), np.asarray(box.ub), n, rng)),
+            "points scattered in the box",
+            runs,
+        )
+    law = initialisation(total)
+    return (lambda n: law.draw(n, rng)), law.text, runs
+
+
+def _costs(
+    system: System, landscape: ModelLandscape, method: LegMethod | None, executor: Executor | None
+) -> tuple[TransitionCosts, list[str]]:
+    """The costs between the minima, as accurate as the selection needs, and what was chosen."""
+    minima, saddles = landscape.minima, landscape.saddles
+    if len(minima) == 1:
+        none = np.zeros((1, 1))
+        return TransitionCosts(
+            values=none, errors=none, direct=none, paths={}, minima=tuple(minima), saddles=tuple(saddles)
+        ), []
+    if method is not None:
+        return transition_costs(system, minima, saddles=saddles, method=method, executor=executor), []
+    points = np.array([m.point for m in minima])
+    chosen = leg_method(system, None, points)
+    if not isinstance(chosen, LargeScaleAction):
+        costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
+        return costs, [f"legs: {chosen!r} (method=)"]
+    for tolerance in _TOLERANCES:
+        chosen = LargeScaleAction(tolerance=tolerance, starts=1)
+        costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
+        if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:
+            break
+    return costs, [f"legs: by products, tolerance {tolerance:g}, which decides the selection (method=)"]
