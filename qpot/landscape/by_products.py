@@ -48,7 +48,7 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
             continue
         rates = fixed_point_rates(system, rest, name="a start's descent")
         if not rates.unstable:
-            found.append(Minimum(**_described(system, rest, rates)))
+            found.append(Minimum(**described(system, rest, rates)))
     return found
 
 
@@ -101,7 +101,7 @@ def saddles_from(
         direction = rates.direction
         if first is None or (second is not None and second < first):
             first, second, direction = second, first, -direction
-        found.append(Saddle(**_described(system, rest, rates), connects=(first, second), direction=direction))
+        found.append(Saddle(**described(system, rest, rates), connects=(first, second), direction=direction))
     return found
 
 
@@ -174,7 +174,8 @@ def _descended(system: System, start: Array, lower: Array, upper: Array) -> Arra
     return np.asarray(result.x, dtype=np.float64)
 
 
-def _described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:
+def described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:
+    """The fields that minima and saddles share."""
     d = system.dimension
     values = -np.asarray(rates.values, dtype=complex)
     return {

@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
-from qpot.landscape.by_products import minima_from
+from qpot.landscape.by_products import described, polished
 from qpot.landscape.coverage import CONFIDENCE
+from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.landscape.points import Minimum
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.problem.system import System
+from qpot.solvers.landscape.descents import descend_together
 
 # The training runs of one round, by the largest dimension for which they are as many.
 _RUNS = ((50, 48), (200, 24), (2_000, 8), (20_000, 4))
@@ -28,8 +31,12 @@ _ROUNDS = 4
 _ROOM = 50.0
 # The box of the search is this many times as wide as what the runs have visited.
 _WIDER = 1.5
-# Two ends are one minimum where they agree to this fraction of the box.
-_SAME = 1e-6
+# Two ends are one minimum where they agree to this fraction of the box, and their losses to this one.
+_SAME, _LEVEL = 1e-6, 1e-8
+# Descents end where the slope is below this part of that at the starts, or after so many steps.
+_REST, _STEPS = 1e-8, 5_000
+# So many descents go on at once, between which the budget is looked at.
+_AT_ONCE = 48
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,27 +121,30 @@ def trained_minima(
     reach, spent = 0.0, False
     for _ in range(_ROUNDS if runs is None else 1):
         starts = draw(each)
-        fresh, last = 0, 0
+        fresh = last = 0
         reach = max(reach, float(np.abs(starts).max()))
-        for start in starts:
+        for first in range(0, len(starts), _AT_ONCE):
             report(done, done + 1, f"training run {done}, {len(found)} minima")
-            end = _end_of(system, start, reach)
-            done, last = done + 1, last + 1
-            if end is None:
-                lost += 1
-            else:
-                reach = max(reach, float(np.abs(end.point).max()))
-                known = _known(end, found, group, reach)
-                if known is None:
-                    found.append(end)
+            ends, at_rest = _descended(system, starts[first : first + _AT_ONCE])
+            for point, rests in zip(ends, at_rest, strict=True):
+                done, last = done + 1, last + 1
+                reach = max(reach, float(np.abs(point).max()) if rests else 0.0)
+                known = _known(system, point, found, group, reach) if rests else None
+                new = _minimum_at(system, point, reach) if known is None else None
+                # Newton's method may lead on from a point of rest that was none to a minimum that is known.
+                known = _known(system, new.point, found, group, reach) if new is not None else known
+                if known is not None:
+                    hits[known] += 1
+                elif new is not None:
+                    found.append(new)
                     hits.append(1)
                     fresh += 1
                 else:
-                    hits[known] += 1
-            if clock.past(1.0) and len(found) > 1:
+                    lost += 1
+            if clock.past(1.0) and found and done < each:
                 spent = True
                 break
-        if spent or not fresh:
+        if spent or not fresh or clock.past(1.0):
             break
     if not found:
         raise SolveError(
@@ -149,27 +159,41 @@ def trained_minima(
         hits=tuple(hits[k] for k in order),
         runs=done,
         lost=lost,
-        unseen=float(beta.ppf(CONFIDENCE, fresh + 1, last - fresh)) if last > fresh else 1.0,
+        unseen=float(betaincinv(fresh + 1, last - fresh, CONFIDENCE)) if last > fresh else 1.0,
         radius=_WIDER * reach,
         spent=spent,
     )
 
 
-def _end_of(system: System, start: Array, reach: float) -> Minimum | None:
-    """The minimum at which the descent from a start ends, or None."""
-    far = np.full(start.size, _ROOM * max(reach, 1.0))
-    ends = minima_from(system, start[None], -far, far)
-    return ends[0] if ends else None
+def _descended(system: System, starts: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """The points (n, d) at which descents end, and whether they rest there."""
+    assert system.unchecked.loss is not None
+    steep = float(np.median(np.linalg.norm(system.unchecked.gradient(starts), axis=1)))
+    run = descend_together(
+        system.unchecked.loss, system.unchecked.gradient, starts, tolerance=_REST * max(steep, 1e-300), most=_STEPS
+    )
+    return run.ends, run.at_rest
 
 
-def _known(end: Minimum, found: Sequence[Minimum], group: Symmetry | None, reach: float) -> int | None:
-    """The position of a minimum among those found, or None for a new one."""
-    scale = np.full(end.point.size, 2.0 * _WIDER * reach)
+def _minimum_at(system: System, end: Array, reach: float) -> Minimum | None:
+    """The minimum to which Newton's method leads from the end of a descent, or None."""
+    rest = polished(system, end)
+    if rest is None or np.abs(rest).max() > _ROOM * max(reach, 1.0):
+        return None
+    rates = fixed_point_rates(system, rest, name="the end of a training run")
+    return None if rates.unstable else Minimum(**described(system, rest, rates))
+
+
+def _known(system: System, end: Array, found: Sequence[Minimum], group: Symmetry | None, reach: float) -> int | None:
+    """The position of the minimum of whose class a point is, or None for a new one."""
+    assert system.unchecked.loss is not None
+    scale = np.full(end.size, 2.0 * _WIDER * reach)
+    loss = float(system.unchecked.loss(end[None])[0])
     for k, other in enumerate(found):
-        if abs(other.loss - end.loss) > 1e-6 * (1.0 + abs(end.loss)):
+        if abs(other.loss - loss) > _LEVEL * (1.0 + abs(loss)):
             continue
-        if np.linalg.norm((end.point - other.point) / scale) <= 10 * _SAME:
+        if np.linalg.norm((end - other.point) / scale) <= 10 * _SAME:
             return k
-        if group is not None and same_class(end.point, other.point, group, scale, tolerance=_SAME):
+        if group is not None and same_class(end, other.point, group, scale, tolerance=_SAME):
             return k
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import Bounds
 
-from qpot._core.arrays import BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.chain.certainty import selection
 from qpot.landscape.flatness import refuse_flat
+from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import scattered
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry, as_symmetry
@@ -44,7 +45,7 @@ def predict_model(
     bounds: BoundsLike | None,
     *,
     minima: Sequence[Minimum] | None = None,
-    saddles: Sequence[Saddle] | None = None,
+    saddles: Sequence[Saddle | LimitCycle] | None = None,
     method: LegMethod | None = None,
     audit: bool = True,
     starts: int | ArrayLike | None = None,
@@ -56,6 +57,9 @@ def predict_model(
     progress: ProgressLike = "auto",
 ) -> Prediction:
     """What `predict` does for a finite sum; see there for the arguments."""
+    passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
+    if passes is not None and len(passes) < len(saddles or ()):
+        raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
     system = System.from_finite_sum(total)
     generator = as_rng(0 if rng is None else rng)
     box = None if bounds is None else Bounds(*as_bounds(bounds, dimension=system.dimension))
@@ -69,7 +73,7 @@ def predict_model(
         try:
             report(0, 4, "training runs")
             landscape = model_landscape(
-                system, draw, begun, group, bounds=box, minima=minima, saddles=saddles, runs=runs, max_minima=most,
+                system, draw, begun, group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
                 budget=seconds, rng=generator, report=lambda *_: None,
             )  # fmt: skip
             found = tuple(landscape.minima)
@@ -101,7 +105,7 @@ def predict_model(
 
 def _starts(
     total: FiniteSum, box: Bounds | None, starts: int | ArrayLike | None, rng: np.random.Generator
-) -> tuple[object, str, int | None]:
+) -> tuple[Callable[[int], Array], str, int | None]:
     """The function that draws starting points, how it does so, and the number of runs where the caller gives one."""
     if starts is not None and np.ndim(starts):
         points = as_points(starts, dimension=total.dimension, name="starts")
