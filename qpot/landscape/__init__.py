@@ -6,6 +6,8 @@
 - `by_products`: Minima and saddles in many dimensions: from given starting points, by products with the Jacobian.
 - `classified`: Fixed points as saddles: their rates, and where the flow leads from both sides, in few calls.
 - `climbs`: Climbs to saddles of a loss: from highest points of rough bands, and out of minima along slow modes.
+- `connections`: Connections in many dimensions: strings between nearest images of minima, until passes join them into one
+  chain.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
 - `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
 - `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.

@@ -89,7 +89,7 @@ def saddles_from(
         if clock is not None and n and clock.past(1.0):
             clock.skip(f"{len(starts) + i.size - n} starts near saddles and between minima")
             break
-        rest = _climbed(system, start, longest) if climbing else polished(system, start)
+        rest = climbed(system, start, longest) if climbing else polished(system, start)
         if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
@@ -112,7 +112,7 @@ def _highest_between(system: System, first: Array, second: Array) -> Array:
     return highest_between(loss, system.unchecked.gradient, first, second, step=1.0 / fastest)
 
 
-def _climbed(system: System, start: Array, longest: float) -> Array | None:
+def climbed(system: System, start: Array, longest: float) -> Array | None:
     """The fixed point at which the climb along the lowest mode ends, or None where it ends at none."""
     product = transpose_product(system)
 

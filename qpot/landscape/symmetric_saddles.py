@@ -57,7 +57,7 @@ def saddles_modulo(
     kept = distinct_modulo(np.array([s.point for s in saddles]), group, scale, tolerance=SAME) if saddles else []
     chosen = [saddles[k] for k in kept]
     sides = _ends_of_sides(chosen, system, attractors, lower, upper)
-    return [_modulo(s, ends, minima, group, scale) for s, ends in zip(chosen, sides, strict=True)]
+    return [modulo(s, ends, minima, group, scale) for s, ends in zip(chosen, sides, strict=True)]
 
 
 def _ends_of_sides(
@@ -80,10 +80,10 @@ def _ends_of_sides(
     return ends
 
 
-def _modulo(
+def modulo(
     saddle: Saddle, ends: Sequence[Array | None], minima: Sequence[Minimum], group: Symmetry, scale: Array
 ) -> Saddle:
-    """The image of a saddle next to the first minimum that it connects; ``ends`` are the fixed points below its sides."""
+    """The image of a saddle next to the first minimum that it connects; its sides lead to the fixed points ``ends``."""
     classes: list[int | None] = []
     for end in ends:
         known = [

@@ -10,8 +10,10 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
+from qpot.landscape.connections import Connections
 from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.saddles import find_saddles, new_minima_beyond
+from qpot.landscape.saddle_list import Clock
+from qpot.landscape.saddles import SEARCHED, find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.landscape.training import trained_minima
 from qpot.prediction.priced_passes import connected_minima, worth_a_price
@@ -104,7 +106,9 @@ def model_landscape(
         missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
         found = found[:most]
     if saddles is None:
-        passes, found, unsearched = _passes(system, found, bounds, group, 0.6 * seconds, rng, most, minima is not None)
+        passes, found, unsearched = _passes(
+            system, found, bounds, group, 0.6 * seconds, rng, most, minima is not None, report
+        )
         missing += unsearched
     else:
         passes = list(saddles)
@@ -147,27 +151,53 @@ def _passes(
     rng: np.random.Generator,
     most: int,
     complete: bool,
+    report: ProgressCallback,
 ) -> tuple[list[Saddle], list[Minimum], list[str]]:
-    """The passes, the minima of the chain in the order of their losses, and what was left out.
+    """The passes, the minima of the chain, and what was left out.
 
-    Where the list of minima is not ``complete``, minima to which passes lead are added.
+    Minima that passes lead to are added, unless the list of minima is ``complete``; those that lie on the only known way
+    between two others are added in any case.
     """
+    saddles: list[Saddle] = []
+    notes: list[str] = []
+    if system.dimension <= SEARCHED:
+        saddles, found, notes = _climbed(system, found, box, group, 0.6 * seconds, rng, most, complete)
+    if len(connected_minima(found, saddles)) < len(found):
+        clock = Clock(0.4 * seconds if notes or saddles else seconds)
+        search = Connections(system, group, np.asarray(box.ub) - np.asarray(box.lb), clock, list(found), saddles)
+        search.connect(len(found), report)
+        found = search.minima
+        saddles = [*saddles, *search.passes()]
+        notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
+    kept = connected_minima(found, saddles)
+    if len(kept) == len(found):
+        return saddles, found, notes
+    number = {old: new for new, old in enumerate(kept)}
+    notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
+    saddles = [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)]
+    return saddles, [found[i] for i in kept], notes
+
+
+def _climbed(
+    system: System,
+    found: list[Minimum],
+    box: Bounds,
+    group: Symmetry | None,
+    seconds: float,
+    rng: np.random.Generator,
+    most: int,
+    complete: bool,
+) -> tuple[list[Saddle], list[Minimum], list[str]]:
+    """The passes to which climbs out of minima and from bands lead, and the minima that lie beyond them."""
     lower, upper = np.asarray(box.lb), np.asarray(box.ub)
     saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
-    for _ in range(0 if complete or len(found) >= most else _ROUNDS):
-        missed = new_minima_beyond(system, saddles, found, lower, upper, group)
+    for _ in range(0 if complete else _ROUNDS):
+        missed = [] if len(found) >= most else new_minima_beyond(system, saddles, found, lower, upper, group)
         if not missed:
             break
         found = sorted([*found, *missed], key=lambda m: m.loss)[:most]
         saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
-    notes = [saddles.summary] if saddles.skipped else []
-    kept = connected_minima(found, saddles)
-    if len(kept) < len(found):
-        number = {old: new for new, old in enumerate(kept)}
-        notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
-        found = [found[i] for i in kept]
-        return [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)], found, notes
-    return list(saddles), found, notes
+    return list(saddles), found, [saddles.summary] if saddles.skipped else []
 
 
 def _renumbered(saddle: Saddle, number: dict[int, int]) -> Saddle:

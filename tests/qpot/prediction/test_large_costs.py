@@ -10,7 +10,7 @@ from large_problems import Array, tilted_well, turned_well
 from scipy.linalg import solve_continuous_lyapunov
 
 import qpot
-from qpot.landscape.by_products import _climbed, polished
+from qpot.landscape.by_products import climbed, polished
 from qpot.landscape.flow_by_products import large_flow
 from qpot.problem.covariance import factored
 
@@ -178,7 +178,7 @@ def test_a_saddle_is_climbed_to_from_afar() -> None:
     expected[3] = 0.0
     assert saddles[0].point == pytest.approx(expected, abs=1e-8)
     # the middle between the minima is that saddle, too: the climb itself has to come there
-    climbed = _climbed(system, start, 0.2)
+    climbed = climbed(system, start, 0.2)
     assert climbed is not None
     assert climbed == pytest.approx(expected, abs=1e-8)
     # Newton's method alone goes from there to a minimum

@@ -1,0 +1,238 @@
+"""Connections in many dimensions: strings between nearest images of minima, until passes join them into one chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.progress import ProgressCallback
+from qpot.landscape.by_products import climbed, described, polished
+from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
+from qpot.landscape.points import SAME, Minimum, Saddle
+from qpot.landscape.saddle_list import Clock
+from qpot.landscape.symmetric_saddles import modulo
+from qpot.landscape.symmetry import SignedPermutations, Symmetry, apply, same_class
+from qpot.problem.system import System
+from qpot.solvers.landscape.band import peaks
+from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
+from qpot.solvers.landscape.saddle_string import settled_string
+
+# Images of a string.
+_IMAGES = 17
+# The longest step of a climb to a saddle, as a fraction of the string's length.
+_LONGEST = 0.05
+# A climb starts from each of the highest peaks of a string, but at most so many.
+_PEAKS = 3
+# A descent from a saddle starts at this fraction of the distance between the string's ends.
+_NUDGE = 1e-3
+# It goes on until the slope is this part of the steepest one on the way; then Newton's method takes over.
+_SLOW = 1e-2
+# A descent is given up after so many steps, or where Newton's method has failed so often.
+_STEPS, _TRIES = 4_000, 12
+# A search between two minima that are joined already costs nothing.
+_JOINED = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A saddle with its rates, and the fixed points below its two sides."""
+
+    point: Array
+    rates: FixedPointRates
+    ends: tuple[Array | None, Array | None]
+    joins: tuple[int | None, int | None]
+
+
+@dataclass(eq=False)
+class Connections:
+    """The minima and passes that searches between minima have met so far.
+
+    Attributes
+    ----------
+    system : System
+    group : Symmetry or None
+        Images count as one.
+    scale : array (d,)
+        The size of the box.
+    clock : Clock
+    minima : list of Minimum
+        The minima that are to be connected, and after them those that were met on the way.
+    known : sequence of Saddle
+        Passes between them that are known already.
+    """
+
+    system: System
+    group: Symmetry | None
+    scale: Array
+    clock: Clock
+    minima: list[Minimum]
+    known: Sequence[Saddle] = ()
+    found: list[_Found] = field(default_factory=list)
+    tried: set[tuple[int, int]] = field(default_factory=set)
+
+    def connect(self, targets: int, report: ProgressCallback) -> None:
+        """Search until passes join the first so many minima, all pairs are tried, or the clock ends it."""
+        attempts = 0
+        while not self.clock.past(1.0):
+            report(attempts, attempts + 1, f"{len(self.minima)} minima, {len(self.found)} passes")
+            pair = self._next(targets)
+            if pair is None:
+                break
+            self.tried.add(pair)
+            self.between(*pair)
+            attempts += 1
+        else:
+            self.clock.skip("strings between minima that no pass joins yet")
+
+    def between(self, i: int, j: int) -> None:
+        """Climb from the peaks of a string between a minimum and the nearest image of another, and follow both sides."""
+        system, x = self.system, self.minima[i].point
+        y = self.nearest_image(i, j)
+        loss = system.unchecked.loss
+        assert loss is not None
+        fastest = max(fastest_rate(system, z) for z in (x, 0.5 * (x + y), y))
+        try:
+            images = settled_string(loss, system.unchecked.gradient, x, y, step=1.0 / fastest, count=_IMAGES)
+            heights = loss(images)
+        except NonFiniteError:
+            return
+        tops = sorted((k for k in peaks(heights) if 0 < k < len(images) - 1), key=lambda k: -heights[k])[:_PEAKS]
+        length = float(np.linalg.norm(y - x))
+        for k in tops or [1 + int(np.argmax(heights[1:-1]))]:
+            rest = climbed(system, images[k], _LONGEST * length)
+            if rest is not None:
+                self._add(rest, _NUDGE * length)
+
+    def nearest_image(self, i: int, j: int) -> Array:
+        """The image of minimum j that is nearest to minimum i, as far as the group aligns them."""
+        x, y = self.minima[i].point, self.minima[j].point
+        return y if self.group is None else apply(self.group.align(y, x), y)
+
+    def passes(self) -> list[Saddle]:
+        """The saddles that were found, with their classes and images next to the minima on both sides."""
+        identity = SignedPermutations([list(range(self.system.dimension))]) if self.group is None else None
+        group = identity if self.group is None else self.group
+        assert group is not None
+        saddles = []
+        for one in self.found:
+            first, second = one.joins
+            saddle = Saddle(
+                **described(self.system, one.point, one.rates), connects=(first, second), direction=one.rates.direction
+            )
+            saddles.append(modulo(saddle, one.ends, self.minima, group, self.scale))
+        return saddles
+
+    def _next(self, targets: int) -> tuple[int, int] | None:
+        """The next pair to try: on the shortest way, by squared distances, between minima that are not joined yet."""
+        k = len(self.minima)
+        joined = np.zeros((k, k))
+        for a, b in [*(one.joins for one in self.found), *(saddle.connects for saddle in self.known)]:
+            if a is not None and b is not None and a != b:
+                joined[a, b] = joined[b, a] = _JOINED
+        parts = connected_components(csr_array(joined), directed=False)[1]
+        if len(set(parts[:targets].tolist())) == 1:
+            return None
+        weights = np.zeros((k, k))
+        for a in range(k):
+            for b in range(a + 1, k):
+                gap = float(np.sum((self.nearest_image(a, b) - self.minima[a].point) ** 2))
+                if joined[a, b]:
+                    weights[a, b] = _JOINED
+                elif (a, b) not in self.tried:
+                    weights[a, b] = gap
+        weights = weights + weights.T
+        ways, before = dijkstra(csr_array(weights), directed=False, indices=0, return_predecessors=True)
+        others = [t for t in range(targets) if parts[t] != parts[0] and np.isfinite(ways[t])]
+        if not others:
+            return None
+        end = min(others, key=lambda t: ways[t])
+        while True:
+            start = int(before[end])
+            pair = (min(start, end), max(start, end))
+            if parts[start] != parts[end] and pair not in self.tried:
+                return pair
+            end = start
+
+    def _add(self, rest: Array, shift: float) -> None:
+        """Keep a saddle that was not known, and the minima below its sides."""
+        if any(self._same(rest, x) for x in [*(one.point for one in self.found), *(s.point for s in self.known)]):
+            return
+        rates = fixed_point_rates(self.system, rest, name="a fixed point")
+        if rates.unstable != 1:
+            return
+        ends = (
+            self._end(rest + shift * rates.direction),
+            self._end(rest - shift * rates.direction),
+        )
+        joins = (self._id(ends[0]), self._id(ends[1]))
+        self.found.append(
+            _Found(
+                rest,
+                rates,
+                (None if ends[0] is None else ends[0].point, None if ends[1] is None else ends[1].point),
+                joins,
+            )
+        )
+
+    def _id(self, end: Minimum | None) -> int | None:
+        """The position of the class of a minimum, which is appended where it is new."""
+        if end is None:
+            return None
+        for k, minimum in enumerate(self.minima):
+            if abs(minimum.loss - end.loss) <= 1e-8 * (1.0 + abs(end.loss)) and self._same(end.point, minimum.point):
+                return k
+        self.minima.append(end)
+        return len(self.minima) - 1
+
+    def _same(self, x: Array, y: Array) -> bool:
+        if np.linalg.norm((x - y) / self.scale) <= 10 * SAME:
+            return True
+        return self.group is not None and same_class(x, y, self.group, self.scale, tolerance=SAME)
+
+    def _end(self, start: Array) -> Minimum | None:
+        """The minimum to which the flow leads from a point, or None."""
+        system = self.system
+
+        def velocity(_: float, x: Array) -> Array:
+            return np.asarray(system.unchecked.drift(x[None])[0])
+
+        size = float(np.linalg.norm(self.scale))
+        flow = ChebyshevFlow(
+            velocity, 0.0, start, 1e12, rtol=1e-4, atol=1e-7 * size, radius=partial(fastest_rate, system)
+        )
+        steepest, wanted, tries = 0.0, _SLOW, 0
+        try:
+            for _ in range(_STEPS):
+                flow.step()
+                slope = float(np.linalg.norm(velocity(flow.t, flow.y)))
+                steepest = max(steepest, slope)
+                if slope > wanted * steepest:
+                    continue
+                tries += 1
+                wanted *= 0.3
+                minimum = self._minimum_near(flow.y)
+                if minimum is not None or tries == _TRIES:
+                    return minimum
+        except NonFiniteError:
+            return None
+        return None
+
+    def _minimum_near(self, x: Array) -> Minimum | None:
+        """The minimum to which Newton's method leads from a point, if it is the one to which the flow leads as well."""
+        rest = polished(self.system, x)
+        if rest is None:
+            return None
+        loss = self.system.unchecked.loss
+        assert loss is not None
+        # Between the point and the minimum the loss must be convex along the segment, with no barrier.
+        heights = loss(x + np.linspace(0.0, 1.0, 9)[:, None] * (rest - x))
+        if (np.diff(heights) > 1e-12 * (1.0 + np.abs(heights[0]))).any():
+            return None
+        rates = fixed_point_rates(self.system, rest, name="the end of a descent")
+        return None if rates.unstable else Minimum(**described(self.system, rest, rates))
