@@ -9,7 +9,8 @@ Outcomes, progress, executors
 Losses that are means over samples (`qpot.samples`)
     `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
     `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
-    `sinusoid_sum`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`
+    `sinusoid_sum`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`, `ParameterLayout`,
+    `Quotient`
 
 Minima as states (`qpot.chain`)
     `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
@@ -25,8 +26,8 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
-    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `Saddle`,
-    `Saddles`, `SaddleView`, `SignedPermutations`
+    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `QuotientSymmetry`,
+    `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -164,6 +165,7 @@ if TYPE_CHECKING:
         Minima,
         Minimum,
         Periods,
+        QuotientSymmetry,
         Saddle,
         Saddles,
         SaddleView,
@@ -238,8 +240,10 @@ if TYPE_CHECKING:
     )
     from qpot.samples import (
         FiniteSum,
+        ModelQuotient,
         ModelSum,
         ParameterLayout,
+        Quotient,
         check_gradients,
         embedded_double_well_sum,
         from_jax,
@@ -253,6 +257,7 @@ if TYPE_CHECKING:
         quadratic_sum,
         sinusoid_sum,
         welsch_sum,
+        without_gauges,
     )
     from qpot.simulation import (
         ArrheniusLaw,
@@ -278,8 +283,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "process_executor", "reporting", "SolveError", "Status",
     # Losses that are means over samples
     "check_gradients", "embedded_double_well_sum", "FiniteSum", "from_jax", "from_torch", "label_noise_covariance",
-    "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelSum", "network_sum", "ParameterLayout",
-    "phase_retrieval_sum", "quadratic_sum", "sinusoid_sum", "welsch_sum",
+    "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelQuotient", "ModelSum", "network_sum", "ParameterLayout",
+    "phase_retrieval_sum", "quadratic_sum", "Quotient", "sinusoid_sum", "welsch_sum", "without_gauges",
     # Minima as states
     "as_graph", "committor", "Cycle", "cycle_hierarchy", "from_graph", "hitting_exponents",
     "mean_first_passage_times", "metastable_state", "occupation_after", "reactive_flux", "ReactiveFlux", "Selection",
@@ -292,8 +297,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_limit_cycles", "find_minima", "find_saddles",
-    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "Saddle",
-    "Saddles", "SaddleView", "SignedPermutations",
+    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "QuotientSymmetry",
+    "Saddle", "Saddles", "SaddleView", "SignedPermutations",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

@@ -31,6 +31,7 @@
 - `periods`: Periods: the axes on which drift and noise repeat, and the one cell in which points are kept.
 - `plateaus`: Degenerate rests that are no minima: from a plateau or a degenerate pass a band leads down to another minimum.
 - `points`: Minima and saddles as objects, and the scales on which two of them are one or a direction is flat.
+- `quotient_symmetry`: QuotientSymmetry: symmetries of a loss in the coordinates of which gauge directions were divided out.
 - `saddle_list`: The saddles that a search has found, together with what its budget left unsearched.
 - `saddles`: Saddles between minima: two searches find them, and the flow decides which minima each connects.
 - `scaled_loss`: A loss in units of the box, as bands descend on it.
@@ -52,6 +53,7 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import find_minima
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
+from qpot.landscape.quotient_symmetry import QuotientSymmetry
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
@@ -65,6 +67,7 @@ __all__ = [
     "Minimum",
     "Neighbourhoods",
     "Periods",
+    "QuotientSymmetry",
     "Saddle",
     "SaddleView",
     "Saddles",

@@ -258,6 +258,8 @@ def as_symmetry(
         group = symmetries
     elif isinstance(symmetries, Sequence) and len(symmetries) == 2:
         group = SignedPermutations(*symmetries)
+    elif all(hasattr(symmetries, name) for name in ("dimension", "align", "random")):
+        group = symmetries  # type: ignore[assignment]
     else:
         raise ValueError(
             "symmetries must be qpot.SignedPermutations, qpot.dense_layer_symmetries(...) or (permutations, signs), got "

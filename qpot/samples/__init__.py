@@ -3,6 +3,12 @@
 - `automatic`: ModelSum: a finite sum with derivatives by automatic differentiation, in pieces of bounded memory.
 - `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
 - `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
+- `gauge_axes`: Null spaces of gradients along one axis of a parameter, from random contractions over its other axes.
+- `gauge_map`: GaugeMap: the linear map from reduced coordinates to all parameters, by small matrices.
+- `gauge_names`: What gauge directions are, in words.
+- `gauge_points`: Random points of several scales, and the samples' gradients there.
+- `gauge_rates`: Directions without noise in which the drift is a decay of one rate.
+- `gauge_search`: The search for gauge directions: along which no sample's gradient ever has a part, at any point.
 - `gradient_checks`: check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples.
 - `initial`: Starting points of training runs: the model's own initialisation, or the spread of its parameters.
 - `jax_models`: from_jax: a loss of one sample, a tree of parameters and data as a finite sum.
@@ -10,6 +16,8 @@
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
 - `loss_checks`: Gradients that are compared with their losses at first use, so that a wrong one is never silent.
 - `network`: A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch.
+- `quotient`: without_gauges: a finite sum in the coordinates along which its samples' gradients have a part at all.
+- `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
@@ -26,6 +34,7 @@ from qpot.samples.jax_models import from_jax
 from qpot.samples.label_noise import label_noise_covariance, label_noise_sum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.network import network_sum
+from qpot.samples.quotient import ModelQuotient, Quotient, without_gauges
 from qpot.samples.ready_made import (
     embedded_double_well_sum,
     least_squares_sum,
@@ -39,8 +48,10 @@ from qpot.samples.torch_models import from_torch
 
 __all__ = [
     "FiniteSum",
+    "ModelQuotient",
     "ModelSum",
     "ParameterLayout",
+    "Quotient",
     "check_gradients",
     "embedded_double_well_sum",
     "from_jax",
@@ -54,4 +65,5 @@ __all__ = [
     "quadratic_sum",
     "sinusoid_sum",
     "welsch_sum",
+    "without_gauges",
 ]
