@@ -178,9 +178,9 @@ def test_a_saddle_is_climbed_to_from_afar() -> None:
     expected[3] = 0.0
     assert saddles[0].point == pytest.approx(expected, abs=1e-8)
     # the middle between the minima is that saddle, too: the climb itself has to come there
-    climbed = climbed(system, start, 0.2)
-    assert climbed is not None
-    assert climbed == pytest.approx(expected, abs=1e-8)
+    top = climbed(system, start, 0.2)
+    assert top is not None
+    assert top == pytest.approx(expected, abs=1e-8)
     # Newton's method alone goes from there to a minimum
     newton = polished(system, start)
     assert newton is not None

@@ -1,0 +1,86 @@
+"""Results in reduced coordinates, read back in all parameters of a model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.landscape.linear_rates import DENSE_SYMMETRIC
+from qpot.problem.system import System
+from qpot.problem.units import Units
+from qpot.samples.quotient import Quotient
+
+
+class Lifted(Units):
+    """From the coordinates z of a `Quotient` to the parameters x = offset + Q z; Q has orthonormal columns."""
+
+    def __init__(self, whole: System, quotient: Quotient) -> None:
+        d = whole.dimension
+        super().__init__(system=whole, centre=np.zeros(d), lengths=np.ones(d), time=1.0, noise=1.0, loss=1.0)
+        object.__setattr__(self, "quotient", quotient)
+
+    quotient: Quotient
+
+    def points(self, y: Array) -> Array:
+        """Parameters ``(..., d)`` of reduced points ``(..., m)``."""
+        return np.asarray(self.quotient.offset + self.directions(y), dtype=np.float64)
+
+    def directions(self, v: Array) -> Array:
+        """Directions ``(..., d)`` of reduced ones ``(..., m)``, whose lengths they keep."""
+        flat = np.reshape(v, (-1, v.shape[-1]))
+        return np.reshape(self.quotient.gauges.lift(flat), (*v.shape[:-1], -1))
+
+    def momenta(self, p: Array) -> Array:
+        """Momenta ``(..., d)``; the cost does not change along the directions that were divided out."""
+        return self.directions(p)
+
+    def matrices(self, matrix: Array) -> Array:
+        """Hessians ``(d, d)`` of reduced ones ``(m, m)``, or empty ones above the size up to which Hessians are formed.
+
+        Along the directions that were divided out the curvature is the weight decay's.
+        """
+        d = self.quotient.whole.dimension
+        if matrix.size == 0 or d > DENSE_SYMMETRIC:
+            return np.zeros((0, 0))
+        half = self.directions(matrix)
+        result = self.directions(np.ascontiguousarray(half.T))
+        # The projection Q Q^T has the trace m; what is left of the identity belongs to the other directions.
+        rest = np.eye(d) - self.directions(self.quotient.gauges.project(np.eye(d)))
+        rate = self.quotient.rates[0] if self.quotient.rates else 0.0
+        result = result + rate * rest
+        return np.asarray(0.5 * (result + result.T))
+
+
+class Projected(Units):
+    """From all parameters of a model to the reduced coordinates: the way into `Lifted`."""
+
+    def __init__(self, reduced: System, quotient: Quotient) -> None:
+        m = reduced.dimension
+        super().__init__(system=reduced, centre=np.zeros(m), lengths=np.ones(m), time=1.0, noise=1.0, loss=1.0)
+        object.__setattr__(self, "quotient", quotient)
+
+    quotient: Quotient
+
+    def points(self, y: Array) -> Array:
+        """Reduced points ``(..., m)``."""
+        flat = np.reshape(y, (-1, y.shape[-1]))
+        return np.reshape(self.quotient.project(flat), (*y.shape[:-1], -1))
+
+    def directions(self, v: Array) -> Array:
+        """Reduced unit vectors ``(..., m)``."""
+        flat = np.reshape(v, (-1, v.shape[-1]))
+        moved = np.reshape(self.quotient.gauges.project(flat), (*v.shape[:-1], -1))
+        return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
+
+    def momenta(self, p: Array) -> Array:
+        """Reduced momenta ``(..., m)``."""
+        flat = np.reshape(p, (-1, p.shape[-1]))
+        return np.reshape(self.quotient.gauges.project(flat), (*p.shape[:-1], -1))
+
+    def matrices(self, matrix: Array) -> Array:
+        """Reduced Hessians Q^T H Q ``(m, m)``."""
+        if matrix.size == 0:
+            return np.zeros((0, 0))
+        half = self.momenta(matrix)
+        result = self.momenta(np.ascontiguousarray(half.T))
+        return np.asarray(0.5 * (result + result.T))
