@@ -9,7 +9,7 @@ Outcomes, progress, executors
 Losses that are means over samples (`qpot.samples`)
     `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
     `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
-    `sinusoid_sum`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`
+    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`, `UnitBlock`
 
 Minima as states (`qpot.chain`)
     `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
@@ -25,8 +25,8 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
-    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `Saddle`,
-    `Saddles`, `SaddleView`, `SignedPermutations`
+    `symmetries_of`, `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`,
+    `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`, `UnitSymmetries`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -168,12 +168,14 @@ if TYPE_CHECKING:
         Saddles,
         SaddleView,
         SignedPermutations,
+        UnitSymmetries,
         basin_of,
         dense_layer_symmetries,
         find_limit_cycles,
         find_minima,
         find_saddles,
         flat_directions,
+        symmetries_of,
     )
     from qpot.paths import (
         Ball,
@@ -240,6 +242,7 @@ if TYPE_CHECKING:
         FiniteSum,
         ModelSum,
         ParameterLayout,
+        UnitBlock,
         check_gradients,
         embedded_double_well_sum,
         from_jax,
@@ -252,6 +255,7 @@ if TYPE_CHECKING:
         phase_retrieval_sum,
         quadratic_sum,
         sinusoid_sum,
+        unit_blocks,
         welsch_sum,
     )
     from qpot.simulation import (
@@ -279,7 +283,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     # Losses that are means over samples
     "check_gradients", "embedded_double_well_sum", "FiniteSum", "from_jax", "from_torch", "label_noise_covariance",
     "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelSum", "network_sum", "ParameterLayout",
-    "phase_retrieval_sum", "quadratic_sum", "sinusoid_sum", "welsch_sum",
+    "phase_retrieval_sum", "quadratic_sum", "sinusoid_sum", "unit_blocks", "UnitBlock", "welsch_sum",
     # Minima as states
     "as_graph", "committor", "Cycle", "cycle_hierarchy", "from_graph", "hitting_exponents",
     "mean_first_passage_times", "metastable_state", "occupation_after", "reactive_flux", "ReactiveFlux", "Selection",
@@ -293,7 +297,7 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_limit_cycles", "find_minima", "find_saddles",
     "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "Saddle",
-    "Saddles", "SaddleView", "SignedPermutations",
+    "Saddles", "SaddleView", "SignedPermutations", "symmetries_of", "UnitSymmetries",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

@@ -38,6 +38,8 @@
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
+- `unit_symmetries`: Symmetries of a model's units, found in the model itself; points are aligned by assignments of units to
+  units.
 """
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
@@ -51,6 +53,7 @@ from qpot.landscape.points import Minimum, Saddle, SaddleView, as_minimum
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
+from qpot.landscape.unit_symmetries import UnitSymmetries, symmetries_of
 
 __all__ = [
     "Coverage",
@@ -65,6 +68,7 @@ __all__ = [
     "SaddleView",
     "Saddles",
     "SignedPermutations",
+    "UnitSymmetries",
     "as_minimum",
     "attracting_neighbourhoods",
     "basin_of",
@@ -73,4 +77,5 @@ __all__ = [
     "find_minima",
     "find_saddles",
     "flat_directions",
+    "symmetries_of",
 ]
