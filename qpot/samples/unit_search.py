@@ -24,6 +24,8 @@ _FACTORS = (1.0, 2.0, 0.5)
 _USUAL = 0.4
 # One evaluation of losses takes at most this many numbers of points.
 _CHUNK = 2_000_000
+# Losses of a few samples are evaluated at one of these numbers of points.
+_POINTS = (8, 64)
 # Axes that may hold units in several ways are tried in at most this many combinations.
 _COMBINATIONS = 128
 # Of so many arrays of places all combinations of signs are tried, of more only those that change few or leave few.
@@ -125,14 +127,14 @@ class UnitSearch:
                     others = [view for view in fixed if _key(view) not in keys]
                     some = {key: views for key, views in ways.items() if key not in keys}
                     self._kept(self._linked(rest, some, others), some, found)
-            # A link is missed where it needs a third axis, or where units are switched off at all of the points.
-            for union in _subsets(groups):
-                if not any(_taken(group[0], found, self.axes) for group, _ in union):
-                    views = [view for group, _ in union for view in group]
-                    self._kept([(views, list(dict.fromkeys(key for _, axes in union for key in axes)))], ways, found)
             left = [view for view in left if not _taken(view, found, self.axes)]
             if not left:
-                break
+                return found
+        # A link is missed where it needs a third axis, or where units are switched off at all of the points.
+        for union in _subsets(groups):
+            if not any(_taken(group[0], found, self.axes) for group, _ in union):
+                views = [view for group, _ in union for view in group]
+                self._kept([(views, list(dict.fromkeys(key for _, axes in union for key in axes)))], ways, found)
         return found
 
     def _kept(self, candidates: list[_Candidate], ways: _Ways, found: list[UnitBlock]) -> list[_Candidate]:
@@ -267,10 +269,18 @@ class UnitSearch:
         """The losses of a few samples, (n, at least _FEW)."""
         step = max(1, self.sum.n_samples // _FEW)
         some = getattr(self.sum, "some_losses", None)
-        with np.errstate(all="ignore"):
-            if some is not None:
-                return np.asarray(some(points, slice(0, None, step)))
+        if some is None:
             return self._all(points)[:, ::step]
+        # Programs are compiled for each number of points, so that few numbers occur.
+        most = max(1, min(_POINTS[-1], _CHUNK // points.shape[1]))
+        pieces = []
+        for first in range(0, len(points), most):
+            piece = points[first : first + most]
+            size = min(most, next(n for n in _POINTS if n >= len(piece)))
+            filled = np.concatenate([piece, np.repeat(piece[:1], size - len(piece), axis=0)])
+            with np.errstate(all="ignore"):
+                pieces.append(np.asarray(some(filled, slice(0, None, step)))[: len(piece)])
+        return np.concatenate(pieces)
 
     def _all(self, points: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -341,7 +351,7 @@ def _combinations(choices: list[list[AxisView]]) -> Iterator[tuple[AxisView, ...
 
 def _patterns(n: int) -> Iterator[Array]:
     """Changes of sign of n arrays, those of few arrays first, without the one that changes none."""
-    counts: Iterable[int] = range(1, n + 1) if n <= _ALL_SIGNS else (1, 2, n - 2, n - 1, n)
+    counts: Iterable[int] = range(1, n + 1) if n <= _ALL_SIGNS else sorted({1, 2, 3, n - 3, n - 2, n - 1, n})
     for count in counts:
         for some in itertools.combinations(range(n), count):
             pattern = np.ones(n)
