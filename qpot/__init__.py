@@ -11,6 +11,7 @@ Losses that are means over samples (`qpot.samples`)
     `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
     `sinusoid_sum`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`, `ParameterLayout`,
     `Quotient`
+    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`, `UnitBlock`
 
 Minima as states (`qpot.chain`)
     `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
@@ -28,6 +29,8 @@ Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
     `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `QuotientSymmetry`,
     `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`
+    `symmetries_of`, `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`,
+    `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`, `UnitSymmetries`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -170,12 +173,14 @@ if TYPE_CHECKING:
         Saddles,
         SaddleView,
         SignedPermutations,
+        UnitSymmetries,
         basin_of,
         dense_layer_symmetries,
         find_limit_cycles,
         find_minima,
         find_saddles,
         flat_directions,
+        symmetries_of,
     )
     from qpot.paths import (
         Ball,
@@ -244,6 +249,7 @@ if TYPE_CHECKING:
         ModelSum,
         ParameterLayout,
         Quotient,
+        UnitBlock,
         check_gradients,
         embedded_double_well_sum,
         from_jax,
@@ -256,6 +262,7 @@ if TYPE_CHECKING:
         phase_retrieval_sum,
         quadratic_sum,
         sinusoid_sum,
+        unit_blocks,
         welsch_sum,
         without_gauges,
     )
@@ -283,8 +290,9 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "process_executor", "reporting", "SolveError", "Status",
     # Losses that are means over samples
     "check_gradients", "embedded_double_well_sum", "FiniteSum", "from_jax", "from_torch", "label_noise_covariance",
-    "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelQuotient", "ModelSum", "network_sum", "ParameterLayout",
-    "phase_retrieval_sum", "quadratic_sum", "Quotient", "sinusoid_sum", "welsch_sum", "without_gauges",
+    "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelQuotient", "ModelSum", "network_sum",
+    "ParameterLayout", "phase_retrieval_sum", "quadratic_sum", "Quotient", "sinusoid_sum", "unit_blocks",
+    "UnitBlock", "welsch_sum", "without_gauges",
     # Minima as states
     "as_graph", "committor", "Cycle", "cycle_hierarchy", "from_graph", "hitting_exponents",
     "mean_first_passage_times", "metastable_state", "occupation_after", "reactive_flux", "ReactiveFlux", "Selection",
@@ -297,8 +305,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "random_steps", "rmsprop_like", "second_moment", "SGD", "sign_like", "SubsampledCovariance", "System",
     # Where the drift rests
     "basin_of", "dense_layer_symmetries", "DenseLayerSymmetries", "find_limit_cycles", "find_minima", "find_saddles",
-    "flat_directions", "Coverage", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods", "QuotientSymmetry",
-    "Saddle", "Saddles", "SaddleView", "SignedPermutations",
+    "Coverage", "flat_directions", "FlatDirections", "LimitCycle", "Minima", "Minimum", "Periods",
+    "QuotientSymmetry", "Saddle", "Saddles", "SaddleView", "SignedPermutations", "symmetries_of", "UnitSymmetries",
     # What the noise pays
     "Ball", "Box", "check_gaussianity", "Domain", "escape_cost", "EscapeSolution", "ExitCoverage",
     "ExitSolution", "FixedTimeAction", "Gaussianity", "GeometricAction", "HalfSpace", "LargeScaleAction", "LegMethod",

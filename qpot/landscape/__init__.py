@@ -43,6 +43,8 @@
   miss.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
+- `unit_symmetries`: Symmetries of a model's units, found in the model itself; points are aligned by assignments of units to
+  units.
 """
 
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
@@ -57,6 +59,7 @@ from qpot.landscape.quotient_symmetry import QuotientSymmetry
 from qpot.landscape.saddle_list import Saddles
 from qpot.landscape.saddles import find_saddles
 from qpot.landscape.symmetry import DenseLayerSymmetries, SignedPermutations, dense_layer_symmetries
+from qpot.landscape.unit_symmetries import UnitSymmetries, symmetries_of
 
 __all__ = [
     "Coverage",
@@ -72,6 +75,7 @@ __all__ = [
     "SaddleView",
     "Saddles",
     "SignedPermutations",
+    "UnitSymmetries",
     "as_minimum",
     "attracting_neighbourhoods",
     "basin_of",
@@ -80,4 +84,5 @@ __all__ = [
     "find_minima",
     "find_saddles",
     "flat_directions",
+    "symmetries_of",
 ]

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot.landscape.unit_symmetries import UnitSymmetries
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
+from qpot.samples.units import UnitBlock
 
 Integers = NDArray[np.int64]
 # A group given by generators is enumerated up to this size.
@@ -104,12 +105,8 @@ class SignedPermutations:
         return self.permutations[k], self.signs[k]
 
 
-@dataclass(frozen=True, eq=False)
-class DenseLayerSymmetries:
+class DenseLayerSymmetries(UnitSymmetries):
     """Exchanges of hidden units and, for odd activations, their sign flips; made by `dense_layer_symmetries`.
-
-    The group is not enumerated: points are aligned by an assignment of units to units, layer by layer. With one hidden layer
-    this gives the nearest image. With several, images of one another are recognised unless two units have the same weights.
 
     Attributes
     ----------
@@ -120,82 +117,31 @@ class DenseLayerSymmetries:
         stands for a layer without bias.
     odd : bool
         Whether the activation is odd, so that a hidden unit may change its sign.
-    dimension : int
-        The number d of parameters.
     """
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        weights: tuple[slice, ...],
+        biases: tuple[slice | None, ...],
+        odd: bool,
+        dimension: int,
+    ) -> None:
+        for name, value in {"sizes": sizes, "weights": weights, "biases": biases, "odd": odd}.items():
+            object.__setattr__(self, name, value)
+        place, blocks = np.arange(dimension), []
+        for k, h in enumerate(sizes[1:-1]):
+            bias = biases[k]
+            rows = [place[weights[k]].reshape(h, sizes[k])]
+            rows += [] if bias is None else [place[bias][:, None]]
+            rows += [place[weights[k + 1]].reshape(sizes[k + 2], h).T]
+            blocks.append(UnitBlock(f"layer {k + 1}", rows, [[-1] * len(rows)] if odd else ()))
+        super().__init__(blocks, dimension)
 
     sizes: tuple[int, ...]
     weights: tuple[slice, ...]
     biases: tuple[slice | None, ...]
     odd: bool
-    dimension: int
-
-    @property
-    def order(self) -> int:
-        """The number of elements of the group."""
-        return math.prod(math.factorial(h) * (2**h if self.odd else 1) for h in self.sizes[1:-1])
-
-    def align(self, x: Array, target: Array) -> tuple[Integers, Array]:
-        """The element ``(permutation, signs)`` that brings x (d,) near to the target (d,)."""
-        index, moved = np.arange(1.0, self.dimension + 1.0), np.array(x, dtype=float)
-        for layer in range(len(self.sizes) - 2):
-            order, flips = self._assign(layer, moved, np.asarray(target, dtype=float))
-            for vector in (moved, index):
-                self._exchange(layer, vector, order, flips)
-        return np.abs(index).astype(np.int64) - 1, np.sign(index)
-
-    def image(self, x: ArrayLike, target: ArrayLike) -> Array:
-        """The image (d,) of x that is near to the target."""
-        permutation, signs = self.align(np.asarray(x, dtype=float), np.asarray(target, dtype=float))
-        return np.asarray(signs * np.asarray(x, dtype=float)[permutation])
-
-    def random(self, rng: np.random.Generator) -> tuple[Integers, Array]:
-        """A random element ``(permutation, signs)``, with equal probabilities."""
-        index = np.arange(1.0, self.dimension + 1.0)
-        for layer, size in enumerate(self.sizes[1:-1]):
-            flips = rng.choice([-1.0, 1.0], size=size) if self.odd else np.ones(size)
-            self._exchange(layer, index, rng.permutation(size), flips)
-        return np.abs(index).astype(np.int64) - 1, np.sign(index)
-
-    def _matrices(self, layer: int, x: Array) -> tuple[Array, Array | None, Array]:
-        """The incoming weights, biases and outgoing weights of a hidden layer, as views into x."""
-        s, bias = self.sizes, self.biases[layer]
-        incoming = x[self.weights[layer]].reshape(s[layer + 1], s[layer])
-        outgoing = x[self.weights[layer + 1]].reshape(s[layer + 2], s[layer + 1])
-        return incoming, None if bias is None else x[bias], outgoing
-
-    def _exchange(self, layer: int, x: Array, order: Integers, flips: Array) -> None:
-        """Reorder the units of a hidden layer in place, and change the signs of those whose flip is -1."""
-        incoming, bias, outgoing = self._matrices(layer, x)
-        incoming[:] = flips[:, None] * incoming[order]
-        if bias is not None:
-            bias[:] = flips * bias[order]
-        outgoing[:] = outgoing[:, order] * flips
-
-    def _assign(self, layer: int, x: Array, target: Array) -> tuple[Integers, Array]:
-        """The unit of x that takes the place of each unit of the target, and its sign."""
-        (own, own_rest), (wanted, wanted_rest) = self._features(layer, x), self._features(layer, target)
-        rest = ((wanted_rest[:, None] - own_rest[None]) ** 2).sum(axis=2)
-        same = ((wanted[:, None] - own[None]) ** 2).sum(axis=2)
-        cost, flipped = same, np.zeros(same.shape, dtype=bool)
-        if self.odd:
-            other = ((wanted[:, None] + own[None]) ** 2).sum(axis=2)
-            cost, flipped = np.minimum(same, other), other < same
-        _, order = linear_sum_assignment(cost + rest)
-        flips = np.where(flipped[np.arange(order.size), order], -1.0, 1.0)
-        return np.asarray(order, dtype=np.int64), flips
-
-    def _features(self, layer: int, x: Array) -> tuple[Array, Array]:
-        """The numbers that distinguish the units: those that change sign with the unit, and those that do not.
-
-        Each of the two arrays has one row for each unit.
-        """
-        incoming, bias, outgoing = self._matrices(layer, x)
-        parts = [incoming] if bias is None else [incoming, bias[:, None]]
-        if layer == len(self.sizes) - 3:
-            return np.column_stack([*parts, outgoing.T]), np.zeros((incoming.shape[0], 0))
-        # The units of the next layer are not aligned yet, so that only sorted sizes of the outgoing weights can be compared.
-        return np.column_stack(parts), np.sort(np.abs(outgoing.T), axis=1)
 
 
 def dense_layer_symmetries(
@@ -254,7 +200,7 @@ def as_symmetry(
     if symmetries is None:
         return None
     group: Symmetry
-    if isinstance(symmetries, (SignedPermutations, DenseLayerSymmetries)):
+    if isinstance(symmetries, (SignedPermutations, UnitSymmetries)):
         group = symmetries
     elif isinstance(symmetries, Sequence) and len(symmetries) == 2:
         group = SignedPermutations(*symmetries)
@@ -262,8 +208,8 @@ def as_symmetry(
         group = symmetries  # type: ignore[assignment]
     else:
         raise ValueError(
-            "symmetries must be qpot.SignedPermutations, qpot.dense_layer_symmetries(...) or (permutations, signs), got "
-            f"{type(symmetries).__name__}"
+            "symmetries must be qpot.symmetries_of(...), qpot.dense_layer_symmetries(...), qpot.SignedPermutations or "
+            f"(permutations, signs), got {type(symmetries).__name__}"
         )
     if group.dimension != system.dimension:
         raise ValueError(

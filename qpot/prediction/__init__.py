@@ -25,12 +25,14 @@
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
+- `lifted`: Results in reduced coordinates, read back in all parameters of a model.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the
   lowest way.
+- `reduced_model`: A model as it is searched: without the directions that no sample moves, and modulo its symmetries.
 - `report`: The report of a prediction: the answer in a sentence, and tables as plain text and as HTML.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.

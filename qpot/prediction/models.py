@@ -19,7 +19,7 @@ from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.minima import scattered
 from qpot.landscape.points import Minimum, Saddle
-from qpot.landscape.symmetry import Symmetry, as_symmetry
+from qpot.landscape.symmetry import Symmetry
 from qpot.paths.choice import leg_method
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod
@@ -28,6 +28,7 @@ from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.model_choices import ModelLandscape, model_landscape
 from qpot.prediction.prefactors import rate_prefactors
+from qpot.prediction.reduced_model import ReducedModel, reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.prediction.unfinished import refuse_undecided
@@ -60,20 +61,19 @@ def predict_model(
     passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
     if passes is not None and len(passes) < len(saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    system = System.from_finite_sum(total)
-    generator = as_rng(0 if rng is None else rng)
-    box = None if bounds is None else Bounds(*as_bounds(bounds, dimension=system.dimension))
+    model = reduced_model(total, symmetries)
+    system, generator = model.system, as_rng(0 if rng is None else rng)
+    box = None if bounds is None else model.box(*as_bounds(bounds, dimension=total.dimension))
     seconds = None if budget is None else as_positive(budget, name="budget")
     most = None if max_minima is None else as_count(max_minima, name="max_minima")
-    draw, begun, runs = _starts(total, box, starts, generator)
-    reach = 3.0 if box is None else float(np.abs([box.lb, box.ub]).max())
-    group = as_symmetry(symmetries, system, *np.full((2, system.dimension), reach) * np.array([[-1.0], [1.0]]))
+    draw, begun, runs = _starts(model, box, starts, generator)
+    minima, passes = model.into(minima), model.into(passes)
     found: tuple[Minimum, ...] = ()
     with reporting(progress, "predict") as report:
         try:
             report(0, 4, "training runs")
             landscape = model_landscape(
-                system, draw, begun, group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
+                system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
                 budget=seconds, rng=generator, report=lambda *_: None,
             )  # fmt: skip
             found = tuple(landscape.minima)
@@ -88,7 +88,7 @@ def predict_model(
             costs = replace(
                 costs,
                 notes=(*costs.notes, *landscape.missing),
-                choices=(*landscape.choices, *told),
+                choices=(*model.choices, *landscape.choices, *told),
                 coverage=landscape.coverage,
             )
             prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
@@ -100,15 +100,16 @@ def predict_model(
                 status=Status.INTERRUPTED,
                 partial=found,
             ) from error
-    return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer)
+    prediction: Prediction = model.read(prediction_from_costs(costs, prefactors=prefactors, dearer=dearer))
+    return prediction
 
 
 def _starts(
-    total: FiniteSum, box: Bounds | None, starts: int | ArrayLike | None, rng: np.random.Generator
+    model: ReducedModel, box: Bounds | None, starts: int | ArrayLike | None, rng: np.random.Generator
 ) -> tuple[Callable[[int], Array], str, int | None]:
     """The function that draws starting points, how it does so, and the number of runs where the caller gives one."""
     if starts is not None and np.ndim(starts):
-        points = as_points(starts, dimension=total.dimension, name="starts")
+        points = model.project(as_points(starts, dimension=model.total.dimension, name="starts"))
         return (lambda n: points[:n]), "the points given", len(points)
     runs = None if starts is None else as_count(starts, name="starts")
     if box is not None:
@@ -117,8 +118,8 @@ def _starts(
             "points scattered in the box",
             runs,
         )
-    law = initialisation(total)
-    return (lambda n: law.draw(n, rng)), law.text, runs
+    law = initialisation(model.total)
+    return (lambda n: model.project(law.draw(n, rng))), law.text, runs
 
 
 def _costs(

@@ -25,6 +25,11 @@
   few sizes.
 - `torch_recorder`: The recorder of tensor operations: what a function did once, as a graph that is run again with other
   tensors.
+- `unit_axes`: Axes of parameters as rows of units: which entries belong to which unit, and what two exchanged units leave
+  fixed.
+- `unit_search`: The search for units: axes that can be exchanged together only, and blocks of them that no sample's loss
+  notices.
+- `units`: UnitBlock: the units of one layer of a model, and their places in the flat vector of parameters.
 """
 
 from qpot.samples.automatic import ModelSum
@@ -45,6 +50,8 @@ from qpot.samples.ready_made import (
     welsch_sum,
 )
 from qpot.samples.torch_models import from_torch
+from qpot.samples.unit_search import unit_blocks
+from qpot.samples.units import UnitBlock
 
 __all__ = [
     "FiniteSum",
@@ -52,6 +59,7 @@ __all__ = [
     "ModelSum",
     "ParameterLayout",
     "Quotient",
+    "UnitBlock",
     "check_gradients",
     "embedded_double_well_sum",
     "from_jax",
@@ -64,6 +72,7 @@ __all__ = [
     "phase_retrieval_sum",
     "quadratic_sum",
     "sinusoid_sum",
+    "unit_blocks",
     "welsch_sum",
     "without_gauges",
 ]

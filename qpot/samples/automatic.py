@@ -35,6 +35,8 @@ class ModelSum(FiniteSum):
         The model (a copy of the module, or the tree of parameters) at a point.
     initialise : callable ``seed -> (d,)`` or None
         The model's own initialisation, where it has one.
+    some_losses : callable ``((n, d), slice) -> (n, k)``, optional
+        The losses of the samples of a slice only.
     """
 
     differentiated: ClassVar[bool] = True
@@ -43,6 +45,7 @@ class ModelSum(FiniteSum):
     initial_point: Array
     restore: Callable[[Array], Any]
     initialise: Callable[[int], Array] | None = None
+    some_losses: Callable[[Array, slice], Array] | None = None
 
     def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
@@ -82,6 +85,14 @@ class Differentiated(ABC):
         out = np.empty((x.shape[0], self.n_samples))
         for P, S in self._pieces(x.shape[0], KEPT * self.activations):
             out[P, S] = self.piece("losses", S, x[P])
+        return out
+
+    def some_losses(self, x: Array, rows: slice) -> Array:
+        """Loss of the samples of a slice, ``(n, k)``."""
+        k = len(range(*rows.indices(self.n_samples)))
+        out = np.empty((x.shape[0], k))
+        for P in self._rows(x.shape[0], k * KEPT * self.activations + 4 * self.dimension):
+            out[P] = self.piece("losses", rows, x[P])
         return out
 
     def sample_gradients(self, x: Array) -> Array:
@@ -180,6 +191,7 @@ class Differentiated(ABC):
             initial_point=initial_point,
             restore=restore,
             initialise=initialise,
+            some_losses=self.some_losses,
         )
         total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total

@@ -1,0 +1,111 @@
+"""A model as it is searched: without the directions that no sample moves, and modulo its symmetries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import Bounds
+
+from qpot._core.arrays import Array
+from qpot.landscape.quotient_symmetry import QuotientSymmetry
+from qpot.landscape.symmetry import Symmetry, as_symmetry
+from qpot.landscape.unit_symmetries import symmetries_of
+from qpot.prediction.lifted import Lifted, Projected
+from qpot.problem.system import System
+from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.quotient import Quotient, without_gauges
+
+# Symmetries are checked in a box of this half edge.
+_CHECKED = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReducedModel:
+    """A model in the coordinates in which it is searched.
+
+    Attributes
+    ----------
+    total : FiniteSum
+        The model in all its parameters.
+    system : System
+        Its SGD in the reduced coordinates, or in all where nothing is divided out.
+    group : Symmetry or None
+        Its symmetries in these coordinates.
+    choices : tuple of str
+        What was found, in a line each.
+    """
+
+    total: FiniteSum
+    system: System
+    group: Symmetry | None
+    choices: tuple[str, ...]
+
+    @property
+    def quotient(self) -> Quotient | None:
+        """The reduced sum, or None where nothing is divided out."""
+        reduced = self.system.finite_sum
+        return reduced if isinstance(reduced, Quotient) and reduced.whole is self.total else None
+
+    def project(self, points: Array) -> Array:
+        """Reduced points ``(n, m)`` of parameters ``(n, d)``."""
+        return points if self.quotient is None else self.quotient.project(points)
+
+    def box(self, lower: Array, upper: Array) -> Bounds:
+        """The box around the reduced images of a box's points."""
+        if self.quotient is None:
+            return Bounds(lower, upper)
+        middle = self.project(0.5 * (lower + upper)[None])[0]
+        # The extent of a box along a unit vector q is the sum of |q_i| times half its edges.
+        half = 0.5 * float((upper - lower).max())
+        return Bounds(middle - half, middle + half)
+
+    def into(self, values: Sequence[Any] | None) -> Any:
+        """Minima or saddles in all parameters, read in the reduced coordinates."""
+        if values is None or self.quotient is None:
+            return values
+        return Projected(self.system, self.quotient).read(list(values))
+
+    def read(self, result: Any) -> Any:
+        """A result in the reduced coordinates, read back in all parameters."""
+        if self.quotient is None:
+            return result
+        return Lifted(System.from_finite_sum(self.total), self.quotient).read(result)
+
+
+def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] | None) -> ReducedModel:
+    """Divide out what no sample moves, and find the symmetries, unless they are given.
+
+    Raises
+    ------
+    ValueError
+        For symmetries that the model does not have.
+    """
+    reduced = without_gauges(total)
+    choices = []
+    given = None
+    if symmetries is None:
+        group: Symmetry | None = symmetries_of(total)
+        found = "none found" if group is None else repr(group)
+        choices.append(f"symmetries: {found} (symmetries=)")
+    else:
+        d = total.dimension
+        group = given = as_symmetry(
+            symmetries, System.from_finite_sum(total), np.full(d, -_CHECKED), np.full(d, _CHECKED)
+        )
+    if isinstance(reduced, Quotient):
+        choices.append(f"coordinates: {reduced.describe()} (qpot.without_gauges)")
+        if group is not None:
+            try:
+                group = QuotientSymmetry(group, reduced)
+            except ValueError:
+                if given is not None:
+                    raise
+                group = None
+                choices.append(
+                    "symmetries: left out, since they exchange directions that are divided out (symmetries=)"
+                )
+    return ReducedModel(total=total, system=System.from_finite_sum(reduced), group=group, choices=tuple(choices))
