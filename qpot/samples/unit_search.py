@@ -24,6 +24,8 @@ _FACTORS = (1.0, 2.0, 0.5)
 _USUAL = 0.4
 # One evaluation of losses takes at most this many numbers of points.
 _CHUNK = 2_000_000
+# So many points are drawn at most, until each array of places has mattered at some of them.
+_TRIALS = 40
 # Losses of a few samples are evaluated at one of these numbers of points.
 _POINTS = (8, 64)
 # Axes that may hold units in several ways are tried in at most this many combinations.
@@ -198,7 +200,29 @@ class UnitSearch:
         cycle[order] = np.roll(order, 1)
         swap[order[:2]] = swap[order[1::-1]]
         plain = np.ones((h, len(block.places)))
-        return self._symmetric(block, [(swap, plain), (cycle, plain)]) and self._matters(block)
+        return self._symmetric(block, [(swap, plain), (cycle, plain)]) and self._told(block, cycle)
+
+    def _told(self, block: UnitBlock, cycle: Any) -> bool:
+        """Whether exchanges are symmetries at points at which each array of places alone must not be exchanged.
+
+        Where later units are switched off, losses say nothing about those before.
+        """
+        seen, k = np.zeros(len(block.places), dtype=int), -1
+        for trial in range(_TRIALS):
+            x = self._point(_FACTORS[trial % len(_FACTORS)])
+            points = np.repeat(x[None], len(block.places) + 2, axis=0)
+            for k, rows in enumerate(block.places):
+                mixed = cycle if len(block.places) > 1 else None
+                old = x[rows[mixed]] if mixed is not None else self.rng.permutation(x[rows].ravel()).reshape(rows.shape)
+                points[k, rows] = old
+            block.move(points[k + 1], cycle, np.ones((block.units, len(block.places))))
+            values = self._few(points)
+            if not self._equal(values[k + 1], values[-1]):
+                return False
+            seen += [not self._equal(value, values[-1]) for value in values[: k + 1]]
+            if seen.min() >= len(_FACTORS):
+                return True
+        return False
 
     def _with_flips(self, block: UnitBlock) -> UnitBlock:
         """The same block with the changes of sign of single units that are symmetries."""
@@ -210,7 +234,7 @@ class UnitSearch:
             return signs
 
         patterns = list(_patterns(len(block.places)))
-        for factor in _FACTORS:
+        for factor in 4 * _FACTORS:
             x = self._point(factor)
             kept, reference = [], self._few(x[None])[0]
             for first in range(0, len(patterns), max(1, _CHUNK // x.size)):
