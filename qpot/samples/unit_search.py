@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from qpot._core.arrays import Array
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.unit_axes import Axes, AxisView
+from qpot.samples.unit_signs import independent, patterns_of
 from qpot.samples.units import UnitBlock
 
 # So many samples, spread over the data, decide what is a candidate; all of them decide what is kept.
@@ -30,8 +31,6 @@ _TRIALS = 40
 _POINTS = (8, 64)
 # Axes that may hold units in several ways are tried in at most this many combinations.
 _COMBINATIONS = 128
-# Of so many arrays of places all combinations of signs are tried, of more only those that change few or leave few.
-_ALL_SIGNS = 8
 # Of so many groups of axes that are no symmetry by themselves all unions are tried, of more only pairs.
 _SUBSETS = 6
 
@@ -233,7 +232,7 @@ class UnitSearch:
             signs[0] = pattern
             return signs
 
-        patterns = list(_patterns(len(block.places)))
+        patterns = list(patterns_of(len(block.places)))
         for factor in 4 * _FACTORS:
             x = self._point(factor)
             kept, reference = [], self._few(x[None])[0]
@@ -244,7 +243,7 @@ class UnitSearch:
                     block.move(image, stay, flip(pattern))
                 kept += [p for p, v in zip(some, self._few(images), strict=True) if self._equal(v, reference)]
             patterns = kept
-        basis = _independent(patterns)
+        basis = independent(patterns)
         basis = [p for p in basis if self._symmetric(block, [(stay, flip(p))])]
         return UnitBlock(block.name, block.places, np.array(basis, dtype=np.int64).reshape(-1, len(block.places)))
 
@@ -373,40 +372,6 @@ def _combinations(choices: list[list[AxisView]]) -> Iterator[tuple[AxisView, ...
         yield from itertools.islice(itertools.product(*choices), _COMBINATIONS // 4)
 
 
-def _patterns(n: int) -> Iterator[Array]:
-    """Changes of sign of n arrays, those of few arrays first, without the one that changes none."""
-    counts: Iterable[int] = range(1, n + 1) if n <= _ALL_SIGNS else sorted({1, 2, 3, n - 3, n - 2, n - 1, n})
-    for count in counts:
-        for some in itertools.combinations(range(n), count):
-            pattern = np.ones(n)
-            pattern[list(some)] = -1.0
-            yield pattern
-
-
-def _bits(pattern: Array) -> int:
-    """The entries that are negative, as the bits of a number."""
-    return int.from_bytes(np.packbits(np.asarray(pattern) < 0).tobytes(), "big")
-
-
-def _independent(patterns: Sequence[Array]) -> list[Array]:
-    """The first patterns that are no products of those before."""
-    kept: list[Array] = []
-    reduced: list[int] = []
-    for pattern in patterns:
-        rest = _reduced(_bits(pattern), reduced)
-        if rest:
-            kept.append(pattern)
-            reduced.append(rest)
-    return kept
-
-
-def _reduced(bits: int, basis: list[int]) -> int:
-    """What is left of a number after the elimination of the leading bits of a basis, which was built in this order."""
-    for other in basis:
-        bits = min(bits, bits ^ other)
-    return bits
-
-
 def _spanned(block: UnitBlock, others: Sequence[UnitBlock]) -> bool:
     """Whether the flip of a block of one unit is a product of flips of other blocks' units."""
     d = 1 + max(int(rows.max()) for b in (block, *others) for rows in b.places)
@@ -418,7 +383,7 @@ def _spanned(block: UnitBlock, others: Sequence[UnitBlock]) -> bool:
         return signs
 
     vectors = [flip(b, unit, pattern) for b in others for unit in range(b.units) for pattern in b.flips]
-    return len(_independent([*vectors, flip(block, 0, block.flips[0])])) == len(_independent(vectors))
+    return len(independent([*vectors, flip(block, 0, block.flips[0])])) == len(independent(vectors))
 
 
 def _known_layout(finite_sum: FiniteSum) -> ParameterLayout | None:
