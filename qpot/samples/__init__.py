@@ -29,6 +29,7 @@
   fixed.
 - `unit_search`: The search for units: axes that can be exchanged together only, and blocks of them that no sample's loss
   notices.
+- `unit_signs`: Changes of sign of the arrays of a unit, as vectors over the field of two elements.
 - `units`: UnitBlock: the units of one layer of a model, and their places in the flat vector of parameters.
 """
 

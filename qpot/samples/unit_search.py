@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from qpot._core.arrays import Array
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.unit_axes import Axes, AxisView
+from qpot.samples.unit_signs import independent, patterns_of
 from qpot.samples.units import UnitBlock
 
 # So many samples, spread over the data, decide what is a candidate; all of them decide what is kept.
@@ -24,12 +25,12 @@ _FACTORS = (1.0, 2.0, 0.5)
 _USUAL = 0.4
 # One evaluation of losses takes at most this many numbers of points.
 _CHUNK = 2_000_000
+# So many points are drawn at most, until each array of places has mattered at some of them.
+_TRIALS = 40
 # Losses of a few samples are evaluated at one of these numbers of points.
 _POINTS = (8, 64)
 # Axes that may hold units in several ways are tried in at most this many combinations.
 _COMBINATIONS = 128
-# Of so many arrays of places all combinations of signs are tried, of more only those that change few or leave few.
-_ALL_SIGNS = 8
 # Of so many groups of axes that are no symmetry by themselves all unions are tried, of more only pairs.
 _SUBSETS = 6
 
@@ -198,7 +199,29 @@ class UnitSearch:
         cycle[order] = np.roll(order, 1)
         swap[order[:2]] = swap[order[1::-1]]
         plain = np.ones((h, len(block.places)))
-        return self._symmetric(block, [(swap, plain), (cycle, plain)]) and self._matters(block)
+        return self._symmetric(block, [(swap, plain), (cycle, plain)]) and self._told(block, cycle)
+
+    def _told(self, block: UnitBlock, cycle: Any) -> bool:
+        """Whether exchanges are symmetries at points at which each array of places alone must not be exchanged.
+
+        Where later units are switched off, losses say nothing about those before.
+        """
+        seen, k = np.zeros(len(block.places), dtype=int), -1
+        for trial in range(_TRIALS):
+            x = self._point(_FACTORS[trial % len(_FACTORS)])
+            points = np.repeat(x[None], len(block.places) + 2, axis=0)
+            for k, rows in enumerate(block.places):
+                mixed = cycle if len(block.places) > 1 else None
+                old = x[rows[mixed]] if mixed is not None else self.rng.permutation(x[rows].ravel()).reshape(rows.shape)
+                points[k, rows] = old
+            block.move(points[k + 1], cycle, np.ones((block.units, len(block.places))))
+            values = self._few(points)
+            if not self._equal(values[k + 1], values[-1]):
+                return False
+            seen += [not self._equal(value, values[-1]) for value in values[: k + 1]]
+            if seen.min() >= len(_FACTORS):
+                return True
+        return False
 
     def _with_flips(self, block: UnitBlock) -> UnitBlock:
         """The same block with the changes of sign of single units that are symmetries."""
@@ -209,8 +232,8 @@ class UnitSearch:
             signs[0] = pattern
             return signs
 
-        patterns = list(_patterns(len(block.places)))
-        for factor in _FACTORS:
+        patterns = list(patterns_of(len(block.places)))
+        for factor in 4 * _FACTORS:
             x = self._point(factor)
             kept, reference = [], self._few(x[None])[0]
             for first in range(0, len(patterns), max(1, _CHUNK // x.size)):
@@ -220,7 +243,7 @@ class UnitSearch:
                     block.move(image, stay, flip(pattern))
                 kept += [p for p, v in zip(some, self._few(images), strict=True) if self._equal(v, reference)]
             patterns = kept
-        basis = _independent(patterns)
+        basis = independent(patterns)
         basis = [p for p in basis if self._symmetric(block, [(stay, flip(p))])]
         return UnitBlock(block.name, block.places, np.array(basis, dtype=np.int64).reshape(-1, len(block.places)))
 
@@ -349,40 +372,6 @@ def _combinations(choices: list[list[AxisView]]) -> Iterator[tuple[AxisView, ...
         yield from itertools.islice(itertools.product(*choices), _COMBINATIONS // 4)
 
 
-def _patterns(n: int) -> Iterator[Array]:
-    """Changes of sign of n arrays, those of few arrays first, without the one that changes none."""
-    counts: Iterable[int] = range(1, n + 1) if n <= _ALL_SIGNS else sorted({1, 2, 3, n - 3, n - 2, n - 1, n})
-    for count in counts:
-        for some in itertools.combinations(range(n), count):
-            pattern = np.ones(n)
-            pattern[list(some)] = -1.0
-            yield pattern
-
-
-def _bits(pattern: Array) -> int:
-    """The entries that are negative, as the bits of a number."""
-    return int.from_bytes(np.packbits(np.asarray(pattern) < 0).tobytes(), "big")
-
-
-def _independent(patterns: Sequence[Array]) -> list[Array]:
-    """The first patterns that are no products of those before."""
-    kept: list[Array] = []
-    reduced: list[int] = []
-    for pattern in patterns:
-        rest = _reduced(_bits(pattern), reduced)
-        if rest:
-            kept.append(pattern)
-            reduced.append(rest)
-    return kept
-
-
-def _reduced(bits: int, basis: list[int]) -> int:
-    """What is left of a number after the elimination of the leading bits of a basis, which was built in this order."""
-    for other in basis:
-        bits = min(bits, bits ^ other)
-    return bits
-
-
 def _spanned(block: UnitBlock, others: Sequence[UnitBlock]) -> bool:
     """Whether the flip of a block of one unit is a product of flips of other blocks' units."""
     d = 1 + max(int(rows.max()) for b in (block, *others) for rows in b.places)
@@ -394,7 +383,7 @@ def _spanned(block: UnitBlock, others: Sequence[UnitBlock]) -> bool:
         return signs
 
     vectors = [flip(b, unit, pattern) for b in others for unit in range(b.units) for pattern in b.flips]
-    return len(_independent([*vectors, flip(block, 0, block.flips[0])])) == len(_independent(vectors))
+    return len(independent([*vectors, flip(block, 0, block.flips[0])])) == len(independent(vectors))
 
 
 def _known_layout(finite_sum: FiniteSum) -> ParameterLayout | None:
