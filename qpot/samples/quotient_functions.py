@@ -86,7 +86,9 @@ class _Reduced:
         d, m = self.whole.dimension, self.gauges.reduced
         few = d * d <= _ENTRIES or self.whole.hessian_vector_product is None
         if self.whole.hessian is not None and few:
-            return np.concatenate([self._both(self.whole.hessian(self.at(point[None]))) for point in z])
+            points = max(1, _PIECE // (d * d))
+            pieces = [z[first : first + points] for first in range(0, z.shape[0], points)]
+            return np.concatenate([self._both(self.whole.hessian(self.at(piece))) for piece in pieces])
         out, eye = np.empty((z.shape[0], m, m)), np.eye(m)
         columns = max(1, _PIECE // (4 * d))
         for k, point in enumerate(z):
