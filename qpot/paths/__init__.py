@@ -39,6 +39,7 @@
 - `gradient_climb`: Climbs against a gradient under noise that is the same everywhere and in all directions: the free
   descent in reverse.
 - `infinite`: Infinite costs: where the noise cannot push at all, and the sentence that says why.
+- `invariant_subspace`: Subspaces that neither drift nor noise leaves, such as that on which two units of a network are equal.
 - `joined`: Paths put together: pieces that cost nothing, and legs one after the other.
 - `jump_joints`: The joints of a path that crosses interfaces, moved along them until the sum of the pieces' actions is
   stationary.

@@ -25,7 +25,6 @@
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
-- `lifted`: Results in reduced coordinates, read back in all parameters of a model.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.

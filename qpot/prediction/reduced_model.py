@@ -14,7 +14,7 @@ from qpot._core.arrays import Array
 from qpot.landscape.quotient_symmetry import QuotientSymmetry
 from qpot.landscape.symmetry import Symmetry, as_symmetry
 from qpot.landscape.unit_symmetries import symmetries_of
-from qpot.prediction.lifted import Lifted, Projected
+from qpot.problem.lifted import Lifted, Projected
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.quotient import Quotient, without_gauges
@@ -73,7 +73,9 @@ class ReducedModel:
         """A result in the reduced coordinates, read back in all parameters."""
         if self.quotient is None:
             return result
-        return Lifted(System.from_finite_sum(self.total), self.quotient).read(result)
+        rate = self.quotient.rates[0] if self.quotient.rates else 0.0
+        whole = System.from_finite_sum(self.total)
+        return Lifted(whole, self.quotient.gauges, self.quotient.offset, rate).read(result)
 
 
 def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] | None) -> ReducedModel:

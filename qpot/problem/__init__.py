@@ -14,6 +14,7 @@
 - `gaussian_noise`: Gaussian noise whose covariance is a matrix, a function that returns matrices, or known by
   products.
 - `given_steps`: Random steps: discrete algorithms other than plain SGD, given by their steps and probabilities.
+- `lifted`: Results in reduced coordinates, read back in all coordinates of a system.
 - `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
 - `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
   Hessian.

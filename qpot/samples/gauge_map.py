@@ -15,6 +15,23 @@ from scipy.sparse.csgraph import connected_components
 from qpot._core.arrays import Array
 
 
+class LinearMap(Protocol):
+    """A linear map from reduced coordinates to all, x = Q z, with orthonormal columns."""
+
+    @property
+    def reduced(self) -> int:
+        """The number m of reduced coordinates."""
+        ...
+
+    def lift(self, z: Array) -> Array:
+        """Q z of rows, ``(n, m)`` to ``(n, d)``."""
+        ...
+
+    def project(self, x: Array) -> Array:
+        """Q^T x of rows, ``(n, d)`` to ``(n, m)``."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class AxisFactor:
     """Orthonormal columns ``(size, kept)`` that act on one axis of a parameter: some places, or a matrix.

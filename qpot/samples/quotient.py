@@ -14,7 +14,7 @@ from qpot._core.types import PointLike
 from qpot.samples.automatic import ModelSum
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers
-from qpot.samples.gauge_map import Block, ComposedMap, GaugeMap, TensorBlock
+from qpot.samples.gauge_map import Block, ComposedMap, GaugeMap, LinearMap, TensorBlock
 from qpot.samples.gauge_names import described
 from qpot.samples.gauge_points import RandomPoints
 from qpot.samples.gauge_search import Found, GaugeSearch
@@ -39,7 +39,7 @@ class Quotient(FiniteSum):
     ----------
     whole : FiniteSum
         The sum in all its parameters.
-    gauges : GaugeMap or ComposedMap
+    gauges : LinearMap
         The map Q.
     offset : array (d,)
         The point of the reduced coordinates' origin.
@@ -50,7 +50,7 @@ class Quotient(FiniteSum):
     """
 
     whole: FiniteSum
-    gauges: GaugeMap | ComposedMap
+    gauges: LinearMap
     offset: Array
     rates: tuple[float, ...]
     directions: tuple[str, ...]

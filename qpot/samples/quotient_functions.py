@@ -10,7 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers
-from qpot.samples.gauge_map import ComposedMap, GaugeMap
+from qpot.samples.gauge_map import LinearMap
 
 # A Hessian is made from that of the whole sum up to this many entries, then from products.
 _ENTRIES = 4_000_000
@@ -18,7 +18,7 @@ _ENTRIES = 4_000_000
 _PIECE = 20_000_000
 
 
-def reduced_functions(whole: FiniteSum, gauges: GaugeMap | ComposedMap, offset: Array) -> dict[str, Any]:
+def reduced_functions(whole: FiniteSum, gauges: LinearMap, offset: Array) -> dict[str, Any]:
     """Those functions that the whole sum has, by name, as functions of reduced points ``(n, m)``."""
     functions = _Reduced(whole, gauges, offset)
     optional = (
@@ -34,7 +34,7 @@ def reduced_functions(whole: FiniteSum, gauges: GaugeMap | ComposedMap, offset: 
 class _Reduced:
     """Functions of z at x = offset + Q z; shapes are those of the functions of a `FiniteSum`."""
 
-    def __init__(self, whole: FiniteSum, gauges: GaugeMap | ComposedMap, offset: Array) -> None:
+    def __init__(self, whole: FiniteSum, gauges: LinearMap, offset: Array) -> None:
         self.whole, self.gauges, self.offset = whole, gauges, offset
 
     def at(self, z: Array) -> Array:

@@ -1,53 +1,67 @@
-"""Results in reduced coordinates, read back in all parameters of a model."""
+"""Results in reduced coordinates, read back in all coordinates of a system."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.landscape.linear_rates import DENSE_SYMMETRIC
 from qpot.problem.system import System
 from qpot.problem.units import Units
+from qpot.samples.gauge_map import LinearMap
 from qpot.samples.quotient import Quotient
+
+# Hessians of more coordinates than this are not formed.
+_DENSE = 2000
 
 
 class Lifted(Units):
-    """From the coordinates z of a `Quotient` to the parameters x = offset + Q z; Q has orthonormal columns."""
+    """From reduced coordinates z to x = offset + Q z; Q has orthonormal columns.
 
-    def __init__(self, whole: System, quotient: Quotient) -> None:
+    Parameters
+    ----------
+    whole : System
+        The system in all coordinates.
+    gauges : LinearMap
+        The map Q.
+    offset : array (d,)
+    rate : float
+        The curvature along the directions that are left out.
+    """
+
+    gauges: LinearMap
+    offset: Array
+    rate: float
+
+    def __init__(self, whole: System, gauges: LinearMap, offset: Array, rate: float = 0.0) -> None:
         d = whole.dimension
         super().__init__(system=whole, centre=np.zeros(d), lengths=np.ones(d), time=1.0, noise=1.0, loss=1.0)
-        object.__setattr__(self, "quotient", quotient)
-
-    quotient: Quotient
+        for name, value in (("gauges", gauges), ("offset", offset), ("rate", rate)):
+            object.__setattr__(self, name, value)
 
     def points(self, y: Array) -> Array:
         """Parameters ``(..., d)`` of reduced points ``(..., m)``."""
-        return np.asarray(self.quotient.offset + self.directions(y), dtype=np.float64)
+        return np.asarray(self.offset + self.directions(y), dtype=np.float64)
 
     def directions(self, v: Array) -> Array:
         """Directions ``(..., d)`` of reduced ones ``(..., m)``, whose lengths they keep."""
         flat = np.reshape(v, (-1, v.shape[-1]))
-        return np.reshape(self.quotient.gauges.lift(flat), (*v.shape[:-1], -1))
+        return np.reshape(self.gauges.lift(flat), (*v.shape[:-1], -1))
 
     def momenta(self, p: Array) -> Array:
         """Momenta ``(..., d)``; the cost does not change along the directions that were divided out."""
         return self.directions(p)
 
     def matrices(self, matrix: Array) -> Array:
-        """Hessians ``(d, d)`` of reduced ones ``(m, m)``, or empty ones above the size up to which Hessians are formed.
+        """Hessians ``(d, d)`` of reduced ones ``(m, m)``, or empty ones above 2000 coordinates.
 
-        Along the directions that were divided out the curvature is the weight decay's.
+        Along the directions that are left out the curvature is ``rate``.
         """
-        d = self.quotient.whole.dimension
-        if matrix.size == 0 or d > DENSE_SYMMETRIC:
+        d = self.offset.size
+        if matrix.size == 0 or d > _DENSE:
             return np.zeros((0, 0))
         half = self.directions(matrix)
         result = self.directions(np.ascontiguousarray(half.T))
-        # The projection Q Q^T has the trace m; what is left of the identity belongs to the other directions.
-        rest = np.eye(d) - self.directions(self.quotient.gauges.project(np.eye(d)))
-        rate = self.quotient.rates[0] if self.quotient.rates else 0.0
-        result = result + rate * rest
+        result = result + self.rate * (np.eye(d) - self.directions(self.gauges.project(np.eye(d))))
         return np.asarray(0.5 * (result + result.T))
 
 
