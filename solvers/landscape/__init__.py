@@ -5,6 +5,7 @@
 - `closed_orbits`: Closed orbits of a vector field: returns of a trajectory, and Newton's method.
 - `contradictions`: Places where a vector field contradicts the trend of its surroundings, since something narrow hides there.
 - `coverage`: How much of a box the basins that no start has hit can hold: stratified starts, and bounds on the mass unseen.
+- `descents`: Descents of a loss from many starts, all together, so that one call of loss or gradient serves every start.
 - `flooding`: Passes between basins on a grid: nodes descend to their lowest neighbours, and water rises until basins meet.
 - `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `gradient_sampling`: Descents across and along kinks: steps against the shortest mean of gradients sampled around a point.
