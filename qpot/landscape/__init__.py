@@ -36,7 +36,7 @@
 - `states`: States that attract: minima together with stable limit cycles, and what lies between them.
 - `symmetric_saddles`: Saddles modulo symmetries: one of each class, with its images next to the minima on both sides.
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
-- `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
+- `tolerant`: A drift and a loss that are NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
 """
 

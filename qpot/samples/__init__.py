@@ -10,6 +10,7 @@
 - `loss_checks`: Gradients that are compared with their losses at first use, so that a wrong one is never silent.
 - `network`: A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
+- `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 - `torch_recorded`: Recorded operations: a function of many points is replayed as plain tensor operations, in pieces of a

@@ -24,7 +24,7 @@ def turned_wells(d: int, rng: np.random.Generator) -> tuple[Function, Function, 
 
     def gradient(x: Array) -> Array:
         y = np.einsum("ni,ij->nj", x, turn)
-        return np.einsum("nj,ij->ni", c * (y**3 - y), turn)
+        return np.asarray(np.einsum("nj,ij->ni", c * (y**3 - y), turn))
 
     return loss, gradient, turn
 
