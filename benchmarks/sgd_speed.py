@@ -1,7 +1,7 @@
 """The real algorithm's speed: `python benchmarks/sgd_speed.py` compares `simulate_sgd` with plain loops.
 
 The network has 5 inputs, 2 tanh units and 10 classes, and 200 samples: d = 42 in PyTorch, and d = 39 as a `network_sum`,
-where the last class has no output of its own. The plain loops draw their samples with replacement. One is ``vmap(grad)`` over all
+where the last class has no output of its own. Plain loops draw their samples with replacement. One is ``vmap(grad)`` over all
 replicas in PyTorch; the other is written for this very network and compiled by numba. References and qpot are timed in
 turns, in CPU time of one thread, and the median of each is taken.
 """
