@@ -42,6 +42,7 @@
 - `training`: Minima of a model from training runs: many descents, counted modulo symmetries, with a bound on what they
   miss.
 - `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
+- `tolerant`: A drift and a loss that are NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
 - `unit_symmetries`: Symmetries of a model's units, found in the model itself; points are aligned by assignments of units to
   units.

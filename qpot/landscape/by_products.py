@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import gmres, minres
 
@@ -23,7 +22,9 @@ from qpot.landscape.linear_rates import (
 )
 from qpot.landscape.points import SAME, Minimum, Saddle, tidy, within
 from qpot.landscape.saddle_list import Clock
+from qpot.landscape.tolerant import NaNDrift, NaNLoss
 from qpot.problem.system import System
+from qpot.solvers.landscape.descents import descend_together
 from qpot.solvers.landscape.mode_following import follow_lowest_mode
 from qpot.solvers.landscape.saddle_string import highest_between
 
@@ -31,6 +32,8 @@ from qpot.solvers.landscape.saddle_string import highest_between
 _NEWTON_STEPS = 50
 # A Newton step below this fraction of the point's size is at the level of rounding.
 _AT_REST = 1e-10
+# So many starts descend together, until their gradients are smaller than this, or for so many calls of the loss.
+_TOGETHER, _FLAT, _DESCENT = 64, 1e-8, 4000
 # Saddles are searched for between this many pairs of minima, the nearest ones.
 _PAIRS = 60
 # The longest step of a climb to a saddle, as a fraction of the smallest distance between minima.
@@ -40,8 +43,10 @@ _LONGEST = 0.1
 def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
     """The attracting fixed points in a box that are reached from ``starts`` (n, d) by a descent and Newton's method."""
     found: list[Minimum] = []
-    for start in starts:
-        rest = polished(system, _descended(system, start, lower, upper))
+    for end in _descended(system, starts, lower, upper):
+        if any(np.linalg.norm((end - m.point) / (upper - lower)) <= SAME for m in found):
+            continue
+        rest = polished(system, end)
         if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
@@ -158,20 +163,26 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
     return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
 
 
-def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
-    """The point in the box to which a descent of the loss leads; a drift that is no gradient keeps its start."""
-    loss = system.unchecked.loss
-    if system.loss is None or not system.gradient_drift:
-        return start
-    result = minimize(
-        lambda x: (float(loss(x[None])[0]), system.unchecked.gradient(x[None])[0]),
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=list(zip(lower, upper, strict=True)),
-        options={"maxiter": 2000, "gtol": 1e-8, "ftol": 1e-15},
-    )
-    return np.asarray(result.x, dtype=np.float64)
+def _descended(system: System, starts: Array, lower: Array, upper: Array) -> Array:
+    """The points in the box to which descents of the loss lead; for a drift that is no gradient, the starts themselves."""
+    if system.loss is None or not system.gradient_drift or not len(starts):
+        return starts
+    # A start at which the user's function fails is an error, which names the function; a trial step to such a point is not.
+    system.unchecked.loss(np.clip(starts, lower, upper))
+    loss, drift = NaNLoss(system), NaNDrift(system)
+    parts = [
+        descend_together(
+            loss,
+            lambda x: np.negative(drift(x)),
+            starts[first : first + _TOGETHER],
+            tolerance=_FLAT,
+            lower=lower,
+            upper=upper,
+            most=_DESCENT,
+        ).ends
+        for first in range(0, len(starts), _TOGETHER)
+    ]
+    return np.concatenate(parts)
 
 
 def described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A drift that is NaN, instead of an error, at points at which a user's function fails."""
+"""A drift and a loss that are NaN, instead of an error, at points at which a user's function fails."""
 
 from __future__ import annotations
 
@@ -22,5 +22,21 @@ class NaNDrift:
         except NonFiniteError:
             if points.shape[0] == 1:
                 return np.full_like(points, np.nan)
+            half = points.shape[0] // 2
+            return np.concatenate([self(points[:half]), self(points[half:])])
+
+
+class NaNLoss:
+    """The loss with NaN in the rows at which the user's function fails."""
+
+    def __init__(self, system: System) -> None:
+        self.loss = system.unchecked.loss
+
+    def __call__(self, points: Array) -> Array:
+        try:
+            return self.loss(points)
+        except NonFiniteError:
+            if points.shape[0] == 1:
+                return np.full(1, np.nan)
             half = points.shape[0] // 2
             return np.concatenate([self(points[:half]), self(points[half:])])

@@ -20,6 +20,7 @@
 - `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `subspace`: A finite sum on an affine subspace of its parameters.
+- `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 - `torch_recorded`: Recorded operations: a function of many points is replayed as plain tensor operations, in pieces of a

@@ -14,6 +14,7 @@ from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
+from qpot.samples.torch_batches import RecordedBatches
 from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
 from qpot.samples.torch_recorded import Recorded
 
@@ -137,6 +138,9 @@ class _TorchFunctions(Differentiated):
 
         self.model, self.loss_fn, self.data, self.layout, self.decay = model, loss_fn, data, layout, decay
         self.dtype, self.device = dtype, device
+        self.origin = np.concatenate(
+            [model.get_parameter(name).detach().cpu().numpy().reshape(-1) for name in layout.names]
+        ).astype(np.float64)
         self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
             model.named_buffers()
         )
@@ -152,6 +156,7 @@ class _TorchFunctions(Differentiated):
         self.recorded = Recorded(
             lambda kind, *tensors: self._value(kind, self.samples(everything), *tensors), self.tensor, self._bytes
         )
+        self.batches = RecordedBatches(self)
 
     def _bytes(self, kind: str, *arrays: Array) -> float:
         """The bytes that the model's values take for one point."""
@@ -160,7 +165,7 @@ class _TorchFunctions(Differentiated):
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs; lock and recorded operations belong to this one."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("lock", "recorded")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("lock", "recorded", "batches")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -204,8 +209,19 @@ class _TorchFunctions(Differentiated):
         with self.lock:
             if kind in _RECORDED and rows == slice(0, self.n_samples) and self.device.type == "cpu":
                 return self.recorded(kind, *arrays)
+            if kind == "batch_gradient" and self.device.type == "cpu" and isinstance(rows, np.ndarray):
+                found = self.batches(rows, *arrays)
+                if found is not None:
+                    return found
             values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
             return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
+
+    def batch_gradient_of(self, x: Any, index: Any) -> Any:
+        """The mean gradients of the samples ``index`` (n, B) at points (n, d), all of them tensors."""
+        # Plain indexing may depend on the numbers in a tensor, and cannot be recorded.
+        drawn = (part.index_select(0, index.reshape(-1)).reshape(*index.shape, *part.shape[1:]) for part in self.data)
+        data = tuple(part.to(dtype=self.dtype if part.is_floating_point() else part.dtype) for part in drawn)
+        return self._value("batch_gradient", data, x)
 
     def _value(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
         """One piece of the function of that name, as a tensor."""

@@ -106,10 +106,8 @@ class Recorded:
             except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError, IndexError):
                 # A model may do what cannot be recorded, and is evaluated directly then.
                 continue
-            if found.shape == wanted.shape:
-                close = torch.isclose(found, wanted, rtol=0.0, atol=_ROUNDING * _largest(wanted), equal_nan=True)
-                if bool(close.all()):
-                    return function
+            if agree(found, wanted):
+                return function
         return None
 
 
@@ -133,6 +131,15 @@ def _filled(part: Array, size: int) -> Array:
 
 def _array(value: Any) -> Array:
     return np.asarray(value.detach().cpu().numpy(), dtype=np.float64)
+
+
+def agree(found: Any, wanted: Any) -> bool:
+    """Whether two tensors have the same values but for rounding."""
+    import torch
+
+    if found.shape != wanted.shape:
+        return False
+    return bool(torch.isclose(found, wanted, rtol=0.0, atol=_ROUNDING * _largest(wanted), equal_nan=True).all())
 
 
 def _largest(values: Any) -> float:

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from qpot.solvers.common.compiled import UNCOUNTED
-from qpot.solvers.common.sample_gradients import add_sample_gradient
+from qpot.solvers.common.sample_gradients import TANH_NETWORK, add_sample_gradient
 from qpot.solvers.simulation.minibatch import (
     RESHUFFLED,
     RUNAWAY,
@@ -24,6 +24,7 @@ from qpot.solvers.simulation.minibatch import (
     draw_in_epoch,
     move,
 )
+from qpot.solvers.simulation.network_steps import network_steps
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -92,6 +93,8 @@ def sgd_steps(
     failed_step, failed_replica : int
         The first step after which a replica is not finite or beyond RUNAWAY, -1 when there is none.
     """
+    if rule.samples.kind == TANH_NETWORK:
+        return network_steps(rule, replicas, rng, steps, records)
     kernel: Any = _sgd_steps
     step, replica = kernel(rule, replicas, rng, steps, records, np.empty((2, replicas.x.shape[1])))
     return int(step), int(replica)
