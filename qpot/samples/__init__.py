@@ -4,6 +4,7 @@
 - `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
 - `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
 - `gradient_checks`: check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples.
+- `held_against_loop`: Models held against a plain loop over points and samples: batching, gradients and second derivatives.
 - `jax_models`: from_jax: a loss of one sample, a tree of parameters and data as a finite sum.
 - `label_noise`: Label noise: targets that are perturbed afresh whenever a sample is drawn.
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
@@ -12,10 +13,15 @@
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
+- `torch_plain`: PyTorch models one point at a time by plain automatic differentiation: the loop that all is held against.
 - `torch_recorded`: Recorded operations: a function of many points is replayed as plain tensor operations, in pieces of a
   few sizes.
 - `torch_recorder`: The recorder of tensor operations: what a function did once, as a graph that is run again with other
   tensors.
+- `torch_trials`: Trials of a PyTorch model: what its first calls show of chance, memory, coupled samples, kinks, errors.
+- `torch_ways`: The way in which a PyTorch model is computed: samples together, with functions written out, or one by one.
+- `torch_written_out`: PyTorch functions whose batching or second derivative is wrong or missing, written out in elementary
+  operations.
 """
 
 from qpot.samples.automatic import ModelSum

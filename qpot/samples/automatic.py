@@ -33,6 +33,10 @@ class ModelSum(FiniteSum):
         The parameters that the model came with.
     restore : callable ``(d,) -> model``
         The model (a copy of the module, or the tree of parameters) at a point.
+    notes : tuple of str
+        How the model is computed, where that is not the usual way, and why.
+    kinks : tuple of str
+        Functions in the model or the loss whose derivatives jump, such as ReLU.
     """
 
     differentiated: ClassVar[bool] = True
@@ -40,13 +44,15 @@ class ModelSum(FiniteSum):
     layout: ParameterLayout
     initial_point: Array
     restore: Callable[[Array], Any]
+    notes: tuple[str, ...] = ()
+    kinks: tuple[str, ...] = ()
 
     def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
         return self.restore(as_point(point, dimension=self.dimension, name="point"))
 
     def __repr__(self) -> str:
-        return f"ModelSum({self.n_samples} samples, {self.layout!r})"
+        return f"ModelSum({self.n_samples} samples, {self.layout!r}{''.join(f'; {note}' for note in self.notes)})"
 
 
 class Differentiated(ABC):
@@ -151,7 +157,15 @@ class Differentiated(ABC):
                 out[P, first : first + columns] += self.piece("hessian_rows", S, x[P], rows, weights)
         return np.asarray(0.5 * (out + np.swapaxes(out, 1, 2)))
 
-    def sum(self, *, layout: ParameterLayout, initial_point: Array, restore: Callable[[Array], Any]) -> ModelSum:
+    def sum(
+        self,
+        *,
+        layout: ParameterLayout,
+        initial_point: Array,
+        restore: Callable[[Array], Any],
+        notes: tuple[str, ...] = (),
+        kinks: tuple[str, ...] = (),
+    ) -> ModelSum:
         """The finite sum of these functions."""
         total = ModelSum(
             sample_losses=self.losses,
@@ -169,6 +183,8 @@ class Differentiated(ABC):
             layout=layout,
             initial_point=initial_point,
             restore=restore,
+            notes=notes,
+            kinks=kinks,
         )
         total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total

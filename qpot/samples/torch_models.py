@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
-from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
+from qpot.samples.torch_checks import as_tensors, copied, original, refuse_unfit
 from qpot.samples.torch_recorded import Recorded
 
 
@@ -75,28 +77,37 @@ def from_torch(
     (('weight',), array([1.]), array([[3.]]), array([[[5.]]]))
     """
     torch = require("torch", "PyTorch", "qpot[torch]", "from_torch")
-    if not isinstance(model, torch.nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    from qpot.samples.torch_trials import try_model
+    from qpot.samples.torch_ways import choose_way
+
+    model = original(torch, model)
     if not callable(loss_fn):
         raise ValueError(f"loss_fn must be a function (outputs, targets) -> number, got {loss_fn!r}")
     decay = as_weight_decay(weight_decay)
-    refuse_training_mode(torch, model)
+    refuse_unfit(torch, model)
     number = torch.float64 if dtype is None else dtype
     place = torch.device(device) if device is not None else _device_of(torch, model)
-    net = copy.deepcopy(model).to(dtype=number, device=place)
+    net = copied(model).to(dtype=number, device=place)
     if isinstance(loss_fn, torch.nn.Module):  # It may hold tensors of its own, such as class weights.
         loss_fn = copy.deepcopy(loss_fn).to(dtype=number, device=place)
     layout = _layout(net)
     data = as_tensors(torch, dataset)
     functions = _TorchFunctions(net, loss_fn, data, layout, decay, number, place, memory)
-    check_loss(torch, functions)
-    check_vectorised(functions)
-    initial = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
+    start = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
+    initial = np.asarray(start.cpu().to(torch.float64).numpy(), dtype=np.float64)
+    kinks = try_model(functions)
+    notes = choose_way(functions, initial)
     return functions.sum(
-        layout=layout,
-        initial_point=np.asarray(initial.cpu().to(torch.float64).numpy(), dtype=np.float64),
-        restore=_Restore(model, layout),
+        layout=layout, initial_point=initial, restore=_Restore(model, layout), notes=notes, kinks=kinks
     )
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """A context without warnings, which say again and again what a note of the model says once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def require(module: str, title: str, extra: str, function: str) -> Any:
@@ -136,6 +147,8 @@ class _TorchFunctions(Differentiated):
 
         self.model, self.loss_fn, self.data, self.layout, self.decay = model, loss_fn, data, layout, decay
         self.dtype, self.device = dtype, device
+        # The way in which it is computed (`torch_ways`), and the functions that are written out for it.
+        self.way, self.written_out, self.quiet = "together", set[str](), False
         self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
             model.named_buffers()
         )
@@ -192,6 +205,11 @@ class _TorchFunctions(Differentiated):
         parameters = {name: part.reshape(shape) for name, shape, part in parts} | self.constants
         outputs = torch.func.functional_call(self.model, parameters, tuple(batch[:-1]))
         value = self.loss_fn(outputs, batch[-1])
+        if not torch.is_tensor(value):
+            raise ValueError(
+                f"loss_fn returned {type(value).__name__} for one sample; it must return a tensor with one number, which "
+                "automatic differentiation follows: no float(), .item() or .numpy()"
+            )
         if value.numel() != 1:
             raise ValueError(
                 f"loss_fn returned shape {tuple(value.shape)} for one sample; it must return one number: use "
@@ -201,13 +219,31 @@ class _TorchFunctions(Differentiated):
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
-            if kind in _RECORDED and rows == slice(0, self.n_samples) and self.device.type == "cpu":
+            if (
+                kind in _RECORDED
+                and self.way != "one by one"
+                and rows == slice(0, self.n_samples)
+                and self.device.type == "cpu"
+            ):
                 return self.recorded(kind, *arrays)
             values = self._value(kind, self.samples(rows), *(self.tensor(a) for a in arrays))
             return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
 
     def _value(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
         """One piece of the function of that name, as a tensor."""
+        if self.way == "together":
+            with quietly() if self.quiet else contextlib.nullcontext():
+                return self._together(kind, data, x, *given)
+        from qpot.samples.torch_plain import plain_value
+        from qpot.samples.torch_written_out import WrittenOut
+
+        with WrittenOut(self.written_out):
+            if self.way == "one by one":
+                return plain_value(self.loss_of, kind, data, x, *given)
+            return self._together(kind, data, x, *given)
+
+    def _together(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
+        """The same for all points and samples together."""
         from torch.func import grad, vmap
 
         one = self.loss_of
@@ -294,17 +330,22 @@ def _activations(torch: Any, functions: _TorchFunctions) -> int:
 
     The inputs are held once and not for every operation, so they count less.
     """
+    from qpot.samples.torch_trials import Inside, called
+
     count = [0]
 
     def counting(module: Any, arguments: Any, output: Any) -> None:
         del module, arguments
-        count[0] += output.numel() if torch.is_tensor(output) else 0
+        parts = output if isinstance(output, (tuple, list)) else (output,)
+        count[0] += sum(part.numel() for part in parts if torch.is_tensor(part))
 
     hooks = [module.register_forward_hook(counting) for module in functions.model.modules()]
+    inside = Inside(functions.model)
     try:
-        with torch.no_grad():
-            functions.model(*(part for part in functions.samples(slice(0, 1))[:-1]))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            called(functions.model, functions.samples(slice(0, 1))[:-1], inside, functions)
     finally:
+        inside.remove()
         for hook in hooks:
             hook.remove()
     inputs = sum(part[0].numel() for part in functions.data)
