@@ -41,7 +41,7 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
     """The attracting fixed points in a box that are reached from ``starts`` (n, d) by a descent and Newton's method."""
     found: list[Minimum] = []
     for start in starts:
-        rest = polished(system, _descended(system, start, lower, upper))
+        rest = polished(system, descended(system, start, lower, upper))
         if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
@@ -158,7 +158,7 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
     return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
 
 
-def _descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
+def descended(system: System, start: Array, lower: Array, upper: Array) -> Array:
     """The point in the box to which a descent of the loss leads; a drift that is no gradient keeps its start."""
     loss = system.unchecked.loss
     if system.loss is None or not system.gradient_drift:

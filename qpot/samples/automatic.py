@@ -37,6 +37,8 @@ class ModelSum(FiniteSum):
         How the model is computed, where that is not the usual way, and why.
     kinks : tuple of str
         Functions in the model or the loss whose derivatives jump, such as ReLU.
+    bits : int
+        The bits of the numbers in which it is computed: 64, or 32 in single precision.
     """
 
     differentiated: ClassVar[bool] = True
@@ -46,6 +48,7 @@ class ModelSum(FiniteSum):
     restore: Callable[[Array], Any]
     notes: tuple[str, ...] = ()
     kinks: tuple[str, ...] = ()
+    bits: int = 64
 
     def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
@@ -185,6 +188,7 @@ class Differentiated(ABC):
             restore=restore,
             notes=notes,
             kinks=kinks,
+            bits=8 * self.item_size,
         )
         total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total

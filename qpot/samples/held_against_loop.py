@@ -174,6 +174,24 @@ def _fits(
     return False
 
 
+def briefly(piece: Callable[..., Array], known: Truth, layout: ParameterLayout, allowed: Tolerances) -> str:
+    """The same as `mismatch` for few pieces, where each new shape is compiled for a while."""
+    S = min(2, len(known.samples))
+    least = allowed.least * (1.0 + float(np.abs(known.losses).max()))
+    found = piece("sample_gradients", slice(0, S), known.points[:2])
+    if not _alike(found, known.gradients[:2, :S], layout, allowed.rounding, least):
+        return "sample gradients of 2 points together differ from those of a loop"
+    weights = np.full((1, len(known.samples)), 1.0 / len(known.samples))
+    rows, v = slice(0, len(known.samples)), known.direction[None]
+    turned = piece("weighted_hessian_product", rows, known.points[:1], v, weights)[0]
+    if not any(
+        _alike(turned, t, layout, allowed.difference, least / h)
+        for t, h in zip(known.turned, allowed.steps, strict=True)
+    ):
+        return "products with the Hessian differ from differences of gradients"
+    return ""
+
+
 def mismatch(piece: Callable[..., Array], known: Truth, layout: ParameterLayout, allowed: Tolerances) -> str:
     """What a model's pieces, computed for many points and samples at once, get wrong; empty if nothing."""
     x, S = known.points, min(2, len(known.samples))

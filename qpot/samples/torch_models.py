@@ -42,7 +42,8 @@ def from_torch(
         ``requires_grad=False`` and buffers are constants; tied parameters occur once. A model with dropout or batch
         normalisation must be in the mode of ``model.eval()``.
     loss_fn : callable ``(outputs, targets) -> number``
-        The loss, for example ``torch.nn.functional.cross_entropy``; it is called with a batch of one sample.
+        The loss, for example ``torch.nn.functional.cross_entropy``; it is called with a batch of one sample, so that
+        ``reduction="sum"`` is the sum over one sample's outputs, and the mean over samples is still taken.
     dataset : (inputs, targets), (inputs, more inputs, ..., targets), or a map-style Dataset of such tuples
         Tensors or arrays with N rows. They may lie on the GPU; those on the CPU are moved there in pieces.
     weight_decay : float
@@ -66,7 +67,14 @@ def from_torch(
         If PyTorch is not installed; the error has the line that installs it.
     ValueError
         If dropout or batch normalisation is in training mode, if outputs are random, if the loss is no mean over samples,
-        if the data set is empty, if data are NaN, or if a loss is NaN (the error names the sample).
+        if the data set is empty, if data are NaN, or if a loss is NaN (the error names the sample); if the model or the loss
+        fails, if gradients are not those of the loss (the error names the parameter), or second derivatives are missing.
+
+    Notes
+    -----
+    The model is held against a plain loop over points and samples when it is built. Functions of PyTorch whose batching or
+    second derivative is wrong or missing (PReLU, weight normalisation, recurrent modules, fast attention) are written out in
+    elementary operations; what cannot be batched is computed one sample at a time. ``ModelSum.notes`` says which and why.
 
     Examples
     --------
