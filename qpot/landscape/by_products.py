@@ -43,7 +43,7 @@ _LONGEST = 0.1
 def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
     """The attracting fixed points in a box that are reached from ``starts`` (n, d) by a descent and Newton's method."""
     found: list[Minimum] = []
-    for end in _descended(system, starts, lower, upper):
+    for end in descended(system, starts, lower, upper):
         if any(np.linalg.norm((end - m.point) / (upper - lower)) <= SAME for m in found):
             continue
         rest = polished(system, end)
@@ -163,7 +163,7 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
     return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
 
 
-def _descended(system: System, starts: Array, lower: Array, upper: Array) -> Array:
+def descended(system: System, starts: Array, lower: Array, upper: Array) -> Array:
     """The points in the box to which descents of the loss lead; for a drift that is no gradient, the starts themselves."""
     if system.loss is None or not system.gradient_drift or not len(starts):
         return starts

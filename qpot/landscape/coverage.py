@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qpot._core.arrays import format_point
+from qpot.landscape.kinks import at_kinks
 from qpot.landscape.points import Minimum
 from qpot.problem.units import Units
 
@@ -50,6 +51,8 @@ class Coverage:
         A point that one of them was at last.
     round : tuple of int
         The periodic axes round which the drift carries some of them for ever.
+    kinks : tuple of str
+        The functions of a model, such as relu, at whose kinks some of them end.
     """
 
     starts: int
@@ -63,6 +66,7 @@ class Coverage:
     restless: int = 0
     restless_at: tuple[float, ...] = ()
     round: tuple[int, ...] = ()
+    kinks: tuple[str, ...] = ()
 
     @property
     def narrowest(self) -> float:
@@ -91,7 +95,7 @@ class Coverage:
             where = format_point(np.array(self.restless_at))
             head += (
                 f". ANOTHER ATTRACTOR that is not among them lies in the box: {self.restless} starts come to no rest, for "
-                f"example near {where} ({rounds(self.round) or _NO_REST})"
+                f"example near {where} ({rounds(self.round) or (at_kinks(self.kinks) if self.kinks else _NO_REST)})"
             )
         if self.degenerate:
             head += f"; {self.degenerate} with a flat direction, which may be one continuum"

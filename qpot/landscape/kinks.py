@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,11 @@ _WIDTH, _STEP = 1e-6, 1e-4
 _DIMENSION = 16
 # A minimum at a kink must lie below points at this part of the size around it.
 _AROUND = 1e-6
+# Whether the gradient of a model jumps next to a point is seen at so many others, at distances of these parts of the size.
+_LOOKS, _DISTANCES = 12, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+# It jumps if it varies by this part of its length at the point, and by hardly less when one looks ten times nearer. What is
+# shorter than this part of its typical length has vanished.
+_VARIES, _FALLS, _VANISHED = 0.3, 0.3, 1e-8
 # The reason that a minimum has for not being smooth.
 KINK = "the gradient of the loss jumps at it"
 
@@ -37,6 +43,32 @@ KINK = "the gradient of the loss jumps at it"
 def may_slide(system: System) -> bool:
     """Whether descents can be followed where the gradient jumps: it needs a loss."""
     return system.loss is not None and system.gradient_drift and system.dimension <= _DIMENSION
+
+
+def kinked_by(system: System, point: Array, lower: Array, upper: Array) -> tuple[str, ...]:
+    """The functions of a model that have kinks, if its gradient jumps next to a point (d,) of a box and does not vanish."""
+    names: tuple[str, ...] = getattr(system.finite_sum, "kinks", ())
+    if not names:
+        return ()
+    size = float(np.linalg.norm(upper - lower))
+    least = _VANISHED * typical_gradient(system, point[None], size)
+    rays = np.random.default_rng(0).standard_normal((_LOOKS, point.size))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    drift, varies = NaNDrift(system), []
+    least = max(least, _VARIES * float(np.linalg.norm(drift(point[None]))))
+    for distance in _DISTANCES:
+        values = drift(point + distance * size * rays)
+        varies.append(float(np.linalg.norm(values - values.mean(axis=0), axis=1).max()))
+    jumping = [near > max(least, _FALLS * far) for far, near in pairwise(varies)]
+    return names if any(jumping) else ()
+
+
+def at_kinks(names: tuple[str, ...]) -> str:
+    """A sentence about descents that end where the gradient of a model jumps."""
+    return (
+        f"descents end where the gradient jumps without vanishing: minima lie at kinks of {', '.join(names)}, to which the "
+        "theory of smooth losses does not apply; use smooth functions (GELU, softplus, SiLU, average pooling, the Huber loss)"
+    )
 
 
 def jumps(system: System, point: Array, size: float, typical: float) -> Array:

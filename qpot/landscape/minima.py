@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +22,9 @@ from qpot._core.arrays import (
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
-from qpot.landscape.by_products import minima_from
+from qpot.landscape.by_products import descended, minima_from
 from qpot.landscape.coverage import Coverage, Minima, rounds
+from qpot.landscape.kinks import at_kinks, kinked_by
 from qpot.landscape.periods import Periods, as_periods, on_lattice, refuse_both
 from qpot.landscape.plateaus import without_passes
 from qpot.landscape.points import SAME, Minimum, tidy, within
@@ -163,15 +165,35 @@ def find_minima(
         kept = {id(m) for m in without_passes(system, found, lower, upper)}
         order = [k for k in _sorted(found, lower, upper) if id(found[k]) in kept]
         known = search.coverage(order, wanted)
+    kinks: tuple[str, ...] = ()
+    if not order or (known is not None and known.restless):
+        kinks = _kinks(system, given, known, lower, upper)
+    if known is not None:
+        known = replace(known, kinks=kinks)
     if not order:
-        circling = rounds(known.round) if known is not None else ""
+        why = at_kinks(kinks) if kinks else rounds(known.round) if known is not None else ""
+        if not why and isinstance(system.finite_sum, ModelSum) and system.finite_sum.bits < 64:
+            why = (
+                f"the model is computed with {system.finite_sum.bits} bits, in which gradients do not vanish as closely as "
+                "the search asks for: build it with dtype=float64, or pass the ends of training runs as starts"
+            )
         raise SolveError(
             f"no attracting fixed point within the bounds {format_point(lower)} to {format_point(upper)} from {n} "
-            f"starts; {circling or 'widen bounds or raise starts'}",
+            f"starts; {why or 'widen bounds or raise starts'}",
             status=Status.NO_MINIMUM,
             partial=(),
         )
     return Minima(on_lattice([found[k] for k in order], periods), known)
+
+
+def _kinks(system: System, given: Array | None, known: Coverage | None, lower: Array, upper: Array) -> tuple[str, ...]:
+    """The functions of a model at whose kinks a descent ends that has come to no minimum."""
+    if not isinstance(system.finite_sum, ModelSum) or not system.finite_sum.kinks:
+        return ()
+    start = 0.5 * (lower + upper) if given is None or not len(given) else given[0]
+    if known is not None and known.restless:
+        start = np.array(known.restless_at)
+    return kinked_by(system, descended(system, start[None], lower, upper)[0], lower, upper)
 
 
 def _budget(system: System) -> float:

@@ -242,7 +242,7 @@ class Search:
         kept, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)[1:]
         found = np.full(kept.size, -1, dtype=np.int64)
         for n, k in enumerate(kept):
-            if self.minima and (self.over and not self.restless):
+            if self.over and (self.model or (self.minima and not self.restless)):
                 self.spent = True
                 break
             minimum = kink_minimum(self.system, ends[lost[k]], size, typical)

@@ -11,6 +11,7 @@
 - `gauge_search`: The search for gauge directions: along which no sample's gradient ever has a part, at any point.
 - `gradient_checks`: check_gradients: whether a finite sum's gradients fit its losses, and its means fit its samples.
 - `initial`: Starting points of training runs: the model's own initialisation, or the spread of its parameters.
+- `held_against_loop`: Models held against a plain loop over points and samples: batching, gradients and second derivatives.
 - `jax_models`: from_jax: a loss of one sample, a tree of parameters and data as a finite sum.
 - `label_noise`: Label noise: targets that are perturbed afresh whenever a sample is drawn.
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
@@ -23,6 +24,8 @@
 - `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
+- `torch_plain`: PyTorch models one point at a time by plain automatic differentiation: the loop that all is held against.
+- `torch_points`: PyTorch modules at points of the flat vector of parameters, and new points as the modules draw them.
 - `torch_recorded`: Recorded operations: a function of many points is replayed as plain tensor operations, in pieces of a
   few sizes.
 - `torch_recorder`: The recorder of tensor operations: what a function did once, as a graph that is run again with other
@@ -33,6 +36,10 @@
   notices.
 - `unit_signs`: Changes of sign of the arrays of a unit, as vectors over the field of two elements.
 - `units`: UnitBlock: the units of one layer of a model, and their places in the flat vector of parameters.
+- `torch_trials`: Trials of a PyTorch model: what its first calls show of chance, memory, coupled samples, kinks, errors.
+- `torch_ways`: The way in which a PyTorch model is computed: samples together, with functions written out, or one by one.
+- `torch_written_out`: PyTorch functions whose batching or second derivative is wrong or missing, written out in elementary
+  operations.
 """
 
 from qpot.samples.automatic import ModelSum

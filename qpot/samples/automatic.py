@@ -37,6 +37,12 @@ class ModelSum(FiniteSum):
         The model's own initialisation, where it has one.
     some_losses : callable ``((n, d), slice) -> (n, k)``, optional
         The losses of the samples of a slice only.
+    notes : tuple of str
+        How the model is computed, where that is not the usual way, and why.
+    kinks : tuple of str
+        Functions in the model or the loss whose derivatives jump, such as ReLU.
+    bits : int
+        The bits of the numbers in which it is computed: 64, or 32 in single precision.
     """
 
     differentiated: ClassVar[bool] = True
@@ -46,13 +52,16 @@ class ModelSum(FiniteSum):
     restore: Callable[[Array], Any]
     initialise: Callable[[int], Array] | None = None
     some_losses: Callable[[Array, slice], Array] | None = None
+    notes: tuple[str, ...] = ()
+    kinks: tuple[str, ...] = ()
+    bits: int = 64
 
     def model_at(self, point: PointLike) -> Any:
         """The model with the parameters of a point ``(d,)`` or of a minimum: a module, or a tree of parameters."""
         return self.restore(as_point(point, dimension=self.dimension, name="point"))
 
     def __repr__(self) -> str:
-        return f"ModelSum({self.n_samples} samples, {self.layout!r})"
+        return f"ModelSum({self.n_samples} samples, {self.layout!r}{''.join(f'; {note}' for note in self.notes)})"
 
 
 class Differentiated(ABC):
@@ -172,6 +181,8 @@ class Differentiated(ABC):
         initial_point: Array,
         restore: Callable[[Array], Any],
         initialise: Callable[[int], Array] | None = None,
+        notes: tuple[str, ...] = (),
+        kinks: tuple[str, ...] = (),
     ) -> ModelSum:
         """The finite sum of these functions."""
         total = ModelSum(
@@ -192,6 +203,9 @@ class Differentiated(ABC):
             restore=restore,
             initialise=initialise,
             some_losses=self.some_losses,
+            notes=notes,
+            kinks=kinks,
+            bits=8 * self.item_size,
         )
         total.losses_at(initial_point)  # An error now names the sample whose loss is NaN.
         return total

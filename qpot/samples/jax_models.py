@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from qpot._core.arrays import Array
 from qpot.samples.automatic import DEFAULT_MEMORY, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
+from qpot.samples.held_against_loop import Tolerances, briefly, first_line, truth
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_models import as_weight_decay, require
 
@@ -56,7 +57,8 @@ def from_jax(
     ImportError
         If JAX is not installed; the error has the line that installs it.
     ValueError
-        If the loss is not one number, the data set is empty, data are NaN, or a loss is NaN (the error names the sample).
+        If the loss is not one number, the data set is empty, data are NaN, or a loss is NaN (the error names the sample); if
+        gradients are not those of the loss (the error names the parameter), or products with Hessians not those of gradients.
 
     Examples
     --------
@@ -77,6 +79,7 @@ def from_jax(
     functions = _JaxFunctions(loss_fn, tree, samples, structure, decay, number, device, memory)
     initial = np.concatenate([np.asarray(tree.leaves[k], dtype=np.float64).ravel() for k in tree.moving])
     functions.check(initial)
+    functions.hold(initial)
     return functions.sum(layout=tree.layout, initial_point=initial, restore=tree)
 
 
@@ -177,13 +180,32 @@ class _JaxFunctions(Differentiated):
         """Refuse a loss function that does not return one real number for one sample."""
         import jax
 
-        with self._precision():
+        with self.precision():
             theta = np.asarray(initial, dtype=self.dtype)
-            shape = jax.eval_shape(self._raw_loss, theta, *(leaf[0] for leaf in self._samples(slice(0, 1))))
+            sample = tuple(leaf[0] for leaf in self.samples(slice(0, 1)))
+            try:
+                shape = jax.eval_shape(self._raw_loss, theta, *sample)
+            except Exception as error:  # Any error of the user's function is told.
+                raise ValueError(
+                    f"loss_fn fails for one sample of shapes {', '.join(str(part.shape) for part in sample)}: "
+                    f"{first_line(error)}. It is called as loss_fn(params, *sample) with the i-th rows of data, and traced: "
+                    "no float(), if or NumPy functions of parameters"
+                ) from error
         if getattr(shape, "shape", None) != ():
             raise ValueError(
                 f"loss_fn must return one number for one sample, it returns {getattr(shape, 'shape', shape)}; called as "
                 "loss_fn(params, *sample) with the i-th rows of data"
+            )
+
+    def hold(self, initial: Array) -> None:
+        """Refuse a loss whose gradients or second derivatives are not its own, near the initial point."""
+        allowed = Tolerances.of(8 * self.dtype.itemsize)
+        known = truth(_Loop(self), initial, self.tree.layout, self.n_samples, allowed)
+        reason = "" if known is None else briefly(self.piece, known, self.tree.layout, allowed)
+        if reason:
+            raise ValueError(
+                f"loss_fn cannot be differentiated twice: {reason}. A custom derivative (custom_jvp, custom_vjp) is wrong, "
+                "or the function is not pure; write it in elementary operations"
             )
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
@@ -198,14 +220,14 @@ class _JaxFunctions(Differentiated):
             )
             rows = rows if index is None else index
             arrays = tuple(np.concatenate([a, np.repeat(a[-1:], filled - n, axis=0)]) for a in arrays)
-        with self._precision():
+        with self.precision():
             if kind not in self.compiled:
                 self.compiled[kind] = jax.jit(self._function(kind))
             numbers = [np.asarray(a, dtype=self.dtype) for a in arrays]
-            values = self.compiled[kind](self._samples(rows), *numbers)
+            values = self.compiled[kind](self.samples(rows), *numbers)
             return np.asarray(values, dtype=np.float64)[:n]
 
-    def _samples(self, rows: slice | Integers) -> tuple[Any, ...]:
+    def samples(self, rows: slice | Integers) -> tuple[Any, ...]:
         """The data of some samples; floating-point data in the type of the computation."""
         pieces = []
         for leaf in self.data:
@@ -215,7 +237,7 @@ class _JaxFunctions(Differentiated):
             pieces.append(piece)
         return tuple(pieces)
 
-    def _precision(self) -> _Precision:
+    def precision(self) -> _Precision:
         """The context in which everything is computed."""
         return _Precision(self.dtype.itemsize == 8, self.device)
 
@@ -227,14 +249,16 @@ class _JaxFunctions(Differentiated):
         params = self.tree.build(theta)
         return self.loss_fn(params, *sample) if isinstance(sample, tuple) else self.loss_fn(params, sample)
 
+    def loss_of(self, theta: Any, leaves: Any) -> Any:
+        """The loss of one sample."""
+        return self._raw_loss(theta, *leaves) + 0.5 * self.decay * (theta @ theta)
+
     def _function(self, kind: str) -> Callable[..., Any]:
         """The function of that name, for a batch of points."""
         import jax
         from jax import grad, vmap
 
-        def one(theta: Any, leaves: Any) -> Any:
-            return self._raw_loss(theta, *leaves) + 0.5 * self.decay * (theta @ theta)
-
+        one = self.loss_of
         losses = vmap(one, (None, 0))
 
         def pulled(theta: Any, data: Any, w: Any) -> Any:
@@ -258,6 +282,31 @@ class _JaxFunctions(Differentiated):
             ),
         }
         return functions[kind]
+
+
+class _Loop:
+    """Losses and gradients of one point and one sample after another."""
+
+    def __init__(self, functions: _JaxFunctions) -> None:
+        import jax
+
+        self.functions = functions
+        self.loss, self.gradient = jax.jit(functions.loss_of), jax.jit(jax.grad(functions.loss_of))
+
+    def losses(self, x: Array, samples: Sequence[int]) -> Array:
+        """Losses of some samples at points (n, d), ``(n, S)``."""
+        return self._values(self.loss, x, samples)
+
+    def gradients(self, x: Array, samples: Sequence[int]) -> Array:
+        """Gradients of some samples at points (n, d), ``(n, S, d)``."""
+        return self._values(self.gradient, x, samples)
+
+    def _values(self, function: Callable[..., Any], x: Array, samples: Sequence[int]) -> Array:
+        with self.functions.precision():
+            data = self.functions.samples(np.asarray(samples))
+            rows = [tuple(leaf[k] for leaf in data) for k in range(len(samples))]
+            points = np.asarray(x, dtype=self.functions.dtype)
+            return np.array([[np.asarray(function(p, r), dtype=np.float64) for r in rows] for p in points])
 
 
 class _Precision:

@@ -2,15 +2,85 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 
+from qpot.samples.held_against_loop import first_line
 
-def refuse_training_mode(torch: Any, model: Any) -> None:
-    """Refuse modules whose output in training mode is random, or depends on other samples or on earlier calls."""
+
+def original(torch: Any, model: Any) -> Any:
+    """The module itself, out of the wrapper of ``torch.compile``."""
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "model is a torch.jit.ScriptModule, whose parameters cannot be replaced; pass the module it was made of"
+        )
+    return getattr(model, "_orig_mod", model)
+
+
+def copied(model: Any) -> Any:
+    """A copy of the module."""
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"model cannot be copied: {first_line(error)}. torch.nn.utils.weight_norm does that, use "
+            "torch.nn.utils.parametrizations.weight_norm; a tensor that was computed from parameters must not be kept"
+        ) from error
+
+
+def refuse_unfit(torch: Any, model: Any) -> None:
+    """Refuse modules that cannot have per-sample gradients, or whose gradients are not those of a loss."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+            raise ValueError(
+                f"parameter {name!r} has no shape yet: call the model once with a batch of inputs before from_torch"
+            )
+        if tensor.is_complex():
+            raise ValueError(f"{name!r} has type {tensor.dtype}; parameters and buffers must be real numbers")
+    _refuse_embeddings(torch, model)
+    _refuse_training_mode(torch, model)
+
+
+def _refuse_embeddings(torch: Any, model: Any) -> None:
+    """Refuse embeddings that change their weights when they are called, or whose gradients are changed."""
+    for name, module in model.named_modules():
+        if not isinstance(module, (torch.nn.Embedding, torch.nn.EmbeddingBag)) or not module.weight.requires_grad:
+            continue
+        label = f"{name or 'model'} ({type(module).__name__})"
+        if module.max_norm is not None:
+            raise ValueError(
+                f"{label} has max_norm={module.max_norm}: it changes its weights whenever it is called; pass max_norm=None "
+                "and use weight_decay"
+            )
+        if module.sparse:
+            raise ValueError(
+                f"{label} has sparse=True, but dense gradients are needed; pass False, which means the same"
+            )
+        if module.scale_grad_by_freq:
+            raise ValueError(
+                f"{label} has scale_grad_by_freq=True: what it returns is not the gradient of the loss; pass False"
+            )
+        if module.padding_idx is not None and isinstance(module, torch.nn.Embedding):
+            raise ValueError(
+                f"{label} has padding_idx={module.padding_idx}: the gradient of that row is set to zero though the loss "
+                "depends on it, so that SGD follows no loss; pass padding_idx=None and multiply embedded inputs by a mask, "
+                "or freeze the weight with requires_grad_(False)"
+            )
+
+
+def _refuse_training_mode(torch: Any, model: Any) -> None:
+    """Refuse modules whose output is random, or depends on other samples or on earlier calls."""
     nn = torch.nn
     for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"{name or 'model'} ({type(module).__name__}) has no running statistics (track_running_stats=False): it "
+                "couples the samples of a batch even after model.eval(); use GroupNorm or LayerNorm"
+            )
         if not module.training:
             continue
         label = f"{name or 'model'} ({type(module).__name__})"
@@ -21,13 +91,15 @@ def refuse_training_mode(torch: Any, model: Any) -> None:
             )
         if isinstance(module, nn.modules.instancenorm._InstanceNorm) and module.track_running_stats:
             raise ValueError(f"{label} tracks running statistics in training mode; call model.eval()")
+        if type(module).__name__ in ("_SpectralNorm", "SpectralNorm"):
+            raise ValueError(f"{label} takes a step of its power iteration whenever it is called; call model.eval()")
         rate = getattr(module, "p", 0.0) if isinstance(module, nn.modules.dropout._DropoutNd) else 0.0
         if isinstance(module, (nn.MultiheadAttention, nn.RNNBase)):
             rate = module.dropout
         if rate or isinstance(module, nn.RReLU):
             raise ValueError(
-                f"{label} is random in training mode, so that the loss is no function of the parameters alone; call "
-                "model.eval(), or set its probability to 0"
+                f"{label} is random in training mode, so that the loss is no function of the parameters alone and the noise "
+                "is not that of minibatches; call model.eval(), or set its probability to 0"
             )
 
 
@@ -62,48 +134,3 @@ def as_tensors(torch: Any, dataset: Any) -> tuple[Any, ...]:
                 what = "targets" if k == len(tensors) - 1 else "inputs"
                 raise ValueError(f"dataset: {what} of sample {int(bad[0])} are NaN or infinite; remove or repair it")
     return tuple(t.detach() for t in tensors)
-
-
-def check_loss(torch: Any, functions: Any) -> None:
-    """Refuse a random model, and a loss of several samples that is neither the mean nor the sum of their own losses."""
-    some = functions.samples(slice(0, 32))
-    devices = [functions.device] if functions.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        outputs = functions.model(*some[:-1])
-        again = functions.model(*some[:-1])
-        if torch.is_tensor(outputs) and not torch.equal(outputs, again) and torch.isfinite(outputs).all():
-            raise ValueError(
-                "model gives two outputs for the same input: it is random; call model.eval() and remove functional dropout"
-            )
-        theta = torch.cat([functions.model.get_parameter(n).reshape(-1) for n in functions.layout.names])
-        decay = 0.5 * functions.decay * float(theta.dot(theta))
-        own = torch.stack([functions.loss_of(theta, *(part[k] for part in some)) for k in range(len(some[0]))]) - decay
-        together = functions.loss_fn(outputs, some[-1])
-    if not torch.isfinite(own).all():
-        return  # The sample is named where all losses are evaluated.
-    scale = 1e-4 * float(own.abs().mean()) + 1e-10
-    if together.numel() == 1:
-        fits = min(abs(float(together) - float(own.mean())), abs(float(together) - float(own.sum()))) <= scale
-    else:
-        fits = together.numel() == own.numel() and bool(((together.reshape(-1) - own).abs() <= scale).all())
-    if not fits:
-        raise ValueError(
-            f"loss_fn of {len(own)} samples together is {together.reshape(-1)[:3].tolist()}, but their own mean is "
-            f"{float(own.mean()):.6g}: the loss is no mean over samples. Class weights with reduction='mean' do that "
-            "(use reduction='sum'), and losses that compare samples with each other"
-        )
-
-
-def check_vectorised(functions: Any) -> None:
-    """Refuse models and losses with an operation that torch.func cannot apply to two samples at once."""
-    x = functions.layout.flatten({n: functions.model.get_parameter(n).detach().cpu() for n in functions.layout.names})
-    some = slice(0, min(2, functions.n_samples))
-    try:
-        functions.piece("losses", some, x[None])
-        functions.piece("sample_gradients", some, x[None])
-    except RuntimeError as error:
-        raise ValueError(
-            f"model or loss_fn cannot be differentiated sample by sample by torch.func: {str(error).splitlines()[0]} Replace "
-            "what it names: recurrent modules by their cell in a loop (nn.LSTMCell), changes in place and .item() by new "
-            "tensors, float32 tensors inside loss_fn by a loss module that holds them as buffers"
-        ) from error

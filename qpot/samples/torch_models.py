@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,13 @@ from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSu
 from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_batches import RecordedBatches
-from qpot.samples.torch_checks import as_tensors, check_loss, check_vectorised, refuse_training_mode
+from qpot.samples.torch_checks import (
+    as_tensors,
+    copied,
+    original,
+    refuse_unfit,
+)
+from qpot.samples.torch_points import Initialise, Restore
 from qpot.samples.torch_recorded import Recorded
 
 
@@ -41,7 +49,8 @@ def from_torch(
         ``requires_grad=False`` and buffers are constants; tied parameters occur once. A model with dropout or batch
         normalisation must be in the mode of ``model.eval()``.
     loss_fn : callable ``(outputs, targets) -> number``
-        The loss, for example ``torch.nn.functional.cross_entropy``; it is called with a batch of one sample.
+        The loss, for example ``torch.nn.functional.cross_entropy``; it is called with a batch of one sample, so that
+        ``reduction="sum"`` is the sum over one sample's outputs, and the mean over samples is still taken.
     dataset : (inputs, targets), (inputs, more inputs, ..., targets), or a map-style Dataset of such tuples
         Tensors or arrays with N rows. They may lie on the GPU; those on the CPU are moved there in pieces.
     weight_decay : float
@@ -65,7 +74,14 @@ def from_torch(
         If PyTorch is not installed; the error has the line that installs it.
     ValueError
         If dropout or batch normalisation is in training mode, if outputs are random, if the loss is no mean over samples,
-        if the data set is empty, if data are NaN, or if a loss is NaN (the error names the sample).
+        if the data set is empty, if data are NaN, or if a loss is NaN (the error names the sample); if the model or the loss
+        fails, if gradients are not those of the loss (the error names the parameter), or second derivatives are missing.
+
+    Notes
+    -----
+    The model is held against a plain loop over points and samples when it is built. Functions of PyTorch whose batching or
+    second derivative is wrong or missing (PReLU, weight normalisation, recurrent modules, fast attention) are written out in
+    elementary operations; what cannot be batched is computed one sample at a time. ``ModelSum.notes`` says which and why.
 
     Examples
     --------
@@ -76,29 +92,38 @@ def from_torch(
     (('weight',), array([1.]), array([[3.]]), array([[[5.]]]))
     """
     torch = require("torch", "PyTorch", "qpot[torch]", "from_torch")
-    if not isinstance(model, torch.nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    from qpot.samples.torch_trials import try_model
+    from qpot.samples.torch_ways import choose_way
+
+    model = original(torch, model)
     if not callable(loss_fn):
         raise ValueError(f"loss_fn must be a function (outputs, targets) -> number, got {loss_fn!r}")
     decay = as_weight_decay(weight_decay)
-    refuse_training_mode(torch, model)
+    refuse_unfit(torch, model)
     number = torch.float64 if dtype is None else dtype
     place = torch.device(device) if device is not None else _device_of(torch, model)
-    net = copy.deepcopy(model).to(dtype=number, device=place)
+    net = copied(model).to(dtype=number, device=place)
     if isinstance(loss_fn, torch.nn.Module):  # It may hold tensors of its own, such as class weights.
         loss_fn = copy.deepcopy(loss_fn).to(dtype=number, device=place)
     layout = _layout(net)
     data = as_tensors(torch, dataset)
     functions = _TorchFunctions(net, loss_fn, data, layout, decay, number, place, memory)
-    check_loss(torch, functions)
-    check_vectorised(functions)
-    initial = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
+    start = torch.cat([net.get_parameter(name).detach().reshape(-1) for name in layout.names])
+    initial = np.asarray(start.cpu().to(torch.float64).numpy(), dtype=np.float64)
+    kinks = try_model(functions)
+    notes = choose_way(functions, initial)
     return functions.sum(
-        layout=layout,
-        initial_point=np.asarray(initial.cpu().to(torch.float64).numpy(), dtype=np.float64),
-        restore=_Restore(model, layout),
-        initialise=_Initialise(model, layout),
-    )
+        layout=layout, initial_point=initial, restore=Restore(model, layout), initialise=Initialise(model, layout),
+        notes=notes, kinks=kinks,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """A context without warnings, which say again and again what a note of the model says once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def require(module: str, title: str, extra: str, function: str) -> Any:
@@ -141,6 +166,8 @@ class _TorchFunctions(Differentiated):
         self.origin = np.concatenate(
             [model.get_parameter(name).detach().cpu().numpy().reshape(-1) for name in layout.names]
         ).astype(np.float64)
+        # The way in which it is computed (`torch_ways`), and the functions that are written out for it.
+        self.way, self.written_out, self.quiet = "together", set[str](), False
         self.constants = {name: p.detach() for name, p in model.named_parameters() if name in layout.frozen} | dict(
             model.named_buffers()
         )
@@ -198,6 +225,11 @@ class _TorchFunctions(Differentiated):
         parameters = {name: part.reshape(shape) for name, shape, part in parts} | self.constants
         outputs = torch.func.functional_call(self.model, parameters, tuple(batch[:-1]))
         value = self.loss_fn(outputs, batch[-1])
+        if not torch.is_tensor(value):
+            raise ValueError(
+                f"loss_fn returned {type(value).__name__} for one sample; it must return a tensor with one number, which "
+                "automatic differentiation follows: no float(), .item() or .numpy()"
+            )
         if value.numel() != 1:
             raise ValueError(
                 f"loss_fn returned shape {tuple(value.shape)} for one sample; it must return one number: use "
@@ -207,7 +239,12 @@ class _TorchFunctions(Differentiated):
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
-            if kind in _RECORDED and rows == slice(0, self.n_samples) and self.device.type == "cpu":
+            if (
+                kind in _RECORDED
+                and self.way != "one by one"
+                and rows == slice(0, self.n_samples)
+                and self.device.type == "cpu"
+            ):
                 return self.recorded(kind, *arrays)
             if kind == "batch_gradient" and self.device.type == "cpu" and isinstance(rows, np.ndarray):
                 found = self.batches(rows, *arrays)
@@ -225,6 +262,19 @@ class _TorchFunctions(Differentiated):
 
     def _value(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
         """One piece of the function of that name, as a tensor."""
+        if self.way == "together":
+            with quietly() if self.quiet else contextlib.nullcontext():
+                return self._together(kind, data, x, *given)
+        from qpot.samples.torch_plain import plain_value
+        from qpot.samples.torch_written_out import WrittenOut
+
+        with WrittenOut(self.written_out):
+            if self.way == "one by one":
+                return plain_value(self.loss_of, kind, data, x, *given)
+            return self._together(kind, data, x, *given)
+
+    def _together(self, kind: str, data: tuple[Any, ...], x: Any, *given: Any) -> Any:
+        """The same for all points and samples together."""
         from torch.func import grad, vmap
 
         one = self.loss_of
@@ -262,54 +312,6 @@ class _TorchFunctions(Differentiated):
         raise AssertionError(kind)
 
 
-class _Restore:
-    """A function that makes a copy of the user's module with the parameters of a point."""
-
-    def __init__(self, model: Any, layout: ParameterLayout) -> None:
-        self.model, self.layout = copy.deepcopy(model), layout
-
-    def __call__(self, point: Array) -> Any:
-        import torch
-
-        model = copy.deepcopy(self.model)
-        with torch.no_grad():
-            for name, value in self.layout.restore(point).items():
-                parameter = model.get_parameter(name)
-                parameter.copy_(torch.as_tensor(value).to(parameter))
-        return model
-
-
-class _Initialise:
-    """A function that draws the parameters of a user's module anew, as the module itself does it.
-
-    Arrays that no ``reset_parameters`` draws get normal numbers of their own root mean square.
-    """
-
-    def __init__(self, model: Any, layout: ParameterLayout) -> None:
-        self.model, self.layout = copy.deepcopy(model), layout
-
-    def __call__(self, seed: int) -> Array:
-        import torch
-
-        model = copy.deepcopy(self.model)
-        devices = sorted({p.get_device() for p in model.parameters() if p.is_cuda})
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            torch.manual_seed(seed)
-            drawn: set[int] = set()
-            for module in model.modules():
-                reset = getattr(module, "reset_parameters", None)
-                if callable(reset):
-                    reset()
-                    drawn |= {id(parameter) for parameter in module.parameters()}
-            values = {}
-            for name in self.layout.names:
-                parameter = model.get_parameter(name)
-                if id(parameter) not in drawn:
-                    parameter.copy_(torch.randn_like(parameter) * parameter.square().mean().sqrt())
-                values[name] = parameter.detach().cpu().to(torch.float64).numpy()
-        return self.layout.flatten(values)
-
-
 def _layout(model: Any) -> ParameterLayout:
     """The trainable parameters by their first names; further names of the same parameter are tied to it."""
     first: dict[int, str] = {}
@@ -342,17 +344,22 @@ def _activations(torch: Any, functions: _TorchFunctions) -> int:
 
     The inputs are held once and not for every operation, so they count less.
     """
+    from qpot.samples.torch_trials import Inside, called
+
     count = [0]
 
     def counting(module: Any, arguments: Any, output: Any) -> None:
         del module, arguments
-        count[0] += output.numel() if torch.is_tensor(output) else 0
+        parts = output if isinstance(output, (tuple, list)) else (output,)
+        count[0] += sum(part.numel() for part in parts if torch.is_tensor(part))
 
     hooks = [module.register_forward_hook(counting) for module in functions.model.modules()]
+    inside = Inside(functions.model)
     try:
-        with torch.no_grad():
-            functions.model(*(part for part in functions.samples(slice(0, 1))[:-1]))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            called(functions.model, functions.samples(slice(0, 1))[:-1], inside, functions)
     finally:
+        inside.remove()
         for hook in hooks:
             hook.remove()
     inputs = sum(part[0].numel() for part in functions.data)

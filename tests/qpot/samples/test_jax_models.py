@@ -91,3 +91,51 @@ def test_what_is_no_finite_sum_is_refused(function: Any, params: Any, data: Any,
 def test_the_type_is_a_floating_point_type() -> None:
     with pytest.raises(ValueError, match="dtype must be a floating-point type"):
         qpot.from_jax(loss, PARAMS, (X, Y), dtype=np.int64)
+
+
+def test_a_gradient_that_is_none_is_refused() -> None:
+    def straight_through(p: Any, x: Any, y: Any) -> Any:
+        h = x @ p["w"]
+        return (h + jax.lax.stop_gradient(jax.numpy.sign(h) - h) + p["b"] - y) ** 2
+
+    X, y = np.random.default_rng(0).normal(size=(4, 2)), np.arange(4.0)
+    with pytest.raises(ValueError, match=r"gradient with respect to .*'w'.* is not that of the loss"):
+        qpot.from_jax(straight_through, {"w": np.ones(2), "b": 0.5}, (X, y))
+
+
+def test_a_wrong_second_derivative_is_refused() -> None:
+    @jax.custom_jvp  # type: ignore[untyped-decorator]
+    def square(h: Any) -> Any:
+        return h**2
+
+    @square.defjvp  # type: ignore[untyped-decorator]
+    def tangent(given: Any, directions: Any) -> Any:
+        h, v = given[0], directions[0]
+        return h**2, 2.0 * jax.lax.stop_gradient(h) * v
+
+    X, y = np.random.default_rng(0).normal(size=(4, 2)), np.arange(4.0)
+    with pytest.raises(ValueError, match="products with the Hessian differ"):
+        qpot.from_jax(lambda w, x, t: square(x @ w - t), np.ones(2), (X, y))
+
+
+def test_what_fails_when_it_is_traced_is_told() -> None:
+    with pytest.raises(ValueError, match="loss_fn fails for one sample of shapes"):
+        qpot.from_jax(lambda w, x: float(w) * x, 1.0, (np.ones(3),))
+
+
+def test_nested_trees_agree_with_a_loop() -> None:
+    tree = {"layers": [(np.ones((2, 3)), np.zeros(3)), (np.full((3, 1), 0.5), None)], "count": 3, "scale": {"s": 2.0}}
+
+    def loss(p: Any, sample: Any) -> Any:
+        (w, b), (u, _) = p["layers"]
+        return ((p["scale"]["s"] * jax.numpy.tanh(sample["x"] @ w + b) @ u)[0] - sample["y"]) ** 2 * p["count"]
+
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(3, 2)), "y": rng.normal(size=3)}
+    total = qpot.from_jax(loss, tree, data)
+    assert total.dimension == 13
+    assert total.layout.frozen == ("['count']",)
+    x = rng.normal(size=(3, 13))
+    single = np.concatenate([total.gradients_at(point[None]) for point in x])
+    assert np.abs(total.gradients_at(x) - single).max() < 1e-12
+    qpot.check_gradients(total, x)

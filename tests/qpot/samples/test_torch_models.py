@@ -218,16 +218,3 @@ def test_class_weights_of_a_loss_module() -> None:
     assert loss.weight.dtype is torch.float32
     with pytest.raises(ValueError, match="no mean over samples"):
         qpot.from_torch(net, torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])), (X, y))
-
-
-def test_operations_that_have_no_per_sample_gradients_are_named() -> None:
-    class Recurrent(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner, self.last = torch.nn.LSTM(3, 2, batch_first=True), torch.nn.Linear(2, 1)
-
-        def forward(self, x: Any) -> Any:
-            return self.last(self.inner(x)[0][:, -1])
-
-    with pytest.raises(ValueError, match=r"cannot be differentiated sample by sample.*lstm"):
-        qpot.from_torch(Recurrent(), torch.nn.functional.mse_loss, (torch.randn(4, 5, 3), torch.randn(4, 1)))
