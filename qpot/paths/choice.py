@@ -10,6 +10,7 @@ from qpot._core.arrays import Array, as_positive
 from qpot._core.status import Status
 from qpot.paths.ends import at_rest
 from qpot.paths.geometric import GeometricAction
+from qpot.paths.invariant_subspace import across_subspace
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
 from qpot.paths.solution import PathSolution
@@ -32,7 +33,9 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
         If ``method`` is not a `LegMethod`.
     """
     if method is None:
-        many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
+        # Where two units of a network are equal a leg is solved in the subspace on which they stay so.
+        proper = [x for x in points if system.dimension <= AUTOMATIC or across_subspace(system, x, x + 1.0) is None]
+        many = system.dimension > AUTOMATIC and system.noise.products_suffice(np.array(proper or points))
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, LegMethod):
         raise ValueError(

@@ -12,6 +12,7 @@ from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, cheapest
 from qpot.paths.gradient_climb import gradient_climb
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
 from qpot.paths.methods import LegMethod, Report
@@ -73,6 +74,25 @@ def uphill_leg(
     ValueError
         If the covariance is singular, a user function returns NaN on every initial curve, or an end has a flat direction.
     """
+    inside, found = leg_in_subspace(
+        system,
+        start,
+        end,
+        method,
+        lambda reduced, x, y, into: uphill_leg(
+            reduced,
+            x,
+            y,
+            method=method,
+            curves=[into(curve - start) for curve in curves],
+            directions=None if directions is None else into(directions),
+            end_is_fixed=end_is_fixed,
+            report=report,
+            below=below,
+        ),
+    )
+    if inside:
+        return found
     blocked = (
         blocked_interval(system, start, end)
         or interpolating_minimum(system, start, end)
