@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
+from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -61,6 +62,11 @@ def predict_model(
     passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
     if passes is not None and len(passes) < len(saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
+    if method is not None and not isinstance(method, LegMethod):
+        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
+    if not all(isinstance(m, Minimum) for m in minima or ()):
+        raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+    check_executor(executor)
     model = reduced_model(total, symmetries)
     system, generator = model.system, as_rng(0 if rng is None else rng)
     box = None if bounds is None else model.box(*as_bounds(bounds, dimension=total.dimension))
