@@ -1,11 +1,21 @@
-"""Conversions, progress, executors, outcomes: what every other wing stands on.
+"""Conversions, progress, executors, checkpoints, outcomes: what every other wing stands on.
 
 - `arrays`: The one place where arrays from outside are converted and their shapes checked.
+- `by_reference`: Objects that travel by reference: a system goes to each worker once, and tasks carry its name.
+- `checkpoint`: Checkpoints: a folder in which finished parts of a computation are kept, so that the same call goes on
+  from there.
+- `checkpoint_folder`: The folder of a checkpoint: what it is of, in a file for readers, and who uses it.
 - `deprecated`: Old public names: they keep working for one release and warn with the new name.
+- `fingerprint`: Fingerprints of inputs: what is the same on another machine has the same one, up to rounding.
+- `folder_lock`: A lock on a folder: one process at a time, and the operating system releases it when the process ends
+  in any way.
 - `moved`: Old module names, of the release before, which can be imported for one release more.
 - `parallel`: Executors: independent tasks run on the caller's executor, and order and results do not depend on it.
 - `progress`: Progress: a callback ``(done, total, message)`` for whatever a caller passed as ``progress``.
+- `records`: Records: results on disk, one file each, which are complete or not there.
+- `sent`: Tasks that were sent to an executor, and their results as they arrive.
 - `status`: Outcomes of solvers: statuses whose text is a sentence with a remedy, and the error that carries one.
+- `task_records`: The records of independent tasks, which may be finished in any order.
 - `types`: Types of what users pass in: points, minima, costs, files, seeds.
 """
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
+
+from qpot._core.checkpoint import active, using
+from qpot._core.sent import Sent
+from qpot._core.task_records import TaskRecords
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,26 +66,72 @@ def check_sendable(payload: Any, executor: Executor | None, *, what: str) -> Non
         ) from error
 
 
-def run_in_order(function: Callable[[T], R], tasks: Sequence[T], executor: Executor | None) -> Iterator[R]:
+def run_in_order(
+    function: Callable[[T], R], tasks: Sequence[T], executor: Executor | None, *, keep: bool = True
+) -> Iterator[R]:
     """Yield ``function(task)`` for every task, in the order of the tasks.
 
     When the consumer stops, or a task raises, the tasks that have not started are cancelled. The executor is not shut
     down, since it belongs to the caller. Results do not depend on it as long as ``function`` depends on its task alone.
+    Systems in the tasks travel to other processes by reference, see `qpot._core.by_reference`.
+
+    With ``keep`` the results are kept in the checkpoint in use as they arrive, whatever the order, and a task whose result
+    is kept already does not run.
 
     Examples
     --------
     >>> list(run_in_order(abs, [-1, 2, -3], None))
     [1, 2, 3]
     """
-    if executor is None:
-        for task in tasks:
-            yield function(task)
-        return
-    futures: list[Future[R]] = []
+    checkpoint = active() if keep else None
+    stage: TaskRecords[R] | None = None if checkpoint is None else TaskRecords(checkpoint, function.__name__, tasks)
+    results = _in_turn(function, tasks, stage) if executor is None else _in_executor(function, tasks, executor, stage)
     try:
-        futures.extend(executor.submit(function, task) for task in tasks)
-        for future in futures:
-            yield future.result()
+        yield from results
     finally:
-        for future in futures:
-            future.cancel()
+        results.close()
+        if stage is not None:
+            stage.end()
+
+
+def _in_turn(function: Callable[[T], R], tasks: Sequence[T], stage: TaskRecords[R] | None) -> Generator[R, None, None]:
+    for n, task in enumerate(tasks):
+        if stage is not None and stage.holds(n):
+            yield stage.taken(n)
+            continue
+        begun = time.process_time()
+        with using(None):  # A task is kept as a whole, as it would be in an executor.
+            value = function(task)
+        yield value if stage is None else stage.keep(n, value, time.process_time() - begun)
+
+
+def _in_executor(
+    function: Callable[[T], R], tasks: Sequence[T], executor: Executor, stage: TaskRecords[R] | None
+) -> Generator[R, None, None]:
+    """The results in the order of the tasks; what arrives before its turn is kept at once, and waits."""
+    sent: Sent[R] = Sent(function, executor)
+    ready: dict[int, Callable[[], R]] = {}
+
+    def receive(n: int, future: Future[R]) -> None:
+        if stage is None or future.cancelled() or future.exception() is not None:
+            # An error is raised in its turn, so that it does not depend on the executor which one it is.
+            ready[n] = future.result
+        else:
+            value = stage.keep(n, future.result(), 0.0)
+            ready[n] = lambda: value
+
+    try:
+        for n, task in enumerate(tasks):
+            if stage is None or not stage.holds(n):
+                sent.send(n, task)
+        for n in range(len(tasks)):
+            if stage is not None and stage.holds(n):
+                yield stage.taken(n)
+                continue
+            while n not in ready:
+                receive(*sent.receive())
+            yield ready.pop(n)()
+    finally:
+        sent.cancel()
+        for n, future in sent.finished() if stage is not None else ():
+            receive(n, future)

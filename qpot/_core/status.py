@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Status(Enum):
@@ -49,8 +49,14 @@ class SolveError(RuntimeError):
         The part of the result that was finished (a `PathSolution`, a `TransitionCosts`, ...), or None.
     """
 
+    # How often a computation in this process was interrupted. A caller may take such an error for another failure and go on,
+    # with a result that must not be kept.
+    interruptions: ClassVar[int] = 0
+
     def __init__(self, message: str, *, status: Status, partial: Any = None) -> None:
         super().__init__(message)
+        if status is Status.INTERRUPTED:
+            SolveError.interruptions += 1
         self.status = status
         self.partial = partial
 

@@ -11,6 +11,7 @@
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
 - `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
 - `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.
+- `descended`: Descents of a loss from given starts, one task for each, so that they may run side by side and be kept.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `fates`: Fates: whether the flow carries a point to one minimum, certainly elsewhere, or is not known to do either.

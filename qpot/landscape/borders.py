@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
+from qpot._core.checkpoint import kept
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
@@ -85,6 +86,11 @@ def border_states(
             clock.skip(f"{row.size - first} borders between basins")
             break
         r, p = row[first : first + _AT_ONCE], pair[first : first + _AT_ONCE]
-        a, b = bisect_labels(label, segments[r, p], segments[r + 1, p], steps=_HALVINGS)
-        states.append(nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest))
+        ways = segments[r, p], segments[r + 1, p]
+
+        def rests(ways: tuple[Array, Array] = ways) -> Array:
+            a, b = bisect_labels(label, *ways, steps=_HALVINGS)
+            return nearest_rests(drift, 0.5 * (a + b), time=40.0 / slowest)
+
+        states.append(kept("borders", rests, inputs=ways))
     return np.concatenate(states)

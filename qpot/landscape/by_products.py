@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import gmres, minres
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.parallel import run_in_order
 from qpot.landscape.flow_by_products import basins_of_sides
 from qpot.landscape.linear_rates import (
     DENSE_SYMMETRIC,
@@ -40,10 +44,14 @@ _PAIRS = 60
 _LONGEST = 0.1
 
 
-def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> list[Minimum]:
+def minima_from(
+    system: System, starts: Array, lower: Array, upper: Array, *, executor: Executor | None = None
+) -> list[Minimum]:
     """The attracting fixed points in a box that are reached from ``starts`` (n, d) by a descent and Newton's method."""
     found: list[Minimum] = []
-    for end in descended(system, starts, lower, upper):
+    groups = [starts[first : first + _TOGETHER] for first in range(0, len(starts), _TOGETHER)]
+    tasks = [_Start(system, tuple(group), (lower, upper)) for group in groups]
+    for end in itertools.chain.from_iterable(run_in_order(_lowest_from, tasks, executor)):
         if any(np.linalg.norm((end - m.point) / (upper - lower)) <= SAME for m in found):
             continue
         rest = polished(system, end)
@@ -57,6 +65,35 @@ def minima_from(system: System, starts: Array, lower: Array, upper: Array) -> li
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Where a search begins: a point, or between two minima; a plain value, so that it can be sent to another process."""
+
+    system: System
+    points: tuple[Array, ...]
+    box: tuple[Array, Array] | None = None
+    # Whether the lowest mode is climbed, by steps of at most this length, or Newton's method leads to any fixed point.
+    climbing: bool = False
+    longest: float = 0.0
+
+
+def _lowest_from(task: _Start) -> Array:
+    """The points (n, d) to which descents lead from all the starts of a task together."""
+    assert task.box is not None
+    return descended(task.system, np.array(task.points), *task.box)
+
+
+def _rest_from(task: _Start) -> tuple[Array | None, float]:
+    """The fixed point to which a start leads, and the CPU seconds that this took."""
+    begun, system, points = time.process_time(), task.system, task.points
+    if len(points) == 2:
+        start = _highest_between(system, *points) if task.climbing else 0.5 * (points[0] + points[1])
+    else:
+        start = points[0]
+    rest = climbed(system, start, task.longest) if task.climbing else polished(system, start)
+    return rest, time.process_time() - begun
+
+
 def saddles_from(
     system: System,
     minima: Array,
@@ -66,13 +103,15 @@ def saddles_from(
     linear_part: Array | csc_array | None = None,
     *,
     clock: Clock | None = None,
+    executor: Executor | None = None,
 ) -> list[Saddle]:
     """The saddles with one unstable direction that are reached from ``starts`` (n, d) and from between minima.
 
     Newton's method finds them, and starts in the middle between two minima. In so many dimensions that no matrix is formed,
     Newton's method converges only from near a saddle; for a loss the lowest mode of the Hessian is therefore climbed
     instead, which starts between two minima at the highest point of a string. The same is done in fewer dimensions where
-    there are no ``starts``. A ``clock`` may end the search, and takes note of the starts that were left.
+    there are no ``starts``. A ``clock`` may end the search, and takes note of the starts that were left. The ways from single
+    starts run side by side in the ``executor``.
     """
     i, j = np.triu_indices(minima.shape[0], 1)
     distances = np.linalg.norm(minima[i] - minima[j], axis=1)
@@ -85,16 +124,16 @@ def saddles_from(
     if not np.isfinite(longest):
         longest = _LONGEST * float(np.linalg.norm(starts - minima[0], axis=1).max(initial=0.0))
 
-    def beginnings() -> Iterator[Array]:
-        yield from starts
-        for a, b in zip(minima[i], minima[j], strict=True):
-            yield _highest_between(system, a, b) if climbing else 0.5 * (a + b)
-
-    for n, start in enumerate(beginnings()):
+    beginnings = [(start,) for start in starts] + [(minima[a], minima[b]) for a, b in zip(i, j, strict=True)]
+    tasks = [_Start(system, points, climbing=climbing, longest=longest) for points in beginnings]
+    coming = run_in_order(_rest_from, tasks, executor)
+    for n in range(len(tasks)):
         if clock is not None and n and clock.past(1.0):
-            clock.skip(f"{len(starts) + i.size - n} starts near saddles and between minima")
+            clock.skip(f"{len(tasks) - n} starts near saddles and between minima")
             break
-        rest = climbed(system, start, longest) if climbing else polished(system, start)
+        rest, seconds = next(coming)
+        if clock is not None and executor is not None:
+            clock.spend(seconds)
         if rest is None or not within(rest[None], lower, upper)[0]:
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot._core import checkpoint
 from qpot._core.arrays import Array
 from qpot.landscape.basins import attracting_neighbourhoods, basin_of, basins_and_ends
 from qpot.landscape.lifts import LiftedLabels
@@ -137,7 +139,8 @@ def classified(
             clock.skip(f"the sides of {len(kept) - first} fixed points")
             break
         part = order[first : first + at_once]
-        sides = label(np.concatenate([found[part] + np.array(shifts)[part], found[part] - np.array(shifts)[part]]))
+        beside = np.concatenate([found[part] + np.array(shifts)[part], found[part] - np.array(shifts)[part]])
+        sides = checkpoint.kept("sides", functools.partial(label, beside), inputs=beside)
         for n, one, other in zip(part, sides[: part.size], sides[part.size :], strict=True):
             point, hessian, rates, direction = kept[n]
             ids: list[int | None] = [None if s < 0 else int(s) for s in (one, other)]

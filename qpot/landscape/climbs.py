@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.checkpoint import kept
 from qpot.landscape.passes import bands_between, nearest_pairs
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.scaled_loss import ScaledLoss
@@ -70,15 +71,19 @@ def _climbed(
             unfinished += len(starts) - first
             break
         part = slice(first, first + _AT_ONCE)
-        points, found = follow_modes(
-            lambda x: -drift(x),
-            lambda x: -system.unchecked.jacobian(x),
-            starts[part],
-            modes[part],
-            lower=lower,
-            upper=upper,
-            longest=_LONGEST * size,
-            enough=lambda: clock.past(share),
+        points, found = kept(
+            "climbs",
+            lambda part=part: follow_modes(  # type: ignore[misc]
+                lambda x: -drift(x),
+                lambda x: -system.unchecked.jacobian(x),
+                starts[part],
+                modes[part],
+                lower=lower,
+                upper=upper,
+                longest=_LONGEST * size,
+                enough=lambda: clock.past(share),
+            ),
+            inputs=(starts[part], modes[part]),
         )
         ends.append(points[found])
         unfinished += int((~found).sum()) if clock.past(share) else 0

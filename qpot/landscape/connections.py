@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.by_products import climbed, described, polished
 from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
@@ -85,10 +87,18 @@ class Connections:
             if pair is None:
                 break
             self.tried.add(pair)
-            self.between(*pair)
+            kept("string", partial(self.between, *pair), inputs=pair, changed=[self])
             attempts += 1
         else:
             self.clock.skip("strings between minima that no pass joins yet")
+
+    def carried(self) -> Any:
+        """What has been found, for a checkpoint."""
+        return list(self.minima), list(self.found), sorted(self.tried)
+
+    def carry(self, kept: Any) -> None:
+        """Go on with what a checkpoint holds."""
+        self.minima, self.found, self.tried = list(kept[0]), list(kept[1]), set(kept[2])
 
     def between(self, i: int, j: int) -> None:
         """Climb from the peaks of a string between a minimum and the nearest image of another, and follow both sides."""

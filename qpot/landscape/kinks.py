@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -38,6 +39,10 @@ _LOOKS, _DISTANCES = 12, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 _VARIES, _FALLS, _VANISHED = 0.3, 0.3, 1e-8
 # The reason that a minimum has for not being smooth.
 KINK = "the gradient of the loss jumps at it"
+
+# On a line the drift is looked at in so many places for jumps, which are halved so often, and are jumps if the drift is not
+# smaller than this fraction of the typical one on both sides.
+_ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
 
 
 def may_slide(system: System) -> bool:
@@ -205,3 +210,22 @@ def slid_to(system: System, start: Array, minimum: Array) -> tuple[Array, Array]
     if np.linalg.norm(found.points[-1] - minimum) > _CLOSE * size:
         return None
     return found.times, found.points
+
+
+def falling_jumps(drift: Callable[[Array], Array], start: Array, length: Array, closed: bool) -> Array:
+    """The places (n, 1) on a line, from ``start`` (1,) on, at which a drift jumps from positive to negative."""
+    # The golden section keeps the points off round numbers, where a kink may lie and the drift be said to vanish.
+    x = start[0] + length[0] * (np.arange(_ON_A_LINE) + 0.38196601125) / _ON_A_LINE
+    if closed:
+        x = np.append(x, x[0] + length[0])
+    f = drift(x[:, None])[:, 0]
+    falls = np.flatnonzero((f[:-1] > 0.0) & (f[1:] < 0.0))
+    low, high = x[falls], x[falls + 1]
+    for _ in range(_HALVINGS if falls.size else 0):
+        middle = 0.5 * (low + high)
+        rising = drift(middle[:, None])[:, 0] > 0.0
+        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+    ends = drift(np.concatenate([low, high])[:, None])[:, 0].reshape(2, -1)
+    # Where the drift is continuous it is small on both sides by now, and Newton's method finds the zero.
+    jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
+    return np.asarray(0.5 * (low + high)[jumps][:, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from qpot._core.arrays import (
     as_rng,
     format_point,
 )
+from qpot._core.checkpoint import remembered
+from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -43,6 +46,7 @@ _SECONDS, _MODEL_SECONDS = 10.0, 4.0
 
 
 @in_natural_units("starts")
+@remembered
 def find_minima(
     system: System,
     bounds: BoundsLike,
@@ -53,6 +57,7 @@ def find_minima(
     periodic: bool | Sequence[bool] | None = None,
     coverage: float | None = 0.98,
     budget: float | None = None,
+    executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> Minima:
     """All minima (attracting fixed points) that a multi-start finds within a box, and how much it may have missed.
@@ -80,6 +85,8 @@ def find_minima(
         The CPU seconds after which no further round of starts begins, ``10 + d`` by default and ``4 + d / 3`` for a PyTorch
         or JAX model. A budget that is passed also
         ends the first descents, once one of them has arrived.
+    executor : concurrent.futures.Executor, optional
+        Descents that are not followed all together run side by side in it; see the notes.
     progress : callable, True, "auto" or None
 
     Returns
@@ -128,7 +135,9 @@ def find_minima(
     seconds = None if budget is None else as_positive(budget, name="budget")
     if given is not None:
         n = given.shape[0]
-        found = minima_from(system, given, *((lower, upper) if periods is None else periods.beyond(lower, upper)))
+        found = minima_from(
+            system, given, *((lower, upper) if periods is None else periods.beyond(lower, upper)), executor=executor
+        )
         if periods is not None:
             found = on_lattice(found, periods)
             points = np.array([m.point for m in found]).reshape(-1, d)
@@ -152,6 +161,7 @@ def find_minima(
                 budget=_budget(system) if seconds is None else seconds,
                 strict=seconds is not None,
                 periods=periods,
+                executor=check_executor(executor),
             )
             search.first(scattered(lower, upper, n, generator))
             if wanted is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
+from qpot._core.checkpoint import kept
 from qpot._core.types import SeedLike
 from qpot.landscape.lowered_passes import lowered
 from qpot.landscape.pass_sides import points_beside, rises
@@ -150,8 +151,14 @@ def passes_between(
         if clock is not None and clock.past(0.8):
             clock.skip(f"bands between {len(pairs) - first} pairs of minima")
             break
-        bands = bands_between(scaled, minima, pairs[first : first + at_once], bows, rng)
-        found += passes_on(scaled, bands, [*known, *found], label, clock)
+        some, before = pairs[first : first + at_once], [*known, *found]
+
+        def on_bands(some: Sequence[tuple[int, int]] = some, before: Sequence[Saddle] = before) -> list[Saddle]:
+            return passes_on(scaled, bands_between(scaled, minima, some, bows, rng), before, label, clock)
+
+        found += kept(
+            "bands", on_bands, inputs=(minima, some, before), changed=[rng] if clock is None else [rng, clock]
+        )
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
+from qpot._core.checkpoint import cpu_seconds
 from qpot.landscape.points import Saddle
 from qpot.problem.units import Units
 
@@ -51,13 +51,25 @@ class Clock:
     """The CPU seconds that a search may take, and the list of what it left out."""
 
     def __init__(self, budget: float) -> None:
-        self.budget, self.begun = budget, time.process_time()
+        self.budget, self.begun = budget, cpu_seconds()
         self.skipped: list[str] = []
 
     def past(self, share: float) -> bool:
         """Whether this share of the budget is spent."""
-        return time.process_time() - self.begun > share * self.budget
+        return cpu_seconds() - self.begun > share * self.budget
+
+    def spend(self, seconds: float) -> None:
+        """Count CPU time of another process."""
+        self.begun -= seconds
 
     def skip(self, what: str) -> None:
         """Note something that is left out."""
         self.skipped.append(what)
+
+    def carried(self) -> list[str]:
+        """What was noted, for a checkpoint."""
+        return list(self.skipped)
+
+    def carry(self, kept: list[str]) -> None:
+        """Take over what an earlier run has noted."""
+        self.skipped = list(kept)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_positive, as_rng
+from qpot._core.checkpoint import remembered
+from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.types import SeedLike
 from qpot.landscape.basins import attractor_points
@@ -41,6 +44,7 @@ _MIDDLES = 200
 
 
 @in_natural_units("minima", "starts")
+@remembered
 def find_saddles(
     system: System,
     minima: Sequence[Minimum],
@@ -50,6 +54,7 @@ def find_saddles(
     starts: int | ArrayLike | None = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     budget: float | None = None,
+    executor: Executor | None = None,
     progress: ProgressLike = None,
 ) -> Saddles:
     """All saddles with one unstable direction that are found within a box, and which minima they connect.
@@ -76,6 +81,8 @@ def find_saddles(
     budget : float, optional
         The CPU seconds after which nothing new is begun, ``20 + d`` by default, and ``4 + d / 3`` for a PyTorch or JAX model.
         What is left out is said by ``skipped`` and ``summary`` of the result.
+    executor : concurrent.futures.Executor, optional
+        The ways from given starts, and strings between minima with the climbs from them, run side by side in it.
     progress : callable, True, "auto" or None
 
     Returns
@@ -128,6 +135,7 @@ def find_saddles(
     if group is not None:
         attractors = representatives_and_copies(attractors, group, upper - lower)
     generator = as_rng(rng)
+    check_executor(executor)
     given = as_starts(starts, dimension=d)
     if given is None and d > SEARCHED and system.gradient_drift and system.loss is not None:
         given = np.zeros((0, d))  # The strings between the minima suffice.
@@ -145,7 +153,7 @@ def find_saddles(
             search = TorusSearch(system, attractors, lower, upper, periods, clock, report, kinked)
             return _sorted(search.run(generator, number=number, given=given), lower, upper, clock)
     if given is not None:
-        near_given = saddles_from(system, attractors, given, lower, upper, clock=clock)
+        near_given = saddles_from(system, attractors, given, lower, upper, clock=clock, executor=executor)
         if group is not None:
             near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
         return _sorted(near_given, lower, upper, clock)
@@ -229,6 +237,7 @@ def _sorted(saddles: list[Saddle], lower: Array, upper: Array, clock: Clock) -> 
     return Saddles(saddles, clock.skipped)
 
 
+@remembered
 def new_minima_beyond(
     system: System,
     saddles: Sequence[Saddle],

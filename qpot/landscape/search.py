@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
+from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
-from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.arrays import Array
+from qpot._core.checkpoint import cpu_seconds, kept
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.coverage import CONFIDENCE, Coverage
-from qpot.landscape.kinks import KINK, kink_minimum
+from qpot.landscape.descended import bottoms
+from qpot.landscape.kinks import KINK, falling_jumps, kink_minimum
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import FLAT, SAME, Minimum, as_minimum, tidy, within
 from qpot.landscape.symmetry import Symmetry, same_class
@@ -51,9 +53,6 @@ _STEPS = 60
 # Starts are chosen where the drift differs from the trend of its surroundings by more than this share of its length there,
 # at most this fraction of the points scanned.
 _CONTRADICTS, _CHOSEN = 0.1, 1.0 / 16.0
-# On a line the drift is looked at in so many places for jumps, which are halved so often, and are jumps if the drift is not
-# smaller than this fraction of the typical one on both sides.
-_ON_A_LINE, _HALVINGS, _JUMP = 4097, 60, 1e-6
 # A fixed point with a rate below this part of the typical one may be a half-stable rest.
 _SLOWER = 1e-4
 # Once a minimum at a kink is known, trajectories whose steps become short are given up after so many.
@@ -65,6 +64,8 @@ _CELL = 0.02
 _LOCAL, _LOCAL_MODEL = 1e-4, 1e-3
 # What is carried further than so many times round a periodic axis, and is at rest nowhere, goes round for ever.
 _TURNS = 1.5
+# What descents add to a search.
+_FOUND = ("minima", "fastest", "labels", "unseen", "spent", "restless", "restless_at", "round", "typical")
 # A neighbourhood that stops the descents is used only if it is at least this fraction of the box.
 _WIDE = 1e-4
 
@@ -83,9 +84,10 @@ class Search:
         budget: float,
         strict: bool = False,
         periods: Periods | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.system, self.lower, self.upper, self.group, self.report = system, lower, upper, group, report
-        self.size = upper - lower
+        self.size, self.executor = upper - lower, executor
         # Without periodic axes every axis is open, and nothing below is moved.
         self.periods = Periods(lower=lower, lengths=np.full_like(lower, np.inf)) if periods is None else periods
         self.drift = NaNDrift(system)
@@ -100,15 +102,24 @@ class Search:
         # The periodic axes round which they are carried.
         self.round: set[int] = set()
         self.typical = 0.0
-        self.budget, self.strict, self.begun = budget, strict, time.process_time()
+        self.budget, self.strict, self.begun = budget, strict, cpu_seconds()
         flowing = not system.gradient_drift or system.loss is None or system.dimension <= _FLOW
         self.model = isinstance(system.finite_sum, ModelSum)
         self.flowing = flowing or (self.model and system.dimension <= _TOGETHER)
 
+    def carried(self) -> dict[str, Any]:
+        """What has been found so far, for a checkpoint."""
+        return {name: getattr(self, name) for name in _FOUND}
+
+    def carry(self, kept: dict[str, Any]) -> None:
+        """Take over what an earlier run had found."""
+        for name, value in kept.items():
+            setattr(self, name, value)
+
     @property
     def over(self) -> bool:
         """Whether the budget is spent."""
-        return time.process_time() - self.begun > self.budget
+        return cpu_seconds() - self.begun > self.budget
 
     @property
     def kinked(self) -> bool:
@@ -127,33 +138,22 @@ class Search:
 
     def _add_kinks(self) -> None:
         """On a line: keep the minima at which the drift jumps from positive to negative; no flow comes to rest there."""
-        # The golden section keeps the points off round numbers, where a kink may lie and the drift be said to vanish.
-        x = self.lower[0] + self.size[0] * (np.arange(_ON_A_LINE) + 0.38196601125) / _ON_A_LINE
-        if self.periods.closed[0]:
-            x = np.append(x, x[0] + self.size[0])
-        f = self.drift(x[:, None])[:, 0]
-        falls = np.flatnonzero((f[:-1] > 0.0) & (f[1:] < 0.0))
-        low, high = x[falls], x[falls + 1]
-        for _ in range(_HALVINGS if falls.size else 0):
-            middle = 0.5 * (low + high)
-            rising = self.drift(middle[:, None])[:, 0] > 0.0
-            low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-        ends = self.drift(np.concatenate([low, high])[:, None])[:, 0].reshape(2, -1)
-        # Where the drift is continuous it is small on both sides by now, and Newton's method finds the zero.
-        jumps = np.abs(ends).max(axis=0) > _JUMP * np.nanmedian(np.abs(f)) if falls.size else np.zeros(0, dtype=bool)
-        places = self.periods.wrap(0.5 * (low + high)[jumps][:, None])
+        places = self.periods.wrap(falling_jumps(self.drift, self.lower, self.size, bool(self.periods.closed[0])))
         found = [as_minimum(self.system, tidy(place)) for place in places]
         for minimum in found:
             self._keep(replace(minimum, kink=KINK))
 
     def refine(self, points: Array) -> None:
         """Descend from those of ``points`` at which the drift contradicts its surroundings."""
-        values, begun = [], time.process_time()
+        kept("refine", lambda: self._refine(points), inputs=points, changed=[self])
+
+    def _refine(self, points: Array) -> None:
+        values, begun = [], cpu_seconds()
         for first in range(0, points.shape[0], _CHUNK):
             values.append(self.drift(points[first : first + _CHUNK]))
-            if time.process_time() - begun > _SHARE * self.budget:
+            if cpu_seconds() - begun > _SHARE * self.budget:
                 break
-        each = (time.process_time() - begun) / min(len(values) * _CHUNK, points.shape[0])
+        each = (cpu_seconds() - begun) / min(len(values) * _CHUNK, points.shape[0])
         field = np.concatenate(values) / self.size
         usable = np.isfinite(field).all(axis=1)
         points, field = points[: field.shape[0]][usable], field[usable]
@@ -177,7 +177,7 @@ class Search:
             self.spent = self.over
             return
         self.unseen = 1.0
-        n, begun = 0, time.process_time()
+        n, begun = 0, cpu_seconds()
         for j in range(1, _ROUNDS + 1):
             confidence = 1.0 - (1.0 - CONFIDENCE) / (j * (j + 1))
             n = max(2 * n, trials_needed(1.0 - coverage, confidence))
@@ -191,7 +191,7 @@ class Search:
             if self.unseen <= 1.0 - coverage:
                 return
             # The next round takes about twice as long as this one.
-            spent, begun = time.process_time() - begun, time.process_time()
+            spent, begun = cpu_seconds() - begun, cpu_seconds()
             if begun + 2.0 * spent > self.begun + self.budget:
                 break
         self.spent = True
@@ -215,6 +215,9 @@ class Search:
 
     def _descend(self, starts: Array) -> Integers:
         """The index of the minimum to which each start leads, -1 where to none in the box; new minima are kept."""
+        return kept("descents", lambda: self._descents(starts), inputs=starts, changed=[self])
+
+    def _descents(self, starts: Array) -> Integers:
         labels, ends, rested = self._followed(starts) if self.flowing else self._descended(starts)
         turned = np.abs(self.periods.turns(ends - starts[: len(ends)])) > _TURNS * self.size
         ends = self.periods.wrap(ends)
@@ -305,28 +308,25 @@ class Search:
 
     def _descended(self, starts: Array) -> tuple[Integers, Array, NDArray[np.bool_]]:
         """Minimise the loss from each start within the box; a start at which a user's function fails leads nowhere."""
-        n, system, failure = starts.shape[0], self.system, None
+        n, failure = starts.shape[0], None
         ends, rested = starts.copy(), np.zeros(n, dtype=bool)
-        loss, gradient = system.unchecked.loss, system.unchecked.gradient
-        ranges = zip(self.lower, self.upper, self.periods.closed, strict=True)
-        box = [(-np.inf, np.inf) if closed else (low, high) for low, high, closed in ranges]
-        for k, start in enumerate(starts):
+        low, high = (
+            np.where(self.periods.closed, side, x) for side, x in ((-np.inf, self.lower), (np.inf, self.upper))
+        )
+        coming = bottoms(self.system, starts, low, high, self.executor)
+        for k in range(n):
             self.report(k, n, "descents")
             if self.over and rested.any() and (self.strict or self.labels.size):
                 self.spent = True
+                coming.close()
                 return np.full(k, -1, dtype=np.int64), ends[:k], rested[:k]
-            try:
-                ends[k] = minimize(
-                    lambda x: (float(loss(x[None])[0]), gradient(x[None])[0]),
-                    start,
-                    jac=True,
-                    method="L-BFGS-B",
-                    bounds=box,
-                    options={"maxiter": 500, "gtol": 1e-10, "ftol": 1e-15},
-                ).x
-                rested[k] = True
-            except NonFiniteError as error:
-                failure = error
+            bottom = next(coming)
+            if self.executor is not None:
+                self.begun -= bottom.seconds  # The budget counts the time of all processes.
+            if bottom.point is None:
+                failure = bottom.failure
+            else:
+                ends[k], rested[k] = bottom.point, True
         if not rested.any() and failure is not None:
             raise failure
         return np.full(n, -1, dtype=np.int64), ends, rested

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.checkpoint import remembered
 from qpot._core.types import SeedLike
 from qpot.landscape.classified import classified
 from qpot.landscape.coverage import Minima
@@ -52,6 +53,7 @@ class States:
         return [*self.points, *self.stable]
 
 
+@remembered
 def attracting_states(
     system: System, found: Minima, lower: Array, upper: Array, *, rng: SeedLike = None, budget: float | None = None
 ) -> States:

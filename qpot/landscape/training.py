@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.by_products import described, polished
@@ -125,7 +127,8 @@ def trained_minima(
         reach = max(reach, float(np.abs(starts).max()))
         for first in range(0, len(starts), _AT_ONCE):
             report(done, done + 1, f"training run {done}, {len(found)} minima")
-            ends, at_rest = _descended(system, starts[first : first + _AT_ONCE])
+            group_of_starts = starts[first : first + _AT_ONCE]
+            ends, at_rest = kept("training", partial(_descended, system, group_of_starts), inputs=group_of_starts)
             for point, rests in zip(ends, at_rest, strict=True):
                 done, last = done + 1, last + 1
                 reach = max(reach, float(np.abs(point).max()) if rests else 0.0)

@@ -9,13 +9,15 @@ borders. Under detailed balance every W is a difference of one potential, and no
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.checkpoint import cpu_seconds, kept, remembered
 from qpot._core.status import SolveError, Status
 from qpot.chain.w_graphs import stationary_costs, w_graph
 from qpot.landscape.points import Minimum, Saddle
@@ -89,6 +91,14 @@ class _Candidate:
             least = (1.0 - slack) * self.action
             self.cost = least if least < self.task.limit else np.inf
 
+    def carried(self) -> dict[str, Any]:
+        """What is known of it, for a checkpoint."""
+        return {name: value for name, value in vars(self).items() if name != "task"}
+
+    def carry(self, kept: dict[str, Any]) -> None:
+        """Take over what an earlier run has found out."""
+        vars(self).update(kept)
+
     @property
     def pair(self) -> tuple[int, int]:
         return self.task.home, self.task.away
@@ -107,6 +117,7 @@ class Across:
     note: str
 
 
+@remembered
 def legs_across(
     system: System,
     minima: Sequence[Minimum],
@@ -137,20 +148,21 @@ def legs_across(
         return Across({}, {}, "")
     passes = [s for s in saddles if isinstance(s, Saddle) and not s.degenerate]
     chain = Chain.of(legs)
-    end = time.process_time() + seconds
+    end = cpu_seconds() + seconds
     candidates, slack = _candidates(system, chain), _SLACK
     for _ in range(_ROUNDS):
         pending = [one for one in _used(chain.direct, candidates) if one.path is None]
-        if not pending or time.process_time() > end:
+        if not pending or cpu_seconds() > end:
             break
         for one in pending:
             if not one.sketched:
                 _sketch(system, one)
             elif one.curve is None:
-                _shorten(system, one)
+                kept("curve", functools.partial(_shorten, system, one), inputs=one.curves, changed=[one])
                 one.expect(slack)
             elif not one.tried:
-                gap = _solve(system, minima, passes, one, max(end - time.process_time(), 0.0))
+                solve = functools.partial(_solve, system, minima, passes, one, max(end - cpu_seconds(), 0.0))
+                gap = kept("solve", solve, inputs=one.curve, changed=[one])
                 slack = max(slack, min(_CAUTION * gap, _LOOSE))
         for one in candidates:
             one.expect(slack)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.checkpoint import remembered
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.prefactors import leg_rate
@@ -24,6 +25,7 @@ _NEGLIGIBLE = 1e-3
 DearerLegs = Mapping[tuple[int, int], Array]
 
 
+@remembered
 def dearer_legs(system: System, costs: TransitionCosts) -> DearerLegs:
     """Gaps and prefactors of the legs that `rate_prefactors` leaves out, since they do not tie with the cheapest.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
+from qpot._core.checkpoint import remembered
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -38,6 +40,7 @@ from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.prediction.unfinished import refuse_undecided
+from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
@@ -47,6 +50,7 @@ from qpot.samples.finite_sum import FiniteSum
 _SCANNED = 3
 
 
+@checkpointed("minima", "saddles", "starts")
 @in_natural_units("minima", "saddles", "starts")
 def predict(
     system: System | FiniteSum,
@@ -65,6 +69,7 @@ def predict(
     periodic: bool | Sequence[bool] | None = None,
     outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
     """Which minimum SGD selects, how sure that is, by which route and after how long.
@@ -116,7 +121,11 @@ def predict(
         is searched outside, and ways out do not count. The searches outside need ``minima`` and ``saddles`` to be searched
         for too, no symmetries, and at most 16 dimensions; otherwise the sides of the saddles are followed only.
     executor : concurrent.futures.Executor, optional
-        The paths are computed side by side in it.
+        Starts, strings, paths and fields are computed side by side in it; the result does not depend on it.
+    checkpoint : path, optional
+        A folder in which every finished part is kept, so that the same call goes on from there if it is stopped in any way,
+        with another executor or on another machine too. A folder of another system or of other arguments is refused.
+        Budgets in seconds count what earlier runs have spent; where none ends, the result is that of one run, bit for bit.
     progress : callable, True, "auto" or None
         "auto" shows a bar on a terminal if the run lasts longer than two seconds.
 
@@ -129,7 +138,7 @@ def predict(
     ValueError
         For bad bounds, a singular covariance, NaN from a user function, repeated minima, a single given minimum, minima
         with flat directions (which are named), symmetries that the loss or the noise does not have, or a function that does
-        not repeat along a periodic axis.
+        not repeat along a periodic axis. Also for a ``checkpoint`` of another call; the message says what differs.
     SolveError
         If fewer than two minima are found, if they are not connected, if a path that stops short can decide, or if the run
         is interrupted;
@@ -172,7 +181,9 @@ def predict(
         try:
             if minima is None:
                 report(0, 5, "minima")
-                states = _states(system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic)
+                states = _states(
+                    system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor
+                )
             else:
                 states = _given(minima, periods)
             found = states.all
@@ -186,7 +197,14 @@ def predict(
             report(1, 5, "saddles")
             if saddles is None:
                 states, crossings, unsearched = _crossings(
-                    system, states, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries
+                    system,
+                    states,
+                    box,
+                    complete=minima is not None,
+                    rng=rng,
+                    starts=starts,
+                    symmetries=symmetries,
+                    executor=executor,
                 )
             else:
                 crossings = list(saddles)
@@ -230,10 +248,13 @@ def _states(
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
     periodic: bool | Sequence[bool] | None,
+    executor: Executor | None,
 ) -> States:
     """What attracts in the box: minima and, where the drift is no gradient, limit cycles."""
     try:
-        covered = find_minima(system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic)
+        covered = find_minima(
+            system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor
+        )
     except SolveError as error:
         if error.status is not Status.NO_MINIMUM or system.gradient_drift or symmetries is not None or np.any(periodic):
             raise
@@ -266,6 +287,7 @@ def _crossings(
     rng: SeedLike,
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
+    executor: Executor | None,
 ) -> tuple[States, list[Saddle | LimitCycle], tuple[str, ...]]:
     """The states, the saddles in the box and what was left out; minima to which saddles lead are added.
 
@@ -275,17 +297,18 @@ def _crossings(
     if not states.points:
         return states, [*open_saddles(system, states.stable, lower, upper)], ()
     found = states.points
-    crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+    crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries, executor=executor)
     for _ in range(0 if complete else 5):
         # A saddle may lead to a minimum that the search from many starts has missed.
         missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
         if not missed:
             break
         found = [*found, *missed]
-        crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries)
+        crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries, executor=executor)
     return replace(states, points=found), list(crossings), (crossings.summary,) if crossings.skipped else ()
 
 
+@remembered
 def _outlook(
     system: System,
     states: States,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.checkpoint import remembered
 from qpot._core.status import SolveError
 from qpot.landscape.cycle_search import distance_to, extent_of
 from qpot.landscape.limit_cycle import LimitCycle
@@ -27,6 +28,7 @@ _ON_CYCLE = 1e-4
 _CARRIED = 16
 
 
+@remembered
 def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     """Prefactors A(i, j) of the rates A exp(-V / epsilon) between minima, ``(k, k)``.
 

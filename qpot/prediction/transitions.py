@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from qpot.prediction.assembled import Side, assembled, groups_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.unfinished import lowest
+from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
@@ -40,6 +42,7 @@ from qpot.solvers.common.spending import spending
 _MARGIN = 1.5
 
 
+@checkpointed("minima", "saddles")
 @in_natural_units("minima", "saddles")
 def transition_costs(
     system: System,
@@ -50,6 +53,7 @@ def transition_costs(
     method: LegMethod | None = None,
     executor: Executor | None = None,
     budget: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressLike = None,
 ) -> TransitionCosts:
     """Costs V(i, j) of all transitions between minima, over their saddles.
@@ -72,6 +76,8 @@ def transition_costs(
         The legs are computed side by side in it; the result does not depend on it.
     budget : float, optional
         Seconds of CPU time for one leg, by default 60 and 20 more for each dimension.
+    checkpoint : path, optional
+        A folder in which every finished leg is kept, as for `predict`.
     progress : callable, True, "auto" or None
         Who is told about each finished leg.
 
@@ -85,7 +91,8 @@ def transition_costs(
     ------
     ValueError
         If there are fewer than two minima, if some are repeated or do not attract, if saddles name unknown minima, or if
-        the covariance is singular and the drift does not carry the noise into every direction.
+        the covariance is singular and the drift does not carry the noise into every direction; for a ``checkpoint`` of
+        another call, with what differs.
     SolveError
         If the run is interrupted; ``.partial`` is a TransitionCosts with everything that was finished, and NaN where an
         answer is missing.

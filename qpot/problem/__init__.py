@@ -1,5 +1,6 @@
 """Drift and noise: what is asked about.
 
+- `checkpointed`: Public functions that can go on where an earlier run of the same call was stopped.
 - `controllable`: The directions that the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Covariances a(x) = sigma(x) sigma(x)^T: constructors, and the checks that every solver relies on.
 - `covariance_methods`: CovarianceMethod: what a method of `estimate_covariance` is and returns.
@@ -15,6 +16,8 @@
   products.
 - `given_steps`: Random steps: discrete algorithms other than plain SGD, given by their steps and probabilities.
 - `lifted`: Results in reduced coordinates, read back in all coordinates of a system.
+- `identity`: What identifies a system on any machine: the values of its functions at fixed points, for want of another
+  name.
 - `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
 - `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
   Hessian.

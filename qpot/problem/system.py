@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import ClassVar, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -93,6 +93,9 @@ class System:
     >>> ou.drift(np.array([[1.0, 2.0]]))
     array([[-1., -2.]])
     """
+
+    # Tasks in other processes name a system, which is sent to each of them once.
+    by_reference: ClassVar[bool] = True
 
     drift: PointFunction
     covariance: Callable[[ArrayLike], Array]

@@ -99,6 +99,8 @@ class FiniteSum:
 
     # Whether mean and samples are derivatives of one function by construction, so that they need not be compared.
     differentiated: ClassVar[bool] = False
+    # Tasks in other processes name a sum, which is sent to each of them once.
+    by_reference: ClassVar[bool] = True
 
     sample_losses: BatchFunction
     sample_gradients: BatchFunction

@@ -13,6 +13,7 @@
 - `escapes`: Escape times: when replicas reach another minimum, and the mean time in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
   arrivals.
+- `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
 - `rare_escapes`: Mean escape times by splitting: the result, put together from independent repetitions, and its
   error.
 - `replicas`: Runs of many replicas, in blocks with their own generators and in slices that can be stopped.

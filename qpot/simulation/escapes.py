@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
 from qpot._core.arrays import Array, as_count
+from qpot._core.checkpoint import kept
 from qpot._core.deprecated import renamed, renamed_property, warn_renamed
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
+from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.destinations import Destinations
 from qpot.simulation.dynamics import Dynamics
@@ -147,6 +150,7 @@ def check_confidence(confidence: Any) -> float:
     return float(confidence)
 
 
+@checkpointed("start", "minima")
 def escape_times(
     system: System,
     *,
@@ -165,6 +169,7 @@ def escape_times(
     exit_points: bool | None = None,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressLike = None,
 ) -> EscapeTimes:
     """Simulate replicas until each comes close to another minimum, or for ``steps`` steps.
@@ -192,7 +197,7 @@ def escape_times(
         latest positions tells.
     exit_points : bool, optional
         The old name of ``escape_points``, which will go with the next release.
-    rng, executor, progress
+    rng, executor, checkpoint, progress
         As in `simulate_sgd`.
 
     Raises
@@ -250,7 +255,9 @@ def escape_times(
         return result
     assert outcome.trace is not None  # the run was asked to keep it
     try:
-        return replace(result, escape_points=_crossings(system, outcome.trace, result, goals, stride))
+        trace = outcome.trace
+        points = kept("escape points", lambda: _crossings(system, trace, result, goals, stride))
+        return replace(result, escape_points=points)
     except KeyboardInterrupt:
         message = "interrupted while the escape points were told; the escape times are in .partial"
         raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None

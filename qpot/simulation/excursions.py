@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ _MOST_EXIT_POINTS = 50
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplittingTask:
     """What a repetition needs, as one value that can be sent to another process."""
+
+    by_reference: ClassVar[bool] = True
 
     setting: Setting
     goals: Destinations

@@ -7,6 +7,7 @@ replicas alone. A slice is a number of steps; where slices begin and end changes
 
 from __future__ import annotations
 
+import copy
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot.samples.formulas import Integers
+from qpot.simulation.kept_replicas import KeptReplicas, RunState
 from qpot.simulation.settings import Setting
 from qpot.simulation.updates import Block, Job, Targets, Update
 from qpot.solvers.simulation.minibatch import RESHUFFLED
@@ -85,6 +87,8 @@ def run_replicas(
     ends = Targets.none(start.shape[1]) if targets is None else targets
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
     run = _Run(_blocks(setting, execution.rng, ends.trace), start, record_steps)
+    kept = KeptReplicas((start, steps, record_steps, run.blocks))
+    run.take(kept.state())
     length = 64
     with reporting(execution.progress, execution.description) as report:
         try:
@@ -99,12 +103,16 @@ def run_replicas(
                 )
                 clock = time.perf_counter()
                 tasks = [(update, block, job) for block in run.blocks]
-                if not run.accept(job, list(run_in_order(_advance, tasks, executor))):
+                if not run.accept(job, list(run_in_order(_advance, tasks, executor, keep=False))):
                     break
                 elapsed = time.perf_counter() - clock
                 length = int(np.clip(length * aim / max(elapsed, 1e-6), length // 4 + 1, 8 * length))
+                kept.keep(run.state)
                 report(run.done, steps, "steps")
+            else:
+                kept.keep(run.state, now=True)
         except KeyboardInterrupt:
+            kept.keep(run.state, now=True)
             return run.outcome(Status.INTERRUPTED, f"interrupted after {run.done} of {steps} steps")
         except FunctionFailedError as error:
             return run.outcome(Status.NON_FINITE, str(error))
@@ -141,6 +149,17 @@ class _Run:
         self.done = 0
         self.failure: tuple[int, int] | None = None
         self.edges = np.cumsum([0, *(block.replicas.x.shape[0] for block in blocks)])
+
+    @property
+    def state(self) -> RunState:
+        return RunState(blocks=self.blocks, done=self.done, rows=self.records[: self.recorded])
+
+    def take(self, state: RunState | None) -> None:
+        """Go on from a state of the same run."""
+        if state is not None:
+            self.blocks, self.done, self.recorded = state.blocks, state.done, len(state.rows)
+            if self.recorded:
+                self.records[: self.recorded] = state.rows
 
     def all_escaped(self) -> bool:
         return all((block.replicas.escape_step >= 0).all() for block in self.blocks)
@@ -204,7 +223,7 @@ def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Bloc
 def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, int]]:
     """Advance a copy of the block; the given one stays as it is, so that an interrupted slice leaves no trace."""
     update, block, job = task
-    moved = Block(replicas=block.replicas.copy(), rng=block.rng)
+    moved = Block(replicas=block.replicas.copy(), rng=copy.deepcopy(block.rng))
     records = np.empty((job.record_at.size, *moved.replicas.x.shape))
     try:
         failure = update.advance(moved, job, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count
+from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.basins import attractor_points
+from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.ensemble import Ensemble
@@ -25,6 +28,7 @@ from qpot.simulation.settings import Setting, setting_of
 _DEFAULT_RECORDS = 200
 
 
+@checkpointed("start", "minima")
 def simulate_sgd(
     system: System,
     *,
@@ -35,6 +39,7 @@ def simulate_sgd(
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     record: int | Sequence[int] | NDArray[np.int64] | None = None,
     minima: MinimaLike | None = None,
     momentum: float = 0.0,
@@ -62,6 +67,10 @@ def simulate_sgd(
         Seed 0 by default. The same ``rng`` gives the same result, bit for bit, for every executor.
     executor : concurrent.futures.Executor, optional
         Where blocks of replicas run; `qpot.process_executor` makes a safe process pool.
+    checkpoint : path, optional
+        A folder in which the replicas are kept every few seconds, so that the same call goes on from there if it is stopped
+        in any way, with another executor or on another machine too. A folder of another system or of other arguments is
+        refused.
     record : int or sequence of int, optional
         Keep every record-th step, or the given steps; the last step is always kept, and step 0 unless steps
         are listed. By default 200 evenly spaced records.
@@ -80,7 +89,7 @@ def simulate_sgd(
     ValueError
         For bad arguments; a batch drawn without replacement that is larger than the finite sum; a learning rate beyond
         stability, 2 / (largest Hessian eigenvalue) at the minimum where a replica starts; functions that cannot be
-        sent to a process pool.
+        sent to a process pool; a ``checkpoint`` of another call, with what differs.
     SolveError
         When a replica diverges or a user function fails (`Status.NON_FINITE`) or on Ctrl-C
         (`Status.INTERRUPTED`); ``partial`` is the ensemble with all records before that.
@@ -103,6 +112,7 @@ def simulate_sgd(
     return _simulate(setting_of(dynamics, start, R, n), n, record, minima, execution)
 
 
+@checkpointed("start", "minima")
 def simulate_diffusion(
     system: System,
     *,
@@ -113,6 +123,7 @@ def simulate_diffusion(
     replicas: int,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     record: int | Sequence[int] | NDArray[np.int64] | None = None,
     minima: MinimaLike | None = None,
     progress: ProgressLike = None,
@@ -127,7 +138,7 @@ def simulate_diffusion(
         Noise level.
     time_step : float
         Step of the method, whose weak error is of order one in it.
-    steps, start, replicas, rng, executor, record, minima, progress
+    steps, start, replicas, rng, executor, checkpoint, record, minima, progress
         As in `simulate_sgd`.
 
     Raises
@@ -179,7 +190,7 @@ def _simulate(setting: Setting, steps: int, record: Any, minima: MinimaLike | No
     if given is None:
         return ensemble
     try:
-        return replace(ensemble, minima=given, labels=ensemble.basins(given))
+        return replace(ensemble, minima=given, labels=kept("labels", lambda: ensemble.basins(given)))
     except KeyboardInterrupt:
         message = "interrupted while the basins of the records were told; the run itself is in .partial"
         raise SolveError(message, status=Status.INTERRUPTED, partial=ensemble) from None

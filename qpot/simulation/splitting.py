@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
+from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
 from qpot.simulation.destinations import Destinations
@@ -30,6 +32,7 @@ from qpot.solvers.simulation.excursions import Region
 _LEAVING = 0.95
 
 
+@checkpointed("start", "minima")
 def splitting_times(
     system: System,
     *,
@@ -49,6 +52,7 @@ def splitting_times(
     longest: int = 10_000_000,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressLike = None,
 ) -> SplittingTimes:
     """Mean escape time from a minimum that plain simulation would never see left.
@@ -65,7 +69,7 @@ def splitting_times(
         The minimum that is left, or a point of its basin.
     minima : sequence of objects with ``.point``, or ``(k, d)``
         All minima, since the excursion of a clone at rest at a minimum that is not listed would never end.
-    learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, progress
+    learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, checkpoint, progress
         As in `qpot.escape_times`, but without epoch reshuffling.
     coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
         How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little

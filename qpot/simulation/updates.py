@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -81,6 +81,8 @@ class Job:
 class CompiledSum:
     """Minibatch SGD in a compiled kernel."""
 
+    by_reference: ClassVar[bool] = True
+
     rule: SgdRule
     block_size: int = 8
 
@@ -97,6 +99,8 @@ class CompiledSum:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VectorisedSteps:
     """Any increment, one NumPy call for all replicas of a block."""
+
+    by_reference: ClassVar[bool] = True
 
     increment: Callable[[Array, float, np.random.Generator, Any], Array]
     momentum: float
