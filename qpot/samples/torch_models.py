@@ -185,6 +185,11 @@ class _TorchFunctions(Differentiated):
         )
         self.batches = RecordedBatches(self)
 
+    def compute(self, way: str) -> None:
+        """Compute in this way from now on; operations that were recorded in another are forgotten."""
+        self.way = way
+        self._prepare()
+
     def _bytes(self, kind: str, *arrays: Array) -> float:
         """The bytes that the model's values take for one point."""
         rows = arrays[1].shape[1] if kind == "hessian_rows" else 1
@@ -239,14 +244,10 @@ class _TorchFunctions(Differentiated):
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         with self.lock:
-            if (
-                kind in _RECORDED
-                and self.way != "one by one"
-                and rows == slice(0, self.n_samples)
-                and self.device.type == "cpu"
-            ):
+            recordable = self.way != "one by one" and self.device.type == "cpu"
+            if recordable and kind in _RECORDED and rows == slice(0, self.n_samples):
                 return self.recorded(kind, *arrays)
-            if kind == "batch_gradient" and self.device.type == "cpu" and isinstance(rows, np.ndarray):
+            if recordable and kind == "batch_gradient" and isinstance(rows, np.ndarray):
                 found = self.batches(rows, *arrays)
                 if found is not None:
                     return found

@@ -37,7 +37,7 @@ def choose_way(functions: Any, initial: Array) -> tuple[str, ...]:
     reasons: list[str] = []
     looped = ""
     for way in (TOGETHER, WRITTEN_OUT, ONE_BY_ONE):
-        functions.way = way
+        functions.compute(way)
         functions.written_out.clear()
         reason, slow = _tried(functions, known, allowed)
         if way == WRITTEN_OUT and not functions.written_out:
@@ -50,7 +50,8 @@ def choose_way(functions: Any, initial: Array) -> tuple[str, ...]:
         if looped and way == WRITTEN_OUT:
             break
     if looped:
-        functions.way, functions.quiet = TOGETHER, True
+        functions.compute(TOGETHER)
+        functions.quiet = True
         return (f"slow, since PyTorch has {looped}",)
     raise ValueError(_refusal(reasons))
 
