@@ -34,6 +34,8 @@
 - `exits`: boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there.
 - `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
+- `free_passage`: Passes at which the noise vanishes: legs that cross the stable manifold of a saddle elsewhere, and run
+  down it.
 - `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.
 - `gradient_climb`: Climbs against a gradient under noise that is the same everywhere and in all directions: the free

@@ -103,7 +103,7 @@ def hypoelliptic_leg(
         floor = relative * float(found.eigenvalues[-1])
         coarse: list[action_minimization.Minimization] = []
         report(0, 2, "initial paths")
-        for outcome in _floored_minimisers(system, curves, floor, slow_start, slow_end):
+        for outcome in floored_minimisers(system, curves, floor, slow_start, slow_end):
             if isinstance(outcome, ValueError):
                 failure = outcome
                 continue
@@ -184,7 +184,7 @@ def _alike(first: float, second: float) -> bool:
     return abs(first - second) < _SAME_ACTION * abs(first)
 
 
-def _floored_minimisers(
+def floored_minimisers(
     system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
 ) -> list[action_minimization.Minimization | ValueError]:
     """Coarse minimisers of the action with ``floor`` added to the covariance, and errors in place of those that failed."""

@@ -99,4 +99,5 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         ),
         alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
         reason="; ".join(reasons),
+        note="; ".join(leg.note for leg in legs if leg.note),
     )

@@ -54,6 +54,8 @@ class PathSolution:
         Other local minimisers of higher action that were found for the same ends of a single leg.
     reason : str
         Why the action is infinite, where it is, or doubtful, where a jump of the covariance makes it so; empty otherwise.
+    note : str
+        Where the path crosses a pass, if it does so away from the saddle because the noise vanishes there; empty otherwise.
     """
 
     points: Array
@@ -70,6 +72,7 @@ class PathSolution:
     via: tuple[Array, ...] = ()
     alternatives: tuple[PathSolution, ...] = field(default=())
     reason: str = ""
+    note: str = ""
 
     @property
     def start(self) -> Array:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.status import SolveError
 from qpot.landscape.flow import slow_rate
 from qpot.paths.degenerate import hypoelliptic_leg
-from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, cheapest
+from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, answer, cheapest
+from qpot.paths.free_passage import free_passage_leg, singular_pass, weak_pass
 from qpot.paths.gradient_climb import gradient_climb
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
 from qpot.paths.invariant_subspace import leg_in_subspace
@@ -105,6 +107,50 @@ def uphill_leg(
     line = gaussian_line_leg(system, start, end, method)
     if line is not None:
         return line if line.action < below or np.isinf(below) else None
+    passage = weak_pass(system, start, end) if end_is_fixed else None
+    beside: PathSolution | None = None
+    if passage is not None:
+        try:
+            beside = free_passage_leg(
+                system, start, passage.end, curves=curves, method=method, report=report, below=below
+            )
+        except SolveError as error:
+            if passage.none:
+                # Noise that vanishes on the whole ridge, but too slowly to stop a path, is refused with its ways out.
+                raise singular_pass(system, end, error) from error
+        if passage.none:
+            return beside
+    across = _over_the_saddle(
+        system,
+        start,
+        end,
+        method=method,
+        curves=curves,
+        directions=directions,
+        relaxations=relaxations,
+        end_is_fixed=end_is_fixed,
+        report=report,
+        below=below,
+    )
+    if beside is None or across is None:
+        return across if beside is None else beside
+    return answer([beside, across])
+
+
+def _over_the_saddle(
+    system: System,
+    start: Array,
+    end: Array,
+    *,
+    method: LegMethod,
+    curves: Sequence[Array],
+    directions: Array | None,
+    relaxations: Sequence[Array] | None,
+    end_is_fixed: bool,
+    report: Report,
+    below: float,
+) -> PathSolution | None:
+    """The cheapest path whose end is fixed."""
     degenerate = system.noise.singular_at(start)
     lagrangian = None if degenerate else system.noise.lagrangian(system.unchecked)
     slow_start = slow_rate(system, start, name="start")

@@ -322,6 +322,7 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "residual": path.residual,
         "iterations": path.iterations,
         "reason": path.reason,
+        "note": path.note,
         "method": path.method.options(),
         "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
@@ -344,6 +345,7 @@ def _path_in(item: dict[str, Any], stored: Mapping[str, Any]) -> PathSolution:
         method=_method_named(item.get("method_name", "GeometricAction"))(**item["method"]),
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
         reason=item.get("reason", ""),
+        note=item.get("note", ""),
     )
 
 

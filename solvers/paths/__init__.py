@@ -13,6 +13,8 @@
 - `free_end_model`: The quadratic model of the action of a path whose ends move on surfaces, and the path after a step
   of it.
 - `free_ends`: Newton minimisation of the action with ends that may move on surfaces and a duration that may change.
+- `free_passage`: The end of a path that is free on the stable manifold of a saddle, along which the drift carries it for
+  nothing.
 - `hamiltonian_path`: Extremals of the action in Hamiltonian form, by collocation in time and damped Newton steps.
 - `hamiltonian_refinement`: Extremals for noise of any rank, from a floored covariance to the exact one, on a mesh
   that adapts.
@@ -34,6 +36,8 @@
 - `pieced_curve`: Curves in pieces between interfaces: the sum of their geometric actions, made small by moving all
   pieces together.
 - `planar_cycle`: Unstable limit cycles in the plane: their orbit, and what it costs to come to them from close by.
+- `ridge_descent`: From a floored covariance to the exact one, for a path whose end is free on the ridge of a saddle
+  without noise.
 - `roadmap`: A roadmap in the plane: nearly cheapest curves between points, over all curves on a grid and along known
   ones.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one

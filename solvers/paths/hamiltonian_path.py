@@ -18,6 +18,7 @@ from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
 from qpot.solvers.paths.elements import ElementPath, _tables
+from qpot.solvers.paths.free_passage import FreeEnd
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
@@ -45,6 +46,8 @@ _HELD_MOST = 1e-2
 # A step along that mode may be long and gain nothing. The path also counts as converged if all that the step could change,
 # sum |g_i step_i|, is below this number times the tolerance, relative to the action.
 _GAIN = 1e-3
+# Where no step helps, a path that steps could not change by more than this part of its action has converged as far as it may.
+_STALLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,13 @@ class PhasePath:
         Positions as polynomials of degree m on K elements.
     momenta : array (K, m, d)
         Momenta at the m Gauss points of each element.
+    end : FreeEnd or None
+        The plane in which the last point may move; None where it is fixed.
     """
 
     positions: ElementPath
     momenta: Array
+    end: FreeEnd | None = None
 
     def at_gauss(self) -> tuple[Array, Array, Array, Array]:
         """x, x' and p (K m, d) at the Gauss points in order, and their weights (K m,)."""
@@ -83,7 +89,7 @@ class PhasePath:
         positions = self.positions.on(breaks, degree)
         h = np.diff(breaks)
         times = (breaks[:-1, None] + 0.5 * h[:, None] * (legendre.leggauss(degree)[0] + 1.0)).ravel()
-        return PhasePath(positions, self.momentum_at(times).reshape(h.size, degree, -1))
+        return PhasePath(positions, self.momentum_at(times).reshape(h.size, degree, -1), self.end)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ class Extremal:
     iterations : int
     status : int
         CONVERGED or MAX_ITERATIONS.
+    gain : float
+        By how much a further step might change the action, where steps stopped short of the tolerance.
     """
 
     path: PhasePath
@@ -106,6 +114,7 @@ class Extremal:
     correction: float
     iterations: int
     status: int
+    gain: float = 0.0
 
 
 def hamiltonian_action(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
@@ -137,7 +146,9 @@ def solve_extremal(
     tolerance: float,
     max_iterations: int,
 ) -> Extremal:
-    """Newton's method for the two-point problem with fixed ends, damped by the natural monotonicity test.
+    """Newton's method for the two-point problem, damped by the natural monotonicity test.
+
+    The first point is fixed, and the last one is, too, or moves in a plane.
 
     Parameters
     ----------
@@ -150,7 +161,7 @@ def solve_extremal(
     -----
     P. Deuflhard, Newton Methods for Nonlinear Problems, Springer 2004, section 3.3.
     """
-    held, size = _HELD, np.inf
+    held, size, gain = _HELD, np.inf, np.inf
     for iteration in range(1, max_iterations + 1):
         residual, matrix = _system(hamiltonian, path)
         weights, positions = _weights(path)
@@ -169,7 +180,9 @@ def solve_extremal(
                 break
             held *= 100.0
             if held > _HELD_MOST:
-                return Extremal(path, action, size, iteration, MAX_ITERATIONS)
+                # Along a mode that costs next to nothing rounding may decide; what a step could gain is said with the answer.
+                stalled = step is not None and gain <= _STALLED * abs(action)
+                return Extremal(path, action, size, iteration, CONVERGED if stalled else MAX_ITERATIONS, gain)
         path, held = trial, max(held / 10.0, _HELD)
     return Extremal(path, hamiltonian_action(hamiltonian, path), size, max_iterations, MAX_ITERATIONS)
 
@@ -239,6 +252,7 @@ def _negative_by_blocks(matrix: csc_array, weights: Array, positions: NDArray[np
     scaled = (diags_array(weights) @ matrix @ diags_array(weights)).tocsr()
     soft = _SOFT * abs(scaled).max(axis=1).toarray().ravel() * positions
     edges = np.maximum(np.arange(K + 1) * 2 * m * d - d, 0)
+    edges[-1] = scaled.shape[0]
     negative, passed = 0, np.zeros((d, d))
     for k in range(K):
         rows = slice(edges[k], edges[k + 1])
@@ -254,11 +268,13 @@ def _negative_by_blocks(matrix: csc_array, weights: Array, positions: NDArray[np
     return negative
 
 
-def _numbering(K: int, m: int, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number of the unknown at every local entry, (K, (m + 1) d + m d), and the unknowns that are positions.
+def _numbering(path: PhasePath) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """The number of the unknown at every local entry, (K, (m + 1) d + m d), the unknowns that are positions, and how many.
 
-    The fixed ends have the number -1. Positions and momenta of an element stand together, so that the matrix is banded.
+    The fixed ends have the number -1. Positions and momenta of an element stand together, so that the matrix is banded. The
+    last point's coordinates, where it is free, are those in the frame of its plane.
     """
+    K, m, d = path.momenta.shape
     width = 2 * m * d
     inside = np.arange(m * d)
     local = np.empty((K, (2 * m + 1) * d), dtype=np.int64)
@@ -269,8 +285,12 @@ def _numbering(K: int, m: int, d: int) -> tuple[NDArray[np.int64], NDArray[np.in
     local -= d  # The first node is fixed and has no unknowns.
     local[0, :d] = -1
     local[-1, m * d : (m + 1) * d] = -1
+    size = K * width - d
+    if path.end is not None:
+        local[-1, m * d : (m + 1) * d - 1] = size + np.arange(d - 1)
+        size += d - 1
     position = np.unique(local[:, : (m + 1) * d])
-    return local, position[position >= 0]
+    return local, position[position >= 0], size
 
 
 def _residual(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> Array:
@@ -287,8 +307,11 @@ def _gradient(path: PhasePath, v: Array, p: Array, w: Array, H_x: Array, H_p: Ar
     in_v = (w[:, None] * p).reshape(K, m, d) * rate[:, None, None]
     nodes = np.einsum("qi,kqd->kid", values, in_x) + np.einsum("qi,kqd->kid", slopes, in_v)
     local = np.concatenate([nodes.reshape(K, -1), (w[:, None] * (v - H_p)).reshape(K, -1)], axis=1)
-    index, _ = _numbering(K, m, d)
-    gradient = np.zeros(2 * K * m * d - d)
+    if path.end is not None:
+        last = slice(m * d, (m + 1) * d)
+        local[-1, last] = local[-1, last] @ path.end.frame
+    index, _, size = _numbering(path)
+    gradient = np.zeros(size)
     free = index >= 0
     np.add.at(gradient, index[free], local[free])
     return gradient
@@ -317,11 +340,14 @@ def _system(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> tuple[Array, 
     q = np.arange(m)
     pp[:, q, :, q, :] = -(W[:, :, None, None] * e.pp.reshape(K, m, d, d)).transpose(1, 0, 2, 3)
     local[:, n_x:, n_x:] = pp.reshape(K, m * d, m * d)
-    index, _ = _numbering(K, m, d)
+    if path.end is not None:
+        last = slice(m * d, (m + 1) * d)
+        local[-1, :, last] = local[-1, :, last] @ path.end.frame
+        local[-1, last] = path.end.frame.T @ local[-1, last]
+    index, _, size = _numbering(path)
     rows = np.broadcast_to(index[:, :, None], local.shape)
     columns = np.broadcast_to(index[:, None, :], local.shape)
     keep = (rows >= 0) & (columns >= 0) & (local != 0.0)
-    size = 2 * K * m * d - d
     matrix = csc_array((local[keep], (rows[keep], columns[keep])), shape=(size, size))
     return _gradient(path, v, p, w, e.x, e.p), matrix
 
@@ -332,9 +358,8 @@ def _row_sizes(matrix: csc_array) -> Array:
 
 def _weights(path: PhasePath) -> tuple[Array, NDArray[np.bool_]]:
     """Typical sizes of the unknowns, and which of them are positions."""
-    K, m, d = path.momenta.shape
-    _, positions = _numbering(K, m, d)
-    is_position = np.zeros(2 * K * m * d - d, dtype=bool)
+    _, positions, size = _numbering(path)
+    is_position = np.zeros(size, dtype=bool)
     is_position[positions] = True
     p_scale = float(np.abs(path.momenta).max()) or 1.0
     return np.where(is_position, np.ptp(path.positions.nodes, axis=0).max(), p_scale), is_position
@@ -342,10 +367,12 @@ def _weights(path: PhasePath) -> tuple[Array, NDArray[np.bool_]]:
 
 def _moved(path: PhasePath, step: Array) -> PhasePath:
     K, m, d = path.momenta.shape
-    index, _ = _numbering(K, m, d)
+    index, _, _ = _numbering(path)
     padded = np.append(step, 0.0)
     nodes = path.positions.nodes.copy()
     first = padded[index[:, : m * d]].reshape(-1, d)  # The number -1, of a fixed end, takes the zero at the end.
     nodes[:-1] += first
+    if path.end is not None:
+        nodes[-1] += path.end.frame @ padded[index[-1, m * d : (m + 1) * d]]
     momenta = path.momenta + padded[index[:, (m + 1) * d :]].reshape(K, m, d)
-    return PhasePath(replace(path.positions, nodes=nodes), momenta)
+    return PhasePath(replace(path.positions, nodes=nodes), momenta, path.end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +119,10 @@ def refine_extremal(
 ) -> RefinedExtremal:
     """Adapt mesh and time span until the action is good to the relative ``tolerance``.
 
+    The path has fixed ends, or one that is free on the stable manifold of a saddle (``path.end``).
+
     The error is the sum of twice the change from degree 6 to 8, the violation of the constraint between collocation points
-    weighted by the momentum, and three times what the finite time span costs.
+    weighted by the momentum, three times what the finite time span costs, and twice what a further step might gain.
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ def refine_extremal(
         last, scale = checked.path, abs(checked.action)
         tail = 3.0 * _tail(hamiltonian, last, rate, spreads)
         defect = constraint_defect(hamiltonian, last)
-        error = 2.0 * abs(checked.action - solved.action) + defect + tail + _ROUNDING * scale
+        error = 2.0 * abs(checked.action - solved.action) + defect + tail + 2.0 * checked.gain + _ROUNDING * scale
         x, _, p, _ = last.at_gauss()
         residual = float(np.abs(hamiltonian.first(x, p)[0]).max())
         result = RefinedExtremal(last, checked.action, error, residual, total, CONVERGED)
@@ -189,6 +191,8 @@ def _tail(hamiltonian: DiffusionHamiltonian, path: PhasePath, rate: float, sprea
     breaks = path.positions.breaks
     momenta = path.momentum_at(np.array([breaks[0], breaks[-1]]))
     excess = sum(0.5 * float(p @ S @ p) for p, S in zip(momenta, spreads, strict=True) if S is not None)
+    if path.end is not None:
+        excess += path.end.left(hamiltonian.drift, hamiltonian.covariance, path.positions.nodes[-1], momenta[1])
     return max(abs(_energy(hamiltonian, path)) / rate, excess)
 
 
@@ -200,7 +204,11 @@ def _action_scale(hamiltonian: DiffusionHamiltonian, path: PhasePath) -> float:
 def _rested(
     path: PhasePath, tail: float, scale: float, slow_start: float, slow_end: float, tolerance: float
 ) -> PhasePath:
-    """The path with elements at rest added at its fixed ends, where the momentum is zero."""
+    """The path with elements at rest added at its fixed ends, where the momentum is zero; it coasts beyond a free end."""
+    if path.end is not None:
+        coasting = _coasting(path, tail, scale, slow_end, tolerance)
+        fixed = _rested(replace(path, end=None), tail, scale, slow_start, 0.0, tolerance)
+        return _appended(replace(fixed, end=path.end), coasting)
     longer: ElementPath = lengthened(path.positions, tail, scale, slow_start, slow_end, tolerance)
     added = longer.n_elements - path.positions.n_elements
     if added == 0:
@@ -210,6 +218,31 @@ def _rested(
     momenta = np.zeros((K + added, m, d))
     momenta[before : before + K] = path.momenta
     return PhasePath(longer, momenta)
+
+
+def _coasting(path: PhasePath, tail: float, scale: float, slow_end: float, tolerance: float) -> PhasePath | None:
+    """What follows a free end along the linear flow until the tail should cost little; None if it does."""
+    old = path.positions
+    longer = lengthened(old, tail, scale, 0.0, slow_end, tolerance)
+    if longer.n_elements == old.n_elements or path.end is None:
+        return None
+    breaks, m = longer.breaks[old.n_elements :], old.degree
+    added = ElementPath(breaks, longer.nodes[-(breaks.size - 1) * m - 1 :], m)
+    momentum = path.momentum_at(old.breaks[-1:])[0]
+    nodes, _ = path.end.coasting(old.nodes[-1], momentum, added.node_times() - breaks[0])
+    gauss = breaks[:-1, None] + 0.5 * np.diff(breaks)[:, None] * (np.polynomial.legendre.leggauss(m)[0] + 1.0)
+    _, momenta = path.end.coasting(old.nodes[-1], momentum, gauss.ravel() - breaks[0])
+    return PhasePath(ElementPath(breaks, nodes, m), momenta.reshape(breaks.size - 1, m, -1), path.end)
+
+
+def _appended(path: PhasePath, more: PhasePath | None) -> PhasePath:
+    """One path after the other; the first may have been given elements before its beginning."""
+    if more is None:
+        return path
+    breaks = np.concatenate([path.positions.breaks, more.positions.breaks[1:]])
+    nodes = np.concatenate([path.positions.nodes, more.positions.nodes[1:]])
+    positions = ElementPath(breaks, nodes, path.positions.degree)
+    return PhasePath(positions, np.concatenate([path.momenta, more.momenta]), path.end)
 
 
 def _mesh(path: PhasePath, scale: float, tolerance: float, max_elements: int) -> Array:
