@@ -49,8 +49,9 @@ class LargeScaleAction(ProductMethod):
     Notes
     -----
     It solves one leg from a minimum to a given saddle or point, and routes over given saddles. Above 12 dimensions it is the
-    default where the covariance leaves no direction out and is constant, in factors or that of a finite sum's samples. In
-    fewer dimensions `GeometricAction` compares more minimisers, to nine digits.
+    default where the covariance leaves no direction out and is constant, in factors, a function that returns matrices (up to
+    200 dimensions) or that of a finite sum's samples. In fewer dimensions `GeometricAction` compares more minimisers, to
+    nine digits.
 
     Examples
     --------
