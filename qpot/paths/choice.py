@@ -13,6 +13,7 @@ from qpot.paths.geometric import GeometricAction
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
 from qpot.paths.solution import PathSolution
+from qpot.paths.thin_noise import thin
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 
@@ -32,7 +33,7 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
         If ``method`` is not a `LegMethod`.
     """
     if method is None:
-        many = system.dimension > AUTOMATIC and system.noise.products_suffice(points)
+        many = system.dimension > AUTOMATIC and (system.noise.products_suffice(points) or thin(system, points))
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, LegMethod):
         raise ValueError(

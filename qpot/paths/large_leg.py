@@ -21,6 +21,7 @@ from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
 from qpot.paths.weak_noise import with_weak_noise
 from qpot.problem.matrix_products import KeptJacobian
+from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.paths.elements import ElementPath
@@ -133,7 +134,10 @@ def large_leg(
 
     action = LargeAction(system.unchecked.drift, product, solve, gradient, value_first=jointly is not None)
     local = None
-    if operators is not None and method.linear_part is None and (jointly is not None or system.dimension <= _LOCAL):
+    # Without its matrices the Hessian for a covariance that is nearly singular is too badly conditioned.
+    floored = isinstance(system.noise, SampleNoise) and system.noise.floor > 0.0
+    most = DENSE if jointly is not None or floored else _LOCAL
+    if operators is not None and method.linear_part is None and system.dimension <= most:
         local = partial(linearised, action, operators)
     report(0, 1, "preconditioner")
     directions = None

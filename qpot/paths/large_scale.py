@@ -17,10 +17,11 @@ from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import SEARCHED
 from qpot.paths.downhill import large_downhill
 from qpot.paths.ends import initial_curve, near_attractor, resting, same_point
-from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
+from qpot.paths.large_leg import LatestPath, attracting_rates
 from qpot.paths.methods import PathProblem, ProductMethod, Report, quiet
 from qpot.paths.multi_leg import to_attractor
 from qpot.paths.solution import PathSolution
+from qpot.paths.thin_noise import leg_by_products
 from qpot.problem.system import System
 
 
@@ -93,7 +94,7 @@ class LargeScaleAction(ProductMethod):
         latest = LatestPath()
         try:
             if curve is not None or not near_attractor(system, target, source):
-                return large_leg(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
+                return leg_by_products(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
             if problem.saddles is None and system.dimension > SEARCHED:
                 raise ValueError(
                     f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "
@@ -111,7 +112,7 @@ class LargeScaleAction(ProductMethod):
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
         """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products."""
         del direction
-        return large_leg(system, start, saddle, method=self, curve=None, report=report)
+        return leg_by_products(system, start, saddle, method=self, curve=None, report=report)
 
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
         """The free descent from a saddle along one side of its unstable direction to a minimum."""
