@@ -94,7 +94,9 @@ class LargeScaleAction(ProductMethod):
         latest = LatestPath()
         try:
             if curve is not None or not near_attractor(system, target, source):
-                return leg_by_products(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
+                return leg_by_products(
+                    system, source, target, method=self, curve=curve, report=problem.report, latest=latest
+                )
             if problem.saddles is None and system.dimension > SEARCHED:
                 raise ValueError(
                     f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "

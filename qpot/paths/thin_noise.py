@@ -28,7 +28,7 @@ from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.steered import Steered, crossing, steered
 
 # Floors, relative to the largest eigenvalue of the covariance halfway.
-_FLOORS = (1e-2, 1e-3, 1e-4, 1e-5)
+_FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 # The cost counts as converged where the two bounds differ by less than this part of it.
 _ACCURATE = 1e-3
 # The floor is lowered until it takes no more than this part of the cost away.
@@ -71,7 +71,7 @@ class _Bounds(NamedTuple):
 
 
 def thin(system: System, points: Array) -> bool:
-    """Whether the noise is that of samples that leave directions out at one of the points (k, d), which may be solved here."""
+    """Whether the noise is that of samples that leave directions out at one of the points (k, d), in up to 200 dimensions."""
     noise = system.noise
     if not isinstance(noise, SampleNoise) or noise.floor > 0.0 or system.dimension > DENSE:
         return False
@@ -97,34 +97,40 @@ def leg_by_products(
     at_start = attracting_rates(system, start, float(np.linalg.norm(end - start)))
     at_end = _saddle_rates(system, start, end, at_start)
     top = float(system.noise.eigenvalues_at(0.5 * (start + end))[-1])
-    products = 0
+    products, found = 0, None
     for relative in _FLOORS:
         noise = SampleNoise(system.noise.total, floor=relative * top)  # type: ignore[attr-defined]
-        floored = System(
-            drift=system.drift,
-            noise=noise,
-            dimension=system.dimension,
-            loss=system.loss,
-            jacobian=system.jacobian,
-            jacobian_transpose_product=system.jacobian_transpose_product,
-            gradient_drift=system.gradient_drift,
-        )
         eased = replace(method, tolerance=max(method.tolerance, _SHARE * _GOAL))  # type: ignore[type-var]
-        path = large_leg(floored, start, end, method=eased, curve=curve, report=report, latest=latest)
+        path = large_leg(
+            _with_noise(system, noise), start, end, method=eased, curve=curve, report=report, latest=latest
+        )
         products += path.iterations
-        curve = path.points
         gain = _gain(path, noise.floor)
-        # Steering takes as long as a floored path, so that only the last one is followed.
-        last = gain <= max(_GOAL, method.tolerance) * path.action or relative == _FLOORS[-1] or spent()
-        if last:
+        # Where a lower floor is not solved any more, the one before it still bounds the cost.
+        if found is None or path.status.ok:
+            found = _Bounds(path, path.action - path.error, path.action + gain, np.inf, relative)
+        if not path.status.ok or gain <= max(_GOAL, method.tolerance) * path.action or spent():
             break
-    upper = np.inf
-    if at_end is not None and np.isfinite(path.momenta).all():
+        curve = path.points
+    assert found is not None  # There is at least one floor.
+    # Steering takes as long as a floored path, so that only the last one is followed.
+    if at_end is not None and found.path.status.ok:
         near = _NEAR * float(np.linalg.norm(end - start))
-        motion = crossing(_motion(system, path, at_start, at_end), near=near)
-        upper = np.inf if motion is None else motion.cost
-    found = _Bounds(path, path.action - path.error, path.action + gain, upper, relative)
+        motion = crossing(_motion(system, found.path, at_start, at_end), near=near)
+        found = found._replace(upper=np.inf if motion is None else motion.cost)
     return _solution(found, method, products)
+
+
+def _with_noise(system: System, noise: SampleNoise) -> System:
+    return System(
+        drift=system.drift,
+        noise=noise,
+        dimension=system.dimension,
+        loss=system.loss,
+        jacobian=system.jacobian,
+        jacobian_transpose_product=system.jacobian_transpose_product,
+        gradient_drift=system.gradient_drift,
+    )
 
 
 def _gain(path: PathSolution, floor: float) -> float:
@@ -171,7 +177,9 @@ def _solution(found: _Bounds, method: ProductMethod, products: int) -> PathSolut
         told = f"between {found.lower:.6g} (floor {found.floor:.0e}) and {found.upper:.6g} (a path of the exact noise)"
         status = Status.CONVERGED if found.error <= _ACCURATE * found.estimate else Status.NOT_CONVERGED
     else:
-        told = f"at least {found.lower:.6g} (floor {found.floor:.0e}); no path that the exact noise can follow was found"
+        told = (
+            f"at least {found.lower:.6g} (floor {found.floor:.0e}); no path that the exact noise can follow was found"
+        )
         status = Status.NOT_CONVERGED
     return replace(
         found.path,

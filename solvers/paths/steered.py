@@ -1,8 +1,8 @@
 """Paths that the noise itself can follow: the motion under a given momentum, aimed at the edge of a basin.
 
-The motion x' = b(x) + s a(x) p(t) is feasible whatever the rank of a, and costs s^2 / 2 int p.a(x) p dt. With the momenta p of
-a path that was found under other noise, and a strength s at which the motion just crosses the edge of the basin, that cost
-bounds the least one from above.
+The motion x' = b(x) + s a(x) p(t) is feasible whatever the rank of a, and costs s^2 / 2 int p.a(x) p dt. With the momenta p
+of a path that was found under other noise, and a strength s at which the motion just crosses the edge of the basin, that
+cost bounds the least one from above.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def rest(system: qpot.System) -> Array:
     x = -np.eye(system.dimension)[0]
     for _ in range(30):
         x = x - np.linalg.solve(system.jacobian(x[None])[0], system.drift(x[None])[0])
-    return x
+    return np.asarray(x)
 
 
 def test_two_bounds_hold_an_independent_extremal() -> None:
@@ -84,9 +84,7 @@ def test_no_path_of_the_exact_noise_is_told() -> None:
         return np.asarray(mean[:, None] + pushes)
 
     total = qpot.FiniteSum(
-        sample_losses=lambda x: (
-            ((x[:, 0] ** 2 - 1) ** 2 / 4 + (x[:, 1:] ** 2).sum(axis=1) / 2)[:, None] + x @ pushes.T
-        ),
+        sample_losses=lambda x: ((x[:, 0] ** 2 - 1) ** 2 / 4 + (x[:, 1:] ** 2).sum(axis=1) / 2)[:, None] + x @ pushes.T,
         sample_gradients=gradients,
         n_samples=4,
         dimension=d,
