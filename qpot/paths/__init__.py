@@ -65,6 +65,8 @@
 - `starts_by_products`: Initial curves for a path in many dimensions: a few polylines, made by products only.
 - `strong_directions`: The stiff and the noisy directions of a gradient system in many dimensions, found by products.
 - `surroundings`: The surroundings of a path's two ends: attractors, and saddles between them.
+- `thin_noise`: Legs under minibatch noise of fewer samples than parameters: the cost between a bound from below and one
+  from above.
 - `uphill`: One uphill leg: the cheapest path of the noise between two fixed ends, over several initial curves.
 - `vanishing_ridge`: Passes on a ridge that no noise crosses: where it vanishes on the ridge to second order, the cost is
   infinite.

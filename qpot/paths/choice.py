@@ -14,6 +14,7 @@ from qpot.paths.invariant_subspace import across_subspace
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
 from qpot.paths.solution import PathSolution
+from qpot.paths.thin_noise import thin
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
 
@@ -34,8 +35,9 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
     """
     if method is None:
         # Where two units of a network are equal a leg is solved in the subspace on which they stay so.
-        proper = [x for x in points if system.dimension <= AUTOMATIC or across_subspace(system, x, x + 1.0) is None]
-        many = system.dimension > AUTOMATIC and system.noise.products_suffice(np.array(proper or points))
+        own = [x for x in points if system.dimension <= AUTOMATIC or across_subspace(system, x, x + 1.0) is None]
+        proper = np.array(own or points)
+        many = system.dimension > AUTOMATIC and (system.noise.products_suffice(proper) or thin(system, proper))
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, LegMethod):
         raise ValueError(

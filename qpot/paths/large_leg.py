@@ -20,6 +20,9 @@ from qpot.paths.methods import ProductMethod
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
+from qpot.paths.weak_noise import with_weak_noise
+from qpot.problem.matrix_products import KeptJacobian
+from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.paths.elements import ElementPath
@@ -111,13 +114,18 @@ def large_leg(
     if inside:
         assert found is not None
         return found
+    times, solve, gradient, jointly = system.noise.products(system.dimension)
+    product = transpose_product(system)
     operators = system.noise.local_operators()
+    if jointly is not None:
+        kept_jacobian = KeptJacobian(system.unchecked)
+        operators = partial(jointly, replace(system.unchecked, jacobian=kept_jacobian))
+        if system.jacobian_transpose_product is None and not system.gradient_drift:
+            product = kept_jacobian.transpose_product
     if operators is not None and system.dimension <= DENSE:
         vanishing = interpolating_minimum(system, start, end)
         if vanishing is not None:
             return infinite_leg(start, end, vanishing, method)
-    times, solve, gradient = system.noise.products(system.dimension)
-    product = transpose_product(system)
     at_start, at_end = _ends(system, start, end)
     slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
     kept = LatestPath() if latest is None else latest
@@ -137,9 +145,12 @@ def large_leg(
         kept.update(iteration, action, path)
         report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
 
-    action = LargeAction(system.unchecked.drift, product, solve, gradient)
+    action = LargeAction(system.unchecked.drift, product, solve, gradient, value_first=jointly is not None)
     local = None
-    if operators is not None and method.linear_part is None and system.dimension <= _LOCAL:
+    # Without its matrices the Hessian for a covariance that is nearly singular is too badly conditioned.
+    floored = isinstance(system.noise, SampleNoise) and system.noise.floor > 0.0
+    most = DENSE if jointly is not None or floored else _LOCAL
+    if operators is not None and method.linear_part is None and system.dimension <= most:
         local = partial(linearised, action, operators)
     report(0, 1, "preconditioner")
     directions = None
@@ -159,7 +170,8 @@ def large_leg(
     )
     status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
     path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
-    return replace(path, iterations=leg.products)
+    path = replace(path, iterations=leg.products)
+    return path if jointly is None else with_weak_noise(system, path)
 
 
 def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:

@@ -17,10 +17,11 @@ from qpot.landscape.points import Saddle
 from qpot.landscape.saddles import SEARCHED
 from qpot.paths.downhill import large_downhill
 from qpot.paths.ends import initial_curve, near_attractor, resting, same_point
-from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
+from qpot.paths.large_leg import LatestPath, attracting_rates
 from qpot.paths.methods import PathProblem, ProductMethod, Report, quiet
 from qpot.paths.multi_leg import to_attractor
 from qpot.paths.solution import PathSolution
+from qpot.paths.thin_noise import leg_by_products
 from qpot.problem.system import System
 
 
@@ -49,8 +50,9 @@ class LargeScaleAction(ProductMethod):
     Notes
     -----
     It solves one leg from a minimum to a given saddle or point, and routes over given saddles. Above 12 dimensions it is the
-    default where the covariance leaves no direction out and is constant, in factors or that of a finite sum's samples. In
-    fewer dimensions `GeometricAction` compares more minimisers, to nine digits.
+    default where the covariance leaves no direction out and is constant, in factors, a function that returns matrices (up to
+    200 dimensions) or that of a finite sum's samples. In fewer dimensions `GeometricAction` compares more minimisers, to
+    nine digits.
 
     Examples
     --------
@@ -92,7 +94,9 @@ class LargeScaleAction(ProductMethod):
         latest = LatestPath()
         try:
             if curve is not None or not near_attractor(system, target, source):
-                return large_leg(system, source, target, method=self, curve=curve, report=problem.report, latest=latest)
+                return leg_by_products(
+                    system, source, target, method=self, curve=curve, report=problem.report, latest=latest
+                )
             if problem.saddles is None and system.dimension > SEARCHED:
                 raise ValueError(
                     f"end={format_point(target)} attracts: in {system.dimension} dimensions pass the saddle between as "
@@ -110,7 +114,7 @@ class LargeScaleAction(ProductMethod):
     def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
         """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products."""
         del direction
-        return large_leg(system, start, saddle, method=self, curve=None, report=report)
+        return leg_by_products(system, start, saddle, method=self, curve=None, report=report)
 
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
         """The free descent from a saddle along one side of its unstable direction to a minimum."""

@@ -53,7 +53,7 @@ def minimum_action_path(
     method : GeometricAction, FixedTimeAction or LargeScaleAction, optional
         With `FixedTimeAction` both ends are taken as they are (``start`` need not attract), and ``residual`` is the
         largest deviation of H from its mean. The default is `GeometricAction`, and above 12 dimensions `LargeScaleAction`
-        where the covariance is constant or in factors: it solves one leg from ``start`` to a given saddle or point, or goes
+        where the noise reaches every direction: it solves one leg from ``start`` to a given saddle or point, or goes
         over the cheapest of given ``saddles`` to another attractor.
     initial : array (n, d), optional
         An initial curve for a single leg, tried besides the library's own.

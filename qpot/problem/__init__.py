@@ -19,6 +19,8 @@
 - `identity`: What identifies a system on any machine: the values of its functions at fixed points, for want of another
   name.
 - `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
+- `matrix_products`: Products with a covariance that a function returns as matrices, and its derivatives by differences
+  along a path.
 - `measured_noise`: NoiseStatistics: the gradient noise at a point: its size, ranks, shape, and alignment with the
   Hessian.
 - `natural_units`: The choice of units: public functions solve a problem of unusual scale or offset in coordinates of

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 from qpot._core.arrays import Array, BatchFunction, as_float_array, as_positive, call_batch
 from qpot.problem.covariance import RANK_TOLERANCE, check_semidefinite, check_symmetric
 from qpot.problem.factored import FactoredCovariance, Structured
+from qpot.problem.matrix_products import MatrixProducts, nowhere_singular
 from qpot.problem.noise import Noise, Products
 from qpot.problem.operators import DENSE, OperatorCovariance, ProductCovariance, differenced_gradient, refuse_dense
 from qpot.samples.finite_sum import FiniteSum
@@ -65,6 +66,12 @@ class MatrixNoise(Noise):
     def covariance(self, x: Array) -> Array:
         d = self.dimension
         return check_symmetric(call_batch(self.function, x, shape=(d, d), name="covariance"), x, name="covariance")
+
+    def products(self, dimension: int) -> Products:
+        return MatrixProducts(self.covariance).products()
+
+    def products_suffice(self, points: Array) -> bool:
+        return self.dimension <= DENSE and nowhere_singular(self.covariance, points)
 
 
 class StructuredNoise(Noise):

@@ -19,22 +19,6 @@ from qpot.solvers.problem.lagrangian import DiffusionLagrangian, Lagrangian, Sin
 Product = Callable[[Array, Array], Array]
 
 
-class Products(NamedTuple):
-    """A covariance given by its products with vectors.
-
-    Attributes
-    ----------
-    times : callable (x, p) -> a(x) p
-    solve : callable (x, r) -> a(x)^{-1} r
-    gradient : callable or None
-        The gradient in x of p.a(x) p as a function of x and p; None where a is constant.
-    """
-
-    times: Product
-    solve: Product
-    gradient: Product | None
-
-
 class LocalOperators(NamedTuple):
     """The linearised motion along a path with velocities v, as matrices.
 
@@ -46,11 +30,35 @@ class LocalOperators(NamedTuple):
         The inverse of the covariance.
     momenta : array (n, d)
         The momenta p = a^{-1} (v - b).
+    bend : array (n, d, d) or None
+        About the second derivatives in x of H(x, p) = b.p + p.a p / 2 at fixed p; None where products of the action's
+        gradient are cheap, which give them exactly.
     """
 
     rates: Array
     inverse: Array
     momenta: Array
+    bend: Array | None = None
+
+
+class Products(NamedTuple):
+    """A covariance given by its products with vectors.
+
+    Attributes
+    ----------
+    times : callable (x, p) -> a(x) p
+    solve : callable (x, r) -> a(x)^{-1} r
+    gradient : callable or None
+        The gradient in x of p.a(x) p as a function of x and p; None where a is constant.
+    operators : callable or None
+        The linearised motion under a drift, as a function of the system's functions, points and velocities ``(n, d)``,
+        where the covariance gives it together with ``gradient``.
+    """
+
+    times: Product
+    solve: Product
+    gradient: Product | None
+    operators: Callable[[UncheckedFunctions, Array, Array], LocalOperators] | None = None
 
 
 class Noise(ABC):

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, NonFiniteError, as_points
-from qpot.problem.noise import Noise
+from qpot.problem.matrix_products import MatrixProducts, nowhere_singular
+from qpot.problem.noise import Noise, Products
+from qpot.problem.operators import DENSE
 
 # Points are looked at within so many lengths of the centre; their rounding is that of the farthest.
 _REACH = 64.0
@@ -72,3 +74,9 @@ class RescaledNoise(Noise):
 
     def covariance(self, x: Array) -> Array:
         return self.function.unchecked(x)
+
+    def products(self, dimension: int) -> Products:
+        return MatrixProducts(self.function.unchecked).products()
+
+    def products_suffice(self, points: Array) -> bool:
+        return points.shape[1] <= DENSE and nowhere_singular(self.covariance, points)

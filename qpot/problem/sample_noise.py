@@ -26,18 +26,22 @@ class SampleNoise(Noise):
     ----------
     total : FiniteSum
         The finite sum. The samples' gradients must be gradients of losses, so that their Hessians are symmetric.
+    floor : float
+        A variance that is added in every direction. It bounds costs from below, since more noise makes every path cheaper.
     """
 
     _own = True
 
-    def __init__(self, total: FiniteSum) -> None:
-        self.total = self.samples = total
+    def __init__(self, total: FiniteSum, floor: float = 0.0) -> None:
+        self.total, self.floor = total, floor
+        self.samples = total if floor == 0.0 else None
 
     def covariance(self, x: Array) -> Array:
-        return check_symmetric(self.total.covariance(x), x, name="covariance")
+        a = check_symmetric(self.total.covariance(x), x, name="covariance")
+        return a if self.floor == 0.0 else a + self.floor * np.eye(x.shape[1])
 
     def products(self, dimension: int) -> Products:
-        return Products(*finite_sum_products(self.total))
+        return Products(*finite_sum_products(self.total, self.floor))
 
     def products_suffice(self, points: Array) -> bool:
         if self.total.dimension > DENSE:
@@ -52,11 +56,13 @@ class SampleNoise(Noise):
         return lambda r: r @ a
 
     def local_operators(self) -> Callable[[Array, Array], LocalOperators]:
-        return partial(local_operators, self.total)
+        return partial(local_operators, self.total, floor=self.floor)
 
 
-def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
+def finite_sum_products(total: FiniteSum, floor: float = 0.0) -> tuple[Product, Product, Product]:
     """The functions (x, p) -> a p, (x, r) -> a^{-1} r and the gradient in x of p.a p, for one sample's covariance a.
+
+    The ``floor`` is added to the covariance in every direction.
 
     Since p.a p = mean (g_i.p)^2 - (g.p)^2, its gradient is 2 / N sum_i (g_i.p - g.p) H_i p. In any dimension this is one
     weighted product with the samples' Hessians, which is given by the finite sum or costs one directional difference.
@@ -66,11 +72,15 @@ def finite_sum_products(total: FiniteSum) -> tuple[Product, Product, Product]:
         along = total.derivatives_along(x, p)
         return _weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
 
-    return total.covariance_product, lambda x, r: _solved(total, x, r), gradient
+    def times(x: Array, p: Array) -> Array:
+        product = total.covariance_product(x, p)
+        return product if floor == 0.0 else product + floor * p
+
+    return times, lambda x, r: _solved(total, x, r, floor), gradient
 
 
-def local_operators(total: FiniteSum, x: Array, v: Array) -> LocalOperators:
-    """The linearised motion of a finite sum's SGD at points x and velocities v (n, d).
+def local_operators(total: FiniteSum, x: Array, v: Array, floor: float = 0.0) -> LocalOperators:
+    """The linearised motion of a finite sum's SGD at points x and velocities v (n, d), with a ``floor`` of the covariance.
 
     The rates are M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
     """
@@ -81,6 +91,7 @@ def local_operators(total: FiniteSum, x: Array, v: Array) -> LocalOperators:
         rows = slice(first, first + size)
         y = x[rows]
         mean, a = total.moments(y)
+        a = a if floor == 0.0 else a + floor * np.eye(d)
         inverse[rows] = _dense_solution(a, np.broadcast_to(np.eye(d), a.shape), y)
         p[rows] = q = np.einsum("nij,nj->ni", inverse[rows], v[rows] + mean)
         along = total.derivatives_along(y, q)
@@ -112,7 +123,7 @@ def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
     return np.asarray((up - down) / (2.0 * h))
 
 
-def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
+def _solved(total: FiniteSum, x: Array, r: Array, floor: float) -> Array:
     """The products a(x)^{-1} r, (n, d), by matrices or, in many dimensions, by conjugate gradients."""
     d = total.dimension
     result = np.empty_like(r)
@@ -120,9 +131,13 @@ def _solved(total: FiniteSum, x: Array, r: Array) -> Array:
     for first in range(0, x.shape[0], size):
         rows = slice(first, first + size)
         if d > DENSE:
-            result[rows] = conjugate_gradients(lambda p, y=x[rows]: total.covariance_product(y, p), r[rows])  # type: ignore[misc]
+            result[rows] = conjugate_gradients(
+                lambda p, y=x[rows]: total.covariance_product(y, p) + floor * p,  # type: ignore[misc]
+                r[rows],
+            )
             continue
-        result[rows] = _dense_solution(total.moments(x[rows])[1], r[rows, :, None], x[rows])[..., 0]
+        a = total.moments(x[rows])[1] + floor * np.eye(d)
+        result[rows] = _dense_solution(a, r[rows, :, None], x[rows])[..., 0]
     return result
 
 

@@ -40,6 +40,7 @@
   without noise.
 - `roadmap`: A roadmap in the plane: nearly cheapest curves between points, over all curves on a grid and along known
   ones.
+- `steered`: Paths that the noise itself can follow: the motion under a given momentum, aimed at the edge of a basin.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one
   rate.
 - `tails`: Tails of a path at ends that are fixed points: what cutting them costs, and how long they have to be.

@@ -32,12 +32,15 @@ class LargeAction:
         (x, r) -> a(x)^{-1} r.
     covariance_gradient : callable (n, d), (n, d) -> (n, d), or None
         (x, p) -> the gradient in x of p.a(x) p; None where a is constant.
+    value_first : bool
+        Whether the action alone is so much cheaper than its gradient that it is computed first at a path on trial.
     """
 
     drift: Field
     transpose_product: Product
     solve: Product
     covariance_gradient: Product | None = None
+    value_first: bool = False
 
     def _pieces(self, path: ElementPath, quadrature: int) -> Iterator[tuple[slice, Array, Array, Array]]:
         """Groups of elements, with positions, velocities (n, d) and weights (n,) at their quadrature points."""

@@ -15,8 +15,8 @@ from qpot.solvers.paths.large_action import LargeAction
 
 Array = NDArray[np.float64]
 
-# (points, velocities) (n, d) -> M (n, d, d), a^{-1} (n, d, d) and the momenta (n, d).
-Operators = Callable[[Array, Array], tuple[Array, Array, Array]]
+# (points, velocities) (n, d) -> M (n, d, d), a^{-1} (n, d, d), the momenta (n, d), and H_xx (n, d, d) or None.
+Operators = Callable[[Array, Array], tuple[Array, Array, Array, Array | None]]
 
 # Shares of the diagonal that are added in turn until the factorisation succeeds. A path slides along itself in time at next
 # to no cost, so that rounding can make the matrix indefinite.
@@ -91,31 +91,35 @@ def linearised(
     Returns
     -------
     product : callable (length, (n, d)) -> (n, d)
-        The Hessian times a vector. H_xx, the one part that is not known as a matrix, is differenced over a step in which all
-        nodes together move by ``length``, which is a third of the work of differencing the action's gradient.
+        The Hessian times a vector. Where H_xx is not known as a matrix, it is differenced over a step in which all nodes
+        together move by ``length``, which is a third of the work of differencing the action's gradient.
     precondition : callable (n, d) -> (n, d)
         The inverse that `local_preconditioner` gives.
     """
     x, v, w = path.at_quadrature(quadrature)
     shape, d = x.shape, x.shape[2]
     x, v = x.reshape(-1, d), v.reshape(-1, d)
-    rates, inverse, p = operators(x, v)
+    rates, inverse, p, bend = operators(x, v)
 
     def slope(points: Array) -> Array:
         """H_x at fixed p."""
         total = action.transpose_product(points, p)
         return total if action.covariance_gradient is None else total + 0.5 * action.covariance_gradient(points, p)
 
-    base = slope(x)
+    base = slope(x) if bend is None else np.zeros_like(x)
 
     def product(length: float, s: Array) -> Array:
         nodes = np.zeros_like(path.nodes)
         nodes[1:-1] = s
-        h = length / float(np.linalg.norm(s))
         u, du, _ = replace(path, nodes=nodes).at_quadrature(quadrature)
         u, du = u.reshape(-1, d), du.reshape(-1, d)
         momentum = np.einsum("nij,nj->ni", inverse, du - np.einsum("nij,nj->ni", rates, u))
-        force = (base - slope(x + h * u)) / h - np.einsum("nij,ni->nj", rates, momentum)
+        force = -np.einsum("nij,ni->nj", rates, momentum)
+        if bend is not None:
+            force -= np.einsum("nij,nj->ni", bend, u)
+        else:
+            h = length / float(np.linalg.norm(s))
+            force += (base - slope(x + h * u)) / h
         return assembled_gradient(path, quadrature, w, force.reshape(shape), momentum.reshape(shape))[1:-1]
 
     return product, local_preconditioner(path, quadrature, rates, inverse)

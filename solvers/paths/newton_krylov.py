@@ -124,10 +124,14 @@ def minimize_large(
         products += used
         decrement = -change
         trial = moved(path, step)
+        new_gradient: Array | None = None
         try:
-            new, new_gradient = action.value_and_gradient(trial, quadrature)
+            if action.value_first:
+                new = action.value(trial, quadrature)
+            else:
+                new, new_gradient = action.value_and_gradient(trial, quadrature)
         except ValueError:  # A user function is not finite there, so that the step was too long.
-            new, new_gradient = np.inf, gradient
+            new = np.inf
         flat = decrement <= tolerance * value and inside
         if flat or (inside and decrement <= _NOISE * value):
             if new < value:
@@ -136,7 +140,13 @@ def minimize_large(
                 on_iteration(iteration, value, path)
             return LargeMinimization(path, value, decrement, iteration, products, CONVERGED)
         ratio = (value - new) / max(decrement, 1e-300)
-        if ratio > 1e-3 and new < value:
+        accepted = ratio > 1e-3 and new < value
+        if accepted and new_gradient is None:
+            try:
+                new, new_gradient = action.value_and_gradient(trial, quadrature)
+            except ValueError:  # A user function is not finite beside the path.
+                accepted = False
+        if accepted and new_gradient is not None:
             path, value, gradient, model = trial, new, new_gradient, None
             if linearised is not None:
                 local = linearised(path, quadrature)

@@ -230,7 +230,7 @@ def test_minibatch_noise_of_a_finite_sum_by_products() -> None:
     """Its products against its matrices, and the large method against the dense one."""
     total = spread_quadratics(4, 30)
     system = qpot.System.from_finite_sum(total)
-    times, solve, gradient = system.noise.products(4)
+    times, solve, gradient, _ = system.noise.products(4)
     assert gradient is not None
     x, p = np.random.default_rng(1).normal(size=(2, 5, 4))
     a = system.covariance(x)

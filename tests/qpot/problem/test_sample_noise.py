@@ -22,7 +22,7 @@ def test_rates_along_a_path_are_derivatives_of_the_motion(missing: tuple[str, ..
     total = dataclasses.replace(random_network(samples=40), **changes)
     rng = np.random.default_rng(5)
     x, v = rng.normal(size=(2, 6, total.dimension))
-    rates, inverse, p = local_operators(total, x, v)
+    rates, inverse, p, _ = local_operators(total, x, v)
     np.testing.assert_allclose(p, finite_sum_products(total)[1](x, v + total.gradient(x)), rtol=1e-8)
     np.testing.assert_allclose(inverse @ total.covariance(x), np.tile(np.eye(x.shape[1]), (6, 1, 1)), atol=1e-8)
     for k in range(6):

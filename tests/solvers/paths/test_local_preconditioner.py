@@ -43,12 +43,12 @@ def varying_action() -> LargeAction:
     return LargeAction(drift, lambda x, p: -p @ A - 0.3 * x**2 * p, solve, covariance_gradient)
 
 
-def operators(x: Array, v: Array) -> tuple[Array, Array, Array]:
+def operators(x: Array, v: Array) -> tuple[Array, Array, Array, None]:
     inverse: Array = np.asarray(np.linalg.inv(covariance(x)))
     p = np.einsum("nij,nj->ni", inverse, v - drift(x))
     rates: Array = -A - 0.3 * x[:, :, None] ** 2 * UNIT
     rates = rates + 0.3 * p[:, :, None] * (np.sin(2 * x @ TURN.T) @ TURN)[:, None]
-    return rates, inverse, p
+    return rates, inverse, p, None
 
 
 def test_products_are_those_of_the_gradient() -> None:
@@ -102,9 +102,9 @@ def test_the_minimiser_is_that_without_and_takes_fewer_products() -> None:
 def test_constant_noise_has_no_slope_of_its_own() -> None:
     path, inverse = some_path(9), np.linalg.inv(NOISE)
 
-    def constant(x: Array, v: Array) -> tuple[Array, Array, Array]:
+    def constant(x: Array, v: Array) -> tuple[Array, Array, Array, None]:
         rates = -A - 0.3 * x[:, :, None] ** 2 * UNIT
-        return rates, np.broadcast_to(inverse, rates.shape), (v - drift(x)) @ inverse
+        return rates, np.broadcast_to(inverse, rates.shape), (v - drift(x)) @ inverse, None
 
     product, _ = linearised(constant_action(), constant, path, 6)
     s = np.random.default_rng(0).normal(size=path.nodes[1:-1].shape)

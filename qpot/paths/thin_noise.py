@@ -1,0 +1,192 @@
+"""Legs under minibatch noise of fewer samples than parameters: the cost between a bound from below and one from above.
+
+The covariance a(x) of N samples' gradients has a rank below N. With a floor, a + delta I, every path is cheaper, so that the
+floored cost bounds V from below, for every floor; it grows by delta / 2 int |p|^2 dt to first order as the floor falls to
+zero. The motion x' = b + s a p under the floored path's momenta p is one that the exact noise makes, and where it crosses
+the edge of the basin beside the saddle its cost bounds V from above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot._core.progress import ProgressCallback
+from qpot._core.status import Status
+from qpot.landscape.linear_rates import DENSE, FixedPointRates, fixed_point_rates
+from qpot.paths.degenerate import certainly_no_path
+from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
+from qpot.paths.methods import ProductMethod
+from qpot.paths.solution import PathSolution
+from qpot.problem.sample_noise import SampleNoise
+from qpot.problem.system import System
+from qpot.solvers.common.spending import spent
+from qpot.solvers.paths.steered import Steered, crossing, steered
+
+# Floors, relative to the largest eigenvalue of the covariance halfway.
+_FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+# The cost counts as converged where the two bounds differ by less than this part of it.
+_ACCURATE = 1e-3
+# The floor is lowered until it takes no more than this part of the cost away.
+_GOAL = 1e-4
+# A floored path is solved to this part of the goal.
+_SHARE = 0.1
+# The cost of a motion is integrated to this fraction.
+_STEPPED = 1e-5
+# A motion that stays farther from the saddle than this part of the leg's extent crosses the edge of the basin elsewhere.
+_NEAR = 0.1
+
+
+class _Bounds(NamedTuple):
+    """What one floor tells.
+
+    Attributes
+    ----------
+    path : PathSolution
+        The floored path.
+    lower : float
+        Its cost less its error, a bound from below.
+    estimate : float
+        The cost without a floor, to first order.
+    upper : float
+        The cost of a motion that the exact noise makes; inf where none was found.
+    floor : float
+        The floor, relative to the largest eigenvalue.
+    """
+
+    path: PathSolution
+    lower: float
+    estimate: float
+    upper: float
+    floor: float
+
+    @property
+    def error(self) -> float:
+        """The distance of the estimate from the farther bound."""
+        return max(self.estimate - self.lower, self.upper - self.estimate) + _STEPPED * self.estimate
+
+
+def thin(system: System, points: Array) -> bool:
+    """Whether the noise is that of samples that leave directions out at one of the points (k, d), in up to 200 dimensions."""
+    noise = system.noise
+    if not isinstance(noise, SampleNoise) or noise.floor > 0.0 or system.dimension > DENSE:
+        return False
+    return noise.total.n_samples <= system.dimension or not noise.products_suffice(points)
+
+
+def leg_by_products(
+    system: System,
+    start: Array,
+    end: Array,
+    *,
+    method: ProductMethod,
+    curve: Array | None,
+    report: ProgressCallback,
+    latest: LatestPath | None = None,
+) -> PathSolution:
+    """`large_leg`, or the leg between two bounds where the samples' noise leaves directions out."""
+    if not thin(system, np.stack([start, end])):
+        return large_leg(system, start, end, method=method, curve=curve, report=report, latest=latest)
+    nothing = certainly_no_path(system, start, end, method)
+    if nothing is not None:
+        return nothing
+    at_start = attracting_rates(system, start, float(np.linalg.norm(end - start)))
+    at_end = _saddle_rates(system, start, end, at_start)
+    top = float(system.noise.eigenvalues_at(0.5 * (start + end))[-1])
+    products, found = 0, None
+    for relative in _FLOORS:
+        noise = SampleNoise(system.noise.total, floor=relative * top)  # type: ignore[attr-defined]
+        eased = replace(method, tolerance=max(method.tolerance, _SHARE * _GOAL))  # type: ignore[type-var]
+        path = large_leg(
+            _with_noise(system, noise), start, end, method=eased, curve=curve, report=report, latest=latest
+        )
+        products += path.iterations
+        gain = _gain(path, noise.floor)
+        # Where a lower floor is not solved any more, the one before it still bounds the cost.
+        if found is None or path.status.ok:
+            found = _Bounds(path, path.action - path.error, path.action + gain, np.inf, relative)
+        if not path.status.ok or gain <= max(_GOAL, method.tolerance) * path.action or spent():
+            break
+        curve = path.points
+    assert found is not None  # There is at least one floor.
+    # Steering takes as long as a floored path, so that only the last one is followed.
+    if at_end is not None and found.path.status.ok:
+        near = _NEAR * float(np.linalg.norm(end - start))
+        motion = crossing(_motion(system, found.path, at_start, at_end), near=near)
+        found = found._replace(upper=np.inf if motion is None else motion.cost)
+    return _solution(found, method, products)
+
+
+def _with_noise(system: System, noise: SampleNoise) -> System:
+    return System(
+        drift=system.drift,
+        noise=noise,
+        dimension=system.dimension,
+        loss=system.loss,
+        jacobian=system.jacobian,
+        jacobian_transpose_product=system.jacobian_transpose_product,
+        gradient_drift=system.gradient_drift,
+    )
+
+
+def _gain(path: PathSolution, floor: float) -> float:
+    """What the cost of a floored path lacks for the floor, to first order."""
+    return 0.5 * floor * float(np.trapezoid((path.momenta**2).sum(axis=1), np.asarray(path.times)))
+
+
+def _saddle_rates(system: System, start: Array, end: Array, at_start: FixedPointRates) -> FixedPointRates | None:
+    """Rates at an end that is a saddle with one unstable direction, which is the edge of a basin; None elsewhere."""
+    distance = float(np.linalg.norm(end - start))
+    if float(np.linalg.norm(system.unchecked.drift(end[None]))) > 1e-4 * at_start.slowest * distance:
+        return None
+    rates = fixed_point_rates(system, end, name="end")
+    return rates if rates.unstable == 1 else None
+
+
+def _motion(
+    system: System, path: PathSolution, at_start: FixedPointRates, at_end: FixedPointRates
+) -> Callable[[float], Steered]:
+    """The motion under the path's momenta, as a function of their strength."""
+    # The path comes from the side of its last points that are not beside the saddle.
+    away = np.linalg.norm(path.points - path.end, axis=1)
+    far = int(np.flatnonzero(away > 0.05 * away[0])[-1])
+    across = float((path.end - path.points[far]) @ at_end.direction)
+    outwards = at_end.direction if across >= 0.0 else -at_end.direction
+    times = system.noise.products(system.dimension).times
+    return lambda strength: steered(
+        system.unchecked.drift,
+        times,
+        np.asarray(path.times),
+        path.momenta,
+        path.start,
+        path.end,
+        outwards,
+        strength=strength,
+        fastest=float(max(np.abs(at_start.values).max(), np.abs(at_end.values).max())),
+        slowest=min(at_start.slowest, at_end.slowest),
+    )
+
+
+def _solution(found: _Bounds, method: ProductMethod, products: int) -> PathSolution:
+    """The estimate with an error that reaches both bounds, and a sentence that states them."""
+    if np.isfinite(found.upper):
+        told = f"between {found.lower:.6g} (floor {found.floor:.0e}) and {found.upper:.6g} (a path of the exact noise)"
+        status = Status.CONVERGED if found.error <= _ACCURATE * found.estimate else Status.NOT_CONVERGED
+    else:
+        told = (
+            f"at least {found.lower:.6g} (floor {found.floor:.0e}); no path that the exact noise can follow was found"
+        )
+        status = Status.NOT_CONVERGED
+    return replace(
+        found.path,
+        action=found.estimate,
+        error=found.error,
+        status=status,
+        iterations=products,
+        method=method,
+        reason=f"the samples' noise leaves directions out; the cost lies {told}",
+    )
