@@ -54,10 +54,10 @@ def networks() -> Iterator[tuple[str, qpot.System, qpot.DenseLayerSymmetries, in
 
 
 def predicted(system: qpot.System, group: qpot.DenseLayerSymmetries, starts: int) -> qpot.Prediction:
-    """The chain of the three lowest minima at most, over the lowest saddles that join them."""
+    """The chain of all minima, over the lowest saddle between each pair."""
     bounds = [(-6.0, 6.0)] * system.dimension
     found = sorted(qpot.find_minima(system, bounds, starts=starts, rng=0, symmetries=group), key=lambda m: m.loss)
-    minima = tuple(found[:3])
+    minima = tuple(found)
     lowest: dict[tuple[int | None, int | None], qpot.Saddle] = {}
     for saddle in sorted(qpot.find_saddles(system, minima, bounds, symmetries=group), key=lambda s: s.loss):
         if None not in saddle.connects and saddle.connects[0] != saddle.connects[1]:

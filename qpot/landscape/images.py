@@ -46,11 +46,9 @@ def images_of(point: Array, group: Symmetry, *, limit: int = MAX_IMAGES) -> tupl
     --------
     >>> import numpy as np, qpot
     >>> flip = qpot.SignedPermutations([[0, 1], [1, 0]], [[-1, -1], [1, 1]])
-    >>> images_of(np.array([1.0, 2.0]), flip)[0]
-    array([[ 1.,  2.],
-           [-1., -2.],
-           [ 2.,  1.],
-           [-2., -1.]])
+    >>> points, _, _ = images_of(np.array([1.0, 2.0]), flip)
+    >>> points.shape, sorted(points[:, 0].tolist())
+    ((4, 2), [-2.0, -1.0, 1.0, 2.0])
     """
     d, rng = point.size, np.random.default_rng(0)
     drawn = [group.random(rng) for _ in range(_GENERATORS)]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+
 import numpy as np
 
 from qpot._core.status import SolveError, Status
@@ -37,6 +38,8 @@ _PILOTS, _PILOT_SHARE, _SEEN = 24, 0.04, 6
 _FEWEST_STEPS, _RELAXED = 200.0, 3.0
 # A pilot of a splitting has so many clones at least, or as many as step well together up to a limit, and repetitions.
 _CLONES, _MOST_CLONES, _REPEATED = 50, 200, 2
+# An excursion that lasts longer than so many relaxation times is stuck at a minimum that is not known.
+_LONGEST = 300.0
 # Where plain levels would span fewer epsilon than this, splitting is tried.
 _WIDE_ENOUGH = 3.0
 # In more dimensions the flow from escape points takes too long.
@@ -82,6 +85,9 @@ def measured_escapes(
         try:
             yield from runner.all_levels(highest, steps)
         except SolveError as error:
+            if error.status is Status.NOT_CONVERGED:
+                escapes.reason = "excursions out of it do not come back: is a minimum missing from the prediction?"
+                return
             if error.status is not Status.NON_FINITE:
                 raise
             highest = 0.5 * runner.largest
@@ -121,7 +127,7 @@ class _Runner:
                 if not self.tried and affordable_reach(known, left, rest, last=last)[0] < min(
                     _WIDE_ENOUGH * left / (LEVELS - 1), V * (last - known.inverse_epsilon)
                 ):
-                    known = self._with_splitting(known, steps)
+                    known = self._with_splitting(known)
                 level = next_level(known, left, steps - self.taken, last=last)
             if level is None:
                 self.escapes.reason = f"escapes at epsilon below {1 / known.inverse_epsilon:.4g} take too long"
@@ -147,28 +153,30 @@ class _Runner:
                 break
             enough = max(_FEWEST_STEPS, _RELAXED / (step * self.slowest))
             if pilot.mean_steps >= enough:
-                return Known(x, pilot.mean_steps, V)
+                known = Known(x, pilot.mean_steps, V)
+                reach, _ = affordable_reach(known, LEVELS - 1, 0.8 * steps, last=x + _WIDE_ENOUGH / V)
+                if reach < _WIDE_ENOUGH - 0.5 and least < x * (1.0 - 1e-9):
+                    # The budget is small: the levels begin at as much noise as they may.
+                    x, least = least, x
+                    continue
+                return known
             x += max(0.5, min(2.0, float(np.log(enough / pilot.mean_steps)))) / V
         # Plain runs see nothing; a splitting does.
         x = max(x, FIRST_COST / V)
-        known = self._with_splitting(Known(x, np.inf, V), steps)
+        known = self._with_splitting(Known(x, np.inf, V))
         if not np.isfinite(known.mean_steps):
             self.escapes.reason = f"no escape was seen at epsilon {1 / x:.4g} within the budget"
             return None
         return known
 
-    def _with_splitting(self, known: Known, steps: float) -> Known:
+    def _with_splitting(self, known: Known) -> Known:
         """The same after a pilot of a splitting has shown what a clone takes; unchanged where nothing can be split."""
         x = known.inverse_epsilon + (1.0 / known.slope if np.isfinite(known.mean_steps) else 0.0)
         begin, self.tried = time.process_time(), True
         clones = min(max(_CLONES, self.process.wide), _MOST_CLONES)
         try:
-            pilot = self._split(x, clones, _REPEATED, points=False, longest=max(int(0.2 * steps), 1000))
+            pilot = self._split(x, clones, _REPEATED, points=False)
         except ValueError:  # The noise is singular at the minimum, or so large that it reaches the next one.
-            return known
-        except SolveError as error:
-            if error.status is not Status.NOT_CONVERGED:
-                raise
             return known
         # How much longer a step takes here, rounded as the speed is.
         ratio = (time.process_time() - begin) * self.speed / pilot.simulated_steps

@@ -31,6 +31,8 @@ _SECONDS_EACH, _MOST_HOMES = 4.0, 4
 _ESCAPES, _OCCUPATION = 0.8, 0.1
 # A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
 _DEARER = 2.0
+# At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
+_SHALLOW = 2.0
 
 
 def check(
@@ -153,7 +155,8 @@ class _Run:
             escapes = Escapes(home=home, cost=cheapest[n])
             self.escapes.append(escapes)
             for _ in measured_escapes(
-                self.prediction, self.process, self.group, escapes, highest, max(each, 0.1 * speed), speed,
+                self.prediction, self.process, self.group, escapes,
+                min(highest, _leaving_next(self.prediction, home) / _SHALLOW), max(each, 0.1 * speed), speed,
                 rng=self.rng, executor=self.executor,
             ):  # fmt: skip
                 report(LEVELS * n + len(escapes.measurements), total, f"escapes from minimum {home}")
@@ -193,6 +196,12 @@ def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tu
 def _cheapest(prediction: Prediction, home: int) -> float:
     """The cost of the cheapest direct route to another minimum."""
     return float(np.delete(prediction.costs.direct[home], home).min())
+
+
+def _leaving_next(prediction: Prediction, home: int) -> float:
+    """The cheapest cost out of the minimum to which the cheapest escape from ``home`` leads."""
+    direct = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
+    return _cheapest(prediction, int(np.argmin(direct)))
 
 
 def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
