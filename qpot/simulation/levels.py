@@ -38,6 +38,8 @@ _PILOTS, _PILOT_SHARE, _SEEN = 24, 0.04, 6
 _FEWEST_STEPS, _RELAXED = 200.0, 3.0
 # A pilot of a splitting has so many clones at least, or as many as step well together up to a limit, and repetitions.
 _CLONES, _MOST_CLONES, _REPEATED = 50, 200, 2
+# A clone takes about so many relaxation times, and a pilot at most this share of the steps that are left.
+_CLONE_TIMES, _PILOT_LIMIT = 60.0, 0.25
 # An excursion that lasts longer than so many relaxation times is stuck at a minimum that is not known.
 _LONGEST = 300.0
 # Where plain levels would span fewer epsilon than this, splitting is tried.
@@ -127,7 +129,7 @@ class _Runner:
                 if not self.tried and affordable_reach(known, left, rest, last=last)[0] < min(
                     _WIDE_ENOUGH * left / (LEVELS - 1), V * (last - known.inverse_epsilon)
                 ):
-                    known = self._with_splitting(known)
+                    known = self._with_splitting(known, limit=_PILOT_LIMIT * rest)
                 level = next_level(known, left, steps - self.taken, last=last)
             if level is None:
                 self.escapes.reason = f"escapes at epsilon below {1 / known.inverse_epsilon:.4g} take too long"
@@ -169,11 +171,16 @@ class _Runner:
             return None
         return known
 
-    def _with_splitting(self, known: Known) -> Known:
-        """The same after a pilot of a splitting has shown what a clone takes; unchanged where nothing can be split."""
+    def _with_splitting(self, known: Known, *, limit: float = np.inf) -> Known:
+        """The same after a pilot of a splitting has shown what a clone takes; unchanged where nothing can be split.
+
+        It is unchanged, too, where the pilot would take more steps than the ``limit``.
+        """
         x = known.inverse_epsilon + (1.0 / known.slope if np.isfinite(known.mean_steps) else 0.0)
         begin, self.tried = time.process_time(), True
         clones = min(max(_CLONES, self.process.wide), _MOST_CLONES)
+        if clones * _REPEATED * _CLONE_TIMES / (self.process.step(1.0 / x) * self.slowest) > limit:
+            return known
         try:
             pilot = self._split(x, clones, _REPEATED, points=False)
         except ValueError:  # The noise is singular at the minimum, or so large that it reaches the next one.

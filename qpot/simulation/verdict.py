@@ -60,8 +60,8 @@ def check(
     prediction : Prediction
         From `qpot.predict`, which keeps the system. A finite sum is run as minibatch SGD, any other system as the diffusion.
     budget : float
-        CPU seconds, with an executor seconds, of which 60 to 110 % are used; what it is spent on depends on the measured
-        speed, rounded down to a power of the root of two.
+        CPU seconds of this process, which are kept to within about a third; fewer are used where more escapes would not
+        help. What they are spent on depends on measured speeds, rounded to powers of the root of two.
     batch_size : int, optional
         Samples of a step of SGD, by default one: at a given epsilon a smaller batch means a smaller learning rate.
     system, symmetries : optional
@@ -69,7 +69,7 @@ def check(
     allowance, threshold : float
         As in `qpot.compare`.
     rng : Generator or int, optional
-        Seed 0 by default. The same ``rng`` gives the same numbers as long as the same speed is measured.
+        Seed 0 by default. The same ``rng`` gives the same numbers as long as the same rounded speeds are measured.
     executor : concurrent.futures.Executor, optional
         Where replicas and repetitions run.
     progress : callable, True, "auto" or None

@@ -166,7 +166,9 @@ def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: 
 def test_an_executor_changes_nothing(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
+    # The plan depends on measured speeds, so that both runs are told the same ones.
     monkeypatch.setattr(Process, "speed", lambda *_: (2.0**20, 0.0))
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
     alone = prediction.check(budget=1.0, rng=3, progress=None)
     with ThreadPoolExecutor(2) as executor:
         together = prediction.check(budget=1.0, rng=3, executor=executor, progress=None)
