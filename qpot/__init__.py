@@ -46,7 +46,7 @@ Costs, the choice, and times (`qpot.prediction`)
     `FieldOpinion`, `Hole`, `Prediction`, `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
-    `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
+    `check`, `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
     `Comparison`, `Ensemble`, `EscapePoints`, `EscapeTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
 
 What selects without noise (`qpot.companions`)
@@ -275,6 +275,7 @@ if TYPE_CHECKING:
         Occupation,
         OccupationCheck,
         SplittingTimes,
+        check,
         compare,
         escape_times,
         simulate_diffusion,
@@ -318,8 +319,8 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "audited_costs", "check_exit", "exit_cost", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs",
     "transition_costs", "TransitionCosts", "WayOut", "with_field_opinion",
     # The algorithm itself, simulated, and the comparison
-    "ArrheniusLaw", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes", "Occupation",
-    "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
+    "ArrheniusLaw", "check", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes",
+    "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
     "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
     "Flow", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow",

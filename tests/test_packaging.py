@@ -37,6 +37,8 @@ WINGS = (
     "gallery",
     "plots",
 )
+# Methods whose bodies may import from a later wing: what they do with a result is known there.
+EXCEPTIONS = {"plot": "plots", "check": "simulation"}
 RESULTS = (
     "System",
     "FiniteSum",
@@ -92,12 +94,13 @@ def module_of(path: pathlib.Path) -> str:
 def imports(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Line and full name of everything of ours that a file imports, lazily and for types too.
 
-    One exception is left out: the body of a method called ``plot`` may import figures.
+    Two exceptions are left out: the body of a method called ``plot`` may import figures, and that of ``check`` simulations.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     methods = [method for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for method in node.body]
-    drawing: set[ast.AST] = {
-        node for method in methods if isinstance(method, ast.FunctionDef) and method.name == "plot"
+    within: dict[ast.AST, str] = {
+        node: EXCEPTIONS[method.name] for method in methods
+        if isinstance(method, ast.FunctionDef) and method.name in EXCEPTIONS
         for node in ast.walk(method)
     }  # fmt: skip
     for node in ast.walk(tree):
@@ -106,7 +109,7 @@ def imports(path: pathlib.Path) -> Iterator[tuple[int, str]]:
             assert node.level == 0, f"{path}:{node.lineno}: relative imports hide where a line comes from"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
-            if name.split(".")[0] == "qpot" and not (node in drawing and name.startswith("qpot.plots.")):
+            if name.split(".")[0] == "qpot" and not (node in within and name.startswith(f"qpot.{within[node]}.")):
                 yield getattr(node, "lineno", 0), name
 
 

@@ -29,7 +29,7 @@ from qpot.landscape.periods import Periods, as_periods, on_lattice, periods_of, 
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddles import find_saddles, new_minima_beyond
 from qpot.landscape.states import States, attracting_states, crossings_among, open_saddles
-from qpot.landscape.symmetry import Symmetry
+from qpot.landscape.symmetry import Symmetry, as_symmetry
 from qpot.paths.methods import LegMethod
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.dearer_legs import dearer_legs
@@ -237,7 +237,8 @@ def predict(
             ) from error
     samples = system.finite_sum
     population = None if samples is None or system.replacement else samples.n_samples
-    return prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)
+    prediction = prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)
+    return replace(prediction, system=system, symmetries=as_symmetry(symmetries, system, lower, upper))
 
 
 def _states(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
@@ -15,6 +16,7 @@ from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
+from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
 from qpot.prediction.finite_rate import corrected_costs
@@ -22,9 +24,12 @@ from qpot.prediction.report import PredictionReport
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.storage import save_prediction, stored_prediction
 from qpot.problem.sgd import SGD
+from qpot.problem.system import System
 from qpot.problem.units import Units
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import networkx as nx
 
 
@@ -56,6 +61,10 @@ class Prediction(PredictionReport):
         the rates over all legs.
     population : int or None
         The number N of samples if minibatches are drawn without replacement; it enters epsilon.
+    system : System or None
+        What was predicted, for `check`; it is not saved with the prediction.
+    symmetries : Symmetry or None
+        The group modulo which minima count; it is not saved either.
     """
 
     selected: tuple[int, ...]
@@ -69,6 +78,8 @@ class Prediction(PredictionReport):
     prefactors: Array | None = None
     dearer: DearerLegs | None = None
     population: int | None = None
+    system: System | None = None
+    symmetries: Symmetry | None = None
 
     @property
     def outside(self) -> tuple[int, ...]:
@@ -211,7 +222,34 @@ class Prediction(PredictionReport):
     def at_learning_rate(self, learning_rate: float) -> Prediction:
         """The prediction for costs corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
         costs = corrected_costs(self.costs, learning_rate)
-        return prediction_from_costs(costs, prefactors=self.prefactors, dearer=self.dearer, population=self.population)
+        prediction = prediction_from_costs(
+            costs, prefactors=self.prefactors, dearer=self.dearer, population=self.population
+        )
+        return replace(prediction, system=self.system, symmetries=self.symmetries)
+
+    def check(
+        self,
+        *,
+        budget: float,
+        batch_size: int | None = None,
+        system: System | None = None,
+        symmetries: Symmetry | None = None,
+        rng: np.random.Generator | int | None = None,
+        executor: Executor | None = None,
+        progress: ProgressLike = "auto",
+    ) -> Any:
+        """Run the real algorithm at learning rates where it can be seen to escape, and compare; see `qpot.check`.
+
+        Returns
+        -------
+        qpot.Comparison
+        """
+        from qpot.simulation.verdict import check
+
+        return check(
+            self, budget=budget, batch_size=batch_size, system=system, symmetries=symmetries, rng=rng,
+            executor=executor, progress=progress,
+        )  # fmt: skip
 
     def _factors(self, wanted: bool, epsilon: float) -> Array:
         """The prefactors of the rates over all legs, or ones if they are not wanted; NaN if they are not known."""
@@ -239,6 +277,7 @@ class Prediction(PredictionReport):
             prefactors=None if self.prefactors is None else self.prefactors / units.time,
             dearer=None if self.dearer is None else {pair: rows * scale for pair, rows in self.dearer.items()},
             population=None if samples is None or units.system.replacement else samples.n_samples,
+            system=None if self.system is None else units.system,
         )
 
     def save(self, file: FileLike) -> None:

@@ -8,12 +8,18 @@
 - `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
 - `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
 - `ensemble`: Ensembles: the simulated points of many replicas, and the share of time that they spend in each basin.
+- `escape_plan`: Which noise level to measure next: as small as the steps that are left afford, by plain runs or by
+  splitting.
 - `escape_points`: Where escapes go and where they cross the basin's boundary, beside the predicted routes and
   saddles.
 - `escapes`: Escape times: when replicas reach another minimum, and the mean time in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
   arrivals.
 - `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
+- `explanations`: What a check says beside its verdict: what was run, and what explains a disagreement, with its sign.
+- `levels`: Escapes from one minimum at several noise levels, each chosen by what the one before has shown.
+- `process`: What a check runs: minibatch SGD of a finite sum, or the diffusion of a system without samples, at any
+  noise level.
 - `rare_escapes`: Mean escape times by splitting: the result, put together from independent repetitions, and its
   error.
 - `replicas`: Runs of many replicas, in blocks with their own generators and in slices that can be stopped.
@@ -22,7 +28,11 @@
 - `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.
 - `splitting`: The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics.
 - `stability`: Stability of the deterministic step: a learning rate that is too large is refused before the run.
+- `time_shares`: Shares of time for a check: one ensemble, labelled modulo symmetries, where the run is long enough to
+  be worth it.
 - `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.
+- `verdict`: The function check: run the real algorithm where it can be seen to escape, and hold the prediction against
+  it.
 """
 
 from qpot.simulation.arrhenius import ArrheniusLaw
@@ -34,6 +44,7 @@ from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
 from qpot.simulation.splitting import splitting_times
+from qpot.simulation.verdict import check
 
 __all__ = [
     "ArrheniusLaw",
@@ -44,6 +55,7 @@ __all__ = [
     "Occupation",
     "OccupationCheck",
     "SplittingTimes",
+    "check",
     "compare",
     "escape_times",
     "simulate_diffusion",

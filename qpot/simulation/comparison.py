@@ -47,6 +47,8 @@ class Comparison:
         Standard errors up to which measurement and prediction agree.
     system : System or None
         The system whose loss or drift is the background of the figure.
+    remarks : tuple of str
+        Sentences that follow the verdict: what was run, and what explains a disagreement; see `qpot.check`.
     """
 
     prediction: Prediction
@@ -56,6 +58,7 @@ class Comparison:
     outside: tuple[str, ...]
     threshold: float
     system: System | None = None
+    remarks: tuple[str, ...] = ()
 
     exits = renamed_property("Comparison", "exits", "escape_points")
 
@@ -90,6 +93,10 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The verdict: agrees or disagrees, and by how many standard errors."""
+        return " ".join([self._verdict(), *self.remarks])
+
+    def _verdict(self) -> str:
+        """The verdict without the remarks."""
         deviations = self.deviations
         not_judged = "" if not self.outside else " Not judged: " + "; ".join(self.outside) + "."
         if not deviations:

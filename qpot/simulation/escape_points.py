@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
+from qpot.landscape.images import images_near
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -134,15 +135,18 @@ def _distances(
     own = [n for n, s in enumerate(saddles) if home in s.connects]
     if not points.shape[0] or not own or system is None:
         return np.empty(0, dtype=np.int64), np.empty(0)
-    away = np.linalg.norm(points[:, None] - np.array([saddles[n].point for n in own]), axis=2)
-    nearest = np.array(own)[away.argmin(axis=1)]
+    group = prediction.symmetries
+    # Modulo symmetries a point is compared with the nearest image of a saddle: its own image next to the saddle is.
+    beside = [points if group is None else images_near(points, saddles[n].point, group) for n in own]
+    away = np.array([np.linalg.norm(near - saddles[n].point, axis=1) for n, near in zip(own, beside, strict=True)])
+    nearest = np.array(own)[away.argmin(axis=0)]
     distances = np.zeros(points.shape[0])
-    for n in own:
+    for n, near in zip(own, beside, strict=True):
         rows = nearest == n
         saddle = saddles[n].point[None]
         dual, inner = boundary_law(system.unchecked.jacobian(saddle)[0], system.unchecked.covariance(saddle)[0])
         if dual.shape[0]:
-            offset = (points[rows] - saddles[n].point) @ dual.T
+            offset = (near[rows] - saddles[n].point) @ dual.T
             distances[rows] = np.sqrt(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(inner), offset) / epsilon)
     return nearest, distances
 

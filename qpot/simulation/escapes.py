@@ -17,6 +17,7 @@ from qpot._core.deprecated import renamed, renamed_property, warn_renamed
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
+from qpot.landscape.symmetry import Symmetry
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.destinations import Destinations
@@ -165,6 +166,7 @@ def escape_times(
     momentum: float = 0.0,
     sampling: str | None = None,
     radius: float | Array | None = None,
+    symmetries: Symmetry | None = None,
     escape_points: bool = False,
     exit_points: bool | None = None,
     rng: np.random.Generator | int | None = None,
@@ -192,6 +194,9 @@ def escape_times(
         A replica has arrived at minimum j when it is within this distance of it, checked after every step. By
         default the largest ball near which the flow, tested on samples, stays; see
         `qpot.landscape.basins.attracting_neighbourhoods`.
+    symmetries : SignedPermutations or DenseLayerSymmetries, optional
+        Minima are then classes of images, at most 4096 in all: a replica that comes to an image of its own minimum goes on,
+        and one that comes to any image of another one has arrived.
     escape_points : bool
         Whether to find also where each replica crossed the boundary of its basin, for `qpot.compare`; the flow from its
         latest positions tells.
@@ -231,9 +236,9 @@ def escape_times(
         epsilon=epsilon, time_step=time_step,
     )  # fmt: skip
     setting = setting_of(dynamics, start, R, limit)
-    goals = Destinations.of(system, setting.start, minima, radius, event="an escape")
+    goals = Destinations.of(system, setting.start, minima, radius, event="an escape", symmetries=symmetries)
     goals.check_apart(setting.start)
-    slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(goals.near.points)).real).min())
+    slowest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(goals.minima)).real).min())
     stride = max(1, int(np.ceil(_TRACED / (_TRACE * dynamics.sde_step * slowest))))
     outcome = run_replicas(
         setting,
@@ -247,7 +252,7 @@ def escape_times(
         steps=np.where(hit, outcome.escape_step, outcome.done),
         destination=np.where(hit, goals.others[outcome.escape_target], -1),
         home=goals.home,
-        minima=goals.near.points,
+        minima=goals.minima,
         **dynamics.facts,
     )
     raise_unless_finished(outcome, setting, result)

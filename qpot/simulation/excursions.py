@@ -22,6 +22,7 @@ from qpot.solvers.simulation.excursions import (
     ARRIVED,
     FAILED,
     FULL,
+    RETURNED,
     RUNNING,
     Excursions,
     Region,
@@ -57,6 +58,7 @@ class SplittingTask:
     clones: int
     limit: int
     kill: int
+    escape_points: bool = True
 
     @property
     def dynamics(self) -> Dynamics:
@@ -89,7 +91,7 @@ def repetition_of(item: tuple[SplittingTask, np.random.Generator]) -> Repetition
     result = split(first, lambda p, dead: simulation.run(p, dead, leaving=False), rng, task.kill)
     paths = result.paths
     arrived = np.flatnonzero(paths.outcome >= ARRIVED) if result.probability > 0 else np.empty(0, dtype=np.int64)
-    shares = np.zeros(task.goals.near.points.shape[0])
+    shares = np.zeros(task.goals.minima.shape[0])
     np.add.at(shares, task.goals.others[paths.outcome[arrived] - ARRIVED], 1.0 / max(arrived.size, 1))
     return Repetition(
         probability=result.probability,
@@ -117,6 +119,7 @@ class _Simulation:
         while True:
             paths = with_room(paths, rows)
             self.used += self._slice(paths, rows, region)
+            self._return_from_copies(paths, rows)
             outcome = paths.outcome[rows]
             if (outcome == FAILED).any():
                 bad = rows[int(np.flatnonzero(outcome == FAILED)[0])]
@@ -132,6 +135,14 @@ class _Simulation:
                     f"{format_point(paths.x[rows[going]][0])}; is a minimum missing from minima?",
                     status=Status.NOT_CONVERGED,
                 )
+
+    def _return_from_copies(self, paths: Excursions, rows: Integers) -> None:
+        """Let clones that have come to another image of the home minimum count as returned, with the score they had."""
+        first = ARRIVED + self.task.goals.others.size
+        back = rows[paths.outcome[rows] >= first]
+        paths.outcome[back] = RETURNED
+        paths.kept[back] -= paths.kept[back] > 0  # the state in the ball, whose height is infinite
+        paths.x[back], paths.velocity[back] = self.task.region.centre, 0.0
 
     def _slice(self, paths: Excursions, rows: Integers, region: Region) -> int:
         update, rate, coordinate = self.task.setting.update, self.task.dynamics.rate, self.task.coordinate
@@ -156,7 +167,7 @@ def _escape_points(task: SplittingTask, paths: Excursions, arrived: Integers) ->
 
     Clones whose last kept state is still at home do not show where they crossed, and are left out.
     """
-    chosen, d = arrived[:_MOST_EXIT_POINTS], task.region.centre.size
+    chosen, d = arrived[: _MOST_EXIT_POINTS if task.escape_points else 0], task.region.centre.size
 
     def at_home(index: Integers) -> NDArray[np.bool_]:
         points = paths.points[chosen, index]

@@ -118,11 +118,13 @@ class SplittingTimes:
         return {j: float(s) * self.lineages for j, s in enumerate(self.shares) if s > 0}
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of `mean_steps`: Student's interval of its logarithm."""
+        """Confidence interval of `mean_steps`: Student's interval of its logarithm; (0, inf) without arrivals."""
         from scipy.stats import t as student
 
         probability = check_confidence(confidence)
         log_time, error = self.log_mean_time
+        if not np.isfinite(log_time):
+            return 0.0, np.inf
         half = float(student.ppf(0.5 + probability / 2, self.probabilities.size - 1)) * error
         centre = log_time - np.log(self.time_step)
         return float(np.exp(centre - half)), float(np.exp(centre + half))

@@ -15,6 +15,7 @@ from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
+from qpot.landscape.symmetry import Symmetry
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
@@ -49,7 +50,9 @@ def splitting_times(
     kill: float = 0.2,
     repetitions: int = 10,
     radius: float | Array | None = None,
+    symmetries: Symmetry | None = None,
     longest: int = 10_000_000,
+    escape_points: bool = True,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -69,7 +72,7 @@ def splitting_times(
         The minimum that is left, or a point of its basin.
     minima : sequence of objects with ``.point``, or ``(k, d)``
         All minima, since the excursion of a clone at rest at a minimum that is not listed would never end.
-    learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, executor, checkpoint, progress
+    learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, symmetries, executor, checkpoint, progress
         As in `qpot.escape_times`, but without epoch reshuffling.
     coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
         How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little
@@ -84,6 +87,8 @@ def splitting_times(
         Number of independent estimates, at least 2, because the error is estimated from their spread.
     longest : int
         Most steps of one excursion.
+    escape_points : bool
+        Whether to find also where clones crossed the boundary of the basin, for up to 50 of each repetition.
     rng : Generator or int, optional
         Seed 0 by default; the same ``rng`` gives the same result for every executor.
 
@@ -130,16 +135,17 @@ def splitting_times(
     )  # fmt: skip
     _check_splittable(dynamics)
     setting = setting_of(dynamics, origin, 1, 1)
-    goals = Destinations.of(system, origin[None], minima, radius, event="an escape")
+    goals = Destinations.of(system, origin[None], minima, radius, event="an escape", symmetries=symmetries)
     compiled = isinstance(setting.update, CompiledSum)
     region = _region(system, dynamics.noise_level, goals)
-    xi = reaction_coordinate(system, coordinate, goals.centre, goals.near.points, compiled=compiled)
+    everywhere = goals.near.points
+    xi = reaction_coordinate(system, coordinate, goals.centre, everywhere, compiled=compiled)
     if compiled and xi.arrays is None:
         # A function of more than three variables cannot be tabulated, so the same steps are taken in NumPy.
         setting = replace(setting, update=minibatch_steps(dynamics))
     task = SplittingTask(
         setting=setting, goals=goals, region=region, coordinate=xi, clones=N, limit=limit,
-        kill=max(1, round(float(kill) * N)),
+        kill=max(1, round(float(kill) * N)), escape_points=bool(escape_points),
     )  # fmt: skip
     return _repeated(task, m, Execution.of(rng, executor, progress, "splitting_times"))
 
@@ -149,7 +155,7 @@ def _repeated(task: SplittingTask, repetitions: int, execution: Execution) -> Sp
     check_sendable(task, execution.executor, what="the system")
     finished: list[Repetition] = []
     goals = task.goals
-    facts = {"home": goals.home, "minima": goals.near.points, "coordinate": task.coordinate.name} | task.dynamics.facts
+    facts = {"home": goals.home, "minima": goals.minima, "coordinate": task.coordinate.name} | task.dynamics.facts
     with reporting(execution.progress, execution.description) as report:
         try:
             tasks = [(task, child) for child in execution.rng.spawn(repetitions)]
@@ -183,7 +189,7 @@ def _region(system: System, epsilon: float, goals: Destinations) -> Region:
     from scipy.stats import chi2
 
     d = system.dimension
-    centre, targets, radii = goals.centre, goals.points, goals.radii
+    centre = goals.centre
     S = solve_continuous_lyapunov(
         system.unchecked.jacobian(centre[None])[0], -system.unchecked.covariance(centre[None])[0]
     )
@@ -195,6 +201,10 @@ def _region(system: System, epsilon: float, goals: Destinations) -> Region:
             f"{values[0]:.3g} to {values[-1]:.3g}): there is no neighbourhood that excursions leave in every direction"
         )
     metric = np.ascontiguousarray(np.linalg.inv(S) / epsilon)
+    # A clone at another image of the minimum is at home again once it has come as close as it is on average.
+    at_copy = min(float(goals.near.radii[goals.classes == goals.home][0]), float(np.sqrt(epsilon * values.sum())))
+    targets = np.concatenate([goals.points, goals.copies])
+    radii = np.concatenate([goals.radii, np.full(len(goals.copies), at_copy)])
     outer = float(chi2.ppf(_LEAVING, d))
     gap = np.sqrt(np.einsum("ni,ij,nj->n", targets - centre, metric, targets - centre)) - radii / np.sqrt(
         epsilon * values[0]

@@ -79,6 +79,9 @@ def ball_around(x: Array, r: int, centres: Array, squared_radii: Array) -> int:
         distance = 0.0
         for j in range(x.shape[1]):
             distance += (x[r, j] - centres[ball, j]) ** 2
+            # Most balls are too far away in the first coordinates already.
+            if distance > squared_radii[ball]:
+                break
         if distance <= squared_radii[ball]:
             return ball
     return -1

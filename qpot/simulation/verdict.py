@@ -1,0 +1,261 @@
+"""The function check: run the real algorithm where it can be seen to escape, and hold the prediction against it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from qpot._core.arrays import Array, as_count, as_positive, as_rng
+from qpot._core.parallel import check_executor
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting
+from qpot._core.status import SolveError, Status
+from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.periods import periods_of
+from qpot.landscape.symmetry import Symmetry
+from qpot.prediction.result import Prediction
+from qpot.problem.system import System
+from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement
+from qpot.simulation.comparison import Comparison, compare
+from qpot.simulation.escape_plan import LEVELS
+from qpot.simulation.explanations import explanations
+from qpot.simulation.levels import Escapes, measured_escapes
+from qpot.simulation.process import Process
+from qpot.simulation.time_shares import shares_of_time
+
+# Minima are measured while each has so many seconds of the budget, and at most so many of them.
+_SECONDS_EACH, _MOST_HOMES = 4.0, 4
+# Shares of the budget for the escapes, and for the shares of time; the rest goes to what surrounds the runs.
+_ESCAPES, _OCCUPATION = 0.8, 0.1
+# A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
+_DEARER = 2.0
+# At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
+_SHALLOW = 2.0
+
+
+def check(
+    prediction: Prediction,
+    *,
+    budget: float,
+    batch_size: int | None = None,
+    system: System | None = None,
+    symmetries: Symmetry | None = None,
+    allowance: float = 1.0,
+    threshold: float = 3.0,
+    rng: np.random.Generator | int | None = None,
+    executor: Executor | None = None,
+    progress: ProgressLike = "auto",
+) -> Comparison:
+    """Run the real algorithm at noise levels where it can be seen to escape, and hold a prediction against it.
+
+    Learning rates are chosen so that escapes from each minimum that matters take at least some 200 steps and at most what the
+    budget affords, at costs of three epsilon or more, below a third of the limit of stability. Pilot runs find the first
+    one, and every measured level tells where the next one lies. Where plain runs would not see an escape, it is measured
+    by splitting along the predicted path.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        From `qpot.predict`, which keeps the system. A finite sum is run as minibatch SGD, any other system as the diffusion.
+    budget : float
+        CPU seconds of this process, which are kept to within about a third; fewer are used where more escapes would not
+        help. What they are spent on depends on measured speeds, rounded to powers of the root of two.
+    batch_size : int, optional
+        Samples of a step of SGD, by default one: at a given epsilon a smaller batch means a smaller learning rate.
+    system, symmetries : optional
+        For predictions that were loaded from a file, which holds neither.
+    allowance, threshold : float
+        As in `qpot.compare`.
+    rng : Generator or int, optional
+        Seed 0 by default. The same ``rng`` gives the same numbers as long as the same rounded speeds are measured.
+    executor : concurrent.futures.Executor, optional
+        Where replicas and repetitions run.
+    progress : callable, True, "auto" or None
+        "auto" shows a bar on a terminal.
+
+    Returns
+    -------
+    Comparison
+        Its ``sentence`` says whether the algorithm agrees, by how many standard errors, what was run, and what explains a
+        disagreement: noise that is not Gaussian, or learning rates that are too large for the theory, with the sign. After
+        Ctrl-C it holds what there was.
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, a prediction whose system is not known, and one with limit cycles or periodic axes; if its minima
+        have more than 4096 images under the symmetries.
+    SolveError
+        If the run is interrupted before anything can be compared (`Status.INTERRUPTED`; ``partial`` is the tuple of measured
+        escapes).
+
+    Notes
+    -----
+    docs/verdict.md has the formulas of the comparison.
+
+    Examples
+    --------
+    >>> import qpot
+    >>> case = qpot.gallery.double_well()
+    >>> prediction = qpot.predict(case.system, case.bounds)
+    >>> comparison = qpot.check(prediction, budget=8)
+    >>> comparison.agrees
+    True
+    """
+    if not isinstance(prediction, Prediction):
+        raise ValueError(f"prediction must be a qpot.Prediction, from qpot.predict, got {type(prediction).__name__}")
+    seconds = as_positive(budget, name="budget")
+    if batch_size is not None:
+        as_count(batch_size, name="batch_size")
+    given, group = _known(prediction, system, symmetries)
+    prediction = replace(prediction, system=given, symmetries=group)
+    process = Process.of(prediction, given, batch_size)
+    generator, pool = as_rng(rng), check_executor(executor)
+    homes, left_out = _homes(prediction, seconds)
+    minima = np.array([m.point for m in prediction.minima])
+    run = _Run(prediction, process, minima, group, generator, pool)
+    with reporting(progress, "check") as report:
+        try:
+            run.everything(homes, seconds, report)
+        except KeyboardInterrupt:
+            run.interrupted = True
+        except SolveError as error:
+            if error.status is not Status.INTERRUPTED:
+                raise
+            run.interrupted = True
+    return _judged(run, left_out, allowance, threshold)
+
+
+@dataclass
+class _Run:
+    """What is run, and what has been measured so far."""
+
+    prediction: Prediction
+    process: Process
+    minima: Array
+    group: Symmetry | None
+    rng: np.random.Generator
+    executor: Executor | None
+    escapes: list[Escapes] = field(default_factory=list)
+    ensembles: list[Any] = field(default_factory=list)
+    interrupted: bool = False
+
+    def everything(self, homes: list[int], seconds: float, report: ProgressCallback) -> None:
+        """Measure the escapes from all homes, then the shares of time."""
+        total = LEVELS * len(homes) + 1
+        report(0, total, "speed")
+        highest = self.process.largest_epsilon(self.prediction)
+        cheapest = [_cheapest(self.prediction, home) for home in homes]
+        epsilon = min(highest, min(cheapest) / 4.0)
+        speed, fixed = self.process.speed(self.minima, epsilon, self.group)
+        each = (_ESCAPES * seconds / len(homes) - LEVELS * fixed) * speed
+        for n, home in enumerate(homes):
+            escapes = Escapes(home=home, cost=cheapest[n])
+            self.escapes.append(escapes)
+            for _ in measured_escapes(
+                self.prediction, self.process, self.group, escapes,
+                min(highest, _leaving_next(self.prediction, home) / _SHALLOW), max(each, 0.1 * speed), speed,
+                rng=self.rng, executor=self.executor,
+            ):  # fmt: skip
+                report(LEVELS * n + len(escapes.measurements), total, f"escapes from minimum {home}")
+        if len(homes) == len(self.minima):
+            shares = shares_of_time(
+                self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds * speed,
+                known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
+                rng=self.rng, executor=self.executor,
+            )  # fmt: skip
+            self.ensembles += shares
+        report(total, total, "compared")
+
+
+def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tuple[System, Symmetry | None]:
+    """The system and the group, from the arguments or the prediction; ValueError where they are missing or cannot be run."""
+    given = prediction.system if system is None else system
+    if not isinstance(given, System):
+        raise ValueError(
+            f"system={given!r}: the prediction does not know its system (it was loaded from a file, or made from costs); "
+            "pass system="
+        )
+    if given.dimension != prediction.minima[0].point.size:
+        raise ValueError(f"system has dimension {given.dimension}, the prediction {prediction.minima[0].point.size}")
+    if any(isinstance(m, LimitCycle) for m in prediction.minima):
+        raise ValueError("a limit cycle is among the states, and escapes from it or to it are not simulated")
+    if periods_of(prediction.minima) is not None:
+        raise ValueError("the prediction has periodic axes, on which escapes are not simulated; use qpot.simulate_sgd")
+    group = prediction.symmetries if symmetries is None else symmetries
+    if group is None and any(getattr(s, "views", None) is not None for s in prediction.saddles):
+        raise ValueError(
+            "the prediction counts minima modulo symmetries that it does not know (it was loaded from a file); pass "
+            "symmetries="
+        )
+    return given, group
+
+
+def _cheapest(prediction: Prediction, home: int) -> float:
+    """The cost of the cheapest direct route to another minimum."""
+    return float(np.delete(prediction.costs.direct[home], home).min())
+
+
+def _leaving_next(prediction: Prediction, home: int) -> float:
+    """The cheapest cost out of the minimum to which the cheapest escape from ``home`` leads."""
+    direct = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
+    return _cheapest(prediction, int(np.argmin(direct)))
+
+
+def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
+    """The minima whose escapes are measured, those that hold most of the time first, and why others are left out."""
+    order = sorted(
+        range(len(prediction.minima)), key=lambda i: (i not in prediction.selected, prediction.stationary_costs[i])
+    )
+    homes: list[int] = []
+    left_out: list[str] = []
+    most = int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES))
+    for i in order:
+        cost = _cheapest(prediction, i)
+        out = min((way.cost for way in prediction.costs.ways_out if way.minimum == i), default=np.inf)
+        if not np.isfinite(cost) or cost <= 0.0:
+            left_out.append(f"escapes from minimum {i}, whose predicted cost is {cost:.4g}")
+        elif not out > (1.0 + _DEARER / 3.0) * cost:
+            left_out.append(f"escapes from minimum {i}, from where a way leads out of the box at a cost of {out:.4g}")
+        elif len(homes) == most:
+            left_out.append(f"escapes from minimum {i}, for which the budget leaves no time")
+        else:
+            homes.append(i)
+    if not homes:
+        raise ValueError(f"nothing can be simulated: {'; '.join(left_out)}")
+    return homes, left_out
+
+
+def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) -> Comparison:
+    """Hold the prediction against what was measured, and say what was run."""
+    evidence: list[EscapeMeasurement] = []
+    for escapes in run.escapes:
+        levels = {m.epsilon for m in escapes.measurements}
+        if len(levels) >= LEAST_LEVELS:
+            evidence += escapes.measurements
+        else:
+            why = escapes.reason or f"{len(levels)} levels were measured, and {LEAST_LEVELS} are needed"
+            left_out.append(f"escapes from minimum {escapes.home} ({why})")
+    if run.interrupted:
+        left_out.append("what the interruption cut off")
+    if not evidence and not run.ensembles and run.interrupted:
+        measured = tuple(m for escapes in run.escapes for m in escapes.measurements)
+        raise SolveError(
+            f"check was interrupted with {len(measured)} escape times measured, too few to compare",
+            status=Status.INTERRUPTED,
+            partial=measured,
+        )
+    if evidence or run.ensembles:
+        comparison = compare(
+            run.prediction, evidence, run.ensembles, allowance=allowance, threshold=threshold, burn_in=0.5,
+            system=run.process.system,
+        )  # fmt: skip
+    else:
+        comparison = Comparison(
+            prediction=run.prediction, arrhenius=(), occupations=(), escape_points=(), outside=(),
+            threshold=threshold, system=run.process.system,
+        )  # fmt: skip
+    comparison = replace(comparison, outside=(*comparison.outside, *left_out))
+    return replace(comparison, remarks=explanations(comparison, run.process, run.escapes))

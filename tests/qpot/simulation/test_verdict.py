@@ -1,0 +1,176 @@
+"""check: real SGD against right and wrong predictions, what it refuses, Ctrl-C, and the figure."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from dataclasses import replace
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+import qpot
+from qpot.simulation import verdict
+from qpot.simulation.explanations import explanations
+from qpot.simulation.levels import Escapes, measured_escapes
+from qpot.simulation.process import Process
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+@pytest.fixture(scope="module")
+def prediction() -> qpot.Prediction:
+    """Two wells of equal loss under the exact noise of six samples; costs 0.524 and 0.681."""
+    system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(-0.3), noise="exact")
+    return qpot.predict(system, [(-2, 2), (-2, 2)])
+
+
+def scaled(prediction: qpot.Prediction, factor: float) -> qpot.Prediction:
+    """A wrong prediction: all costs times a factor."""
+
+    def changed(path: qpot.PathSolution) -> qpot.PathSolution:
+        return replace(path, action=factor * path.action, momenta=factor * path.momenta)
+
+    costs = prediction.costs
+    wrong = qpot.prediction_from_costs(
+        replace(
+            costs,
+            values=factor * costs.values,
+            direct=factor * costs.direct,
+            paths={pair: changed(path) for pair, path in costs.paths.items()},
+            parallel={pair: tuple(map(changed, paths)) for pair, paths in costs.parallel.items()},
+        ),
+        prefactors=prediction.prefactors,
+    )
+    return replace(wrong, system=prediction.system)
+
+
+def test_a_right_prediction_agrees_and_the_budget_is_kept(prediction: qpot.Prediction) -> None:
+    prediction.check(budget=0.5, progress=None)  # Code is compiled.
+    seen: list[str] = []
+    begin = time.process_time()
+    comparison = prediction.check(budget=3.0, rng=1, progress=lambda done, total, message: seen.append(message))
+    assert time.process_time() - begin < 9.0
+    assert comparison.agrees is True
+    law = comparison.arrhenius[0]
+    assert law.home in prediction.selected
+    # Costs of four epsilon and more, below a third of the limit of stability, which is 1.
+    assert prediction.costs.direct[1, 0] * law.inverse_epsilon[0] >= 3.0
+    assert law.learning_rates.max() <= 0.3
+    assert law.slope_error < 0.1 * law.cost
+    assert "SGD was run with batches of 1 at learning rates" in comparison.sentence
+    assert seen[0] == "speed"
+    assert seen[-1] == "compared"
+    assert "escapes from minimum 1" in seen
+    for axes in comparison.plot():
+        assert axes.get_title()
+    plt.close("all")
+
+
+@pytest.mark.parametrize("factor", [1.3, 0.7])
+def test_a_wrong_prediction_disagrees_and_the_sign_is_told(prediction: qpot.Prediction, factor: float) -> None:
+    comparison = scaled(prediction, factor).check(budget=3.0, rng=2, progress=None)
+    assert comparison.agrees is False
+    size, rarer = ("small", "more slowly") if factor > 1 else ("large", "faster")
+    assert f"standard errors too {size}" in comparison.sentence
+    assert f"escapes get rarer {rarer} than predicted" in comparison.sentence
+
+
+def test_gaussian_noise_is_named_where_it_explains_a_disagreement(prediction: qpot.Prediction) -> None:
+    total = qpot.embedded_double_well_sum(-0.3)
+    costs = qpot.transition_costs(
+        qpot.System.from_finite_sum(total), prediction.minima, saddles=list(prediction.saddles)
+    )
+    gaussian = replace(qpot.prediction_from_costs(costs), system=qpot.System.from_finite_sum(total))
+    gaussianity = qpot.check_gaussianity(total, costs.paths[1, 0])
+    share = gaussianity.relative_change
+    assert costs.direct[1, 0] * (1 + share) == pytest.approx(prediction.costs.direct[1, 0], rel=0.02)
+    # A change by less than one percent is not worth a word, until something disagrees.
+    assert abs(share) < 0.01
+    comparison = gaussian.check(budget=1.0, progress=None)
+    assert "Gaussian" not in " ".join(comparison.remarks)
+    strict = replace(comparison, threshold=1e-3)
+    assert strict.agrees is False
+    assert gaussian.system is not None
+    process = Process.of(gaussian, gaussian.system, 1)
+    measured = [Escapes(home=1, cost=float(costs.direct[1, 0]))]
+    times = [
+        qpot.EscapeTimes(
+            steps=np.array([10]), destination=np.array([0]), home=1, time_step=1 / x, epsilon=1 / x, learning_rate=1 / x,
+            batch_size=1,
+        )
+        for x in comparison.arrhenius[0].inverse_epsilon
+    ]  # fmt: skip
+    measured[0].measurements += times
+    remark = explanations(strict, process, measured)[1]
+    assert "takes noise to be Gaussian; the samples' own noise changes the cost out of minimum 1 by +0.004" in remark
+    assert "explain the slope" in remark
+
+
+def test_a_loaded_prediction_asks_for_its_system(prediction: qpot.Prediction, tmp_path: pathlib.Path) -> None:
+    prediction.save(tmp_path / "saved.npz")
+    loaded = qpot.Prediction.load(tmp_path / "saved.npz")
+    assert loaded.system is None
+    with pytest.raises(ValueError, match="does not know its system"):
+        loaded.check(budget=1.0)
+    comparison = loaded.check(budget=0.5, system=prediction.system, progress=None)
+    assert comparison.system is prediction.system
+
+
+def test_what_is_refused(prediction: qpot.Prediction) -> None:
+    with pytest.raises(ValueError, match="prediction must be a qpot"):
+        qpot.check(None, budget=1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="budget must be"):
+        prediction.check(budget=0.0)
+    with pytest.raises(ValueError, match="batch_size"):
+        prediction.check(budget=1.0, batch_size=0)
+    case = qpot.gallery.double_well()
+    with pytest.raises(ValueError, match="system has dimension 1, the prediction 2"):
+        prediction.check(budget=1.0, system=case.system)
+    with pytest.raises(ValueError, match="belongs to a finite sum"):
+        qpot.predict(case.system, case.bounds).check(budget=1.0, batch_size=2)
+
+
+def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) -> None:
+    assert prediction.system is not None
+    process = Process.of(prediction, prediction.system, 4)
+    assert process.settings(0.05) == {"learning_rate": pytest.approx(0.2), "batch_size": 4}
+    # The largest Hessian eigenvalue is 2; epsilon is the learning rate over four.
+    assert process.largest_epsilon(prediction) <= 0.3 * 1.0 / 4 + 1e-9
+
+
+def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = measured_escapes
+
+    def stopped(*args: Any, **keywords: Any) -> Any:
+        for n, item in enumerate(levels(*args, **keywords)):
+            if n == stop:
+                raise KeyboardInterrupt
+            yield item
+
+    monkeypatch.setattr(verdict, "measured_escapes", stopped)
+    stop = 4
+    comparison = prediction.check(budget=1.0, progress=None)
+    assert len(comparison.arrhenius) == 1
+    assert "what the interruption cut off" in comparison.sentence
+    stop = 2
+    with pytest.raises(qpot.SolveError, match="interrupted with 3 escape times") as caught:
+        prediction.check(budget=1.0, progress=None)
+    assert caught.value.status is qpot.Status.INTERRUPTED
+    assert len(caught.value.partial) == 3
+
+
+def test_an_executor_changes_nothing(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    # The plan depends on measured speeds, so that both runs are told the same ones.
+    monkeypatch.setattr(Process, "speed", lambda *_: (2.0**20, 0.0))
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    alone = prediction.check(budget=1.0, rng=3, progress=None)
+    with ThreadPoolExecutor(2) as executor:
+        together = prediction.check(budget=1.0, rng=3, executor=executor, progress=None)
+    assert alone.arrhenius[0].slope == together.arrhenius[0].slope
+    assert np.array_equal(alone.arrhenius[0].log_times, together.arrhenius[0].log_times)
