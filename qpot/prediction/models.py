@@ -107,7 +107,8 @@ def predict_model(
                 partial=found,
             ) from error
     prediction: Prediction = model.read(prediction_from_costs(costs, prefactors=prefactors, dearer=dearer))
-    return prediction
+    # The check runs the algorithm in all parameters.
+    return replace(prediction, system=model.whole, symmetries=model.images)
 
 
 def _starts(

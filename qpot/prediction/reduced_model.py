@@ -35,6 +35,8 @@ class ReducedModel:
         Its SGD in the reduced coordinates, or in all where nothing is divided out.
     group : Symmetry or None
         Its symmetries in these coordinates.
+    images : Symmetry or None
+        The same in all parameters.
     choices : tuple of str
         What was found, in a line each.
     """
@@ -42,7 +44,13 @@ class ReducedModel:
     total: FiniteSum
     system: System
     group: Symmetry | None
+    images: Symmetry | None
     choices: tuple[str, ...]
+
+    @property
+    def whole(self) -> System:
+        """The model's SGD in all parameters."""
+        return self.system if self.quotient is None else System.from_finite_sum(self.total)
 
     @property
     def quotient(self) -> Quotient | None:
@@ -74,8 +82,7 @@ class ReducedModel:
         if self.quotient is None:
             return result
         rate = self.quotient.rates[0] if self.quotient.rates else 0.0
-        whole = System.from_finite_sum(self.total)
-        return Lifted(whole, self.quotient.gauges, self.quotient.offset, rate).read(result)
+        return Lifted(self.whole, self.quotient.gauges, self.quotient.offset, rate).read(result)
 
 
 def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] | None) -> ReducedModel:
@@ -98,6 +105,7 @@ def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] |
         group = given = as_symmetry(
             symmetries, System.from_finite_sum(total), np.full(d, -_CHECKED), np.full(d, _CHECKED)
         )
+    images = group
     if isinstance(reduced, Quotient):
         choices.append(f"coordinates: {reduced.describe()} (qpot.without_gauges)")
         if group is not None:
@@ -106,8 +114,10 @@ def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] |
             except ValueError:
                 if given is not None:
                     raise
-                group = None
+                group = images = None
                 choices.append(
                     "symmetries: left out, since they exchange directions that are divided out (symmetries=)"
                 )
-    return ReducedModel(total=total, system=System.from_finite_sum(reduced), group=group, choices=tuple(choices))
+    return ReducedModel(
+        total=total, system=System.from_finite_sum(reduced), group=group, images=images, choices=tuple(choices)
+    )
