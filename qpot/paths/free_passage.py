@@ -45,8 +45,8 @@ from qpot.solvers.problem.lagrangian import SingularCovarianceError
 _NONE, _WEAK = 1e-9, 1e-3
 # Floors, relative to the largest eigenvalue of the covariance at the start, from which extremals are followed to none. Under
 # a high one the cheapest path crosses at the saddle, and a low one leaves a curve where it was drawn. The first two are
-# always tried, and the last one where they lead nowhere.
-_FLOORS = (0.1, 0.01, 0.001)
+# always tried in so few dimensions, and the others where those before them lead nowhere.
+_FLOORS, _THOROUGH = (0.1, 0.01, 0.001), 3
 # The ridge is approached on curves that cross it at these parts of the way from the saddle, on both sides, in so many
 # directions in which the noise across it grows most.
 _REACHES, _DIRECTIONS = (0.5, 1.0), 3
@@ -124,7 +124,7 @@ def free_passage_leg(
     failure: ValueError | None = None
     iterations = 0
     for n, relative in enumerate(_FLOORS):
-        if n > 1 and found:
+        if found and (n > 1 or system.dimension > _THOROUGH):
             break
         report(0, 2, "initial paths")
         floor = relative * largest

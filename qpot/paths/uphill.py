@@ -120,18 +120,24 @@ def uphill_leg(
                 raise singular_pass(system, end, error) from error
         if passage.none:
             return beside
-    across = _over_the_saddle(
-        system,
-        start,
-        end,
-        method=method,
-        curves=curves,
-        directions=directions,
-        relaxations=relaxations,
-        end_is_fixed=end_is_fixed,
-        report=report,
-        below=below,
-    )
+    try:
+        across = _over_the_saddle(
+            system,
+            start,
+            end,
+            method=method,
+            curves=curves,
+            directions=directions,
+            relaxations=relaxations,
+            end_is_fixed=end_is_fixed,
+            report=report,
+            below=below,
+        )
+    except (ValueError, SolveError):
+        # With a fixed end a covariance that is singular somewhere on the way is refused.
+        if beside is None or not beside.status.ok:
+            raise
+        return beside
     if beside is None or across is None:
         return across if beside is None else beside
     return answer([beside, across])
