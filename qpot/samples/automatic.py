@@ -158,8 +158,12 @@ class Differentiated(ABC):
         return self.weighted_hessian_product(x, v, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
 
     def hessian(self, x: Array) -> Array:
-        """Hessian of the mean loss, ``(n, d, d)``, exactly symmetric; from its products with the unit vectors."""
+        """Hessian of the mean loss, ``(n, d, d)``, exactly symmetric."""
         x = as_points(x, dimension=self.dimension, name="points")
+        return self.weighted_hessian(x, np.full((x.shape[0], self.n_samples), 1.0 / self.n_samples))
+
+    def weighted_hessian(self, x: Array, w: Array) -> Array:
+        """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``, exactly symmetric; from products with the unit vectors."""
         n, d = x.shape
         # As many unit vectors are taken at once as the memory allows for a moderate number of samples.
         some = min(self.n_samples, 256)
@@ -170,8 +174,7 @@ class Differentiated(ABC):
             unit = eye[first : first + columns]
             for P, S in self._pieces(n, 2 * KEPT * self.activations * unit.shape[0], 3 * d * unit.shape[0]):
                 rows = np.broadcast_to(unit, (x[P].shape[0], *unit.shape))
-                weights = np.full((x[P].shape[0], S.stop - S.start), 1.0 / self.n_samples)
-                out[P, first : first + columns] += self.piece("hessian_rows", S, x[P], rows, weights)
+                out[P, first : first + columns] += self.piece("hessian_rows", S, x[P], rows, w[P, S])
         return np.asarray(0.5 * (out + np.swapaxes(out, 1, 2)))
 
     def sum(
@@ -198,6 +201,7 @@ class Differentiated(ABC):
             directional_derivatives=self.directional_derivatives,
             weighted_gradient=self.weighted_gradient,
             weighted_hessian_product=self.weighted_hessian_product,
+            weighted_hessian=self.weighted_hessian,
             layout=layout,
             initial_point=initial_point,
             restore=restore,

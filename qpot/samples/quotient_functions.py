@@ -80,7 +80,11 @@ class _Reduced:
         return self.gauges.project(np.asarray(product))
 
     def weighted_hessian(self, z: Array, w: Array) -> Array:
-        return self._both(_given(self.whole.weighted_hessian)(self.at(z), w))
+        d = self.whole.dimension
+        points = max(1, _PIECE // (d * d))
+        function, x = _given(self.whole.weighted_hessian), self.at(z)
+        pieces = [slice(first, first + points) for first in range(0, z.shape[0], points)]
+        return np.concatenate([self._both(function(x[piece], w[piece])) for piece in pieces])
 
     def hessian(self, z: Array) -> Array:
         d, m = self.whole.dimension, self.gauges.reduced

@@ -142,7 +142,7 @@ def as_weight_decay(value: Any) -> float:
 
 
 # The functions that searches call thousands of times, with all samples.
-_RECORDED = ("losses", "weighted_gradient", "hessian_rows")
+_RECORDED = ("losses", "weighted_gradient", "directional_derivatives", "weighted_hessian_product", "hessian_rows")
 
 
 class _TorchFunctions(Differentiated):
