@@ -25,8 +25,10 @@ AUTOMATIC = 12
 FEW = 30
 
 
-def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMethod:
+def leg_method(system: System, method: LegMethod | None, points: Array, *, above: int = AUTOMATIC) -> LegMethod:
     """The method that was asked for, or the one that suits the system's size and its noise at the ``points`` (k, d).
+
+    Products are chosen in more than ``above`` dimensions, where they suffice.
 
     Raises
     ------
@@ -35,9 +37,9 @@ def leg_method(system: System, method: LegMethod | None, points: Array) -> LegMe
     """
     if method is None:
         # Where two units of a network are equal a leg is solved in the subspace on which they stay so.
-        own = [x for x in points if system.dimension <= AUTOMATIC or across_subspace(system, x, x + 1.0) is None]
+        own = [x for x in points if system.dimension <= above or across_subspace(system, x, x + 1.0) is None]
         proper = np.array(own or points)
-        many = system.dimension > AUTOMATIC and (system.noise.products_suffice(proper) or thin(system, proper))
+        many = system.dimension > above and (system.noise.products_suffice(proper) or thin(system, proper))
         return LargeScaleAction() if many else GeometricAction()
     if not isinstance(method, LegMethod):
         raise ValueError(

@@ -40,6 +40,10 @@ from qpot.samples.initial import initialisation
 
 # The tolerances of legs, one after the other, until the selection is decided.
 _TOLERANCES = (1e-2, 1e-4)
+# Above this dimension legs go by products, since second differences of the samples' covariance cost more than all the rest.
+_BY_PRODUCTS = 3
+# Up to this dimension a leg is tried from a straight line, too.
+_BOTH_WAYS = 50
 
 
 def predict_model(
@@ -142,12 +146,12 @@ def _costs(
     if method is not None:
         return transition_costs(system, minima, saddles=saddles, method=method, executor=executor), []
     points = np.array([m.point for m in minima])
-    chosen = leg_method(system, None, points)
+    chosen = leg_method(system, None, points, above=_BY_PRODUCTS)
     if not isinstance(chosen, LargeScaleAction):
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         return costs, [f"legs: {chosen!r} (method=)"]
     for tolerance in _TOLERANCES:
-        chosen = LargeScaleAction(tolerance=tolerance, starts=1)
+        chosen = LargeScaleAction(tolerance=tolerance, starts=2 if system.dimension <= _BOTH_WAYS else 1)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:
             break
