@@ -24,6 +24,7 @@ from qpot.landscape.symmetry import Symmetry
 from qpot.paths.choice import leg_method
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod
+from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
@@ -40,6 +41,8 @@ from qpot.samples.initial import initialisation
 
 # The tolerances of legs, one after the other, until the selection is decided.
 _TOLERANCES = (1e-2, 1e-4)
+# The same where legs take sweeps in the space of the samples.
+_LARGE_TOLERANCES = (1e-2,)
 
 
 def predict_model(
@@ -146,7 +149,7 @@ def _costs(
     if not isinstance(chosen, LargeScaleAction):
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         return costs, [f"legs: {chosen!r} (method=)"]
-    for tolerance in _TOLERANCES:
+    for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=1)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:
