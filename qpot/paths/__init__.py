@@ -58,6 +58,8 @@
 - `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
   leaves the domain.
 - `ranking`: Which of several candidates for a cheapest path is the answer, where some of them were cut off short.
+- `sample_controls`: Legs under the minibatch noise of a finite sum in many dimensions: the cheapest controls in the space of
+  its samples.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.
 - `shared_descents`: Shared descents: the free descents into one minimum from all the saddles around it, followed
   together.

@@ -13,6 +13,7 @@ from qpot.paths.geometric import GeometricAction
 from qpot.paths.invariant_subspace import across_subspace
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
+from qpot.paths.sample_controls import by_controls
 from qpot.paths.solution import PathSolution
 from qpot.paths.thin_noise import thin
 from qpot.problem.system import System
@@ -37,6 +38,8 @@ def leg_method(system: System, method: LegMethod | None, points: Array, *, above
     """
     if method is None:
         # Where two units of a network are equal a leg is solved in the subspace on which they stay so.
+        if by_controls(system):
+            return LargeScaleAction()
         own = [x for x in points if system.dimension <= above or across_subspace(system, x, x + 1.0) is None]
         proper = np.array(own or points)
         many = system.dimension > above and (system.noise.products_suffice(proper) or thin(system, proper))

@@ -21,6 +21,7 @@ from qpot.landscape.linear_rates import DENSE, FixedPointRates, fixed_point_rate
 from qpot.paths.degenerate import certainly_no_path
 from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
 from qpot.paths.methods import ProductMethod
+from qpot.paths.sample_controls import by_controls, leg_by_controls
 from qpot.paths.solution import PathSolution
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
@@ -88,7 +89,9 @@ def leg_by_products(
     report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
-    """`large_leg`, or the leg between two bounds where the samples' noise leaves directions out."""
+    """`large_leg`, or the leg of samples' noise: by controls in many dimensions, else where it leaves directions out."""
+    if by_controls(system):
+        return leg_by_controls(system, start, end, method=method, report=report)
     if not thin(system, np.stack([start, end])):
         return large_leg(system, start, end, method=method, curve=curve, report=report, latest=latest)
     nothing = certainly_no_path(system, start, end, method)

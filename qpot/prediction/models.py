@@ -24,6 +24,7 @@ from qpot.landscape.symmetry import Symmetry
 from qpot.paths.choice import leg_method
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod
+from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
@@ -44,6 +45,8 @@ _TOLERANCES = (1e-2, 1e-4)
 _BY_PRODUCTS = 3
 # Up to this dimension a leg is tried from a straight line, too.
 _BOTH_WAYS = 50
+# The same where legs take sweeps in the space of the samples.
+_LARGE_TOLERANCES = (1e-2,)
 
 
 def predict_model(
@@ -150,7 +153,7 @@ def _costs(
     if not isinstance(chosen, LargeScaleAction):
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         return costs, [f"legs: {chosen!r} (method=)"]
-    for tolerance in _TOLERANCES:
+    for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=2 if system.dimension <= _BOTH_WAYS else 1)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:

@@ -70,7 +70,7 @@ def finite_sum_products(total: FiniteSum, floor: float = 0.0) -> tuple[Product, 
 
     def gradient(x: Array, p: Array) -> Array:
         along = total.derivatives_along(x, p)
-        return _weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
+        return weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
 
     def times(x: Array, p: Array) -> Array:
         product = total.covariance_product(x, p)
@@ -110,11 +110,11 @@ def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
     n, d = x.shape
     result = np.empty((n, d, d))
     for k, column in enumerate(np.eye(d)):
-        result[:, :, k] = _weighted_product(total, x, np.broadcast_to(column, x.shape), w)
+        result[:, :, k] = weighted_product(total, x, np.broadcast_to(column, x.shape), w)
     return result
 
 
-def _weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
+def weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
     """The sums of w_i H_i v, (n, d), given by the finite sum or by one directional difference."""
     if total.weighted_hessian_product is not None:
         return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)

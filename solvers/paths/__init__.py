@@ -3,6 +3,8 @@
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
 - `banded_steps`: Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature.
+- `controlled`: The cheapest control that leads from an attractor to the edge of its basin, by forward and backward sweeps in
+  time.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
 - `cycle_bend`: In the plane, the third order of what it costs to leave a limit cycle, or to come to one.
 - `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it; in the
