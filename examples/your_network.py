@@ -59,8 +59,8 @@ prediction = qpot.predict(total)
 print(prediction)
 
 # %% [markdown]
-# **SGD selects the minimum of larger loss, behind the lower barrier.** The pass is less than half as high above it as above the
-# other minimum, and leaving it costs more all the same, since the noise along its way out is quieter. Isotropic noise would
+# **SGD selects the minimum of larger loss, behind the lower barrier.** The pass is less than half as high above it as above
+# the other, and leaving it costs more all the same, since the noise along its way out is quieter. Isotropic noise would
 # select the other one. (`prediction.check(budget=...)` would hold this against real runs. These costs are several times any
 # learning rate at which SGD is stable here, so that escapes are too rare to be seen in a minute, and it says so.)
 

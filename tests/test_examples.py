@@ -23,9 +23,10 @@ SLOW = {
     "sunspots",
     "symmetric_minima",
     "where_is_sgd_after_n_steps",
+    "your_network",
 }
 
-TORCH = {"large_network"}
+TORCH = {"large_network", "your_network"}
 
 
 def _scripts() -> list[object]:
