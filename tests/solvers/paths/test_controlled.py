@@ -17,7 +17,7 @@ STIFF, COLUMN = 30.0, np.array([1.0, 0.5])
 
 def velocity(x: Array, u: Array) -> Array:
     b = np.array([x[0] - x[0] ** 3, -STIFF * (x[1] - 0.3 * x[0] ** 2)])
-    return b + (1.0 + 0.4 * np.sin(x[0])) * COLUMN * u[0]
+    return np.asarray(b + (1.0 + 0.4 * np.sin(x[0])) * COLUMN * u[0])
 
 
 def pulled(x: Array, u: Array, p: Array) -> Array:
