@@ -24,12 +24,12 @@ from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.polyline import interpolated
 from qpot.solvers.common.spending import spent
-from qpot.solvers.paths.controlled import CONVERGED, Best, Controlled, Run, cheapest, run
+from qpot.solvers.paths.controlled import CONVERGED, Best, Controlled, Run, cheapest, leads_to, run
 
 # Steps in time on the first mesh; they are halved in length so many times at most.
 _STEPS, _LEVELS = 32, 3
 # A path begins and ends where the descent from the saddle is this part of the way from its ends.
-_TAIL = 0.02
+_TAIL = 0.01
 # Most backward sweeps on one mesh.
 _SWEEPS = 80
 # A mesh is solved to this part of the tolerance.
@@ -40,6 +40,8 @@ _MARGIN = 1.3
 _NEAR = 0.25
 # The edge of the basin is bracketed by controls that are stronger and weaker by these parts of the tolerance.
 _STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Floors for first controls, relative to the noise along the way, and the part to which these are solved.
+_FLOORS, _ROUGH = (10.0, 1.0, 1e-1, 1e-2, 1e-3), 1e-2
 # The free motion after the controls is followed for so many times of the saddle's slowest rate.
 _FREE = 12
 
@@ -50,20 +52,25 @@ def by_controls(system: System) -> bool:
     return isinstance(noise, SampleNoise) and noise.floor == 0.0 and system.dimension > DENSE
 
 
-def sample_motion(total: FiniteSum, fastest: float) -> Controlled:
-    """The motion of a finite sum's SGD under controls in the space of its samples."""
+def sample_motion(total: FiniteSum, fastest: float, floor: float = 0.0) -> Controlled:
+    """The motion of a finite sum's SGD under controls in the space of its samples, and of all parameters with a floor."""
     N = total.n_samples
     root = np.sqrt(N)
 
     def weights(u: Array) -> Array:
-        return np.asarray((u - u.mean()) / root - 1.0 / N)[None]
+        return np.asarray((u[:N] - u[:N].mean()) / root - 1.0 / N)[None]
 
     def along(x: Array, p: Array) -> Array:
         values = total.derivatives_along(x, p)
-        return np.asarray((values - values.mean(axis=1, keepdims=True)) / root)
+        values = (values - values.mean(axis=1, keepdims=True)) / root
+        return values if floor == 0.0 else np.concatenate([values, np.sqrt(floor) * p], axis=1)
+
+    def velocity(x: Array, u: Array) -> Array:
+        v = total.combined_gradient(x[None], weights(u))[0]
+        return v if floor == 0.0 else np.asarray(v + np.sqrt(floor) * u[N:])
 
     return Controlled(
-        velocity=lambda x, u: total.combined_gradient(x[None], weights(u))[0],
+        velocity=velocity,
         pulled=lambda x, u, p: weighted_product(total, x[None], p[None], weights(u))[0],
         along=along,
         fastest=fastest,
@@ -103,6 +110,8 @@ def leg_by_controls(
     # Under isotropic noise the momentum of the descent's reverse is twice the loss's gradient.
     controls = motion.along(middle, total.gradient(middle))
     best: Best | None = None
+    if not leads_to(motion, start, steps, controls, end, outwards):
+        controls = _from_floors(total, fastest, start, steps, middle, end, outwards)
     coarser, sweeps, error, tail = np.inf, 0, np.inf, np.inf
     rate = min(at_start.slowest, at_end.slowest)
     for level in range(_LEVELS):
@@ -122,7 +131,8 @@ def leg_by_controls(
         best, sweeps = found, sweeps + found.sweeps
         energies = _energies(motion, best)
         tail = 3.0 * abs(float(np.median(energies))) / rate
-        gap = abs(coarser - best.cost)
+        # Controls that are constant on steps cost too much in second order, so that a third of the difference is left.
+        gap = 0.5 * abs(coarser - best.cost)
         error = gap + 2.0 * best.decrement + tail
         if best.status != CONVERGED or error <= method.tolerance * best.cost or spent() or level == _LEVELS - 1:
             break
@@ -134,6 +144,29 @@ def leg_by_controls(
             status=Status.NOT_CONVERGED,
         )
     return _solution(system, motion, best, error, at_end, outwards, end, way, method, sweeps)
+
+
+def _from_floors(
+    total: FiniteSum, fastest: float, start: Array, steps: Array, middle: Array, end: Array, outwards: Array
+) -> Array:
+    """First controls that lead past the saddle: those under noise with a floor, which falls to zero."""
+    N, x = total.n_samples, middle[middle.shape[0] // 2]
+    momenta = total.gradient(middle)
+    # The noise in the direction of the climb, or that of its average direction.
+    top = max(
+        float(v @ total.covariance_product(x[None], v[None])[0]) / float(v @ v) for v in (momenta[-1], end - start)
+    )
+    floor = _FLOORS[0] * top
+    controls = sample_motion(total, fastest, floor).along(middle, momenta)
+    for part in _FLOORS:
+        controls[:, N:] *= np.sqrt(part * top / floor)
+        floor = part * top
+        motion = sample_motion(total, fastest, floor)
+        found = cheapest(motion, start, steps, controls, end, outwards, tolerance=_ROUGH, most=_SWEEPS // 4)
+        if found is None or spent():
+            break
+        controls = found.run.controls
+    return controls[:, :N]
 
 
 def _told(report: ProgressCallback, before: int, sweep: int, value: float) -> None:

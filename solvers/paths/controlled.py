@@ -258,6 +258,15 @@ def cheapest(
     return Best(now, value, decrement, multiplier * momenta, sweeps, status)
 
 
+def leads_to(motion: Controlled, start: Array, steps: Array, controls: Array, saddle: Array, outwards: Array) -> bool:
+    """Whether a multiple of the controls ends on the plane, and not far from the saddle."""
+    close = _ON_PLANE * abs(float((start - saddle) @ outwards))
+    found = _scaled(lambda u: run(motion, start, steps, u, saddle, outwards), controls, close)
+    return found is not None and float(np.linalg.norm(found.end - saddle)) < _OFF * float(
+        np.linalg.norm(start - saddle)
+    )
+
+
 def _inverse(pairs: deque[tuple[Array, Array, float]], gradient: Array, dot: Callable[[Array, Array], float]) -> Array:
     """The limited-memory inverse Hessian times the gradient (Nocedal and Wright, algorithm 7.4)."""
     q, weights = gradient.copy(), []
@@ -276,7 +285,7 @@ def _scaled(moved: Callable[[Array], Run], controls: Array, close: float) -> Run
     """The run under a multiple of the controls that ends on the plane."""
     low, high, found = 0.0, None, None
     strength = 1.0
-    for _ in range(4 * _ROOTS):
+    for _ in range(8 * _ROOTS):
         found = moved(strength * controls)
         if not np.isfinite(found.side):
             high = strength
@@ -289,7 +298,7 @@ def _scaled(moved: Callable[[Array], Run], controls: Array, close: float) -> Run
         if high is None and strength > 1e12:
             return None
         strength = 2.0 * strength if high is None else 0.5 * (low + high)
-        if high is not None and high - low < 1e-9 * high:
+        if high is not None and high - low < 1e-7 * high:
             break
     return None
 

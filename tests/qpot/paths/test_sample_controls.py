@@ -1,0 +1,47 @@
+"""Legs of minibatch noise by controls in the space of the samples, against other methods and tighter tolerances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from thin_chain import chain, rest
+
+import qpot
+from qpot.paths.methods import quiet
+from qpot.paths.sample_controls import by_controls, leg_by_controls
+from qpot.paths.solution import PathSolution
+
+
+def leg(system: qpot.System, tolerance: float) -> PathSolution:
+    method = qpot.LargeScaleAction(tolerance=tolerance)
+    return leg_by_controls(system, rest(system), np.zeros(system.dimension), method=method, report=quiet)
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_against_an_extremal_of_singular_noise(seed: int) -> None:
+    system = chain(2, 3, 1, varying=0.3, seed=seed)
+    method = qpot.GeometricAction(starts=1, tolerance=1e-6)
+    exact = qpot.minimum_action_path(system, rest(system), np.zeros(2), method=method)
+    found = leg(system, 1e-2)
+    assert found.status.ok
+    assert abs(found.action - exact.action) <= found.error + exact.error
+    assert found.error <= 1e-2 * found.action
+
+
+def test_against_bounds_from_floors() -> None:
+    system = chain(14, 6, 4, varying=0.2, seed=3)
+    exact = qpot.minimum_action_path(system, rest(system), np.zeros(14))
+    found = leg(system, 1e-2)
+    assert found.status.ok
+    assert abs(found.action - exact.action) <= found.error + exact.error
+
+
+def test_more_dimensions_than_matrices_are_for() -> None:
+    system = chain(210, 6, 210, varying=0.2, seed=4)
+    assert by_controls(system)
+    found = qpot.minimum_action_path(system, rest(system), np.zeros(210), method=qpot.LargeScaleAction(tolerance=1e-2))
+    finer = leg(system, 4e-3)
+    assert found.status.ok
+    assert finer.status.ok
+    assert abs(found.action - finer.action) <= found.error + finer.error
+    assert np.array_equal(found.points[-1], np.zeros(210))
