@@ -16,6 +16,8 @@ from qpot.simulation.escapes import check_confidence
 
 # A regression with fewer noise levels could not show that the points lie on no straight line.
 LEAST_LEVELS = 4
+# A normal variable falls below minus this number of standard deviations once in twenty times.
+_NINETEEN_OF_TWENTY = 1.645
 
 
 class EscapeMeasurement(Protocol):
@@ -101,6 +103,13 @@ class ArrheniusLaw:
     def slope_deviation(self) -> float:
         """(slope - predicted slope) in standard errors."""
         return (self.slope - self.predicted_slope) / self.slope_error
+
+    def visible_share(self, threshold: float) -> float:
+        """Share by which the predicted cost would have to be wrong to be told apart nineteen times of twenty.
+
+        The cost is told apart where the slope is more than ``threshold`` standard errors away from it.
+        """
+        return (threshold + _NINETEEN_OF_TWENTY) * self.slope_error / self.cost
 
     @property
     def intercept_deviation(self) -> float:
