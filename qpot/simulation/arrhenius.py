@@ -144,6 +144,21 @@ class ArrheniusLaw:
             return None
         return float(measured[0]), float(measured[1])
 
+    @property
+    def next_term(self) -> tuple[float, bool]:
+        """The coefficient of epsilon / cost that makes the predicted slope fit, and whether it then does.
+
+        The measured log times are fitted by the predicted ones, a constant and this term.
+        """
+        from scipy.stats import chi2
+
+        design = np.column_stack([np.ones_like(self.log_times), 1.0 / (self.cost * self.inverse_epsilon)])
+        weights = 1.0 / self.log_errors
+        gaps = self.log_times - self.predicted_log_times
+        fitted = np.linalg.lstsq(design * weights[:, None], gaps * weights, rcond=None)[0]
+        residual = float((((gaps - design @ fitted) * weights) ** 2).sum())
+        return float(fitted[1]), bool(chi2.sf(residual, gaps.size - 2) > 1e-3)
+
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, which includes the allowance."""
         from scipy.stats import norm

@@ -37,7 +37,7 @@ def explanations(
     remarks += noise
     if explained or comparison.agrees is not False:
         return tuple(remarks)
-    remarks += [_direction(law, measured[law.home]) for law in laws if _off(comparison, law)]
+    remarks += [_direction(comparison, law, measured[law.home]) for law in laws if _off(comparison, law)]
     remarks += [_destination(comparison, points) for points in comparison.escape_points]
     remarks += [_occupation(comparison, item) for item in comparison.occupations]
     return tuple(remark for remark in remarks if remark)
@@ -65,7 +65,7 @@ def _run(process: Process, escapes: Sequence[Escapes]) -> str:
     return f"{kind} was run {name} {numbers.min():.3g} to {numbers.max():.3g}{how}, where the costs are {costs}."
 
 
-def _direction(law: ArrheniusLaw, escapes: Escapes) -> str:
+def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> str:
     """Whether escapes are faster or slower than predicted, and whether the noise is too large to tell more."""
     low, high = escapes.cost_range
     if np.isfinite(law.predicted_intercept):
@@ -76,14 +76,24 @@ def _direction(law: ArrheniusLaw, escapes: Escapes) -> str:
     else:
         rarer = "faster" if law.slope > law.predicted_slope else "more slowly"
         told = f"as the noise falls, escapes get rarer {rarer} than predicted"
-    if high >= _SMALL_NOISE and law.approaches is None:
+    if high < _SMALL_NOISE or law.approaches is not None:
         return (
-            f"Out of minimum {law.home} {told}, which neither the noise nor the learning rate explains: the cost is "
-            f"{law.slope / law.predicted_slope - 1:+.0%} off, or a pass is missing from the prediction."
+            f"The noise at which escapes from minimum {law.home} can be seen within the budget (costs of {low:.1f} to "
+            f"{high:.1f} epsilon) is too large for the theory: {told}."
+        )
+    off = f"the cost is {law.slope / law.predicted_slope - 1:+.0%} off"
+    term, fits = law.next_term
+    dimension = comparison.prediction.minima[0].point.size
+    if fits and abs(term) <= comparison.threshold * law.allowance * np.sqrt(dimension):
+        return (
+            f"Out of minimum {law.home} {told}: {off}, or the next term of the law, {term:+.2g} epsilon / cost in the "
+            f"logarithm of the time, counts at costs of {low:.1f} to {high:.1f} epsilon in {dimension} dimensions; it "
+            f"accounts for the slope, makes escapes {'slower' if term > 0 else 'faster'} at larger noise and fades at "
+            "smaller noise."
         )
     return (
-        f"The noise at which escapes from minimum {law.home} can be seen within the budget (costs of {low:.1f} to "
-        f"{high:.1f} epsilon) is too large for the theory: {told}."
+        f"Out of minimum {law.home} {told}, which neither the noise nor the learning rate explains: {off}, or a pass or a "
+        "minimum is missing from the prediction."
     )
 
 

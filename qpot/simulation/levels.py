@@ -30,6 +30,7 @@ from qpot.simulation.escape_plan import (
 from qpot.simulation.escapes import EscapeTimes, escape_times
 from qpot.simulation.process import Process
 from qpot.simulation.rare_escapes import SplittingTimes
+from qpot.simulation.settled_escapes import Surroundings, settled_escapes
 from qpot.simulation.splitting import splitting_times
 
 # A pilot run has so many replicas and this share of the steps; so many escapes tell the mean time well enough.
@@ -44,6 +45,8 @@ _CLONE_TIMES, _PILOT_LIMIT = 60.0, 0.25
 _LONGEST = 300.0
 # Where plain levels would span fewer epsilon than this, splitting is tried.
 _WIDE_ENOUGH = 3.0
+# Where balls do not tell an arrival, replicas are looked at after this share of a relaxation time.
+_BETWEEN = 1.0
 # In more dimensions the flow from escape points takes too long.
 _MOST_DIMENSIONS = 20
 # Escape points are looked for where there are at most so many escapes.
@@ -113,6 +116,7 @@ class _Runner:
         self.slowest = float(prediction.minima[escapes.home].rates.real.min())
         direct = np.where(np.arange(len(self.minima)) == escapes.home, np.inf, prediction.costs.direct[escapes.home])
         self.path: PathSolution = prediction.costs.paths[escapes.home, int(np.argmin(direct))]
+        self.around = Surroundings(process.system, self.minima, group)
         self.largest = np.inf
         self.taken, self.ratio, self.tried = 0.0, 1.0, False
 
@@ -208,6 +212,14 @@ class _Runner:
 
     def _plain(self, x: float, replicas: int, steps: float, *, points: bool = False) -> EscapeTimes:
         self.largest = 1.0 / x
+        if not self.around.balls_suffice(self.escapes.home, 1.0 / x):
+            settled = settled_escapes(
+                self.around, self.escapes.home, steps=max(int(steps), 64), replicas=replicas,
+                between=max(int(_BETWEEN / (self.process.step(1.0 / x) * self.slowest)), 1),
+                settings=self.process.settings(1.0 / x), rng=self.rng, executor=self.executor,
+            )  # fmt: skip
+            self.taken += float(settled.steps.sum())
+            return settled
         result = escape_times(
             self.process.system, start=self.start, minima=self.minima, steps=max(int(steps), 64), replicas=replicas,
             symmetries=self.group, escape_points=points, rng=self.rng, executor=self.executor,
