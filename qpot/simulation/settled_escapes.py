@@ -29,8 +29,8 @@ from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
 _LOOKS = 3
 # The ball that tells an arrival is wide enough if the root mean square distance of the cloud is this share of its radius.
 _WITHIN = 0.7
-# At most so many looks at a run.
-_MOST_LOOKS = 4000
+# At most so many looks at a run, and so many of them before replicas that have escaped are put aside.
+_MOST_LOOKS, _AHEAD = 1000, 32
 
 
 class Surroundings:
@@ -55,14 +55,23 @@ class Surroundings:
         wide[home] = False
         return not wide.any()
 
-    def elsewhere(self, points: Array, home: int, suspects: Array) -> Integers:
-        """The minimum to which the flow takes each point; ``home`` for those that are nearest to it, unless suspected."""
-        square = ((self.near.points**2).sum(axis=1) - 2.0 * points @ self.near.points.T).argmin(axis=1)
-        labels = np.full(len(points), home)
-        rows = np.flatnonzero((self.classes[square] != home) | suspects)
-        if rows.size:
-            found = basin_of(self.system, points[rows], self.near.points, neighbourhoods=self.near)
-            labels[rows] = np.where(found >= 0, self.classes[found], -1)
+    def labels(self, points: Array, home: int, before: Array) -> Integers:
+        """The minimum to which the flow takes each of the points ``(n, replicas, d)`` at successive looks.
+
+        Points that are nearest to ``home`` are taken to be there, unless the look before or after finds the replica nearer
+        to another minimum; ``before`` says so of the look before the first.
+        """
+        flat = points.reshape(-1, points.shape[2])
+        nearest = ((self.near.points**2).sum(axis=1) - 2.0 * flat @ self.near.points.T).argmin(axis=1)
+        away = (self.classes[nearest] != home).reshape(points.shape[:2])
+        asked = away.copy()
+        asked[1:] |= away[:-1]
+        asked[:-1] |= away[1:]
+        asked[0] |= before
+        labels = np.full(asked.shape, home)
+        if asked.any():
+            found = basin_of(self.system, points[asked], self.near.points, neighbourhoods=self.near)
+            labels[asked] = np.where(found >= 0, self.classes[found], -1)
         return labels
 
 
@@ -91,21 +100,23 @@ def settled_escapes(
     destination = np.full(replicas, -1, dtype=np.int64)
     seen, last = np.zeros(replicas, dtype=np.int64), np.full(replicas, home)
     facts: Ensemble | None = None
-    for look in range(1, looks + 1):
+    done = 0
+    while done < looks and rows.size:
+        ahead = int(min(looks - done, _AHEAD))
         facts = simulate(
-            around.system, steps=between, start=points[rows], replicas=rows.size, record=[between], rng=rng,
-            executor=executor, **settings,
+            around.system, steps=ahead * between, start=points[rows], replicas=rows.size,
+            record=(between * np.arange(1, ahead + 1)).tolist(), rng=rng, executor=executor, **settings,
         )  # fmt: skip
         points[rows] = facts.points[-1]
-        labels = around.elsewhere(points[rows], home, seen[rows] > 0)
-        away = (labels != home) & (labels >= 0)
-        seen[rows] = np.where(away, np.where(labels == last[rows], seen[rows] + 1, 1), 0)
-        last[rows] = labels
-        arrived = rows[seen[rows] == _LOOKS]
-        taken[arrived], destination[arrived] = (look - _LOOKS + 1) * between, last[arrived]
+        for look, labels in enumerate(around.labels(facts.points, home, seen[rows] > 0), start=done + 1):
+            away = (labels != home) & (labels >= 0) & (seen[rows] < _LOOKS)
+            settled = seen[rows] >= _LOOKS
+            seen[rows] = np.where(settled, _LOOKS, np.where(away, np.where(labels == last[rows], seen[rows] + 1, 1), 0))
+            last[rows] = np.where(settled, last[rows], labels)
+            arrived = rows[(seen[rows] == _LOOKS) & ~settled]
+            taken[arrived], destination[arrived] = (look - _LOOKS + 1) * between, last[arrived]
         rows = rows[seen[rows] < _LOOKS]
-        if not rows.size:
-            break
+        done += ahead
     assert facts is not None  # There is at least one look.
     return EscapeTimes(
         steps=taken, destination=destination, home=home, time_step=facts.learning_rate, epsilon=facts.epsilon,
