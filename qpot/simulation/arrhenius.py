@@ -16,6 +16,8 @@ from qpot.simulation.escapes import check_confidence
 
 # A regression with fewer noise levels could not show that the points lie on no straight line.
 LEAST_LEVELS = 4
+# A normal variable falls below minus this number of standard deviations once in twenty times.
+_NINETEEN_OF_TWENTY = 1.645
 
 
 class EscapeMeasurement(Protocol):
@@ -102,6 +104,13 @@ class ArrheniusLaw:
         """(slope - predicted slope) in standard errors."""
         return (self.slope - self.predicted_slope) / self.slope_error
 
+    def visible_share(self, threshold: float) -> float:
+        """Share by which the predicted cost would have to be wrong to be told apart nineteen times of twenty.
+
+        The cost is told apart where the slope is more than ``threshold`` standard errors away from it.
+        """
+        return (threshold + _NINETEEN_OF_TWENTY) * self.slope_error / self.cost
+
     @property
     def intercept_deviation(self) -> float:
         """(intercept - predicted intercept) in standard errors; NaN where prefactors are not known."""
@@ -134,6 +143,21 @@ class ArrheniusLaw:
         if gaps[0] - gaps[1] <= 2.0 * float(np.hypot(*errors)):
             return None
         return float(measured[0]), float(measured[1])
+
+    @property
+    def next_term(self) -> tuple[float, bool]:
+        """The coefficient of epsilon / cost that makes the predicted slope fit, and whether it then does.
+
+        The measured log times are fitted by the predicted ones, a constant and this term.
+        """
+        from scipy.stats import chi2
+
+        design = np.column_stack([np.ones_like(self.log_times), 1.0 / (self.cost * self.inverse_epsilon)])
+        weights = 1.0 / self.log_errors
+        gaps = self.log_times - self.predicted_log_times
+        fitted = np.linalg.lstsq(design * weights[:, None], gaps * weights, rcond=None)[0]
+        residual = float((((gaps - design @ fitted) * weights) ** 2).sum())
+        return float(fitted[1]), bool(chi2.sf(residual, gaps.size - 2) > 1e-3)
 
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, which includes the allowance."""

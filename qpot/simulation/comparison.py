@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _THRESHOLD = 3.0
 # A logarithm of a mean time with a larger standard error is no measurement.
 _UNDETERMINED = 1.0
+# A regression that could not tell a cost from one that is wrong by this share is no evidence for the cost.
+_NO_EVIDENCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -67,6 +69,8 @@ class Comparison:
         """(measured - predicted) / standard error of everything that is judged, by name."""
         result: dict[str, float] = {}
         for law in self.arrhenius:
+            if self._says_nothing(law):
+                continue
             result[f"cost out of minimum {law.home}"] = law.slope_deviation
             if np.isfinite(law.intercept_deviation):
                 result[f"prefactor out of minimum {law.home}"] = law.intercept_deviation
@@ -81,6 +85,18 @@ class Comparison:
                 name = f"escapes from minimum {points.home} to {j} at epsilon {points.epsilon:.4g}"
                 result[_unused(result, name)] = float(z[j])
         return result
+
+    def _says_nothing(self, law: ArrheniusLaw) -> bool:
+        """Whether a law agrees with the cost, and would agree with half of it or with twice as much as well."""
+        z = np.array([law.slope_deviation, law.intercept_deviation])
+        agrees = bool((np.abs(z[np.isfinite(z)]) <= self.threshold).all())
+        return agrees and law.visible_share(self.threshold) > _NO_EVIDENCE
+
+    @property
+    def visible_shares(self) -> dict[int, float]:
+        """For each minimum whose cost is judged, how wrong the cost would have to be to be seen, as a share of it."""
+        laws = [law for law in self.arrhenius if not self._says_nothing(law)]
+        return {law.home: law.visible_share(self.threshold) for law in laws}
 
     @property
     def agrees(self) -> bool | None:
@@ -98,19 +114,36 @@ class Comparison:
     def _verdict(self) -> str:
         """The verdict without the remarks."""
         deviations = self.deviations
-        not_judged = "" if not self.outside else " Not judged: " + "; ".join(self.outside) + "."
+        outside = [
+            *self.outside,
+            *(
+                f"the cost out of minimum {law.home} ({law.cost:.3g}, measured {law.slope:.3g} +- {law.slope_error:.2g}), "
+                "as one twice as large would not have been told apart"
+                for law in self.arrhenius
+                if self._says_nothing(law)
+            ),
+        ]
+        not_judged = "" if not outside else " Not judged: " + "; ".join(outside) + "."
         if not deviations:
             return f"No verdict.{not_judged}"
         name, worst = max(deviations.items(), key=lambda item: abs(item[1]))
         if self.agrees:
             return (
                 f"The simulation agrees with the prediction: of {len(deviations)} comparisons the farthest, the {name}, "
-                f"is {abs(worst):.1f} standard errors away.{not_judged}"
+                f"is {abs(worst):.1f} standard errors away.{self._power()}{not_judged}"
             )
         return (
             f"The simulation disagrees with the prediction: the {name} is {abs(worst):.1f} standard errors too "
             f"{'large' if worst > 0 else 'small'}.{self._trend(name)}{not_judged}"
         )
+
+    def _power(self) -> str:
+        """What deviation of each cost would have been seen."""
+        shares = self.visible_shares
+        if not shares:
+            return ""
+        parts = [f"{100 * share:.0f} % off out of minimum {home}" for home, share in shares.items()]
+        return f" A cost {', '.join(parts)} would have been seen."
 
     def _trend(self, name: str) -> str:
         """The remark that is made where a cost disagrees less and less as the noise falls."""

@@ -6,30 +6,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qpot.paths.gaussianity import check_gaussianity
 from qpot.simulation.arrhenius import ArrheniusLaw
 from qpot.simulation.comparison import Comparison
+from qpot.simulation.ensemble import Ensemble
+from qpot.simulation.escape_points import EscapePoints
 from qpot.simulation.levels import Escapes
+from qpot.simulation.own_noise import own_noise
 from qpot.simulation.process import Process
 from qpot.simulation.rare_escapes import SplittingTimes
+from qpot.simulation.shares import OccupationCheck
 
 # Costs that reach fewer epsilon than this are no test of a law for small noise.
 _SMALL_NOISE = 6.0
-# A change of the cost by this share is told even where nothing disagrees.
-_TOLD = 0.05
 
 
-def explanations(comparison: Comparison, process: Process, escapes: Sequence[Escapes]) -> tuple[str, ...]:
+def explanations(
+    comparison: Comparison,
+    process: Process,
+    escapes: Sequence[Escapes],
+    ensembles: Sequence[Ensemble] = (),
+    *,
+    burn_in: float = 0.5,
+) -> tuple[str, ...]:
     """Sentences that follow the verdict: what was run for each minimum, then what explains a disagreement."""
     measured = {item.home: item for item in escapes if item.measurements}
     laws = [law for law in comparison.arrhenius if law.home in measured]
     remarks = [_run(process, [measured[law.home] for law in laws])] if laws else []
-    for law in laws:
-        changed = _exact_noise(comparison, process, law)
-        remarks += [changed] if changed else []
-        if not changed and _off(comparison, law):
-            remarks.append(_direction(law, measured[law.home]))
-    return tuple(remarks)
+    evidence = [*(m for law in laws for m in measured[law.home].measurements), *ensembles]
+    noise, explained = own_noise(comparison, process, evidence, burn_in)
+    remarks += noise
+    if explained or comparison.agrees is not False:
+        return tuple(remarks)
+    remarks += [_direction(comparison, law, measured[law.home]) for law in laws if _off(comparison, law)]
+    remarks += [_destination(comparison, points) for points in comparison.escape_points]
+    remarks += [_occupation(comparison, item) for item in comparison.occupations]
+    return tuple(remark for remark in remarks if remark)
 
 
 def _off(comparison: Comparison, law: ArrheniusLaw) -> bool:
@@ -54,38 +65,7 @@ def _run(process: Process, escapes: Sequence[Escapes]) -> str:
     return f"{kind} was run {name} {numbers.min():.3g} to {numbers.max():.3g}{how}, where the costs are {costs}."
 
 
-def _exact_noise(comparison: Comparison, process: Process, law: ArrheniusLaw) -> str:
-    """What the samples' own noise, to first order, changes in a cost that is predicted for Gaussian noise; or nothing."""
-    system, costs = process.system, comparison.prediction.costs
-    total = system.finite_sum
-    if total is None or not system.noise.gaussian or process.batch_size is None:
-        return ""
-    direct = np.where(np.arange(len(costs.minima)) == law.home, np.inf, costs.direct[law.home])
-    gaussianity = check_gaussianity(
-        total, costs.paths[law.home, int(np.argmin(direct))], batch_size=process.batch_size,
-        replacement=system.replacement,
-    )  # fmt: skip
-    change, share = gaussianity.action_change, gaussianity.relative_change
-    if abs(law.slope_deviation) <= comparison.threshold and abs(share) < _TOLD:
-        return ""
-    # What the first order leaves out is about its square.
-    error = float(np.hypot(law.slope_error, share * change))
-    z = (law.slope - law.predicted_slope - change) / error
-    first = (
-        f"The prediction takes noise to be Gaussian; the samples' own noise changes the cost out of minimum {law.home} by "
-        f"{change:+.3g} ({share:+.0%}, to first order)"
-    )
-    if abs(law.slope_deviation) <= comparison.threshold:
-        return f"{first}, which is within the errors."
-    if abs(z) <= comparison.threshold:
-        return (
-            f"{first}, which explains the slope: it is then {abs(z):.1f} standard errors away. Predict with "
-            'System.from_finite_sum(..., noise="exact").'
-        )
-    return f"{first}, which does not explain the slope: it is still {abs(z):.1f} standard errors away."
-
-
-def _direction(law: ArrheniusLaw, escapes: Escapes) -> str:
+def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> str:
     """Whether escapes are faster or slower than predicted, and whether the noise is too large to tell more."""
     low, high = escapes.cost_range
     if np.isfinite(law.predicted_intercept):
@@ -96,9 +76,62 @@ def _direction(law: ArrheniusLaw, escapes: Escapes) -> str:
     else:
         rarer = "faster" if law.slope > law.predicted_slope else "more slowly"
         told = f"as the noise falls, escapes get rarer {rarer} than predicted"
-    if high >= _SMALL_NOISE and law.approaches is None:
-        return f"Out of minimum {law.home} {told}."
+    if high < _SMALL_NOISE or law.approaches is not None:
+        return (
+            f"The noise at which escapes from minimum {law.home} can be seen within the budget (costs of {low:.1f} to "
+            f"{high:.1f} epsilon) is too large for the theory: {told}."
+        )
+    off = f"the cost is {law.slope / law.predicted_slope - 1:+.0%} off"
+    term, fits = law.next_term
+    dimension = comparison.prediction.minima[0].point.size
+    if fits and abs(term) <= comparison.threshold * law.allowance * np.sqrt(dimension):
+        return (
+            f"Out of minimum {law.home} {told}: {off}, or the next term of the law, {term:+.2g} epsilon / cost in the "
+            f"logarithm of the time, counts at costs of {low:.1f} to {high:.1f} epsilon in {dimension} dimensions; it "
+            f"accounts for the slope, makes escapes {'slower' if term > 0 else 'faster'} at larger noise and fades at "
+            "smaller noise."
+        )
     return (
-        f"The noise at which escapes from minimum {law.home} can be seen within the budget (costs of {low:.1f} to "
-        f"{high:.1f} epsilon) is too large for the theory: {told}."
+        f"Out of minimum {law.home} {told}, which neither the noise nor the learning rate explains: {off}, or a pass or a "
+        "minimum is missing from the prediction."
+    )
+
+
+def _destination(comparison: Comparison, points: EscapePoints) -> str:
+    """Where escapes go more often or more rarely than predicted; empty if they go where they should."""
+    z = points.deviations
+    j = int(np.abs(z).argmax())
+    if abs(z[j]) <= comparison.threshold:
+        return ""
+    cost = comparison.prediction.costs.direct[points.home, j] / points.epsilon
+    more = "more often" if z[j] > 0 else "more rarely"
+    reason = (
+        "a pass between the two is missing from the prediction"
+        if not np.isfinite(cost)
+        else f"at a cost of {cost:.1f} epsilon the noise is too large for the theory to tell shares"
+        if cost < _SMALL_NOISE
+        else "the difference between the costs of the routes is off"
+    )
+    return (
+        f"At epsilon {points.epsilon:.3g} escapes from minimum {points.home} go to minimum {j} {more} than predicted "
+        f"({points.shares[j]:.2f} instead of {points.predicted[j]:.2f}): {reason}."
+    )
+
+
+def _occupation(comparison: Comparison, item: OccupationCheck) -> str:
+    """The minimum that holds more or less of the time than predicted; empty if all hold what they should."""
+    z = item.deviations
+    i = int(np.abs(z).argmax())
+    if abs(z[i]) <= comparison.threshold:
+        return ""
+    direct = comparison.prediction.costs.direct
+    least = float(direct[np.isfinite(direct) & (direct > 0.0)].min()) / item.epsilon
+    reason = (
+        f"at costs from {least:.1f} epsilon on the noise is too large for the theory to tell shares"
+        if least < _SMALL_NOISE
+        else "the difference between the costs of leaving and of coming back is off"
+    )
+    return (
+        f"At epsilon {item.epsilon:.3g} minimum {i} holds {'more' if z[i] > 0 else 'less'} of the time than predicted "
+        f"({item.fractions[i]:.2f} instead of {item.predicted[i]:.2f}): {reason}."
     )

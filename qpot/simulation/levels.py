@@ -30,6 +30,7 @@ from qpot.simulation.escape_plan import (
 from qpot.simulation.escapes import EscapeTimes, escape_times
 from qpot.simulation.process import Process
 from qpot.simulation.rare_escapes import SplittingTimes
+from qpot.simulation.settled_escapes import Surroundings, settled_escapes
 from qpot.simulation.splitting import splitting_times
 
 # A pilot run has so many replicas and this share of the steps; so many escapes tell the mean time well enough.
@@ -44,6 +45,10 @@ _CLONE_TIMES, _PILOT_LIMIT = 60.0, 0.25
 _LONGEST = 300.0
 # Where plain levels would span fewer epsilon than this, splitting is tried.
 _WIDE_ENOUGH = 3.0
+# Where balls do not tell an arrival, replicas are looked at after this share of a relaxation time.
+_BETWEEN = 1.0
+# A look takes some time by itself, so that many replicas share it.
+_LOOKED_AT = 512
 # In more dimensions the flow from escape points takes too long.
 _MOST_DIMENSIONS = 20
 # Escape points are looked for where there are at most so many escapes.
@@ -113,8 +118,11 @@ class _Runner:
         self.slowest = float(prediction.minima[escapes.home].rates.real.min())
         direct = np.where(np.arange(len(self.minima)) == escapes.home, np.inf, prediction.costs.direct[escapes.home])
         self.path: PathSolution = prediction.costs.paths[escapes.home, int(np.argmin(direct))]
+        self.around = Surroundings(process.system, self.minima, group)
         self.largest = np.inf
         self.taken, self.ratio, self.tried = 0.0, 1.0, False
+        # How much longer a step takes where replicas are looked at.
+        self.looks = 1.0
 
     def all_levels(self, highest: float, steps: float) -> Iterator[None]:
         """Find the first level, measure it and those that follow."""
@@ -122,15 +130,18 @@ class _Runner:
         known = self._first(1.0 / min(highest, V / FIRST_COST), 1.0 / min(highest, V / LEAST_COST), steps)
         if known is None:
             return
-        level: Level | None = first_level(known, steps / LEVELS)
+        level: Level | None = first_level(known, steps / self.looks / LEVELS)
         for left in range(LEVELS, 0, -1):
             if left < LEVELS:
-                rest, last = steps - self.taken, max(LAST_COST / V, known.inverse_epsilon + _WIDE_ENOUGH / V)
+                rest, last = (
+                    (steps - self.taken) / self.looks,
+                    max(LAST_COST / V, known.inverse_epsilon + _WIDE_ENOUGH / V),
+                )
                 if not self.tried and affordable_reach(known, left, rest, last=last)[0] < min(
                     _WIDE_ENOUGH * left / (LEVELS - 1), V * (last - known.inverse_epsilon)
                 ):
-                    known = self._with_splitting(known, limit=_PILOT_LIMIT * rest)
-                level = next_level(known, left, steps - self.taken, last=last)
+                    known = self._with_splitting(known, limit=_PILOT_LIMIT * rest * self.looks)
+                level = next_level(known, left, (steps - self.taken) / self.looks, last=last)
             if level is None:
                 self.escapes.reason = f"escapes at epsilon below {1 / known.inverse_epsilon:.4g} take too long"
                 return
@@ -147,7 +158,8 @@ class _Runner:
         V = self.escapes.cost
         for _ in range(12):
             step = self.process.step(1.0 / x)
-            pilot = self._plain(x, _PILOTS, _PILOT_SHARE * steps / _PILOTS)
+            pilots = _PILOTS if self.around.balls_suffice(self.escapes.home, 1.0 / x) else _LOOKED_AT
+            pilot = self._plain(x, pilots, _PILOT_SHARE * steps / self.looks / pilots)
             if pilot.events < _SEEN:
                 if least < x * (1.0 - 1e-9):
                     x = least
@@ -156,7 +168,7 @@ class _Runner:
             enough = max(_FEWEST_STEPS, _RELAXED / (step * self.slowest))
             if pilot.mean_steps >= enough:
                 known = Known(x, pilot.mean_steps, V)
-                reach, _ = affordable_reach(known, LEVELS - 1, 0.8 * steps, last=x + _WIDE_ENOUGH / V)
+                reach, _ = affordable_reach(known, LEVELS - 1, 0.8 * steps / self.looks, last=x + _WIDE_ENOUGH / V)
                 if reach < _WIDE_ENOUGH - 0.5 and least < x * (1.0 - 1e-9):
                     # The budget is small: the levels begin at as much noise as they may.
                     x, least = least, x
@@ -187,9 +199,9 @@ class _Runner:
             return known
         # How much longer a step takes here, rounded as the speed is.
         ratio = (time.process_time() - begin) * self.speed / pilot.simulated_steps
-        self.ratio = float(2.0 ** (np.ceil(2.0 * np.log2(max(ratio, 1.0))) / 2.0))
+        self.ratio = _rounded(ratio)
         self.taken += self.ratio * pilot.simulated_steps
-        each = self.ratio * pilot.simulated_steps / (clones * _REPEATED)
+        each = self.ratio * pilot.simulated_steps / (clones * _REPEATED) / self.looks
         if not np.isfinite(known.mean_steps):
             known = replace(known, mean_steps=pilot.mean_steps)
         return replace(known, clone_steps=each, split_at=x)
@@ -203,11 +215,24 @@ class _Runner:
             self.taken += self.ratio * result.simulated_steps
             return result
         relaxation = 1.0 / (self.process.step(1.0 / x) * self.slowest)
-        replicas, steps = replicas_and_steps(level.size, known.steps(x), relaxation, self.process.wide)
+        wide = self.process.wide
+        wide = wide if self.around.balls_suffice(self.escapes.home, 1.0 / x) else max(wide, _LOOKED_AT)
+        replicas, steps = replicas_and_steps(level.size, known.steps(x), relaxation, wide)
         return self._plain(x, replicas, steps, points=points and level.size <= _MOST_POINTS)
 
     def _plain(self, x: float, replicas: int, steps: float, *, points: bool = False) -> EscapeTimes:
         self.largest = 1.0 / x
+        if not self.around.balls_suffice(self.escapes.home, 1.0 / x):
+            begin = time.process_time()
+            settled = settled_escapes(
+                self.around, self.escapes.home, steps=max(int(steps), 64), replicas=replicas,
+                between=max(int(_BETWEEN / (self.process.step(1.0 / x) * self.slowest)), 1),
+                settings=self.process.settings(1.0 / x), rng=self.rng, executor=self.executor,
+            )  # fmt: skip
+            done = float(settled.steps.sum())
+            self.looks = _rounded((time.process_time() - begin) * self.speed / done)
+            self.taken += self.looks * done
+            return settled
         result = escape_times(
             self.process.system, start=self.start, minima=self.minima, steps=max(int(steps), 64), replicas=replicas,
             symmetries=self.group, escape_points=points, rng=self.rng, executor=self.executor,
@@ -240,3 +265,8 @@ class _Runner:
             mean_steps=float(np.exp(log_time)) / measurement.time_step,
             slope=float(np.clip(slope, 0.5 * V, 2.0 * V)),
         )
+
+
+def _rounded(ratio: float) -> float:
+    """A ratio of times, rounded up to a power of the root of two, and one at least."""
+    return float(2.0 ** (np.ceil(2.0 * np.log2(max(ratio, 1.0))) / 2.0))

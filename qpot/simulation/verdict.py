@@ -31,6 +31,8 @@ _SECONDS_EACH, _MOST_HOMES = 4.0, 4
 _ESCAPES, _OCCUPATION = 0.8, 0.1
 # A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
 _DEARER = 2.0
+# The share of an ensemble that is left out at its beginning.
+_BURN_IN = 0.5
 # At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
 _SHALLOW = 2.0
 
@@ -249,7 +251,7 @@ def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) 
         )
     if evidence or run.ensembles:
         comparison = compare(
-            run.prediction, evidence, run.ensembles, allowance=allowance, threshold=threshold, burn_in=0.5,
+            run.prediction, evidence, run.ensembles, allowance=allowance, threshold=threshold, burn_in=_BURN_IN,
             system=run.process.system,
         )  # fmt: skip
     else:
@@ -258,4 +260,6 @@ def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) 
             threshold=threshold, system=run.process.system,
         )  # fmt: skip
     comparison = replace(comparison, outside=(*comparison.outside, *left_out))
-    return replace(comparison, remarks=explanations(comparison, run.process, run.escapes))
+    return replace(
+        comparison, remarks=explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN)
+    )
