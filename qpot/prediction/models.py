@@ -158,4 +158,6 @@ def _costs(
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
         if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:
             break
-    return costs, [f"legs: by products, tolerance {tolerance:g}, which decides the selection (method=)"]
+    decided = np.isfinite(costs.values).all() and len(selection(costs).possible) == 1
+    said = "which decides the selection" if decided else "which does not decide the selection"
+    return costs, [f"legs: by products, tolerance {tolerance:g}, {said} (method=)"]

@@ -37,11 +37,15 @@ def test_against_bounds_from_floors() -> None:
 
 
 def test_more_dimensions_than_matrices_are_for() -> None:
-    system = chain(210, 6, 210, varying=0.2, seed=4)
+    system = chain(220, 20, 220, varying=0.2, seed=4)
+    start, end = rest(system), np.zeros(220)
     assert by_controls(system)
-    found = qpot.minimum_action_path(system, rest(system), np.zeros(210), method=qpot.LargeScaleAction(tolerance=1e-2))
-    finer = leg(system, 4e-3)
+    found = qpot.minimum_action_path(system, start, end, method=qpot.LargeScaleAction(tolerance=1e-2))
     assert found.status.ok
-    assert finer.status.ok
-    assert abs(found.action - finer.action) <= found.error + finer.error
-    assert np.array_equal(found.points[-1], np.zeros(210))
+    assert found.error <= 1e-2 * found.action
+    assert np.array_equal(found.points[-1], end)
+    # Isotropic noise as strong as the strongest of this one, which is that at the end, makes the way cheaper.
+    loss = system.loss
+    assert loss is not None
+    height = float(np.diff(loss(np.stack([start, end])))[0])
+    assert found.action > 2.0 * height / float(system.noise.eigenvalues_at(end)[-1])
