@@ -34,7 +34,7 @@ _DEARER = 2.0
 # The share of an ensemble that is left out at its beginning.
 _BURN_IN = 0.5
 # At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
-_SHALLOW = 3.0
+_SHALLOW = 2.0
 
 
 def check(
