@@ -18,11 +18,14 @@
 - `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
 - `explanations`: What a check says beside its verdict: what was run, and what explains a disagreement, with its sign.
 - `levels`: Escapes from one minimum at several noise levels, each chosen by what the one before has shown.
+- `own_noise`: What a prediction for Gaussian noise becomes with the samples' own noise, and what a check makes of it.
 - `process`: What a check runs: minibatch SGD of a finite sum, or the diffusion of a system without samples, at any
   noise level.
 - `rare_escapes`: Mean escape times by splitting: the result, put together from independent repetitions, and its
   error.
 - `replicas`: Runs of many replicas, in blocks with their own generators and in slices that can be stopped.
+- `settled_escapes`: Escapes told by descents: for noise whose cloud around a minimum is wider than the ball that tells
+  an arrival.
 - `settings`: Settings: simulations that are checked and ready to run, made from `Dynamics` and a start.
 - `shares`: Measured shares of time beside the predicted law, at the time of measurement and in the long run.
 - `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.

@@ -46,7 +46,7 @@ _LONGEST = 300.0
 # Where plain levels would span fewer epsilon than this, splitting is tried.
 _WIDE_ENOUGH = 3.0
 # Where balls do not tell an arrival, replicas are looked at after this share of a relaxation time.
-_BETWEEN = 1.0
+_BETWEEN = 0.4
 # A look takes some time by itself, so that many replicas share it.
 _LOOKED_AT = 512
 # In more dimensions the flow from escape points takes too long.

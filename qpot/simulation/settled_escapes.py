@@ -3,8 +3,8 @@
 In many dimensions the samples around a minimum j lie at a distance of about (epsilon tr S_j)^(1/2) from it, S_j the
 covariance of the linear motion per epsilon. Where the largest ball that surely belongs to the basin is smaller, a replica
 that has escaped stays outside the ball for long, and times come out too large, the more so the larger the noise is. Here
-a replica has escaped at the first of several looks, one relaxation time apart, at all of which the flow takes it to the
-other minimum.
+a replica has escaped at the first of several looks, a share of a relaxation time apart, at all of which the flow takes it
+to the other minimum.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
@@ -55,7 +56,7 @@ class Surroundings:
         wide[home] = False
         return not wide.any()
 
-    def labels(self, points: Array, home: int, before: Array) -> Integers:
+    def labels(self, points: Array, home: int, before: NDArray[np.bool_]) -> Integers:
         """The minimum to which the flow takes each of the points ``(n, replicas, d)`` at successive looks.
 
         Points that are nearest to ``home`` are taken to be there, unless the look before or after finds the replica nearer

@@ -62,7 +62,9 @@ def test_a_right_prediction_agrees_and_the_budget_is_kept(prediction: qpot.Predi
     assert law.learning_rates.max() <= 0.3
     assert law.slope_error < 0.1 * law.cost
     assert "SGD was run with batches of 1 at learning rates" in comparison.sentence
-    assert f"A cost {100 * comparison.visible_shares[law.home]:.0f} % off out of minimum {law.home}" in comparison.sentence
+    assert (
+        f"A cost {100 * comparison.visible_shares[law.home]:.0f} % off out of minimum {law.home}" in comparison.sentence
+    )
     assert seen[0] == "speed"
     assert seen[-1] == "compared"
     assert "escapes from minimum 1" in seen
@@ -100,7 +102,8 @@ def test_gaussian_noise_is_named_where_it_explains_a_disagreement(prediction: qp
     measured = [Escapes(home=1, cost=float(costs.direct[1, 0]))]
     times = [
         qpot.EscapeTimes(
-            steps=np.full(8, 10), destination=np.zeros(8, dtype=int), home=1, time_step=1 / x, epsilon=1 / x, learning_rate=1 / x,
+            steps=np.full(8, 10), destination=np.zeros(8, dtype=int), home=1,
+            time_step=1 / x, epsilon=1 / x, learning_rate=1 / x,
             batch_size=1,
         )
         for x in comparison.arrhenius[0].inverse_epsilon
