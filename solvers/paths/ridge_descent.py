@@ -18,7 +18,7 @@ from qpot.solvers.paths.free_passage import FreeEnd, Plane
 from qpot.solvers.paths.hamiltonian_path import CONVERGED, Extremal, PhasePath
 from qpot.solvers.paths.hamiltonian_refinement import without_floor
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
-from qpot.solvers.problem.lagrangian import DiffusionLagrangian
+from qpot.solvers.problem.lagrangian import DualLagrangian
 
 Array = NDArray[np.float64]
 
@@ -82,7 +82,7 @@ def _minimised(
     largest = float(np.abs(hamiltonian.raw_covariance(path.nodes[:1])).max())
     while True:
         floored = hamiltonian.floored(floor)
-        lagrangian = DiffusionLagrangian(floored.drift, floored.jacobian, floored.covariance, None)
+        lagrangian = DualLagrangian(floored)
         found = minimize_with_free_ends(
             lagrangian,
             path,
