@@ -24,7 +24,7 @@ from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.hamiltonian_refinement import refine_extremal, without_floor
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
-from qpot.solvers.problem.lagrangian import DiffusionLagrangian, SingularCovarianceError
+from qpot.solvers.problem.lagrangian import DualLagrangian, SingularCovarianceError
 
 # First floors, relative to the largest eigenvalue of the covariance, tried in this order until one leads to the exact
 # noise: large enough for the minimiser of the floored action to be found from any curve, small enough to be followed down.
@@ -188,14 +188,7 @@ def floored_minimisers(
     system: System, curves: Sequence[Array], floor: float, slow_start: float, slow_end: float
 ) -> list[action_minimization.Minimization | ValueError]:
     """Coarse minimisers of the action with ``floor`` added to the covariance, and errors in place of those that failed."""
-    constant = system.noise.constant
-    eye = np.eye(system.dimension)
-    lagrangian = DiffusionLagrangian(
-        system.unchecked.drift,
-        system.unchecked.jacobian,
-        lambda x: system.unchecked.covariance(x) + floor * eye,
-        None if constant is None else constant + floor * eye,
-    )
+    lagrangian = DualLagrangian(system.noise.hamiltonian(system.unchecked).floored(floor))
     guesses: list[ElementPath] = []
     failures: list[action_minimization.Minimization | ValueError] = []
     for curve in curves:

@@ -27,7 +27,7 @@ from qpot.landscape.flow import slow_rate
 from qpot.paths.degenerate import floored_minimisers
 from qpot.paths.ends import rest_spread
 from qpot.paths.finish import answer
-from qpot.paths.joined import uphill_path
+from qpot.paths.joined import Refined, uphill_path
 from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
 from qpot.problem.covariance import check_semidefinite
@@ -35,9 +35,9 @@ from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
 from qpot.solvers.paths import action_minimization, hamiltonian_path
 from qpot.solvers.paths.free_passage import FreeEnd
-from qpot.solvers.paths.hamiltonian_path import Extremal, PhasePath
-from qpot.solvers.paths.hamiltonian_refinement import refine_extremal
-from qpot.solvers.paths.ridge_descent import on_the_ridge
+from qpot.solvers.paths.hamiltonian_path import PhasePath
+from qpot.solvers.paths.hamiltonian_refinement import RefinedExtremal, refine_extremal
+from qpot.solvers.paths.ridge_descent import Descent, comes_down, on_the_ridge
 from qpot.solvers.problem.lagrangian import SingularCovarianceError
 
 # Noise across the ridge at the saddle below this part of what it is at the minimum is none, and below the other it is weak:
@@ -52,8 +52,9 @@ _FLOORS, _THOROUGH = (0.1, 0.01, 0.001), 3
 _REACHES, _DIRECTIONS = (0.5, 1.0), 3
 # Points of one such curve.
 _POINTS = 41
-# Coarse extremals whose actions differ by less than this fraction are one, and so many are followed.
-_SAME_ACTION, _KEPT = 1e-4, 4
+# Coarse extremals whose actions differ by less than this fraction are one, and so many are followed in few dimensions and
+# in more.
+_SAME_ACTION, _KEPT, _KEPT_HIGH = 5e-3, 4, 2
 # The end of an extremal lies this near to the saddle, in parts of the way, where the ridge is as good as flat.
 _NEAR = 0.2
 # Most Newton iterations from one floor to the next.
@@ -120,11 +121,12 @@ def free_passage_leg(
     exact, slow_start = system.noise.hamiltonian(system.unchecked), slow_rate(system, start, name="start")
     largest = float(np.linalg.eigvalsh(system.unchecked.covariance(start[None])[0])[-1])
     guesses = [*curves, *ridge_curves(system, start, end)]
-    found: list[Extremal] = []
+    found: list[Descent] = []
     failure: ValueError | None = None
     iterations = 0
+    most = _KEPT if system.dimension <= _THOROUGH else _KEPT_HIGH
     for n, relative in enumerate(_FLOORS):
-        if found and (n > 1 or system.dimension > _THOROUGH):
+        if any(d.extremal is not None for d in found) and (n > 1 or system.dimension > _THOROUGH):
             break
         report(0, 2, "initial paths")
         floor = relative * largest
@@ -135,24 +137,32 @@ def free_passage_leg(
             else:
                 coarse.append(outcome)
                 iterations += outcome.iterations
-        followed: list[float] = []
+        # A minimiser that was followed from a higher floor to this one need not be followed again.
+        followed = [a for d in found for f, a in d.floors.items() if abs(f - floor) < 1e-6 * floor]
+        tries = 0
         for candidate in sorted(coarse, key=lambda m: m.action):
-            if len(followed) == _KEPT or any(_alike(candidate.action, action) for action in followed):
+            if tries == most or any(_alike(candidate.action, action) for action in followed):
                 continue
-            extremal = on_the_ridge(
+            followed.append(candidate.action)
+            tries += 1
+            descent = on_the_ridge(
                 exact,
                 candidate.path,
                 end,
                 floor=floor,
                 slow_start=slow_start,
+                spread=rest_spread(system, start),
                 max_iterations=min(method.max_iterations, _ITERATIONS),
             )
-            if extremal is None:
+            if descent is None:
                 continue
-            followed.append(candidate.action)
-            iterations += extremal.iterations
-            if not any(_alike(extremal.action, other.action) for other in found):
-                found.append(extremal)
+            iterations += descent.iterations
+            followed.append(descent.floors[floor])
+            like = [k for k, d in enumerate(found) if abs(d.estimate - descent.estimate) <= d.error + descent.error]
+            if not like:
+                found.append(descent)
+            elif found[like[0]].extremal is None:
+                found[like[0]] = descent
     if not found:
         if isinstance(failure, NonFiniteError):
             raise failure
@@ -162,10 +172,10 @@ def free_passage_leg(
             status=Status.NOT_CONVERGED,
         )
     solutions = []
-    for k, extremal in enumerate(sorted(found, key=lambda e: e.action)[:_KEPT]):
-        if extremal.action < below:
+    for k, descent in enumerate(sorted(found, key=lambda d: d.estimate)[:_KEPT]):
+        if descent.lower < below:
             report(1, 2, f"refining path {k + 1} of {len(found)}")
-            solutions.append(_refined(system, extremal.path, end, slow_start, method))
+            solutions.append(_refined(system, descent, end, slow_start, method))
     if not solutions:
         return None
     best = answer(solutions)
@@ -211,13 +221,17 @@ def ridge_curves(system: System, start: Array, end: FreeEnd) -> list[Array]:
     return curves
 
 
-def _refined(system: System, path: PhasePath, end: FreeEnd, slow_start: float, method: LegMethod) -> PathSolution:
-    """The extremal refined until its action meets the method's tolerance, and on to the saddle."""
-    hamiltonian = system.noise.hamiltonian(system.unchecked)
-    start = path.positions.nodes[0]
+def _refined(system: System, descent: Descent, end: FreeEnd, slow_start: float, method: LegMethod) -> PathSolution:
+    """The extremal refined until its action meets the method's tolerance, and on to the saddle.
+
+    Where there is no extremal, or refining it leads elsewhere, it is the path under the lowest floor, with bounds.
+    """
+    if descent.extremal is None:
+        return _floored(system, descent, end, method)
+    start = descent.path.positions.nodes[0]
     refined = refine_extremal(
-        hamiltonian,
-        path,
+        system.noise.hamiltonian(system.unchecked),
+        descent.extremal.path,
         slow_start=slow_start,
         slow_end=end.rate + end.slowest,
         tolerance=method.tolerance,
@@ -225,19 +239,38 @@ def _refined(system: System, path: PhasePath, end: FreeEnd, slow_start: float, m
         max_elements=method.max_elements,
         spreads=(rest_spread(system, start), None),
     )
-    times, nodes = refined.path.positions.node_times(), refined.path.positions.nodes
+    # What two ways have found has to agree.
+    same = abs(refined.action - descent.estimate) <= refined.error + descent.error
+    last = refined.path.positions.nodes[-1]
+    far = float(np.linalg.norm(last - end.saddle)) > _NEAR * float(np.linalg.norm(start - end.saddle))
+    if not same or far or not comes_down(refined.path, end):
+        return _floored(system, descent, end, method)
+    return _whole(system, refined.path, refined, _STATUS[refined.status], end, method)
+
+
+def _floored(system: System, descent: Descent, end: FreeEnd, method: LegMethod) -> PathSolution:
+    """The path under the lowest floor with the cost that it has without one, to first order."""
+    known = RefinedExtremal(descent.path, descent.estimate, descent.error, np.nan, 0, hamiltonian_path.CONVERGED)
+    status = Status.CONVERGED if descent.error <= method.tolerance * descent.estimate else Status.NOT_CONVERGED
+    path = _whole(system, descent.path, known, status, end, method)
+    told = (
+        f"the extremal of the exact noise was not found; with a floor under it the cost is at least {descent.lower:.6g}, and "
+        "it was continued to none"
+    )
+    return replace(path, note=f"{path.note}; {told}" if path.note else told)
+
+
+def _whole(
+    system: System, path: PhasePath, known: Refined, status: Status, end: FreeEnd, method: LegMethod
+) -> PathSolution:
+    """A path to the ridge and on to the saddle as a solution."""
+    times, nodes = path.positions.node_times(), path.positions.nodes
     check_semidefinite(system.unchecked.covariance(nodes), nodes, name="covariance")
-    momenta = refined.path.momentum_at(times)
-    far = float(np.linalg.norm(nodes[-1] - end.saddle)) > _NEAR * float(np.linalg.norm(start - end.saddle))
-    status = _STATUS[refined.status]
-    if far and status.ok:
-        status = Status.NOT_CONVERGED
+    momenta = path.momentum_at(times)
     nodes = np.concatenate([nodes, end.saddle[None]])
     times = np.append(times, times[-1] + 1.0 / end.slowest)
-    momenta = np.concatenate([momenta, np.zeros((1, start.size))])
-    solution = uphill_path(refined, nodes, times, momenta, status, method)
-    if far:
-        solution = replace(solution, error=max(solution.error, solution.action))
+    momenta = np.concatenate([momenta, np.zeros((1, nodes.shape[1]))])
+    solution = uphill_path(known, nodes, times, momenta, status, method)
     return replace(solution, note=_crossing(solution, end))
 
 

@@ -19,7 +19,8 @@ from qpot.landscape.linear_rates import DENSE, FixedPointRates, fastest_rate, fi
 from qpot.paths.large_leg import attracting_rates
 from qpot.paths.methods import ProductMethod
 from qpot.paths.solution import PathSolution
-from qpot.problem.sample_noise import SampleNoise, weighted_product
+from qpot.problem.sample_hamiltonian import weighted_product
+from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.polyline import interpolated

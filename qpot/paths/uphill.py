@@ -140,6 +140,9 @@ def uphill_leg(
         return beside
     if beside is None or across is None:
         return across if beside is None else beside
+    same = across.action >= beside.action - beside.error - method.tolerance * beside.action
+    if beside.status.ok and same and not across.status.ok:
+        return beside  # The other one is a worse account of the same path, or of a dearer one.
     return answer([beside, across])
 
 

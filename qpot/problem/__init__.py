@@ -29,6 +29,7 @@
 - `operators`: Covariances that are known by products only, for many dimensions: no d x d matrix is formed.
 - `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
 - `rescaled`: A system's functions in other coordinates and units.
+- `sample_hamiltonian`: The Hamiltonian of a finite sum's minibatch noise, from weighted products.
 - `sample_noise`: Minibatch noise: the covariance of a finite sum's samples, as matrices and as products.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
 - `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard

@@ -9,9 +9,12 @@ import numpy as np
 
 from qpot._core.arrays import Array, difference_step, format_point
 from qpot.problem.covariance import RANK_TOLERANCE, check_symmetric
+from qpot.problem.functions import UncheckedFunctions
 from qpot.problem.noise import LocalOperators, Noise, Product, Products
 from qpot.problem.operators import DENSE, conjugate_gradients
+from qpot.problem.sample_hamiltonian import SampleHamiltonian, weighted_product
 from qpot.samples.finite_sum import FiniteSum
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 # One batch of matrices holds at most this many numbers, which bounds the memory.
 _NUMBERS = 2_000_000
@@ -39,6 +42,11 @@ class SampleNoise(Noise):
     def covariance(self, x: Array) -> Array:
         a = check_symmetric(self.total.covariance(x), x, name="covariance")
         return a if self.floor == 0.0 else a + self.floor * np.eye(x.shape[1])
+
+    def hamiltonian(self, functions: UncheckedFunctions) -> DiffusionHamiltonian:
+        whole = super().hamiltonian(functions)
+        # A floor of the noise is one already, and the solvers set their own.
+        return whole if self.floor > 0.0 else SampleHamiltonian(self.total, whole)
 
     def products(self, dimension: int) -> Products:
         return Products(*finite_sum_products(self.total, self.floor))
@@ -112,15 +120,6 @@ def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
     for k, column in enumerate(np.eye(d)):
         result[:, :, k] = weighted_product(total, x, np.broadcast_to(column, x.shape), w)
     return result
-
-
-def weighted_product(total: FiniteSum, x: Array, v: Array, w: Array) -> Array:
-    """The sums of w_i H_i v, (n, d), given by the finite sum or by one directional difference."""
-    if total.weighted_hessian_product is not None:
-        return np.asarray(total.weighted_hessian_product(x, v, w), dtype=np.float64)
-    h = difference_step(x, v)
-    up, down = total.combined_gradient(x + h * v, w), total.combined_gradient(x - h * v, w)
-    return np.asarray((up - down) / (2.0 * h))
 
 
 def _solved(total: FiniteSum, x: Array, r: Array, floor: float) -> Array:

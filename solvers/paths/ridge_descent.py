@@ -1,36 +1,74 @@
 """From a floored covariance to the exact one, for a path whose end is free on the ridge of a saddle without noise.
 
-Newton's method for extremals does not know a minimum from a saddle of the action. Under a floor the action is finite for
-every curve, so that it is minimised first, under lower and lower floors; the extremal of the exact noise is then near.
+Newton's method for extremals does not know a minimum from a saddle of the action, and on a coarse mesh it finds extremals
+that are none of the true action. Under a floor the action is finite for every curve, so that it is minimised first, on
+meshes that resolve it, under lower and lower floors; the extremal of the exact noise is then near.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.paths import path_refinement
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.free_end_model import FreeEnds
-from qpot.solvers.paths.free_ends import minimize_with_free_ends
 from qpot.solvers.paths.free_passage import FreeEnd, Plane
 from qpot.solvers.paths.hamiltonian_path import CONVERGED, Extremal, PhasePath
 from qpot.solvers.paths.hamiltonian_refinement import without_floor
+from qpot.solvers.paths.limits import Limits
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
-from qpot.solvers.problem.lagrangian import DiffusionLagrangian
+from qpot.solvers.problem.lagrangian import DualLagrangian
 
 Array = NDArray[np.float64]
 
 # The floor falls by this factor at a time, to this part of the largest noise.
 _FALL, _LOWEST = 0.1, 1e-5
-# Relative decrement and most iterations at each floor; along the mode that shifts a path in time some are never converged.
-_TOLERANCE, _ITERATIONS = 1e-8, 40
-# A path is minimised without the rests this near to its start and its end, in parts of the way. With time to spare it may
-# be shifted in time at no cost, which makes Newton's steps long and wild; without any its end is where the ridge is bent.
-_RESTS = ((1e-3, 1e-2), (1e-4, 1e-3), (1e-2, 5e-2))
+# Relative accuracy under the floors on the way, and under the lowest one.
+_PASSING, _LAST = 1e-3, 1e-4
+# Most Newton iterations at each floor; along the mode that shifts a path in time some are never converged.
+_ITERATIONS, _ELEMENTS = 120, 400
+# The polynomial degree at which the extremal is followed to the exact noise.
+_DEGREE = 6
+# Each element is cut into so many, until the extremal is found.
+_PIECES = (1, 2, 4)
+# The extremal of the exact noise is that of the lowest floor if its action lies between that one's and this many times
+# what the floor takes away above it.
+_BEYOND = 3.0
 # A path comes down the ridge if it is this near to it, in parts of its distance from the saddle, at this part of the way.
 _BESIDE, _AWAY = 0.1, 1e-3
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A minimiser that was followed to a low floor, and the extremal of the exact noise beside it.
+
+    Attributes
+    ----------
+    path : PhasePath
+        The minimiser under the lowest floor.
+    lower : float
+        Its action less its error. More noise makes every path cheaper, so that the exact noise costs no less.
+    estimate : float
+        Its action without the floor, to first order.
+    error : float
+        How far the estimate may be off, from the floor before and from what the last one takes away.
+    extremal : Extremal or None
+        The extremal of the exact noise; None where none was found there.
+    iterations : int
+    floors : dict
+        The action under every floor on the way.
+    """
+
+    path: PhasePath
+    lower: float
+    estimate: float
+    error: float
+    extremal: Extremal | None
+    iterations: int
+    floors: dict[float, float]
 
 
 def on_the_ridge(
@@ -40,9 +78,12 @@ def on_the_ridge(
     *,
     floor: float,
     slow_start: float,
+    spread: Array | None,
     max_iterations: int,
-) -> Extremal | None:
-    """The extremal of the exact noise near a minimiser of the floored action, with its end free on a plane; None if none is.
+) -> Descent | None:
+    """A minimiser of the floored action, with its end free on a plane, followed to the exact noise.
+
+    None if the minimiser is lost, or crosses the ridge at the saddle.
 
     Parameters
     ----------
@@ -52,21 +93,55 @@ def on_the_ridge(
         That floor.
     slow_start : float
         The slowest linear rate at the start.
+    spread : array (d, d) or None
+        `qpot.solvers.paths.tails.spread` at the start.
     max_iterations : int
         Most Newton iterations from one floor to the next.
     """
-    total = 0
-    for rests in _RESTS:
-        lower, iterations, last = _minimised(hamiltonian, _trimmed(path, end, slow_start, rests), end, floor)
-        total += iterations
-        found, left = without_floor(hamiltonian, lower, floor=last, max_iterations=max_iterations)
+    largest, total = float(np.abs(hamiltonian.raw_covariance(path.nodes[:1])).max()), 0
+    estimate = error = lower = np.inf
+    floors: dict[float, float] = {}
+    while True:
+        last = floor * _FALL < _LOWEST * largest
+        lagrangian = DualLagrangian(hamiltonian.floored(floor))
+        found = path_refinement.refine_path(
+            lagrangian,
+            path,
+            Limits(_LAST if last else _PASSING, max_iterations, _ELEMENTS, _ITERATIONS),
+            slow_start=slow_start,
+            slow_end=end.slowest,
+            spreads=(spread, None),
+            ends=FreeEnds(end=Plane(end)),
+        )
         total += found.iterations
-        if left == 0.0 and found.status == CONVERGED and _comes_down(found.path, end):
-            return replace(found, iterations=total)
-    return None
+        if not np.isfinite(found.action) or found.error > 0.5 * found.action:
+            return None
+        path, floors[floor] = found.path, found.action
+        gain = _gain(lagrangian, path, floor)
+        # The next floor tells how good the last estimate was.
+        error = abs(found.action + gain - estimate) + gain + found.error
+        estimate, lower = found.action + gain, found.action - found.error
+        if last:
+            break
+        floor *= _FALL
+    phase = _with_momenta(lagrangian, path.on(path.breaks, _DEGREE), end)
+    if not comes_down(phase, end):
+        return None
+    descent = Descent(phase, lower, estimate, error, None, total, floors)
+    for pieces in _PIECES:
+        breaks = np.interp(
+            np.arange(pieces * path.n_elements + 1) / pieces, np.arange(path.n_elements + 1), path.breaks
+        )
+        finer = _with_momenta(lagrangian, path.on(breaks, _DEGREE), end)
+        extremal, left = without_floor(hamiltonian, finer, floor=floor, max_iterations=max_iterations)
+        total += extremal.iterations
+        near = abs(extremal.action - estimate) <= _BEYOND * (gain + found.error)
+        if left == 0.0 and extremal.status == CONVERGED and near and comes_down(extremal.path, end):
+            return replace(descent, extremal=extremal, iterations=total)
+    return replace(descent, iterations=total)
 
 
-def _comes_down(path: PhasePath, end: FreeEnd) -> bool:
+def comes_down(path: PhasePath, end: FreeEnd) -> bool:
     """Whether a path comes to the saddle along the ridge, and not across it, where its action is finite on a mesh only."""
     nodes = path.positions.nodes - end.saddle
     along, across = np.linalg.norm(nodes @ end.frame[:, :-1], axis=1), np.abs(nodes @ end.normal)
@@ -74,46 +149,17 @@ def _comes_down(path: PhasePath, end: FreeEnd) -> bool:
     return bool(beside.size and beside.max() > _AWAY * np.linalg.norm(nodes[0]))
 
 
-def _minimised(
-    hamiltonian: DiffusionHamiltonian, path: ElementPath, end: FreeEnd, floor: float
-) -> tuple[PhasePath, int, float]:
-    """The path of least action under a low floor with its momenta, the iterations, and that floor."""
-    total, d = 0, path.nodes.shape[1]
-    largest = float(np.abs(hamiltonian.raw_covariance(path.nodes[:1])).max())
-    while True:
-        floored = hamiltonian.floored(floor)
-        lagrangian = DiffusionLagrangian(floored.drift, floored.jacobian, floored.covariance, None)
-        found = minimize_with_free_ends(
-            lagrangian,
-            path,
-            FreeEnds(end=Plane(end)),
-            quadrature=path.degree,
-            tolerance=_TOLERANCE,
-            max_iterations=_ITERATIONS,
-        )
-        path, total = found.path, total + found.iterations
-        if floor * _FALL < _LOWEST * largest:
-            break
-        floor *= _FALL
+def _gain(lagrangian: DualLagrangian, path: ElementPath, floor: float) -> float:
+    """What the action of a floored path lacks for the floor, to first order."""
+    x, v, w = path.at_quadrature(path.degree + 3)
+    d = x.shape[-1]
+    p = lagrangian.momentum(x.reshape(-1, d), v.reshape(-1, d))
+    return 0.5 * floor * float(w.ravel() @ (p**2).sum(axis=1))
+
+
+def _with_momenta(lagrangian: DualLagrangian, path: ElementPath, end: FreeEnd) -> PhasePath:
+    """The path with its momenta at the Gauss points."""
     x, v, _ = path.at_quadrature(path.degree)
-    flat = x.reshape(-1, d)
-    push = v.reshape(flat.shape) - floored.drift(flat)
-    p = np.linalg.solve(floored.covariance(flat), push[..., None])[..., 0]
-    return PhasePath(path, np.asarray(p, dtype=np.float64).reshape(x.shape), end), total, floor
-
-
-def _trimmed(path: ElementPath, end: FreeEnd, slow_start: float, rests: tuple[float, float]) -> ElementPath:
-    """The path without most of its rests, from its start to the plane of the ridge."""
-    start, times = path.nodes[0], path.node_times()
-    way = float(np.linalg.norm(start - end.saddle))
-    left = np.flatnonzero(np.linalg.norm(path.nodes - start, axis=1) > rests[0] * way)[0]
-    arrived = np.flatnonzero(np.linalg.norm(path.nodes - end.saddle, axis=1) > rests[1] * way)[-1]
-    first, last = times[max(left - 1, 0)], times[min(arrived + 1, times.size - 1)]
-    cut = path.on(first + (last - first) * (path.breaks - path.breaks[0]) / np.ptp(path.breaks), path.degree)
-    t = cut.node_times()
-    nodes = path.at(np.clip(t, path.breaks[0], path.breaks[-1]))[0]
-    # What the linear flow adds at its own rates needs the least push.
-    nodes -= np.exp(-slow_start * (t - t[0]))[:, None] * (nodes[0] - start)
-    nodes -= np.exp(-end.rate * (t[-1] - t))[:, None] * (nodes[-1] - end.projected(nodes[-1]))
-    nodes[0], nodes[-1] = start, end.projected(nodes[-1])
-    return replace(cut, nodes=nodes)
+    d = x.shape[-1]
+    p = lagrangian.momentum(x.reshape(-1, d), v.reshape(-1, d))
+    return PhasePath(path, p.reshape(x.shape), end)

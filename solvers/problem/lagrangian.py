@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.common.differences import central_jacobian
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
 
@@ -241,6 +242,36 @@ class DiffusionLagrangian:
 
         derivative = central_jacobian(stacked, x)
         return derivative[:, 0], derivative[:, 1:]
+
+
+class DualLagrangian(DiffusionLagrangian):
+    """The Lagrangian of a Hamiltonian that knows its derivatives better than differences of its matrices do."""
+
+    def __init__(self, hamiltonian: DiffusionHamiltonian) -> None:
+        h = hamiltonian
+        constant = None if h.constant is None else h.constant + h.floor * np.eye(h.constant.shape[0])
+        super().__init__(h.drift, h.jacobian, h.covariance, constant)
+        self.dual = hamiltonian
+
+    def hamiltonian(self, x: Array, p: Array) -> Array:
+        """H (n,)."""
+        return self.dual.first(x, p)[0]
+
+    def expand(self, x: Array, v: Array) -> Expansion:
+        """L with all first and second derivatives, from those of H."""
+        b, inverse = self.fields(x)
+        r = v - b
+        p = _times(inverse, r)
+        e = self.dual.expand(x, p)
+        whitened = inverse @ e.px
+        return Expansion(
+            value=0.5 * (r * p).sum(axis=1),
+            x=-e.x,
+            v=p,
+            xx=np.swapaxes(e.px, 1, 2) @ whitened - e.xx,
+            xv=-np.swapaxes(whitened, 1, 2),
+            vv=np.array(np.broadcast_to(inverse, e.px.shape)),
+        )
 
 
 def second_differences(hamiltonian: Callable[[Array, Array], Array], x: Array, p: Array) -> Array:

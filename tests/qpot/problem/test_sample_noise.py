@@ -13,6 +13,7 @@ from sums_models import random_network
 import qpot
 from qpot.problem.sample_noise import _by_cholesky, finite_sum_products, local_operators
 from qpot.solvers.common.differences import central_jacobian
+from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 
 @pytest.mark.parametrize("missing", [(), ("weighted_hessian",), ("weighted_hessian", "weighted_hessian_product")])
@@ -68,3 +69,15 @@ def test_noise_that_is_small_is_solved_and_noise_that_is_none_is_refused(share: 
         for call in (lambda: solve(x, x), lambda: local_operators(total, x, x)):
             with pytest.raises(ValueError, match="covariance is singular at"):
                 call()
+
+
+def test_the_hamiltonian_by_products_has_the_derivatives_of_the_one_by_matrices() -> None:
+    rng = np.random.default_rng(8)
+    total = qpot.network_sum(rng.normal(size=(9, 2)), rng.integers(0, 2, 9), hidden=2, weight_decay=0.1)
+    system = qpot.System.from_finite_sum(total)
+    x, p = rng.normal(size=(2, 5, system.dimension))
+    f = system.unchecked
+    by_matrices = DiffusionHamiltonian(f.drift, f.jacobian, f.covariance, None, 0.3).expand(x, p)
+    by_products = system.noise.hamiltonian(f).floored(0.3).expand(x, p)
+    for one, other in zip(by_matrices, by_products, strict=True):
+        assert np.allclose(one, other, rtol=0.0, atol=1e-6 * np.abs(one).max())
