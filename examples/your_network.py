@@ -60,9 +60,12 @@ print(prediction)
 
 # %% [markdown]
 # **SGD selects the minimum of larger loss, behind the lower barrier.** The pass is less than half as high above it as above
-# the other, and leaving it costs more all the same, since the noise along its way out is quieter. Isotropic noise would
-# select the other one. (`prediction.check(budget=...)` would hold this against real runs. These costs are several times any
-# learning rate at which SGD is stable here, so that escapes are too rare to be seen in a minute, and it says so.)
+# the other, and leaving it costs more all the same. Isotropic noise would select the other one.
+#
+# Neither path climbs straight to the pass. Single samples pull hardest where the loss is large, so that the noise is louder
+# there: the cheapest ways rise far above the pass and come down to it for nothing. (`prediction.check(budget=...)` would hold
+# this against real runs. These costs are several times any learning rate at which SGD is stable here, so that escapes are too
+# rare to be seen in a minute, and it says so.)
 
 # %%
 losses = [m.loss for m in prediction.minima]
@@ -84,15 +87,17 @@ figure.suptitle(f"A network of {total.dimension} parameters: SGD selects the min
 other = int(np.argmin(losses))
 for home, away, colour in ((other, selected, BLUE), (selected, other, ORANGE)):
     path = prediction.costs.path(home, away)
-    steps = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(path.points, axis=0), axis=1))]
-    top = int(np.argmax(total.loss(path.points)))
+    up = path.points[path.uphill]
+    steps = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(up, axis=0), axis=1))]
     axes[0].plot(
-        steps[: top + 1] / steps[top], total.loss(path.points[: top + 1]), color=colour, linewidth=3,
+        steps / steps[-1], total.loss(up), color=colour, linewidth=3,
         label=f"out of minimum {home}: cost {path.action:.2f} ± {path.error:.2f}",
     )  # fmt: skip
-axes[0].set(xlabel="share of the way to the pass", ylabel="loss along the minimum action path")
-axes[0].set_title("The two ways up to the pass")
-axes[0].legend(loc="upper left")
+axes[0].axhline(prediction.saddles[0].loss, color="0.4", linestyle="--", linewidth=2, label="loss at the pass")
+axes[0].set(xlabel="share of the way to the pass", ylabel="loss")
+axes[0].set_title("The cheapest ways to the pass rise above it")
+axes[0].legend(loc="upper left", fontsize=14)
+axes[0].set_ylim(top=1.35 * axes[0].get_ylim()[1])
 places = np.arange(len(losses))
 bars = axes[1].bar(
     places, prediction.stationary_costs, yerr=prediction.stationary_errors, width=0.5, capsize=8,
