@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
+from scipy.special import chdtr
 
 from qpot._core.arrays import Array
 from qpot.landscape.basins import Neighbourhoods, attracting_neighbourhoods, basin_of
@@ -28,8 +29,8 @@ from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
 
 # A replica has escaped if so many looks in a row find it in the basin of one other minimum.
 _LOOKS = 3
-# The ball that tells an arrival is wide enough if the root mean square distance of the cloud is this share of its radius.
-_WITHIN = 0.7
+# The ball that tells an arrival is wide enough if it holds this share of the cloud: a replica is then soon within it.
+_WITHIN = 0.1
 # At most so many looks at a run, and so many of them before replicas that have escaped are put aside.
 _MOST_LOOKS, _AHEAD = 1000, 32
 
@@ -51,8 +52,10 @@ class Surroundings:
         )
 
     def balls_suffice(self, home: int, epsilon: float) -> bool:
-        """Whether the clouds around all minima but ``home`` lie within their balls."""
-        wide = np.sqrt(epsilon) * self.spreads > _WITHIN * self.radii
+        """Whether the balls of all minima but ``home`` hold enough of the clouds around them."""
+        # The cloud is taken to be round, which makes the share within a ball a chi-square probability.
+        d = self.minima.shape[1]
+        wide = chdtr(d, d * self.radii**2 / (epsilon * self.spreads**2)) < _WITHIN
         wide[home] = False
         return not wide.any()
 
