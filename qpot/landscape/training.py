@@ -21,6 +21,8 @@ from qpot.landscape.points import Minimum
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, same_class
 from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
+from qpot.samples.quotient import Quotient
 from qpot.solvers.landscape.descents import descend_together
 
 # The training runs of one round, by the largest dimension for which they are as many.
@@ -59,6 +61,8 @@ class Trained:
         Half the edge of the box that holds what was visited, and its images.
     spent : bool
         Whether the budget ended the rounds.
+    kinks : str
+        What may be said about kinks of the model, at which runs end that come to no minimum.
     """
 
     minima: tuple[Minimum, ...]
@@ -68,6 +72,7 @@ class Trained:
     unseen: float
     radius: float
     spent: bool
+    kinks: str = ""
 
     @property
     def summary(self) -> str:
@@ -78,7 +83,7 @@ class Trained:
             f"confidence fewer than {100 * self.unseen:.2g} % of such runs end at others"
         )
         if self.lost:
-            text += f"; {self.lost} runs came to no minimum"
+            text += f"; {self.lost} runs came to no minimum{self.kinks}"
         return text + ("; the budget ended the search" if self.spent else "")
 
 
@@ -152,7 +157,7 @@ def trained_minima(
     if not found:
         raise SolveError(
             f"none of {done} training runs came to an isolated minimum, the last one from {format_point(starts[-1])}; "
-            "add weight decay, or pass starts= or bounds=",
+            f"add weight decay, or pass starts= or bounds={_at_kinks(system)}",
             status=Status.NO_MINIMUM,
             partial=(),
         )
@@ -165,6 +170,20 @@ def trained_minima(
         unseen=float(betaincinv(fresh + 1, last - fresh, CONFIDENCE)) if last > fresh else 1.0,
         radius=_WIDER * reach,
         spent=spent,
+        kinks=_at_kinks(system),
+    )
+
+
+def _at_kinks(system: System) -> str:
+    """What to say where runs end at no minimum of a model with kinks; empty for a smooth one."""
+    total = system.finite_sum
+    whole = total.whole if isinstance(total, Quotient) else total
+    kinks = whole.kinks if isinstance(whole, ModelSum) else ()
+    if not kinks:
+        return ""
+    return (
+        f". Minima may lie at kinks of {', '.join(kinks)}, where the gradient does not vanish: a smooth activation (GELU, "
+        "softplus, SiLU) has minima that SGD rests at"
     )
 
 

@@ -107,3 +107,32 @@ def test_no_minimum_is_told() -> None:
     total = qpot.logistic_sum(np.array([[1.0, 0.5], [-1.0, 0.3]]), np.array([1.0, -1.0]))
     with pytest.raises((SolveError, ValueError)):
         qpot.predict(total, starts=4, progress=None)
+
+
+def test_a_model_with_kinks_is_told() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    features, labels = two_class_data(np.random.default_rng(3), 20)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    total = qpot.from_torch(model, torch.nn.functional.cross_entropy, (features, labels), weight_decay=0.05)
+    try:
+        told = qpot.predict(total, starts=6, audit=False, progress=None).costs.coverage
+    except SolveError as error:
+        told = str(error)
+        assert "none of 6 training runs" in told
+    assert "kinks of relu" in told or "came to no minimum" not in told
+
+
+def test_what_is_finished_is_taken_from_the_folder(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    total = qpot.gallery.embedded_double_well(s=0.5).system.finite_sum
+    assert total is not None
+    first = qpot.predict(total, checkpoint=tmp_path / "kept", progress=None)
+    records = len(list((tmp_path / "kept").rglob("*.record")))
+    again = qpot.predict(total, checkpoint=tmp_path / "kept", progress=None)
+    assert records > 2
+    assert len(list((tmp_path / "kept").rglob("*.record"))) == records
+    np.testing.assert_array_equal(first.costs.values, again.costs.values)
+    other = qpot.gallery.embedded_double_well(s=-0.5).system.finite_sum
+    assert other is not None
+    with pytest.raises(ValueError, match="checkpoint"):
+        qpot.predict(other, checkpoint=tmp_path / "kept", progress=None)
