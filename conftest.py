@@ -13,7 +13,11 @@ collect_ignore = [
     path
     for path, library in (
         ("qpot/samples/torch_models.py", "torch"),
+        ("qpot/samples/torch_plain.py", "torch"),
         ("qpot/samples/torch_recorder.py", "torch"),
+        ("qpot/samples/torch_trials.py", "torch"),
+        ("qpot/samples/torch_ways.py", "torch"),
+        ("qpot/samples/torch_written_out.py", "torch"),
         ("qpot/samples/jax_models.py", "jax"),
     )
     if find_spec(library) is None

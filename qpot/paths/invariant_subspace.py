@@ -43,6 +43,8 @@ def across_subspace(system: System, start: Array, end: Array) -> Array | None:
     within = np.linalg.svd(across, full_matrices=True)[0][:, across.shape[1] :]
     way = float(np.linalg.norm(end - start))
     rng = np.random.default_rng(0)
+    if not _noise_beside(system, start, across, way, rng):
+        return None  # Noise that is nowhere in these directions is a matter of the system's coordinates.
     for reach in _REACHES:
         z = rng.normal(size=(_POINTS, within.shape[1]))
         z *= reach * way / np.linalg.norm(z, axis=1, keepdims=True)
@@ -54,6 +56,16 @@ def across_subspace(system: System, start: Array, end: Array) -> Array | None:
         if np.abs(b @ across).max() > _NONE * np.abs(b).max() or np.abs(a @ across).max() > _NONE * np.abs(a).max():
             return None
     return across
+
+
+def _noise_beside(system: System, start: Array, across: Array, way: float, rng: np.random.Generator) -> bool:
+    """Whether there is noise along the directions (d, k) at some points that lie off the subspace."""
+    points = start + way * rng.normal(size=(_POINTS, start.size)) / np.sqrt(start.size)
+    try:
+        a = system.unchecked.covariance(points)
+    except NonFiniteError:
+        return False
+    return bool(np.abs(a @ across).max() > _NONE * np.abs(a).max())
 
 
 def leg_in_subspace(

@@ -24,7 +24,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked
 
 def interrupted(case: str, kills: int, seed: int) -> dict[str, int]:
     program = interrupted_runs.__file__
-    result = subprocess.run([sys.executable, program, case, str(kills), str(seed)], capture_output=True, check=True)
+    result = subprocess.run(
+        [sys.executable, program, case, str(kills), str(seed)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"seed {seed}: {result.stderr[-4000:]}"
     found: dict[str, int] = json.loads(result.stdout)
     return found
 
