@@ -22,6 +22,7 @@
 # `pip install 'qpot[torch]'`.
 
 # %%
+import itertools
 import os
 import pathlib
 import sys
@@ -92,18 +93,22 @@ def test_accuracy(x):
 
 # %% [markdown]
 # ## Two trained solutions and the saddle between them
-# Of the second solution's copies, the one nearest to the first solution is taken.
+# Four seeds give four solutions. The first two of them that one saddle joins are taken; of the second one's copies it is the
+# one nearest to the first.
 
 # %%
 box = [(-8, 8)] * d
 spread = np.where(np.arange(d) < UNITS * inputs, 0.05, 1.0)
-seeds = np.array([spread * np.random.default_rng(seed).normal(size=d) for seed in (0, 1)])
+seeds = np.array([spread * np.random.default_rng(seed).normal(size=d) for seed in range(4)])
 plain = qpot.System.from_finite_sum(loss, covariance=1.0)
 trained = [m.point for m in qpot.find_minima(plain, box, starts=seeds)]
-trained[1] = group.image(trained[1], trained[0])
-A, B = minima = qpot.find_minima(plain, box, starts=np.array(trained))
-(saddle,) = qpot.find_saddles(plain, minima, box)
-assert saddle.connects == (0, 1)
+for first, second in itertools.combinations(trained, 2):
+    pair = np.array([first, group.image(second, first)])
+    A, B = minima = qpot.find_minima(plain, box, starts=pair)
+    saddles = [s for s in qpot.find_saddles(plain, minima, box) if s.connects == (0, 1)]
+    if saddles:
+        break
+saddle = saddles[0]
 for name, m in (("A", A), ("B", B)):
     print(f"{name}: loss {m.loss:.6f}, test accuracy {test_accuracy(m.point):.3f}, {saddle.loss - m.loss:.6f} below")
 print(f"the saddle, loss {saddle.loss:.6f}, slowest rates {saddle.rates[:2].real} ({seconds()})")
