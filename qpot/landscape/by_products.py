@@ -59,10 +59,16 @@ def minima_from(
             continue
         if any(np.linalg.norm((rest - m.point) / (upper - lower)) <= SAME for m in found):
             continue
-        rates = fixed_point_rates(system, rest, name="a start's descent")
-        if not rates.unstable:
-            found.append(Minimum(**described(system, rest, rates)))
+        minimum = minimum_at(system, rest, name="a start's descent")
+        if minimum is not None:
+            found.append(minimum)
     return found
+
+
+def minimum_at(system: System, rest: Array, *, name: str) -> Minimum | None:
+    """The minimum at a fixed point (d,) that attracts, or None at any other; an error calls the point ``name``."""
+    rates = fixed_point_rates(system, rest, name=name)
+    return None if rates.unstable else Minimum(**described(system, rest, rates))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressCallback
-from qpot.landscape.by_products import climbed, described, polished
+from qpot.landscape.by_products import climbed, described, minimum_at, polished
 from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
 from qpot.landscape.points import SAME, Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetric_saddles import modulo
-from qpot.landscape.symmetry import SignedPermutations, Symmetry, apply, same_class
+from qpot.landscape.symmetry import SignedPermutations, Symmetry, apply, position_of_class, same_point_or_class
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import peaks
 from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
@@ -126,9 +126,8 @@ class Connections:
 
     def passes(self) -> list[Saddle]:
         """The saddles that were found, with their classes and images next to the minima on both sides."""
-        identity = SignedPermutations([list(range(self.system.dimension))]) if self.group is None else None
+        identity = SignedPermutations([list(range(self.system.dimension))])
         group = identity if self.group is None else self.group
-        assert group is not None
         saddles = []
         for one in self.found:
             first, second = one.joins
@@ -171,7 +170,8 @@ class Connections:
 
     def _add(self, rest: Array, shift: float) -> None:
         """Keep a saddle that was not known, and the minima below its sides."""
-        if any(self._same(rest, x) for x in [*(one.point for one in self.found), *(s.point for s in self.known)]):
+        points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
+        if any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points):
             return
         rates = fixed_point_rates(self.system, rest, name="a fixed point")
         if rates.unstable != 1:
@@ -194,16 +194,11 @@ class Connections:
         """The position of the class of a minimum, which is appended where it is new."""
         if end is None:
             return None
-        for k, minimum in enumerate(self.minima):
-            if abs(minimum.loss - end.loss) <= 1e-8 * (1.0 + abs(end.loss)) and self._same(end.point, minimum.point):
-                return k
+        known = position_of_class(end.point, end.loss, self.minima, self.group, self.scale, tolerance=SAME)
+        if known is not None:
+            return known
         self.minima.append(end)
         return len(self.minima) - 1
-
-    def _same(self, x: Array, y: Array) -> bool:
-        if np.linalg.norm((x - y) / self.scale) <= 10 * SAME:
-            return True
-        return self.group is not None and same_class(x, y, self.group, self.scale, tolerance=SAME)
 
     def _end(self, start: Array) -> Minimum | None:
         """The minimum to which the flow leads from a point, or None."""
@@ -244,5 +239,4 @@ class Connections:
         heights = loss(x + np.linspace(0.0, 1.0, 9)[:, None] * (rest - x))
         if (np.diff(heights) > 1e-12 * (1.0 + np.abs(heights[0]))).any():
             return None
-        rates = fixed_point_rates(self.system, rest, name="the end of a descent")
-        return None if rates.unstable else Minimum(**described(self.system, rest, rates))
+        return minimum_at(self.system, rest, name="the end of a descent")

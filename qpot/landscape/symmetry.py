@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot.landscape.points import Minimum
 from qpot.landscape.unit_symmetries import UnitSymmetries
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
@@ -22,6 +23,8 @@ Integers = NDArray[np.int64]
 MAX_ELEMENTS = 20_000
 # Drift, loss and covariance may differ by this fraction of their size between a point and its image.
 _EQUIVARIANCE = 1e-6
+# Losses of images may differ by this part of their size.
+_LEVEL = 1e-8
 
 
 class Symmetry(Protocol):
@@ -247,6 +250,24 @@ def distinct_modulo(points: Array, group: Symmetry, scale: Array, *, tolerance: 
 def same_class(x: Array, y: Array, group: Symmetry, scale: Array, *, tolerance: float) -> bool:
     """Whether x is an image of y, to 10 times ``tolerance`` in units of ``scale`` (d,)."""
     return bool(np.linalg.norm((apply(group.align(x, y), x) - y) / scale) <= 10 * tolerance)
+
+
+def position_of_class(
+    point: Array, loss: float, minima: Sequence[Minimum], group: Symmetry | None, scale: Array, *, tolerance: float
+) -> int | None:
+    """The position of the minimum that a point (d,) of this loss is or, with a group, is an image of; None for none."""
+    for k, minimum in enumerate(minima):
+        level = abs(minimum.loss - loss) <= _LEVEL * (1.0 + abs(loss))
+        if level and same_point_or_class(point, minimum.point, group, scale, tolerance=tolerance):
+            return k
+    return None
+
+
+def same_point_or_class(x: Array, y: Array, group: Symmetry | None, scale: Array, *, tolerance: float) -> bool:
+    """Whether x is y or, with a group, an image of it, to 10 times ``tolerance`` in units of ``scale`` (d,)."""
+    if np.linalg.norm((x - y) / scale) <= 10 * tolerance:
+        return True
+    return group is not None and same_class(x, y, group, scale, tolerance=tolerance)
 
 
 def _check_equivariance(system: System, x: Array, permutation: Integers, signs: Array) -> None:

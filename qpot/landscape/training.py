@@ -14,12 +14,11 @@ from qpot._core.arrays import Array, format_point
 from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
-from qpot.landscape.by_products import described, polished
+from qpot.landscape.by_products import minimum_at, polished
 from qpot.landscape.coverage import CONFIDENCE
-from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.landscape.points import Minimum
 from qpot.landscape.saddle_list import Clock
-from qpot.landscape.symmetry import Symmetry, same_class
+from qpot.landscape.symmetry import Symmetry, position_of_class
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
 from qpot.samples.quotient import Quotient
@@ -35,8 +34,8 @@ _ROUNDS = 4
 _ROOM = 50.0
 # The box of the search is this many times as wide as what the runs have visited.
 _WIDER = 1.5
-# Two ends are one minimum where they agree to this fraction of the box, and their losses to this one.
-_SAME, _LEVEL = 1e-6, 1e-8
+# Two ends are one minimum where they agree to this fraction of the box.
+_SAME = 1e-6
 # Descents end where the slope is below this part of that at the starts, or after so many steps.
 _REST, _STEPS = 1e-8, 5_000
 # So many descents go on at once, between which the budget is looked at.
@@ -202,8 +201,7 @@ def _minimum_at(system: System, end: Array, reach: float) -> Minimum | None:
     rest = polished(system, end)
     if rest is None or np.abs(rest).max() > _ROOM * max(reach, 1.0):
         return None
-    rates = fixed_point_rates(system, rest, name="the end of a training run")
-    return None if rates.unstable else Minimum(**described(system, rest, rates))
+    return minimum_at(system, rest, name="the end of a training run")
 
 
 def _known(system: System, end: Array, found: Sequence[Minimum], group: Symmetry | None, reach: float) -> int | None:
@@ -211,11 +209,4 @@ def _known(system: System, end: Array, found: Sequence[Minimum], group: Symmetry
     assert system.unchecked.loss is not None
     scale = np.full(end.size, 2.0 * _WIDER * reach)
     loss = float(system.unchecked.loss(end[None])[0])
-    for k, other in enumerate(found):
-        if abs(other.loss - loss) > _LEVEL * (1.0 + abs(loss)):
-            continue
-        if np.linalg.norm((end - other.point) / scale) <= 10 * _SAME:
-            return k
-        if group is not None and same_class(end, other.point, group, scale, tolerance=_SAME):
-            return k
-    return None
+    return position_of_class(end, loss, found, group, scale, tolerance=_SAME)

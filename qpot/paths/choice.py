@@ -10,7 +10,7 @@ from qpot._core.arrays import Array, as_positive
 from qpot._core.status import Status
 from qpot.paths.ends import at_rest
 from qpot.paths.geometric import GeometricAction
-from qpot.paths.invariant_subspace import across_subspace
+from qpot.paths.invariant_subspace import invariant_basis
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod, PathMethod
 from qpot.paths.sample_controls import by_controls
@@ -40,7 +40,7 @@ def leg_method(system: System, method: LegMethod | None, points: Array, *, above
         # Where two units of a network are equal a leg is solved in the subspace on which they stay so.
         if by_controls(system):
             return LargeScaleAction()
-        own = [x for x in points if system.dimension <= above or across_subspace(system, x, x + 1.0) is None]
+        own = [x for x in points if system.dimension <= above or invariant_basis(system, x, x + 1.0) is None]
         proper = np.array(own or points)
         many = system.dimension > above and (system.noise.products_suffice(proper) or thin(system, proper))
         return LargeScaleAction() if many else GeometricAction()

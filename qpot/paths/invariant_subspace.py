@@ -26,8 +26,8 @@ _NONE = 1e-8
 _OFF = 1e-6
 
 
-def across_subspace(system: System, start: Array, end: Array) -> Array | None:
-    """Directions (d, k) that no path from ``start`` (d,) takes, since drift and noise keep to the others; None without any.
+def invariant_basis(system: System, start: Array, end: Array) -> Array | None:
+    """An orthonormal basis (d, m) of the directions to which drift and noise keep a path from ``start``; None if to no fewer.
 
     At an attractor the noise may be singular without being so elsewhere. If the directions that it does not reach, even
     carried on by the drift, are those across an affine subspace on which drift and noise have no part along them, no path
@@ -55,7 +55,7 @@ def across_subspace(system: System, start: Array, end: Array) -> Array | None:
             return None
         if np.abs(b @ across).max() > _NONE * np.abs(b).max() or np.abs(a @ across).max() > _NONE * np.abs(a).max():
             return None
-    return across
+    return np.asarray(within)
 
 
 def _noise_beside(system: System, start: Array, across: Array, way: float, rng: np.random.Generator) -> bool:
@@ -88,21 +88,19 @@ def leg_in_subspace(
     (bool, PathSolution or None)
         Whether there is such a subspace, and what was found.
     """
-    across = across_subspace(system, start, end)
-    if across is None:
+    within = invariant_basis(system, start, end)
+    if within is None:
         return False, None
-    off = across.T @ (end - start)
-    if np.linalg.norm(off) > _OFF * np.linalg.norm(end - start):
-        k = across.shape[1]
+    subspace, way = Subspace(within), (end - start)[None]
+    place = subspace.project(way)
+    if np.linalg.norm(way - subspace.lift(place)) > _OFF * np.linalg.norm(way):
         reason = (
-            f"{format_point(start)} lies in a subspace of {system.dimension - k} dimensions that neither drift nor noise "
+            f"{format_point(start)} lies in a subspace of {subspace.reduced} dimensions that neither drift nor noise "
             f"leaves, and {format_point(end)} lies off it (in a network: units that have become equal stay equal)"
         )
         return True, infinite_leg(start, end, reason, method)
-    within = np.linalg.svd(across, full_matrices=True)[0][:, across.shape[1] :]
-    subspace = Subspace(within)
     reduced = restricted_system(system, subspace, start)
-    path = solve(reduced, np.zeros(subspace.reduced), subspace.project((end - start)[None])[0], subspace.project)
+    path = solve(reduced, np.zeros(subspace.reduced), place[0], subspace.project)
     if path is None:
         return True, None
     found: PathSolution = Lifted(system, subspace, start).read(path)

@@ -106,14 +106,13 @@ def model_landscape(
         missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
         found = found[:most]
     if saddles is None:
-        passes, found, unsearched = _passes(
-            system, found, bounds, group, 0.6 * seconds, rng, most, minima is not None, report
-        )
+        search = _PassSearch(system, bounds, group, 0.6 * seconds, rng, most, minima is not None)
+        passes, found, unsearched = search.run(found, report)
         missing += unsearched
+        kept = worth_a_price(found, passes)
     else:
-        passes = list(saddles)
-    kept = worth_a_price(found, passes)
-    if saddles is None and len(kept) < len(passes):
+        kept = passes = list(saddles)
+    if len(kept) < len(passes):
         own = sum(s.connects[0] == s.connects[1] for s in passes)
         dear = sum(None not in s.connects for s in passes) - own - len(kept)
         open_ended = sum(None in s.connects for s in passes)
@@ -121,8 +120,6 @@ def model_landscape(
         parts += [f"{dear} are more than twice as high as the lowest way"] if dear else []
         parts += [f"{open_ended} lead to minima that are not in the chain"] if open_ended else []
         choices.append(f"passes: {len(kept)} of {len(passes)} are priced; {', '.join(parts)} (saddles=)")
-    else:
-        kept = kept if saddles is None else passes
     return ModelLandscape(
         minima=found,
         saddles=kept,
@@ -142,62 +139,59 @@ def _most(dimension: int) -> int:
     return next((most for largest, most in _MOST if dimension <= largest), _FEW)
 
 
-def _passes(
-    system: System,
-    found: list[Minimum],
-    box: Bounds,
-    group: Symmetry | None,
-    seconds: float,
-    rng: np.random.Generator,
-    most: int,
-    complete: bool,
-    report: ProgressCallback,
-) -> tuple[list[Saddle], list[Minimum], list[str]]:
-    """The passes, the minima of the chain, and what was left out.
+@dataclass(frozen=True, eq=False)
+class _PassSearch:
+    """A search for the passes between minima.
 
-    Minima that passes lead to are added, unless the list of minima is ``complete``; those that lie on the only known way
-    between two others are added in any case.
+    Minima that passes lead to are added as long as there are fewer than ``most``, unless the list of minima is ``complete``;
+    those that lie on the only known way between two others are added in any case.
     """
-    saddles: list[Saddle] = []
-    notes: list[str] = []
-    if system.dimension <= SEARCHED:
-        saddles, found, notes = _climbed(system, found, box, group, 0.6 * seconds, rng, most, complete)
-    if len(connected_minima(found, saddles)) < len(found):
-        clock = Clock(0.4 * seconds if notes or saddles else seconds)
-        search = Connections(system, group, np.asarray(box.ub) - np.asarray(box.lb), clock, list(found), saddles)
-        search.connect(len(found), report)
-        found = search.minima
-        saddles = [*saddles, *search.passes()]
-        notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
-    kept = connected_minima(found, saddles)
-    if len(kept) == len(found):
-        return saddles, found, notes
-    number = {old: new for new, old in enumerate(kept)}
-    notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
-    saddles = [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)]
-    return saddles, [found[i] for i in kept], notes
 
+    system: System
+    box: Bounds
+    group: Symmetry | None
+    seconds: float
+    rng: np.random.Generator
+    most: int
+    complete: bool
 
-def _climbed(
-    system: System,
-    found: list[Minimum],
-    box: Bounds,
-    group: Symmetry | None,
-    seconds: float,
-    rng: np.random.Generator,
-    most: int,
-    complete: bool,
-) -> tuple[list[Saddle], list[Minimum], list[str]]:
-    """The passes to which climbs out of minima and from bands lead, and the minima that lie beyond them."""
-    lower, upper = np.asarray(box.lb), np.asarray(box.ub)
-    saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
-    for _ in range(0 if complete else _ROUNDS):
-        missed = [] if len(found) >= most else new_minima_beyond(system, saddles, found, lower, upper, group)
-        if not missed:
-            break
-        found = sorted([*found, *missed], key=lambda m: m.loss)[:most]
-        saddles = find_saddles(system, found, box, rng=rng, symmetries=group, budget=seconds)
-    return list(saddles), found, [saddles.summary] if saddles.skipped else []
+    def run(self, found: list[Minimum], report: ProgressCallback) -> tuple[list[Saddle], list[Minimum], list[str]]:
+        """The passes, the minima of the chain, and what was left out."""
+        saddles: list[Saddle] = []
+        notes: list[str] = []
+        if self.system.dimension <= SEARCHED:
+            saddles, found, notes = self.climbed(found)
+        if len(connected_minima(found, saddles)) < len(found):
+            clock = Clock(0.4 * self.seconds if notes or saddles else self.seconds)
+            width = np.asarray(self.box.ub) - np.asarray(self.box.lb)
+            search = Connections(self.system, self.group, width, clock, list(found), saddles)
+            search.connect(len(found), report)
+            found = search.minima
+            saddles = [*saddles, *search.passes()]
+            notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
+        kept = connected_minima(found, saddles)
+        if len(kept) == len(found):
+            return saddles, found, notes
+        number = {old: new for new, old in enumerate(kept)}
+        notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
+        saddles = [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)]
+        return saddles, [found[i] for i in kept], notes
+
+    def climbed(self, found: list[Minimum]) -> tuple[list[Saddle], list[Minimum], list[str]]:
+        """The passes to which climbs out of minima and from bands lead, and the minima that lie beyond them."""
+        lower, upper = np.asarray(self.box.lb), np.asarray(self.box.ub)
+        rounds = 0 if self.complete else _ROUNDS
+        while True:
+            saddles = find_saddles(
+                self.system, found, self.box, rng=self.rng, symmetries=self.group, budget=0.6 * self.seconds
+            )
+            missed: list[Minimum] = []
+            if rounds and len(found) < self.most:
+                missed = new_minima_beyond(self.system, saddles, found, lower, upper, self.group)
+            if not missed:
+                return list(saddles), found, [saddles.summary] if saddles.skipped else []
+            found = sorted([*found, *missed], key=lambda m: m.loss)[: self.most]
+            rounds -= 1
 
 
 def _renumbered(saddle: Saddle, number: dict[int, int]) -> Saddle:

@@ -156,8 +156,9 @@ def _costs(
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=2 if system.dimension <= _BOTH_WAYS else 1)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
-        if not np.isfinite(costs.values).all() or len(selection(costs).possible) == 1:
+        finite = bool(np.isfinite(costs.values).all())
+        decided = finite and len(selection(costs).possible) == 1
+        if decided or not finite:
             break
-    decided = np.isfinite(costs.values).all() and len(selection(costs).possible) == 1
     said = "which decides the selection" if decided else "which does not decide the selection"
     return costs, [f"legs: by products, tolerance {tolerance:g}, {said} (method=)"]

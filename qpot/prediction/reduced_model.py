@@ -63,11 +63,10 @@ class ReducedModel:
         return points if self.quotient is None else self.quotient.project(points)
 
     def box(self, lower: Array, upper: Array) -> Bounds:
-        """The box around the reduced images of a box's points."""
+        """A box around the reduced image of a box's middle, as wide as its longest edge."""
         if self.quotient is None:
             return Bounds(lower, upper)
         middle = self.project(0.5 * (lower + upper)[None])[0]
-        # The extent of a box along a unit vector q is the sum of |q_i| times half its edges.
         half = 0.5 * float((upper - lower).max())
         return Bounds(middle - half, middle + half)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from qpot._core.arrays import Array
@@ -44,8 +46,7 @@ class Lifted(Units):
 
     def directions(self, v: Array) -> Array:
         """Directions ``(..., d)`` of reduced ones ``(..., m)``, whose lengths they keep."""
-        flat = np.reshape(v, (-1, v.shape[-1]))
-        return np.reshape(self.gauges.lift(flat), (*v.shape[:-1], -1))
+        return _of_rows(self.gauges.lift, v)
 
     def momenta(self, p: Array) -> Array:
         """Momenta ``(..., d)``; the cost does not change along the directions that were divided out."""
@@ -77,19 +78,16 @@ class Projected(Units):
 
     def points(self, y: Array) -> Array:
         """Reduced points ``(..., m)``."""
-        flat = np.reshape(y, (-1, y.shape[-1]))
-        return np.reshape(self.quotient.project(flat), (*y.shape[:-1], -1))
+        return _of_rows(self.quotient.project, y)
 
     def directions(self, v: Array) -> Array:
         """Reduced unit vectors ``(..., m)``."""
-        flat = np.reshape(v, (-1, v.shape[-1]))
-        moved = np.reshape(self.quotient.gauges.project(flat), (*v.shape[:-1], -1))
+        moved = self.momenta(v)
         return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
 
     def momenta(self, p: Array) -> Array:
         """Reduced momenta ``(..., m)``."""
-        flat = np.reshape(p, (-1, p.shape[-1]))
-        return np.reshape(self.quotient.gauges.project(flat), (*p.shape[:-1], -1))
+        return _of_rows(self.quotient.gauges.project, p)
 
     def matrices(self, matrix: Array) -> Array:
         """Reduced Hessians Q^T H Q ``(m, m)``."""
@@ -98,3 +96,8 @@ class Projected(Units):
         half = self.momenta(matrix)
         result = self.momenta(np.ascontiguousarray(half.T))
         return np.asarray(0.5 * (result + result.T))
+
+
+def _of_rows(function: Callable[[Array], Array], values: Array) -> Array:
+    """A linear map of rows ``(n, k)``, of values ``(..., k)``."""
+    return np.reshape(function(np.reshape(values, (-1, values.shape[-1]))), (*values.shape[:-1], -1))

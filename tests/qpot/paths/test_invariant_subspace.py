@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import ortho_group
 
 import qpot
-from qpot.paths.invariant_subspace import across_subspace
+from qpot.paths.invariant_subspace import invariant_basis
 
 Array = np.ndarray
 
@@ -68,4 +68,4 @@ def test_the_subspace_is_not_claimed_where_noise_leaves_it() -> None:
     system = qpot.System(
         drift=lambda x: np.stack([x[:, 0] - x[:, 0] ** 3, -x[:, 1]], axis=1), covariance=covariance, dimension=2
     )
-    assert across_subspace(system, np.array([-1.0, 0.0]), np.zeros(2)) is None
+    assert invariant_basis(system, np.array([-1.0, 0.0]), np.zeros(2)) is None
