@@ -1,7 +1,7 @@
 """A program that forks runs with a checkpoint, kills them at random moments, and says what became of them.
 
-It is a process of its own, so that forks are cheap and share nothing with the tests: ``python -m interrupted_runs CASE
-KILLS SEED`` prints one line of JSON.
+It is a process of its own, so that forks are cheap and share nothing with the tests: ``python -P interrupted_runs.py
+CASE KILLS SEED`` prints one line of JSON.
 """
 
 from __future__ import annotations

@@ -23,10 +23,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked
 
 
 def interrupted(case: str, kills: int, seed: int) -> dict[str, int]:
-    program = interrupted_runs.__file__
-    result = subprocess.run(
-        [sys.executable, program, case, str(kills), str(seed)], capture_output=True, text=True, check=False
-    )
+    # -P: the folder of the tests has a folder qpot too, which would be found before an editable install of the library.
+    command = [sys.executable, "-P", interrupted_runs.__file__, case, str(kills), str(seed)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"seed {seed}: {result.stderr[-4000:]}"
     found: dict[str, int] = json.loads(result.stdout)
     return found
