@@ -16,6 +16,8 @@
   smooth function.
 - `broken`: Paths that come to rest at another fixed point on their way.
 - `choice`: Which path method is taken where none is asked for.
+- `control_refinement`: The cheapest controls in the space of samples on finer and finer steps in time, and the error of
+  their cost.
 - `cycle_ends`: The ends of legs that touch limit cycles: starts of shots, what is left to pay, and surfaces.
 - `cycle_exit`: Exits from a basin in the plane that an unstable limit cycle bounds.
 - `cycle_guesses`: Initial paths of legs that touch limit cycles: extremals that come close to the target.
@@ -33,6 +35,8 @@
 - `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
 - `exits`: boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there.
 - `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
+- `first_controls`: First controls that lead past a saddle under the noise of samples: from noise with a floor, which is
+  withdrawn.
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `free_passage`: Passes at which the noise vanishes: legs that cross the stable manifold of a saddle elsewhere, and run
   down it.

@@ -16,33 +16,34 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import DENSE, FixedPointRates, fastest_rate, fixed_point_rates
+from qpot.paths.control_refinement import Refined, energies, refined, told
+from qpot.paths.first_controls import first_controls, sample_motion
 from qpot.paths.large_leg import attracting_rates
 from qpot.paths.methods import ProductMethod
 from qpot.paths.solution import PathSolution
-from qpot.problem.sample_hamiltonian import weighted_product
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.polyline import interpolated
-from qpot.solvers.common.spending import spent
-from qpot.solvers.paths.controlled import CONVERGED, Best, Controlled, Run, cheapest, leads_to, run
+from qpot.solvers.paths.control_steps import even_steps
+from qpot.solvers.paths.controlled import CONVERGED, NEAR, Best, Edge, Run, run
 
-# Steps in time on the first mesh; they are halved in length so many times at most.
-_STEPS, _LEVELS = 32, 3
+# Steps in time on the first mesh.
+_STEPS = 24
+# So many steps as long as the saddle's unstable time follow on the descent, so that the motion ends beside the saddle.
+_AFTER = 1
 # A path begins and ends where the descent from the saddle is this part of the way from its ends.
 _TAIL = 0.01
-# Most backward sweeps on one mesh.
-_SWEEPS = 80
-# A mesh is solved to this part of the tolerance.
-_SHARE = 0.1
+# No step is shorter than this part of the fastest time.
+_SHORTEST = 0.5
+# Times at which the first controls are looked at to choose steps.
+_LOOKED = 400
+# A measured error above this part of the cost means no more than that there is one.
+_MEANT = 0.05
 # The fastest rate may grow along the path by this factor.
 _MARGIN = 1.3
-# A motion that ends farther from the saddle than this part of the way crosses the edge of the basin elsewhere.
-_NEAR = 0.25
 # The edge of the basin is bracketed by controls that are stronger and weaker by these parts of the tolerance.
 _STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
-# Floors for first controls, relative to the noise along the way, and the part to which these are solved.
-_FLOORS, _ROUGH = (10.0, 1.0, 1e-1, 1e-2, 1e-3), 1e-2
 # The free motion after the controls is followed for so many times of the saddle's slowest rate.
 _FREE = 12
 
@@ -51,31 +52,6 @@ def by_controls(system: System) -> bool:
     """Whether the noise is that of a finite sum's samples, in more dimensions than covariances are formed in."""
     noise = system.noise
     return isinstance(noise, SampleNoise) and noise.floor == 0.0 and system.dimension > DENSE
-
-
-def sample_motion(total: FiniteSum, fastest: float, floor: float = 0.0) -> Controlled:
-    """The motion of a finite sum's SGD under controls in the space of its samples, and of all parameters with a floor."""
-    N = total.n_samples
-    root = np.sqrt(N)
-
-    def weights(u: Array) -> Array:
-        return np.asarray((u[:N] - u[:N].mean()) / root - 1.0 / N)[None]
-
-    def along(x: Array, p: Array) -> Array:
-        values = total.derivatives_along(x, p)
-        values = (values - values.mean(axis=1, keepdims=True)) / root
-        return values if floor == 0.0 else np.concatenate([values, np.sqrt(floor) * p], axis=1)
-
-    def velocity(x: Array, u: Array) -> Array:
-        v = total.combined_gradient(x[None], weights(u))[0]
-        return v if floor == 0.0 else np.asarray(v + np.sqrt(floor) * u[N:])
-
-    return Controlled(
-        velocity=velocity,
-        pulled=lambda x, u, p: weighted_product(total, x[None], p[None], weights(u))[0],
-        along=along,
-        fastest=fastest,
-    )
 
 
 def leg_by_controls(
@@ -105,73 +81,39 @@ def leg_by_controls(
     if abs(float(near @ outwards)) > 0.3 * float(np.linalg.norm(near)):  # The side from which the path comes.
         outwards = -np.sign(float(near @ outwards)) * outwards
     fastest = _MARGIN * max(fastest_rate(system, x) for x in (start, curve[curve.shape[0] // 2], end))
-    motion = sample_motion(total, fastest)
-    steps = np.full(_STEPS, (times[-1] - times[0]) / _STEPS)
-    middle = interpolated(times, curve, times[0] + np.cumsum(steps) - 0.5 * steps)
-    # Under isotropic noise the momentum of the descent's reverse is twice the loss's gradient.
-    controls = motion.along(middle, total.gradient(middle))
-    best: Best | None = None
-    if not leads_to(motion, start, steps, controls, end, outwards):
-        controls = _from_floors(total, fastest, start, steps, middle, end, outwards)
-    coarser, sweeps, error, tail = np.inf, 0, np.inf, np.inf
+    edge = Edge(sample_motion(total, fastest), start, end, outwards)
+    steps, points = _first_steps(total, times, curve, at_end, _SHORTEST / fastest)
+    first = first_controls(total, edge, steps, points, partial(told, report, 0))
     rate = min(at_start.slowest, at_end.slowest)
-    for level in range(_LEVELS):
-        found = cheapest(
-            motion,
-            start,
-            steps,
-            controls,
-            end,
-            outwards,
-            tolerance=_SHARE * method.tolerance,
-            most=_SWEEPS,
-            on_sweep=partial(_told, report, sweeps),
+    found = None
+    if first.controls is not None:
+        found = refined(edge, first.steps, first.controls, method.tolerance, rate, first.sweeps, report)
+    if found is None:
+        reason = (
+            "the cheaper a motion is, the farther from the saddle it leaves the basin"
+            if first.elsewhere
+            else "no motion of the samples' noise was found that crosses the edge of the basin at the saddle"
         )
-        if found is None:
-            break
-        best, sweeps = found, sweeps + found.sweeps
-        energies = _energies(motion, best)
-        tail = 3.0 * abs(float(np.median(energies))) / rate
-        # Controls that are constant on steps cost too much in second order, so that a third of the difference is left.
-        gap = 0.5 * abs(coarser - best.cost)
-        error = gap + 2.0 * best.decrement + tail
-        if best.status != CONVERGED or error <= method.tolerance * best.cost or spent() or level == _LEVELS - 1:
-            break
-        coarser = best.cost
-        steps, controls = _finer(best.run, tail > 0.3 * method.tolerance * best.cost)
-    if best is None:
         raise SolveError(
-            "no motion that the samples' noise can make was found to cross the edge of the basin at the saddle",
-            status=Status.NOT_CONVERGED,
+            f"{reason}; under noise with a floor as strong as it is the cost is {first.lower:.4g}",
+            status=Status.NO_ROUTE if first.elsewhere else Status.NOT_CONVERGED,
         )
-    return _solution(system, motion, best, error, at_end, outwards, end, way, method, sweeps)
+    return _solution(edge, found, first.lower, at_end, method)
 
 
-def _from_floors(
-    total: FiniteSum, fastest: float, start: Array, steps: Array, middle: Array, end: Array, outwards: Array
-) -> Array:
-    """First controls that lead past the saddle: those under noise with a floor, which falls to zero."""
-    N, x = total.n_samples, middle[middle.shape[0] // 2]
-    momenta = total.gradient(middle)
-    # The noise in the direction of the climb, or that of its average direction.
-    top = max(
-        float(v @ total.covariance_product(x[None], v[None])[0]) / float(v @ v) for v in (momenta[-1], end - start)
-    )
-    floor = _FLOORS[0] * top
-    controls = sample_motion(total, fastest, floor).along(middle, momenta)
-    for part in _FLOORS:
-        controls[:, N:] *= np.sqrt(part * top / floor)
-        floor = part * top
-        motion = sample_motion(total, fastest, floor)
-        found = cheapest(motion, start, steps, controls, end, outwards, tolerance=_ROUGH, most=_SWEEPS // 4)
-        if found is None or spent():
-            break
-        controls = found.run.controls
-    return controls[:, :N]
+def _first_steps(
+    total: FiniteSum, times: Array, curve: Array, at_end: FixedPointRates, shortest: float
+) -> tuple[Array, Array]:
+    """Steps (n,) for the descent in reverse and a while after it, and its points between them (n + 1, d)."""
+    looked = np.linspace(times[0], times[-1], _LOOKED)
+    steps = even_steps(looked, total.gradient(interpolated(times, curve, looked)), _STEPS, shortest)
+    points = interpolated(times, curve, times[0] + np.concatenate([[0.0], np.cumsum(steps)]))
+    after = np.full(_AFTER, 1.0 / _unstable_rate(at_end))
+    return np.concatenate([steps, after]), np.concatenate([points, np.repeat(curve[-1:], _AFTER, axis=0)])
 
 
-def _told(report: ProgressCallback, before: int, sweep: int, value: float) -> None:
-    report(before + sweep, before + sweep + 1, f"sweep {before + sweep}, cost {value:.6g}")
+def _unstable_rate(rates: FixedPointRates) -> float:
+    return float(rates.values.real[rates.values.real > 0.0].max())
 
 
 def _descent(
@@ -193,42 +135,10 @@ def _descent(
     raise SolveError("the descent from the saddle does not lead to the minimum", status=Status.NO_ROUTE)
 
 
-def _energies(motion: Controlled, best: Best) -> Array:
-    """H = p.(b + sigma u) - |u|^2 / 2 at the start of every step."""
-    run = best.run
-    return np.array(
-        [
-            best.momenta[k] @ motion.velocity(run.stages[k][0], u) - 0.5 * float(u @ u)
-            for k, u in enumerate(run.controls)
-        ]
-    )
-
-
-def _finer(found: Run, longer: bool) -> tuple[Array, Array]:
-    """Steps of half the length with the same controls, and more of them at both ends where the path is to take longer."""
-    steps, controls = np.repeat(0.5 * found.steps, 2), np.repeat(found.controls, 2, axis=0)
-    if not longer:
-        return steps, controls
-    more = max(2, steps.size // 10)
-    quiet = np.zeros((more, controls.shape[1]))
-    steps = np.concatenate([np.full(more, steps[0]), steps, np.full(more, steps[-1])])
-    return steps, np.concatenate([quiet, controls, quiet])
-
-
-def _solution(
-    system: System,
-    motion: Controlled,
-    best: Best,
-    error: float,
-    at_end: FixedPointRates,
-    outwards: Array,
-    end: Array,
-    way: float,
-    method: ProductMethod,
-    sweeps: int,
-) -> PathSolution:
+def _solution(edge: Edge, found: Refined, lower: float, at_end: FixedPointRates, method: ProductMethod) -> PathSolution:
     """The path, after the controls were seen to lead across the edge, and weaker ones not."""
-    bracket = _bracket(motion, best, at_end, outwards, end, way, method.tolerance)
+    best, cost, error, end = found.best, found.cost, found.error, edge.saddle
+    bracket = _bracket(edge, best, at_end, method.tolerance)
     if bracket is None:
         note = (
             "it was not seen that the noise leads across the edge of the basin there, so that the cost may be anything"
@@ -237,17 +147,20 @@ def _solution(
     else:
         note = "a path of the exact minibatch noise"
         # The motion at the lesser strength stays within the basin, and that at the greater one leaves it.
-        error += 2.0 * bracket * best.cost
-        status = Status.CONVERGED if error <= method.tolerance * best.cost else Status.NOT_CONVERGED
+        error += 2.0 * bracket * cost
+        status = Status.CONVERGED if error <= method.tolerance * cost else Status.NOT_CONVERGED
+        if error > _MEANT * cost or best.status != CONVERGED:
+            # It is no more than a bound from above, and what stronger noise needs is one from below.
+            error = max(error, cost - lower)
     points, n = best.run.points, best.run.steps.size
     times = np.concatenate([[0.0], np.cumsum(best.run.steps)])
     return PathSolution(
         points=np.concatenate([points, end[None]]),
-        action=best.cost,
+        action=cost,
         error=error,
         status=status,
-        residual=float(np.abs(_energies(motion, best)).max()),
-        iterations=sweeps,
+        residual=float(np.abs(energies(edge, best)).max()),
+        iterations=found.sweeps,
         method=method,
         momenta=np.concatenate([best.momenta, np.zeros_like(end)[None]]),
         times=np.append(times, times[-1] + 3.0 / at_end.slowest),
@@ -256,40 +169,29 @@ def _solution(
     )
 
 
-def _bracket(
-    motion: Controlled,
-    best: Best,
-    at_end: FixedPointRates,
-    outwards: Array,
-    end: Array,
-    way: float,
-    tolerance: float,
-) -> float | None:
+def _bracket(edge: Edge, best: Best, at_end: FixedPointRates, tolerance: float) -> float | None:
     """By which part controls are to be stronger to lead across the edge, and weaker not to; None if that was not seen."""
     for part in _STRENGTHS:
-        sides = [
-            _side(motion, best.run, 1.0 + sign * part * tolerance, at_end, outwards, end, way) for sign in (1.0, -1.0)
-        ]
+        sides = [_side(edge, best.run, 1.0 + sign * part * tolerance, at_end) for sign in (1.0, -1.0)]
         if sides[0] > 0.0 > sides[1]:
             return part * tolerance
     return None
 
 
-def _side(
-    motion: Controlled, found: Run, strength: float, at_end: FixedPointRates, outwards: Array, end: Array, way: float
-) -> float:
+def _side(edge: Edge, found: Run, strength: float, at_end: FixedPointRates) -> float:
     """The side of the edge on which a motion under ``strength`` times the controls is left: 1, -1, or 0 if not seen."""
-    moved = run(motion, found.stages[0][0], found.steps, strength * found.controls, end, outwards)
+    end = edge.saddle
+    moved = run(edge, found.steps, strength * found.controls)
     x, closest = moved.end, float(np.linalg.norm(moved.points - end, axis=1).min())
-    if closest > _NEAR * way:
+    if closest > NEAR * float(np.linalg.norm(end - edge.start)):
         return 0.0
     free = np.zeros((1, found.controls.shape[1]))
-    step = np.array([0.5 / float(np.abs(at_end.values.real[at_end.values.real > 0]).max())])
+    step = np.array([0.5 / _unstable_rate(at_end)])
     for _ in range(2 * _FREE):
-        x = run(motion, x, step, free, end, outwards).end
+        x = run(edge._replace(start=x), step, free).end
         away = float(np.linalg.norm(x - end))
         closest = min(closest, away)
-        across = float((x - end) @ outwards)
+        across = float((x - end) @ edge.outwards)
         if away > 3.0 * closest and abs(across) > 0.5 * away:
             return float(np.sign(across))
     return 0.0

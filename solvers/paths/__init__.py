@@ -3,6 +3,7 @@
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
 - `banded_steps`: Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature.
+- `control_steps`: Steps in time for controls that are constant on each: short where the controls change.
 - `controlled`: The cheapest control that leads from an attractor to the edge of its basin, by forward and backward sweeps in
   time.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
@@ -32,6 +33,7 @@
 - `line_momentum`: Momenta on a line under exact noise: the root p(x) of H(x, p) = 0, and the cost as its integral.
 - `local_preconditioner`: The action's Hessian from linear rates along a path: products, and an approximate inverse.
 - `meshing`: Meshes on which every element carries the same error.
+- `motion_errors`: Errors of a controlled motion's steps in time, and what it lacks on finer ones.
 - `newton_krylov`: Minimisation of the action by Newton's method with conjugate gradients in a trust region.
 - `path_refinement`: Minimum action on a mesh that adapts itself: element sizes, slow tails, and an error from two
   resolutions.

@@ -9,12 +9,13 @@ the basin is tangent there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from qpot.solvers.common.spending import spent
 from qpot.solvers.landscape.chebyshev_flow import _coefficients
@@ -25,18 +26,27 @@ Array = NDArray[np.float64]
 CONVERGED = 0
 # Status: the sweeps or the time ran out.
 UNFINISHED = 1
-# Status: no control was found that reaches the plane.
-NOT_REACHED = 2
 # So many pairs of differences make the approximation of the inverse Hessian.
-_PAIRS = 12
+_PAIRS = 40
+# A small promise counts once so many pairs of differences are known, or where it is smaller still by this factor.
+_KNOWN, _TINY = 3, 0.01
 # The distance from the plane is brought below this part of the whole way; what is left is corrected to first order.
 _ON_PLANE = 1e-3
 # Most trials of a root search, and of a step.
 _ROOTS, _HALVINGS = 7, 8
+# Most trials of multiples of controls, and the largest multiple.
+_SCALINGS, _SCALE = 30, 8.0
+# Most steps towards the plane, each with a new slope, and the shortest part of one.
+_RESTORATIONS, _SHORTEST = 12, 1e-2
 # A step is at most this part of the controls long at first, and a step along the gradient is scaled to it.
 _LONGEST = 0.3
 # A step that leads off the plane by more than this part of the whole way is too long.
 _OFF = 0.5
+# Controls that lead farther from the saddle than this part of the whole way cross the edge of the basin elsewhere.
+NEAR = 0.3
+
+
+Pairs = Sequence[tuple[Array, Array]]
 
 
 class Controlled(NamedTuple):
@@ -58,6 +68,35 @@ class Controlled(NamedTuple):
     pulled: Callable[[Array, Array, Array], Array]
     along: Callable[[Array, Array], Array]
     fastest: float
+
+
+class Edge(NamedTuple):
+    """A motion from an attractor to the plane that stands for the edge of its basin at a saddle.
+
+    Attributes
+    ----------
+    motion : Controlled
+    start, saddle : array (d,)
+    outwards : array (d,)
+        The unit vector across the plane that points away from the start.
+    push : array (n, d) or None
+        A velocity that is added on every step at no cost.
+    """
+
+    motion: Controlled
+    start: Array
+    saddle: Array
+    outwards: Array
+    push: Array | None = None
+
+    @property
+    def depth(self) -> float:
+        """The distance of the start from the plane."""
+        return abs(float((self.start - self.saddle) @ self.outwards))
+
+    def off(self, point: Array) -> float:
+        """The distance of a point from the saddle, as part of that of the start."""
+        return float(np.linalg.norm(point - self.saddle) / np.linalg.norm(self.start - self.saddle))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +146,8 @@ class Best:
     momenta : array (n + 1, d)
         The momenta between the steps.
     sweeps, status : int
+    pairs : sequence of (array (n, r), array (n, r))
+        Differences of controls, and of the Lagrangian's gradients.
     """
 
     run: Run
@@ -115,35 +156,39 @@ class Best:
     momenta: Array
     sweeps: int
     status: int
+    pairs: Pairs = ()
 
 
-def _count(h: float, fastest: float) -> int:
+def stage_count(h: float, fastest: float) -> int:
+    """The stages that a step of length h takes at a given fastest rate."""
     return max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * fastest)))
 
 
-def run(motion: Controlled, start: Array, steps: Array, controls: Array, saddle: Array, outwards: Array) -> Run:
-    """The motion from ``start``, by one step of the second-order Runge-Kutta-Chebyshev method for each control."""
-    stages, x = [], start
-    for h, u in zip(steps, controls, strict=True):
-        s = _count(float(h), motion.fastest)
+def run(edge: Edge, steps: Array, controls: Array) -> Run:
+    """The motion from the start, by one step of the second-order Runge-Kutta-Chebyshev method for each control."""
+    velocity, fastest = edge.motion.velocity, edge.motion.fastest
+    stages, x = [], edge.start
+    for k, (h, u) in enumerate(zip(steps, controls, strict=True)):
+        push = 0.0 if edge.push is None else edge.push[k]
+        s = stage_count(float(h), fastest)
         first, others = _coefficients(s)
         Y = np.empty((s, x.size))
         Y[0] = x
-        f0 = motion.velocity(x, u)
+        f0 = velocity(x, u) + push
         before, y = x, x + first * h * f0
         for j, (mu, nu, mu_f, gamma) in enumerate(others, start=1):
             Y[j] = y
-            f = motion.velocity(y, u)
+            f = velocity(y, u) + push
             before, y = y, (1.0 - mu - nu) * x + mu * y + nu * before + h * (mu_f * f + gamma * f0)
         stages.append(Y)
         x = y
-    return Run(steps, controls, stages, x, float((x - saddle) @ outwards))
+    return Run(steps, controls, stages, x, float((x - edge.saddle) @ edge.outwards))
 
 
-def sensitivity(motion: Controlled, run: Run, outwards: Array) -> tuple[Array, Array]:
+def sensitivity(edge: Edge, run: Run) -> tuple[Array, Array]:
     """The derivatives of ``run.side``: in the controls, per unit of time (n, r), and in the points (n + 1, d)."""
-    n = run.steps.size
-    p = outwards
+    motion, n = edge.motion, run.steps.size
+    p = edge.outwards
     momenta = np.empty((n + 1, p.size))
     momenta[n] = p
     slopes = np.empty_like(run.controls)
@@ -172,49 +217,47 @@ def sensitivity(motion: Controlled, run: Run, outwards: Array) -> tuple[Array, A
 
 
 def cheapest(
-    motion: Controlled,
-    start: Array,
+    edge: Edge,
     steps: Array,
     controls: Array,
-    saddle: Array,
-    outwards: Array,
     *,
     tolerance: float,
     most: int,
+    known: Pairs = (),
     on_sweep: Callable[[int, float], None] | None = None,
 ) -> Best | None:
-    """The control of least cost among those that end on the plane, from the given one; None if that cannot be scaled to it.
+    """The control of least cost among those that end on the plane, from the given one; None if that cannot be led there.
 
     Parameters
     ----------
+    edge : Edge
     steps : array (n,)
     controls : array (n, r)
-    saddle, outwards : array (d,)
-        The plane, by a point and the unit vector across it that points away from the start.
     tolerance : float
         The search ends where the model promises a smaller relative decrease.
     most : int
         Most backward sweeps.
+    known : sequence of (array (n, r), array (n, r))
+        The pairs of a search on steps of which these are parts.
 
     Notes
     -----
     Sequential quadratic programming with one constraint and limited-memory updates of the Lagrangian's Hessian (J. Nocedal
     and S. Wright, Numerical Optimization, 2006, ch. 18), in the metric int u.w dt.
     """
-    close = _ON_PLANE * abs(float((start - saddle) @ outwards))
-
-    def moved(u: Array) -> Run:
-        return run(motion, start, steps, u, saddle, outwards)
+    close = _ON_PLANE * edge.depth
 
     def dot(u: Array, w: Array) -> float:
         return float(steps @ (u * w).sum(axis=1))
 
-    now = _scaled(moved, controls, close)
+    now, sweeps = scaled(edge, steps, controls), 0
     if now is None:
+        now, sweeps = restored(edge, steps, controls)
+    if now is None or edge.off(now.end) > 2.0 * NEAR:
         return None
-    slope, momenta = sensitivity(motion, now, outwards)
-    pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_PAIRS)
-    sweeps, status, decrement, radius = 1, UNFINISHED, np.inf, _LONGEST
+    slope, momenta = sensitivity(edge, now)
+    pairs = deque(((s, y, dot(s, y)) for s, y in known), maxlen=_PAIRS)
+    sweeps, status, radius = sweeps + 1, UNFINISHED, _LONGEST
     while True:
         norm = dot(slope, slope)
         multiplier = dot(now.controls, slope) / norm
@@ -228,26 +271,30 @@ def cheapest(
         if decrement <= 0.0:
             pairs.clear()
             step, decrement = -gradient, 0.5 * dot(gradient, gradient)
-        if decrement <= tolerance * value:
+        if decrement <= tolerance * value * (1.0 if len(pairs) >= _KNOWN else _TINY):
             status = CONVERGED
             break
         if sweeps >= most or spent():
             break
         trial, length = None, min(1.0, radius * np.sqrt(2.0 * now.cost / dot(step, step)))
         for _ in range(_HALVINGS):
-            tried = _restored(moved, now.controls + length * step, slope, norm, close)
+            tried = _corrected(edge, steps, now.controls + length * step, slope, norm, close)
+            if tried is not None and edge.off(tried.end) > max(NEAR, edge.off(now.end)):
+                tried = None
             if tried is not None and tried.cost - multiplier * tried.side < value - 1e-3 * length * decrement:
                 trial = tried
                 break
             length *= 0.4
         if trial is None:
             if not pairs:
+                # Rounding, and what is left to the plane, hide so small a decrease.
+                status = CONVERGED if decrement <= tolerance * value else UNFINISHED
                 break
             pairs.clear()
             continue
         size = length * np.sqrt(dot(step, step) / (2.0 * now.cost))
         radius = min(2.0 * size, _LONGEST) if length < 1.0 else min(max(radius, 2.0 * size), _LONGEST)
-        new_slope, momenta = sensitivity(motion, trial, outwards)
+        new_slope, momenta = sensitivity(edge, trial)
         sweeps += 1
         new_multiplier = dot(trial.controls, new_slope) / dot(new_slope, new_slope)
         s = trial.controls - now.controls
@@ -255,16 +302,59 @@ def cheapest(
         if dot(s, y) > 1e-3 * dot(s, s):
             pairs.append((s, y, dot(s, y)))
         now, slope = trial, new_slope
-    return Best(now, value, decrement, multiplier * momenta, sweeps, status)
+    return Best(now, value, decrement, multiplier * momenta, sweeps, status, [(s, y) for s, y, _ in pairs])
 
 
-def leads_to(motion: Controlled, start: Array, steps: Array, controls: Array, saddle: Array, outwards: Array) -> bool:
-    """Whether a multiple of the controls ends on the plane, and not far from the saddle."""
-    close = _ON_PLANE * abs(float((start - saddle) @ outwards))
-    found = _scaled(lambda u: run(motion, start, steps, u, saddle, outwards), controls, close)
-    return found is not None and float(np.linalg.norm(found.end - saddle)) < _OFF * float(
-        np.linalg.norm(start - saddle)
-    )
+def scaled(edge: Edge, steps: Array, controls: Array) -> Run | None:
+    """The run under a multiple of the controls that ends on the plane, beside the saddle."""
+    close, tried = _ON_PLANE * edge.depth, list[Run]()
+
+    def side(strength: float) -> float:
+        tried.append(run(edge, steps, strength * controls))
+        # A motion that is not finite has gone too far, and one that is close enough is taken for a root.
+        last = tried[-1].side
+        return 0.0 if abs(last) <= close else float(np.nan_to_num(last, nan=edge.depth, posinf=edge.depth))
+
+    low, high, at_low = 1.0, 1.0, side(1.0)
+    at_high = at_low
+    while at_low > 0.0 and low > 1.0 / _SCALE:
+        high, at_high, low = low, at_low, 0.5 * low
+        at_low = side(low)
+    while at_high < 0.0 and high < _SCALE:
+        low, at_low, high = high, at_high, 2.0 * high
+        at_high = side(high)
+    if at_low < 0.0 < at_high:
+        brentq(side, low, high, xtol=1e-12, rtol=1e-11, maxiter=_SCALINGS, disp=False)
+    found = min(tried, key=lambda r: abs(r.side) if np.isfinite(r.side) else np.inf)
+    return found if abs(found.side) <= close and edge.off(found.end) <= NEAR else None
+
+
+def restored(edge: Edge, steps: Array, controls: Array) -> tuple[Run | None, int]:
+    """The run under controls near the given ones that ends on the plane, or None, and the number of backward sweeps.
+
+    Every step is the smallest one, in the metric int u.u dt, that leads to the plane to first order.
+    """
+    close = _ON_PLANE * edge.depth
+    now = run(edge, steps, controls)
+    for sweep in range(_RESTORATIONS + 1):
+        if abs(now.side) <= close:
+            return now, sweep
+        if sweep == _RESTORATIONS or not np.isfinite(now.side) or spent():
+            break
+        slope, _ = sensitivity(edge, now)
+        norm = float(steps @ (slope**2).sum(axis=1))
+        if not 0.0 < norm < np.inf:
+            break
+        length, tried = 1.0, None
+        while length >= _SHORTEST:
+            tried = run(edge, steps, now.controls - (length * now.side / norm) * slope)
+            if abs(tried.side) <= (1.0 - 0.1 * length) * abs(now.side):
+                break
+            length *= 0.5
+        if tried is None or not abs(tried.side) < abs(now.side):
+            break
+        now = tried
+    return None, sweep
 
 
 def _inverse(pairs: deque[tuple[Array, Array, float]], gradient: Array, dot: Callable[[Array, Array], float]) -> Array:
@@ -281,34 +371,12 @@ def _inverse(pairs: deque[tuple[Array, Array, float]], gradient: Array, dot: Cal
     return q
 
 
-def _scaled(moved: Callable[[Array], Run], controls: Array, close: float) -> Run | None:
-    """The run under a multiple of the controls that ends on the plane."""
-    low, high, found = 0.0, None, None
-    strength = 1.0
-    for _ in range(8 * _ROOTS):
-        found = moved(strength * controls)
-        if not np.isfinite(found.side):
-            high = strength
-        elif abs(found.side) <= close:
-            return found
-        elif found.side > 0.0:
-            high = strength
-        else:
-            low = strength
-        if high is None and strength > 1e12:
-            return None
-        strength = 2.0 * strength if high is None else 0.5 * (low + high)
-        if high is not None and high - low < 1e-7 * high:
-            break
-    return None
-
-
-def _restored(moved: Callable[[Array], Run], controls: Array, slope: Array, norm: float, close: float) -> Run | None:
+def _corrected(edge: Edge, steps: Array, controls: Array, slope: Array, norm: float, close: float) -> Run | None:
     """The run under the controls plus a multiple of the slope that ends on the plane, by the secant method."""
     at, rate = 0.0, norm
     first: tuple[float, float] | None = None
     for _ in range(_ROOTS):
-        found = moved(controls + at * slope)
+        found = run(edge, steps, controls + at * slope)
         if not abs(found.side) <= _OFF / _ON_PLANE * close:
             return None
         if abs(found.side) <= close:

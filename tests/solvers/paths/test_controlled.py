@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qpot.solvers.paths.controlled import CONVERGED, Controlled, cheapest, run, sensitivity
+from qpot.solvers.paths.controlled import CONVERGED, Controlled, Edge, cheapest, restored, run, scaled, sensitivity
+from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -32,29 +33,27 @@ def along(x: Array, p: Array) -> Array:
 
 MOTION = Controlled(velocity, pulled, along, STIFF + 2.0)
 START, SADDLE, OUTWARDS = np.array([-1.0, 0.3]), np.zeros(2), np.array([1.0, 0.0])
+EDGE = Edge(MOTION, START, SADDLE, OUTWARDS)
 
 
 def test_sensitivities_are_derivatives_of_the_discrete_motion() -> None:
     rng = np.random.default_rng(0)
     steps = rng.uniform(0.2, 0.6, 9)
     controls = 0.5 * rng.normal(size=(9, 1))
-    found = run(MOTION, START, steps, controls, SADDLE, OUTWARDS)
-    slopes, momenta = sensitivity(MOTION, found, OUTWARDS)
+    found = run(EDGE, steps, controls)
+    slopes, momenta = sensitivity(EDGE, found)
     h = 1e-6
     for k in range(9):
         up, down = controls.copy(), controls.copy()
         up[k] += h
         down[k] -= h
-        difference = (
-            run(MOTION, START, steps, up, SADDLE, OUTWARDS).side
-            - run(MOTION, START, steps, down, SADDLE, OUTWARDS).side
-        ) / (2.0 * h)
+        difference = (run(EDGE, steps, up).side - run(EDGE, steps, down).side) / (2.0 * h)
         assert slopes[k, 0] * steps[k] == pytest.approx(difference, rel=1e-6, abs=1e-8)
     for j in range(2):
         shift = h * np.eye(2)[j]
         difference = (
-            run(MOTION, START + shift, steps, controls, SADDLE, OUTWARDS).side
-            - run(MOTION, START - shift, steps, controls, SADDLE, OUTWARDS).side
+            run(EDGE._replace(start=START + shift), steps, controls).side
+            - run(EDGE._replace(start=START - shift), steps, controls).side
         ) / (2.0 * h)
         assert momenta[0, j] == pytest.approx(difference, rel=1e-6, abs=1e-8)
 
@@ -69,12 +68,13 @@ def test_the_cost_converges_to_that_of_a_line() -> None:
     )
     x = np.linspace(-1.0, 0.0, 4001)
     exact = float(np.trapezoid(2.0 * (x**3 - x) / (1.0 + 0.4 * np.sin(x)) ** 2, x))
+    edge = Edge(line, np.array([-1.0]), np.zeros(1), np.ones(1))
     errors = []
     for n in (32, 64):
         steps = np.full(n, 16.0 / n)
         t = np.cumsum(steps) - 0.5 * steps - 8.0
         controls = (1.0 / np.cosh(t) ** 2)[:, None]
-        best = cheapest(line, np.array([-1.0]), steps, controls, np.zeros(1), np.ones(1), tolerance=1e-6, most=60)
+        best = cheapest(edge, steps, controls, tolerance=1e-6, most=60)
         assert best is not None
         assert best.status == CONVERGED
         errors.append(best.cost - exact)
@@ -87,4 +87,43 @@ def test_noise_that_does_not_push_there_is_told() -> None:
         velocity=lambda x, u: velocity(x, 0.0 * u), pulled=lambda x, u, p: pulled(x, 0.0 * u, p), along=along
     )
     steps = np.full(8, 1.0)
-    assert cheapest(blind, START, steps, np.ones((8, 1)), SADDLE, OUTWARDS, tolerance=1e-3, most=5) is None
+    assert cheapest(EDGE._replace(motion=blind), steps, np.ones((8, 1)), tolerance=1e-3, most=5) is None
+
+
+def test_controls_are_led_to_the_plane_by_small_steps_or_by_a_factor() -> None:
+    steps = np.full(16, 0.5)
+    controls = 0.4 * np.ones((16, 1))
+    led, sweeps = restored(EDGE, steps, controls)
+    assert led is not None
+    assert sweeps > 0
+    multiple = scaled(EDGE, steps, controls)
+    assert multiple is not None
+    for found in (led, multiple):
+        assert abs(found.side) <= 1e-3
+        assert abs(found.end[0]) <= 1e-3
+    assert np.ptp(multiple.controls) == 0.0
+
+
+def test_a_push_replaces_what_a_motion_lacks_on_finer_steps() -> None:
+    steps, controls = np.full(8, 1.0), np.linspace(0.0, 0.6, 8)[:, None]
+    coarse = run(EDGE, steps, controls)
+    assert np.abs(step_defects(EDGE, coarse)).max() > 1e-3
+    finer, same = np.repeat(0.5 * steps, 2), np.repeat(controls, 2, axis=0)
+    push = lacking(EDGE, coarse, finer, same)
+    with_push = np.linalg.norm(run(EDGE._replace(push=push), finer, same).points[::2] - coarse.points, axis=1)
+    without = np.linalg.norm(run(EDGE, finer, same).points[::2] - coarse.points, axis=1)
+    assert with_push.max() < 0.8 * without.max()
+
+
+def test_pairs_of_a_coarser_mesh_spare_sweeps() -> None:
+    steps = np.full(16, 0.5)
+    first = cheapest(EDGE, steps, 0.4 * np.ones((16, 1)), tolerance=1e-6, most=60)
+    assert first is not None
+    finer, controls = np.repeat(0.5 * steps, 2), np.repeat(first.run.controls, 2, axis=0)
+    known = [(np.repeat(s, 2, axis=0), np.repeat(y, 2, axis=0)) for s, y in first.pairs]
+    again = cheapest(EDGE, finer, controls, tolerance=1e-6, most=60, known=known)
+    anew = cheapest(EDGE, finer, controls, tolerance=1e-6, most=60)
+    assert again is not None
+    assert anew is not None
+    assert again.cost == pytest.approx(anew.cost, rel=3e-3)
+    assert again.sweeps <= anew.sweeps
