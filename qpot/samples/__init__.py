@@ -1,6 +1,11 @@
 """Losses that are means over samples.
 
 - `automatic`: ModelSum: a finite sum with derivatives by automatic differentiation, in pieces of bounded memory.
+- `dense_activations`: Elementwise activations with their first two derivatives, in NumPy.
+- `dense_chain`: A chain of dense layers and its derivatives, written out in NumPy for many points and samples at once.
+- `dense_hessian`: Hessians of a chain of dense layers.
+- `dense_losses`: Losses of a network's outputs with their first two derivatives, in NumPy.
+- `dense_sum`: DenseSum: the finite sum of a chain of dense layers, by formulas in NumPy.
 - `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
 - `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
 - `gauge_axes`: Null spaces of gradients along one axis of a parameter, from random contractions over its other axes.
@@ -22,7 +27,10 @@
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `subspace`: A finite sum on an affine subspace of its parameters.
 - `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
+- `torch_chain`: Chains of dense layers and elementwise functions, read from a traced PyTorch module.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
+- `torch_dense`: PyTorch models that are chains of dense layers, as formulas that have been compared with PyTorch.
+- `torch_losses`: Losses of PyTorch that are known by their formulas, as functions of a network's outputs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 - `torch_plain`: PyTorch models one point at a time by plain automatic differentiation: the loop that all is held against.
 - `torch_points`: PyTorch modules at points of the flat vector of parameters, and new points as the modules draw them.

@@ -92,6 +92,7 @@ def from_torch(
     (('weight',), array([1.]), array([[3.]]), array([[[5.]]]))
     """
     torch = require("torch", "PyTorch", "qpot[torch]", "from_torch")
+    from qpot.samples.torch_dense import dense_sum
     from qpot.samples.torch_trials import try_model
     from qpot.samples.torch_ways import choose_way
 
@@ -112,9 +113,10 @@ def from_torch(
     initial = np.asarray(start.cpu().to(torch.float64).numpy(), dtype=np.float64)
     kinks = try_model(functions)
     notes = choose_way(functions, initial)
-    return functions.sum(
+    formulas, about = dense_sum(functions)
+    return (formulas or functions).sum(
         layout=layout, initial_point=initial, restore=Restore(model, layout), initialise=Initialise(model, layout),
-        notes=notes, kinks=kinks,
+        notes=(*notes, *about), kinks=kinks,
     )  # fmt: skip
 
 

@@ -1,0 +1,208 @@
+"""A chain of dense layers and its derivatives, written out in NumPy for many points and samples at once.
+
+Layer l maps its inputs a_l (n, f, S) of n points and S samples to a_{l+1} = phi_l(z_l) with z_l = W_l a_l + b_l. Samples come
+last, so that sums over units are vectorised over samples. Arrays that are the same at every point have n = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qpot._core.arrays import Array
+from qpot.samples.dense_activations import Activation
+
+# From so many columns on, products with inputs that all points share are one product of matrices.
+_FUSED = 16
+# Gradients of samples with fewer columns are made with samples last, and turned round when they are written.
+_NARROW = 12
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer.
+
+    Parameters
+    ----------
+    weight : slice or array (h, f)
+        The place of W in the vector of parameters, or its constant value.
+    bias : slice, array (h,) or None
+        The same for b; None is no bias.
+    shape : tuple (h, f)
+        The numbers of outputs and of inputs.
+    activation : callable
+        See `qpot.samples.dense_activations`.
+    """
+
+    weight: slice | Array
+    bias: slice | Array | None
+    shape: tuple[int, int]
+    activation: Activation
+
+    def weights_at(self, x: Array) -> Array:
+        """W at points (n, d): ``(n, h, f)``, or ``(1, h, f)`` where it is constant."""
+        if isinstance(self.weight, slice):
+            return x[:, self.weight].reshape(-1, *self.shape)
+        return self.weight[None]
+
+    def biases_at(self, x: Array) -> Array | None:
+        """b at points (n, d), ``(n or 1, h)``."""
+        if isinstance(self.bias, slice):
+            return x[:, self.bias]
+        return None if self.bias is None else self.bias[None]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The numbers of a chain at points: weights W, inputs a, slopes s and curvatures c of the activations, by layers."""
+
+    W: list[Array]
+    a: list[Array]
+    s: list[Array | None]
+    c: list[Array | None]
+
+    @property
+    def outputs(self) -> Array:
+        """The outputs ``(n, C, S)`` of the last layer."""
+        return self.a[-1]
+
+
+class DenseChain:
+    """Layers one after another, as functions of points (n, d)."""
+
+    def __init__(self, layers: tuple[Layer, ...]) -> None:
+        self.layers = layers
+
+    def forward(self, x: Array, a: Array, order: int) -> Forward:
+        """All layers at points (n, d) for inputs ``a`` (n or 1, f, S), with derivatives of activations up to an order."""
+        found = Forward([], [a], [], [])
+        for layer in self.layers:
+            W, b = layer.weights_at(x), layer.biases_at(x)
+            z = _product(W, a)
+            if b is not None:
+                z = _plus(z, b[:, :, None])
+            a, s, c = layer.activation(z, order)
+            found.W.append(W)
+            found.a.append(a)
+            found.s.append(s)
+            found.c.append(c)
+        return found
+
+    def moved(self, t: Forward, v: Array) -> tuple[list[Array], list[Array | None]]:
+        """The derivatives along vectors (n, d): those of every z_l, and those of every a_l, of which the first is None."""
+        dz: list[Array] = []
+        da: list[Array | None] = [None]
+        for k, layer in enumerate(self.layers):
+            inner = da[k]
+            d = None if inner is None else _product(t.W[k], inner)
+            if isinstance(layer.weight, slice):
+                own = _product(layer.weights_at(v), t.a[k])
+                d = own if d is None else _plus(d, own)
+            if isinstance(layer.bias, slice):
+                b = layer.biases_at(v)
+                assert b is not None
+                d = (
+                    np.broadcast_to(b[:, :, None], (*b.shape, t.a[k].shape[2]))
+                    if d is None
+                    else _plus(d, b[:, :, None])
+                )
+            assert d is not None
+            dz.append(d)
+            da.append(_times(d, t.s[k]))
+        return dz, da
+
+    def pulled(self, t: Forward, slope: Array) -> Iterator[tuple[int, Array, Array]]:
+        """From the last layer k to the first: k, and the derivatives in its outputs a_{k+1} and in z_k, (n, h, S).
+
+        ``slope`` (n, C, S) are the derivatives in the outputs of the last layer.
+        """
+        for k in range(len(self.layers) - 1, -1, -1):
+            delta = _times(slope, t.s[k])
+            yield k, slope, delta
+            if k:
+                slope = _product(np.swapaxes(t.W[k], 1, 2), delta)
+
+    def gradient(self, t: Forward, slope: Array, out: Array) -> None:
+        """Add to ``out`` (n, d) the gradient that belongs to the derivatives ``slope`` (n, C, S) in the outputs."""
+        for k, _, delta in self.pulled(t, slope):
+            layer = self.layers[k]
+            if isinstance(layer.weight, slice):
+                out[:, layer.weight] += _outer(delta, t.a[k])
+            if isinstance(layer.bias, slice):
+                out[:, layer.bias] += delta.sum(axis=2)
+
+    def sample_gradients(self, t: Forward, slope: Array, out: Array) -> None:
+        """The same without the sum over samples, added to ``out`` (n, S, d)."""
+        for k, _, delta in self.pulled(t, slope):
+            layer, a = self.layers[k], t.a[k]
+            n, h, S = delta.shape
+            if isinstance(layer.bias, slice):
+                out[:, :, layer.bias] += np.swapaxes(delta, 1, 2)
+            if not isinstance(layer.weight, slice):
+                continue
+            if layer.shape[1] < _NARROW:
+                each = (delta[:, :, None] * a[:, None]).reshape(n, -1, S)
+                out[:, :, layer.weight] += np.swapaxes(each, 1, 2)
+            else:
+                rows = np.ascontiguousarray(np.swapaxes(a, 1, 2))
+                place = out[:, :, layer.weight].reshape(n, S, h, -1)
+                place += np.swapaxes(delta, 1, 2)[..., None] * rows[:, :, None]
+
+    def hessian_product(
+        self, t: Forward, v: Array, slope: Array, bend: Callable[[Array], Array], w: Array, out: Array
+    ) -> None:
+        """Add to ``out`` (n, d) the derivative of `gradient` along vectors ``v`` (n, d).
+
+        ``slope`` are the derivatives in the outputs, already times the weights ``w`` (n, 1, S); ``bend`` multiplies by the
+        second derivatives in the outputs without them.
+        """
+        dz, da = self.moved(t, v)
+        moved = da[-1]
+        assert moved is not None
+        d_slope = bend(moved) * w
+        for k, outer, delta in self.pulled(t, slope):
+            layer, c, inner = self.layers[k], t.c[k], da[k]
+            d_delta = _times(d_slope, t.s[k])
+            if c is not None:
+                d_delta = d_delta + outer * c * dz[k]
+            if isinstance(layer.weight, slice):
+                out[:, layer.weight] += _outer(d_delta, t.a[k])
+                if inner is not None:
+                    out[:, layer.weight] += _outer(delta, inner)
+            if isinstance(layer.bias, slice):
+                out[:, layer.bias] += d_delta.sum(axis=2)
+            if k:
+                d_slope = _product(np.swapaxes(t.W[k], 1, 2), d_delta)
+                if isinstance(layer.weight, slice):
+                    d_slope = _plus(d_slope, _product(np.swapaxes(layer.weights_at(v), 1, 2), delta))
+
+
+def _product(W: Array, a: Array) -> Array:
+    """Products of matrices (n or 1, h, f) and (n or 1, f, S)."""
+    if a.shape[0] == 1 and W.shape[0] > 1 and W.shape[2] >= _FUSED:
+        n, h, f = W.shape
+        return np.asarray((W.reshape(n * h, f) @ a[0]).reshape(n, h, -1))
+    return np.asarray(W @ a)
+
+
+def _outer(delta: Array, a: Array) -> Array:
+    """sum_s delta_s a_s^T for arrays (n, h, S) and (n or 1, f, S), flattened to ``(n, h f)``."""
+    n, h, S = delta.shape
+    if a.shape[0] == 1 and n > 1 and a.shape[1] >= _FUSED:
+        return np.asarray((delta.reshape(n * h, S) @ a[0].T).reshape(n, -1))
+    return np.asarray((delta @ np.swapaxes(a, 1, 2)).reshape(n, -1))
+
+
+def _plus(first: Array, second: Array) -> Array:
+    """The sum, in the place of the first where it has that shape."""
+    if second.shape[0] > first.shape[0]:
+        return np.asarray(first + second)
+    first += second
+    return first
+
+
+def _times(first: Array, second: Array | None) -> Array:
+    """The product, where None is one."""
+    return first if second is None else np.asarray(first * second)

@@ -1,0 +1,370 @@
+"""Chains of dense layers and elementwise functions, read from a traced PyTorch module."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from qpot.samples import dense_activations as act
+from qpot.samples.dense_activations import Activation
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer by the names of its tensors in the module."""
+
+    weight: str
+    bias: str | None
+
+
+# What a chain consists of: layers, and functions of every entry.
+Step = Dense | Activation
+
+
+@dataclass
+class Chain:
+    """Steps, and the shape of one sample behind the last of them."""
+
+    shape: tuple[int, ...]
+    steps: list[Step] = field(default_factory=list)
+
+
+class NotAChainError(Exception):
+    """The module is no chain of known steps."""
+
+
+def chain_of(model: Any, shape: tuple[int, ...]) -> Chain | None:
+    """The steps of a module for samples of a shape, or None if it is no chain of known functions.
+
+    The module is traced, so that what it computes counts and not how it is written. Hooks are no part of a trace, and
+    modules that have some are not read.
+    """
+    for module in model.modules():
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+        if any(hooks) or "forward" in module.__dict__:
+            return None
+    try:
+        graph = _Tracer().trace(model)
+        return _Reader(model, shape).read(graph)
+    except NotAChainError:
+        return None
+    except Exception:  # Tracing runs the user's code with placeholders for tensors, and may fail in any way.
+        return None
+
+
+class _Tracer(torch.fx.Tracer):  # type: ignore[misc]
+    """A tracer that looks into every module but the known ones."""
+
+    def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
+        return type(m) in _MODULES or type(m) in (nn.Linear, nn.Flatten)
+
+
+class _Reader:
+    """A reader of a graph, node by node."""
+
+    def __init__(self, model: Any, shape: tuple[int, ...]) -> None:
+        self.model, self.chain = model, Chain(shape)
+        # The node of the present value, and sizes by their nodes; the size of the batch is None.
+        self.current: Any = None
+        self.sizes: dict[Any, Any] = {}
+
+    def read(self, graph: Any) -> Chain:
+        """The chain of a graph."""
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                if self.current is not None:
+                    raise NotAChainError
+                self.current = node
+            elif node.op == "output":
+                if node.args != (self.current,):
+                    raise NotAChainError
+            elif node.op != "get_attr" and not self._is_size(node):
+                self._step(node)
+                self.current = node
+        return self.chain
+
+    def _is_size(self, node: Any) -> bool:
+        """Whether a node is a size of the present value, which is then kept."""
+        whole = (None, *self.chain.shape)
+        if node.op == "call_method" and node.target == "size" and node.args[:1] == (self.current,):
+            self.sizes[node] = whole[node.args[1]] if len(node.args) > 1 else whole
+        elif node.op == "call_function" and node.target is getattr and node.args == (self.current, "shape"):
+            self.sizes[node] = whole
+        elif node.op == "call_function" and node.target is operator.getitem and node.args[0] in self.sizes:
+            self.sizes[node] = self.sizes[node.args[0]][node.args[1]]
+        else:
+            return False
+        return True
+
+    def _step(self, node: Any) -> None:
+        """Append the step of a node that turns the present value into the next."""
+        args, kwargs, target = list(node.args), dict(node.kwargs), node.target
+        first = args[0] if args else None
+        if node.op == "call_module":
+            if args != [self.current] or kwargs:
+                raise NotAChainError
+            self._module(node.target)
+            return
+        if node.op == "call_function" and target in _ARITHMETIC:
+            self._arithmetic(target, args, kwargs)
+            return
+        if "input" in kwargs and not args:
+            first = kwargs.pop("input")
+            args = [first]
+        if first is not self.current:
+            raise NotAChainError
+        name = target if node.op == "call_method" else getattr(target, "__name__", "")
+        if node.op == "call_function" and target is functional.linear:
+            self._linear(*self._names(args[1:], kwargs))
+        elif node.op == "call_function" and target is operator.getitem:
+            self._chosen(args[1:])
+        elif name in _SHAPES and (node.op == "call_method" or target is getattr(torch, name, None)):
+            self._shaped(name, args[1:], kwargs)
+        else:
+            builder = _METHODS.get(target) if node.op == "call_method" else _FUNCTIONS.get(target)
+            self._append(builder, args[1:], kwargs)
+
+    def _module(self, name: str) -> None:
+        module = self.model.get_submodule(name)
+        if type(module) is nn.Linear:
+            self._linear(f"{name}.weight".lstrip("."), None if module.bias is None else f"{name}.bias".lstrip("."))
+        elif type(module) is nn.Flatten:
+            self._shaped("flatten", [module.start_dim, module.end_dim], {})
+        else:
+            self.chain.steps.append(_known(_MODULES[type(module)](module)))
+
+    def _names(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[str, str | None]:
+        """The names of a weight and a bias that are given as nodes."""
+        given = dict(zip(("weight", "bias"), args, strict=False)) | kwargs
+        names: list[str | None] = []
+        for key in ("weight", "bias"):
+            node = given.pop(key, None)
+            if node is None:
+                names.append(None)
+            elif getattr(node, "op", "") == "get_attr":
+                names.append(str(node.target))
+            else:
+                raise NotAChainError
+        weight, bias = names
+        if given or weight is None:
+            raise NotAChainError
+        return weight, bias
+
+    def _linear(self, weight: str, bias: str | None) -> None:
+        shape = tuple(_tensor(self.model, weight).shape)
+        if len(shape) != 2 or self.chain.shape != shape[1:]:
+            raise NotAChainError
+        if bias is not None and tuple(_tensor(self.model, bias).shape) != shape[:1]:
+            raise NotAChainError
+        self.chain.steps.append(Dense(weight, bias))
+        self.chain.shape = shape[:1]
+
+    def _append(
+        self, builder: Callable[..., Activation | None] | None, args: list[Any], kwargs: dict[str, Any]
+    ) -> None:
+        if builder is None or any(isinstance(value, torch.fx.Node) for value in (*args, *kwargs.values())):
+            raise NotAChainError
+        self.chain.steps.append(_known(builder(*args, **kwargs)))
+
+    def _arithmetic(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Append a sum or product with a number, a negative or a square."""
+        if kwargs or sum(part is self.current for part in args) != 1:
+            raise NotAChainError
+        turned = len(args) == 2 and args[1] is self.current
+        numbers = [part for part in args if part is not self.current]
+        if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in numbers):
+            raise NotAChainError
+        self.chain.steps.append(_known(_ARITHMETIC[target](turned, *map(float, numbers))))
+
+    def _chosen(self, args: list[Any]) -> None:
+        """y[:, 0] of one output."""
+        if args != [(slice(None), 0)] or self.chain.shape != (1,):
+            raise NotAChainError
+        self.chain.shape = ()
+
+    def _shaped(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Change the shape where all entries of a sample stay together in their order."""
+        shape = self.chain.shape
+        if kwargs.keys() - {"start_dim", "end_dim", "dim"}:
+            raise NotAChainError
+        if name == "contiguous":
+            return
+        if name == "squeeze":
+            given = [*args, *kwargs.values()]
+            whole = (2, *shape)  # The first axis is that of the batch, which must stay.
+            if len(given) != 1 or whole[given[0]] != 1:
+                raise NotAChainError
+            dim = given[0] % len(whole)
+            self.chain.shape = (*shape[: dim - 1], *shape[dim:])
+        elif name == "flatten":
+            ends = dict(zip(("start_dim", "end_dim"), args, strict=False)) | kwargs
+            if ends.get("start_dim", 0) != 1 or ends.get("end_dim", -1) not in (-1, len(shape)):
+                raise NotAChainError
+            self.chain.shape = (math.prod(shape),)
+        else:
+            self._viewed(args, kwargs)
+
+    def _viewed(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """A view as a row for each sample, or as one number for each."""
+        sizes = list(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+        sizes = [self.sizes[s] if isinstance(s, torch.fx.Node) else s for s in sizes]
+        whole = math.prod(self.chain.shape)
+        # The batch is named by its own size or, once, by what is left over.
+        fits = len(sizes) in (1, 2) and sizes[0] in (None, -1) and sizes[1:] in ([], [whole], [-1])
+        if kwargs or not fits or sizes == [-1, -1] or (len(sizes) == 1 and whole != 1):
+            raise NotAChainError
+        self.chain.shape = (whole,) if len(sizes) == 2 else ()
+
+
+def _tensor(model: Any, name: str) -> Any:
+    """A parameter or buffer of a module by its name."""
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    if name not in tensors:
+        raise NotAChainError
+    return tensors[name]
+
+
+def _known(step: Activation | None) -> Activation:
+    if step is None:
+        raise NotAChainError
+    return step
+
+
+def _gelu(approximate: str = "none") -> Activation | None:
+    return {"none": act.gelu, "tanh": act.gelu_tanh}.get(approximate)
+
+
+def _leaky(negative_slope: float = 0.01, inplace: bool = False) -> Activation:
+    return act.LeakyRelu(negative_slope)
+
+
+def _elu(alpha: float = 1.0, inplace: bool = False) -> Activation:
+    return act.Elu(alpha)
+
+
+def _celu(alpha: float = 1.0, inplace: bool = False) -> Activation:
+    return act.Elu(alpha, alpha)
+
+
+def _softplus(beta: float = 1.0, threshold: float = 20.0) -> Activation:
+    return act.Softplus(beta, threshold)
+
+
+def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Activation:
+    return act.Clipped(min_val, max_val)
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> Activation | None:
+    return None if training and p else act.identity
+
+
+def _plain(activation: Activation) -> Callable[..., Activation]:
+    """A builder of a function without options."""
+
+    def build(inplace: bool = False) -> Activation:
+        return activation
+
+    return build
+
+
+_SELU = act.Elu(1.6732632423543772848170429916717, 1.0, 1.0507009873554804934193349852946)
+_PLAIN: dict[str, Activation] = {
+    "tanh": act.tanh,
+    "sigmoid": act.logistic,
+    "relu": act.relu,
+    "sin": act.sine,
+    "cos": act.cosine,
+    "exp": act.exponential,
+    "square": act.square,
+    "silu": act.silu,
+    "mish": act.mish,
+    "selu": _SELU,
+    "softsign": act.softsign,
+    "logsigmoid": act.log_sigmoid,
+    "tanhshrink": act.tanhshrink,
+}
+_WITH_OPTIONS: dict[str, Callable[..., Activation | None]] = {
+    "gelu": _gelu,
+    "leaky_relu": _leaky,
+    "elu": _elu,
+    "celu": _celu,
+    "softplus": _softplus,
+    "hardtanh": _hardtanh,
+    "dropout": _dropout,
+    "relu6": _plain(act.Clipped(0.0, 6.0)),
+}
+_BUILDERS = {name: _plain(activation) for name, activation in _PLAIN.items()} | _WITH_OPTIONS
+_FUNCTIONS: dict[Any, Callable[..., Activation | None]] = {
+    getattr(place, name): builder
+    for name, builder in _BUILDERS.items()
+    for place in (torch, functional)
+    if hasattr(place, name)
+}
+_METHODS = {name: _BUILDERS[name] for name in ("tanh", "sigmoid", "relu", "sin", "cos", "exp", "square")}
+_SHAPES = frozenset(["flatten", "squeeze", "view", "reshape", "contiguous"])
+_MODULES: dict[Any, Callable[[Any], Activation | None]] = {
+    nn.Identity: lambda m: act.identity,
+    nn.Tanh: lambda m: act.tanh,
+    nn.Sigmoid: lambda m: act.logistic,
+    nn.GELU: lambda m: _gelu(m.approximate),
+    nn.SiLU: lambda m: act.silu,
+    nn.Mish: lambda m: act.mish,
+    nn.Softplus: lambda m: act.Softplus(float(m.beta), float(m.threshold)),
+    nn.Softsign: lambda m: act.softsign,
+    nn.LogSigmoid: lambda m: act.log_sigmoid,
+    nn.Tanhshrink: lambda m: act.tanhshrink,
+    nn.ReLU: lambda m: act.relu,
+    nn.ReLU6: lambda m: act.Clipped(0.0, 6.0),
+    nn.LeakyReLU: lambda m: act.LeakyRelu(m.negative_slope),
+    nn.ELU: lambda m: act.Elu(m.alpha),
+    nn.CELU: lambda m: act.Elu(m.alpha, m.alpha),
+    nn.SELU: lambda m: _SELU,
+    nn.Hardtanh: lambda m: act.Clipped(m.min_val, m.max_val),
+    nn.Dropout: lambda m: _dropout(m.p, m.training),
+}
+
+
+def _power(turned: bool, number: float) -> Activation | None:
+    return act.square if number == 2.0 and not turned else None
+
+
+def _quotient(turned: bool, number: float) -> Activation | None:
+    return None if turned else act.Affine(1.0 / number)
+
+
+def _difference(turned: bool, number: float) -> Activation:
+    return act.Affine(-1.0, number) if turned else act.Affine(1.0, -number)
+
+
+def _negative(turned: bool) -> Activation:
+    return act.Affine(-1.0)
+
+
+def _sum(turned: bool, number: float) -> Activation:
+    return act.Affine(1.0, number)
+
+
+def _times(turned: bool, number: float) -> Activation:
+    return act.Affine(number)
+
+
+_ARITHMETIC: dict[Any, Callable[..., Activation | None]] = {
+    operator.mul: _times,
+    torch.mul: _times,
+    operator.add: _sum,
+    torch.add: _sum,
+    operator.sub: _difference,
+    torch.sub: _difference,
+    operator.truediv: _quotient,
+    operator.neg: _negative,
+    torch.neg: _negative,
+    operator.pow: _power,
+    torch.pow: _power,
+}
