@@ -164,9 +164,9 @@ class Elu:
         value = self.scale * np.maximum(z, 0.0) + height * np.expm1(low)
         if order == 0:
             return value, None, None
-        below = np.exp(low) * (z <= 0.0)
-        slope = (height / self.width) * below + self.scale * (z > 0.0)
-        return value, slope, None if order < 2 else (height / self.width**2) * below
+        e = np.exp(low)
+        slope = (height / self.width) * (e * (z <= 0.0)) + self.scale * (z > 0.0)
+        return value, slope, None if order < 2 else (height / self.width**2) * (e * (z < 0.0))
 
 
 def relu(z: Array, order: int) -> Derivatives:

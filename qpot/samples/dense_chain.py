@@ -70,10 +70,20 @@ class Forward:
 
 
 class DenseChain:
-    """Layers one after another, as functions of points (n, d)."""
+    """Layers one after another, as functions of points.
 
-    def __init__(self, layers: tuple[Layer, ...]) -> None:
-        self.layers = layers
+    Parameters
+    ----------
+    layers : tuple of Layer
+        No two of them share a parameter.
+    dimension : int
+        The number d of coordinates of a point, of which the layers may use only some.
+    """
+
+    def __init__(self, layers: tuple[Layer, ...], dimension: int) -> None:
+        self.layers, self.dimension = layers, dimension
+        places = [part for layer in layers for part in (layer.weight, layer.bias) if isinstance(part, slice)]
+        self.unused = dimension - sum(place.stop - place.start for place in places)
 
     def forward(self, x: Array, a: Array, order: int) -> Forward:
         """All layers at points (n, d) for inputs ``a`` (n or 1, f, S), with derivatives of activations up to an order."""
@@ -133,22 +143,34 @@ class DenseChain:
             if isinstance(layer.bias, slice):
                 out[:, layer.bias] += delta.sum(axis=2)
 
-    def sample_gradients(self, t: Forward, slope: Array, out: Array) -> None:
-        """The same without the sum over samples, added to ``out`` (n, S, d)."""
+    def sample_gradients(self, t: Forward, slope: Array) -> Array:
+        """The same without the sum over samples, ``(n, S, d)``."""
+        n, _, S = slope.shape
+        if max(layer.shape[1] for layer in self.layers) < _NARROW:
+            turned = self._made(n, self.dimension, S)
+            for k, _, delta in self.pulled(t, slope):
+                layer = self.layers[k]
+                if isinstance(layer.weight, slice):
+                    place = turned[:, layer.weight].reshape(n, *layer.shape, S)
+                    np.multiply(delta[:, :, None], t.a[k][:, None], out=place)
+                if isinstance(layer.bias, slice):
+                    turned[:, layer.bias] = delta
+            return np.ascontiguousarray(np.swapaxes(turned, 1, 2))
+        out = self._made(n, S, self.dimension)
         for k, _, delta in self.pulled(t, slope):
-            layer, a = self.layers[k], t.a[k]
-            n, h, S = delta.shape
+            layer = self.layers[k]
+            back = np.swapaxes(delta, 1, 2)
+            if isinstance(layer.weight, slice):
+                rows = np.ascontiguousarray(np.swapaxes(t.a[k], 1, 2))
+                place = out[:, :, layer.weight].reshape(n, S, *layer.shape)
+                np.multiply(back[..., None], rows[:, :, None], out=place)
             if isinstance(layer.bias, slice):
-                out[:, :, layer.bias] += np.swapaxes(delta, 1, 2)
-            if not isinstance(layer.weight, slice):
-                continue
-            if layer.shape[1] < _NARROW:
-                each = (delta[:, :, None] * a[:, None]).reshape(n, -1, S)
-                out[:, :, layer.weight] += np.swapaxes(each, 1, 2)
-            else:
-                rows = np.ascontiguousarray(np.swapaxes(a, 1, 2))
-                place = out[:, :, layer.weight].reshape(n, S, h, -1)
-                place += np.swapaxes(delta, 1, 2)[..., None] * rows[:, :, None]
+                out[:, :, layer.bias] = back
+        return out
+
+    def _made(self, *shape: int) -> Array:
+        """An array for derivatives in all parameters; those that no layer has are zero."""
+        return np.zeros(shape) if self.unused else np.empty(shape)
 
     def hessian_product(
         self, t: Forward, v: Array, slope: Array, bend: Callable[[Array], Array], w: Array, out: Array

@@ -57,8 +57,7 @@ class DenseHessian:
         N, f = self.inputs.shape
         if N * (f + 1) ** 2 > _PAIRS:
             return None
-        a = np.column_stack([self.inputs, np.ones(N)])
-        return np.asarray((a[:, :, None] * a[:, None]).reshape(N, -1))
+        return np.asarray(_pairs(_with_one(self.inputs.T[None]))[0])
 
     def __getstate__(self) -> dict[str, object]:
         return {"chain": self.chain, "inputs": self.inputs}
@@ -130,8 +129,9 @@ class DenseHessian:
         """The sums over samples, (n, units, h, f_m + 1, f_k + 1), of the derivatives of layer m's gradient."""
         n, units, h, S = change.shape
         f, g = self.chain.layers[k].shape[1], self.chain.layers[m].shape[1]
-        if m == 0 and self.pairs is not None:
-            sums = change.reshape(n, -1, S) @ self.pairs[known.rows]
+        if k == m and (g + 1 < units * h or (m == 0 and self.pairs is not None)):
+            pairs = self.pairs[known.rows] if m == 0 and self.pairs is not None else _pairs(known.ones[m])
+            sums = change.reshape(n, -1, S) @ pairs
             return np.asarray(sums.reshape(n, units, h, g + 1, f + 1))
         products = change[:, :, :, None] * known.ones[m][:, None, None]
         if moved is not None:
@@ -163,6 +163,12 @@ def _parts(layer: Layer) -> Iterator[tuple[slice, bool, slice]]:
         yield layer.weight, True, slice(0, f)
     if isinstance(layer.bias, slice):
         yield layer.bias, False, slice(f, f + 1)
+
+
+def _pairs(ones: Array) -> Array:
+    """Products of two of the inputs (n, f + 1, S) of every sample, ``(n, S, (f + 1)^2)``."""
+    n, f, S = ones.shape
+    return np.swapaxes((ones[:, :, None] * ones[:, None]).reshape(n, f * f, S), 1, 2)
 
 
 def _with_one(a: Array) -> Array:

@@ -26,21 +26,17 @@ class DenseSum(Differentiated):
     chain : DenseChain
     loss : OutputLoss
     inputs : ``(N, f)``
-    dimension : int
-        The number of parameters, of which the chain may use only some.
     decay : float
         The weight decay.
     memory : float
         Bytes that one piece may take.
     """
 
-    def __init__(
-        self, chain: DenseChain, loss: OutputLoss, inputs: Array, *, dimension: int, decay: float, memory: float
-    ) -> None:
+    def __init__(self, chain: DenseChain, loss: OutputLoss, inputs: Array, *, decay: float, memory: float) -> None:
         self.chain, self.loss, self.inputs, self.decay = chain, loss, np.ascontiguousarray(inputs), decay
         self.curved = DenseHessian(chain, self.inputs)
         activations = sum(layer.shape[0] for layer in chain.layers) + inputs.shape[1] // KEPT + 1
-        super().__init__(len(inputs), dimension, memory, activations, 8)
+        super().__init__(len(inputs), chain.dimension, memory, activations, 8)
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
         # Points at which numbers overflow are told by those who ask for values there.
@@ -73,10 +69,9 @@ class DenseSum(Differentiated):
     def _sample_gradients(self, rows: Rows, x: Array) -> Array:
         t = self._forward(x, rows, 1)
         slope = self.loss.slopes(t.outputs, rows)
-        out = np.zeros((x.shape[0], slope.shape[2], self.dimension))
+        out = self.chain.sample_gradients(t, slope)
         if self.decay:
             out += self.decay * x[:, None]
-        self.chain.sample_gradients(t, slope, out)
         return out
 
     _drawn_gradients = _sample_gradients

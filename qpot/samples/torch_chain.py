@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -30,10 +31,11 @@ Step = Dense | Activation
 
 @dataclass
 class Chain:
-    """Steps, and the shape of one sample behind the last of them."""
+    """Steps, the shape of one sample behind the last of them, and a module of what follows that is no step."""
 
     shape: tuple[int, ...]
     steps: list[Step] = field(default_factory=list)
+    tail: Any = None
 
 
 class NotAChainError(Exception):
@@ -86,9 +88,32 @@ class _Reader:
                 if node.args != (self.current,):
                     raise NotAChainError
             elif node.op != "get_attr" and not self._is_size(node):
-                self._step(node)
+                try:
+                    self._step(node)
+                except (NotAChainError, TypeError, IndexError, KeyError):
+                    self.chain.tail = self._tail(graph)
+                    return self.chain
                 self.current = node
         return self.chain
+
+    def _tail(self, graph: Any) -> Any:
+        """A module of all that follows the present value, which must depend on nothing but it and on constants."""
+        tail = torch.fx.Graph()
+        known: dict[Any, Any] = {self.current: tail.placeholder("outputs")}
+        for node in graph.nodes:
+            needed = node.all_input_nodes
+            if node in known or node.op == "placeholder" or (needed and not any(part in known for part in needed)):
+                continue
+            if node.op == "get_attr" and _tensor(self.model, str(node.target)).requires_grad:
+                continue
+            if node.op == "call_module":
+                module = self.model.get_submodule(node.target)
+                if any(parameter.requires_grad for parameter in module.parameters()):
+                    raise NotAChainError
+            if any(part not in known for part in needed):
+                raise NotAChainError
+            known[node] = tail.node_copy(node, known.__getitem__)
+        return torch.fx.GraphModule(self.model, tail)
 
     def _is_size(self, node: Any) -> bool:
         """Whether a node is a size of the present value, which is then kept."""
@@ -249,8 +274,9 @@ def _elu(alpha: float = 1.0, inplace: bool = False) -> Activation:
     return act.Elu(alpha)
 
 
-def _celu(alpha: float = 1.0, inplace: bool = False) -> Activation:
-    return act.Elu(alpha, alpha)
+def _celu(alpha: float = 1.0, inplace: bool = False) -> Activation | None:
+    # PyTorch rounds 1 / alpha to single precision in derivatives, and is left to itself where that makes a difference.
+    return act.Elu(alpha, alpha) if float(np.float32(1.0 / alpha)) == 1.0 / alpha else None
 
 
 def _softplus(beta: float = 1.0, threshold: float = 20.0) -> Activation:
@@ -324,7 +350,7 @@ _MODULES: dict[Any, Callable[[Any], Activation | None]] = {
     nn.ReLU6: lambda m: act.Clipped(0.0, 6.0),
     nn.LeakyReLU: lambda m: act.LeakyRelu(m.negative_slope),
     nn.ELU: lambda m: act.Elu(m.alpha),
-    nn.CELU: lambda m: act.Elu(m.alpha, m.alpha),
+    nn.CELU: lambda m: _celu(m.alpha),
     nn.SELU: lambda m: _SELU,
     nn.Hardtanh: lambda m: act.Clipped(m.min_val, m.max_val),
     nn.Dropout: lambda m: _dropout(m.p, m.training),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,11 @@ def dense_sum(functions: Any) -> tuple[DenseSum | None, tuple[str, ...]]:
     found = _written_out(functions)
     if found is None:
         return None, ()
-    gap = _difference(found, functions)
+    try:
+        gap = _difference(found, functions)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError, IndexError):
+        # A loss may not be differentiable in the outputs alone in the way in which the whole model is.
+        return None, ()
     if gap <= _ROUNDING:
         return found, ()
     return None, (
@@ -46,6 +51,7 @@ def dense_sum(functions: Any) -> tuple[DenseSum | None, tuple[str, ...]]:
 def _written_out(functions: Any) -> DenseSum | None:
     """The formulas of a chain with a known loss."""
     from qpot.samples.torch_chain import Dense, chain_of
+    from qpot.samples.torch_heads import MOST_OUTPUTS, TorchLoss
     from qpot.samples.torch_losses import known_loss
 
     inputs, targets = functions.samples(slice(0, functions.n_samples))
@@ -54,9 +60,11 @@ def _written_out(functions: Any) -> DenseSum | None:
     chain = chain_of(functions.model, tuple(inputs.shape[1:]))
     if chain is None:
         return None
-    loss = known_loss(functions.loss_fn, targets, chain.shape)
+    loss = known_loss(functions.loss_fn, chain.tail, targets, chain.shape)
     if loss is None:
-        return None
+        if math.prod(chain.shape) > MOST_OUTPUTS:
+            return None
+        loss = TorchLoss(functions.loss_fn, chain.tail, targets, chain.shape)
     places = _Places(functions)
     a = np.asarray(inputs.numpy(), dtype=np.float64).reshape(len(inputs), -1)
     layers: list[Layer] = []
@@ -77,8 +85,8 @@ def _written_out(functions: Any) -> DenseSum | None:
     if not layers or places.repeated:
         return None
     return DenseSum(
-        DenseChain(tuple(layers)), loss, a,
-        dimension=functions.dimension, decay=functions.decay, memory=functions.memory,
+        DenseChain(tuple(layers), functions.dimension), loss, a,
+        decay=functions.decay, memory=functions.memory,
     )  # fmt: skip
 
 

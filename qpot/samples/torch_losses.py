@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -15,23 +16,32 @@ from qpot.samples.dense_losses import BinaryCrossEntropy, CrossEntropy, OutputLo
 
 # The options of each loss; anything else that is set is not understood.
 _CROSS = {"weight": None, "ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0}
+_NEGATIVE = {"weight": None, "ignore_index": -100, "reduction": "mean"}
 _MEAN = {"reduction": "mean"}
 _BINARY = {"weight": None, "reduction": "mean", "pos_weight": None}
 
 
-def known_loss(loss_fn: Any, targets: Any, shape: tuple[int, ...]) -> OutputLoss | None:
+def known_loss(loss_fn: Any, tail: Any, targets: Any, shape: tuple[int, ...]) -> OutputLoss | None:
     """The formulas of a loss for outputs of a shape and targets (N, ...), or None if it is not one of those known here.
 
-    It is called with batches of one sample, so that means over a batch are over one sample's outputs.
+    It is called with batches of one sample, so that means over a batch are over one sample's outputs. ``tail`` is a traced
+    module between outputs and loss, or None.
     """
-    for function, module, options, make in (
-        (functional.cross_entropy, nn.CrossEntropyLoss, _CROSS, _cross_entropy),
-        (functional.mse_loss, nn.MSELoss, _MEAN, _squares),
-        (functional.binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss, _BINARY, _binary),
-    ):
+    if tail is None:
+        table: tuple[Any, ...] = (
+            (functional.cross_entropy, nn.CrossEntropyLoss, _CROSS, _cross_entropy),
+            (functional.mse_loss, nn.MSELoss, _MEAN, _squares),
+            (functional.binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss, _BINARY, _binary),
+        )
+    elif _is_log_softmax(tail) and not targets.is_floating_point():
+        table = ((functional.nll_loss, nn.NLLLoss, _NEGATIVE, _cross_entropy),)
+    else:
+        return None
+    for function, module, options, make in table:
         given = _options(loss_fn, function, module, options)
         if given is not None:
-            return make(targets, shape, **given) if given["reduction"] in ("mean", "sum", "none") else None
+            found: OutputLoss | None = make(targets, shape, **given)
+            return found if given["reduction"] in ("mean", "sum", "none") else None
     return None
 
 
@@ -47,6 +57,22 @@ def _options(loss_fn: Any, function: Any, module: Any, options: dict[str, Any]) 
     return None
 
 
+def _is_log_softmax(tail: Any) -> bool:
+    """Whether a traced module is the logarithm of the softmax of its outputs, and nothing else."""
+    nodes = list(tail.graph.nodes)
+    if len(nodes) != 3:
+        return False
+    start, node, _ = nodes
+    if node.op == "call_module" and node.args == (start,) and not node.kwargs:
+        module = tail.get_submodule(node.target)
+        return type(module) is nn.LogSoftmax and module.dim in (1, -1)
+    if node.op == "call_function" and node.target in (functional.log_softmax, torch.log_softmax):
+        given = dict(zip(("input", "dim"), node.args, strict=False)) | node.kwargs
+        rest = {name: value for name, value in given.items() if value is not None}
+        return given.get("dim") in (1, -1) and rest.keys() - {"_stacklevel"} == {"input", "dim"}
+    return False
+
+
 def _numbers(tensor: Any) -> Array:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
@@ -58,7 +84,7 @@ def _cross_entropy(
     weight: Any,
     ignore_index: int,
     reduction: str,
-    label_smoothing: float,
+    label_smoothing: float = 0.0,
 ) -> OutputLoss | None:
     if len(shape) != 1:
         return None
