@@ -22,6 +22,7 @@
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
 - `loss_checks`: Gradients that are compared with their losses at first use, so that a wrong one is never silent.
 - `network`: A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch.
+- `pages`: Memory that the process keeps when arrays of some megabytes are given back.
 - `quotient`: without_gauges: a finite sum in the coordinates along which its samples' gradients have a part at all.
 - `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
@@ -30,6 +31,7 @@
 - `torch_chain`: Chains of dense layers and elementwise functions, read from a traced PyTorch module.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
 - `torch_dense`: PyTorch models that are chains of dense layers, as formulas that have been compared with PyTorch.
+- `torch_heads`: Any loss of a few outputs: PyTorch differentiates the loss in the outputs, and formulas do the rest.
 - `torch_losses`: Losses of PyTorch that are known by their formulas, as functions of a network's outputs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 - `torch_plain`: PyTorch models one point at a time by plain automatic differentiation: the loop that all is held against.

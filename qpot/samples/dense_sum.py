@@ -13,6 +13,7 @@ from qpot.samples.dense_chain import DenseChain, Forward
 from qpot.samples.dense_hessian import DenseHessian
 from qpot.samples.dense_losses import OutputLoss, Rows
 from qpot.samples.formulas import Integers
+from qpot.samples.pages import keep_pages
 
 # Points are taken together while their numbers, counted generously, stay below this: beyond, they leave the caches.
 _TOGETHER = 1_000_000
@@ -34,6 +35,7 @@ class DenseSum(Differentiated):
 
     def __init__(self, chain: DenseChain, loss: OutputLoss, inputs: Array, *, decay: float, memory: float) -> None:
         self.chain, self.loss, self.inputs, self.decay = chain, loss, np.ascontiguousarray(inputs), decay
+        keep_pages()
         self.curved = DenseHessian(chain, self.inputs)
         activations = sum(layer.shape[0] for layer in chain.layers) + inputs.shape[1] // KEPT + 1
         super().__init__(len(inputs), chain.dimension, memory, activations, 8)
@@ -109,5 +111,6 @@ class DenseSum(Differentiated):
         for first in range(0, n, points):
             yield slice(first, min(first + points, n))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        keep_pages()
