@@ -170,6 +170,39 @@ def problem(seed: int, *, others: bool = False) -> tuple[Any, Any, Any, float, A
     return nn.Sequential(*modules), loss, (X, targets), float(rng.choice([0.0, 0.03])), rng
 
 
+def convolutional(seed: int) -> tuple[Any, Any, Any, float, Any]:
+    """The same with one or two convolutions before the last layer, and means over places behind some."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    C, size, samples, classes = int(rng.integers(1, 3)), int(rng.integers(12, 15)), int(rng.integers(3, 9)), 3
+    X = torch.tensor(rng.normal(size=(samples, C, size, size)))
+    modules: list[Any] = [nn.AvgPool2d(2, 1)] if rng.integers(5) == 0 else []
+    both = bool(rng.integers(2))
+    for last in (False, True) if both else (True,):
+        outputs, kernel = int(rng.integers(1, 4)), (int(rng.integers(1, 4)), int(rng.integers(1, 3)))
+        options: dict[str, Any] = {"padding": int(rng.integers(2)), "bias": bool(rng.integers(3))}
+        options |= (
+            {"stride": int(rng.integers(1, 3)), "dilation": int(rng.integers(1, 3))} if rng.integers(3) == 0 else {}
+        )
+        modules.append(nn.Conv2d(C, outputs, kernel, **options))
+        modules[-1].weight.requires_grad_(bool(rng.integers(5)))
+        modules.append(MODULES[rng.integers(len(MODULES))]())
+        pools: tuple[Callable[[], Any], ...] = (
+            nn.Identity,
+            lambda: nn.AvgPool2d(2, padding=1, count_include_pad=False),
+            lambda: Applied(lambda x: functional.avg_pool2d(x, 2, stride=1)),
+            lambda: nn.AdaptiveAvgPool2d((2, 1)),
+        )
+        modules.append(pools[rng.integers(len(pools) if last else len(pools) - 1)]())
+        C = outputs
+    modules.append(nn.Flatten())
+    width = int(nn.Sequential(*modules).double()(X).shape[1])
+    modules += [nn.Linear(width, 2), nn.Tanh()] if rng.integers(2) else []
+    modules.append(nn.Linear(2 if len(modules) and isinstance(modules[-1], nn.Tanh) else width, classes))
+    labels = torch.tensor(rng.integers(classes, size=samples))
+    return nn.Sequential(*modules), functional.cross_entropy, (X, labels), float(rng.choice([0.0, 0.03])), rng
+
+
 def evaluated(total: qpot.ModelSum, rng: Any) -> dict[str, Any]:
     """All functions of a sum at three random points."""
     n, d, N = 3, total.dimension, total.n_samples

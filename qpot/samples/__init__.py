@@ -27,10 +27,12 @@
 - `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `subspace`: A finite sum on an affine subspace of its parameters.
+- `torch_activations`: Elementwise functions of PyTorch, by the formulas of their derivatives.
 - `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
-- `torch_chain`: Chains of dense layers and elementwise functions, read from a traced PyTorch module.
+- `torch_chain`: Chains of dense layers, convolutions and elementwise functions, read from a traced PyTorch module.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
-- `torch_dense`: PyTorch models that are chains of dense layers, as formulas that have been compared with PyTorch.
+- `torch_dense`: PyTorch models that are chains of dense layers and convolutions, as formulas that were compared with
+  PyTorch.
 - `torch_heads`: Any loss of a few outputs: PyTorch differentiates the loss in the outputs, and formulas do the rest.
 - `torch_losses`: Losses of PyTorch that are known by their formulas, as functions of a network's outputs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.

@@ -26,7 +26,7 @@ class DenseSum(Differentiated):
     ----------
     chain : DenseChain
     loss : OutputLoss
-    inputs : ``(N, f)``
+    inputs : ``(N, f)``, or ``(N, f P)`` where the first layer is used at P places
     decay : float
         The weight decay.
     memory : float
@@ -37,7 +37,8 @@ class DenseSum(Differentiated):
         self.chain, self.loss, self.inputs, self.decay = chain, loss, np.ascontiguousarray(inputs), decay
         keep_pages()
         self.curved = DenseHessian(chain, self.inputs)
-        activations = sum(layer.shape[0] for layer in chain.layers) + inputs.shape[1] // KEPT + 1
+        sizes = [layer.places * (layer.shape[0] + (0 if chain.dense else layer.shape[1])) for layer in chain.layers]
+        activations = sum(sizes) + inputs.shape[1] // KEPT + 1
         super().__init__(len(inputs), chain.dimension, memory, activations, 8)
 
     def piece(self, kind: str, rows: slice | Integers, *arrays: Array) -> Array:
@@ -48,6 +49,8 @@ class DenseSum(Differentiated):
 
     def weighted_hessian(self, x: Array, w: Array) -> Array:
         """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``, exactly symmetric."""
+        if not self.chain.dense:
+            return super().weighted_hessian(x, w)
         n, d = x.shape
         half = np.zeros((n, d, d))
         place = np.arange(d)
@@ -100,6 +103,16 @@ class DenseSum(Differentiated):
         out, weights = self._decayed(v, w), w[:, None]
         self.chain.hessian_product(t, v, slope * weights, bend, weights, out)
         return out
+
+    def _hessian_rows(self, rows: Rows, x: Array, v: Array, w: Array) -> Array:
+        """Products of Hessians with some vectors (n, m, d) at each point, ``(n, m, d)``."""
+        out = self.decay * w.sum(axis=1)[:, None, None] * v
+        for k in range(x.shape[0]):
+            t = self._forward(x[k : k + 1], rows, 2)
+            slope, bend = self.loss.slopes_and_bend(t.outputs, rows)
+            weights = w[k : k + 1, None]
+            self.chain.hessian_product(t, v[k], slope * weights, bend, weights, out[k])
+        return np.asarray(out)
 
     def _decayed(self, x: Array, w: Array) -> Array:
         """What weight decay adds to sums with weights, (n, d)."""

@@ -1,4 +1,4 @@
-"""Chains of dense layers and elementwise functions, read from a traced PyTorch module."""
+"""Chains of dense layers, convolutions and elementwise functions, read from a traced PyTorch module."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from qpot.samples import dense_activations as act
 from qpot.samples.dense_activations import Activation
+from qpot.samples.torch_activations import ARITHMETIC, FUNCTIONS, METHODS, MODULES
+
+# Constant linear maps of images, as modules and as functions.
+_LINEAR = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_LINEAR_FUNCTIONS = (functional.avg_pool2d, functional.adaptive_avg_pool2d)
+# What changes the shape alone.
+_SHAPES = frozenset(["flatten", "squeeze", "view", "reshape", "contiguous"])
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,19 @@ class Dense:
 
     weight: str
     bias: str | None
+    # For a convolution, what makes rows (N, f P) of its inputs of rows (N, m).
+    spread: Callable[[Any], Any] | None = None
 
 
-# What a chain consists of: layers, and functions of every entry.
-Step = Dense | Activation
+@dataclass(frozen=True)
+class Mapped:
+    """A constant linear map of rows (N, m), such as a mean over places."""
+
+    function: Callable[[Any], Any]
+
+
+# What a chain consists of: layers, constant linear maps, and functions of every entry.
+Step = Dense | Mapped | Activation
 
 
 @dataclass
@@ -65,7 +79,7 @@ class _Tracer(torch.fx.Tracer):  # type: ignore[misc]
     """A tracer that looks into every module but the known ones."""
 
     def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
-        return type(m) in _MODULES or type(m) in (nn.Linear, nn.Flatten)
+        return type(m) in MODULES or type(m) in (nn.Linear, nn.Flatten, nn.Conv2d, *_LINEAR)
 
 
 class _Reader:
@@ -137,7 +151,7 @@ class _Reader:
                 raise NotAChainError
             self._module(node.target)
             return
-        if node.op == "call_function" and target in _ARITHMETIC:
+        if node.op == "call_function" and target in ARITHMETIC:
             self._arithmetic(target, args, kwargs)
             return
         if "input" in kwargs and not args:
@@ -148,22 +162,39 @@ class _Reader:
         name = target if node.op == "call_method" else getattr(target, "__name__", "")
         if node.op == "call_function" and target is functional.linear:
             self._linear(*self._names(args[1:], kwargs))
+        elif node.op == "call_function" and target in (functional.conv2d, torch.conv2d):
+            given = dict(zip(("weight", "bias", "stride", "padding", "dilation", "groups"), args[1:], strict=False))
+            given |= kwargs
+            names = self._names([given.pop("weight", None), given.pop("bias", None)], {})
+            self._convolution(*names, **given)
+        elif node.op == "call_function" and target in _LINEAR_FUNCTIONS:
+            if any(isinstance(value, torch.fx.Node) for value in (*args[1:], *kwargs.values())):
+                raise NotAChainError
+            rest = tuple(args[1:])
+            self._map(lambda images: target(images, *rest, **kwargs))
         elif node.op == "call_function" and target is operator.getitem:
             self._chosen(args[1:])
         elif name in _SHAPES and (node.op == "call_method" or target is getattr(torch, name, None)):
             self._shaped(name, args[1:], kwargs)
         else:
-            builder = _METHODS.get(target) if node.op == "call_method" else _FUNCTIONS.get(target)
+            builder = METHODS.get(target) if node.op == "call_method" else FUNCTIONS.get(target)
             self._append(builder, args[1:], kwargs)
 
     def _module(self, name: str) -> None:
         module = self.model.get_submodule(name)
         if type(module) is nn.Linear:
             self._linear(f"{name}.weight".lstrip("."), None if module.bias is None else f"{name}.bias".lstrip("."))
+        elif type(module) is nn.Conv2d:
+            bias = None if module.bias is None else f"{name}.bias".lstrip(".")
+            plain = module.padding_mode == "zeros"
+            options = [module.stride, module.padding if plain else "", module.dilation, module.groups]
+            self._convolution(f"{name}.weight".lstrip("."), bias, *options)
+        elif type(module) in _LINEAR:
+            self._map(module)
         elif type(module) is nn.Flatten:
             self._shaped("flatten", [module.start_dim, module.end_dim], {})
         else:
-            self.chain.steps.append(_known(_MODULES[type(module)](module)))
+            self.chain.steps.append(_known(MODULES[type(module)](module)))
 
     def _names(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[str, str | None]:
         """The names of a weight and a bias that are given as nodes."""
@@ -191,6 +222,32 @@ class _Reader:
         self.chain.steps.append(Dense(weight, bias))
         self.chain.shape = shape[:1]
 
+    def _convolution(
+        self, weight: str, bias: str | None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> None:
+        shape, inputs = tuple(_tensor(self.model, weight).shape), self.chain.shape
+        if groups != 1 or isinstance(padding, str) or len(shape) != 4 or len(inputs) != 3 or inputs[0] != shape[1]:
+            raise NotAChainError
+
+        def spread(rows: Any) -> Any:
+            images = rows.reshape(-1, *inputs)
+            return functional.unfold(images, shape[2:], dilation, padding, stride).flatten(1)
+
+        example = torch.zeros(1, *inputs, dtype=torch.float64)
+        kernel = torch.zeros(1, *shape[1:], dtype=torch.float64)
+        places = functional.conv2d(example, kernel, None, stride, padding, dilation).shape[2:]
+        self.chain.steps.append(Dense(weight, bias, spread))
+        self.chain.shape = (shape[0], *places)
+
+    def _map(self, function: Callable[[Any], Any]) -> None:
+        """Append a constant linear map of images."""
+        inputs = self.chain.shape
+        if len(inputs) != 3:
+            raise NotAChainError
+        after = tuple(function(torch.zeros(1, *inputs, dtype=torch.float64)).shape[1:])
+        self.chain.steps.append(Mapped(lambda rows: function(rows.reshape(-1, *inputs)).flatten(1)))
+        self.chain.shape = after
+
     def _append(
         self, builder: Callable[..., Activation | None] | None, args: list[Any], kwargs: dict[str, Any]
     ) -> None:
@@ -206,7 +263,7 @@ class _Reader:
         numbers = [part for part in args if part is not self.current]
         if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in numbers):
             raise NotAChainError
-        self.chain.steps.append(_known(_ARITHMETIC[target](turned, *map(float, numbers))))
+        self.chain.steps.append(_known(ARITHMETIC[target](turned, *map(float, numbers))))
 
     def _chosen(self, args: list[Any]) -> None:
         """y[:, 0] of one output."""
@@ -260,137 +317,3 @@ def _known(step: Activation | None) -> Activation:
     if step is None:
         raise NotAChainError
     return step
-
-
-def _gelu(approximate: str = "none") -> Activation | None:
-    return {"none": act.gelu, "tanh": act.gelu_tanh}.get(approximate)
-
-
-def _leaky(negative_slope: float = 0.01, inplace: bool = False) -> Activation:
-    return act.LeakyRelu(negative_slope)
-
-
-def _elu(alpha: float = 1.0, inplace: bool = False) -> Activation:
-    return act.Elu(alpha)
-
-
-def _celu(alpha: float = 1.0, inplace: bool = False) -> Activation | None:
-    # PyTorch rounds 1 / alpha to single precision in derivatives, and is left to itself where that makes a difference.
-    return act.Elu(alpha, alpha) if float(np.float32(1.0 / alpha)) == 1.0 / alpha else None
-
-
-def _softplus(beta: float = 1.0, threshold: float = 20.0) -> Activation:
-    return act.Softplus(beta, threshold)
-
-
-def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Activation:
-    return act.Clipped(min_val, max_val)
-
-
-def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> Activation | None:
-    return None if training and p else act.identity
-
-
-def _plain(activation: Activation) -> Callable[..., Activation]:
-    """A builder of a function without options."""
-
-    def build(inplace: bool = False) -> Activation:
-        return activation
-
-    return build
-
-
-_SELU = act.Elu(1.6732632423543772848170429916717, 1.0, 1.0507009873554804934193349852946)
-_PLAIN: dict[str, Activation] = {
-    "tanh": act.tanh,
-    "sigmoid": act.logistic,
-    "relu": act.relu,
-    "sin": act.sine,
-    "cos": act.cosine,
-    "exp": act.exponential,
-    "square": act.square,
-    "silu": act.silu,
-    "mish": act.mish,
-    "selu": _SELU,
-    "softsign": act.softsign,
-    "logsigmoid": act.log_sigmoid,
-    "tanhshrink": act.tanhshrink,
-}
-_WITH_OPTIONS: dict[str, Callable[..., Activation | None]] = {
-    "gelu": _gelu,
-    "leaky_relu": _leaky,
-    "elu": _elu,
-    "celu": _celu,
-    "softplus": _softplus,
-    "hardtanh": _hardtanh,
-    "dropout": _dropout,
-    "relu6": _plain(act.Clipped(0.0, 6.0)),
-}
-_BUILDERS = {name: _plain(activation) for name, activation in _PLAIN.items()} | _WITH_OPTIONS
-_FUNCTIONS: dict[Any, Callable[..., Activation | None]] = {
-    getattr(place, name): builder
-    for name, builder in _BUILDERS.items()
-    for place in (torch, functional)
-    if hasattr(place, name)
-}
-_METHODS = {name: _BUILDERS[name] for name in ("tanh", "sigmoid", "relu", "sin", "cos", "exp", "square")}
-_SHAPES = frozenset(["flatten", "squeeze", "view", "reshape", "contiguous"])
-_MODULES: dict[Any, Callable[[Any], Activation | None]] = {
-    nn.Identity: lambda m: act.identity,
-    nn.Tanh: lambda m: act.tanh,
-    nn.Sigmoid: lambda m: act.logistic,
-    nn.GELU: lambda m: _gelu(m.approximate),
-    nn.SiLU: lambda m: act.silu,
-    nn.Mish: lambda m: act.mish,
-    nn.Softplus: lambda m: act.Softplus(float(m.beta), float(m.threshold)),
-    nn.Softsign: lambda m: act.softsign,
-    nn.LogSigmoid: lambda m: act.log_sigmoid,
-    nn.Tanhshrink: lambda m: act.tanhshrink,
-    nn.ReLU: lambda m: act.relu,
-    nn.ReLU6: lambda m: act.Clipped(0.0, 6.0),
-    nn.LeakyReLU: lambda m: act.LeakyRelu(m.negative_slope),
-    nn.ELU: lambda m: act.Elu(m.alpha),
-    nn.CELU: lambda m: _celu(m.alpha),
-    nn.SELU: lambda m: _SELU,
-    nn.Hardtanh: lambda m: act.Clipped(m.min_val, m.max_val),
-    nn.Dropout: lambda m: _dropout(m.p, m.training),
-}
-
-
-def _power(turned: bool, number: float) -> Activation | None:
-    return act.square if number == 2.0 and not turned else None
-
-
-def _quotient(turned: bool, number: float) -> Activation | None:
-    return None if turned else act.Affine(1.0 / number)
-
-
-def _difference(turned: bool, number: float) -> Activation:
-    return act.Affine(-1.0, number) if turned else act.Affine(1.0, -number)
-
-
-def _negative(turned: bool) -> Activation:
-    return act.Affine(-1.0)
-
-
-def _sum(turned: bool, number: float) -> Activation:
-    return act.Affine(1.0, number)
-
-
-def _times(turned: bool, number: float) -> Activation:
-    return act.Affine(number)
-
-
-_ARITHMETIC: dict[Any, Callable[..., Activation | None]] = {
-    operator.mul: _times,
-    torch.mul: _times,
-    operator.add: _sum,
-    torch.add: _sum,
-    operator.sub: _difference,
-    torch.sub: _difference,
-    operator.truediv: _quotient,
-    operator.neg: _negative,
-    torch.neg: _negative,
-    operator.pow: _power,
-    torch.pow: _power,
-}

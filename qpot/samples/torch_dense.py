@@ -1,11 +1,14 @@
-"""PyTorch models that are chains of dense layers, as formulas that have been compared with PyTorch."""
+"""PyTorch models that are chains of dense layers and convolutions, as formulas that were compared with PyTorch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from qpot._core.arrays import Array
 from qpot.samples.dense_activations import Activation, composed, identity
@@ -16,6 +19,8 @@ from qpot.samples.dense_sum import DenseSum
 _ROUNDING = 1e-9
 # Points at which they are compared: the initial one, and others at these distances relative to it.
 _NEAR = (0.0, 0.3, 1.5)
+# Linear maps between layers are formed as matrices of so many columns at most.
+_MOST_MAPPED = 4096
 # The most samples with which they are compared.
 _SAMPLES = 64
 
@@ -50,7 +55,7 @@ def dense_sum(functions: Any) -> tuple[DenseSum | None, tuple[str, ...]]:
 
 def _written_out(functions: Any) -> DenseSum | None:
     """The formulas of a chain with a known loss."""
-    from qpot.samples.torch_chain import Dense, chain_of
+    from qpot.samples.torch_chain import chain_of
     from qpot.samples.torch_heads import MOST_OUTPUTS, TorchLoss
     from qpot.samples.torch_losses import known_loss
 
@@ -65,39 +70,85 @@ def _written_out(functions: Any) -> DenseSum | None:
         if math.prod(chain.shape) > MOST_OUTPUTS:
             return None
         loss = TorchLoss(functions.loss_fn, chain.tail, targets, chain.shape)
-    places = _Places(functions)
-    a = np.asarray(inputs.numpy(), dtype=np.float64).reshape(len(inputs), -1)
-    layers: list[Layer] = []
-    pending: list[Activation] = []
+    layers = _Layers(_Places(functions), np.asarray(inputs.numpy(), dtype=np.float64).reshape(len(inputs), -1))
     for step in chain.steps:
-        if not isinstance(step, Dense):
-            pending.append(step)
-            continue
-        a = _continued(layers, pending, a)
-        weight, bias = places.of(step.weight), None if step.bias is None else places.of(step.bias)
-        shape = places.shape(step.weight)
-        if isinstance(weight, slice) or isinstance(bias, slice) or layers:
-            layers.append(Layer(weight, bias, (shape[0], shape[1]), identity))
-        else:  # Layers that are frozen before all others belong to the inputs.
-            a = a @ weight.T + (0.0 if bias is None else bias)
-        pending = []
-    a = _continued(layers, pending, a)
-    if not layers or places.repeated:
+        layers.add(step)
+    if not layers.complete:
         return None
-    return DenseSum(
-        DenseChain(tuple(layers), functions.dimension), loss, a,
-        decay=functions.decay, memory=functions.memory,
-    )  # fmt: skip
+    made = DenseChain(tuple(layers.made), functions.dimension)
+    return DenseSum(made, loss, layers.inputs, decay=functions.decay, memory=functions.memory)
 
 
-def _continued(layers: list[Layer], pending: list[Activation], a: Array) -> Array:
-    """The inputs after functions that follow the last layer, which takes them if there is one."""
-    activation = composed(pending)
-    if not layers:
-        return activation(a, 0)[0]
-    last = layers[-1]
-    layers[-1] = Layer(last.weight, last.bias, last.shape, activation)
-    return a
+class _Layers:
+    """Layers that are made of steps; what comes before the first trained one is applied to the inputs."""
+
+    def __init__(self, places: _Places, inputs: Array) -> None:
+        self.places, self.inputs = places, inputs
+        self.made: list[Layer] = []
+        # Activations behind the last layer, and linear maps behind them.
+        self.activations: list[Activation] = []
+        self.maps: list[Callable[[Any], Any]] = []
+        self.known = True
+
+    def add(self, step: Any) -> None:
+        """Add the next step."""
+        from qpot.samples.torch_chain import Dense, Mapped
+
+        if isinstance(step, Dense):
+            self._layer(step)
+        elif isinstance(step, Mapped):
+            if self.made:
+                self.maps.append(step.function)
+            else:
+                self.inputs = _applied([step.function], self.inputs)
+        elif not self.made:
+            self.inputs = step(self.inputs, 0)[0]
+        elif self.maps:
+            self.known = False  # It acts on means over places, which are not outputs of a layer.
+        else:
+            self.activations.append(step)
+            self.made[-1] = replace(self.made[-1], activation=composed(self.activations))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the steps are layers with parameters of their own, the last of which gives the outputs."""
+        return self.known and bool(self.made) and not self.maps and not self.places.repeated
+
+    def _layer(self, step: Any) -> None:
+        """Add a layer with the linear maps before it; one that is frozen before all others belongs to the inputs."""
+        weight, bias = self.places.of(step.weight), None if step.bias is None else self.places.of(step.bias)
+        full = self.places.shape(step.weight)
+        h, f = full[0], math.prod(full[1:])
+        weight = weight if isinstance(weight, slice) else weight.reshape(h, f)
+        maps = [*self.maps, *([] if step.spread is None else [step.spread])]
+        spread: Any = None
+        if not self.made:
+            self.inputs = _applied(maps, self.inputs)
+            places = self.inputs.shape[1] // f
+            if not isinstance(weight, slice) and not isinstance(bias, slice):
+                columns = weight @ self.inputs.reshape(-1, f, places)
+                columns += 0.0 if bias is None else bias[:, None]
+                self.inputs = columns.reshape(len(columns), -1)
+                return
+        else:
+            given = self.made[-1].shape[0] * self.made[-1].places
+            if maps and given > _MOST_MAPPED:
+                self.known, maps = False, []
+            # What a linear map does to unit vectors is its matrix.
+            spread = csr_array(_applied(maps, np.eye(given)).T) if maps else None
+            places = 1 if spread is None else int(spread.shape[0]) // f
+        self.made.append(Layer(weight, bias, (h, f), identity, places, spread))
+        self.activations, self.maps = [], []
+
+
+def _applied(maps: list[Callable[[Any], Any]], rows: Array) -> Array:
+    """Maps of tensors, one after another, applied to rows (N, m)."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(rows))
+    for function in maps:
+        tensor = function(tensor)
+    return np.asarray(tensor.numpy(), dtype=np.float64)
 
 
 class _Places:

@@ -16,7 +16,7 @@ torch: Any = pytest.importorskip("torch", reason="needs the extra qpot[torch]")
 nn: Any = torch.nn
 functional: Any = torch.nn.functional
 
-from random_chains import FUNCTIONS, MODULES, Applied, Own, evaluated, problem  # noqa: E402
+from random_chains import FUNCTIONS, MODULES, Applied, Own, convolutional, evaluated, problem  # noqa: E402
 
 from qpot.samples import torch_dense  # noqa: E402
 from qpot.samples.dense_sum import DenseSum  # noqa: E402
@@ -63,6 +63,32 @@ def test_random_chains_agree_with_torch_func(first: int, monkeypatch: pytest.Mon
             assert found.shape == wanted[name].shape
             assert np.abs(found - wanted[name]).max() <= 1e-11 * np.abs(wanted[name]).max(), (seed, name)
     assert written_out >= 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_convolutions_agree_with_torch_func(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, loss, data, decay, rng = convolutional(seed)
+    usual, plain = both(model, loss, data, decay, monkeypatch)
+    assert isinstance(functions_of(usual), DenseSum)
+    wanted = evaluated(plain, copy.deepcopy(rng))
+    for name, found in evaluated(usual, rng).items():
+        assert np.abs(found - wanted[name]).max() <= 1e-11 * np.abs(wanted[name]).max(), name
+
+
+def test_convolutions_of_other_kinds_are_left_to_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(5, 2, 5, 5, generator=generator), torch.randn(5, 2, generator=generator)
+    others = (
+        nn.Conv2d(2, 4, 2, groups=2),
+        nn.Conv2d(2, 4, 3, padding="same"),
+        nn.Conv2d(2, 4, 2, padding=1, padding_mode="circular"),
+        nn.Sequential(nn.Conv2d(2, 4, 2), nn.AvgPool2d(2), nn.Tanh()),
+        nn.Sequential(nn.Conv2d(2, 4, 2), nn.MaxPool2d(2)),
+    )
+    for other in others:
+        width = other(data[0]).flatten(1).shape[1]
+        assert not is_written_out(nn.Sequential(other, nn.Flatten(), nn.Linear(width, 2)), data=data)
+    assert is_written_out(nn.Sequential(nn.Conv2d(2, 4, 2), nn.Flatten(), nn.Linear(64, 2)), data=data)
 
 
 @pytest.mark.parametrize("k", range(len(MODULES)))
@@ -138,10 +164,10 @@ def test_unused_and_frozen_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_formulas_that_differ_from_torch_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    from qpot.samples import torch_chain
+    from qpot.samples import torch_activations
     from qpot.samples.dense_activations import sine
 
-    monkeypatch.setitem(torch_chain._MODULES, nn.Tanh, lambda module: sine)
+    monkeypatch.setitem(torch_activations.MODULES, nn.Tanh, lambda module: sine)
     data = torch.randn(5, 3), torch.randn(5, 2)
     total = qpot.from_torch(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), functional.mse_loss, data)
     assert not isinstance(functions_of(total), DenseSum)
