@@ -14,8 +14,8 @@ from qpot._core.arrays import Array
 from qpot.samples.dense_losses import OutputLoss, Rows
 from qpot.samples.torch_recorded import Recorded
 
-# Second derivatives are formed as matrices of outputs, of which there may be so many.
-MOST_OUTPUTS = 64
+# Second derivatives are formed as matrices of outputs; with more outputs they would take more memory than all layers.
+MOST_OUTPUTS = 16
 
 
 class TorchLoss(OutputLoss):

@@ -87,7 +87,7 @@ def from_torch(
     Chains of dense layers, convolutions (`torch.nn.Conv2d` without groups), means over places and elementwise activations are
     read from a trace of the module. In double precision on the CPU their losses and derivatives are computed by formulas in
     NumPy, which take a fraction of the time for small networks. Cross entropy, mean squares and binary cross entropy are
-    formulas, too; any other loss of at most 64 outputs is differentiated in the outputs by PyTorch. The formulas are compared
+    formulas, too; any other loss of at most 16 outputs is differentiated in the outputs by PyTorch. The formulas are compared
     with ``torch.func`` at some points when the sum is built, and are not used where the two differ.
 
     Examples
