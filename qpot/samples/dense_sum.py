@@ -47,6 +47,13 @@ class DenseSum(Differentiated):
             value: Array = getattr(self, f"_{kind}")(rows, *arrays)
             return value
 
+    # Functions that are faster for minibatches than these, where there are some.
+    batches: Differentiated | None = None
+
+    def batch_gradient(self, x: Array, index: Integers) -> Array:
+        """Mean gradient of the samples ``index (n, B)``, ``(n, d)``."""
+        return super().batch_gradient(x, index) if self.batches is None else self.batches.batch_gradient(x, index)
+
     def weighted_hessian(self, x: Array, w: Array) -> Array:
         """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``, exactly symmetric."""
         if not self.chain.dense:
