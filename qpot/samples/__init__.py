@@ -1,6 +1,11 @@
 """Losses that are means over samples.
 
 - `automatic`: ModelSum: a finite sum with derivatives by automatic differentiation, in pieces of bounded memory.
+- `dense_activations`: Elementwise activations with their first two derivatives, in NumPy.
+- `dense_chain`: A chain of dense layers and its derivatives, written out in NumPy for many points and samples at once.
+- `dense_hessian`: Hessians of a chain of dense layers.
+- `dense_losses`: Losses of a network's outputs with their first two derivatives, in NumPy.
+- `dense_sum`: DenseSum: the finite sum of a chain of dense layers, by formulas in NumPy.
 - `finite_sum`: FiniteSum: a loss that is a mean over samples, and the covariance of its samples' gradients.
 - `formulas`: Losses and gradients of samples in NumPy; the compiled kernels have the same formulas.
 - `gauge_axes`: Null spaces of gradients along one axis of a parameter, from random contractions over its other axes.
@@ -17,12 +22,19 @@
 - `layout`: ParameterLayout: the place of each named parameter of a model in a flat vector, and the way back.
 - `loss_checks`: Gradients that are compared with their losses at first use, so that a wrong one is never silent.
 - `network`: A network with one hidden layer as a finite sum with a compiled kernel, without PyTorch.
+- `pages`: Memory that the process keeps when arrays of some megabytes are given back.
 - `quotient`: without_gauges: a finite sum in the coordinates along which its samples' gradients have a part at all.
 - `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
 - `subspace`: A finite sum on an affine subspace of its parameters.
+- `torch_activations`: Elementwise functions of PyTorch, by the formulas of their derivatives.
 - `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.
+- `torch_chain`: Chains of dense layers, convolutions and elementwise functions, read from a traced PyTorch module.
 - `torch_checks`: Checks that a PyTorch module, a loss and a data set are what a finite sum needs.
+- `torch_dense`: PyTorch models that are chains of dense layers and convolutions, as formulas that were compared with
+  PyTorch.
+- `torch_heads`: Any loss of a few outputs: PyTorch differentiates the loss in the outputs, and formulas do the rest.
+- `torch_losses`: Losses of PyTorch that are known by their formulas, as functions of a network's outputs.
 - `torch_models`: from_torch: a PyTorch module, a loss function and a data set as a finite sum.
 - `torch_plain`: PyTorch models one point at a time by plain automatic differentiation: the loop that all is held against.
 - `torch_points`: PyTorch modules at points of the flat vector of parameters, and new points as the modules draw them.

@@ -14,6 +14,11 @@ from scipy.sparse.csgraph import connected_components
 
 from qpot._core.arrays import Array
 
+# In so few dimensions one product with the whole matrix takes less time than going through the blocks.
+_SMALL = 48
+# For few vectors that is so up to this many products of numbers.
+_FEW = 700_000
+
 
 class LinearMap(Protocol):
     """A linear map from reduced coordinates to all, x = Q z, with orthonormal columns."""
@@ -202,6 +207,8 @@ class GaugeMap:
         self._places = {
             (part[3], part[4]): slice(a, b) for part, a, b in zip(self.parts, ends[:-1], ends[1:], strict=True)
         }
+        few = 0 < self.dimension * self.reduced <= _FEW
+        self._matrix = self._lift(np.eye(self.reduced)).T.copy() if few else None
 
     @property
     def names_and_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -210,6 +217,8 @@ class GaugeMap:
 
     def project(self, x: Array) -> Array:
         """Q^T x of vectors ``(n, d)``, ``(n, m)``."""
+        if self._matrix is not None and self._together(x.shape[0]):
+            return np.asarray(x @ self._matrix)
         out = np.empty((x.shape[0], self.reduced))
         for b, block in enumerate(self.blocks):
             for k, values in enumerate(block.project(x)):
@@ -218,6 +227,16 @@ class GaugeMap:
 
     def lift(self, z: Array) -> Array:
         """Q z of vectors ``(n, m)``, ``(n, d)``."""
+        if self._matrix is not None and self._together(z.shape[0]):
+            return np.asarray(z @ self._matrix.T)
+        return self._lift(z)
+
+    def _together(self, n: int) -> bool:
+        """Whether one product with the matrix is faster for n vectors than the blocks."""
+        return self.dimension <= _SMALL or n * self.dimension * self.reduced <= _FEW
+
+    def _lift(self, z: Array) -> Array:
+        """The same block by block."""
         out = np.empty((z.shape[0], self.dimension))
         for b, block in enumerate(self.blocks):
             block.lift([z[:, self._places[b, k]] for k in range(len(block.names))], out)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.samples.pages import keep_pages
 
 # The sizes of pieces that are recorded; the rest of a batch is filled up with its last point.
 _SIZES = (1024, 256, 64, 16, 4, 1)
@@ -22,8 +23,6 @@ _WORTH = 1000
 _BYTES = 16e6
 # Recorded values may differ from direct ones by this part of the largest value, which is rounding.
 _ROUNDING = 1e-10
-# The number of entries of a block of just under 32 MiB; see `_keep_pages`.
-_BLOCK = 4_190_000
 
 
 class Recorded:
@@ -92,7 +91,7 @@ class Recorded:
 
         from qpot.samples.torch_recorder import recorded
 
-        _keep_pages()
+        keep_pages()
         given = [self.tensor(a) for a in arrays]
         wanted = self.function(kind, *given).detach()
         # It is recorded at other points than those at which it is compared, so that no value can have become a constant.
@@ -145,13 +144,3 @@ def agree(found: Any, wanted: Any) -> bool:
 def _largest(values: Any) -> float:
     """The largest absolute value that is finite."""
     return float(values.abs().nan_to_num(0.0, 0.0, 0.0).max()) if values.numel() else 0.0
-
-
-@functools.cache
-def _keep_pages() -> None:
-    """Let the process keep the memory that tensors of some megabytes give back, so that its pages are not made anew.
-
-    Without it a third of the time of a Hessian goes into fresh pages. The allocator of glibc takes blocks that are larger
-    than any that was freed before from the system, up to 32 MiB, and returns them; after this one it keeps 64 MiB.
-    """
-    np.empty(_BLOCK)

@@ -27,7 +27,7 @@ def models() -> dict[str, tuple[Any, Any, Any]]:
             (images.reshape(12, 36), labels),
         ),
         "convolution": (
-            nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(32, 3)),
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.GroupNorm(1, 2), nn.Flatten(), nn.Linear(32, 3)),
             nn.functional.cross_entropy,
             (images, labels),
         ),

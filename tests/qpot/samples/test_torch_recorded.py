@@ -34,8 +34,9 @@ class Mixed(nn.Module):  # type: ignore[misc]
 
 
 MODELS = {
-    "tanh": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 4)),
-    "gelu": lambda: nn.Sequential(nn.Linear(6, 3), nn.GELU(), nn.Linear(3, 4)),
+    # The norms keep these models from being chains of dense layers, which PyTorch does not evaluate.
+    "tanh": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.LayerNorm(3), nn.Linear(3, 4)),
+    "gelu": lambda: nn.Sequential(nn.Linear(6, 3), nn.GELU(), nn.LayerNorm(3), nn.Linear(3, 4)),
     "mixed": Mixed,
 }
 
