@@ -26,10 +26,8 @@ def ring() -> qpot.System:
 
 def paths() -> tuple[qpot.PathSolution, qpot.PathSolution]:
     """The paths over both passes, one of which mirrors the other."""
-    system = ring()
-    above = qpot.minimum_action_path(
-        system, [-1.0, 0.0], [1.0, 0.0], initial=[[-1, 0], [-0.1, 0.9], [0.1, 0.9], [1, 0]]
-    )
+    system, over = ring(), np.array([[-1.0, 0.0], [-0.1, 0.9], [0.1, 0.9], [1.0, 0.0]])
+    above = qpot.minimum_action_path(system, [-1.0, 0.0], [1.0, 0.0], initial=over)
     flip = np.array([1.0, -1.0])
     return above, replace(above, points=above.points * flip, momenta=above.momenta * flip)
 
