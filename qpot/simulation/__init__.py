@@ -31,6 +31,8 @@
 - `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.
 - `splitting`: The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics.
 - `stability`: Stability of the deterministic step: a learning rate that is too large is refused before the run.
+- `tilted_costs`: Costs under the samples' own noise in many dimensions: the legs of a prediction, solved again by tilted
+  sample weights.
 - `time_shares`: Shares of time for a check: one ensemble, labelled modulo symmetries, where the run is long enough to
   be worth it.
 - `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.

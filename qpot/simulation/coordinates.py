@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +41,16 @@ def reaction_coordinate(
     """Check what the user passed; with ``compiled`` a function of at most three variables becomes a table."""
     d = system.dimension
     if isinstance(coordinate, PathSolution):
-        if coordinate.points.shape[1] != d:
-            raise ValueError(f"coordinate is a path in dimension {coordinate.points.shape[1]}, the system has {d}")
-        if np.linalg.norm(coordinate.start - home) > 0.05 * (1e-12 + np.linalg.norm(coordinate.end - coordinate.start)):
+        coordinate = (coordinate,)
+    if isinstance(coordinate, (tuple, list)) and all(isinstance(item, PathSolution) for item in coordinate):
+        if not coordinate:
             raise ValueError(
-                f"coordinate is a path from {coordinate.start.tolist()}, but the escapes start at {home.tolist()}; pass "
-                "costs.path(i, j) of the minimum i that is left"
+                "coordinate holds no path; pass costs.path(i, j), or several of the minimum i that is left"
             )
-        return ReactionCoordinate(name="path", arrays=_along(coordinate))
+        for path in coordinate:
+            _check_path(path, home, d)
+        title = "path" if len(coordinate) == 1 else f"{len(coordinate)} paths"
+        return ReactionCoordinate(name=title, arrays=_along(coordinate))
     if isinstance(coordinate, FieldSolution):
         grid, values = coordinate.grid, np.asarray(coordinate.values, dtype=np.float64)
         lower, upper = np.asarray(grid.lower, dtype=np.float64), np.asarray(grid.upper, dtype=np.float64)
@@ -85,8 +87,40 @@ def reaction_coordinate(
     return ReactionCoordinate(name=name, function=function)
 
 
-def _along(path: PathSolution) -> CoordinateArrays:
-    """The cost paid so far along the path; on free descents, where that is constant, it rises by half the cost in all."""
+def _check_path(path: PathSolution, home: Array, d: int) -> None:
+    """ValueError for a path of another dimension, or from another minimum."""
+    if path.points.shape[1] != d:
+        raise ValueError(f"coordinate is a path in dimension {path.points.shape[1]}, the system has {d}")
+    if np.linalg.norm(path.start - home) > 0.05 * (1e-12 + np.linalg.norm(path.end - path.start)):
+        raise ValueError(
+            f"coordinate is a path from {path.start.tolist()}, but the escapes start at {home.tolist()}; pass "
+            "costs.path(i, j) of the minimum i that is left"
+        )
+
+
+def _along(paths: Sequence[PathSolution]) -> CoordinateArrays:
+    """The height along the nearest of several paths, each scaled to the same height at its end.
+
+    One polyline holds them all: every second one is passed backwards, so that the lines between two of them join points
+    of equal height, and no line leads from low to high beside the paths.
+    """
+    nodes, heights = [], []
+    for n, path in enumerate(paths):
+        points, height = _climb(path)
+        turn = slice(None, None, -1 if n % 2 else 1)
+        nodes.append(points[turn])
+        heights.append((height if len(paths) == 1 else height / height[-1])[turn])
+    return as_polyline(*_without_repeats(np.concatenate(nodes), np.concatenate(heights)))
+
+
+def _without_repeats(nodes: Array, heights: Array) -> tuple[Array, Array]:
+    """The same line without nodes that repeat the one before, whose pieces would have no direction."""
+    keep = np.append(True, (np.diff(nodes, axis=0) != 0.0).any(axis=1))
+    return nodes[keep], heights[keep]
+
+
+def _climb(path: PathSolution) -> tuple[Array, Array]:
+    """Nodes, and the cost paid so far, which on free descents, where it is constant, rises by half the cost in all."""
     x, p = path.points, path.momenta
     steps = np.diff(x, axis=0)
     length = np.linalg.norm(steps, axis=1)
@@ -98,7 +132,7 @@ def _along(path: PathSolution) -> CoordinateArrays:
     s, heights = (np.concatenate([[0.0], np.cumsum(each)]) for each in (length, paid))
     at = np.linspace(0.0, s[-1], _PATH_NODES)
     nodes = np.stack([np.interp(at, s, column) for column in x.T], axis=1)
-    return as_polyline(nodes, np.interp(at, s, heights))
+    return nodes, np.interp(at, s, heights)
 
 
 class _Checked:

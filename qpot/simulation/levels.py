@@ -117,7 +117,9 @@ class _Runner:
         self.start = self.minima[escapes.home]
         self.slowest = float(prediction.minima[escapes.home].rates.real.min())
         direct = np.where(np.arange(len(self.minima)) == escapes.home, np.inf, prediction.costs.direct[escapes.home])
-        self.path: PathSolution = prediction.costs.paths[escapes.home, int(np.argmin(direct))]
+        pair = (escapes.home, int(np.argmin(direct)))
+        # The samples' own noise may take another of the passes between the two minima than Gaussian noise would.
+        self.paths: tuple[PathSolution, ...] = prediction.costs.parallel.get(pair, (prediction.costs.paths[pair],))
         self.around = Surroundings(process.system, self.minima, group)
         self.largest = np.inf
         self.taken, self.ratio, self.tried = 0.0, 1.0, False
@@ -246,7 +248,7 @@ class _Runner:
     ) -> SplittingTimes:
         self.largest = 1.0 / x
         return splitting_times(
-            self.process.system, start=self.start, minima=self.minima, coordinate=self.path, clones=clones,
+            self.process.system, start=self.start, minima=self.minima, coordinate=self.paths, clones=clones,
             repetitions=repetitions, symmetries=self.group, longest=longest, escape_points=points, rng=self.rng,
             executor=self.executor, **self.process.settings(1.0 / x),
         )  # fmt: skip

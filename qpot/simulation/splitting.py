@@ -74,10 +74,11 @@ def splitting_times(
         All minima, since the excursion of a clone at rest at a minimum that is not listed would never end.
     learning_rate, batch_size, epsilon, time_step, momentum, sampling, radius, symmetries, executor, checkpoint, progress
         As in `qpot.escape_times`, but without epoch reshuffling.
-    coordinate : "loss", PathSolution, FieldSolution or callable ``(n, d) -> (n,)``
+    coordinate : "loss", PathSolution, sequence of these, FieldSolution or callable ``(n, d) -> (n,)``
         How far an excursion has come. Any choice is unbiased; one that grows with the probability to arrive has little
         variance: the quasi-potential (``quasipotential(...)``), the cost along the minimum action path
-        (``costs.path(i, j)``), or in few dimensions the loss. With compiled dynamics a function of up to three variables
+        (``costs.path(i, j)``), that along the nearest of several paths (``costs.parallel[i, j]``) where escapes may take
+        any of them, or in few dimensions the loss. With compiled dynamics a function of up to three variables
         is tabulated.
     clones : int
         The number N of clones. The relative variance of one repetition is 1 to 2 times |log p| / N with a good coordinate.

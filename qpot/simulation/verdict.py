@@ -63,7 +63,8 @@ def check(
         From `qpot.predict`, which keeps the system. A finite sum is run as minibatch SGD, any other system as the diffusion.
     budget : float
         CPU seconds of this process, which are kept to within about a third; fewer are used where more escapes would not
-        help. What they are spent on depends on measured speeds, rounded to powers of the root of two.
+        help. What they are spent on depends on measured speeds, rounded to powers of the root of two. A disagreement is then
+        held against costs for the samples' own noise, which takes up to some minutes more.
     batch_size : int, optional
         Samples of a step of SGD, by default one: at a given epsilon a smaller batch means a smaller learning rate.
     system, symmetries : optional

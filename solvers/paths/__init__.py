@@ -48,6 +48,8 @@
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one
   rate.
 - `tails`: Tails of a path at ends that are fixed points: what cutting them costs, and how long they have to be.
+- `tilted_samples`: The least cost of a motion of minibatch SGD, with the exact noise of its samples: optimal weights by
+  direct shooting.
 - `time_preconditioner`: Approximate inverses of the action's Hessian: operators that are constant in space or
   constant in time.
 """
