@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
@@ -24,6 +25,8 @@ from qpot.problem.system import System
 from qpot.solvers.landscape.band import peaks
 from qpot.solvers.landscape.chebyshev_flow import ChebyshevFlow
 from qpot.solvers.landscape.saddle_string import settled_string
+
+IntArray = NDArray[np.int64]
 
 # Images of a string.
 _IMAGES = 17
@@ -78,10 +81,16 @@ class Connections:
     found: list[_Found] = field(default_factory=list)
     tried: set[tuple[int, int]] = field(default_factory=set)
 
-    def connect(self, targets: int, report: ProgressCallback) -> None:
-        """Search until passes join the first so many minima, all pairs are tried, or the clock ends it."""
+    def connect(self, targets: int, report: ProgressCallback, *, enough: int | None = None) -> None:
+        """Search until passes join the first so many minima, all pairs are tried, or the clock ends it.
+
+        With ``enough`` the search ends, too, where the lowest minimum is joined with so many of any.
+        """
         attempts = 0
         while not self.clock.past(1.0):
+            parts = self._parts()[1]
+            if enough is not None and int((parts == parts[0]).sum()) >= enough:
+                break
             report(attempts, attempts + 1, f"{len(self.minima)} minima, {len(self.found)} passes")
             pair = self._next(targets)
             if pair is None:
@@ -137,14 +146,19 @@ class Connections:
             saddles.append(modulo(saddle, one.ends, self.minima, group, self.scale))
         return saddles
 
-    def _next(self, targets: int) -> tuple[int, int] | None:
-        """The next pair to try: on the shortest way, by squared distances, between minima that are not joined yet."""
+    def _parts(self) -> tuple[Array, IntArray]:
+        """Which minima passes join (k, k), and the number of every minimum's component (k,)."""
         k = len(self.minima)
         joined = np.zeros((k, k))
         for a, b in [*(one.joins for one in self.found), *(saddle.connects for saddle in self.known)]:
             if a is not None and b is not None and a != b:
                 joined[a, b] = joined[b, a] = _JOINED
-        parts = connected_components(csr_array(joined), directed=False)[1]
+        return joined, np.asarray(connected_components(csr_array(joined), directed=False)[1], dtype=np.int64)
+
+    def _next(self, targets: int) -> tuple[int, int] | None:
+        """The next pair to try: on the shortest way, by squared distances, between minima that are not joined yet."""
+        k = len(self.minima)
+        joined, parts = self._parts()
         if len(set(parts[:targets].tolist())) == 1:
             return None
         weights = np.zeros((k, k))

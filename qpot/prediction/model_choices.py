@@ -16,11 +16,11 @@ from qpot.landscape.saddle_list import Clock
 from qpot.landscape.saddles import SEARCHED, find_saddles, new_minima_beyond
 from qpot.landscape.symmetry import Symmetry
 from qpot.landscape.training import trained_minima
-from qpot.prediction.priced_passes import connected_minima, worth_a_price
+from qpot.prediction.priced_passes import connected_minima, nearest_minima, worth_a_price
 from qpot.problem.system import System
 
 # The lowest minima that enter the chain, by the largest dimension for which they are as many.
-_MOST = ((50, 12), (200, 8), (2_000, 4), (20_000, 3))
+_MOST = ((50, 12), (200, 8), (500, 4), (20_000, 3))
 # Above these dimensions the chain has so many.
 _FEW = 2
 # Searches may lead to minima that no run has found, in so many rounds.
@@ -144,7 +144,8 @@ class _PassSearch:
     """A search for the passes between minima.
 
     Minima that passes lead to are added as long as there are fewer than ``most``, unless the list of minima is ``complete``;
-    those that lie on the only known way between two others are added in any case.
+    those that lie on the only known way between two others are added in any case, but where costs are dear, in many
+    dimensions.
     """
 
     system: System
@@ -154,6 +155,11 @@ class _PassSearch:
     rng: np.random.Generator
     most: int
     complete: bool
+
+    @property
+    def few(self) -> bool:
+        """Whether the chain keeps to the number of minima that is asked for, since each leg takes long."""
+        return self.system.dimension > SEARCHED and not self.complete
 
     def run(self, found: list[Minimum], report: ProgressCallback) -> tuple[list[Saddle], list[Minimum], list[str]]:
         """The passes, the minima of the chain, and what was left out."""
@@ -165,15 +171,23 @@ class _PassSearch:
             clock = Clock(0.4 * self.seconds if notes or saddles else self.seconds)
             width = np.asarray(self.box.ub) - np.asarray(self.box.lb)
             search = Connections(self.system, self.group, width, clock, list(found), saddles)
-            search.connect(len(found), report)
+            search.connect(len(found), report, enough=self.most if self.few else None)
             found = search.minima
             saddles = [*saddles, *search.passes()]
             notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
         kept = connected_minima(found, saddles)
+        if len(kept) < len(found):
+            notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
+        if self.few and len(kept) > self.most:
+            over = len(kept) - self.most
+            kept = nearest_minima(found, saddles, self.most)
+            notes.append(
+                f"{over} minima are left out that passes join with these: the chain is made of the lowest one and those over "
+                f"the lowest passes from it (max_minima={self.most})"
+            )
         if len(kept) == len(found):
             return saddles, found, notes
         number = {old: new for new, old in enumerate(kept)}
-        notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
         saddles = [_renumbered(s, number) for s in saddles if set(s.connects) & set(kept)]
         return saddles, [found[i] for i in kept], notes
 

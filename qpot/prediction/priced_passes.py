@@ -26,6 +26,22 @@ def connected_minima(minima: Sequence[Minimum], saddles: Sequence[Saddle]) -> li
     return [i for i in range(k) if labels[i] == labels[lowest]]
 
 
+def nearest_minima(minima: Sequence[Minimum], saddles: Sequence[Saddle], most: int) -> list[int]:
+    """The lowest minimum and those that the lowest passes add to it one after the other, ``most`` in all, in order."""
+    kept = [int(np.argmin([m.loss for m in minima]))]
+    while len(kept) < most:
+        ways = [
+            (saddle.loss, b)
+            for saddle in saddles
+            for a, b in (saddle.connects, saddle.connects[::-1])
+            if a in kept and b is not None and b not in kept
+        ]
+        if not ways:
+            break
+        kept.append(min(ways)[1])
+    return sorted(kept)
+
+
 def worth_a_price(minima: Sequence[Minimum], saddles: Sequence[Saddle]) -> list[Saddle]:
     """The passes that join two different minima and are not much higher than the lowest way between these."""
     joining = [s for s in saddles if None not in s.connects and s.connects[0] != s.connects[1]]

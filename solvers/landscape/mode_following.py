@@ -133,8 +133,24 @@ def follow_lowest_mode(
     -----
     The method is that of Munro and Wales, Phys. Rev. B 59 (1999) 3969. Along the lowest mode, which Lanczos iterations find
     from the last one, it takes Newton's step uphill. Across it, conjugate gradients compute Newton's step and stop at the
-    first direction of negative curvature.
+    first direction of negative curvature. Where a pass is bent, every step has to lower the slope; where there are soft
+    directions of negative curvature, steps have to raise it for a while, and a climb that failed is repeated with such steps.
     """
+    for strict in (True, False):
+        x, found = _followed(gradient, product, start, longest, max_iterations, strict)
+        if found:
+            break
+    return x, found
+
+
+def _followed(
+    gradient: Callable[[Array], Array],
+    product: Callable[[Array, Array], Array],
+    start: Array,
+    longest: float,
+    max_iterations: int,
+    strict: bool,
+) -> tuple[Array, bool]:
     x = start.copy()
     mode = np.random.default_rng(0).normal(size=x.size)
     ways: Array | None = None
@@ -160,10 +176,12 @@ def follow_lowest_mode(
         along = float(g @ mode)
         # Where the mode has no negative curvature, Newton's step would descend; the longest step uphill is taken instead.
         up = -along / value if value < 0.0 else longest * (1.0 if along >= 0.0 else -1.0)
-        step = _across(here, g - along * mode, mode) + float(np.clip(up, -longest, longest)) * mode
+        step = _across(here, g - along * mode, mode, reach) + float(np.clip(up, -longest, longest)) * mode
         length = float(np.linalg.norm(step))
-        # Where a mode descends, every step is to lower the slope, as Newton's steps to a saddle do from near it.
-        base = _Base(x, step, float(np.linalg.norm(g))) if value < 0.0 else None
+        # Where a mode descends, every step is to lower the slope, as Newton's steps to a saddle do from near it. One that is
+        # cut at the reach is none of these.
+        lowers = value < 0.0 and (strict or length < reach)
+        base = _Base(x, step, float(np.linalg.norm(g))) if lowers else None
         x = x + min(1.0, reach / max(length, 1e-300)) * step
         reach = min(2.0 * reach, longest)
         if length <= 1e-6 * longest:
@@ -197,8 +215,12 @@ def _lowest(operator: LinearOperator, guess: Array) -> tuple[float, Array]:
     return float(values[0]), np.asarray(vectors[:, 0], dtype=np.float64)
 
 
-def _across(product: Callable[[Array], Array], g: Array, mode: Array) -> Array:
-    """An approximation of Newton's step for the gradient ``g`` (d,) in the directions orthogonal to a mode."""
+def _across(product: Callable[[Array], Array], g: Array, mode: Array, reach: float) -> Array:
+    """An approximation of Newton's step for the gradient ``g`` (d,) in the directions orthogonal to a mode.
+
+    It ends where its length is ``reach``, as it does along a direction of negative curvature (Steihaug, SIAM J. Numer. Anal.
+    20 (1983) 626): beyond, it would follow the softest directions, which the gradient says least of.
+    """
     step = np.zeros_like(g)
     residual = -g
     direction, rr = residual.copy(), float(residual @ residual)
@@ -209,10 +231,14 @@ def _across(product: Callable[[Array], Array], g: Array, mode: Array) -> Array:
         Hd = product(direction)
         Hd = Hd - mode * (mode @ Hd)
         curvature = float(direction @ Hd)
-        if curvature <= 0.0:
-            return step if step.any() else residual
-        step += rr / curvature * direction
-        residual -= rr / curvature * Hd
+        share = rr / curvature if curvature > 0.0 else np.inf
+        # How far along the direction the reach is.
+        dd, sd = float(direction @ direction), float(step @ direction)
+        room = (np.sqrt(max(sd**2 + dd * (reach**2 - float(step @ step)), 0.0)) - sd) / dd
+        if share >= room:
+            return np.asarray(step + room * direction)
+        step += share * direction
+        residual -= share * Hd
         new = float(residual @ residual)
         direction = residual + new / rr * direction
         rr = new
