@@ -12,6 +12,10 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 collect_ignore = [
     path
     for path, library in (
+        ("qpot/samples/torch_activations.py", "torch"),
+        ("qpot/samples/torch_chain.py", "torch"),
+        ("qpot/samples/torch_heads.py", "torch"),
+        ("qpot/samples/torch_losses.py", "torch"),
         ("qpot/samples/torch_models.py", "torch"),
         ("qpot/samples/torch_plain.py", "torch"),
         ("qpot/samples/torch_recorder.py", "torch"),
