@@ -11,7 +11,7 @@ from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
 from qpot.paths.first_controls import carried_over, exact_parts
 from qpot.solvers.common.spending import spent
-from qpot.solvers.paths.control_steps import excess, split
+from qpot.solvers.paths.control_steps import divided, excess, split
 from qpot.solvers.paths.controlled import CONVERGED, Best, Edge, Pairs, Run, cheapest, run
 from qpot.solvers.paths.motion_errors import step_defects
 
@@ -33,8 +33,8 @@ _SHARE = 0.005
 # Along soft directions, of which few pairs tell, more is left than the model promises; it was up to 50 times as much.
 _SOFT = 50.0
 # What is left of the tolerance is split between the mesh and the time the motion takes; where the latter is too short, it
-# begins earlier by so many times of the slowest rate.
-_SPLIT, _EARLIER = 0.4, 2.0
+# begins earlier by so many times of the slowest rate, in so many steps.
+_SPLIT, _EARLIER, _BEFORE = 0.4, 2.0, 2
 # What changes when it does is this part of what there was to gain, at least.
 _LATE = 2.0
 
@@ -96,7 +96,8 @@ def refined(
             break
         sweeps += found.sweeps
         surplus = excess(found.run.steps, found.run.controls)
-        shifts = _ORDER * (found.momenta[1:] * step_defects(edge, found.run)).sum(axis=1)
+        defects = step_defects(edge, found.run)
+        shifts = _ORDER * (found.momenta[1:] * defects).sum(axis=1)
         cost, off = found.cost - float((surplus + shifts).sum()), float(surplus.sum() + abs(shifts.sum()))
         tail = 3.0 * abs(float(np.median(energies(edge, found)))) / rate
         if early:
@@ -114,9 +115,12 @@ def refined(
         steps, controls = latest.steps, latest.controls
         if error - tail > _SPLIT * tolerance * cost:
             costs = np.zeros(steps.size)
-            costs[_own(latest, found.run)] = surplus + np.abs(shifts)
-            parts = np.maximum(split(costs, _GOAL * tolerance * cost, _MOST), exact_parts(edge, latest))
-            steps, controls = np.repeat(steps / parts, parts), np.repeat(controls, parts, axis=0)
+            first = _BEFORE if early else 0
+            costs[first : first + surplus.size] = surplus + np.abs(shifts)
+            if latest is not found.run:
+                defects = step_defects(edge, latest)
+            parts = np.maximum(split(costs, _GOAL * tolerance * cost, _MOST), exact_parts(edge, defects))
+            steps, controls = divided(steps, controls, parts)
             known = [(np.repeat(s, parts, axis=0), np.repeat(y, parts, axis=0)) for s, y in known]
     return None if best is None else best._replace(sweeps=sweeps)
 
@@ -141,16 +145,11 @@ def _long_enough(edge: Edge, found: Best, earlier: bool, rate: float) -> tuple[R
     """The same motion and pairs, with steps at rest before it if it is to begin earlier, and after it if it ends far off."""
     latest, pairs = found.run, found.pairs
     if earlier:
-        latest, pairs = _longer(edge, latest, np.full(2, 0.5 * _EARLIER / rate), True), _padded(pairs, (2, 0))
+        rest = np.full(_BEFORE, _EARLIER / (_BEFORE * rate))
+        latest, pairs = _longer(edge, latest, rest, True), _padded(pairs, (_BEFORE, 0))
     if edge.off(found.run.end) > _BESIDE:
         latest, pairs = _longer(edge, latest, latest.steps[-1:], False), _padded(pairs, (0, 1))
     return latest, pairs
-
-
-def _own(longer: Run, found: Run) -> slice:
-    """The steps of a motion in a longer one, which begins up to two steps earlier."""
-    first = 2 if longer.steps.size - found.steps.size >= 2 else 0
-    return slice(first, first + found.steps.size)
 
 
 def _padded(pairs: Pairs, more: tuple[int, int]) -> Pairs:

@@ -12,13 +12,14 @@ from qpot._core.arrays import Array
 from qpot.problem.sample_hamiltonian import weighted_product
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.spending import spent
+from qpot.solvers.paths.control_steps import divided
 from qpot.solvers.paths.controlled import CONVERGED, NEAR, Controlled, Edge, Run, cheapest, restored, run, scaled
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 IntArray = NDArray[np.int64]
 
 # Floors, relative to the noise along the way, and the part of the cost to which these are solved.
-FLOORS, _ROUGH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003), 2e-2
+_FLOORS, _ROUGH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003), 2e-2
 # Under a floor this high the cheapest path is little else than the reverse of the descent.
 _EVEN = 1.0
 # Where the floor has this part in the cost of the controls, it is withdrawn.
@@ -112,13 +113,13 @@ def first_controls(
     x = middle[middle.shape[0] // 2]
     # The noise in the direction of the steepest climb, or that of the average one.
     top = max(float(v @ total.covariance_product(x[None], v[None])[0]) / float(v @ v) for v in ways)
-    floor = FLOORS[0] * top
-    controls = sample_motion(total, fastest, floor).along(middle, 2.0 * momenta / (floor + top))
+    floor = _FLOORS[0] * top
     floored = edge._replace(motion=sample_motion(total, fastest, floor))
+    controls = floored.motion.along(middle, 2.0 * momenta / (floor + top))
     reverse = Run(steps, controls, list(points[:-1, None]), points[-1], 0.0)
     for _ in range(_SPLITS):
-        parts = exact_parts(floored, run(floored, steps, controls))
-        steps, controls = np.repeat(steps / parts, parts), np.repeat(controls, parts, axis=0)
+        parts = exact_parts(edge, step_defects(floored, run(floored, steps, controls)))
+        steps, controls = divided(steps, controls, parts)
         if parts.max() == 1:
             break
     sweeps, led = 0, scaled(floored, steps, controls)
@@ -127,11 +128,11 @@ def first_controls(
         own, sweeps = carried_over(floored, reverse, steps, controls)
     controls = controls if own is None else own
     lower, reached = 0.0, False
-    for part in FLOORS:
+    for part in _FLOORS:
         trial = controls.copy()
         trial[:, N:] *= np.sqrt(floor / (part * top))
-        motion = sample_motion(total, fastest, part * top)
-        found = cheapest(edge._replace(motion=motion), steps, trial, tolerance=_ROUGH, most=_SWEEPS, on_sweep=told)
+        floored = edge._replace(motion=sample_motion(total, fastest, part * top))
+        found = cheapest(floored, steps, trial, tolerance=_ROUGH, most=_SWEEPS, on_sweep=told)
         if found is None:
             if reached:
                 break
@@ -141,10 +142,10 @@ def first_controls(
         reached, floor, controls, sweeps = True, part * top, found.run.controls, sweeps + found.sweeps
         if part >= _EVEN:
             lower = found.cost - found.decrement
-        parts = exact_parts(edge._replace(motion=motion), found.run)
+        parts = exact_parts(edge, step_defects(floored, found.run))
         if parts.max() > 1:
-            finer, same = np.repeat(steps / parts, parts), np.repeat(controls, parts, axis=0)
-            carried, more = carried_over(edge._replace(motion=motion), found.run, finer, same)
+            finer, same = divided(steps, controls, parts)
+            carried, more = carried_over(floored, found.run, finer, same)
             sweeps += more
             if carried is not None:
                 steps, controls = finer, carried
@@ -158,11 +159,9 @@ def first_controls(
     return FirstControls(steps, own, lower, sweeps + more)
 
 
-def exact_parts(edge: Edge, found: Run) -> IntArray:
-    """In how many parts to split every step of a motion so that it is as exact as it has to be."""
-    errors = np.linalg.norm(step_defects(edge, found), axis=1) / (
-        _EXACT * float(np.linalg.norm(edge.saddle - edge.start))
-    )
+def exact_parts(edge: Edge, defects: Array) -> IntArray:
+    """In how many parts to split steps with such defects (n, d) so that the motion is as exact as it has to be."""
+    errors = np.linalg.norm(defects, axis=1) / (_EXACT * float(np.linalg.norm(edge.saddle - edge.start)))
     return np.asarray(np.clip(np.ceil(np.cbrt(errors)), 1, _PARTS), dtype=np.int64)
 
 

@@ -64,7 +64,8 @@ def leg_by_controls(
     ValueError
         If ``start`` is no attractor, or ``end`` no saddle with one unstable direction.
     SolveError
-        If no control was found that leads to the edge (status NOT_CONVERGED).
+        If no control was found that leads to the edge (status NOT_CONVERGED), or if cheaper controls leave the basin
+        farther and farther from the saddle (status NO_ROUTE).
     """
     total = system.noise.total  # type: ignore[attr-defined]
     way = float(np.linalg.norm(end - start))

@@ -70,3 +70,8 @@ def split(costs: Array, goal: float, most: int) -> NDArray[np.int64]:
     roots = np.cbrt(costs)
     parts = np.sqrt(roots.sum() / goal) * roots
     return np.asarray(np.clip(np.ceil(parts - 0.2), 1, most), dtype=np.int64)
+
+
+def divided(steps: Array, controls: Array, parts: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Every step in so many equal parts, and the same controls on them."""
+    return np.repeat(steps / parts, parts), np.repeat(controls, parts, axis=0)

@@ -159,7 +159,7 @@ class Best:
     pairs: Pairs = ()
 
 
-def stage_count(h: float, fastest: float) -> int:
+def _stage_count(h: float, fastest: float) -> int:
     """The stages that a step of length h takes at a given fastest rate."""
     return max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * fastest)))
 
@@ -170,7 +170,7 @@ def run(edge: Edge, steps: Array, controls: Array) -> Run:
     stages, x = [], edge.start
     for k, (h, u) in enumerate(zip(steps, controls, strict=True)):
         push = 0.0 if edge.push is None else edge.push[k]
-        s = stage_count(float(h), fastest)
+        s = _stage_count(float(h), fastest)
         first, others = _coefficients(s)
         Y = np.empty((s, x.size))
         Y[0] = x
