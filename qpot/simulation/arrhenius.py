@@ -20,6 +20,12 @@ LEAST_LEVELS = 4
 _NINETEEN_OF_TWENTY = 1.645
 
 
+def cheapest_neighbour(prediction: Prediction, home: int) -> int:
+    """The minimum to which the cheapest direct route out of another one leads."""
+    others = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
+    return int(np.argmin(others))
+
+
 class EscapeMeasurement(Protocol):
     """What the regression needs of a measured escape time; `EscapeTimes` and `SplittingTimes` have it."""
 
@@ -209,9 +215,8 @@ def arrhenius_law(
     predicted = np.array(
         [_log_mean_time(prediction, home, e, step, known) for e, step in zip(epsilon, steps, strict=True)]
     )
-    direct = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
-    away = int(np.argmin(direct))
-    cost = float(direct[away])
+    away = cheapest_neighbour(prediction, home)
+    cost = float(prediction.costs.direct[home, away])
     design = np.column_stack([np.ones(epsilon.size), 1.0 / epsilon])
     covariance = _covariance(log_errors, epsilon, allowance / cost)
     inverse = np.linalg.inv(covariance)

@@ -13,7 +13,7 @@ from qpot._core.status import SolveError, Status
 from qpot.landscape.symmetry import Symmetry
 from qpot.paths.solution import PathSolution
 from qpot.prediction.result import Prediction
-from qpot.simulation.arrhenius import EscapeMeasurement
+from qpot.simulation.arrhenius import EscapeMeasurement, cheapest_neighbour
 from qpot.simulation.escape_plan import (
     FIRST_COST,
     LAST_COST,
@@ -116,8 +116,7 @@ class _Runner:
         self.minima = np.array([m.point for m in prediction.minima])
         self.start = self.minima[escapes.home]
         self.slowest = float(prediction.minima[escapes.home].rates.real.min())
-        direct = np.where(np.arange(len(self.minima)) == escapes.home, np.inf, prediction.costs.direct[escapes.home])
-        pair = (escapes.home, int(np.argmin(direct)))
+        pair = (escapes.home, cheapest_neighbour(prediction, escapes.home))
         # The samples' own noise may take another of the passes between the two minima than Gaussian noise would.
         self.paths: tuple[PathSolution, ...] = prediction.costs.parallel.get(pair, (prediction.costs.paths[pair],))
         self.around = Surroundings(process.system, self.minima, group)

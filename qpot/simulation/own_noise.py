@@ -15,6 +15,7 @@ from qpot.prediction.reduced_model import reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.problem.system import System
+from qpot.simulation.arrhenius import cheapest_neighbour
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.process import Process
 from qpot.simulation.tilted_costs import tilted_costs
@@ -38,9 +39,8 @@ def first_order(comparison: Comparison, process: Process) -> dict[int, tuple[flo
         return {}
     result = {}
     for law in comparison.arrhenius:
-        direct = np.where(np.arange(len(costs.minima)) == law.home, np.inf, costs.direct[law.home])
         found = check_gaussianity(
-            total, costs.paths[law.home, int(np.argmin(direct))], batch_size=process.batch_size,
+            total, costs.paths[law.home, cheapest_neighbour(comparison.prediction, law.home)], batch_size=process.batch_size,
             replacement=system.replacement,
         )  # fmt: skip
         result[law.home] = (found.action_change, found.relative_change)

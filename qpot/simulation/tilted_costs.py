@@ -11,6 +11,7 @@ from qpot._core.arrays import Array
 from qpot.paths.solution import PathSolution
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.samples.finite_sum import FiniteSum
+from qpot.simulation.arrhenius import cheapest_neighbour
 from qpot.solvers.common.polyline import interpolated
 from qpot.solvers.common.spending import spending
 from qpot.solvers.paths.tilted_samples import REACHED, Tilted, cheapest_tilts
@@ -42,8 +43,7 @@ def tilted_costs(prediction: Prediction, total: FiniteSum, homes: list[int]) -> 
     paths, parallel = dict(costs.paths), dict(costs.parallel)
     direct, errors = costs.direct.copy(), costs.errors.copy()
     for home in homes:
-        others = np.where(np.arange(len(costs.minima)) == home, np.inf, direct[home])
-        pair = (home, int(np.argmin(others)))
+        pair = (home, cheapest_neighbour(prediction, home))
         legs = costs.parallel.get(pair, (costs.paths[pair],))
         rates = np.abs(costs.minima[home].rates)
         found = _priced(total, legs, rates)

@@ -17,7 +17,7 @@ from qpot.landscape.periods import periods_of
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
-from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement
+from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_neighbour
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.escape_plan import LEVELS
 from qpot.simulation.explanations import explanations
@@ -203,8 +203,7 @@ def _cheapest(prediction: Prediction, home: int) -> float:
 
 def _leaving_next(prediction: Prediction, home: int) -> float:
     """The cheapest cost out of the minimum to which the cheapest escape from ``home`` leads."""
-    direct = np.where(np.arange(len(prediction.minima)) == home, np.inf, prediction.costs.direct[home])
-    return _cheapest(prediction, int(np.argmin(direct)))
+    return _cheapest(prediction, cheapest_neighbour(prediction, home))
 
 
 def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
