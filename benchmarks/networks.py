@@ -3,8 +3,8 @@
 Every network is predicted in a fresh process, with the library's own choices but for the largest, of which two training runs
 are made. A line of the table names the parameters, those left without what no sample moves, the samples, the minima found
 and those in the chain, the CPU seconds of training, passes and legs and of the whole call, the peak of the memory, and the
-costs with their errors; what was covered follows. Compiling is counted where the cache is cold. Networks beyond the first
-two need PyTorch: `pip install 'qpot[torch]'`.
+costs with their errors; what was covered follows. Compiling is counted where the cache is cold. Some of them
+need PyTorch: `pip install 'qpot[torch]'`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 
 import qpot
 from qpot.prediction import model_choices, models
@@ -44,6 +44,12 @@ def components(samples: int, features: int, classes: tuple[int, ...] = tuple(ran
     X = X - X.mean(axis=0)
     X = X @ np.linalg.svd(X, full_matrices=False)[2][:features].T
     return X / X.std(axis=0), y
+
+
+def standardised(data: Any, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first features of a data set with mean zero and unit variance, and the labels."""
+    X = data.data[:, :features]
+    return (X - X.mean(axis=0)) / X.std(axis=0), data.target
 
 
 def products(samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +90,8 @@ def convolutional(samples: int) -> qpot.FiniteSum:
 
 
 NETWORKS: dict[str, tuple[Callable[[], qpot.FiniteSum], dict[str, Any]]] = {
-    "20": (lambda: qpot.network_sum(*components(150, 2, (0, 1, 2)), hidden=3, weight_decay=0.01), {}),
+    "17": (lambda: qpot.network_sum(*components(200, 3, (0, 1, 2, 3)), hidden=2, weight_decay=0.02), {}),
+    "23": (lambda: perceptron(standardised(load_breast_cancer(), 4), 3, 0.001), {}),
     "217": (lambda: qpot.network_sum(*components(200, 16), hidden=8, weight_decay=0.01), {}),
     "39": (lambda: perceptron(components(200, 5), 2, 0.02), {}),
     "1210": (lambda: perceptron(digits(300), 16, 0.01), {}),

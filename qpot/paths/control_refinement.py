@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from qpot._core.progress import ProgressCallback
 from qpot.paths.first_controls import carried_over, exact_parts
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.control_steps import divided, excess, split
-from qpot.solvers.paths.controlled import CONVERGED, Best, Edge, Pairs, Run, cheapest, run
+from qpot.solvers.paths.controlled import CONVERGED, Best, Pairs, cheapest
+from qpot.solvers.paths.controlled_motion import Edge, Run, moved
 from qpot.solvers.paths.motion_errors import step_defects
 
 # So many meshes at most. On each that follows steps are split in so many parts at most, so that what constant controls on
@@ -24,8 +26,10 @@ _CAUTION = 0.2
 _UNCONFIRMED = 0.5
 # A step of second order and two of half the length differ by three quarters of the longer one's error.
 _ORDER = 4.0 / 3.0
-# One more step follows on the motion while it ends farther from the saddle than this part of the way.
-_BESIDE = 0.02
+# The tail becomes longer while it ends farther from the saddle than this part of the way, up to so many unstable times.
+_BESIDE, _LONGEST = 0.05, 16.0
+# One more step with controls follows while what they would save after the end is more than this part of the tolerance.
+_AFTERWARDS = 0.1
 # Most backward sweeps on one mesh, and on all.
 _SWEEPS, _ALL = 60, 120
 # A mesh is solved to this part of the tolerance.
@@ -57,7 +61,13 @@ class Refined(NamedTuple):
 
 
 def refined(
-    edge: Edge, steps: Array, controls: Array, tolerance: float, rate: float, sweeps: int, report: ProgressCallback
+    edge: Edge,
+    steps: Array,
+    controls: Array,
+    tolerance: float,
+    rates: tuple[float, float],
+    sweeps: int,
+    report: ProgressCallback,
 ) -> Refined | None:
     """The cheapest controls on finer and finer meshes, until the error is below the tolerance; None if there are none.
 
@@ -71,8 +81,8 @@ def refined(
     controls : array (n, N)
     tolerance : float
         Relative.
-    rate : float
-        The slowest rate at both ends.
+    rates : (float, float)
+        The slowest rate at both ends, and the unstable one.
     sweeps : int
         Sweeps that were made before.
     """
@@ -80,6 +90,7 @@ def refined(
     latest: Run | None = None
     known: Pairs = ()
     before, begun, early = np.inf, sweeps, False
+    rate, unstable = rates
     for _ in range(_LEVELS):
         most = min(_SWEEPS, begun + _ALL - sweeps)
         if most <= 0 or (latest is not None and spent()):
@@ -94,7 +105,7 @@ def refined(
         )  # fmt: skip
         if found is None:
             break
-        sweeps += found.sweeps
+        sweeps, edge = sweeps + found.sweeps, found.edge
         surplus = excess(found.run.steps, found.run.controls)
         defects = step_defects(edge, found.run)
         shifts = _ORDER * (found.momenta[1:] * defects).sum(axis=1)
@@ -103,6 +114,9 @@ def refined(
         if early:
             # More time was given, and what that changed says more than the energy.
             tail = min(tail, _LATE * abs(cost - before) + _SOFT * found.decrement)
+        # Controls after the end would fall at the unstable rate.
+        late = 0.25 * float(found.run.controls[-1] @ found.run.controls[-1]) / unstable
+        tail += late
         mesh = max(_CAUTION * off, abs(cost - before)) if np.isfinite(before) else _UNCONFIRMED * off
         error = mesh + _SOFT * found.decrement + tail
         if best is None or error <= best.error or cost < best.cost:
@@ -110,8 +124,9 @@ def refined(
         if found.status == CONVERGED and error <= tolerance * cost:
             break
         before = cost
-        early = tail > _SPLIT * tolerance * cost
-        latest, known = _long_enough(edge, found, early, rate)
+        early = tail - late > _SPLIT * tolerance * cost
+        latest, known = _long_enough(edge, found, early, late > _AFTERWARDS * tolerance * cost, rates)
+        edge = _longer_tail(edge, found.run, unstable)
         steps, controls = latest.steps, latest.controls
         if error - tail > _SPLIT * tolerance * cost:
             costs = np.zeros(steps.size)
@@ -141,15 +156,24 @@ def told(report: ProgressCallback, before: int, sweep: int, value: float) -> Non
     report(before + sweep, before + sweep + 1, f"sweep {before + sweep}, cost {value:.6g}")
 
 
-def _long_enough(edge: Edge, found: Best, earlier: bool, rate: float) -> tuple[Run, Pairs]:
-    """The same motion and pairs, with steps at rest before it if it is to begin earlier, and after it if it ends far off."""
+def _long_enough(edge: Edge, found: Best, earlier: bool, later: bool, rates: tuple[float, float]) -> tuple[Run, Pairs]:
+    """The same motion and pairs, with steps at rest before it if it is to begin earlier, and after it if to end later."""
     latest, pairs = found.run, found.pairs
     if earlier:
-        rest = np.full(_BEFORE, _EARLIER / (_BEFORE * rate))
+        rest = np.full(_BEFORE, _EARLIER / (_BEFORE * rates[0]))
         latest, pairs = _longer(edge, latest, rest, True), _padded(pairs, (_BEFORE, 0))
-    if edge.off(found.run.end) > _BESIDE:
-        latest, pairs = _longer(edge, latest, latest.steps[-1:], False), _padded(pairs, (0, 1))
+    if later:
+        latest, pairs = _longer(edge, latest, np.array([1.0 / rates[1]]), False), _padded(pairs, (0, 1))
     return latest, pairs
+
+
+def _longer_tail(edge: Edge, found: Run, unstable: float) -> Edge:
+    """The edge with a longer tail where it ends too far from the saddle."""
+    tail = edge.tail
+    if tail is None or edge.off(found.last) <= _BESIDE or unstable * tail.steps.sum() > _LONGEST:
+        return edge
+    more = np.append(tail.steps, 1.0 / unstable)
+    return edge._replace(tail=tail._replace(steps=more, gain=np.e * tail.gain))
 
 
 def _padded(pairs: Pairs, more: tuple[int, int]) -> Pairs:
@@ -158,12 +182,18 @@ def _padded(pairs: Pairs, more: tuple[int, int]) -> Pairs:
 
 def _longer(edge: Edge, found: Run, steps: Array, before: bool) -> Run:
     quiet = np.zeros((steps.size, found.controls.shape[1]))
-    more = run(edge if before else edge._replace(start=found.end), steps, quiet)
-    first, second = (more, found) if before else (found, more)
-    return Run(
-        steps=np.concatenate([first.steps, second.steps]),
-        controls=np.concatenate([first.controls, second.controls]),
-        stages=[*first.stages, *second.stages],
-        end=second.end,
-        side=second.side,
+    stages, end = moved(edge.motion, edge.start if before else found.end, steps, quiet)
+    if before:
+        return replace(
+            found,
+            steps=np.concatenate([steps, found.steps]),
+            controls=np.concatenate([quiet, found.controls]),
+            stages=[*stages, *found.stages],
+        )
+    return replace(
+        found,
+        steps=np.concatenate([found.steps, steps]),
+        controls=np.concatenate([found.controls, quiet]),
+        stages=[*found.stages, *stages],
+        end=end,
     )

@@ -13,7 +13,8 @@ from qpot.problem.sample_hamiltonian import weighted_product
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.control_steps import divided
-from qpot.solvers.paths.controlled import CONVERGED, NEAR, Controlled, Edge, Run, cheapest, restored, run, scaled
+from qpot.solvers.paths.controlled import CONVERGED, NEAR, cheapest, restored, scaled
+from qpot.solvers.paths.controlled_motion import Controlled, Edge, Run, run
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 IntArray = NDArray[np.int64]
@@ -116,7 +117,7 @@ def first_controls(
     floor = _FLOORS[0] * top
     floored = edge._replace(motion=sample_motion(total, fastest, floor))
     controls = floored.motion.along(middle, 2.0 * momenta / (floor + top))
-    reverse = Run(steps, controls, list(points[:-1, None]), points[-1], 0.0)
+    reverse = Run(steps, controls, list(points[:-1, None]), points[-1], 0.0, points[-1], points[-1])
     for _ in range(_SPLITS):
         parts = exact_parts(edge, step_defects(floored, run(floored, steps, controls)))
         steps, controls = divided(steps, controls, parts)
@@ -137,7 +138,7 @@ def first_controls(
             if reached:
                 break
             continue
-        if found.status != CONVERGED and edge.off(found.run.end) > _ELSEWHERE * NEAR:
+        if found.status != CONVERGED and edge.off(found.run.last) > _ELSEWHERE * NEAR:
             return FirstControls(steps, None, lower, sweeps + found.sweeps, elsewhere=True)
         reached, floor, controls, sweeps = True, part * top, found.run.controls, sweeps + found.sweeps
         if part >= _EVEN:
@@ -176,7 +177,7 @@ def carried_over(edge: Edge, coarse: Run, steps: Array, controls: Array) -> tupl
         The coarse motion's controls on them.
     """
     found, sweeps = restored(edge, steps, controls)
-    if found is not None and found.cost <= _OTHER * max(coarse.cost, 1e-300) and edge.off(found.end) <= NEAR:
+    if found is not None and found.cost <= _OTHER * max(coarse.cost, 1e-300) and edge.off(found.last) <= NEAR:
         return found.controls, sweeps
     # The steps were too long for this motion: what it lacks on shorter ones is given to it, and withdrawn.
     own, more = withdrawn(edge, steps, controls, lacking(edge, coarse, steps, controls))

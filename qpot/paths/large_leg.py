@@ -13,7 +13,6 @@ from qpot._core.status import Status
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
-from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
 from qpot.paths.methods import ProductMethod
@@ -102,18 +101,6 @@ def large_leg(
     ValueError
         If ``start`` is no attracting fixed point, ``end`` attracts, the covariance is singular, or products are missing.
     """
-    inside, found = leg_in_subspace(
-        system,
-        start,
-        end,
-        method,
-        lambda reduced, x, y, into: large_leg(
-            reduced, x, y, method=method, curve=None if curve is None else into(curve - start), report=report
-        ),
-    )
-    if inside:
-        assert found is not None
-        return found
     times, solve, gradient, jointly = system.noise.products(system.dimension)
     product = transpose_product(system)
     operators = system.noise.local_operators()

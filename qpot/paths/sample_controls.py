@@ -26,12 +26,15 @@ from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.polyline import interpolated
 from qpot.solvers.paths.control_steps import even_steps
-from qpot.solvers.paths.controlled import CONVERGED, NEAR, Best, Edge, Run, run
+from qpot.solvers.paths.controlled import CONVERGED, NEAR, Best
+from qpot.solvers.paths.controlled_motion import Edge, Run, Tail, moved
 
 # Steps in time on the first mesh.
 _STEPS = 24
 # So many steps as long as the saddle's unstable time follow on the descent, so that the motion ends beside the saddle.
 _AFTER = 1
+# A tail follows of so many of the slowest times at the saddle, but of so many unstable times at least and at most.
+_SETTLED, _TAIL_LENGTHS = 2.5, (3.0, 10.0)
 # A path begins and ends where the descent from the saddle is this part of the way from its ends.
 _TAIL = 0.01
 # No step is shorter than this part of the fastest time.
@@ -44,8 +47,8 @@ _MEANT = 0.05
 _MARGIN = 1.3
 # The edge of the basin is bracketed by controls that are stronger and weaker by these parts of the tolerance.
 _STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
-# The free motion after the controls is followed for so many times of the saddle's slowest rate.
-_FREE = 12
+# The free motion after the controls is followed for so many steps of half an unstable time.
+_FREE = 60
 
 
 def by_controls(system: System) -> bool:
@@ -82,13 +85,14 @@ def leg_by_controls(
     if abs(float(near @ outwards)) > 0.3 * float(np.linalg.norm(near)):  # The side from which the path comes.
         outwards = -np.sign(float(near @ outwards)) * outwards
     fastest = _MARGIN * max(fastest_rate(system, x) for x in (start, curve[curve.shape[0] // 2], end))
-    edge = Edge(sample_motion(total, fastest), start, end, outwards)
+    unstable = _unstable_rate(at_end)
+    edge = Edge(sample_motion(total, fastest), start, end, outwards, tail=_tail(end, outwards, at_end))
     steps, points = _first_steps(total, times, curve, at_end, _SHORTEST / fastest)
     first = first_controls(total, edge, steps, points, partial(told, report, 0))
-    rate = min(at_start.slowest, at_end.slowest)
+    rates = min(at_start.slowest, at_end.slowest), unstable
     found = None
     if first.controls is not None:
-        found = refined(edge, first.steps, first.controls, method.tolerance, rate, first.sweeps, report)
+        found = refined(edge, first.steps, first.controls, method.tolerance, rates, first.sweeps, report)
     if found is None:
         reason = (
             "the cheaper a motion is, the farther from the saddle it leaves the basin"
@@ -111,6 +115,14 @@ def _first_steps(
     points = interpolated(times, curve, times[0] + np.concatenate([[0.0], np.cumsum(steps)]))
     after = np.full(_AFTER, 1.0 / _unstable_rate(at_end))
     return np.concatenate([steps, after]), np.concatenate([points, np.repeat(curve[-1:], _AFTER, axis=0)])
+
+
+def _tail(saddle: Array, outwards: Array, rates: FixedPointRates) -> Tail:
+    """The free motion after the controls, as long as the slow directions need to come near the saddle."""
+    unstable = _unstable_rate(rates)
+    length = float(np.clip(_SETTLED * unstable / rates.slowest, *_TAIL_LENGTHS))
+    steps = np.full(int(np.ceil(length)), 1.0 / unstable)
+    return Tail(steps, saddle, outwards, float(np.exp(steps.size)))
 
 
 def _unstable_rate(rates: FixedPointRates) -> float:
@@ -182,17 +194,15 @@ def _bracket(edge: Edge, best: Best, at_end: FixedPointRates, tolerance: float) 
 def _side(edge: Edge, found: Run, strength: float, at_end: FixedPointRates) -> float:
     """The side of the edge on which a motion under ``strength`` times the controls is left: 1, -1, or 0 if not seen."""
     end = edge.saddle
-    moved = run(edge, found.steps, strength * found.controls)
-    x, closest = moved.end, float(np.linalg.norm(moved.points - end, axis=1).min())
-    if closest > NEAR * float(np.linalg.norm(end - edge.start)):
-        return 0.0
-    free = np.zeros((1, found.controls.shape[1]))
-    step = np.array([0.5 / _unstable_rate(at_end)])
-    for _ in range(2 * _FREE):
-        x = run(edge._replace(start=x), step, free).end
+    free, step = np.zeros((1, found.controls.shape[1])), np.array([0.5 / _unstable_rate(at_end)])
+    stages, x = moved(edge.motion, edge.start, found.steps, strength * found.controls)
+    closest = min(float(np.linalg.norm(y[0] - end)) for y in stages)
+    for _ in range(_FREE):
+        x = moved(edge.motion, x, step, free)[1]
         away = float(np.linalg.norm(x - end))
         closest = min(closest, away)
         across = float((x - end) @ edge.outwards)
         if away > 3.0 * closest and abs(across) > 0.5 * away:
-            return float(np.sign(across))
+            near = closest <= NEAR * float(np.linalg.norm(end - edge.start))
+            return float(np.sign(across)) if near else 0.0
     return 0.0

@@ -6,13 +6,15 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.landscape.flow_by_products import NUDGE, large_flow
-from qpot.landscape.linear_rates import FixedPointRates
+from qpot.landscape.linear_rates import DENSE, FixedPointRates
 from qpot.paths.methods import ProductMethod
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 
 # Initial curves that are closer than this fraction of their length lead to the same minimiser, and count as one.
 _SAME_CURVE = 0.01
+# The amplitude of a bow, as part of the way.
+_BOW = 0.5
 
 
 def curves_by_products(
@@ -26,8 +28,9 @@ def curves_by_products(
 ) -> list[Array]:
     """Polylines from start to end: the given one, the reversed relaxation from a saddle, the straight line, and bows.
 
-    There are at most ``method.starts`` besides the given one. Bows turn to random sides, in opposite pairs; the same call
-    makes the same curves.
+    There are at most ``method.starts`` besides the given one. Bows turn to random sides, in opposite pairs, along which the
+    noise halfway is strong: where it is confined to stiff directions, the cheapest path may climb high along them within a
+    short time, cross the edge of the basin, and come down to the saddle for nothing. The same call makes the same curves.
 
     Parameters
     ----------
@@ -51,15 +54,25 @@ def curves_by_products(
     curves.append(np.stack([start, end]))
     rng, s = np.random.default_rng(0), np.linspace(0.0, 1.0, 33)[:, None]
     while len(curves) < method.starts + (given is not None) and system.dimension > 1:
-        bow = rng.normal(size=end.size)
+        bow = _shaken(system, 0.5 * (start + end), rng.normal(size=end.size))
         bow -= (bow @ offset) / size**2 * offset
-        bow *= 0.25 * size / np.linalg.norm(bow)
+        bow *= _BOW * size / np.linalg.norm(bow)
         curves += [start + s * offset + sign * np.sin(np.pi * s) * bow for sign in (1.0, -1.0)]
     kept: list[Array] = []
     for curve in curves[: method.starts + (given is not None)]:
         if not any(_alike(curve, other) for other in kept):
             kept.append(curve)
     return kept
+
+
+def _shaken(system: System, x: Array, normal: Array) -> Array:
+    """A move of a normal law whose covariance is that of the noise at x, or by its square where that is not formed."""
+    if system.dimension > DENSE:
+        return np.asarray(system.noise.products(system.dimension).times(x[None], normal[None])[0])
+    values, vectors = np.linalg.eigh(system.unchecked.covariance(x[None])[0])
+    moved = vectors @ (np.sqrt(np.maximum(values, 0.0)) * (vectors.T @ normal))
+    # Noise that is zero there has no directions of its own.
+    return np.asarray(moved if values[-1] > 0.0 else normal)
 
 
 def _alike(first: Array, second: Array) -> bool:

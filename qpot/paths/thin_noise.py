@@ -19,6 +19,7 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.linear_rates import DENSE, FixedPointRates, fixed_point_rates
 from qpot.paths.degenerate import certainly_no_path
+from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
 from qpot.paths.methods import ProductMethod
 from qpot.paths.sample_controls import by_controls, leg_by_controls
@@ -90,10 +91,35 @@ def leg_by_products(
     latest: LatestPath | None = None,
 ) -> PathSolution:
     """`large_leg`, or the leg of samples' noise: by controls in many dimensions, else where it leaves directions out."""
+    inside, answer = leg_in_subspace(
+        system,
+        start,
+        end,
+        method,
+        lambda reduced, x, y, into: leg_by_products(
+            reduced, x, y, method=method, curve=None if curve is None else into(curve - start), report=report
+        ),
+    )
+    if inside:
+        assert answer is not None
+        return answer
     if by_controls(system):
         return leg_by_controls(system, start, end, method=method, report=report)
     if not thin(system, np.stack([start, end])):
         return large_leg(system, start, end, method=method, curve=curve, report=report, latest=latest)
+    return _between_floors(system, start, end, method=method, curve=curve, report=report, latest=latest)
+
+
+def _between_floors(
+    system: System,
+    start: Array,
+    end: Array,
+    *,
+    method: ProductMethod,
+    curve: Array | None,
+    report: ProgressCallback,
+    latest: LatestPath | None,
+) -> PathSolution:
     nothing = certainly_no_path(system, start, end, method)
     if nothing is not None:
         return nothing

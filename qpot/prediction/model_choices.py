@@ -20,7 +20,7 @@ from qpot.prediction.priced_passes import connected_minima, nearest_minima, wort
 from qpot.problem.system import System
 
 # The lowest minima that enter the chain, by the largest dimension for which they are as many.
-_MOST = ((50, 12), (200, 8), (500, 4), (20_000, 3))
+_MOST = ((20, 12), (50, 6), (200, 4), (20_000, 3))
 # Above these dimensions the chain has so many.
 _FEW = 2
 # Searches may lead to minima that no run has found, in so many rounds.

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from qpot.solvers.common.spending import spent
-from qpot.solvers.landscape.chebyshev_flow import _coefficients
+from qpot.solvers.paths.controlled_motion import Edge, Run, faced, run, sensitivity
 
 Array = NDArray[np.float64]
 
@@ -49,89 +48,6 @@ NEAR = 0.3
 Pairs = Sequence[tuple[Array, Array]]
 
 
-class Controlled(NamedTuple):
-    """A motion x' = b + sigma u through functions of one point.
-
-    Attributes
-    ----------
-    velocity : callable (d,), (r,) -> (d,)
-        b(x) + sigma(x) u.
-    pulled : callable (d,), (r,), (d,) -> (d,)
-        The transposed Jacobian of the velocity in x, times a vector.
-    along : callable (n, d), (n, d) -> (n, r)
-        sigma(x)^T p at many points.
-    fastest : float
-        A bound of the rates, real or nearly so.
-    """
-
-    velocity: Callable[[Array, Array], Array]
-    pulled: Callable[[Array, Array, Array], Array]
-    along: Callable[[Array, Array], Array]
-    fastest: float
-
-
-class Edge(NamedTuple):
-    """A motion from an attractor to the plane that stands for the edge of its basin at a saddle.
-
-    Attributes
-    ----------
-    motion : Controlled
-    start, saddle : array (d,)
-    outwards : array (d,)
-        The unit vector across the plane that points away from the start.
-    push : array (n, d) or None
-        A velocity that is added on every step at no cost.
-    """
-
-    motion: Controlled
-    start: Array
-    saddle: Array
-    outwards: Array
-    push: Array | None = None
-
-    @property
-    def depth(self) -> float:
-        """The distance of the start from the plane."""
-        return abs(float((self.start - self.saddle) @ self.outwards))
-
-    def off(self, point: Array) -> float:
-        """The distance of a point from the saddle, as part of that of the start."""
-        return float(np.linalg.norm(point - self.saddle) / np.linalg.norm(self.start - self.saddle))
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A motion under controls that are constant on every step.
-
-    Attributes
-    ----------
-    steps : array (n,)
-        The lengths of the steps.
-    controls : array (n, r)
-    stages : list of array (s, d)
-        The points at which the velocity was taken within each step; the first is the step's start.
-    end : array (d,)
-    side : float
-        The distance of the end from the plane, positive beyond it.
-    """
-
-    steps: Array
-    controls: Array
-    stages: list[Array]
-    end: Array
-    side: float
-
-    @property
-    def cost(self) -> float:
-        """1/2 int |u|^2 dt."""
-        return 0.5 * float(self.steps @ (self.controls**2).sum(axis=1))
-
-    @property
-    def points(self) -> Array:
-        """The points between the steps, (n + 1, d)."""
-        return np.concatenate([[stages[0] for stages in self.stages], self.end[None]])
-
-
 @dataclass(frozen=True, eq=False)
 class Best:
     """What `cheapest` found.
@@ -148,6 +64,8 @@ class Best:
     sweeps, status : int
     pairs : sequence of (array (n, r), array (n, r))
         Differences of controls, and of the Lagrangian's gradients.
+    edge : Edge
+        The edge, with its place and normal where the run meets it.
     """
 
     run: Run
@@ -156,64 +74,8 @@ class Best:
     momenta: Array
     sweeps: int
     status: int
-    pairs: Pairs = ()
-
-
-def _stage_count(h: float, fastest: float) -> int:
-    """The stages that a step of length h takes at a given fastest rate."""
-    return max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * fastest)))
-
-
-def run(edge: Edge, steps: Array, controls: Array) -> Run:
-    """The motion from the start, by one step of the second-order Runge-Kutta-Chebyshev method for each control."""
-    velocity, fastest = edge.motion.velocity, edge.motion.fastest
-    stages, x = [], edge.start
-    for k, (h, u) in enumerate(zip(steps, controls, strict=True)):
-        push = 0.0 if edge.push is None else edge.push[k]
-        s = _stage_count(float(h), fastest)
-        first, others = _coefficients(s)
-        Y = np.empty((s, x.size))
-        Y[0] = x
-        f0 = velocity(x, u) + push
-        before, y = x, x + first * h * f0
-        for j, (mu, nu, mu_f, gamma) in enumerate(others, start=1):
-            Y[j] = y
-            f = velocity(y, u) + push
-            before, y = y, (1.0 - mu - nu) * x + mu * y + nu * before + h * (mu_f * f + gamma * f0)
-        stages.append(Y)
-        x = y
-    return Run(steps, controls, stages, x, float((x - edge.saddle) @ edge.outwards))
-
-
-def sensitivity(edge: Edge, run: Run) -> tuple[Array, Array]:
-    """The derivatives of ``run.side``: in the controls, per unit of time (n, r), and in the points (n + 1, d)."""
-    motion, n = edge.motion, run.steps.size
-    p = edge.outwards
-    momenta = np.empty((n + 1, p.size))
-    momenta[n] = p
-    slopes = np.empty_like(run.controls)
-    for k in range(n - 1, -1, -1):
-        h, u, Y = float(run.steps[k]), run.controls[k], run.stages[k]
-        s = Y.shape[0]
-        first, others = _coefficients(s)
-        weights = np.empty_like(Y)
-        at_start, at_first = np.zeros_like(p), np.zeros_like(p)
-        last, before = p, np.zeros_like(p)  # The derivatives in y_j and in y_{j - 1}, as far as they are known.
-        for j in range(s - 1, 0, -1):
-            mu, nu, mu_f, gamma = others[j - 1]
-            weights[j] = h * mu_f * last
-            at_start += (1.0 - mu - nu) * last
-            at_first += h * gamma * last
-            new = before + mu * last + motion.pulled(Y[j], u, weights[j])
-            before = nu * last
-            last = new
-        # What is left belongs to y_1, and to y_0 through the second stage.
-        at_first += first * h * last
-        weights[0] = at_first
-        p = at_start + last + before + motion.pulled(Y[0], u, at_first)
-        momenta[k] = p
-        slopes[k] = motion.along(Y, weights).sum(axis=0) / h
-    return slopes, momenta
+    pairs: Pairs
+    edge: Edge
 
 
 def cheapest(
@@ -245,16 +107,15 @@ def cheapest(
     Sequential quadratic programming with one constraint and limited-memory updates of the Lagrangian's Hessian (J. Nocedal
     and S. Wright, Numerical Optimization, 2006, ch. 18), in the metric int u.w dt.
     """
-    close = _ON_PLANE * edge.depth
 
     def dot(u: Array, w: Array) -> float:
         return float(steps @ (u * w).sum(axis=1))
 
-    now, sweeps = scaled(edge, steps, controls), 0
-    if now is None:
-        now, sweeps = restored(edge, steps, controls)
-    if now is None or edge.off(now.end) > 2.0 * NEAR:
+    now, sweeps = _near_edge(edge, steps, controls)
+    if now is None or edge.off(now.last) > 2.0 * NEAR:
         return None
+    edge, now = faced(edge, now)
+    close = _ON_PLANE * edge.depth
     slope, momenta = sensitivity(edge, now)
     pairs = deque(((s, y, dot(s, y)) for s, y in known), maxlen=_PAIRS)
     sweeps, status, radius = sweeps + 1, UNFINISHED, _LONGEST
@@ -262,7 +123,7 @@ def cheapest(
         norm = dot(slope, slope)
         multiplier = dot(now.controls, slope) / norm
         gradient = now.controls - multiplier * slope
-        value = now.cost - multiplier * now.side
+        value = _led(now, multiplier, norm)
         if on_sweep is not None:
             on_sweep(sweeps, value)
         step = -_inverse(pairs, gradient, dot)
@@ -276,12 +137,17 @@ def cheapest(
             break
         if sweeps >= most or spent():
             break
+        # The step to the edge, and as much of the other one as can be trusted. The side is far from linear, and
+        # motions that end off the edge lead the search astray.
+        home = (-now.side / norm) * slope
         trial, length = None, min(1.0, radius * np.sqrt(2.0 * now.cost / dot(step, step)))
         for _ in range(_HALVINGS):
-            tried = _corrected(edge, steps, now.controls + length * step, slope, norm, close)
-            if tried is not None and edge.off(tried.end) > max(NEAR, edge.off(now.end)):
-                tried = None
-            if tried is not None and tried.cost - multiplier * tried.side < value - 1e-3 * length * decrement:
+            tried = _corrected(edge, run(edge, steps, now.controls + home + length * step), slope, norm, close)
+            if (
+                tried is not None
+                and edge.off(tried.last) <= max(NEAR, edge.off(now.last))
+                and _led(tried, multiplier, norm) < value - 1e-3 * length * decrement
+            ):
                 trial = tried
                 break
             length *= 0.4
@@ -294,6 +160,7 @@ def cheapest(
             continue
         size = length * np.sqrt(dot(step, step) / (2.0 * now.cost))
         radius = min(2.0 * size, _LONGEST) if length < 1.0 else min(max(radius, 2.0 * size), _LONGEST)
+        edge, trial = faced(edge, trial)
         new_slope, momenta = sensitivity(edge, trial)
         sweeps += 1
         new_multiplier = dot(trial.controls, new_slope) / dot(new_slope, new_slope)
@@ -302,7 +169,21 @@ def cheapest(
         if dot(s, y) > 1e-3 * dot(s, s):
             pairs.append((s, y, dot(s, y)))
         now, slope = trial, new_slope
-    return Best(now, value, decrement, multiplier * momenta, sweeps, status, [(s, y) for s, y, _ in pairs])
+    return Best(now, value, decrement, multiplier * momenta, sweeps, status, [(s, y) for s, y, _ in pairs], edge)
+
+
+def _near_edge(edge: Edge, steps: Array, controls: Array) -> tuple[Run | None, int]:
+    """The run under the controls, led to the edge if it ends far from it, and the number of backward sweeps."""
+    now = run(edge, steps, controls)
+    if abs(now.side) <= _ON_PLANE * edge.depth and edge.off(now.last) <= NEAR:
+        return now, 0
+    led = scaled(edge, steps, controls)
+    return (led, 0) if led is not None else restored(edge, steps, controls)
+
+
+def _led(found: Run, multiplier: float, norm: float) -> float:
+    """The cost of the run when it is led to the edge by a multiple of the slope, as a linear motion would be."""
+    return found.cost - multiplier * found.side + 0.5 * found.side**2 / norm
 
 
 def scaled(edge: Edge, steps: Array, controls: Array) -> Run | None:
@@ -326,7 +207,7 @@ def scaled(edge: Edge, steps: Array, controls: Array) -> Run | None:
     if at_low < 0.0 < at_high:
         brentq(side, low, high, xtol=1e-12, rtol=1e-11, maxiter=_SCALINGS, disp=False)
     found = min(tried, key=lambda r: abs(r.side) if np.isfinite(r.side) else np.inf)
-    return found if abs(found.side) <= close and edge.off(found.end) <= NEAR else None
+    return found if abs(found.side) <= close and edge.off(found.last) <= NEAR else None
 
 
 def restored(edge: Edge, steps: Array, controls: Array) -> tuple[Run | None, int]:
@@ -341,6 +222,7 @@ def restored(edge: Edge, steps: Array, controls: Array) -> tuple[Run | None, int
             return now, sweep
         if sweep == _RESTORATIONS or not np.isfinite(now.side) or spent():
             break
+        edge, now = faced(edge, now)
         slope, _ = sensitivity(edge, now)
         norm = float(steps @ (slope**2).sum(axis=1))
         if not 0.0 < norm < np.inf:
@@ -371,19 +253,20 @@ def _inverse(pairs: deque[tuple[Array, Array, float]], gradient: Array, dot: Cal
     return q
 
 
-def _corrected(edge: Edge, steps: Array, controls: Array, slope: Array, norm: float, close: float) -> Run | None:
-    """The run under the controls plus a multiple of the slope that ends on the plane, by the secant method."""
+def _corrected(edge: Edge, found: Run, slope: Array, norm: float, near: float) -> Run | None:
+    """The run under the controls plus a multiple of the slope that ends as near the edge, by the secant method."""
     at, rate = 0.0, norm
+    controls = found.controls
     first: tuple[float, float] | None = None
     for _ in range(_ROOTS):
-        found = run(edge, steps, controls + at * slope)
-        if not abs(found.side) <= _OFF / _ON_PLANE * close:
+        if not abs(found.side) <= _OFF * edge.depth:
             return None
-        if abs(found.side) <= close:
+        if abs(found.side) <= near:
             return found
         if first is not None and at != first[0]:
             secant = (found.side - first[1]) / (at - first[0])
             rate = secant if secant > 0.1 * norm else norm
         first = (at, found.side)
         at -= found.side / rate
+        found = run(edge, found.steps, controls + at * slope)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.paths.controlled import Edge, Run, run
+from qpot.solvers.paths.controlled_motion import Edge, Run, moved
 
 Array = NDArray[np.float64]
 
@@ -15,8 +15,7 @@ def step_defects(edge: Edge, found: Run) -> Array:
     defects = np.empty((found.steps.size, found.end.size))
     for k, (h, u) in enumerate(zip(found.steps, found.controls, strict=True)):
         push = None if edge.push is None else np.stack([edge.push[k]] * 2)
-        halves = edge._replace(start=found.stages[k][0], push=push)
-        defects[k] = run(halves, np.full(2, 0.5 * h), np.stack([u, u])).end
+        defects[k] = moved(edge.motion, found.stages[k][0], np.full(2, 0.5 * h), np.stack([u, u]), push)[1]
     return np.asarray(defects - found.points[1:])
 
 
@@ -29,6 +28,6 @@ def lacking(edge: Edge, coarse: Run, steps: Array, controls: Array) -> Array:
     for k in np.unique(group):
         rows = np.flatnonzero(group == k)
         own = None if edge.push is None else edge.push[rows]
-        moved = run(edge._replace(start=points[k], push=own), steps[rows], controls[rows])
-        push[rows] = (points[k + 1] - moved.end) / steps[rows].sum()
+        end = moved(edge.motion, points[k], steps[rows], controls[rows], own)[1]
+        push[rows] = (points[k + 1] - end) / steps[rows].sum()
     return push

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qpot.solvers.paths.controlled import CONVERGED, Controlled, Edge, cheapest, restored, run, scaled, sensitivity
+from qpot.solvers.paths.controlled import CONVERGED, cheapest, restored, scaled
+from qpot.solvers.paths.controlled_motion import Controlled, Edge, run, sensitivity
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
