@@ -33,7 +33,6 @@ from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.reduced_model import ReducedModel, reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
-from qpot.prediction.unfinished import refuse_undecided
 from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
@@ -96,7 +95,6 @@ def predict_model(
             costs, told = _costs(system, landscape, method, executor)
             if audit and len(found) > 1:
                 costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
-            refuse_undecided(costs)
             report(2, 4, "prefactors")
             costs = replace(
                 costs,
