@@ -154,9 +154,10 @@ def _costs(
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=2 if system.dimension <= _BOTH_WAYS else 1)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
-        finite = bool(np.isfinite(costs.values).all())
+        finite = bool(np.isfinite(costs.values).all() and np.isfinite(costs.errors).all())
         decided = finite and len(selection(costs).possible) == 1
         if decided or not finite:
             break
     said = "which decides the selection" if decided else "which does not decide the selection"
+    said = said if costs.solved else "not all of them solved"
     return costs, [f"legs: by products, tolerance {tolerance:g}, {said} (method=)"]

@@ -190,7 +190,9 @@ class Prediction(PredictionReport):
             return tuple(
                 i for i in metastable_state(costs.with_outside(), max(exponent, 0.0), self._id(start)) if i < k
             )
-        return metastable_state(costs, max(exponent, 0.0), self._id(start))
+        # Legs of unknown cost are not taken by then.
+        known = costs if costs.solved else costs.values
+        return metastable_state(known, max(exponent, 0.0), self._id(start))
 
     def escape_steps(
         self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0

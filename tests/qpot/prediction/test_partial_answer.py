@@ -193,6 +193,45 @@ def test_a_path_of_the_audit_bounds_what_is_not_known() -> None:
     assert "lies between 0.2 and 0.71" in repr(prediction)
 
 
+def test_a_leg_that_stopped_short_leaves_both_minima() -> None:
+    """Its cost is known within an error, which is too large to decide."""
+    late = replace(leg((1, 0), 1.5, 2.0), status=qpot.Status.BUDGET)
+    prediction = qpot.prediction_from_costs(costs_of(2, {(0, 1): leg((0, 1), 1.0, 0.0), (1, 0): late}))
+    assert (prediction.selected, prediction.left_out, prediction.possible) == ((0, 1), (), (0, 1))
+    assert prediction.answer() == "It is not decided which of the minima 0 and 1 SGD selects."
+    assert "The leg from minimum 1 to 0 can decide" in repr(prediction)
+    assert "an error below 0.25 would decide" in repr(prediction)
+    assert "budget=" in repr(prediction)
+    certain = qpot.prediction_from_costs(costs_of(2, {(0, 1): leg((0, 1), 1.0, 0.0), (1, 0): replace(late, error=0.4)}))
+    assert certain.selected == (1,)
+    assert "budget=" not in repr(certain)
+
+
+def test_an_error_without_a_bound_is_a_leg_that_was_not_solved() -> None:
+    vague = replace(leg((1, 0), 0.5, inf), status=qpot.Status.NOT_CONVERGED, least=0.3)
+    costs = costs_of(2, {(0, 1): leg((0, 1), 1.0, 0.0), (1, 0): vague})
+    assert not costs.solved
+    prediction = qpot.prediction_from_costs(costs)
+    assert prediction.selected == (0, 1)
+    assert "The cost from 1 to 0 lies between 0.3 and inf" in repr(prediction)
+    with pytest.raises(qpot.SolveError, match="an error without a bound"):
+        refuse_undecided(costs)
+    enough = qpot.prediction_from_costs(
+        costs_of(2, {(0, 1): leg((0, 1), 0.2, 0.0), (1, 0): replace(vague, action=0.4, least=0.3)})
+    )
+    assert enough.selected == (1,)
+
+
+def test_costs_that_are_not_known_are_no_missing_routes() -> None:
+    costs = three(unsolved((2, 1), 0.4))
+    for function in (qpot.stationary_costs, qpot.selection, qpot.chain.cycle_hierarchy):
+        with pytest.raises(ValueError, match="from minimum 2 to 0 is not known, since a leg was not solved"):
+            function(costs)
+    with pytest.raises(ValueError, match="from minimum 2 to 0 is not known"):
+        qpot.plots.plot_chain(costs, epsilon=0.1)
+    assert qpot.stationary_costs(costs.values).tolist() == [inf, inf, 0.0]
+
+
 def test_legs_that_were_solved_change_nothing() -> None:
     costs = three(leg((2, 1), 1.0, 1e-3))
     prediction = qpot.prediction_from_costs(costs)
