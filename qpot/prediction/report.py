@@ -111,6 +111,12 @@ class PredictionReport:
         unknown = [way for way in ways if np.isnan(way.cost)]
         if unknown:
             return f"A way leads out of the box, {unknown[0]}. The numbers hold within the box only."
+        if unknown_exits(self.costs):
+            cheapest = min(ways, key=lambda w: w.cost)
+            return (
+                f"A way leads out of the box, {cheapest}. Whether SGD takes it before it selects is not known, since legs "
+                "were not solved."
+            )
         lost = self._lost()
         if lost:
             way = min((w for w in ways if w.minimum == lost[0]), key=lambda w: w.cost, default=None)

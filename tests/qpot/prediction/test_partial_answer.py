@@ -232,6 +232,14 @@ def test_costs_that_are_not_known_are_no_missing_routes() -> None:
     assert qpot.stationary_costs(costs.values).tolist() == [inf, inf, 0.0]
 
 
+def test_whether_a_way_out_comes_first_is_not_known() -> None:
+    way = qpot.WayOut(minimum=0, saddle=np.array([0.0, 5.0]), path=leg((0, 1), 1.7, 0.01), leads="to infinity")
+    prediction = qpot.prediction_from_costs(replace(three(unsolved((2, 1), 0.4)), ways_out=(way,)))
+    assert "Whether SGD takes it before it selects is not known" in repr(prediction)
+    prediction = qpot.prediction_from_costs(replace(three(leg((2, 1), 1.0, 0.0)), ways_out=(way,)))
+    assert "The numbers hold until SGD leaves the box" in repr(prediction)
+
+
 def test_legs_that_were_solved_change_nothing() -> None:
     costs = three(leg((2, 1), 1.0, 1e-3))
     prediction = qpot.prediction_from_costs(costs)

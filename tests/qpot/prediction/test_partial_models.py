@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import qpot
+from qpot.paths.infinite import unknown_leg
 from qpot.simulation.verdict import _homes
 
 Array = NDArray[np.float64]
@@ -106,6 +107,34 @@ def test_nothing_downstream_breaks(partial: qpot.Prediction, tmp_path: pathlib.P
     qpot.plots.plot_critical_points(partial, ax=ax)
     plt.close("all")
     assert partial.at_learning_rate(1e-3).left_out == (left,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halting(qpot.GeometricAction):
+    """A path method that finds no descent from the saddle near -1 to -2, and gives a bound for climbs to the one near 1."""
+
+    def up(self, system: qpot.System, start: Array, saddle: Array, direction: Array, *rest: Any, **more: Any) -> Any:
+        if abs(saddle[0] - 1.0) < 0.1:
+            lost = unknown_leg(start, saddle, "no motion was found", self, qpot.Status.NOT_CONVERGED, 0.5)
+            raise qpot.SolveError("no motion was found", status=qpot.Status.NOT_CONVERGED, partial=lost)
+        return super().up(system, start, saddle, direction, *rest, **more)
+
+    def down(self, system: qpot.System, saddle: Array, direction: Array, minimum: Array, **more: Any) -> Any:
+        if abs(minimum[0] + 2.0) < 0.1:
+            raise qpot.SolveError("the descent leads elsewhere", status=qpot.Status.NO_ROUTE)
+        return super().down(system, saddle, direction, minimum, **more)
+
+
+def test_bounds_are_those_of_the_climb_and_of_the_method(whole: qpot.Prediction) -> None:
+    assert whole.system is not None
+    costs = qpot.transition_costs(whole.system, whole.minima, saddles=whole.saddles, method=Halting())
+    left, middle, right = at(whole, -2.0), at(whole, 0.1), at(whole, 2.2)
+    lost, climb = costs.paths[middle, left], whole.costs.paths[middle, left]
+    assert (lost.action, lost.status) == (np.inf, qpot.Status.NO_ROUTE)
+    assert lost.least == pytest.approx(climb.action, rel=1e-6)
+    assert costs.paths[right, middle].least == costs.paths[middle, right].least == 0.5
+    assert costs.paths[left, middle].bounded
+    assert not costs.solved
 
 
 def test_no_leg_at_all() -> None:
