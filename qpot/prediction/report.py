@@ -81,7 +81,7 @@ class PredictionReport:
         among = [i for i in range(len(self.minima)) if i not in self.left_out]
         where = f"Among the {named(among)} " if self.left_out else ""
         if len(ids) == 1:
-            if not self.left_out:
+            if not self.left_out and not np.isnan(self.stationary_costs).any():
                 return ""
             rest = [i for i in self.possible if i not in ids]
             more = f" {named(rest).capitalize()} may be selected instead." if rest else ""
@@ -220,6 +220,8 @@ class PredictionReport:
         values, unknown = self.costs.values, unknown_exits(self.costs)
         for i, minimum in enumerate(self.minima[:_ROWS]):
             others = np.where(np.arange(values.shape[0]) == i, np.inf, values[i])
+            if i in unknown:  # An estimate without an error is no bound.
+                others = np.where(np.isfinite(self.costs.errors[i]), others, np.inf)
             j = int(np.argmin(others))
             way = f"{others[j]:.8g} to {j}" if np.isfinite(others[j]) else "none"
             if i in unknown:

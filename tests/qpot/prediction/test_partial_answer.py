@@ -220,6 +220,9 @@ def test_an_error_without_a_bound_is_a_leg_that_was_not_solved() -> None:
         costs_of(2, {(0, 1): leg((0, 1), 0.2, 0.0), (1, 0): replace(vague, action=0.4, least=0.3)})
     )
     assert enough.selected == (1,)
+    assert enough.answer().startswith("SGD selects minimum 1 at (1, 0): its W is least, by a margin of at least 0.1")
+    assert "0.4 to 0" not in repr(enough)
+    assert "0.4 +- inf" in repr(enough)
 
 
 def test_costs_that_are_not_known_are_no_missing_routes() -> None:
