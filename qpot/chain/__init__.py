@@ -4,6 +4,8 @@
 - `contraction`: The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from.
 - `cycles`: Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time.
 - `graphs`: The chain as a networkx graph and back, and its disconnectivity tree.
+- `intervals`: Selection where some costs are known as intervals: what is selected for all values within them, and what
+  may be.
 - `passage`: Mean first passage times, committors and reactive flux at finite epsilon, and exponents of times.
 - `relaxation`: The law of the chain at a finite time and finite epsilon, and its relaxation times.
 - `routes`: Routes between minima: the one place where a ``costs`` argument is read and checked.

@@ -73,8 +73,8 @@ class Selection:
         home = contraction_of(self.routes)
         if not home.contains(home.the_closed_class("interval"), state):
             return np.inf, np.inf
-        low = 0.0 if state in self.selected else float(_against(self.routes, self.selected[0])[state])
-        return max(low, 0.0), max(0.0, -float(_against(self.routes, state).min()))
+        low = 0.0 if state in self.selected else float(worst_against(self.routes, self.selected[0])[state])
+        return max(low, 0.0), max(0.0, -float(worst_against(self.routes, state).min()))
 
     def w_interval(self, i: int) -> tuple[float, float]:
         """The exact range of W(i): its values with all costs at their lowest and with all at their highest."""
@@ -85,7 +85,7 @@ class Selection:
             moved = contraction_of(replace(self.routes, costs=costs))
             if not moved.contains(moved.the_closed_class("w_interval"), state):
                 return np.inf, np.inf
-            ends.append(float(_exact_sum(costs[moved.in_tree(state)])))
+            ends.append(float(exact_sum(costs[moved.in_tree(state)])))
         return ends[0], ends[1]
 
     def __repr__(self) -> str:
@@ -139,11 +139,11 @@ def selection(costs: CostsLike | Routes, *, errors: ArrayLike | None = None) -> 
     home = contraction.the_closed_class("selection")
     members = contraction.members(home)
     best = max(members, key=lambda i: contraction.depth[i])
-    size = _exact_sum(routes.costs[contraction.in_tree(best)])
+    size = exact_sum(routes.costs[contraction.in_tree(best)])
     gaps = {i: to_float(contraction.depth[best] - contraction.depth[i], contraction.exponent) for i in members}
     selected = tuple(i for i in members if gaps[i] <= TIE * size)
     margin = 0.0 if len(selected) > 1 else min((gaps[i] for i in members if i != best), default=np.inf)
-    lowest = _against(routes, selected[0], contraction)
+    lowest = worst_against(routes, selected[0], contraction)
     rivals = [i for i in members if i != selected[0] and (lowest[i] <= 0 or i in selected)]
     certain = float(min((lowest[i] for i in members if i != selected[0]), default=np.inf))
     refine, decides = (None, False) if not rivals else _decisive(routes, selected[0], rivals, contraction)
@@ -184,12 +184,12 @@ def _errors(routes: Routes) -> Array:
     return np.zeros(routes.costs.size) if routes.errors is None else routes.errors
 
 
-def _exact_sum(values: Array) -> float:
+def exact_sum(values: Array) -> float:
     """The correctly rounded sum: differences of such sums decide about ties."""
     return math.fsum(values)
 
 
-def _against(
+def worst_against(
     routes: Routes, i: int, contraction: Contraction | None = None, tree: Sequence[int] | None = None
 ) -> Array:
     """Lower bounds of W(j) - W(i) for all j and all costs within the errors, ``(k,)``.
@@ -205,7 +205,7 @@ def _against(
     members = moved.members(moved.the_closed_class("selection"))
     result = np.full(routes.k, np.inf)
     # A depth is a constant less W, exactly. The bound compares W(j) with the cost of g, which may lie above W(i).
-    excess = _exact_sum(np.concatenate([worst[g], -worst[moved.in_tree(i)]]))
+    excess = exact_sum(np.concatenate([worst[g], -worst[moved.in_tree(i)]]))
     for j in members:
         result[j] = to_float(moved.depth[i] - moved.depth[j], moved.exponent) - excess
     return result
@@ -227,7 +227,7 @@ def _decisive(
     for e in ranked[:_TRIED]:
         reduced = errors.copy()
         reduced[e] = 0.0
-        lowest = _against(replace(routes, errors=reduced), best, contraction, sorted(own))
+        lowest = worst_against(replace(routes, errors=reduced), best, contraction, sorted(own))
         if all(lowest[i] > 0 for i in range(routes.k) if i != best):
             return (int(routes.tails[e]), int(routes.heads[e])), True
     if not ranked:

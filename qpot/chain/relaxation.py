@@ -183,7 +183,8 @@ def _decay_times(rates: TransitionRates, log_h: float) -> Array:
     """Logarithms of 1 / (decay rate), largest first; those of times near h are accurate."""
     R = _resolvent(rates, exponentials(np.array([-log_h]), 1.0, np.ones(1)))
     eigenvalues = np.linalg.eigvals(R)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # The eigenvalue of a rate beyond all others may be the smallest of numbers.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         decay = np.real(1.0 / eigenvalues) - 1.0
     decay = np.sort(
         np.where(np.isfinite(decay) & (decay > 0), decay, np.where(np.abs(eigenvalues - 1) < 0.5, 0, np.inf))

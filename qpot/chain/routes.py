@@ -43,12 +43,13 @@ def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
 
     In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing entry means
     that there is no route; a stored zero off the diagonal is a route that costs nothing, and an entry that is stored twice
-    is two parallel routes, which are never summed. An object with ``.values`` may have ``.errors`` too.
+    is two parallel routes, which are never summed. An object with ``.values`` may have ``.errors`` too, and say by
+    ``.solved`` and ``.least_values`` that some costs are not known.
 
     Raises
     ------
     ValueError
-        If the matrix is not square or is empty, if its diagonal is not zero, or if a cost is negative or NaN.
+        If the matrix is not square or is empty, if its diagonal is not zero, or if a cost is negative, NaN or not known.
     """
     if isinstance(costs, Routes):
         return costs
@@ -58,6 +59,8 @@ def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
     errors = None
     if values is not None and not callable(values):
         errors = getattr(costs, "errors", None)
+        if not getattr(costs, "solved", True):
+            _refuse_unknown(costs, name)
         costs = values
         name = f"{name}.values"
     matrix = as_float_array(costs, name=name)
@@ -175,6 +178,17 @@ def _refuse_cost(i: int, j: int, value: float, name: str, *, diagonal: bool = Fa
         f"{name}[{i}, {j}] = {value} must be a number >= 0, or infinity (in a sparse matrix: no entry) "
         "where there is no route"
     )
+
+
+def _refuse_unknown(costs: Any, name: str) -> None:
+    """Refuse costs that are not known, which must not count as missing routes."""
+    unknown = np.argwhere(np.isinf(costs.values) & np.isfinite(costs.least_values))
+    if unknown.size:
+        i, j = unknown[0]
+        raise ValueError(
+            f"{name}: the cost from minimum {i} to {j} is not known, since a leg was not solved; "
+            f"qpot.prediction_from_costs says what can be said all the same, and {name}.values leaves such routes out"
+        )
 
 
 def _checked_errors(errors: Array, tails: Integers, heads: Integers) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
@@ -33,6 +35,13 @@ def infinite_leg(start: Array, end: Array, reason: str, method: PathMethod) -> P
         uphill=np.ones(2, dtype=bool),
         reason=reason,
     )
+
+
+def unknown_leg(
+    start: Array, end: Array, reason: str, method: PathMethod, status: Status, least: float = 0.0
+) -> PathSolution:
+    """A leg for which no path was found: its cost may be anything from ``least`` on."""
+    return replace(infinite_leg(start, end, reason, method), status=status, least=least)
 
 
 def blocked_interval(system: System, start: Array, end: Array) -> str | None:

@@ -100,4 +100,5 @@ def joined(legs: Sequence[PathSolution]) -> PathSolution:
         alternatives=legs[0].alternatives if sum(leg.uphill.any() for leg in legs) == 1 else (),
         reason="; ".join(reasons),
         note="; ".join(leg.note for leg in legs if leg.note),
+        least=float(sum(leg.least for leg in legs)),
     )

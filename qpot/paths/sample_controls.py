@@ -18,6 +18,7 @@ from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import DENSE, FixedPointRates, fastest_rate, fixed_point_rates
 from qpot.paths.control_refinement import Refined, energies, refined, told
 from qpot.paths.first_controls import first_controls, sample_motion
+from qpot.paths.infinite import unknown_leg
 from qpot.paths.large_leg import attracting_rates
 from qpot.paths.methods import ProductMethod
 from qpot.paths.solution import PathSolution
@@ -99,9 +100,12 @@ def leg_by_controls(
             if first.elsewhere
             else "no motion of the samples' noise was found that crosses the edge of the basin at the saddle"
         )
+        status = Status.NO_ROUTE if first.elsewhere else Status.NOT_CONVERGED
         raise SolveError(
             f"{reason}; under noise with a floor as strong as it is the cost is {first.lower:.4g}",
-            status=Status.NO_ROUTE if first.elsewhere else Status.NOT_CONVERGED,
+            status=status,
+            # Where motions leave the basin elsewhere, the floor's cost is that of another way.
+            partial=unknown_leg(start, end, reason, method, status, 0.0 if first.elsewhere else first.lower),
         )
     return _solution(edge, found, first.lower, at_end, method)
 
@@ -179,6 +183,7 @@ def _solution(edge: Edge, found: Refined, lower: float, at_end: FixedPointRates,
         times=np.append(times, times[-1] + 3.0 / at_end.slowest),
         uphill=np.ones(n + 2, dtype=bool),
         note=note,
+        least=lower if bracket is None else 0.0,
     )
 
 

@@ -56,6 +56,8 @@ class PathSolution:
         Why the action is infinite, where it is, or doubtful, where a jump of the covariance makes it so; empty otherwise.
     note : str
         Where the path crosses a pass, if it does so away from the saddle because the noise vanishes there; empty otherwise.
+    least : float
+        The least that the cost may be where no path was found, or where the error has no bound; zero where nothing is known.
     """
 
     points: Array
@@ -73,6 +75,7 @@ class PathSolution:
     alternatives: tuple[PathSolution, ...] = field(default=())
     reason: str = ""
     note: str = ""
+    least: float = 0.0
 
     @property
     def start(self) -> Array:
@@ -83,6 +86,11 @@ class PathSolution:
     def end(self) -> Array:
         """Last point (d,)."""
         return np.asarray(self.points[-1], dtype=np.float64)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the cost is known from above: not so where no path was found, or none whose error has a bound."""
+        return self.status.ok or bool(np.isfinite(self.action) and np.isfinite(self.error))
 
     def in_units(self, units: Units) -> PathSolution:
         """The same path in the coordinates to which the units lead."""
@@ -97,6 +105,7 @@ class PathSolution:
             via=tuple(units.points(x) for x in self.via),
             alternatives=units.read(self.alternatives),
             reason=f"{self.reason} [{units.note}]" if self.reason and units.note else self.reason,
+            least=units.noise * self.least,
         )
 
     def __repr__(self) -> str:

@@ -24,9 +24,13 @@
   grid.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
+- `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
+- `open_report`: What a report says about legs that were not solved: bounds of their costs, what is left out, and how to go
+  on.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
+- `partial_answer`: The answer where some legs were not solved: what is selected all the same, and what stays possible.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the

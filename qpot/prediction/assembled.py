@@ -64,6 +64,7 @@ def assembled(
         saddles=saddles,
         parallel={pair: tuple(s) for pair, s in groups.items() if len(s) > 1},
         notes=(*_left_out(saddles), *([across.note] if across.note else [])),
+        doubts=dict(across.doubts),
     )
 
 

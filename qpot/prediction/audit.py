@@ -136,7 +136,9 @@ def _audited(
                 system, costs.minima, saddles=[*costs.saddles, *new], method=method, executor=executor
             )
             holes = _holes(system, costs, pairs, curves)
-        corners = weightless(costs, [h for h in holes if cuts_corners(system, costs, h, label, points)])
+        # A path where V is infinite crosses a border for which no cost is known, and cuts no corner.
+        finite = [h for h in holes if np.isfinite(h.known)]
+        corners = weightless(costs, [h for h in finite if cuts_corners(system, costs, h, label, points)])
         holes = [h for h in holes if h not in corners]
     many = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of minima"
     many += " (pairs with a limit cycle are left out)" if costs.cycles else ""

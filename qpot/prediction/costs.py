@@ -63,6 +63,8 @@ class TransitionCosts:
         How thorough the search for the minima was, in a sentence; empty where they were given.
     choices : tuple of str
         What `predict` chose by itself for a model, one line for each choice, with the argument that overrides it.
+    doubts : mapping (i, j) -> float
+        The least that paths across other basins may cost which were looked at, but not solved.
     """
 
     values: Array
@@ -80,15 +82,19 @@ class TransitionCosts:
     notes: tuple[str, ...] = ()
     coverage: str = ""
     choices: tuple[str, ...] = ()
+    doubts: Mapping[tuple[int, int], float] = dataclasses.field(default_factory=dict)
 
     @property
     def audit(self) -> str:
         """What the audit says about the costs, in one or a few sentences; empty if none was asked for."""
-        if not self.holes:
+        # Where a leg was not solved, a path bounds its cost, and no saddle is missing.
+        least = self.least_values if self.holes else self.values
+        holes = [h for h in self.holes if np.isfinite(h.known) or np.isinf(least[h.start, h.end])]
+        if not holes:
             return f"Audit: {self.audited}." if self.audited.startswith("not audited") else ""
         paths = "; ".join(
             f"from minimum {h.start} to {h.end} for {h.value:.6g} +- {h.error:.1g}, where V = {h.known:.6g}"
-            for h in self.holes
+            for h in holes
         )
         return (
             f"HOLES IN THE MAP: there are paths cheaper than the costs below: {paths}. A saddle is missing; do not trust the "
@@ -159,6 +165,11 @@ class TransitionCosts:
             if not leg.status.ok
         )
 
+    @property
+    def solved(self) -> bool:
+        """Whether the cost of every leg is known within an error, or known to be infinite."""
+        return all(leg.bounded for pair, path in self.paths.items() for leg in self.parallel.get(pair, (path,)))
+
     def route(self, i: int, j: int) -> tuple[int, ...]:
         """Ids of the minima on the cheapest route from i to j, both included; empty if there is none."""
         k = len(self.minima)
@@ -199,6 +210,7 @@ class TransitionCosts:
             ways_out=units.read(self.ways_out),
             notes=tuple(units.remark(note) for note in self.notes),
             coverage=units.remark(self.coverage),
+            doubts={pair: units.noise * least for pair, least in self.doubts.items()},
         )
 
     def __repr__(self) -> str:
@@ -207,6 +219,7 @@ class TransitionCosts:
     def table(self) -> str:
         """The costs as text, one row for each starting minimum."""
         k = len(self.minima)
+        least = self.least_values
         rows = ["from \\ to " + "".join(f"{j:>24d}" for j in range(k))]
         for i in range(k):
             cells = []
@@ -215,10 +228,21 @@ class TransitionCosts:
                     cells.append("0")
                 elif np.isfinite(self.values[i, j]):
                     cells.append(f"{self.values[i, j]:.8g} +- {self.errors[i, j]:.1g}")
+                elif np.isfinite(least[i, j]):
+                    cells.append(f">= {least[i, j]:.6g}" if least[i, j] > 0.0 else "not known")
                 else:
                     cells.append("no route")
             rows.append(f"{i:>9d} " + "".join(f"{cell:>24s}" for cell in cells))
         return "\n".join(rows)
+
+    @property
+    def least_values(self) -> Array:
+        """The least that V may be where legs were not solved, and V elsewhere, ``(k, k)``; inf where there is no route."""
+        least = self.direct.copy()
+        for pair, path in self.paths.items():
+            unknown = [leg.least for leg in self.parallel.get(pair, (path,)) if not leg.bounded]
+            least[pair] = min([least[pair], *unknown])
+        return routes_of(least)[0]
 
 
 def _unrolled(legs: Sequence[PathSolution], periods: Periods) -> list[PathSolution]:

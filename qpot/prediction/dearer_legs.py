@@ -46,6 +46,9 @@ def dearer_legs(system: System, costs: TransitionCosts) -> DearerLegs:
     for pair, path in costs.paths.items():
         rows = []
         for leg in costs.parallel.get(pair, (path,)):
+            if not leg.bounded and leg.least <= _MOST * path.action < np.inf:
+                rows.append((max(leg.least - path.action, 0.0), np.nan))
+                continue
             for one in (leg, *leg.alternatives):
                 gap = one.action - path.action
                 if (_tied(leg, path) and _tied(one, leg)) or not gap <= (_MOST - 1.0) * path.action:

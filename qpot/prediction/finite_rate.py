@@ -23,6 +23,7 @@ import numpy as np
 from qpot._core.arrays import Array, as_positive
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
+from qpot.prediction.unfinished import lowest
 
 
 def cost_correction(path: PathSolution) -> float:
@@ -92,7 +93,10 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
                     f"learning_rate={eta:g} changes the cost {path.action:.4g} to {action:.4g}: it is too large for the "
                     "first correction; use a smaller one, or leave the costs as they are"
                 )
-        return replace(path, action=action, alternatives=tuple(changed(other) for other in path.alternatives))
+        # The bound of a leg that was not solved holds for small learning rates only.
+        return replace(
+            path, action=action, least=0.0, alternatives=tuple(changed(other) for other in path.alternatives)
+        )
 
     k = len(costs.minima)
     direct, errors = np.full((k, k), np.inf), np.zeros((k, k))
@@ -103,7 +107,10 @@ def corrected_costs(costs: TransitionCosts, learning_rate: float) -> TransitionC
         direct[pair], errors[pair] = legs[0].action, legs[0].error
         if len(legs) > 1:
             parallel[pair] = tuple(legs)
-    values, summed = sums_of_legs(direct, errors)
+    low = np.full((k, k), np.inf)
+    for pair, path in paths.items():
+        low[pair] = lowest(parallel.get(pair, (path,)))
+    values, summed = sums_of_legs(direct, errors, None if costs.solved else low)
     np.fill_diagonal(direct, 0.0)
     ways = tuple(way if way.path is None else replace(way, path=changed(way.path)) for way in costs.ways_out)
     return replace(costs, values=values, errors=summed, direct=direct, paths=paths, parallel=parallel, ways_out=ways)

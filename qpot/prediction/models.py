@@ -33,7 +33,6 @@ from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.reduced_model import ReducedModel, reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
-from qpot.prediction.unfinished import refuse_undecided
 from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
@@ -97,7 +96,6 @@ def predict_model(
             costs, told = _costs(system, landscape, method, executor)
             if audit and len(found) > 1:
                 costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
-            refuse_undecided(costs)
             report(2, 4, "prefactors")
             costs = replace(
                 costs,
@@ -157,9 +155,10 @@ def _costs(
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=_STARTS)
         costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
-        finite = bool(np.isfinite(costs.values).all())
+        finite = bool(np.isfinite(costs.values).all() and np.isfinite(costs.errors).all())
         decided = finite and len(selection(costs).possible) == 1
         if decided or not finite:
             break
     said = "which decides the selection" if decided else "which does not decide the selection"
+    said = said if costs.solved else "not all of them solved"
     return costs, [f"legs: by products, tolerance {tolerance:g}, {said} (method=)"]

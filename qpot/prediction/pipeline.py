@@ -140,9 +140,9 @@ def predict(
         with flat directions (which are named), symmetries that the loss or the noise does not have, or a function that does
         not repeat along a periodic axis. Also for a ``checkpoint`` of another call; the message says what differs.
     SolveError
-        If fewer than two minima are found, if they are not connected, if a path that stops short can decide, or if the run
-        is interrupted;
-        ``.partial`` holds the minima or costs that were finished.
+        If fewer than two minima are found, if they are not connected, or if the run is interrupted; for a System also if a
+        path that stops short can decide. ``.partial`` holds the minima or costs that were finished. For a finite sum the
+        prediction says what holds whatever such paths cost (`Prediction.selected`, ``left_out``, ``possible``).
 
     Examples
     --------

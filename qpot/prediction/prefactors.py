@@ -71,6 +71,8 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
             result[i, j] = 0.0 if path.status.ok else np.nan
             continue
         for leg in costs.parallel.get((i, j), (path,)):
+            if not leg.bounded and leg.least <= path.action + path.error:
+                result[i, j] = np.nan
             if leg.action - path.action > leg.error + path.error:
                 continue
             for tied in (leg, *leg.alternatives):

@@ -12,6 +12,9 @@ from qpot.chain.passage import committor, hitting_exponents
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.prediction.costs import TransitionCosts
+from qpot.prediction.leg_intervals import leg_intervals, never_left
+from qpot.prediction.open_report import named, open_lines, unknown_exits
+from qpot.prediction.unfinished import doubt
 
 # Tables stop after this many rows and say how many more there are.
 _ROWS = 20
@@ -35,11 +38,16 @@ class PredictionReport:
     prefactors: Array | None
     dearer: Mapping[tuple[int, int], Array] | None
     population: int | None
+    left_out: tuple[int, ...]
+    possible: tuple[int, ...]
 
     def answer(self) -> str:
         """The answer in one sentence."""
         ids = self.selected
         gap = f"{self.margin:.4g} +- {self.margin_error:.1g}"
+        unsolved = self._unsolved(gap)
+        if unsolved:
+            return unsolved
         if len(ids) > 1:
             return (
                 f"Tie: W of the minima {', '.join(map(str, ids))} agrees within the errors (margin {gap}); prefactors decide "
@@ -59,6 +67,32 @@ class PredictionReport:
             return f"SGD selects minimum {ids[0]} at {where}{outside}: it never leaves it for another. {self._never(ids[0])}"
         return f"SGD selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
 
+    def _unsolved(self, gap: str) -> str:
+        """The answer where legs were not solved, or where nothing leaves several minima; empty otherwise."""
+        ids, costs = self.selected, self.costs
+        intervals = leg_intervals(costs)
+        closed = intervals.closed_sets(known=False)
+        reasons = dict.fromkeys(never_left(costs, s) for s in closed)
+        if len(closed) > 1 and all(reasons):
+            return (
+                f"Nothing is selected: SGD never leaves the {named(ids)} for the others, and stays at the one that it comes "
+                f"to first. The cost is infinite: {'; '.join(reasons)}."
+            )
+        among = [i for i in range(len(self.minima)) if i not in self.left_out]
+        where = f"Among the {named(among)} " if self.left_out else ""
+        if len(ids) == 1:
+            if not self.left_out and not np.isnan(self.stationary_costs).any():
+                return ""
+            rest = [i for i in self.possible if i not in ids]
+            more = f" {named(rest).capitalize()} may be selected instead." if rest else ""
+            return (
+                f"{where}SGD selects minimum {ids[0]} at {format_point(self.minima[ids[0]].point)}: its W is least, by a "
+                f"margin of at least {gap}.{more}"
+            )
+        if not intervals.doubtful.any() and doubt(costs) is None:
+            return ""
+        return f"{where or 'It is '}{'it is ' if where else ''}not decided which of the {named(ids)} SGD selects."
+
     def _never(self, chosen: int) -> str:
         """Why no other minimum is reached from one, in a sentence."""
         reasons = [leg.reason for (i, _), leg in self.costs.paths.items() if i == chosen and np.isinf(leg.action)]
@@ -66,7 +100,8 @@ class PredictionReport:
 
     def cautions(self) -> tuple[str, ...]:
         """What limits the answer, in a sentence each: holes, ways out of the box, a box that is too small, coverage."""
-        return tuple(filter(None, [self.costs.audit, self._leaving(), *self.costs.notes, self.costs.coverage]))
+        open_ = open_lines(self.costs, self.selected, self.possible, self.left_out)
+        return tuple(filter(None, [*open_, self.costs.audit, self._leaving(), *self.costs.notes, self.costs.coverage]))
 
     def _leaving(self) -> str:
         """Where SGD leaves the box, and whether it does so before it selects; empty if nothing leads out."""
@@ -76,6 +111,12 @@ class PredictionReport:
         unknown = [way for way in ways if np.isnan(way.cost)]
         if unknown:
             return f"A way leads out of the box, {unknown[0]}. The numbers hold within the box only."
+        if unknown_exits(self.costs):
+            cheapest = min(ways, key=lambda w: w.cost)
+            return (
+                f"A way leads out of the box, {cheapest}. Whether SGD takes it before it selects is not known, since legs "
+                "were not solved."
+            )
         lost = self._lost()
         if lost:
             way = min((w for w in ways if w.minimum == lost[0]), key=lambda w: w.cost, default=None)
@@ -176,11 +217,15 @@ class PredictionReport:
     def _minimum_rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """The cells of the table of minima; the last one is the cheapest cost to another minimum, or out of the box."""
         rows = []
-        values = self.costs.values
+        values, unknown = self.costs.values, unknown_exits(self.costs)
         for i, minimum in enumerate(self.minima[:_ROWS]):
             others = np.where(np.arange(values.shape[0]) == i, np.inf, values[i])
+            if i in unknown:  # An estimate without an error is no bound.
+                others = np.where(np.isfinite(self.costs.errors[i]), others, np.inf)
             j = int(np.argmin(others))
             way = f"{others[j]:.8g} to {j}" if np.isfinite(others[j]) else "none"
+            if i in unknown:
+                way = f"<= {way}" if np.isfinite(others[j]) else "not known"
             out = min((w.cost for w in self.costs.ways_out if w.minimum == i), default=np.inf)
             way = f"{out:.8g} out" if out < others[j] else way
             W = self.stationary_costs[i]
@@ -189,8 +234,8 @@ class PredictionReport:
                     str(i),
                     _named(minimum),
                     "-" if np.isnan(minimum.loss) else f"{minimum.loss:.6g}",
-                    f"{W:.8g}",
-                    f"{self.stationary_errors[i]:.1g}",
+                    "not known" if np.isnan(W) else f"{W:.8g}",
+                    "" if np.isnan(W) else f"{self.stationary_errors[i]:.1g}",
                     way,
                 )
             )

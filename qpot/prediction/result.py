@@ -20,6 +20,8 @@ from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
 from qpot.prediction.finite_rate import corrected_costs
+from qpot.prediction.open_report import refuse_unknown, unknown_exits
+from qpot.prediction.partial_answer import partial_answer
 from qpot.prediction.report import PredictionReport
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.storage import save_prediction, stored_prediction
@@ -40,7 +42,9 @@ class Prediction(PredictionReport):
     Attributes
     ----------
     selected : tuple of int
-        Ids of the minima with the least W, the answer as epsilon -> 0. More than one id is a tie within the errors.
+        Ids of the minima with the least W, the answer as epsilon -> 0. More than one id is a tie within the errors, or says
+        that legs which were not solved leave the choice between these minima open. Where nothing leaves several minima, it
+        is these.
     margin : float
         Gap of W between the best minimum and the runner-up; it does not depend on epsilon.
     margin_error : float
@@ -65,6 +69,11 @@ class Prediction(PredictionReport):
         What was predicted, for `check`; it is not saved with the prediction.
     symmetries : Symmetry or None
         The group modulo which minima count; it is not saved either.
+    left_out : tuple of int
+        Minima with which the selected ones were not compared, because legs to or from them were not solved.
+    possible : tuple of int
+        The minima that may have the least W within all that is known of the costs: the selected ones, and more only where
+        legs were not solved.
     """
 
     selected: tuple[int, ...]
@@ -80,6 +89,8 @@ class Prediction(PredictionReport):
     population: int | None = None
     system: System | None = None
     symmetries: Symmetry | None = None
+    left_out: tuple[int, ...] = ()
+    possible: tuple[int, ...] = ()
 
     @property
     def outside(self) -> tuple[int, ...]:
@@ -161,6 +172,8 @@ class Prediction(PredictionReport):
         ------
         ValueError
             If ``start`` is not a minimum of this prediction, or another argument is not positive.
+        SolveError
+            If SGD may take a leg of unknown cost within this time.
 
         Notes
         -----
@@ -172,11 +185,14 @@ class Prediction(PredictionReport):
         time = as_positive(steps, name="steps") * eta
         exponent = self.epsilon(eta, batch_size) * float(np.log(time))
         costs, k = self.costs, len(self.minima)
+        refuse_unknown(costs, max(exponent, 0.0))
         if costs.ways_out:
             return tuple(
                 i for i in metastable_state(costs.with_outside(), max(exponent, 0.0), self._id(start)) if i < k
             )
-        return metastable_state(costs, max(exponent, 0.0), self._id(start))
+        # Legs of unknown cost are not taken by then.
+        known = costs if costs.solved else costs.values
+        return metastable_state(known, max(exponent, 0.0), self._id(start))
 
     def escape_steps(
         self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
@@ -185,7 +201,8 @@ class Prediction(PredictionReport):
 
         The number is 1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)), summed over the minima that a saddle
         connects with i, over all legs between the two, and over the ways out of the box. With ``prefactor=False`` all A are
-        one. An entry is NaN where a prefactor is missing, and inf beyond the largest float. With ``momentum`` the learning
+        one. An entry is NaN where a prefactor is missing or a leg of unknown cost may be as cheap, and inf beyond the largest
+        float. With ``momentum`` the learning
         rate is learning_rate / (1 - momentum) throughout.
         """
         rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
@@ -202,6 +219,7 @@ class Prediction(PredictionReport):
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
                 weights = known * np.exp(-(costs - lowest) / eps)
                 steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
+        steps[list(unknown_exits(self.costs))] = np.nan
         return steps
 
     def occupation(
@@ -210,11 +228,12 @@ class Prediction(PredictionReport):
         """Fraction of time near each minimum at this noise level, ``(k,)``: the stationary law of the chain.
 
         With ``prefactor=False`` all prefactors are taken as equal, which is right to leading order only. Otherwise all
-        entries are NaN if one prefactor is missing. Where ways lead out of the box, it is the law before SGD takes one.
+        entries are NaN if one prefactor is missing, and in any case where a leg of unknown cost may be as cheap as those
+        that are known. Where ways lead out of the box, it is the law before SGD takes one.
         """
         eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
         factors = self._factors(prefactor, eps)
-        if np.isnan(factors).any():
+        if np.isnan(factors).any() or unknown_exits(self.costs):
             return np.full(len(self.minima), np.nan)
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
@@ -329,8 +348,19 @@ def prediction_from_costs(
     SolveError
         If the minima are not connected, or costs between them are infinite, so that no stationary law exists;
         ``.partial`` holds the costs.
+
+    Notes
+    -----
+    Legs that were not solved may cost anything from a bound on. The answer holds for all such costs; see
+    `Prediction.selected`, `Prediction.left_out` and `Prediction.possible`.
     """
     k = len(costs.minima)
+    answer = partial_answer(costs)
+    if answer is not None:
+        return Prediction(
+            **vars(answer), costs=costs, minima=costs.minima, saddles=costs.saddles, prefactors=prefactors,
+            dearer=dearer, population=population,
+        )  # fmt: skip
     try:
         W = np.asarray(stationary_costs(costs.values), dtype=np.float64)
     except ValueError as error:
@@ -355,6 +385,7 @@ def prediction_from_costs(
         margin_error = max(margin_error, float(errors[np.argsort(W, kind="stable")[1]]))
     return Prediction(
         selected=decision.possible,
+        possible=decision.possible,
         margin=decision.margin,
         margin_error=margin_error,
         stationary_costs=W,

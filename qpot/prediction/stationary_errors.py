@@ -9,7 +9,7 @@ from qpot.chain.w_graphs import stationary_costs, w_graph
 from qpot.prediction.costs import TransitionCosts
 
 # The action near a curve that was minimised roughly may be lower by this part.
-_LOWER = 0.1
+LOWER = 0.1
 
 
 def stationary_errors(costs: TransitionCosts, W: Array) -> Array:
@@ -27,7 +27,7 @@ def stationary_errors(costs: TransitionCosts, W: Array) -> Array:
         errors[i] = sum(costs.errors[edge] for edge in graph.edges)
     lower = np.where(np.isfinite(costs.values), np.maximum(costs.values - costs.errors, 0.0), np.inf)
     for path in costs.corners:
-        lower[path.start, path.end] = min(lower[path.start, path.end], (1.0 - _LOWER) * path.value)
+        lower[path.start, path.end] = min(lower[path.start, path.end], (1.0 - LOWER) * path.value)
     high = graphs[int(np.argmin(W[finite]))].cost + W[finite]
     below = stationary_costs(lower)
     low = w_graph(lower, int(np.argmin(below))).cost + below[finite]

@@ -48,6 +48,8 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "format": _FORMAT,
         "version": _VERSION,
         "selected": list(prediction.selected),
+        "left_out": list(prediction.left_out),
+        "possible": list(prediction.possible),
         "margin": prediction.margin,
         "margin_error": prediction.margin_error,
         "population": prediction.population,
@@ -59,6 +61,7 @@ def save_prediction(prediction: PredictionReport, file: FileLike) -> None:
         "notes": list(prediction.costs.notes),
         "coverage": prediction.costs.coverage,
         "choices": list(prediction.costs.choices),
+        "doubts": [[list(pair), least] for pair, least in prediction.costs.doubts.items()],
         "minima": [
             {
                 **_point_out(m, f"minimum{i}", arrays),
@@ -138,9 +141,12 @@ def stored_prediction(file: FileLike) -> dict[str, Any]:
             notes=tuple(about.get("notes", ())),
             choices=tuple(about.get("choices", ())),
             coverage=about.get("coverage", ""),
+            doubts={(int(i), int(j)): least for (i, j), least in about.get("doubts", [])},
         )
         return {
             "selected": tuple(about["selected"]),
+            "left_out": tuple(about.get("left_out", ())),
+            "possible": tuple(about.get("possible", about["selected"])),
             "margin": about["margin"],
             "margin_error": about["margin_error"],
             "stationary_costs": stored["stationary_costs"],
@@ -323,6 +329,7 @@ def _path_out(path: PathSolution, key: str, arrays: dict[str, Any]) -> dict[str,
         "iterations": path.iterations,
         "reason": path.reason,
         "note": path.note,
+        "least": path.least,
         "method": path.method.options(),
         "method_name": type(path.method).__name__,
         "alternatives": [_path_out(p, f"{key}_other{n}", arrays) for n, p in enumerate(path.alternatives)],
@@ -346,6 +353,7 @@ def _path_in(item: dict[str, Any], stored: Mapping[str, Any]) -> PathSolution:
         alternatives=tuple(_path_in(p, stored) for p in item["alternatives"]),
         reason=item.get("reason", ""),
         note=item.get("note", ""),
+        least=item.get("least", 0.0),
     )
 
 

@@ -21,7 +21,7 @@ from qpot.paths.choice import leg_method, path_budget, timely
 from qpot.paths.cycle_routes import route_with_cycles
 from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenerate, resolved_between_kinks
 from qpot.paths.geometric import GeometricAction
-from qpot.paths.infinite import infinite_leg
+from qpot.paths.infinite import unknown_leg
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod
 from qpot.paths.shared_descents import Trajectory, shared_descents
@@ -294,6 +294,7 @@ def _solve_leg(task: _Leg) -> PathSolution:
     A failure is a leg too: its cost is inf, and it says why.
     """
     via = (task.saddle.point,)
+    least = 0.0
     try:
         if isinstance(task.saddle, LimitCycle) or task.cyclic:
             with spending(task.seconds):
@@ -315,6 +316,8 @@ def _solve_leg(task: _Leg) -> PathSolution:
         held(leg, task.method, task.start, task.saddle.point)
         if leg.reason:  # The cost is infinite, and the leg says why.
             return replace(leg, via=via)
+        # Where the descent is not found, the climb is what the leg costs at least.
+        least = lowest([leg])
         with spending(task.seconds):
             descent = _down(task, task.saddle.point, task.sign * direction)
     except SolveError as error:
@@ -325,7 +328,9 @@ def _solve_leg(task: _Leg) -> PathSolution:
             if known is not None:
                 return known
         reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
-        return replace(infinite_leg(task.start, task.end, reason, task.method), status=error.status, via=via)
+        if isinstance(error.partial, PathSolution) and not np.isfinite(error.partial.action):
+            least = max(least, error.partial.least)
+        return replace(unknown_leg(task.start, task.end, reason, task.method, error.status, least), via=via)
     found = joined([leg, descent])
     if found.status.ok:
         return found

@@ -16,9 +16,9 @@ _ROUNDING = 1e-9
 
 
 def lowest(legs: Sequence[PathSolution]) -> float:
-    """The least that the cheapest of some legs may cost; of one for which no path was found nothing is known."""
+    """The least that the cheapest of some legs may cost."""
     return min(
-        max(leg.action - leg.error, 0.0) if np.isfinite(leg.action) else float(leg.action) if leg.status.ok else 0.0
+        leg.least if not leg.bounded else max(leg.action - leg.error, 0.0) if np.isfinite(leg.action) else np.inf
         for leg in legs
     )
 
@@ -31,31 +31,45 @@ def refuse_undecided(costs: TransitionCosts) -> None:
     SolveError
         That names this leg and the accuracy that would decide; ``.partial`` holds the costs.
     """
+    error = doubt(costs)
+    if error is not None:
+        raise error
+
+
+def doubt(costs: TransitionCosts) -> SolveError | None:
+    """The error that names the leg that stopped short and can decide the selection; None where there is no such leg."""
     unfinished = costs.unfinished
     for i, j, status, _, _ in unfinished:
         if not np.isfinite(costs.values[i, j]):
-            raise SolveError(
+            return SolveError(
                 f"the cost from minimum {i} to {j} is not known, and there is no other route: {costs.paths[i, j].reason}",
                 status=status,
                 partial=costs,
             )
     if not unfinished or not np.isfinite(costs.values).all():
-        return
+        return None
+    for i, j, status, value, _ in unfinished:
+        if not np.isfinite(costs.errors[i, j]):
+            return SolveError(
+                f"the cost from minimum {i} to {j} is known as {value:.6g}, with an error without a bound ({status})",
+                status=status,
+                partial=costs,
+            )
     doubtful = selection(costs)
     if len(doubtful.possible) == 1:
-        return
+        return None
     pairs = sorted({(i, j) for i, j, *_ in unfinished})
     known = _believing(costs, pairs)
     # A tie within the errors of finished legs is an answer; a doubt that unfinished ones add is none.
     added = known.certain_margin - doubtful.certain_margin
     if len(known.possible) > 1 and added <= _ROUNDING * float(costs.values.max()):
-        return
+        return None
     # The leg to name is the one whose doubt takes most of the margin.
     gains = [_believing(costs, [pair]).certain_margin for pair in pairs]
     worst = pairs[int(np.argmax(gains))]
     i, j, status, value, error = max((u for u in unfinished if u[:2] == worst), key=lambda u: u[4])
     wanted = f"an error below {0.5 * doubtful.margin:.2g} would decide" if doubtful.margin > 0.0 else "the values tie"
-    raise SolveError(
+    return SolveError(
         f"the leg from minimum {i} to {j} can decide between the minima {', '.join(map(str, doubtful.possible))}, and its "
         f"cost is only known as {value:.6g} +- {error:.2g}: {wanted} ({status})",
         status=status,

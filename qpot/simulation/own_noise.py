@@ -11,6 +11,7 @@ import numpy as np
 from qpot._core.status import SolveError
 from qpot.paths.gaussianity import check_gaussianity
 from qpot.paths.geometric import GeometricAction
+from qpot.prediction.open_report import unknown_exits
 from qpot.prediction.reduced_model import reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
@@ -148,6 +149,8 @@ def with_own_noise(prediction: Prediction, process: Process) -> Prediction | Non
             method=GeometricAction(tolerance=_TOLERANCE),
         )  # fmt: skip
     except SolveError:
+        return None
+    if unknown_exits(costs):
         return None
     result: Prediction = model.read(prediction_from_costs(costs))
     return replace(result, system=system, symmetries=prediction.symmetries)

@@ -15,6 +15,7 @@ from qpot._core.status import SolveError, Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.periods import periods_of
 from qpot.landscape.symmetry import Symmetry
+from qpot.prediction.open_report import unknown_exits
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_neighbour
@@ -208,16 +209,20 @@ def _leaving_next(prediction: Prediction, home: int) -> float:
 
 def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
     """The minima whose escapes are measured, those that hold most of the time first, and why others are left out."""
-    order = sorted(
-        range(len(prediction.minima)), key=lambda i: (i not in prediction.selected, prediction.stationary_costs[i])
-    )
+    W = np.nan_to_num(prediction.stationary_costs, nan=np.inf)
+    order = sorted(range(len(prediction.minima)), key=lambda i: (i not in prediction.selected, W[i]))
     homes: list[int] = []
     left_out: list[str] = []
+    unknown = unknown_exits(prediction.costs)
     most = int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES))
     for i in order:
         cost = _cheapest(prediction, i)
         out = min((way.cost for way in prediction.costs.ways_out if way.minimum == i), default=np.inf)
-        if not np.isfinite(cost) or cost <= 0.0:
+        if i in unknown:
+            left_out.append(
+                f"escapes from minimum {i}, since a leg out of it was not solved, and its cost is not known"
+            )
+        elif not np.isfinite(cost) or cost <= 0.0:
             left_out.append(f"escapes from minimum {i}, whose predicted cost is {cost:.4g}")
         elif not out > (1.0 + _DEARER / 3.0) * cost:
             left_out.append(f"escapes from minimum {i}, from where a way leads out of the box at a cost of {out:.4g}")

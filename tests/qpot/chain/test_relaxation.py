@@ -8,7 +8,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from strategies_chain import cost_matrices
 from twins_chain import generator
@@ -92,6 +92,9 @@ def test_relaxation_times_against_mpmath(epsilon: float) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(cost_matrices(values=st.integers(1, 40).map(float), connected=True))
+@example(
+    np.array([[0, 1, inf, 1, inf], [4, 0, 3, inf, inf], [inf, 1, 0, 2, 3], [inf, inf, 6, 0, 7], [11, inf, inf, inf, 0]])
+)
 def test_relaxation_times_tend_to_their_exponents(costs: Any) -> None:
     k = len(costs)
     assume(k >= 2)

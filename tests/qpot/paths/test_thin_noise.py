@@ -59,6 +59,7 @@ def test_no_path_of_the_exact_noise_is_told() -> None:
     path = qpot.minimum_action_path(qpot.System.from_finite_sum(total), -np.eye(d)[0], np.zeros(d), throw=False)
     assert path.action == np.inf or not path.status.ok
     assert path.action == np.inf or path.error == np.inf
+    assert path.action == np.inf or 0.0 < path.least < path.action
 
 
 @pytest.mark.parametrize("n_samples", [4, 40])

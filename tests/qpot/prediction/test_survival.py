@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -158,3 +160,38 @@ def test_a_cluster_whose_worker_is_killed(tmp_path: Path) -> None:
             asked, minima, saddles=saddles, executor=client.get_executor(), checkpoint=tmp_path, progress=kill
         )
     assert numbers(alone) == numbers(together)
+
+
+@pytest.mark.filterwarnings("ignore")  # As above.
+def test_a_network_on_a_cluster_whose_worker_is_killed() -> None:
+    distributed = pytest.importorskip("distributed")
+    rng, labels = np.random.default_rng(3), np.arange(20) % 2
+    features = rng.normal(size=(20, 2)) + labels[:, None] * np.array([1.5, 0.5])
+    total = qpot.network_sum(features, labels, hidden=1, weight_decay=0.01)
+    alone = qpot.predict(total, starts=16, audit=False, progress=None)
+    assert len(alone.costs.paths) == 2
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed: list[str] = []
+
+        def kill(done: int, total: int, message: str) -> None:
+            if message == "paths":
+                waiting.start()
+
+        def kill_who_is_at_work() -> None:
+            pids, end = client.run(os.getpid), time.monotonic() + 20.0
+            while not killed and time.monotonic() < end:
+                killed.extend([worker for worker, tasks in client.processing().items() if tasks][:1])
+                time.sleep(0.01)
+            for worker in killed:
+                os.kill(pids[worker], signal.SIGKILL)
+
+        waiting = threading.Thread(target=kill_who_is_at_work, daemon=True)
+        together = qpot.predict(total, starts=16, audit=False, executor=client.get_executor(), progress=kill)
+        waiting.join(timeout=10.0)
+        assert killed
+        assert killed[0] not in client.run(os.getpid)
+    assert repr(together) == repr(alone)
+    assert numbers(together.costs) == numbers(alone.costs)
