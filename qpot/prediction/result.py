@@ -52,7 +52,7 @@ class Prediction(PredictionReport):
     stationary_costs : array (k,)
         W(i) - min W, that is -epsilon log of the stationary weight of minimum i.
     stationary_errors : array (k,)
-        Error of W(i), summed from the costs in its W-graph.
+        Error of W(i) - min W: what errors of either sign in the costs can change of it.
     costs : TransitionCosts
         V(i, j) between all minima, with errors and paths, and the ways out of the box.
     minima : tuple of Minimum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.chain.certainty import selection
 from qpot.chain.w_graphs import stationary_costs, w_graph
 from qpot.prediction.costs import TransitionCosts
 
@@ -17,7 +18,7 @@ def stationary_errors(costs: TransitionCosts, W: Array) -> Array:
 
     A W-graph changes by no more than the errors of its edges. Where other edges may be cheaper than they are known to be,
     within their errors or by a path that cuts a corner, another W-graph may be the cheapest; its cost is computed with them.
-    Costs are too high rather than too low, and each W is held against the least one, which may be lower, too.
+    Each W is held against the least one, which may change, too: what both ways share cancels (`Selection.interval`).
     """
     k = len(W)
     finite = np.flatnonzero(np.isfinite(W))
@@ -33,4 +34,9 @@ def stationary_errors(costs: TransitionCosts, W: Array) -> Array:
     low = w_graph(lower, int(np.argmin(below))).cost + below[finite]
     errors[finite] = np.maximum(errors[finite], high - low)
     errors[finite] = np.maximum(errors[finite], high.min() - low.min())
+    if np.isfinite(costs.errors).all():
+        found = selection(costs.values, errors=costs.errors)
+        for i in finite:
+            least, most = found.interval(int(i))
+            errors[i] = max(errors[i], W[i] - least, most - W[i])
     return errors

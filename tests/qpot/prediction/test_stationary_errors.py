@@ -28,6 +28,19 @@ def test_they_contain_what_cheaper_legs_change(seed: int) -> None:
     assert (np.abs(W - right) <= found + 1e-12).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_they_contain_what_errors_of_either_sign_change(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 6))
+    known = rng.uniform(0.5, 3.0, size=(k, k)) * (1.0 - np.eye(k))
+    errors = rng.uniform(0.0, 0.5, size=(k, k)) * known
+    W = np.asarray(qpot.stationary_costs(known))
+    found = stationary_errors(chain(known, errors), W)
+    for _ in range(20):
+        true = known + rng.choice([-1.0, 1.0], size=(k, k)) * errors
+        assert (np.abs(W - qpot.stationary_costs(true)) <= found + 1e-12).all()
+
+
 def test_a_path_that_cuts_a_corner_counts() -> None:
     known = np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 1.5], [5.0, 0.5, 0.0]])
     costs = chain(known, 1e-9 * known)
