@@ -14,7 +14,7 @@ from qpot.paths.first_controls import carried_over, exact_parts
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.control_steps import divided, excess, split
 from qpot.solvers.paths.controlled import CONVERGED, Best, Pairs, cheapest
-from qpot.solvers.paths.controlled_motion import Edge, Run, moved
+from qpot.solvers.paths.controlled_motion import Edge, Run, moved, with_tail
 from qpot.solvers.paths.motion_errors import step_defects
 
 # So many meshes at most. On each that follows steps are split in so many parts at most, so that what constant controls on
@@ -26,8 +26,8 @@ _CAUTION = 0.2
 _UNCONFIRMED = 0.5
 # A step of second order and two of half the length differ by three quarters of the longer one's error.
 _ORDER = 4.0 / 3.0
-# The tail becomes longer while it ends farther from the saddle than this part of the way, up to so many unstable times.
-_BESIDE, _LONGEST = 0.05, 16.0
+# A tail follows, and becomes longer, while it ends farther from the saddle than this part of the way.
+_BESIDE = 0.05
 # One more step with controls follows while what they would save after the end is more than this part of the tolerance.
 _AFTERWARDS = 0.1
 # Most backward sweeps on one mesh, and on all.
@@ -65,7 +65,7 @@ def refined(
     steps: Array,
     controls: Array,
     tolerance: float,
-    rates: tuple[float, float],
+    rate: float,
     sweeps: int,
     report: ProgressCallback,
 ) -> Refined | None:
@@ -81,8 +81,8 @@ def refined(
     controls : array (n, N)
     tolerance : float
         Relative.
-    rates : (float, float)
-        The slowest rate at both ends, and the unstable one.
+    rate : float
+        The slowest rate at both ends.
     sweeps : int
         Sweeps that were made before.
     """
@@ -90,7 +90,6 @@ def refined(
     latest: Run | None = None
     known: Pairs = ()
     before, begun, early = np.inf, sweeps, False
-    rate, unstable = rates
     for _ in range(_LEVELS):
         most = min(_SWEEPS, begun + _ALL - sweeps)
         if most <= 0 or (latest is not None and spent()):
@@ -115,7 +114,7 @@ def refined(
             # More time was given, and what that changed says more than the energy.
             tail = min(tail, _LATE * abs(cost - before) + _SOFT * found.decrement)
         # Controls after the end would fall at the unstable rate.
-        late = 0.25 * float(found.run.controls[-1] @ found.run.controls[-1]) / unstable
+        late = 0.25 * float(found.run.controls[-1] @ found.run.controls[-1]) / edge.unstable
         tail += late
         mesh = max(_CAUTION * off, abs(cost - before)) if np.isfinite(before) else _UNCONFIRMED * off
         error = mesh + _SOFT * found.decrement + tail
@@ -125,8 +124,9 @@ def refined(
             break
         before = cost
         early = tail - late > _SPLIT * tolerance * cost
-        latest, known = _long_enough(edge, found, early, late > _AFTERWARDS * tolerance * cost, rates)
-        edge = _longer_tail(edge, found.run, unstable)
+        latest, known = _long_enough(edge, found, early, late > _AFTERWARDS * tolerance * cost, rate)
+        if edge.off(found.run.last) > _BESIDE:
+            edge = with_tail(edge, found.run) or edge
         steps, controls = latest.steps, latest.controls
         if error - tail > _SPLIT * tolerance * cost:
             costs = np.zeros(steps.size)
@@ -156,24 +156,15 @@ def told(report: ProgressCallback, before: int, sweep: int, value: float) -> Non
     report(before + sweep, before + sweep + 1, f"sweep {before + sweep}, cost {value:.6g}")
 
 
-def _long_enough(edge: Edge, found: Best, earlier: bool, later: bool, rates: tuple[float, float]) -> tuple[Run, Pairs]:
+def _long_enough(edge: Edge, found: Best, earlier: bool, later: bool, rate: float) -> tuple[Run, Pairs]:
     """The same motion and pairs, with steps at rest before it if it is to begin earlier, and after it if to end later."""
     latest, pairs = found.run, found.pairs
     if earlier:
-        rest = np.full(_BEFORE, _EARLIER / (_BEFORE * rates[0]))
+        rest = np.full(_BEFORE, _EARLIER / (_BEFORE * rate))
         latest, pairs = _longer(edge, latest, rest, True), _padded(pairs, (_BEFORE, 0))
     if later:
-        latest, pairs = _longer(edge, latest, np.array([1.0 / rates[1]]), False), _padded(pairs, (0, 1))
+        latest, pairs = _longer(edge, latest, np.array([1.0 / edge.unstable]), False), _padded(pairs, (0, 1))
     return latest, pairs
-
-
-def _longer_tail(edge: Edge, found: Run, unstable: float) -> Edge:
-    """The edge with a longer tail where it ends too far from the saddle."""
-    tail = edge.tail
-    if tail is None or edge.off(found.last) <= _BESIDE or unstable * tail.steps.sum() > _LONGEST:
-        return edge
-    more = np.append(tail.steps, 1.0 / unstable)
-    return edge._replace(tail=tail._replace(steps=more, gain=np.e * tail.gain))
 
 
 def _padded(pairs: Pairs, more: tuple[int, int]) -> Pairs:

@@ -14,7 +14,7 @@ from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.control_steps import divided
 from qpot.solvers.paths.controlled import CONVERGED, NEAR, cheapest, restored, scaled
-from qpot.solvers.paths.controlled_motion import Controlled, Edge, Run, run
+from qpot.solvers.paths.controlled_motion import Controlled, Edge, Run, run, with_tail
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 IntArray = NDArray[np.int64]
@@ -53,6 +53,8 @@ class FirstControls(NamedTuple):
     lower : float
         The cost under a floor as strong as the noise: more noise makes a way cheaper. 0 if none was found.
     sweeps : int
+    edge : Edge
+        The motion under the exact noise, with a tail where it is needed.
     elsewhere : bool
         Whether cheaper and cheaper motions cross the edge farther and farther from the saddle.
     """
@@ -61,6 +63,7 @@ class FirstControls(NamedTuple):
     controls: Array | None
     lower: float
     sweeps: int
+    edge: Edge
     elsewhere: bool = False
 
 
@@ -138,8 +141,17 @@ def first_controls(
             if reached:
                 break
             continue
-        if found.status != CONVERGED and edge.off(found.run.last) > _ELSEWHERE * NEAR:
-            return FirstControls(steps, None, lower, sweeps + found.sweeps, elsewhere=True)
+        while found.status != CONVERGED and edge.off(found.run.last) > _ELSEWHERE * NEAR:
+            # It may only need more time to come to the saddle.
+            sweeps, longer = sweeps + found.sweeps, with_tail(edge, found.run)
+            if longer is None or spent():
+                return FirstControls(steps, None, lower, sweeps, edge, elsewhere=True)
+            edge, trial = longer, found.run.controls
+            floored = edge._replace(motion=floored.motion)
+            further = cheapest(floored, steps, trial, tolerance=_ROUGH, most=_SWEEPS, on_sweep=told)
+            if further is None:
+                return FirstControls(steps, None, lower, sweeps, edge, elsewhere=True)
+            found = further
         reached, floor, controls, sweeps = True, part * top, found.run.controls, sweeps + found.sweeps
         if part >= _EVEN:
             lower = found.cost - found.decrement
@@ -154,10 +166,10 @@ def first_controls(
         if by_floor < _SMALL * whole or spent():
             break
     if not reached:
-        return FirstControls(steps, None, 0.0, sweeps)
+        return FirstControls(steps, None, 0.0, sweeps, edge)
     push = np.sqrt(floor) * controls[:, N:]
     own, more = withdrawn(edge, steps, controls[:, :N], push)
-    return FirstControls(steps, own, lower, sweeps + more)
+    return FirstControls(steps, own, lower, sweeps + more, edge)
 
 
 def exact_parts(edge: Edge, defects: Array) -> IntArray:

@@ -28,14 +28,12 @@ from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.polyline import interpolated
 from qpot.solvers.paths.control_steps import even_steps
 from qpot.solvers.paths.controlled import CONVERGED, NEAR, Best
-from qpot.solvers.paths.controlled_motion import Edge, Run, Tail, moved
+from qpot.solvers.paths.controlled_motion import Edge, Run, moved
 
 # Steps in time on the first mesh.
 _STEPS = 24
 # So many steps as long as the saddle's unstable time follow on the descent, so that the motion ends beside the saddle.
 _AFTER = 1
-# A tail follows of so many of the slowest times at the saddle, but of so many unstable times at least and at most.
-_SETTLED, _TAIL_LENGTHS = 2.5, (3.0, 10.0)
 # A path begins and ends where the descent from the saddle is this part of the way from its ends.
 _TAIL = 0.01
 # No step is shorter than this part of the fastest time.
@@ -87,13 +85,13 @@ def leg_by_controls(
         outwards = -np.sign(float(near @ outwards)) * outwards
     fastest = _MARGIN * max(fastest_rate(system, x) for x in (start, curve[curve.shape[0] // 2], end))
     unstable = _unstable_rate(at_end)
-    edge = Edge(sample_motion(total, fastest), start, end, outwards, tail=_tail(end, outwards, at_end))
+    edge = Edge(sample_motion(total, fastest), start, end, outwards, unstable)
     steps, points = _first_steps(total, times, curve, at_end, _SHORTEST / fastest)
     first = first_controls(total, edge, steps, points, partial(told, report, 0))
-    rates = min(at_start.slowest, at_end.slowest), unstable
+    rate = min(at_start.slowest, at_end.slowest)
     found = None
     if first.controls is not None:
-        found = refined(edge, first.steps, first.controls, method.tolerance, rates, first.sweeps, report)
+        found = refined(first.edge, first.steps, first.controls, method.tolerance, rate, first.sweeps, report)
     if found is None:
         reason = (
             "the cheaper a motion is, the farther from the saddle it leaves the basin"
@@ -119,14 +117,6 @@ def _first_steps(
     points = interpolated(times, curve, times[0] + np.concatenate([[0.0], np.cumsum(steps)]))
     after = np.full(_AFTER, 1.0 / _unstable_rate(at_end))
     return np.concatenate([steps, after]), np.concatenate([points, np.repeat(curve[-1:], _AFTER, axis=0)])
-
-
-def _tail(saddle: Array, outwards: Array, rates: FixedPointRates) -> Tail:
-    """The free motion after the controls, as long as the slow directions need to come near the saddle."""
-    unstable = _unstable_rate(rates)
-    length = float(np.clip(_SETTLED * unstable / rates.slowest, *_TAIL_LENGTHS))
-    steps = np.full(int(np.ceil(length)), 1.0 / unstable)
-    return Tail(steps, saddle, outwards, float(np.exp(steps.size)))
 
 
 def _unstable_rate(rates: FixedPointRates) -> float:

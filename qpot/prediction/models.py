@@ -45,7 +45,9 @@ _BY_PRODUCTS = 3
 # A leg is tried from the reversed descent, a straight line and two bows. Of ten legs of a network of 39 parameters five had
 # cheaper paths than that to which the reversed descent leads, and two of these were found from bows only.
 _STARTS = 4
-# The same where legs take sweeps in the space of the samples.
+# CPU seconds for one leg, and more for each dimension; what is not solved by then is known as an interval.
+_LEG = (120.0, 0.1)
+# The tolerances where legs take sweeps in the space of the samples.
 _LARGE_TOLERANCES = (1e-2,)
 
 
@@ -145,16 +147,17 @@ def _costs(
         return TransitionCosts(
             values=none, errors=none, direct=none, paths={}, minima=tuple(minima), saddles=tuple(saddles)
         ), []
+    seconds = _LEG[0] + _LEG[1] * system.dimension
     if method is not None:
-        return transition_costs(system, minima, saddles=saddles, method=method, executor=executor), []
+        return transition_costs(system, minima, saddles=saddles, method=method, budget=seconds, executor=executor), []
     points = np.array([m.point for m in minima])
     chosen = leg_method(system, None, points, above=_BY_PRODUCTS)
     if not isinstance(chosen, LargeScaleAction):
-        costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
+        costs = transition_costs(system, minima, saddles=saddles, method=chosen, budget=seconds, executor=executor)
         return costs, [f"legs: {chosen!r} (method=)"]
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
         chosen = LargeScaleAction(tolerance=tolerance, starts=_STARTS)
-        costs = transition_costs(system, minima, saddles=saddles, method=chosen, executor=executor)
+        costs = transition_costs(system, minima, saddles=saddles, method=chosen, budget=seconds, executor=executor)
         finite = bool(np.isfinite(costs.values).all() and np.isfinite(costs.errors).all())
         decided = finite and len(selection(costs).possible) == 1
         if decided or not finite:

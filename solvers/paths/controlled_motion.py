@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 # Most tails that are followed for one end. One linear step does the rest from where a tail ends off the plane by the first
 # part of the way and the step is no longer than the second one.
 _TAILS, _LINEAR, _SHORT = 12, 0.2, 3e-3
+# A tail begins with steps of so many unstable times in all, and grows to so many.
+_TAIL = (2, 10)
 # A step of that search is at most this part of the start's distance from the plane.
 _FARTHEST = 0.5
 
@@ -76,6 +78,8 @@ class Edge(NamedTuple):
     start, saddle : array (d,)
     outwards : array (d,)
         The unit vector across the plane through the saddle that points away from the start.
+    unstable : float
+        The unstable rate at the saddle.
     push : array (n, d) or None
         A velocity that is added on every step at no cost.
     tail : Tail or None
@@ -86,6 +90,7 @@ class Edge(NamedTuple):
     start: Array
     saddle: Array
     outwards: Array
+    unstable: float
     push: Array | None = None
     tail: Tail | None = None
 
@@ -223,6 +228,19 @@ def faced(edge: Edge, found: Run) -> tuple[Edge, Run]:
     gain = float(np.linalg.norm(p))
     side = found.side * float(p @ tail.normal) / gain
     return edge._replace(tail=Tail(tail.steps, found.foot, p / gain, gain)), replace(found, side=side)
+
+
+def with_tail(edge: Edge, found: Run) -> Edge | None:
+    """The edge with a tail, or a longer one, for motions that end too far from the saddle; None if it is long enough."""
+    tail, step = edge.tail, np.ones(1) / edge.unstable
+    if tail is None:
+        steps = np.repeat(step, _TAIL[0])
+        return edge._replace(
+            tail=Tail(steps, found.end - found.side * edge.outwards, edge.outwards, float(np.exp(_TAIL[0])))
+        )
+    if tail.steps.size >= _TAIL[1]:
+        return None
+    return edge._replace(tail=tail._replace(steps=np.append(tail.steps, step), gain=np.e * tail.gain))
 
 
 def _side(edge: Edge, end: Array, r: int) -> tuple[float, Array, Array]:

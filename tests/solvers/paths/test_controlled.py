@@ -34,7 +34,7 @@ def along(x: Array, p: Array) -> Array:
 
 MOTION = Controlled(velocity, pulled, along, STIFF + 2.0)
 START, SADDLE, OUTWARDS = np.array([-1.0, 0.3]), np.zeros(2), np.array([1.0, 0.0])
-EDGE = Edge(MOTION, START, SADDLE, OUTWARDS)
+EDGE = Edge(MOTION, START, SADDLE, OUTWARDS, 1.0)
 
 
 def test_sensitivities_are_derivatives_of_the_discrete_motion() -> None:
@@ -69,7 +69,7 @@ def test_the_cost_converges_to_that_of_a_line() -> None:
     )
     x = np.linspace(-1.0, 0.0, 4001)
     exact = float(np.trapezoid(2.0 * (x**3 - x) / (1.0 + 0.4 * np.sin(x)) ** 2, x))
-    edge = Edge(line, np.array([-1.0]), np.zeros(1), np.ones(1))
+    edge = Edge(line, np.array([-1.0]), np.zeros(1), np.ones(1), 1.0)
     errors = []
     for n in (32, 64):
         steps = np.full(n, 16.0 / n)
