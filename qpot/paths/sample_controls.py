@@ -152,7 +152,7 @@ def _solution(edge: Edge, found: Refined, lower: float, at_end: FixedPointRates,
         )
         error, status = np.inf, Status.NOT_CONVERGED
     else:
-        note = "a path of the exact minibatch noise"
+        note = "a path of the exact minibatch noise, sought from the reversed descent alone"
         # The motion at the lesser strength stays within the basin, and that at the greater one leaves it.
         error += 2.0 * bracket * cost
         status = Status.CONVERGED if error <= method.tolerance * cost else Status.NOT_CONVERGED

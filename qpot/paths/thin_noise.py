@@ -217,6 +217,6 @@ def _solution(found: _Bounds, method: ProductMethod, products: int) -> PathSolut
         status=status,
         iterations=products,
         method=method,
-        reason=f"the samples' noise leaves directions out; the cost lies {told}",
+        note=f"the samples' noise leaves directions out; the cost lies {told}",
         least=0.0 if np.isfinite(found.error) else max(found.lower, 0.0),
     )

@@ -164,4 +164,7 @@ def _costs(
             break
     said = "which decides the selection" if decided else "which does not decide the selection"
     said = said if costs.solved else "not all of them solved"
-    return costs, [f"legs: by products, tolerance {tolerance:g}, {said} (method=)"]
+    begun = "the reversed descent alone" if by_controls(system) else f"{_STARTS} curves each"
+    return costs, [
+        f"legs: by products, from {begun}, tolerance {tolerance:g}, {said}, {seconds:.0f} s for one at most (method=)"
+    ]

@@ -314,7 +314,7 @@ def _solve_leg(task: _Leg) -> PathSolution:
         with spending(task.seconds):
             leg = timely(_up(task, task.saddle.point, direction))
         held(leg, task.method, task.start, task.saddle.point)
-        if leg.reason:  # The cost is infinite, and the leg says why.
+        if not np.isfinite(leg.action):  # The leg says why.
             return replace(leg, via=via)
         # Where the descent is not found, the climb is what the leg costs at least.
         least = lowest([leg])

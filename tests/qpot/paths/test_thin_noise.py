@@ -23,7 +23,7 @@ def test_two_bounds_hold_an_independent_extremal() -> None:
     assert found.status.ok
     assert abs(found.action - exact.action) <= found.error + exact.error
     assert found.error <= 1e-4 * found.action
-    assert "between" in found.reason
+    assert "between" in found.note
 
 
 def test_the_default_above_twelve_dimensions() -> None:
