@@ -23,6 +23,8 @@ Product = Callable[[Array, Array], Array]
 _PER_RATE = 4.0
 # The free motion after the last momentum is followed for so many times of the slowest rate at the end.
 _FREE = 12.0
+# A motion that comes farther from the start than so many times the way has run away.
+_AWAY = 100.0
 # It has left the end by its side once it is farther from it than this many times where it came closest.
 _LEFT = 3.0
 # The strengths that are tried until one crosses the edge, and those below one until it does not; ...
@@ -78,6 +80,7 @@ def steered(
     steps = max(64, int(np.ceil(_PER_RATE * fastest * span)))
     h = span / steps
     x, cost = start[None].copy(), 0.0
+    far = _AWAY * float(np.linalg.norm(end - start))
     points, clock = [start], [float(times[0])]
 
     def velocity(t: float, y: Array) -> tuple[Array, float]:
@@ -95,7 +98,8 @@ def steered(
         cost += h / 6.0 * (c1 + 2.0 * c2 + 2.0 * c3 + c4)
         points.append(x[0])
         clock.append(t + h)
-        if not np.isfinite(cost) or spent():
+        # Where strong noise carries it away, steps of this length soon mean nothing.
+        if not np.isfinite(cost) or not np.linalg.norm(x[0] - start) <= far or spent():
             return Steered(np.array(points), np.array(clock), np.inf, -1.0, np.inf)
     closest = float(np.linalg.norm(np.array(points) - end, axis=1).min())
     h = 1.0 / (_PER_RATE * fastest)
@@ -106,7 +110,7 @@ def steered(
         x = x + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + drift(x + h * k3))
         away = float(np.linalg.norm(x[0] - end))
         closest = min(closest, away)
-        if away > _LEFT * closest and abs(float((x[0] - end) @ outwards)) > 0.5 * away:
+        if not away <= far or away > _LEFT * closest and abs(float((x[0] - end) @ outwards)) > 0.5 * away:
             break
     return Steered(np.array(points), np.array(clock), cost, float((x[0] - end) @ outwards), closest)
 

@@ -43,3 +43,30 @@ def test_the_least_strength_gives_the_least_cost(size: float) -> None:
 def test_too_weak_momenta_cross_nothing() -> None:
     assert crossing(partial(well, size=0.1), near=0.1) is None
     assert well(1.0, 0.1).side < 0.0
+
+
+def test_a_motion_that_runs_away_ends_there() -> None:
+    """Far out functions of a model may not be finite any more, and nothing is asked of them there."""
+    farthest = 0.0
+
+    def covariance(y: Array, p: Array) -> Array:
+        nonlocal farthest
+        farthest = max(farthest, float(np.abs(y).max()))
+        return (1.0 + y**2) * p
+
+    times = np.linspace(0.0, 8.0, 81)
+    found = steered(
+        lambda y: 0.0 * y,
+        covariance,
+        times,
+        np.ones((81, 1)),
+        np.array([-1.0]),
+        np.array([0.0]),
+        np.array([1.0]),
+        strength=3.0,
+        fastest=2.0,
+        slowest=1.0,
+    )
+    assert found.cost == np.inf
+    assert found.side < 0.0
+    assert farthest < 1e30
