@@ -110,7 +110,9 @@ def steered(
         x = x + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + drift(x + h * k3))
         away = float(np.linalg.norm(x[0] - end))
         closest = min(closest, away)
-        if not away <= far or away > _LEFT * closest and abs(float((x[0] - end) @ outwards)) > 0.5 * away:
+        if not away <= far:
+            return Steered(np.array(points), np.array(clock), np.inf, -1.0, np.inf)
+        if away > _LEFT * closest and abs(float((x[0] - end) @ outwards)) > 0.5 * away:
             break
     return Steered(np.array(points), np.array(clock), cost, float((x[0] - end) @ outwards), closest)
 
