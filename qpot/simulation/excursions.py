@@ -18,6 +18,7 @@ from qpot.simulation.rare_escapes import Repetition
 from qpot.simulation.replicas import FunctionFailedError
 from qpot.simulation.settings import Setting
 from qpot.simulation.updates import CompiledSum, VectorisedSteps
+from qpot.solvers.common.spending import spent
 from qpot.solvers.simulation.excursions import (
     ARRIVED,
     FAILED,
@@ -129,6 +130,8 @@ class _Simulation:
             going = (outcome == RUNNING) | (outcome == FULL)
             if not going.any():
                 return paths
+            if spent():
+                raise SolveError("the CPU time was over before the excursions had ended", status=Status.BUDGET)
             if int(paths.elapsed[rows[going]].max()) > self.task.limit:
                 raise SolveError(
                     f"an excursion has not ended after longest={self.task.limit} steps, at "

@@ -15,6 +15,7 @@ from qpot.simulation.own_noise import own_noise
 from qpot.simulation.process import Process
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
+from qpot.solvers.common.spending import spending, spent
 
 # Costs that reach fewer epsilon than this are no test of a law for small noise.
 _SMALL_NOISE = 6.0
@@ -27,13 +28,23 @@ def explanations(
     ensembles: Sequence[Ensemble] = (),
     *,
     burn_in: float = 0.5,
+    seconds: float = np.inf,
 ) -> tuple[str, ...]:
-    """Sentences that follow the verdict: what was run for each minimum, then what explains a disagreement."""
+    """Sentences that follow the verdict: what was run for each minimum, then what explains a disagreement.
+
+    Costs for the samples' own noise are solved for within so many ``seconds`` of CPU time.
+    """
     measured = {item.home: item for item in escapes if item.measurements}
     laws = [law for law in comparison.arrhenius if law.home in measured]
     remarks = [_run(process, [measured[law.home] for law in laws])] if laws else []
     evidence = [*(m for law in laws for m in measured[law.home].measurements), *ensembles]
-    noise, explained = own_noise(comparison, process, evidence, burn_in)
+    with spending(seconds):
+        noise, explained = own_noise(comparison, process, evidence, burn_in)
+        if noise and not explained and spent():
+            noise = [
+                *noise,
+                f"The costs for the samples' own noise were searched for during {seconds:.0f} s, and not longer.",
+            ]
     remarks += noise
     if explained or comparison.agrees is not False:
         return tuple(remarks)
@@ -44,9 +55,8 @@ def explanations(
 
 
 def _off(comparison: Comparison, law: ArrheniusLaw) -> bool:
-    """Whether the slope or the intercept of a law is beyond the threshold."""
-    z = np.array([law.slope_deviation, law.intercept_deviation])
-    return bool((np.abs(z[np.isfinite(z)]) > comparison.threshold).any())
+    """Whether the slope, the intercept or the times of a law are beyond the threshold."""
+    return bool((np.abs(law.judged) > comparison.threshold).any())
 
 
 def _run(process: Process, escapes: Sequence[Escapes]) -> str:

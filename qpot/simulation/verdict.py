@@ -23,12 +23,19 @@ from qpot.simulation.escape_plan import LEVELS
 from qpot.simulation.explanations import explanations
 from qpot.simulation.levels import Escapes, measured_escapes
 from qpot.simulation.process import Process
+from qpot.simulation.purse import Purse
 from qpot.simulation.time_shares import shares_of_time
 
 # Minima are measured while each has so many seconds of the budget, and at most so many of them.
 _SECONDS_EACH, _MOST_HOMES = 4.0, 4
 # Shares of the budget for the escapes, and for the shares of time; the rest goes to what surrounds the runs.
 _ESCAPES, _OCCUPATION = 0.8, 0.1
+# Runs end when they have taken so much more than their share.
+_OVERRUN = 1.3
+# A cost of more epsilon at the largest noise allowed cannot be seen within any budget, and one of fewer easily.
+_HOPELESS, _EASY = 25.0, 8.0
+# Where nothing was seen of the first minima, another one is tried while this share of the budget is left.
+_ANOTHER = 0.3
 # A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
 _DEARER = 2.0
 # The share of an ensemble that is left out at its beginning.
@@ -116,19 +123,19 @@ def check(
     prediction = replace(prediction, system=given, symmetries=group)
     process = Process.of(prediction, given, batch_size)
     generator, pool = as_rng(rng), check_executor(executor)
-    homes, left_out = _homes(prediction, seconds)
+    homes, most, left_out = _homes(prediction, seconds, process.largest_epsilon(prediction))
     minima = np.array([m.point for m in prediction.minima])
-    run = _Run(prediction, process, minima, group, generator, pool)
+    run = _Run(prediction, process, minima, group, generator, pool, left_out=left_out)
     with reporting(progress, "check") as report:
         try:
-            run.everything(homes, seconds, report)
+            run.everything(homes, most, seconds, report)
         except KeyboardInterrupt:
             run.interrupted = True
         except SolveError as error:
             if error.status is not Status.INTERRUPTED:
                 raise
             run.interrupted = True
-    return _judged(run, left_out, allowance, threshold)
+    return _judged(run, allowance, threshold, seconds)
 
 
 @dataclass
@@ -143,33 +150,40 @@ class _Run:
     executor: Executor | None
     escapes: list[Escapes] = field(default_factory=list)
     ensembles: list[Any] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     interrupted: bool = False
 
-    def everything(self, homes: list[int], seconds: float, report: ProgressCallback) -> None:
-        """Measure the escapes from all homes, then the shares of time."""
-        total = LEVELS * len(homes) + 1
+    def everything(self, homes: list[int], most: int, seconds: float, report: ProgressCallback) -> None:
+        """Measure the escapes from the first homes, and from others if nothing is seen there, then the shares of time."""
+        total = LEVELS * min(most, len(homes)) + 1
         report(0, total, "speed")
         highest = self.process.largest_epsilon(self.prediction)
-        cheapest = [_cheapest(self.prediction, home) for home in homes]
-        epsilon = min(highest, min(cheapest) / 4.0)
-        speed, fixed = self.process.speed(self.minima, epsilon, self.group)
-        each = (_ESCAPES * seconds / len(homes) - LEVELS * fixed) * speed
+        epsilon = min(highest, min(cheapest_cost(self.prediction, home) for home in homes) / 4.0)
+        pace = self.process.pace(self.minima, epsilon, self.group)
+        purse = Purse(seconds)
         for n, home in enumerate(homes):
-            escapes = Escapes(home=home, cost=cheapest[n])
+            seen = any(len(item.measurements) >= LEAST_LEVELS for item in self.escapes)
+            if n >= most and (seen or purse.left < _ANOTHER * seconds):
+                self.left_out.append(f"escapes from minimum {home}, for which the budget leaves no time")
+                continue
+            escapes = Escapes(home=home, cost=cheapest_cost(self.prediction, home))
             self.escapes.append(escapes)
+            # What a minimum leaves is there for the next ones.
+            each = (purse.left - (1.0 - _ESCAPES) * seconds) / max(min(most, len(homes)) - n, 1)
+            own = Purse(min(_OVERRUN * each, purse.left))
             for _ in measured_escapes(
-                self.prediction, self.process, self.group, escapes,
-                min(highest, _leaving_next(self.prediction, home) / _SHALLOW), max(each, 0.1 * speed), speed,
-                rng=self.rng, executor=self.executor,
+                self.prediction, self.process, self.group, escapes, largest_noise(self.prediction, home, highest), each, pace,
+                own, rng=self.rng, executor=self.executor,
             ):  # fmt: skip
-                report(LEVELS * n + len(escapes.measurements), total, f"escapes from minimum {home}")
-        if len(homes) == len(self.minima):
-            shares = shares_of_time(
-                self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds * speed,
-                known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
-                rng=self.rng, executor=self.executor,
-            )  # fmt: skip
-            self.ensembles += shares
+                done = min(LEVELS * n + len(escapes.measurements), total - 1)
+                report(done, total, f"escapes from minimum {home}")
+        if len(homes) == len(self.minima) and purse.left > _OCCUPATION * seconds:
+            with purse.limited(_OVERRUN * _OCCUPATION * seconds):
+                self.ensembles += shares_of_time(
+                    self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds, pace,
+                    known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
+                    rng=self.rng, executor=self.executor,
+                )  # fmt: skip
         report(total, total, "compared")
 
 
@@ -196,43 +210,54 @@ def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tu
     return given, group
 
 
-def _cheapest(prediction: Prediction, home: int) -> float:
+def cheapest_cost(prediction: Prediction, home: int) -> float:
     """The cost of the cheapest direct route to another minimum."""
     return float(np.delete(prediction.costs.direct[home], home).min())
 
 
-def _leaving_next(prediction: Prediction, home: int) -> float:
-    """The cheapest cost out of the minimum to which the cheapest escape from ``home`` leads."""
-    return _cheapest(prediction, cheapest_neighbour(prediction, home))
+def largest_noise(prediction: Prediction, home: int, highest: float) -> float:
+    """The largest epsilon up to ``highest`` at which what has left ``home`` stays in the minimum that it has come to."""
+    following = cheapest_cost(prediction, cheapest_neighbour(prediction, home))
+    return min(highest, following / _SHALLOW)
 
 
-def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
-    """The minima whose escapes are measured, those that hold most of the time first, and why others are left out."""
-    order = sorted(
-        range(len(prediction.minima)), key=lambda i: (i not in prediction.selected, prediction.stationary_costs[i])
-    )
+def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list[int], int, list[str]]:
+    """The minima whose escapes can be measured, how many of them the budget has time for, and why others are left out.
+
+    Those that hold most of the time come first, after those from which escapes are seen easily at the largest noise allowed.
+    """
     homes: list[int] = []
     left_out: list[str] = []
-    most = int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES))
-    for i in order:
-        cost = _cheapest(prediction, i)
+    least: dict[int, float] = {}
+    for i in range(len(prediction.minima)):
+        cost = cheapest_cost(prediction, i)
         out = min((way.cost for way in prediction.costs.ways_out if way.minimum == i), default=np.inf)
         if not np.isfinite(cost) or cost <= 0.0:
             left_out.append(f"escapes from minimum {i}, whose predicted cost is {cost:.4g}")
         elif not out > (1.0 + _DEARER / 3.0) * cost:
             left_out.append(f"escapes from minimum {i}, from where a way leads out of the box at a cost of {out:.4g}")
-        elif len(homes) == most:
-            left_out.append(f"escapes from minimum {i}, for which the budget leaves no time")
         else:
-            homes.append(i)
+            largest = largest_noise(prediction, i, highest)
+            least[i] = cost / largest
+            if least[i] > _HOPELESS:
+                why = (
+                    "that is allowed" if largest == highest else "at which what has left it stays where it has come to"
+                )
+                left_out.append(
+                    f"escapes from minimum {i}, which cost {least[i]:.0f} epsilon at the largest noise {why}"
+                )
+            else:
+                homes.append(i)
     if not homes:
         raise ValueError(f"nothing can be simulated: {'; '.join(left_out)}")
-    return homes, left_out
+    homes.sort(key=lambda i: (max(least[i], _EASY), i not in prediction.selected, prediction.stationary_costs[i]))
+    return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out
 
 
-def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) -> Comparison:
+def _judged(run: _Run, allowance: float, threshold: float, seconds: float) -> Comparison:
     """Hold the prediction against what was measured, and say what was run."""
     evidence: list[EscapeMeasurement] = []
+    left_out = run.left_out
     for escapes in run.escapes:
         levels = {m.epsilon for m in escapes.measurements}
         if len(levels) >= LEAST_LEVELS:
@@ -261,5 +286,6 @@ def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) 
         )  # fmt: skip
     comparison = replace(comparison, outside=(*comparison.outside, *left_out))
     return replace(
-        comparison, remarks=explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN)
+        comparison,
+        remarks=explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds),
     )
