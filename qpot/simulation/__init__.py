@@ -37,6 +37,7 @@
   sample weights.
 - `time_shares`: Shares of time for a check: one ensemble, labelled modulo symmetries, where the run is long enough to
   be worth it.
+- `transients`: How long it takes until escapes from a minimum happen at a steady rate, read off the escapes themselves.
 - `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.
 - `verdict`: The function check: run the real algorithm where it can be seen to escape, and hold the prediction against
   it.

@@ -35,8 +35,8 @@ _OVERDRAWN = 1.25
 _FEWER = (1, 2, 4, 8, 16)
 # Prices of plain runs are compared at so many escapes.
 _USUAL = 80
-# A plain run lasts at least so many relaxation times, and at most so many mean escape times.
-_SETTLED, _PATIENCE = 24.0, 2.5
+# A plain run lasts at most so many mean escape times.
+_PATIENCE = 2.5
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Known:
     """What is known of the escapes from one minimum, at one level 1 / epsilon.
 
     ``mean_steps`` of an escape and the steps of a ``relaxation`` time there; the ``slope`` of the logarithm of mean times by
-    1 / epsilon; the ``pace`` of plain runs, which take ``looks`` times as long, and how many replicas step together well.
-    ``clone_seconds`` are those of one clone in one repetition of a splitting at ``split_at``, whose probability has the
-    logarithm ``-depth``; they are infinite where splitting is not possible. The steps of SGD become shorter with epsilon
-    (``shrinking``), those of a diffusion do not.
+    1 / epsilon; the ``pace`` of plain runs, which take ``looks`` times as long, how many replicas step together well, and
+    the relaxation times that a run lasts at least (``settled``). ``clone_seconds`` are those of one clone in one repetition
+    of a splitting at ``split_at``, whose probability has the logarithm ``-depth``; they are infinite where splitting is not
+    possible. The steps of SGD become shorter with epsilon (``shrinking``), those of a diffusion do not.
     """
 
     inverse_epsilon: float
@@ -75,6 +75,7 @@ class Known:
     pace: Speed
     looks: float = 1.0
     wide: int = 1
+    settled: float = 24.0
     shrinking: bool = True
     clone_seconds: float = math.inf
     split_at: float = 1.0
@@ -106,7 +107,7 @@ class Known:
         mean, relaxation = self.steps(x), self.relaxation_at(x)
         best = (math.inf, 0, 0)
         for fewer in _FEWER if self.pace.call else _FEWER[:1]:
-            replicas, steps = replicas_and_steps(escapes, mean, relaxation, max(self.wide // fewer, 1))
+            replicas, steps = replicas_and_steps(escapes, mean, self.settled * relaxation, max(self.wide // fewer, 1))
             # Replicas that have escaped are not stepped on, unless a step is one call for all.
             stepped = steps if self.pace.call else mean * -math.expm1(-steps / mean)
             seconds = self.looks * stepped * (self.pace.call + replicas * self.pace.each)
@@ -269,11 +270,11 @@ def _choice(known: Known, x: float, split: bool, seconds: float, fewest: int) ->
     return _Choice(Level(x, splitting=True, size=size), seconds, variance)
 
 
-def replicas_and_steps(escapes: int, mean_steps: float, relaxation: float, wide: int) -> tuple[int, int]:
+def replicas_and_steps(escapes: int, mean_steps: float, least: float, wide: int) -> tuple[int, int]:
     """Replicas and steps of a plain run that is to see so many escapes, if possible with as many replicas as ``wide``.
 
-    A run lasts many relaxation times, since nothing escapes in the first ones.
+    A run takes so many steps at ``least``, since nothing escapes in the first ones.
     """
     share = escapes / max(wide, escapes / _SHARE)
-    times = min(max(-math.log1p(-share), _SETTLED * relaxation / mean_steps), _PATIENCE)
+    times = min(max(-math.log1p(-share), least / mean_steps), _PATIENCE)
     return max(round(escapes / -math.expm1(-times)), 2), max(int(times * mean_steps), 1)

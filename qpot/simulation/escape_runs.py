@@ -20,6 +20,7 @@ from qpot.simulation.purse import Purse
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.settled_escapes import Surroundings, settled_escapes
 from qpot.simulation.splitting import splitting_times
+from qpot.simulation.transients import SHORTEST
 
 # So many escapes tell the mean time well enough for the next run.
 SEEN = 5
@@ -32,8 +33,8 @@ _CLONES, _REPEATED = 100, 2
 _CLONE_TIMES, _COST, _UNDER_WAY = 60.0, 5.0, 20
 # An excursion that lasts longer than so many relaxation times is stuck at a minimum that is not known.
 _LONGEST = 3000.0
-# So many relaxation times after the start, or this share of a mean time, are left out: nothing escapes then.
-_TRANSIENT, _TRANSIENT_SHARE = 4.0, 0.05
+# A plain run lasts so many times as long as it takes until the rate is steady, and at least so many relaxation times.
+_STEADY, _LEAST = 4.0, 24.0
 # Where balls do not tell an arrival, replicas are looked at after this share of a relaxation time.
 _BETWEEN = 0.4
 # A look takes some time by itself, so that many replicas share it.
@@ -53,9 +54,10 @@ class EscapeRuns:
 
     def __init__(
         self, prediction: Prediction, process: Process, group: Symmetry | None, home: int, cost: float, pace: Pace,
-        purse: Purse, rng: np.random.Generator, executor: Executor | None,
+        rng: np.random.Generator, executor: Executor | None,
     ) -> None:  # fmt: skip
-        self.process, self.group, self.home, self.cost, self.pace, self.purse = process, group, home, cost, pace, purse
+        self.process, self.group, self.home, self.cost, self.pace = process, group, home, cost, pace
+        self.purse = Purse(np.inf)
         self.executor, self.rng = executor, rng
         self.minima = np.array([m.point for m in prediction.minima])
         self.start = self.minima[home]
@@ -66,6 +68,8 @@ class EscapeRuns:
         self.around = Surroundings(process.system, self.minima, group)
         self.largest = np.inf
         self.taken = 0.0
+        # How many relaxation times it takes until the rate is steady.
+        self.transient = SHORTEST
         # How much longer a run takes where replicas are looked at, and the seconds of a step of a clone.
         self.looks, self.clone_step = 1.0, pace.one(_UNDER_WAY)
 
@@ -75,7 +79,7 @@ class EscapeRuns:
         return Known(
             inverse_epsilon=x, mean_steps=mean_steps, slope=self.cost,
             relaxation=1.0 / (self.process.step(1.0 / x) * self.slowest), pace=self.pace, looks=self.looks, wide=wide,
-            shrinking=self.process.batch_size is not None,
+            shrinking=self.process.batch_size is not None, settled=max(_STEADY * self.transient, _LEAST),
         )  # fmt: skip
 
     def wide(self, x: float) -> int:
@@ -129,9 +133,7 @@ class EscapeRuns:
         widths = [wide // 2**n for n in range(8) if wide // 2**n >= _FEWEST_PILOTS] if self.pace.call else [wide]
         # Nothing escapes in the first relaxation times, so that fewer replicas that last longer may show more.
         lengths = [seconds / (self.looks * R * self.pace.one(R)) for R in widths]
-        R, steps = max(
-            zip(widths, lengths, strict=True), key=lambda item: item[0] * (item[1] - _TRANSIENT * relaxation)
-        )
+        R, steps = max(zip(widths, lengths, strict=True), key=lambda item: item[0] * (item[1] - SHORTEST * relaxation))
         if steps > _PILOT_TIMES * relaxation:
             pilot = self.plain(x, R, _PILOT_TIMES * relaxation)
             if pilot.events >= SEEN:
@@ -149,8 +151,7 @@ class EscapeRuns:
             self.taken += self.clone_step * times.simulated_steps
             return times
         _, replicas, steps = known.run(x, level.size)
-        result = self.plain(x, replicas, steps, points=points and level.size <= _MOST_POINTS)
-        return _settled(result, min(_TRANSIENT * known.relaxation_at(x), _TRANSIENT_SHARE * known.steps(x)))
+        return self.plain(x, replicas, steps, points=points and level.size <= _MOST_POINTS)
 
     def plain(self, x: float, replicas: int, steps: float, *, points: bool = False) -> EscapeTimes:
         self.largest = 1.0 / x
@@ -184,13 +185,3 @@ class EscapeRuns:
                 repetitions=repetitions, symmetries=self.group, longest=longest, escape_points=points, rng=self.rng,
                 executor=self.executor, **self.process.settings(1.0 / x),
             )  # fmt: skip
-
-
-def _settled(times: EscapeTimes, skipped: float) -> EscapeTimes:
-    """The same without the first steps, in which a replica that starts at the minimum does not escape."""
-    skip = int(skipped)
-    kept = times.steps > skip
-    if not kept.any() or not times.escaped[kept].any():
-        return times
-    points = None if times.escape_points is None else times.escape_points[kept]
-    return replace(times, steps=times.steps[kept] - skip, destination=times.destination[kept], escape_points=points)

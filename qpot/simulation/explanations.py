@@ -94,7 +94,7 @@ def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> s
     off = f"the cost is {law.slope / law.predicted_slope - 1:+.0%} off"
     term, fits = law.next_term
     dimension = comparison.prediction.minima[0].point.size
-    if fits and abs(term) <= comparison.threshold * law.allowance * np.sqrt(dimension):
+    if fits and abs(term) <= comparison.threshold * max(law.allowance, dimension / 2.0):
         return (
             f"Out of minimum {law.home} {told}: {off}, or the next term of the law, {term:+.2g} epsilon / cost in the "
             f"logarithm of the time, counts at costs of {low:.1f} to {high:.1f} epsilon in {dimension} dimensions; it "

@@ -26,13 +26,15 @@ from qpot.simulation.escape_plan import (
     one_more,
 )
 from qpot.simulation.escape_runs import SEEN, EscapeRuns
+from qpot.simulation.escapes import EscapeTimes
 from qpot.simulation.process import Pace, Process
 from qpot.simulation.purse import Purse
+from qpot.simulation.transients import steady, transient
 
 # Pilot runs take these shares of the time at most, all but the first at the largest noise.
 _PILOT_SHARES = (0.04, 0.08, 0.2)
-# So many of them are run at most.
-_MOST_PILOTS = 12
+# So many of them are run at most, and none where the least cost is so many epsilon.
+_MOST_PILOTS, _RARE = 12, 14.0
 # An escape at the first level takes at least so many steps, and so many relaxation times.
 _FEWEST_STEPS, _RELAXED = 200.0, 3.0
 # A pilot of a splitting takes at most this share of the time that is left.
@@ -62,57 +64,71 @@ class Escapes:
         return self.cost / self.measurements[0].epsilon, self.cost / self.measurements[-1].epsilon
 
 
-def measured_escapes(
-    prediction: Prediction,
-    process: Process,
-    group: Symmetry | None,
-    escapes: Escapes,
-    highest: float,
-    seconds: float,
-    pace: Pace,
-    purse: Purse,
-    *,
-    rng: np.random.Generator,
-    executor: Executor | None,
-) -> Iterator[None]:
-    """Measure level after level into ``escapes`` within so many ``seconds``, and yield after each.
+class Search(EscapeRuns):
+    """The search for the levels of one minimum, which measures into ``escapes``.
 
-    ``highest`` is the largest epsilon allowed. A level at which a replica diverges is not tried again: the search begins
-    once more at half of it.
+    ``highest`` is the largest epsilon allowed; ``allowance`` is that for the next term of the law.
     """
-    search = _Search(prediction, process, group, escapes, pace, purse, rng, executor)
-    for _ in range(4):
-        try:
-            yield from search.all_levels(highest, seconds)
-        except SolveError as error:
-            if error.status is Status.BUDGET:
-                escapes.reason = escapes.reason or "the time was over"
-                return
-            if error.status is Status.NOT_CONVERGED:
-                escapes.reason = "excursions out of it do not come back: is a minimum missing from the prediction?"
-                return
-            if error.status is not Status.NON_FINITE:
-                raise
-            highest = 0.5 * search.largest
-            escapes.measurements.clear()
-            escapes.reason = f"the steps diverge down to epsilon {search.largest:.4g}"
-        else:
-            return
-
-
-class _Search(EscapeRuns):
-    """The search for the levels of one minimum."""
 
     def __init__(
-        self, prediction: Prediction, process: Process, group: Symmetry | None, escapes: Escapes, pace: Pace, purse: Purse,
-        rng: np.random.Generator, executor: Executor | None,
+        self, prediction: Prediction, process: Process, group: Symmetry | None, escapes: Escapes, highest: float, pace: Pace,
+        *, allowance: float, rng: np.random.Generator, executor: Executor | None,
     ) -> None:  # fmt: skip
-        super().__init__(prediction, process, group, escapes.home, escapes.cost, pace, purse, rng, executor)
-        self.escapes, self.tried = escapes, False
+        super().__init__(prediction, process, group, escapes.home, escapes.cost, pace, rng, executor)
+        self.escapes, self.highest, self.allowance, self.tried = escapes, highest, allowance, False
+        # What was run, and the steps of a relaxation time in each.
+        self.runs: list[tuple[EscapeMeasurement, float]] = []
+        self.known: Known | None = None
 
-    def all_levels(self, highest: float, seconds: float) -> Iterator[None]:
+    def levels(self, seconds: float, purse: Purse) -> Iterator[None]:
+        """Measure level after level within so many ``seconds`` of the purse, and yield after each.
+
+        A level at which a replica diverges is not tried again: the search begins once more at half of it.
+        """
+        self.purse = purse
+        for _ in range(4):
+            try:
+                yield from self._all_levels(seconds)
+            except SolveError as error:
+                if error.status is not Status.NON_FINITE:
+                    self._ended(error)
+                    return
+                self.highest = 0.5 * self.largest
+                self.runs.clear()
+                self.escapes.measurements.clear()
+                self.escapes.reason = f"the steps diverge down to epsilon {self.largest:.4g}"
+            else:
+                return
+
+    def further(self, seconds: float, purse: Purse) -> Iterator[None]:
+        """Measure more levels, where a regression is possible and time is left over."""
+        self.purse = purse
+        until = self.taken + seconds
+        while (
+            self.known is not None and len(self.runs) < MOST_LEVELS and len(self.escapes.measurements) >= LEAST_LEVELS
+        ):
+            level = one_more(self.known, self._done, until - self.taken, cost=self.cost, allowance=self.allowance)
+            if level is None or not purse.left:
+                return
+            try:
+                self.known = self._measured_at(level, self.known)
+            except SolveError as error:
+                self._ended(error)
+                return
+            yield
+
+    def _ended(self, error: SolveError) -> None:
+        """Keep the reason why a search has ended; errors that do not belong to it are raised."""
+        if error.status is Status.BUDGET:
+            self.escapes.reason = self.escapes.reason or "the time was over"
+        elif error.status is Status.NOT_CONVERGED:
+            self.escapes.reason = "excursions out of it do not come back: is a minimum missing from the prediction?"
+        else:
+            raise error
+
+    def _all_levels(self, seconds: float) -> Iterator[None]:
         """Find the first level, measure it and those that follow."""
-        V = self.escapes.cost
+        V, highest = self.cost, self.highest
         least = 1.0 / min(highest, V / LEAST_COST)
         known = self._first(1.0 / min(highest, V / FIRST_COST), least, seconds)
         if known is None:
@@ -120,32 +136,36 @@ class _Search(EscapeRuns):
         # An escape takes some steps.
         enough = max(_FEWEST_STEPS, _RELAXED * known.relaxation)
         least = max(least, known.inverse_epsilon - max(np.log(known.mean_steps / enough), 0.0) / known.slope)
-        measured = self.escapes.measurements
         for _ in range(MOST_LEVELS):
-            done = [Done(1.0 / m.epsilon, m.log_mean_time[1] ** 2) for m in measured]
-            known, level = self._next(known, done, seconds, least)
+            known, level = self._next(known, self._done, seconds, least)
             if level is None:
                 self.escapes.reason = f"escapes at epsilon below {1 / known.inverse_epsilon:.4g} take too long"
                 return
-            measurement = self.measured(level, known, points=len(measured) in (0, 3))
-            log_time, error = measurement.log_mean_time
-            if not np.isfinite(log_time):
-                self.escapes.reason = f"no escape was seen at epsilon {measurement.epsilon:.4g} within the budget"
-                return
-            if error <= VAGUE:
-                measured.append(measurement)
-                measured.sort(key=lambda m: -m.epsilon)
-            known = self._after(known, measurement)
+            self.known = known = self._measured_at(level, known)
             yield
             if not self.purse.left:
                 return
+
+    @property
+    def _done(self) -> list[Done]:
+        return [Done(1.0 / m.epsilon, m.log_mean_time[1] ** 2) for m in self.escapes.measurements]
+
+    def _measured_at(self, level: Level, known: Known) -> Known:
+        """Run a level, and say what is known after it."""
+        run = self.measured(level, known, points=len(self.runs) in (0, 3))
+        self.runs.append((run, known.relaxation_at(level.inverse_epsilon)))
+        self.transient = transient([(m, r) for m, r in self.runs if isinstance(m, EscapeTimes)])
+        every = [steady(m, r, self.transient) if isinstance(m, EscapeTimes) else m for m, r in self.runs]
+        told = [m for m in every if m.log_mean_time[1] <= VAGUE]
+        self.escapes.measurements[:] = sorted(told, key=lambda m: -m.epsilon)
+        return self._after(known, every[-1])
 
     def _next(self, known: Known, done: list[Done], seconds: float, least: float) -> tuple[Known, Level | None]:
         """The next level within what is left of so many ``seconds``, and what a pilot of a splitting has shown."""
         rest = seconds - self.taken
         if len(done) >= LEAST_LEVELS:
             enough = len(done) >= LEVELS and rest < _LEFT_OVER * seconds
-            return known, None if enough else one_more(known, done, rest, cost=self.escapes.cost)
+            return known, None if enough else one_more(known, done, rest, cost=self.cost, allowance=self.allowance)
         known, plan = self._planned(known, done, rest, least)
         if plan is not None:
             return known, plan.levels[0]
@@ -153,17 +173,21 @@ class _Search(EscapeRuns):
 
     def _planned(self, known: Known, done: list[Done], seconds: float, least: float) -> tuple[Known, Plan | None]:
         """The best plan, for which a pilot of a splitting is run where it promises to be worth it."""
-        V = self.escapes.cost
-        plan = best_plan(known, done, seconds, cost=V, least=least)
+        V = self.cost
+        plan = best_plan(known, done, seconds, cost=V, least=least, allowance=self.allowance)
         if self.tried:
             return known, plan
-        hoped = best_plan(self.guessed(known), done, (1.0 - _PILOT_LIMIT) * seconds, cost=V, least=least)
+        hoped = best_plan(
+            self.guessed(known), done, (1.0 - _PILOT_LIMIT) * seconds, cost=V, least=least, allowance=self.allowance
+        )
         split = [level for level in hoped.levels if level.splitting] if hoped is not None else []
         if hoped is None or not split or (plan is not None and hoped.error > _WORTH_TRYING * plan.error):
             return known, plan
         self.tried, before = True, self.taken
         known = self.with_splitting(known, split[0].inverse_epsilon, _PILOT_LIMIT * seconds)
-        return known, best_plan(known, done, seconds - (self.taken - before), cost=V, least=least)
+        return known, best_plan(
+            known, done, seconds - (self.taken - before), cost=V, least=least, allowance=self.allowance
+        )
 
     def _between(self, known: Known, done: list[Done], seconds: float) -> Level | None:
         """A level among those that are done, where no smaller noise can be afforded and too few levels are."""
@@ -176,9 +200,9 @@ class _Search(EscapeRuns):
 
     def _first(self, x: float, least: float, seconds: float) -> Known | None:
         """What pilot runs at 1 / epsilon show, which is made larger until an escape takes some time."""
-        V = self.escapes.cost
-        begin, shares = x, list(_PILOT_SHARES)
-        for _ in range(_MOST_PILOTS):
+        V = self.cost
+        begin, shares = x, list(_PILOT_SHARES) if V * least < _RARE else []
+        for _ in range(_MOST_PILOTS if shares else 0):
             relaxation = 1.0 / (self.process.step(1.0 / x) * self.slowest)
             pilot = self.pilot(x, relaxation, shares[0] * seconds)
             if pilot.events < SEEN:
@@ -208,19 +232,20 @@ class _Search(EscapeRuns):
 
         The predicted slope counts as one more measurement, so that few escapes do not lead the plan astray.
         """
-        V = self.escapes.cost
-        done = sorted({id(m): m for m in (*self.escapes.measurements, latest)}.values(), key=lambda m: -m.epsilon)
-        last = done[-1]
+        V, seen = self.cost, [*self.escapes.measurements]
+        if np.isfinite(latest.log_mean_time[0]) and latest not in seen:
+            seen.append(latest)
+        if not seen:
+            return known
+        done = sorted(seen, key=lambda m: -m.epsilon)
         x = np.array([1.0 / m.epsilon for m in done])
         times, errors = (np.array(column) for column in zip(*(m.log_mean_time for m in done), strict=True))
-        slope = V
-        if x.size > 1:
-            weights = 1.0 / errors**2
-            middle = float(weights @ x / weights.sum())
-            information = float(weights @ (x - middle) ** 2)
-            prior = 1.0 / (_TRUSTED * V) ** 2
-            slope = (float(weights @ ((x - middle) * times)) + prior * V) / (information + prior)
-        mean = float(np.exp(last.log_mean_time[0])) / last.time_step
+        weights = 1.0 / errors**2
+        middle = float(weights @ x / weights.sum())
+        information = float(weights @ (x - middle) ** 2)
+        prior = 1.0 / (_TRUSTED * V) ** 2
+        slope = (float(weights @ ((x - middle) * times)) + prior * V) / (information + prior)
+        mean = float(np.exp(times[-1])) / done[-1].time_step
         return replace(
             self.known_at(float(x[-1]), mean),
             slope=float(np.clip(slope, 0.5 * V, 2.0 * V)),

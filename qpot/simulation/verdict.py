@@ -21,7 +21,7 @@ from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.escape_plan import LEVELS
 from qpot.simulation.explanations import explanations
-from qpot.simulation.levels import Escapes, measured_escapes
+from qpot.simulation.levels import Escapes, Search
 from qpot.simulation.process import Process
 from qpot.simulation.purse import Purse
 from qpot.simulation.time_shares import shares_of_time
@@ -34,6 +34,8 @@ _ESCAPES, _OCCUPATION = 0.8, 0.1
 _OVERRUN = 1.3
 # A cost of more epsilon at the largest noise allowed cannot be seen within any budget, and one of fewer easily.
 _HOPELESS, _EASY = 25.0, 8.0
+# What the minima have left is spent on more levels, if it is more than this share of the budget.
+_LEFT_OVER = 0.1
 # Where nothing was seen of the first minima, another one is tried while this share of the budget is left.
 _ANOTHER = 0.3
 # A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
@@ -51,7 +53,7 @@ def check(
     batch_size: int | None = None,
     system: System | None = None,
     symmetries: Symmetry | None = None,
-    allowance: float = 1.0,
+    allowance: float | None = None,
     threshold: float = 3.0,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
@@ -77,7 +79,7 @@ def check(
     system, symmetries : optional
         For predictions that were loaded from a file, which holds neither.
     allowance, threshold : float
-        As in `qpot.compare`.
+        As in `qpot.compare`; by default the allowance is one in up to two dimensions, and (d / 2)^(1/2) above.
     rng : Generator or int, optional
         Seed 0 by default. The same ``rng`` gives the same numbers as long as the same rounded speeds are measured.
     executor : concurrent.futures.Executor, optional
@@ -125,7 +127,9 @@ def check(
     generator, pool = as_rng(rng), check_executor(executor)
     homes, most, left_out = _homes(prediction, seconds, process.largest_epsilon(prediction))
     minima = np.array([m.point for m in prediction.minima])
-    run = _Run(prediction, process, minima, group, generator, pool, left_out=left_out)
+    # The next term of the law is a sum over the directions, of which a plane has two.
+    granted = float(np.sqrt(max(given.dimension / 2.0, 1.0))) if allowance is None else allowance
+    run = _Run(prediction, process, minima, group, generator, pool, granted, left_out=left_out)
     with reporting(progress, "check") as report:
         try:
             run.everything(homes, most, seconds, report)
@@ -135,7 +139,7 @@ def check(
             if error.status is not Status.INTERRUPTED:
                 raise
             run.interrupted = True
-    return _judged(run, allowance, threshold, seconds)
+    return _judged(run, threshold, seconds)
 
 
 @dataclass
@@ -148,6 +152,7 @@ class _Run:
     group: Symmetry | None
     rng: np.random.Generator
     executor: Executor | None
+    allowance: float
     escapes: list[Escapes] = field(default_factory=list)
     ensembles: list[Any] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -161,6 +166,7 @@ class _Run:
         epsilon = min(highest, min(cheapest_cost(self.prediction, home) for home in homes) / 4.0)
         pace = self.process.pace(self.minima, epsilon, self.group)
         purse = Purse(seconds)
+        searches: list[Search] = []
         for n, home in enumerate(homes):
             seen = any(len(item.measurements) >= LEAST_LEVELS for item in self.escapes)
             if n >= most and (seen or purse.left < _ANOTHER * seconds):
@@ -168,15 +174,21 @@ class _Run:
                 continue
             escapes = Escapes(home=home, cost=cheapest_cost(self.prediction, home))
             self.escapes.append(escapes)
+            search = Search(
+                self.prediction, self.process, self.group, escapes, largest_noise(self.prediction, home, highest), pace,
+                allowance=self.allowance, rng=self.rng, executor=self.executor,
+            )  # fmt: skip
+            searches.append(search)
             # What a minimum leaves is there for the next ones.
             each = (purse.left - (1.0 - _ESCAPES) * seconds) / max(min(most, len(homes)) - n, 1)
-            own = Purse(min(_OVERRUN * each, purse.left))
-            for _ in measured_escapes(
-                self.prediction, self.process, self.group, escapes, largest_noise(self.prediction, home, highest), each, pace,
-                own, rng=self.rng, executor=self.executor,
-            ):  # fmt: skip
+            for _ in search.levels(each, Purse(min(_OVERRUN * each, purse.left))):
                 done = min(LEVELS * n + len(escapes.measurements), total - 1)
                 report(done, total, f"escapes from minimum {home}")
+        for search in searches:
+            rest = purse.left - (1.0 - _ESCAPES) * seconds
+            if rest > _LEFT_OVER * seconds:
+                for _ in search.further(rest, Purse(_OVERRUN * rest)):
+                    report(total - 1, total, f"more escapes from minimum {search.home}")
         if len(homes) == len(self.minima) and purse.left > _OCCUPATION * seconds:
             with purse.limited(_OVERRUN * _OCCUPATION * seconds):
                 self.ensembles += shares_of_time(
@@ -254,7 +266,7 @@ def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list
     return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out
 
 
-def _judged(run: _Run, allowance: float, threshold: float, seconds: float) -> Comparison:
+def _judged(run: _Run, threshold: float, seconds: float) -> Comparison:
     """Hold the prediction against what was measured, and say what was run."""
     evidence: list[EscapeMeasurement] = []
     left_out = run.left_out
@@ -276,7 +288,7 @@ def _judged(run: _Run, allowance: float, threshold: float, seconds: float) -> Co
         )
     if evidence or run.ensembles:
         comparison = compare(
-            run.prediction, evidence, run.ensembles, allowance=allowance, threshold=threshold, burn_in=_BURN_IN,
+            run.prediction, evidence, run.ensembles, allowance=run.allowance, threshold=threshold, burn_in=_BURN_IN,
             system=run.process.system,
         )  # fmt: skip
     else:

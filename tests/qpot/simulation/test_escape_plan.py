@@ -113,14 +113,14 @@ def test_one_more_level_goes_where_it_tells_most() -> None:
 
 
 def test_a_run_outlasts_the_relaxation() -> None:
-    replicas, steps = replicas_and_steps(100, 1000.0, 10.0, wide=64)
+    replicas, steps = replicas_and_steps(100, 1000.0, 240.0, wide=64)
     assert steps == pytest.approx(2303, rel=0.01)
     assert replicas * -math.expm1(-steps / 1000.0) == pytest.approx(100, rel=0.01)
-    # With many replicas at hand the run is short, but not shorter than 24 relaxation times.
-    replicas, steps = replicas_and_steps(100, 1e6, 10.0, wide=1000)
+    # With many replicas at hand the run is short, but not shorter than it has to be.
+    replicas, steps = replicas_and_steps(100, 1e6, 240.0, wide=1000)
     assert replicas == 1000
     assert steps == pytest.approx(105_361, rel=0.01)
-    replicas, steps = replicas_and_steps(100, 1e6, 1e4, wide=1000)
+    replicas, steps = replicas_and_steps(100, 1e6, 2.4e5, wide=1000)
     assert steps == 240_000
     assert replicas * -math.expm1(-0.24) == pytest.approx(100, rel=0.01)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.simulation import escape_runs, verdict
+from qpot.simulation import escape_runs
 from qpot.simulation.explanations import explanations
-from qpot.simulation.levels import Escapes, measured_escapes
+from qpot.simulation.levels import Escapes, Search
 from qpot.simulation.process import Pace, Process
 
 matplotlib.use("Agg")
@@ -171,7 +171,7 @@ def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) ->
 
 
 def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = measured_escapes
+    every = Search.levels
 
     def stopped(*args: Any, **keywords: Any) -> Any:
         for n, item in enumerate(every(*args, **keywords)):
@@ -179,7 +179,7 @@ def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: 
                 raise KeyboardInterrupt
             yield item
 
-    monkeypatch.setattr(verdict, "measured_escapes", stopped)
+    monkeypatch.setattr(Search, "levels", stopped)
     stop = 3
     comparison = prediction.check(budget=1.0, progress=None)
     assert len(comparison.arrhenius) == 1
