@@ -14,7 +14,7 @@ from qpot._core.arrays import Array
 # Levels of the regression for each minimum, so few where that gives a smaller error, and so many where time is left over.
 LEVELS, FEWEST_LEVELS, MOST_LEVELS = 5, 4, 7
 # One more level is worth it if it lowers the error of the slope by this factor.
-_WORTH_MORE = 0.93
+_WORTH_MORE = 0.97
 # Costs in units of epsilon: least that a level may have, where the first one is tried, and what the last one has at most.
 LEAST_COST, FIRST_COST, LAST_COST = 3.0, 4.0, 14.0
 # All levels of one minimum span so many epsilon at least and at most, in steps of the third number.

@@ -118,6 +118,8 @@ class _Simulation:
         region = self.task.region
         region = region._replace(inner=-1.0) if leaving else region._replace(outer=np.inf)
         while True:
+            if spent():
+                raise SolveError("the CPU time was over before the excursions had ended", status=Status.BUDGET)
             paths = with_room(paths, rows)
             self.used += self._slice(paths, rows, region)
             self._return_from_copies(paths, rows)
@@ -130,8 +132,6 @@ class _Simulation:
             going = (outcome == RUNNING) | (outcome == FULL)
             if not going.any():
                 return paths
-            if spent():
-                raise SolveError("the CPU time was over before the excursions had ended", status=Status.BUDGET)
             if int(paths.elapsed[rows[going]].max()) > self.task.limit:
                 raise SolveError(
                     f"an excursion has not ended after longest={self.task.limit} steps, at "

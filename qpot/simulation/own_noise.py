@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.status import SolveError
+from qpot._core.status import SolveError, Status
 from qpot.paths.gaussianity import check_gaussianity
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.reduced_model import reduced_model
@@ -147,7 +147,9 @@ def with_own_noise(prediction: Prediction, process: Process) -> Prediction | Non
             exact, model.into(prediction.minima), saddles=model.into(prediction.saddles), budget=_SECONDS,
             method=GeometricAction(tolerance=_TOLERANCE),
         )  # fmt: skip
-    except SolveError:
+    except SolveError as error:
+        if error.status is Status.INTERRUPTED:
+            raise
         return None
     result: Prediction = model.read(prediction_from_costs(costs))
     return replace(result, system=system, symmetries=prediction.symmetries)

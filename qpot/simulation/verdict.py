@@ -45,6 +45,9 @@ _BURN_IN = 0.5
 # At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
 _SHALLOW = 2.0
 
+# What the report says where the explanations were interrupted.
+_UNEXPLAINED = "what explains it, which was interrupted"
+
 
 def check(
     prediction: Prediction,
@@ -61,19 +64,20 @@ def check(
 ) -> Comparison:
     """Run the real algorithm at noise levels where it can be seen to escape, and hold a prediction against it.
 
-    Learning rates are chosen so that escapes from each minimum that matters take at least some 200 steps and at most what the
-    budget affords, at costs of three epsilon or more, below a third of the limit of stability. Pilot runs find the first
-    one, and every measured level tells where the next one lies. Where plain runs would not see an escape, it is measured
-    by splitting along the predicted path.
+    Learning rates are chosen so that escapes from each minimum that matters take at least some 200 steps, at costs of three
+    epsilon or more, below a third of the limit of stability. Pilot runs show how long escapes take; the levels that follow,
+    by plain runs or by splitting along the predicted paths, are those that give the slope the least error within the
+    budget, and every one that is measured tells where the next one lies.
 
     Parameters
     ----------
     prediction : Prediction
         From `qpot.predict`, which keeps the system. A finite sum is run as minibatch SGD, any other system as the diffusion.
     budget : float
-        CPU seconds of this process, which are kept to within about a third; fewer are used where more escapes would not
-        help. What they are spent on depends on measured speeds, rounded to powers of the root of two. A disagreement is then
-        held against costs for the samples' own noise, which takes up to some minutes more.
+        CPU seconds, at whose end runs stop; what they have seen by then counts. Code that has to be compiled comes on top.
+        Less is used where more escapes would not help, or none can be seen. What the time is spent on depends on measured
+        speeds, rounded to powers of the root of two. A disagreement is then held against costs for the samples' own noise,
+        which takes as many seconds again at most. With an ``executor`` these are the seconds planned, of all workers.
     batch_size : int, optional
         Samples of a step of SGD, by default one: at a given epsilon a smaller batch means a smaller learning rate.
     system, symmetries : optional
@@ -139,7 +143,9 @@ def check(
             if error.status is not Status.INTERRUPTED:
                 raise
             run.interrupted = True
-    return _judged(run, threshold, seconds)
+        comparison = _judged(run, threshold, seconds)
+        report(1, 1, "compared")
+    return comparison
 
 
 @dataclass
@@ -196,7 +202,7 @@ class _Run:
                     known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
                     rng=self.rng, executor=self.executor,
                 )  # fmt: skip
-        report(total, total, "compared")
+        report(total - 1, total, "comparison")
 
 
 def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tuple[System, Symmetry | None]:
@@ -297,7 +303,12 @@ def _judged(run: _Run, threshold: float, seconds: float) -> Comparison:
             threshold=threshold, system=run.process.system,
         )  # fmt: skip
     comparison = replace(comparison, outside=(*comparison.outside, *left_out))
-    return replace(
-        comparison,
-        remarks=explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds),
-    )
+    try:
+        remarks = explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds)
+    except KeyboardInterrupt:
+        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
+    except SolveError as error:
+        if error.status is not Status.INTERRUPTED:
+            raise
+        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
+    return replace(comparison, remarks=remarks)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.simulation import escape_runs
+from qpot.simulation import escape_runs, verdict
 from qpot.simulation.explanations import explanations
 from qpot.simulation.levels import Escapes, Search
 from qpot.simulation.process import Pace, Process
@@ -189,6 +189,18 @@ def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: 
         prediction.check(budget=1.0, progress=None)
     assert caught.value.status is qpot.Status.INTERRUPTED
     assert len(caught.value.partial) == 3
+
+
+def test_ctrl_c_in_an_explanation_leaves_the_verdict(
+    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: Any, **keywords: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verdict, "explanations", stopped)
+    comparison = prediction.check(budget=1.0, progress=None)
+    assert comparison.agrees is not None
+    assert "what explains it, which was interrupted" in comparison.sentence
 
 
 def test_an_executor_changes_nothing(prediction: qpot.Prediction, steady: None) -> None:
