@@ -166,6 +166,8 @@ class _Run:
 
     def everything(self, homes: list[int], most: int, seconds: float, report: ProgressCallback) -> None:
         """Measure the escapes from the first homes, and from others if nothing is seen there, then the shares of time."""
+        if not homes:
+            return
         total = LEVELS * min(most, len(homes)) + 1
         report(0, total, "speed")
         highest = self.process.largest_epsilon(self.prediction)
@@ -266,7 +268,7 @@ def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list
                 )
             else:
                 homes.append(i)
-    if not homes:
+    if not least:
         raise ValueError(f"nothing can be simulated: {'; '.join(left_out)}")
     homes.sort(key=lambda i: (max(least[i], _EASY), i not in prediction.selected, prediction.stationary_costs[i]))
     return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out

@@ -162,6 +162,14 @@ def test_what_is_refused(prediction: qpot.Prediction) -> None:
         qpot.predict(case.system, case.bounds).check(budget=1.0, batch_size=2)
 
 
+def test_costs_that_cannot_be_seen_are_no_verdict(prediction: qpot.Prediction) -> None:
+    begin = time.thread_time()
+    comparison = scaled(prediction, 40.0).check(budget=50.0, progress=None)
+    assert time.thread_time() - begin < 3.0
+    assert comparison.agrees is None
+    assert "escapes from minimum 1, which cost 91 epsilon at the largest noise that is allowed" in comparison.sentence
+
+
 def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) -> None:
     assert prediction.system is not None
     process = Process.of(prediction, prediction.system, 4)
