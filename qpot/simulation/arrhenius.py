@@ -213,6 +213,13 @@ class ArrheniusLaw:
         residual = float((((gaps - design @ fitted) * weights) ** 2).sum())
         return float(fitted[1]), bool(chi2.sf(residual, gaps.size - 2) > 1e-3)
 
+    @property
+    def next_term_error(self) -> float:
+        """The standard error of that coefficient."""
+        design = np.column_stack([np.ones_like(self.log_times), 1.0 / (self.cost * self.inverse_epsilon)])
+        weighted = design / self.log_errors[:, None]
+        return float(np.sqrt(np.linalg.inv(weighted.T @ weighted)[1, 1]))
+
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, which includes the allowance."""
         from scipy.stats import norm

@@ -19,6 +19,8 @@ from qpot.solvers.common.spending import spending, spent
 
 # Costs that reach fewer epsilon than this are no test of a law for small noise.
 _SMALL_NOISE = 6.0
+# The next term of the law may have this coefficient, in units of epsilon / cost, for every two directions; 15 was measured in 8.
+_NEXT_TERM = 3.0
 
 
 def explanations(
@@ -94,7 +96,8 @@ def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> s
     off = f"the cost is {law.slope / law.predicted_slope - 1:+.0%} off"
     term, fits = law.next_term
     dimension = comparison.prediction.minima[0].point.size
-    if fits and abs(term) <= comparison.threshold * max(law.allowance, dimension / 2.0):
+    largest = _NEXT_TERM * max(law.allowance, dimension / 2.0)
+    if fits and abs(term) - 2.0 * law.next_term_error <= largest:
         return (
             f"Out of minimum {law.home} {told}: {off}, or the next term of the law, {term:+.2g} epsilon / cost in the "
             f"logarithm of the time, counts at costs of {low:.1f} to {high:.1f} epsilon in {dimension} dimensions; it "
