@@ -19,7 +19,7 @@ from qpot.solvers.common.spending import spending, spent
 
 # Costs that reach fewer epsilon than this are no test of a law for small noise.
 _SMALL_NOISE = 6.0
-# The next term of the law may have this coefficient, in units of epsilon / cost, for every two directions; 15 was measured in 8.
+# The next term of the law may have this coefficient for every two directions, in units of epsilon / cost.
 _NEXT_TERM = 3.0
 
 
