@@ -15,7 +15,7 @@ from qpot.prediction.result import Prediction
 from qpot.simulation.arrhenius import EscapeMeasurement, cheapest_neighbour
 from qpot.simulation.escape_plan import REPETITIONS, Known, Level
 from qpot.simulation.escapes import EscapeTimes, escape_times
-from qpot.simulation.process import Pace, Process, rounded_up
+from qpot.simulation.process import Pace, Process, rounded
 from qpot.simulation.purse import Purse
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.settled_escapes import Surroundings, settled_escapes
@@ -103,7 +103,7 @@ class EscapeRuns:
             self.taken += limit
             return known
         # Seconds of a step, rounded as the pace is.
-        self.clone_step = rounded_up(max(time.process_time() - begin, 1e-6) / pilot.simulated_steps)
+        self.clone_step = rounded(max(time.process_time() - begin, 1e-6) / pilot.simulated_steps)
         self.taken += self.clone_step * pilot.simulated_steps
         if not pilot.probability > 0.0:
             return known
@@ -164,7 +164,7 @@ class EscapeRuns:
                     settings=self.process.settings(1.0 / x), rng=self.rng, executor=self.executor,
                 )  # fmt: skip
                 taken = self.pace.taken(settled.steps)
-                self.looks = max(rounded_up((time.process_time() - begin + 1e-9) / taken), 1.0)
+                self.looks = max(rounded((time.process_time() - begin + 1e-9) / taken), 1.0)
                 self.taken += self.looks * taken
                 return settled
             result = escape_times(

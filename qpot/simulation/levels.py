@@ -34,7 +34,7 @@ from qpot.simulation.transients import steady, transient
 # Pilot runs take these shares of the time at most, all but the first at the largest noise.
 _PILOT_SHARES = (0.04, 0.08, 0.2)
 # So many of them are run at most, and none where the least cost is so many epsilon.
-_MOST_PILOTS, _RARE = 12, 14.0
+_MOST_PILOTS, RARE = 12, 14.0
 # An escape at the first level takes at least so many steps, and so many relaxation times.
 _FEWEST_STEPS, _RELAXED = 200.0, 3.0
 # A pilot of a splitting takes at most this share of the time that is left.
@@ -201,7 +201,7 @@ class Search(EscapeRuns):
     def _first(self, x: float, least: float, seconds: float) -> Known | None:
         """What pilot runs at 1 / epsilon show, which is made larger until an escape takes some time."""
         V = self.cost
-        begin, shares = x, list(_PILOT_SHARES) if V * least < _RARE else []
+        begin, shares = x, list(_PILOT_SHARES) if V * least < RARE else []
         for _ in range(_MOST_PILOTS if shares else 0):
             relaxation = 1.0 / (self.process.step(1.0 / x) * self.slowest)
             pilot = self.pilot(x, relaxation, shares[0] * seconds)

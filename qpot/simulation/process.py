@@ -109,7 +109,7 @@ class Process:
         return total is None or total.kernel is None
 
     def pace(self, minima: Array, epsilon: float, symmetries: Any) -> Pace:
-        """How long steps and calls take, in seconds of CPU time rounded up to powers of the root of two."""
+        """How long steps and calls take, in seconds of CPU time rounded to powers of the root of two."""
 
         def run(steps: int, replicas: int) -> tuple[float, float]:
             """The seconds that a run takes, and the steps of all its replicas, some of which escape."""
@@ -134,12 +134,12 @@ class Process:
 
         all_of_them = one(self.wide)
         if not self.together:
-            return Pace(call=0.0, each=rounded_up(all_of_them / self.wide), fixed=fixed)
+            return Pace(call=0.0, each=rounded(all_of_them / self.wide), fixed=fixed)
         few = min(one(_FEW), all_of_them)
         each = max((all_of_them - few) / (self.wide - _FEW), 0.01 * all_of_them / self.wide)
-        return Pace(call=rounded_up(few), each=rounded_up(each), fixed=fixed)
+        return Pace(call=rounded(few), each=rounded(each), fixed=fixed)
 
 
-def rounded_up(number: float) -> float:
-    """A positive number, rounded up to a power of the root of two."""
-    return float(2.0 ** (np.ceil(2.0 * np.log2(number)) / 2.0))
+def rounded(number: float) -> float:
+    """A positive number, rounded to a power of the root of two."""
+    return float(2.0 ** (np.round(2.0 * np.log2(number)) / 2.0))

@@ -21,7 +21,7 @@ from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.escape_plan import LEVELS
 from qpot.simulation.explanations import explanations
-from qpot.simulation.levels import Escapes, Search
+from qpot.simulation.levels import RARE, Escapes, Search
 from qpot.simulation.process import Process
 from qpot.simulation.purse import Purse
 from qpot.simulation.time_shares import shares_of_time
@@ -174,30 +174,40 @@ class _Run:
         epsilon = min(highest, min(cheapest_cost(self.prediction, home) for home in homes) / 4.0)
         pace = self.process.pace(self.minima, epsilon, self.group)
         purse = Purse(seconds)
-        searches: list[Search] = []
+        searches: list[tuple[Search, float]] = []
+        noises = {home: largest_noise(self.prediction, home, highest) for home in homes}
         for n, home in enumerate(homes):
             seen = any(len(item.measurements) >= LEAST_LEVELS for item in self.escapes)
-            if n >= most and (seen or purse.left < _ANOTHER * seconds):
+            # What was planned to be taken decides, so that the same speeds lead to the same numbers; the purse ends the runs.
+            rest = _ESCAPES * seconds - sum(search.taken for search, _ in searches)
+            if n >= most and (seen or rest < _ANOTHER * seconds):
                 self.left_out.append(f"escapes from minimum {home}, for which the budget leaves no time")
                 continue
             escapes = Escapes(home=home, cost=cheapest_cost(self.prediction, home))
             self.escapes.append(escapes)
             search = Search(
-                self.prediction, self.process, self.group, escapes, largest_noise(self.prediction, home, highest), pace,
+                self.prediction, self.process, self.group, escapes, noises[home], pace,
                 allowance=self.allowance, rng=self.rng, executor=self.executor,
             )  # fmt: skip
-            searches.append(search)
-            # What a minimum leaves is there for the next ones.
-            each = (purse.left - (1.0 - _ESCAPES) * seconds) / max(min(most, len(homes)) - n, 1)
+            # What a minimum leaves is there for the next ones; those whose escapes are rare get what the others leave.
+            coming = homes[n : max(most, n + 1)]
+            usual = [i for i in coming if cheapest_cost(self.prediction, i) < RARE * noises[i]]
+            each = rest / max(len(usual), 1)
+            searches.append((search, each))
             for _ in search.levels(each, Purse(min(_OVERRUN * each, purse.left))):
                 done = min(LEVELS * n + len(escapes.measurements), total - 1)
                 report(done, total, f"escapes from minimum {home}")
-        for search in searches:
-            rest = purse.left - (1.0 - _ESCAPES) * seconds
+        for search, each in searches:
+            rest = _ESCAPES * seconds - sum(item.taken for item, _ in searches)
             if rest > _LEFT_OVER * seconds:
-                for _ in search.further(rest, Purse(_OVERRUN * rest)):
+                few = len(search.escapes.measurements) < LEAST_LEVELS
+                more, own = (
+                    search.levels if few and rest > each else search.further,
+                    Purse(min(_OVERRUN * rest, purse.left)),
+                )
+                for _ in more(search.taken + rest if few else rest, own):
                     report(total - 1, total, f"more escapes from minimum {search.home}")
-        if len(homes) == len(self.minima) and purse.left > _OCCUPATION * seconds:
+        if len(homes) == len(self.minima):
             with purse.limited(_OVERRUN * _OCCUPATION * seconds):
                 self.ensembles += shares_of_time(
                     self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds, pace,

@@ -52,7 +52,7 @@ def scaled(prediction: qpot.Prediction, factor: float) -> qpot.Prediction:
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million steps a second, whatever the machine does: the plan and all numbers depend on the speed."""
     monkeypatch.setattr(Process, "pace", lambda *_: Pace(call=0.0, each=1e-6))
-    monkeypatch.setattr(escape_runs, "rounded_up", lambda _: 1e-6)
+    monkeypatch.setattr(escape_runs, "rounded", lambda _: 1e-6)
 
 
 @pytest.mark.parametrize("budget", [0.3, 2.0])
@@ -178,7 +178,9 @@ def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) ->
     assert process.largest_epsilon(prediction) <= 0.3 * 1.0 / 4 + 1e-9
 
 
-def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_returns_what_there_is(
+    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None
+) -> None:
     every = Search.levels
 
     def stopped(*args: Any, **keywords: Any) -> Any:
@@ -189,24 +191,24 @@ def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: 
 
     monkeypatch.setattr(Search, "levels", stopped)
     stop = 3
-    comparison = prediction.check(budget=1.0, progress=None)
+    comparison = prediction.check(budget=5.0, progress=None)
     assert len(comparison.arrhenius) == 1
     assert "what the interruption cut off" in comparison.sentence
     stop = 2
     with pytest.raises(qpot.SolveError, match="interrupted with 3 escape times") as caught:
-        prediction.check(budget=1.0, progress=None)
+        prediction.check(budget=5.0, progress=None)
     assert caught.value.status is qpot.Status.INTERRUPTED
     assert len(caught.value.partial) == 3
 
 
 def test_ctrl_c_in_an_explanation_leaves_the_verdict(
-    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch
+    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None
 ) -> None:
     def stopped(*args: Any, **keywords: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verdict, "explanations", stopped)
-    comparison = prediction.check(budget=1.0, progress=None)
+    comparison = prediction.check(budget=5.0, progress=None)
     assert comparison.agrees is not None
     assert "what explains it, which was interrupted" in comparison.sentence
 
@@ -214,8 +216,8 @@ def test_ctrl_c_in_an_explanation_leaves_the_verdict(
 def test_an_executor_changes_nothing(prediction: qpot.Prediction, steady: None) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    alone = prediction.check(budget=1.0, rng=3, progress=None)
+    alone = prediction.check(budget=3.0, rng=3, progress=None)
     with ThreadPoolExecutor(2) as executor:
-        together = prediction.check(budget=1.0, rng=3, executor=executor, progress=None)
+        together = prediction.check(budget=3.0, rng=3, executor=executor, progress=None)
     assert alone.arrhenius[0].slope == together.arrhenius[0].slope
     assert np.array_equal(alone.arrhenius[0].log_times, together.arrhenius[0].log_times)
