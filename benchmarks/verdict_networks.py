@@ -1,10 +1,11 @@
 """Predictions of five small networks against real SGD; `python benchmarks/verdict_networks.py [budget] [seeds] [network]`.
 
-Each network is predicted from its loss alone, `qpot.predict(total)`, and checked with ten seeds. A line of the table names
-the network, its parameters, minima and predicted costs, and how many of the seeds agree; then follow, for each minimum, the
-interval of the ten measured slopes relative to the predicted cost, their deviations in standard errors, and by how much a
-cost would have to be wrong to be seen. Sentences are printed for the first seed, and for every seed that disagrees.
-``budget`` is the CPU seconds of one check; ``network`` is the number of the only one to run.
+Each network is predicted from its loss alone, `qpot.predict(total)`, and checked with ten seeds of the runs. A line of the
+table names the network, its parameters, minima and predicted costs; the next one how many checks agree, disagree and come to
+no verdict, and their CPU seconds. Then follow, for each minimum, the predicted cost, the mean of the measured slopes with its
+95 % interval (Student's, of as many slopes as there are checks), the range of their deviations in standard errors, and by
+how much a cost would have to be wrong to be seen. Sentences are printed for the first seed, and for every seed that
+disagrees. ``budget`` is the CPU seconds of one check; ``network`` is the number of the only one to run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 from sklearn.datasets import load_digits, load_iris, load_wine
 
 import qpot
@@ -83,25 +85,37 @@ def main(budget: float, seeds: int, only: int | None) -> None:
 
 def table(prediction: qpot.Prediction, budget: float, seeds: int) -> None:
     """Check one network with all seeds and print the intervals."""
-    agree, spent = 0, []
-    slopes: dict[int, list[tuple[float, float, float]]] = {}
+    verdicts: list[bool | None] = []
+    spent: list[float] = []
+    rows: dict[int, list[tuple[float, float, float]]] = {}
     for seed in range(seeds):
         begin = time.process_time()
         comparison = prediction.check(budget=budget, rng=seed, progress=None)
         spent.append(time.process_time() - begin)
-        agree += comparison.agrees is True
+        verdicts.append(comparison.agrees)
         if seed == 0 or comparison.agrees is False:
             print(f"  seed {seed}: {comparison.sentence}", flush=True)
         for law in comparison.arrhenius:
-            seen = law.visible_share(comparison.threshold)
-            slopes.setdefault(law.home, []).append((law.slope_deviation, law.slope / law.predicted_slope, seen))
-    print(f"  {agree} of {seeds} seeds agree, {np.mean(spent):.1f} s each ({min(spent):.1f} to {max(spent):.1f})")
-    for home, rows in sorted(slopes.items()):
-        z, ratio, seen = np.array(rows).T
+            rows.setdefault(law.home, []).append(
+                (law.slope, law.slope_deviation, law.visible_share(comparison.threshold))
+            )
+    agree, disagree = verdicts.count(True), verdicts.count(False)
+    print(
+        f"  {agree} of {seeds} checks agree, {disagree} disagree, {seeds - agree - disagree} come to no verdict; "
+        f"{np.mean(spent):.0f} s each ({min(spent):.0f} to {max(spent):.0f})"
+    )
+    for home, measured in sorted(rows.items()):
+        slopes, z, seen = np.array(measured).T
+        half = (
+            student.ppf(0.975, slopes.size - 1) * slopes.std(ddof=1) / np.sqrt(slopes.size)
+            if slopes.size > 1
+            else np.nan
+        )
+        cost = np.delete(prediction.costs.direct[home], home).min()
         print(
-            f"  out of minimum {home}: slope / cost {ratio.mean():.3f} ({ratio.min():.3f} to {ratio.max():.3f}), "
-            f"{z.mean():+.2f} standard errors ({z.min():+.2f} to {z.max():+.2f}), a cost {100 * seen.mean():.0f} % off would "
-            f"have been seen, {len(rows)} checks",
+            f"  out of minimum {home}: cost {cost:.4g}, slope {slopes.mean():.4g} +- {half:.2g} ({slopes.size} checks), "
+            f"deviations {z.min():+.1f} to {z.max():+.1f} standard errors, a cost {100 * np.median(seen):.0f} % off would "
+            "have been seen",
             flush=True,
         )
 

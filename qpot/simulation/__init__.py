@@ -8,10 +8,11 @@
 - `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
 - `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
 - `ensemble`: Ensembles: the simulated points of many replicas, and the share of time that they spend in each basin.
-- `escape_plan`: Which noise level to measure next: as small as the steps that are left afford, by plain runs or by
-  splitting.
+- `escape_plan`: Which noise level to measure next, and how: what gives the least error of the slope in a given time.
 - `escape_points`: Where escapes go and where they cross the basin's boundary, beside the predicted routes and
   saddles.
+- `escape_runs`: Plain runs and splittings out of one minimum, within the CPU time that is left, and what they tell of
+  the next ones.
 - `escapes`: Escape times: when replicas reach another minimum, and the mean time in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
   arrivals.
@@ -21,6 +22,7 @@
 - `own_noise`: What a prediction for Gaussian noise becomes with the samples' own noise, and what a check makes of it.
 - `process`: What a check runs: minibatch SGD of a finite sum, or the diffusion of a system without samples, at any
   noise level.
+- `purse`: The CPU time that a check may spend: what is left of it, and limits for its parts that long runs keep to.
 - `rare_escapes`: Mean escape times by splitting: the result, put together from independent repetitions, and its
   error.
 - `replicas`: Runs of many replicas, in blocks with their own generators and in slices that can be stopped.
@@ -35,6 +37,7 @@
   sample weights.
 - `time_shares`: Shares of time for a check: one ensemble, labelled modulo symmetries, where the run is long enough to
   be worth it.
+- `transients`: How long it takes until escapes from a minimum happen at a steady rate, read off the escapes themselves.
 - `updates`: Update rules: how one block of replicas takes its steps, compiled or in NumPy.
 - `verdict`: The function check: run the real algorithm where it can be seen to escape, and hold the prediction against
   it.

@@ -85,6 +85,8 @@ class ArrheniusLaw:
     allowance : float
         The next term of the logarithm, c epsilon, is not predicted: c is granted a standard deviation of
         ``allowance / cost``, which enters the covariance of the fit.
+    diffusion : bool
+        Whether the diffusion itself was run; minibatch steps have other prefactors than their Gaussian limit.
     """
 
     home: int
@@ -104,6 +106,7 @@ class ArrheniusLaw:
     predicted_slope: float
     predicted_intercept: float
     allowance: float
+    diffusion: bool = False
 
     @property
     def slope_deviation(self) -> float:
@@ -113,9 +116,54 @@ class ArrheniusLaw:
     def visible_share(self, threshold: float) -> float:
         """Share by which the predicted cost would have to be wrong to be told apart nineteen times of twenty.
 
-        The cost is told apart where the slope is more than ``threshold`` standard errors away from it.
+        The cost is told apart where the slope is more than ``threshold`` standard errors away from it, or, where prefactors
+        are known, the times are.
         """
-        return (threshold + _NINETEEN_OF_TWENTY) * self.slope_error / self.cost
+        error = self.slope_error
+        offset, wrong, times = self.time_offset
+        if np.isfinite(offset):
+            error = min(error, times / wrong)
+        return (threshold + _NINETEEN_OF_TWENTY) * error / self.cost
+
+    @property
+    def judges_prefactor(self) -> bool:
+        """Whether a prefactor is predicted for what was run; those of minibatch steps are known to a factor only."""
+        return bool(self.diffusion and np.isfinite(self.predicted_intercept))
+
+    @property
+    def judged(self) -> Array:
+        """The deviations of the slope and, where a prefactor is predicted, of the intercept and of the times."""
+        if not self.judges_prefactor:
+            return np.array([self.slope_deviation])
+        return np.array([self.slope_deviation, self.intercept_deviation, self.time_deviation])
+
+    @property
+    def factor(self) -> tuple[float, float]:
+        """The least and the largest ratio of a measured mean time and the predicted one."""
+        ratio = np.exp(self.log_times - self.predicted_log_times)
+        return float(ratio.min()), float(ratio.max())
+
+    @property
+    def time_offset(self) -> tuple[float, float, float]:
+        """By how much the log times exceed the predicted ones on average, the average of 1 / epsilon, and the standard error.
+
+        The average has the least variance under the sampling errors, the allowance and the error of the cost. A wrong cost
+        moves all times the same way, which tells more than the slope does. It is NaN where prefactors are not known, and for
+        minibatch steps, whose prefactors are known to a factor only.
+        """
+        if not self.judges_prefactor:
+            return np.nan, np.nan, np.nan
+        x = self.inverse_epsilon
+        inverse = np.linalg.inv(self._covariance() + self.cost_error**2 * np.outer(x, x))
+        weights = inverse.sum(axis=0) / inverse.sum()
+        gaps = self.log_times - self.predicted_log_times
+        return float(weights @ gaps), float(weights @ x), float(inverse.sum() ** -0.5)
+
+    @property
+    def time_deviation(self) -> float:
+        """The average excess of the log times in standard errors; NaN where prefactors are not known."""
+        offset, _, error = self.time_offset
+        return offset / error
 
     @property
     def intercept_deviation(self) -> float:
@@ -164,6 +212,13 @@ class ArrheniusLaw:
         fitted = np.linalg.lstsq(design * weights[:, None], gaps * weights, rcond=None)[0]
         residual = float((((gaps - design @ fitted) * weights) ** 2).sum())
         return float(fitted[1]), bool(chi2.sf(residual, gaps.size - 2) > 1e-3)
+
+    @property
+    def next_term_error(self) -> float:
+        """The standard error of that coefficient."""
+        design = np.column_stack([np.ones_like(self.log_times), 1.0 / (self.cost * self.inverse_epsilon)])
+        weighted = design / self.log_errors[:, None]
+        return float(np.sqrt(np.linalg.inv(weighted.T @ weighted)[1, 1]))
 
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the slope, which includes the allowance."""
@@ -244,6 +299,7 @@ def arrhenius_law(
         predicted_slope=float(expected[1]),
         predicted_intercept=float(expected[0]) if known else np.nan,
         allowance=allowance,
+        diffusion=all(m.batch_size is None for m in ordered),
     )
 
 

@@ -72,8 +72,10 @@ class Comparison:
             if self._says_nothing(law):
                 continue
             result[f"cost out of minimum {law.home}"] = law.slope_deviation
-            if np.isfinite(law.intercept_deviation):
+            if law.judges_prefactor:
                 result[f"prefactor out of minimum {law.home}"] = law.intercept_deviation
+            if np.isfinite(law.time_deviation):
+                result[f"time to leave minimum {law.home}"] = law.time_deviation
         for occupation in self.occupations:
             z = occupation.deviations
             i = int(np.abs(z).argmax())
@@ -88,8 +90,7 @@ class Comparison:
 
     def _says_nothing(self, law: ArrheniusLaw) -> bool:
         """Whether a law agrees with the cost, and would agree with half of it or with twice as much as well."""
-        z = np.array([law.slope_deviation, law.intercept_deviation])
-        agrees = bool((np.abs(z[np.isfinite(z)]) <= self.threshold).all())
+        agrees = bool((np.abs(law.judged) <= self.threshold).all())
         return agrees and law.visible_share(self.threshold) > _NO_EVIDENCE
 
     @property
@@ -122,11 +123,20 @@ class Comparison:
                 for law in self.arrhenius
                 if self._says_nothing(law)
             ),
+            *(
+                f"the times out of minimum {law.home}, {law.factor[0]:.2g} to {law.factor[1]:.2g} of the predicted ones, as "
+                "minibatch steps have other prefactors than Gaussian noise"
+                for law in self.arrhenius
+                if np.isfinite(law.predicted_intercept) and not law.judges_prefactor
+            ),
         ]
         not_judged = "" if not outside else " Not judged: " + "; ".join(outside) + "."
         if not deviations:
             return f"No verdict.{not_judged}"
-        name, worst = max(deviations.items(), key=lambda item: abs(item[1]))
+        beyond = {name: z for name, z in deviations.items() if abs(z) > self.threshold}
+        # A cost or a prefactor that is off shows in the times as well, and says more.
+        telling = {name: z for name, z in beyond.items() if not name.startswith("time")}
+        name, worst = max((telling or beyond or deviations).items(), key=lambda item: abs(item[1]))
         if self.agrees:
             return (
                 f"The simulation agrees with the prediction: of {len(deviations)} comparisons the farthest, the {name}, "

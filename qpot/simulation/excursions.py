@@ -18,6 +18,7 @@ from qpot.simulation.rare_escapes import Repetition
 from qpot.simulation.replicas import FunctionFailedError
 from qpot.simulation.settings import Setting
 from qpot.simulation.updates import CompiledSum, VectorisedSteps
+from qpot.solvers.common.spending import spent
 from qpot.solvers.simulation.excursions import (
     ARRIVED,
     FAILED,
@@ -117,6 +118,8 @@ class _Simulation:
         region = self.task.region
         region = region._replace(inner=-1.0) if leaving else region._replace(outer=np.inf)
         while True:
+            if spent():
+                raise SolveError("the CPU time was over before the excursions had ended", status=Status.BUDGET)
             paths = with_room(paths, rows)
             self.used += self._slice(paths, rows, region)
             self._return_from_copies(paths, rows)

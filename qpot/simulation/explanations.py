@@ -15,9 +15,12 @@ from qpot.simulation.own_noise import own_noise
 from qpot.simulation.process import Process
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
+from qpot.solvers.common.spending import spending, spent
 
 # Costs that reach fewer epsilon than this are no test of a law for small noise.
 _SMALL_NOISE = 6.0
+# The next term of the law may have this coefficient for every two directions, in units of epsilon / cost.
+_NEXT_TERM = 3.0
 
 
 def explanations(
@@ -27,13 +30,23 @@ def explanations(
     ensembles: Sequence[Ensemble] = (),
     *,
     burn_in: float = 0.5,
+    seconds: float = np.inf,
 ) -> tuple[str, ...]:
-    """Sentences that follow the verdict: what was run for each minimum, then what explains a disagreement."""
+    """Sentences that follow the verdict: what was run for each minimum, then what explains a disagreement.
+
+    Costs for the samples' own noise are solved for within so many ``seconds`` of CPU time.
+    """
     measured = {item.home: item for item in escapes if item.measurements}
     laws = [law for law in comparison.arrhenius if law.home in measured]
     remarks = [_run(process, [measured[law.home] for law in laws])] if laws else []
     evidence = [*(m for law in laws for m in measured[law.home].measurements), *ensembles]
-    noise, explained = own_noise(comparison, process, evidence, burn_in)
+    with spending(seconds):
+        noise, explained = own_noise(comparison, process, evidence, burn_in)
+        if noise and not explained and spent():
+            noise = [
+                *noise,
+                f"The costs for the samples' own noise were searched for during {seconds:.0f} s, and not longer.",
+            ]
     remarks += noise
     if explained or comparison.agrees is not False:
         return tuple(remarks)
@@ -44,9 +57,8 @@ def explanations(
 
 
 def _off(comparison: Comparison, law: ArrheniusLaw) -> bool:
-    """Whether the slope or the intercept of a law is beyond the threshold."""
-    z = np.array([law.slope_deviation, law.intercept_deviation])
-    return bool((np.abs(z[np.isfinite(z)]) > comparison.threshold).any())
+    """Whether the slope, the intercept or the times of a law are beyond the threshold."""
+    return bool((np.abs(law.judged) > comparison.threshold).any())
 
 
 def _run(process: Process, escapes: Sequence[Escapes]) -> str:
@@ -84,7 +96,8 @@ def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> s
     off = f"the cost is {law.slope / law.predicted_slope - 1:+.0%} off"
     term, fits = law.next_term
     dimension = comparison.prediction.minima[0].point.size
-    if fits and abs(term) <= comparison.threshold * law.allowance * np.sqrt(dimension):
+    largest = _NEXT_TERM * max(law.allowance, dimension / 2.0)
+    if fits and abs(term) - 2.0 * law.next_term_error <= largest:
         return (
             f"Out of minimum {law.home} {told}: {off}, or the next term of the law, {term:+.2g} epsilon / cost in the "
             f"logarithm of the time, counts at costs of {low:.1f} to {high:.1f} epsilon in {dimension} dimensions; it "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -11,48 +10,43 @@ import numpy as np
 
 from qpot._core.status import SolveError, Status
 from qpot.landscape.symmetry import Symmetry
-from qpot.paths.solution import PathSolution
 from qpot.prediction.result import Prediction
-from qpot.simulation.arrhenius import EscapeMeasurement, cheapest_neighbour
+from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement
 from qpot.simulation.escape_plan import (
+    FEWEST,
     FIRST_COST,
-    LAST_COST,
     LEAST_COST,
     LEVELS,
-    REPETITIONS,
+    MOST_LEVELS,
+    Done,
     Known,
     Level,
-    affordable_reach,
-    first_level,
-    next_level,
-    replicas_and_steps,
+    Plan,
+    best_plan,
+    one_more,
 )
-from qpot.simulation.escapes import EscapeTimes, escape_times
-from qpot.simulation.process import Process
-from qpot.simulation.rare_escapes import SplittingTimes
-from qpot.simulation.settled_escapes import Surroundings, settled_escapes
-from qpot.simulation.splitting import splitting_times
+from qpot.simulation.escape_runs import SEEN, EscapeRuns
+from qpot.simulation.escapes import EscapeTimes
+from qpot.simulation.process import Pace, Process
+from qpot.simulation.purse import Purse
+from qpot.simulation.transients import steady, transient
 
-# A pilot run has so many replicas and this share of the steps; so many escapes tell the mean time well enough.
-_PILOTS, _PILOT_SHARE, _SEEN = 24, 0.04, 6
+# Pilot runs take these shares of the time at most, all but the first at the largest noise.
+_PILOT_SHARES = (0.04, 0.08, 0.2)
+# So many of them are run at most, and none where the least cost is so many epsilon.
+_MOST_PILOTS, RARE = 12, 14.0
 # An escape at the first level takes at least so many steps, and so many relaxation times.
 _FEWEST_STEPS, _RELAXED = 200.0, 3.0
-# A pilot of a splitting has so many clones at least, or as many as step well together up to a limit, and repetitions.
-_CLONES, _MOST_CLONES, _REPEATED = 50, 200, 2
-# A clone takes about so many relaxation times, and a pilot at most this share of the steps that are left.
-_CLONE_TIMES, _PILOT_LIMIT = 60.0, 0.25
-# An excursion that lasts longer than so many relaxation times is stuck at a minimum that is not known.
-_LONGEST = 300.0
-# Where plain levels would span fewer epsilon than this, splitting is tried.
-_WIDE_ENOUGH = 3.0
-# Where balls do not tell an arrival, replicas are looked at after this share of a relaxation time.
-_BETWEEN = 0.4
-# A look takes some time by itself, so that many replicas share it.
-_LOOKED_AT = 512
-# In more dimensions the flow from escape points takes too long.
-_MOST_DIMENSIONS = 20
-# Escape points are looked for where there are at most so many escapes.
-_MOST_POINTS = 200
+# A pilot of a splitting takes at most this share of the time that is left.
+_PILOT_LIMIT = 0.25
+# A splitting is tried where it promises to lower the error of the slope by this factor.
+_WORTH_TRYING = 0.8
+# Before slopes are measured, the predicted one counts as known up to this share.
+_TRUSTED = 0.25
+# More levels than usual are measured while this share of the time is left.
+_LEFT_OVER = 0.2
+# A logarithm of a mean time with a larger standard error is no measurement.
+VAGUE = 1.0
 
 
 @dataclass
@@ -70,204 +64,192 @@ class Escapes:
         return self.cost / self.measurements[0].epsilon, self.cost / self.measurements[-1].epsilon
 
 
-def measured_escapes(
-    prediction: Prediction,
-    process: Process,
-    group: Symmetry | None,
-    escapes: Escapes,
-    highest: float,
-    steps: float,
-    speed: float,
-    *,
-    rng: np.random.Generator,
-    executor: Executor | None,
-) -> Iterator[None]:
-    """Measure level after level into ``escapes`` within so many ``steps``, and yield after each.
+class Search(EscapeRuns):
+    """The search for the levels of one minimum, which measures into ``escapes``.
 
-    ``highest`` is the largest epsilon allowed. A level at which a replica diverges is not tried again: the search begins
-    once more at half of it.
+    ``highest`` is the largest epsilon allowed; ``allowance`` is that for the next term of the law.
     """
-    runner = _Runner(prediction, process, group, escapes, speed, rng, executor)
-    for _ in range(4):
-        try:
-            yield from runner.all_levels(highest, steps)
-        except SolveError as error:
-            if error.status is Status.NOT_CONVERGED:
-                escapes.reason = "excursions out of it do not come back: is a minimum missing from the prediction?"
-                return
-            if error.status is not Status.NON_FINITE:
-                raise
-            highest = 0.5 * runner.largest
-            escapes.measurements.clear()
-            escapes.reason = f"the steps diverge down to epsilon {runner.largest:.4g}"
-        else:
-            return
-
-
-class _Runner:
-    """Plain runs and splittings out of one minimum, and how many steps they have taken."""
 
     def __init__(
-        self, prediction: Prediction, process: Process, group: Symmetry | None, escapes: Escapes, speed: float,
-        rng: np.random.Generator, executor: Executor | None,
+        self, prediction: Prediction, process: Process, group: Symmetry | None, escapes: Escapes, highest: float, pace: Pace,
+        *, allowance: float, rng: np.random.Generator, executor: Executor | None,
     ) -> None:  # fmt: skip
-        self.process, self.group, self.escapes, self.speed = process, group, escapes, speed
-        self.executor, self.rng = executor, rng
-        self.minima = np.array([m.point for m in prediction.minima])
-        self.start = self.minima[escapes.home]
-        self.slowest = float(prediction.minima[escapes.home].rates.real.min())
-        pair = (escapes.home, cheapest_neighbour(prediction, escapes.home))
-        # The samples' own noise may take another of the passes between the two minima than Gaussian noise would.
-        self.paths: tuple[PathSolution, ...] = prediction.costs.parallel.get(pair, (prediction.costs.paths[pair],))
-        self.around = Surroundings(process.system, self.minima, group)
-        self.largest = np.inf
-        self.taken, self.ratio, self.tried = 0.0, 1.0, False
-        # How much longer a step takes where replicas are looked at.
-        self.looks = 1.0
+        super().__init__(prediction, process, group, escapes.home, escapes.cost, pace, rng, executor)
+        self.escapes, self.highest, self.allowance, self.tried = escapes, highest, allowance, False
+        # What was run, and the steps of a relaxation time in each.
+        self.runs: list[tuple[EscapeMeasurement, float]] = []
+        self.known: Known | None = None
 
-    def all_levels(self, highest: float, steps: float) -> Iterator[None]:
+    def levels(self, seconds: float, purse: Purse) -> Iterator[None]:
+        """Measure level after level within so many ``seconds`` of the purse, and yield after each.
+
+        A level at which a replica diverges is not tried again: the search begins once more at half of it.
+        """
+        self.purse = purse
+        for _ in range(4):
+            try:
+                yield from self._all_levels(seconds)
+            except SolveError as error:
+                if error.status is not Status.NON_FINITE:
+                    self._ended(error)
+                    return
+                self.highest = 0.5 * self.largest
+                self.runs.clear()
+                self.escapes.measurements.clear()
+                self.escapes.reason = f"the steps diverge down to epsilon {self.largest:.4g}"
+            else:
+                return
+
+    def further(self, seconds: float, purse: Purse) -> Iterator[None]:
+        """Measure more levels, where a regression is possible and time is left over."""
+        self.purse = purse
+        until = self.taken + seconds
+        while (
+            self.known is not None and len(self.runs) < MOST_LEVELS and len(self.escapes.measurements) >= LEAST_LEVELS
+        ):
+            level = one_more(self.known, self._done, until - self.taken, cost=self.cost, allowance=self.allowance)
+            if level is None or not purse.left:
+                return
+            try:
+                self.known = self._measured_at(level, self.known)
+            except SolveError as error:
+                self._ended(error)
+                return
+            yield
+
+    def _ended(self, error: SolveError) -> None:
+        """Keep the reason why a search has ended; errors that do not belong to it are raised."""
+        if error.status is Status.BUDGET:
+            self.escapes.reason = self.escapes.reason or "the time was over"
+        elif error.status is Status.NOT_CONVERGED:
+            self.escapes.reason = "excursions out of it do not come back: is a minimum missing from the prediction?"
+        else:
+            raise error
+
+    def _all_levels(self, seconds: float) -> Iterator[None]:
         """Find the first level, measure it and those that follow."""
-        V = self.escapes.cost
-        known = self._first(1.0 / min(highest, V / FIRST_COST), 1.0 / min(highest, V / LEAST_COST), steps)
+        V, highest = self.cost, self.highest
+        least = 1.0 / min(highest, V / LEAST_COST)
+        known = self._first(1.0 / min(highest, V / FIRST_COST), least, seconds)
         if known is None:
             return
-        level: Level | None = first_level(known, steps / self.looks / LEVELS)
-        for left in range(LEVELS, 0, -1):
-            if left < LEVELS:
-                rest, last = (
-                    (steps - self.taken) / self.looks,
-                    max(LAST_COST / V, known.inverse_epsilon + _WIDE_ENOUGH / V),
-                )
-                if not self.tried and affordable_reach(known, left, rest, last=last)[0] < min(
-                    _WIDE_ENOUGH * left / (LEVELS - 1), V * (last - known.inverse_epsilon)
-                ):
-                    known = self._with_splitting(known, limit=_PILOT_LIMIT * rest * self.looks)
-                level = next_level(known, left, (steps - self.taken) / self.looks, last=last)
+        # An escape takes some steps.
+        enough = max(_FEWEST_STEPS, _RELAXED * known.relaxation)
+        least = max(least, known.inverse_epsilon - max(np.log(known.mean_steps / enough), 0.0) / known.slope)
+        for _ in range(MOST_LEVELS):
+            known, level = self._next(known, self._done, seconds, least)
             if level is None:
                 self.escapes.reason = f"escapes at epsilon below {1 / known.inverse_epsilon:.4g} take too long"
                 return
-            measurement = self._measured(level, known, points=left in (1, 3))
-            if not np.isfinite(measurement.log_mean_time[0]):
-                self.escapes.reason = f"no escape was seen at epsilon {measurement.epsilon:.4g}"
-                return
-            self.escapes.measurements.append(measurement)
-            known = self._after(known, measurement)
+            self.known = known = self._measured_at(level, known)
             yield
+            if not self.purse.left:
+                return
 
-    def _first(self, x: float, least: float, steps: float) -> Known | None:
-        """Where the levels begin: pilot runs at 1 / epsilon, made larger until an escape takes some time."""
-        V = self.escapes.cost
-        for _ in range(12):
-            step = self.process.step(1.0 / x)
-            pilots = _PILOTS if self.around.balls_suffice(self.escapes.home, 1.0 / x) else _LOOKED_AT
-            pilot = self._plain(x, pilots, _PILOT_SHARE * steps / self.looks / pilots)
-            if pilot.events < _SEEN:
-                if least < x * (1.0 - 1e-9):
-                    x = least
-                    continue
-                break
-            enough = max(_FEWEST_STEPS, _RELAXED / (step * self.slowest))
-            if pilot.mean_steps >= enough:
-                known = Known(x, pilot.mean_steps, V)
-                reach, _ = affordable_reach(known, LEVELS - 1, 0.8 * steps / self.looks, last=x + _WIDE_ENOUGH / V)
-                if reach < _WIDE_ENOUGH - 0.5 and least < x * (1.0 - 1e-9):
-                    # The budget is small: the levels begin at as much noise as they may.
-                    x, least = least, x
-                    continue
-                return known
-            x += max(0.5, min(2.0, float(np.log(enough / pilot.mean_steps)))) / V
-        # Plain runs see nothing; a splitting does.
-        x = max(x, FIRST_COST / V)
-        known = self._with_splitting(Known(x, np.inf, V))
-        if not np.isfinite(known.mean_steps):
-            self.escapes.reason = f"no escape was seen at epsilon {1 / x:.4g} within the budget"
-            return None
-        return known
+    @property
+    def _done(self) -> list[Done]:
+        return [Done(1.0 / m.epsilon, m.log_mean_time[1] ** 2) for m in self.escapes.measurements]
 
-    def _with_splitting(self, known: Known, *, limit: float = np.inf) -> Known:
-        """The same after a pilot of a splitting has shown what a clone takes; unchanged where nothing can be split.
+    def _measured_at(self, level: Level, known: Known) -> Known:
+        """Run a level, and say what is known after it."""
+        run = self.measured(level, known, points=len(self.runs) in (0, 3))
+        self.runs.append((run, known.relaxation_at(level.inverse_epsilon)))
+        self.transient = transient([(m, r) for m, r in self.runs if isinstance(m, EscapeTimes)])
+        every = [steady(m, r, self.transient) if isinstance(m, EscapeTimes) else m for m, r in self.runs]
+        told = [m for m in every if m.log_mean_time[1] <= VAGUE]
+        self.escapes.measurements[:] = sorted(told, key=lambda m: -m.epsilon)
+        return self._after(known, every[-1])
 
-        It is unchanged, too, where the pilot would take more steps than the ``limit``.
-        """
-        x = known.inverse_epsilon + (1.0 / known.slope if np.isfinite(known.mean_steps) else 0.0)
-        begin, self.tried = time.process_time(), True
-        clones = min(max(_CLONES, self.process.wide), _MOST_CLONES)
-        if clones * _REPEATED * _CLONE_TIMES / (self.process.step(1.0 / x) * self.slowest) > limit:
-            return known
-        try:
-            pilot = self._split(x, clones, _REPEATED, points=False)
-        except ValueError:  # The noise is singular at the minimum, or so large that it reaches the next one.
-            return known
-        # How much longer a step takes here, rounded as the speed is.
-        ratio = (time.process_time() - begin) * self.speed / pilot.simulated_steps
-        self.ratio = _rounded(ratio)
-        self.taken += self.ratio * pilot.simulated_steps
-        each = self.ratio * pilot.simulated_steps / (clones * _REPEATED) / self.looks
-        if not np.isfinite(known.mean_steps):
-            known = replace(known, mean_steps=pilot.mean_steps)
-        return replace(known, clone_steps=each, split_at=x)
+    def _next(self, known: Known, done: list[Done], seconds: float, least: float) -> tuple[Known, Level | None]:
+        """The next level within what is left of so many ``seconds``, and what a pilot of a splitting has shown."""
+        rest = seconds - self.taken
+        if len(done) >= LEAST_LEVELS:
+            enough = len(done) >= LEVELS and rest < _LEFT_OVER * seconds
+            return known, None if enough else one_more(known, done, rest, cost=self.cost, allowance=self.allowance)
+        known, plan = self._planned(known, done, rest, least)
+        if plan is not None:
+            return known, plan.levels[0]
+        return known, self._between(known, done, seconds - self.taken)
 
-    def _measured(self, level: Level, known: Known, *, points: bool) -> EscapeMeasurement:
-        """Run a level; ``points`` asks for escape points, where these do not take too long."""
-        x = level.inverse_epsilon
-        points = points and self.start.size <= _MOST_DIMENSIONS
-        if level.splitting:
-            result = self._split(x, level.size, REPETITIONS, points=points)
-            self.taken += self.ratio * result.simulated_steps
-            return result
-        relaxation = 1.0 / (self.process.step(1.0 / x) * self.slowest)
-        wide = self.process.wide
-        wide = wide if self.around.balls_suffice(self.escapes.home, 1.0 / x) else max(wide, _LOOKED_AT)
-        replicas, steps = replicas_and_steps(level.size, known.steps(x), relaxation, wide)
-        return self._plain(x, replicas, steps, points=points and level.size <= _MOST_POINTS)
-
-    def _plain(self, x: float, replicas: int, steps: float, *, points: bool = False) -> EscapeTimes:
-        self.largest = 1.0 / x
-        if not self.around.balls_suffice(self.escapes.home, 1.0 / x):
-            begin = time.process_time()
-            settled = settled_escapes(
-                self.around, self.escapes.home, steps=max(int(steps), 64), replicas=replicas,
-                between=max(int(_BETWEEN / (self.process.step(1.0 / x) * self.slowest)), 1),
-                settings=self.process.settings(1.0 / x), rng=self.rng, executor=self.executor,
-            )  # fmt: skip
-            done = float(settled.steps.sum())
-            self.looks = _rounded((time.process_time() - begin) * self.speed / done)
-            self.taken += self.looks * done
-            return settled
-        result = escape_times(
-            self.process.system, start=self.start, minima=self.minima, steps=max(int(steps), 64), replicas=replicas,
-            symmetries=self.group, escape_points=points, rng=self.rng, executor=self.executor,
-            **self.process.settings(1.0 / x),
-        )  # fmt: skip
-        self.taken += float(result.steps.sum())
-        return result
-
-    def _split(
-        self, x: float, clones: int, repetitions: int, *, points: bool, longest: int = 10_000_000
-    ) -> SplittingTimes:
-        self.largest = 1.0 / x
-        return splitting_times(
-            self.process.system, start=self.start, minima=self.minima, coordinate=self.paths, clones=clones,
-            repetitions=repetitions, symmetries=self.group, longest=longest, escape_points=points, rng=self.rng,
-            executor=self.executor, **self.process.settings(1.0 / x),
-        )  # fmt: skip
-
-    def _after(self, known: Known, measurement: EscapeMeasurement) -> Known:
-        """What is known after a measurement: the mean steps there, and the slope over all levels so far."""
-        x, V = 1.0 / measurement.epsilon, self.escapes.cost
-        log_time, _ = measurement.log_mean_time
-        slope, done = V, self.escapes.measurements
-        if len(done) > 1:
-            first = done[0]
-            slope = (log_time - first.log_mean_time[0]) / (x - 1.0 / first.epsilon)
-        return replace(
-            known,
-            inverse_epsilon=x,
-            mean_steps=float(np.exp(log_time)) / measurement.time_step,
-            slope=float(np.clip(slope, 0.5 * V, 2.0 * V)),
+    def _planned(self, known: Known, done: list[Done], seconds: float, least: float) -> tuple[Known, Plan | None]:
+        """The best plan, for which a pilot of a splitting is run where it promises to be worth it."""
+        V = self.cost
+        plan = best_plan(known, done, seconds, cost=V, least=least, allowance=self.allowance)
+        if self.tried:
+            return known, plan
+        hoped = best_plan(
+            self.guessed(known), done, (1.0 - _PILOT_LIMIT) * seconds, cost=V, least=least, allowance=self.allowance
+        )
+        split = [level for level in hoped.levels if level.splitting] if hoped is not None else []
+        if hoped is None or not split or (plan is not None and hoped.error > _WORTH_TRYING * plan.error):
+            return known, plan
+        self.tried, before = True, self.taken
+        known = self.with_splitting(known, split[0].inverse_epsilon, _PILOT_LIMIT * seconds)
+        return known, best_plan(
+            known, done, seconds - (self.taken - before), cost=V, least=least, allowance=self.allowance
         )
 
+    def _between(self, known: Known, done: list[Done], seconds: float) -> Level | None:
+        """A level among those that are done, where no smaller noise can be afforded and too few levels are."""
+        x = np.array([d.inverse_epsilon for d in done])
+        if x.size < 2:
+            return None
+        n = int(np.diff(x).argmax())
+        middle = float(0.5 * (x[n] + x[n + 1]))
+        return Level(middle, splitting=False, size=FEWEST) if known.run(middle, FEWEST)[0] <= seconds else None
 
-def _rounded(ratio: float) -> float:
-    """A ratio of times, rounded up to a power of the root of two, and one at least."""
-    return float(2.0 ** (np.ceil(2.0 * np.log2(max(ratio, 1.0))) / 2.0))
+    def _first(self, x: float, least: float, seconds: float) -> Known | None:
+        """What pilot runs at 1 / epsilon show, which is made larger until an escape takes some time."""
+        V = self.cost
+        begin, shares = x, list(_PILOT_SHARES) if V * least < RARE else []
+        for _ in range(_MOST_PILOTS if shares else 0):
+            relaxation = 1.0 / (self.process.step(1.0 / x) * self.slowest)
+            pilot = self.pilot(x, relaxation, shares[0] * seconds)
+            if pilot.events < SEEN:
+                shares.pop(0)
+                if not shares:
+                    break
+                x = least
+                continue
+            if pilot.mean_steps >= max(_FEWEST_STEPS, _RELAXED * relaxation):
+                return self.known_at(x, pilot.mean_steps)
+            least = x = x + max(0.5, min(2.0, float(np.log(_FEWEST_STEPS / pilot.mean_steps)))) / V
+        # Plain runs see nothing; a splitting may.
+        x = max(begin, FIRST_COST / V)
+        guessed = self.guessed(self.known_at(x, np.inf))
+        if guessed.split(x)[1] <= seconds - self.taken:
+            self.tried = True
+            known = self.with_splitting(guessed, x, _PILOT_LIMIT * seconds)
+            if np.isfinite(known.mean_steps):
+                return known
+        self.escapes.reason = (
+            f"no escape was seen at epsilon {1 / x:.4g} within the budget, where the cost is {V * x:.1f} epsilon"
+        )
+        return None
+
+    def _after(self, known: Known, latest: EscapeMeasurement) -> Known:
+        """What is known after a measurement: the mean steps at the smallest noise, and the slope over all levels so far.
+
+        The predicted slope counts as one more measurement, so that few escapes do not lead the plan astray.
+        """
+        V, seen = self.cost, [*self.escapes.measurements]
+        if np.isfinite(latest.log_mean_time[0]) and latest not in seen:
+            seen.append(latest)
+        if not seen:
+            return known
+        done = sorted(seen, key=lambda m: -m.epsilon)
+        x = np.array([1.0 / m.epsilon for m in done])
+        times, errors = (np.array(column) for column in zip(*(m.log_mean_time for m in done), strict=True))
+        weights = 1.0 / errors**2
+        middle = float(weights @ x / weights.sum())
+        information = float(weights @ (x - middle) ** 2)
+        prior = 1.0 / (_TRUSTED * V) ** 2
+        slope = (float(weights @ ((x - middle) * times)) + prior * V) / (information + prior)
+        mean = float(np.exp(times[-1])) / done[-1].time_step
+        return replace(
+            self.known_at(float(x[-1]), mean),
+            slope=float(np.clip(slope, 0.5 * V, 2.0 * V)),
+            clone_seconds=known.clone_seconds,
+            split_at=known.split_at,
+            depth=known.depth,
+        )

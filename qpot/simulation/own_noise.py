@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.status import SolveError
+from qpot._core.status import SolveError, Status
 from qpot.paths.gaussianity import check_gaussianity
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.open_report import unknown_exits
@@ -20,6 +20,7 @@ from qpot.simulation.arrhenius import cheapest_neighbour
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.process import Process
 from qpot.simulation.tilted_costs import tilted_costs
+from qpot.solvers.common.spending import left
 
 # Paths under the samples' own noise are solved in at most so many dimensions, for chains of so many minima.
 _MOST_DIMENSIONS, _MOST_MINIMA = 8, 4
@@ -27,6 +28,8 @@ _MOST_DIMENSIONS, _MOST_MINIMA = 8, 4
 _TOLD = 0.05
 # CPU seconds of a leg, and its tolerance, which is small beside the errors of measured slopes.
 _SECONDS, _TOLERANCE = 5.0, 1e-3
+# What a leg takes before it asks whether time is left, times the squared dimension: 5 s were measured in 8 dimensions.
+_FIRST_PASS = 0.08
 
 
 def first_order(comparison: Comparison, process: Process) -> dict[int, tuple[float, float]]:
@@ -136,6 +139,8 @@ def with_own_noise(prediction: Prediction, process: Process) -> Prediction | Non
     assert total is not None  # Only finite sums have noise of their own.
     if total.dimension > _MOST_DIMENSIONS or len(prediction.minima) > _MOST_MINIMA:
         return None
+    if 2 * len(prediction.saddles) * _FIRST_PASS * total.dimension**2 > left():
+        return None  # Both legs over every pass would not be begun within the time.
     model = reduced_model(total, prediction.symmetries)
     reduced = model.system.finite_sum
     assert reduced is not None
@@ -148,7 +153,9 @@ def with_own_noise(prediction: Prediction, process: Process) -> Prediction | Non
             exact, model.into(prediction.minima), saddles=model.into(prediction.saddles), budget=_SECONDS,
             method=GeometricAction(tolerance=_TOLERANCE),
         )  # fmt: skip
-    except SolveError:
+    except SolveError as error:
+        if error.status is Status.INTERRUPTED:
+            raise
         return None
     if unknown_exits(costs):
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count
 from qpot.prediction.finite_rate import cost_correction
@@ -22,8 +23,27 @@ _FINE = 0.05
 _CORRECTED = 0.25
 # Replicas that step well together: compiled, in NumPy, and where gradients come by automatic differentiation.
 _COMPILED, _NUMPY, _AUTOMATIC = 64, 512, 1024
-# Seconds of the run that measures the speed.
-_SECONDS = 0.1
+# Seconds of the run that measures the speed, and how few replicas show what a call takes.
+_SECONDS, _FEW = 0.05, 8
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of CPU time: of one step of all replicas whatever their number, of each replica on top, and of any run."""
+
+    call: float
+    each: float
+    fixed: float = 0.0
+
+    def one(self, replicas: int) -> float:
+        """Seconds of a step of one replica among so many."""
+        return self.each + self.call / replicas
+
+    def taken(self, steps: NDArray[np.int64]) -> float:
+        """Seconds of a run whose replicas were watched for so many ``steps`` each."""
+        if not self.call:
+            return self.each * float(steps.sum())
+        return float(steps.max()) * (self.call + steps.size * self.each)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,23 +102,44 @@ class Process:
             return _NUMPY
         return _COMPILED if total.kernel is not None else _AUTOMATIC if total.batch_gradient is not None else _NUMPY
 
-    def speed(self, minima: Array, epsilon: float, symmetries: Any) -> tuple[float, float]:
-        """Steps per second of CPU time, rounded down to a power of the root of two, and the seconds that any call takes."""
+    @property
+    def together(self) -> bool:
+        """Whether a step of all replicas is one call, in which those that have escaped take part as well."""
+        total = self.system.finite_sum
+        return total is None or total.kernel is None
 
-        def run(steps: int) -> tuple[float, float]:
+    def pace(self, minima: Array, epsilon: float, symmetries: Any) -> Pace:
+        """How long steps and calls take, in seconds of CPU time rounded to powers of the root of two."""
+
+        def run(steps: int, replicas: int) -> tuple[float, float]:
             """The seconds that a run takes, and the steps of all its replicas, some of which escape."""
             begin = time.process_time()
             result = escape_times(
-                self.system, start=minima[0], minima=minima, steps=steps, replicas=self.wide, symmetries=symmetries,
+                self.system, start=minima[0], minima=minima, steps=steps, replicas=replicas, symmetries=symmetries,
                 **self.settings(epsilon),
             )  # fmt: skip
             return time.process_time() - begin, float(result.steps.sum())
 
-        run(1)  # Code is compiled, and files are read, once.
-        fixed, steps = run(1)[0], 16
-        taken, done = run(steps)
-        while taken - fixed < _SECONDS and done == steps * self.wide:
-            steps *= 4
-            taken, done = run(steps)
-        measured = done / max(taken - fixed, 1e-4)
-        return float(2.0 ** (np.floor(2.0 * np.log2(measured)) / 2.0)), fixed
+        run(1, self.wide)  # Code is compiled, and files are read, once.
+        fixed = run(1, self.wide)[0]
+
+        def one(replicas: int) -> float:
+            """Seconds of a step of so many replicas."""
+            steps = 16
+            taken, done = run(steps, replicas)
+            while taken - fixed < _SECONDS and done == steps * replicas:
+                steps *= 4
+                taken, done = run(steps, replicas)
+            return max(taken - fixed, 1e-4) * replicas / done
+
+        all_of_them = one(self.wide)
+        if not self.together:
+            return Pace(call=0.0, each=rounded(all_of_them / self.wide), fixed=fixed)
+        few = min(one(_FEW), all_of_them)
+        each = max((all_of_them - few) / (self.wide - _FEW), 0.01 * all_of_them / self.wide)
+        return Pace(call=rounded(few), each=rounded(each), fixed=fixed)
+
+
+def rounded(number: float) -> float:
+    """A positive number, rounded to a power of the root of two."""
+    return float(2.0 ** (np.round(2.0 * np.log2(number)) / 2.0))

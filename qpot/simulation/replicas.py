@@ -23,6 +23,7 @@ from qpot.samples.formulas import Integers
 from qpot.simulation.kept_replicas import KeptReplicas, RunState
 from qpot.simulation.settings import Setting
 from qpot.simulation.updates import Block, Job, Targets, Update
+from qpot.solvers.common.spending import spent
 from qpot.solvers.simulation.minibatch import RESHUFFLED
 from qpot.solvers.simulation.stepping import Replicas
 
@@ -80,7 +81,7 @@ def run_replicas(
     """Advance the replicas by ``steps`` steps, recording after ``record_steps``, until all have hit a target.
 
     Ctrl-C, divergence and a failing user function end the run with what was finished by then, and raise
-    nothing here.
+    nothing here. A run whose CPU time is over (`qpot.solvers.common.spending`) ends early, too, and has converged.
     """
     update, start, executor = setting.update, setting.start, execution.executor
     check_sendable(update, executor, what="the system")
@@ -109,6 +110,8 @@ def run_replicas(
                 length = int(np.clip(length * aim / max(elapsed, 1e-6), length // 4 + 1, 8 * length))
                 kept.keep(run.state)
                 report(run.done, steps, "steps")
+                if spent():
+                    break
             else:
                 kept.keep(run.state, now=True)
         except KeyboardInterrupt:

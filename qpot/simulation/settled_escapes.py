@@ -26,13 +26,14 @@ from qpot.samples.formulas import Integers
 from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.escapes import EscapeTimes
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
+from qpot.solvers.common.spending import spent
 
 # A replica has escaped if so many looks in a row find it in the basin of one other minimum.
 _LOOKS = 3
 # The ball that tells an arrival is wide enough if it holds this share of the cloud: a replica is then soon within it.
 _WITHIN = 0.1
 # At most so many looks at a run, and so many of them before replicas that have escaped are put aside.
-_MOST_LOOKS, _AHEAD = 1000, 32
+_MOST_LOOKS, _AHEAD = 1000, 8
 
 
 class Surroundings:
@@ -93,7 +94,7 @@ def settled_escapes(
     """Run replicas from the minimum ``home`` for ``steps`` steps, and look at them every ``between`` steps.
 
     Replicas that are in no basin of a known minimum go on. Those that have begun to be elsewhere when the run ends are
-    counted as having stayed.
+    counted as having stayed. The run ends early when its CPU time is over.
     """
     simulate = simulate_sgd if "learning_rate" in settings else simulate_diffusion
     between = max(between, -(-steps // _MOST_LOOKS))
@@ -105,12 +106,14 @@ def settled_escapes(
     seen, last = np.zeros(replicas, dtype=np.int64), np.full(replicas, home)
     facts: Ensemble | None = None
     done = 0
-    while done < looks and rows.size:
+    while done < looks and rows.size and not (facts is not None and spent()):
         ahead = int(min(looks - done, _AHEAD))
         facts = simulate(
             around.system, steps=ahead * between, start=points[rows], replicas=rows.size,
             record=(between * np.arange(1, ahead + 1)).tolist(), rng=rng, executor=executor, **settings,
         )  # fmt: skip
+        if len(facts.points) < ahead:
+            break  # The time was over in the middle of this run.
         points[rows] = facts.points[-1]
         for look, labels in enumerate(around.labels(facts.points, home, seen[rows] > 0), start=done + 1):
             away = (labels != home) & (labels >= 0) & (seen[rows] < _LOOKS)
@@ -122,6 +125,7 @@ def settled_escapes(
         rows = rows[seen[rows] < _LOOKS]
         done += ahead
     assert facts is not None  # There is at least one look.
+    taken[rows] = np.minimum(taken[rows], max(done, 1) * between)
     return EscapeTimes(
         steps=taken, destination=destination, home=home, time_step=facts.learning_rate, epsilon=facts.epsilon,
         learning_rate=settings.get("learning_rate"), batch_size=settings.get("batch_size"), minima=around.minima,

@@ -167,6 +167,9 @@ def _repeated(task: SplittingTask, repetitions: int, execution: Execution) -> Sp
             partial = collected(finished, **facts) if len(finished) >= 2 else None
             message = f"interrupted after {len(finished)} of {repetitions} repetitions"
             raise SolveError(message, status=Status.INTERRUPTED, partial=partial) from None
+        except SolveError as error:
+            if error.status is not Status.BUDGET or len(finished) < 2:
+                raise
         except FunctionFailedError as error:
             raise SolveError(str(error), status=Status.NON_FINITE) from error
     return collected(finished, **facts)

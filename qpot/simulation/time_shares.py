@@ -14,7 +14,7 @@ from qpot.landscape.images import with_images
 from qpot.landscape.symmetry import Symmetry
 from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.levels import Escapes
-from qpot.simulation.process import Process
+from qpot.simulation.process import Pace, Process
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
 
 # Replicas, and records of each in the second half of the run, which are labelled.
@@ -28,13 +28,14 @@ def shares_of_time(
     minima: Array,
     group: Symmetry | None,
     escapes: Sequence[Escapes],
-    steps: float,
+    seconds: float,
+    pace: Pace,
     *,
     known: bool,
     rng: np.random.Generator,
     executor: Executor | None,
 ) -> list[Ensemble]:
-    """An ensemble at the smallest of the first levels, if so many ``steps`` suffice, else nothing.
+    """An ensemble at the smallest of the first levels, if so many ``seconds`` suffice, else nothing.
 
     Without prefactors (``known`` is False) the law of the chain is told in the long run only.
     """
@@ -46,7 +47,7 @@ def shares_of_time(
         at = min(item.measurements, key=lambda m: abs(m.epsilon - epsilon))
         exponent = item.cost * (1.0 / epsilon - 1.0 / at.epsilon)
         longest = max(longest, float(np.exp(at.log_mean_time[0] + exponent)) / at.time_step)
-    count = int(steps / _REPLICAS)
+    count = int(seconds / (_REPLICAS * pace.one(_REPLICAS)))
     if count < (_KNOWN if known else _UNKNOWN) * longest or count < 2 * _RECORDS:
         return []
     count = int(min(count, 20.0 * longest))
@@ -57,6 +58,8 @@ def shares_of_time(
         process.system, steps=count, start=start, replicas=_REPLICAS, record=record, rng=rng, executor=executor,
         **process.settings(epsilon),
     )  # fmt: skip
+    if ensemble.steps[-1] < count:
+        return []  # The time was over.
     near = attracting_neighbourhoods(process.system, minima)
     classes = np.arange(len(minima))
     if group is not None:

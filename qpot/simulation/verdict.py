@@ -22,20 +22,32 @@ from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_
 from qpot.simulation.comparison import Comparison, compare
 from qpot.simulation.escape_plan import LEVELS
 from qpot.simulation.explanations import explanations
-from qpot.simulation.levels import Escapes, measured_escapes
+from qpot.simulation.levels import RARE, Escapes, Search
 from qpot.simulation.process import Process
+from qpot.simulation.purse import Purse
 from qpot.simulation.time_shares import shares_of_time
 
 # Minima are measured while each has so many seconds of the budget, and at most so many of them.
 _SECONDS_EACH, _MOST_HOMES = 4.0, 4
 # Shares of the budget for the escapes, and for the shares of time; the rest goes to what surrounds the runs.
 _ESCAPES, _OCCUPATION = 0.8, 0.1
+# Runs end when they have taken so much more than their share.
+_OVERRUN = 1.3
+# A cost of more epsilon at the largest noise allowed cannot be seen within any budget, and one of fewer easily.
+_HOPELESS, _EASY = 25.0, 8.0
+# What the minima have left is spent on more levels, if it is more than this share of the budget.
+_LEFT_OVER = 0.1
+# Where nothing was seen of the first minima, another one is tried while this share of the budget is left.
+_ANOTHER = 0.3
 # A way out of the box that is dearer than the cheapest escape by so many epsilon, at costs of 3 epsilon, does not matter.
 _DEARER = 2.0
 # The share of an ensemble that is left out at its beginning.
 _BURN_IN = 0.5
 # At noise at which leaving the next minimum costs fewer epsilon than this, nothing stays there, and nothing has arrived.
 _SHALLOW = 2.0
+
+# What the report says where the explanations were interrupted.
+_UNEXPLAINED = "what explains it, which was interrupted"
 
 
 def check(
@@ -45,7 +57,7 @@ def check(
     batch_size: int | None = None,
     system: System | None = None,
     symmetries: Symmetry | None = None,
-    allowance: float = 1.0,
+    allowance: float | None = None,
     threshold: float = 3.0,
     rng: np.random.Generator | int | None = None,
     executor: Executor | None = None,
@@ -53,25 +65,26 @@ def check(
 ) -> Comparison:
     """Run the real algorithm at noise levels where it can be seen to escape, and hold a prediction against it.
 
-    Learning rates are chosen so that escapes from each minimum that matters take at least some 200 steps and at most what the
-    budget affords, at costs of three epsilon or more, below a third of the limit of stability. Pilot runs find the first
-    one, and every measured level tells where the next one lies. Where plain runs would not see an escape, it is measured
-    by splitting along the predicted path.
+    Learning rates are chosen so that escapes from each minimum that matters take at least some 200 steps, at costs of three
+    epsilon or more, below a third of the limit of stability. Pilot runs show how long escapes take; the levels that follow,
+    by plain runs or by splitting along the predicted paths, are those that give the slope the least error within the
+    budget, and every one that is measured tells where the next one lies.
 
     Parameters
     ----------
     prediction : Prediction
         From `qpot.predict`, which keeps the system. A finite sum is run as minibatch SGD, any other system as the diffusion.
     budget : float
-        CPU seconds of this process, which are kept to within about a third; fewer are used where more escapes would not
-        help. What they are spent on depends on measured speeds, rounded to powers of the root of two. A disagreement is then
-        held against costs for the samples' own noise, which takes up to some minutes more.
+        CPU seconds, at whose end runs stop; what they have seen by then counts. Code that has to be compiled comes on top.
+        Less is used where more escapes would not help, or none can be seen. What the time is spent on depends on measured
+        speeds, rounded to powers of the root of two. A disagreement is then held against costs for the samples' own noise,
+        which takes as many seconds again at most. With an ``executor`` these are the seconds planned, of all workers.
     batch_size : int, optional
         Samples of a step of SGD, by default one: at a given epsilon a smaller batch means a smaller learning rate.
     system, symmetries : optional
         For predictions that were loaded from a file, which holds neither.
     allowance, threshold : float
-        As in `qpot.compare`.
+        As in `qpot.compare`; by default the allowance is one in up to two dimensions, and (d / 2)^(1/2) above.
     rng : Generator or int, optional
         Seed 0 by default. The same ``rng`` gives the same numbers as long as the same rounded speeds are measured.
     executor : concurrent.futures.Executor, optional
@@ -117,19 +130,23 @@ def check(
     prediction = replace(prediction, system=given, symmetries=group)
     process = Process.of(prediction, given, batch_size)
     generator, pool = as_rng(rng), check_executor(executor)
-    homes, left_out = _homes(prediction, seconds)
+    homes, most, left_out = _homes(prediction, seconds, process.largest_epsilon(prediction))
     minima = np.array([m.point for m in prediction.minima])
-    run = _Run(prediction, process, minima, group, generator, pool)
+    # The next term of the law is a sum over the directions, of which a plane has two.
+    granted = float(np.sqrt(max(given.dimension / 2.0, 1.0))) if allowance is None else allowance
+    run = _Run(prediction, process, minima, group, generator, pool, granted, left_out=left_out)
     with reporting(progress, "check") as report:
         try:
-            run.everything(homes, seconds, report)
+            run.everything(homes, most, seconds, report)
         except KeyboardInterrupt:
             run.interrupted = True
         except SolveError as error:
             if error.status is not Status.INTERRUPTED:
                 raise
             run.interrupted = True
-    return _judged(run, left_out, allowance, threshold)
+        comparison = _judged(run, threshold, seconds)
+        report(1, 1, "compared")
+    return comparison
 
 
 @dataclass
@@ -142,36 +159,63 @@ class _Run:
     group: Symmetry | None
     rng: np.random.Generator
     executor: Executor | None
+    allowance: float
     escapes: list[Escapes] = field(default_factory=list)
     ensembles: list[Any] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     interrupted: bool = False
 
-    def everything(self, homes: list[int], seconds: float, report: ProgressCallback) -> None:
-        """Measure the escapes from all homes, then the shares of time."""
-        total = LEVELS * len(homes) + 1
+    def everything(self, homes: list[int], most: int, seconds: float, report: ProgressCallback) -> None:
+        """Measure the escapes from the first homes, and from others if nothing is seen there, then the shares of time."""
+        if not homes:
+            return
+        total = LEVELS * min(most, len(homes)) + 1
         report(0, total, "speed")
         highest = self.process.largest_epsilon(self.prediction)
-        cheapest = [_cheapest(self.prediction, home) for home in homes]
-        epsilon = min(highest, min(cheapest) / 4.0)
-        speed, fixed = self.process.speed(self.minima, epsilon, self.group)
-        each = (_ESCAPES * seconds / len(homes) - LEVELS * fixed) * speed
+        epsilon = min(highest, min(cheapest_cost(self.prediction, home) for home in homes) / 4.0)
+        pace = self.process.pace(self.minima, epsilon, self.group)
+        purse = Purse(seconds)
+        searches: list[tuple[Search, float]] = []
+        noises = {home: largest_noise(self.prediction, home, highest) for home in homes}
         for n, home in enumerate(homes):
-            escapes = Escapes(home=home, cost=cheapest[n])
+            seen = any(len(item.measurements) >= LEAST_LEVELS for item in self.escapes)
+            # What was planned to be taken decides, so that the same speeds lead to the same numbers; the purse ends the runs.
+            rest = _ESCAPES * seconds - sum(search.taken for search, _ in searches)
+            if n >= most and (seen or rest < _ANOTHER * seconds):
+                self.left_out.append(f"escapes from minimum {home}, for which the budget leaves no time")
+                continue
+            escapes = Escapes(home=home, cost=cheapest_cost(self.prediction, home))
             self.escapes.append(escapes)
-            for _ in measured_escapes(
-                self.prediction, self.process, self.group, escapes,
-                min(highest, _leaving_next(self.prediction, home) / _SHALLOW), max(each, 0.1 * speed), speed,
-                rng=self.rng, executor=self.executor,
-            ):  # fmt: skip
-                report(LEVELS * n + len(escapes.measurements), total, f"escapes from minimum {home}")
-        if len(homes) == len(self.minima):
-            shares = shares_of_time(
-                self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds * speed,
-                known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
-                rng=self.rng, executor=self.executor,
+            search = Search(
+                self.prediction, self.process, self.group, escapes, noises[home], pace,
+                allowance=self.allowance, rng=self.rng, executor=self.executor,
             )  # fmt: skip
-            self.ensembles += shares
-        report(total, total, "compared")
+            # What a minimum leaves is there for the next ones; those whose escapes are rare get what the others leave.
+            coming = homes[n : max(most, n + 1)]
+            usual = [i for i in coming if cheapest_cost(self.prediction, i) < RARE * noises[i]]
+            each = rest / max(len(usual), 1)
+            searches.append((search, each))
+            for _ in search.levels(each, Purse(min(_OVERRUN * each, purse.left))):
+                done = min(LEVELS * n + len(escapes.measurements), total - 1)
+                report(done, total, f"escapes from minimum {home}")
+        for search, each in searches:
+            rest = _ESCAPES * seconds - sum(item.taken for item, _ in searches)
+            if rest > _LEFT_OVER * seconds:
+                few = len(search.escapes.measurements) < LEAST_LEVELS
+                more, own = (
+                    search.levels if few and rest > each else search.further,
+                    Purse(min(_OVERRUN * rest, purse.left)),
+                )
+                for _ in more(search.taken + rest if few else rest, own):
+                    report(total - 1, total, f"more escapes from minimum {search.home}")
+        if len(homes) == len(self.minima):
+            with purse.limited(_OVERRUN * _OCCUPATION * seconds):
+                self.ensembles += shares_of_time(
+                    self.process, self.minima, self.group, self.escapes, _OCCUPATION * seconds, pace,
+                    known=self.prediction.prefactors is not None and not np.isnan(self.prediction.prefactors).any(),
+                    rng=self.rng, executor=self.executor,
+                )  # fmt: skip
+        report(total - 1, total, "comparison")
 
 
 def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tuple[System, Symmetry | None]:
@@ -197,26 +241,28 @@ def _known(prediction: Prediction, system: System | None, symmetries: Any) -> tu
     return given, group
 
 
-def _cheapest(prediction: Prediction, home: int) -> float:
+def cheapest_cost(prediction: Prediction, home: int) -> float:
     """The cost of the cheapest direct route to another minimum."""
     return float(np.delete(prediction.costs.direct[home], home).min())
 
 
-def _leaving_next(prediction: Prediction, home: int) -> float:
-    """The cheapest cost out of the minimum to which the cheapest escape from ``home`` leads."""
-    return _cheapest(prediction, cheapest_neighbour(prediction, home))
+def largest_noise(prediction: Prediction, home: int, highest: float) -> float:
+    """The largest epsilon up to ``highest`` at which what has left ``home`` stays in the minimum that it has come to."""
+    following = cheapest_cost(prediction, cheapest_neighbour(prediction, home))
+    return min(highest, following / _SHALLOW)
 
 
-def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]]:
-    """The minima whose escapes are measured, those that hold most of the time first, and why others are left out."""
-    W = np.nan_to_num(prediction.stationary_costs, nan=np.inf)
-    order = sorted(range(len(prediction.minima)), key=lambda i: (i not in prediction.selected, W[i]))
+def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list[int], int, list[str]]:
+    """The minima whose escapes can be measured, how many of them the budget has time for, and why others are left out.
+
+    Those that hold most of the time come first, after those from which escapes are seen easily at the largest noise allowed.
+    """
     homes: list[int] = []
     left_out: list[str] = []
-    unknown = unknown_exits(prediction.costs)
-    most = int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES))
-    for i in order:
-        cost = _cheapest(prediction, i)
+    least: dict[int, float] = {}
+    unknown, W = unknown_exits(prediction.costs), np.nan_to_num(prediction.stationary_costs, nan=np.inf)
+    for i in range(len(prediction.minima)):
+        cost = cheapest_cost(prediction, i)
         out = min((way.cost for way in prediction.costs.ways_out if way.minimum == i), default=np.inf)
         if i in unknown:
             left_out.append(
@@ -226,18 +272,28 @@ def _homes(prediction: Prediction, seconds: float) -> tuple[list[int], list[str]
             left_out.append(f"escapes from minimum {i}, whose predicted cost is {cost:.4g}")
         elif not out > (1.0 + _DEARER / 3.0) * cost:
             left_out.append(f"escapes from minimum {i}, from where a way leads out of the box at a cost of {out:.4g}")
-        elif len(homes) == most:
-            left_out.append(f"escapes from minimum {i}, for which the budget leaves no time")
         else:
-            homes.append(i)
-    if not homes:
+            largest = largest_noise(prediction, i, highest)
+            least[i] = cost / largest
+            if least[i] > _HOPELESS:
+                why = (
+                    "that is allowed" if largest == highest else "at which what has left it stays where it has come to"
+                )
+                left_out.append(
+                    f"escapes from minimum {i}, which cost {least[i]:.0f} epsilon at the largest noise {why}"
+                )
+            else:
+                homes.append(i)
+    if not least:
         raise ValueError(f"nothing can be simulated: {'; '.join(left_out)}")
-    return homes, left_out
+    homes.sort(key=lambda i: (max(least[i], _EASY), i not in prediction.selected, W[i]))
+    return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out
 
 
-def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) -> Comparison:
+def _judged(run: _Run, threshold: float, seconds: float) -> Comparison:
     """Hold the prediction against what was measured, and say what was run."""
     evidence: list[EscapeMeasurement] = []
+    left_out = run.left_out
     for escapes in run.escapes:
         levels = {m.epsilon for m in escapes.measurements}
         if len(levels) >= LEAST_LEVELS:
@@ -256,7 +312,7 @@ def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) 
         )
     if evidence or run.ensembles:
         comparison = compare(
-            run.prediction, evidence, run.ensembles, allowance=allowance, threshold=threshold, burn_in=_BURN_IN,
+            run.prediction, evidence, run.ensembles, allowance=run.allowance, threshold=threshold, burn_in=_BURN_IN,
             system=run.process.system,
         )  # fmt: skip
     else:
@@ -265,6 +321,12 @@ def _judged(run: _Run, left_out: list[str], allowance: float, threshold: float) 
             threshold=threshold, system=run.process.system,
         )  # fmt: skip
     comparison = replace(comparison, outside=(*comparison.outside, *left_out))
-    return replace(
-        comparison, remarks=explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN)
-    )
+    try:
+        remarks = explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds)
+    except KeyboardInterrupt:
+        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
+    except SolveError as error:
+        if error.status is not Status.INTERRUPTED:
+            raise
+        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
+    return replace(comparison, remarks=remarks)

@@ -81,9 +81,10 @@ def _pieces(drift: BatchFunction, covariance: BatchFunction, curve: Array) -> tu
     bb, dd, bd = (b * u).sum(axis=1), (steps * v).sum(axis=1), (b * v).sum(axis=1)
     # The difference of nearly equal numbers, on the way down, is taken from the sine of the angle between the two.
     product = np.sqrt(np.maximum(bb, 0.0) * np.maximum(dd, 0.0))
-    along = np.maximum(product + bd, 1e-300)
     cross = np.maximum(bb * dd - bd * bd, 0.0)
-    values = np.where(bd > 0.0, cross / along, product - bd)
+    values = product - bd
+    ahead = bd > 0.0
+    values[ahead] = cross[ahead] / np.maximum(product[ahead] + bd[ahead], 1e-300)
     pieces = np.asarray((0.5 * weights * values.reshape(-1, _POINTS)).sum(axis=1))
     return pieces, _hidden(bd.reshape(-1, _POINTS), 0.5 * (1.0 + nodes))
 

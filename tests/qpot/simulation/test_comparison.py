@@ -103,6 +103,43 @@ def test_a_wrong_cost_or_prefactor_is_told(prediction: qpot.Prediction) -> None:
     assert abs(law.slope_deviation) < 3
 
 
+def test_the_times_tell_a_wrong_cost_that_the_slope_does_not(prediction: qpot.Prediction) -> None:
+    V = prediction.costs.direct[0, 1]
+    wrong = qpot.compare(prediction, drawn(prediction, cost=1.2 * V, replicas=8))
+    law = wrong.arrhenius[0]
+    assert abs(law.slope_deviation) < 3.0
+    assert wrong.agrees is False
+    assert "the time to leave minimum 0 is" in wrong.sentence
+    offset, x, error = law.time_offset
+    # All log times are 0.2 V / epsilon too large, and the average of 1 / epsilon has the weights of the offset.
+    assert offset == pytest.approx(0.2 * V * x, abs=4 * error)
+    assert law.time_deviation == pytest.approx(offset / error)
+    assert law.visible_share(3.0) == pytest.approx(4.645 * error / (x * V), rel=1e-3)
+
+
+def test_offsets_of_the_times_have_the_error_that_they_tell(prediction: qpot.Prediction) -> None:
+    z = [
+        qpot.compare(prediction, drawn(prediction, replicas=12, rng=seed), allowance=0.0, finite_rate=False)
+        .arrhenius[0]
+        .time_deviation
+        for seed in range(200)
+    ]
+    assert abs(np.mean(z)) < 4 / np.sqrt(200)
+    assert 0.9 < np.std(z) < 1.1
+
+
+def test_prefactors_of_minibatch_steps_are_told_and_not_judged(prediction: qpot.Prediction) -> None:
+    comparison = qpot.compare(
+        prediction, drawn(prediction, factor=8.0, replicas=4000, learning_rate=0.01, batch_size=1), finite_rate=False
+    )
+    assert list(comparison.deviations) == ["cost out of minimum 0"]
+    assert comparison.agrees
+    law = comparison.arrhenius[0]
+    assert law.factor == pytest.approx((8.0, 8.0), rel=0.1)
+    assert np.isnan(law.time_deviation)
+    assert "of the predicted ones, as minibatch steps have other prefactors" in comparison.sentence
+
+
 def test_the_allowance_covers_the_next_term(prediction: qpot.Prediction) -> None:
     V = prediction.costs.direct[0, 1]
     times = [

@@ -64,5 +64,7 @@ def test_the_next_term_is_read_off_the_times() -> None:
     term, fits = law.next_term
     assert term == pytest.approx(2.5, rel=1e-9)
     assert fits
+    # The coefficient belongs to 1 / x, whose spread about its mean and the errors of 0.05 give its own error.
+    assert law.next_term_error == pytest.approx(0.05 / np.sqrt(((1 / x - (1 / x).mean()) ** 2).sum()), rel=1e-9)
     # A cost that is wrong by a twentieth would be seen once the error of the slope is a hundredth of it.
     assert law.visible_share(3.0) == pytest.approx(4.645 * 0.05)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.simulation import verdict
+from qpot.simulation import escape_runs, verdict
 from qpot.simulation.explanations import explanations
-from qpot.simulation.levels import Escapes, measured_escapes
-from qpot.simulation.process import Process
+from qpot.simulation.levels import Escapes, Search
+from qpot.simulation.process import Pace, Process
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -48,19 +48,40 @@ def scaled(prediction: qpot.Prediction, factor: float) -> qpot.Prediction:
     return replace(wrong, system=prediction.system)
 
 
-def test_a_right_prediction_agrees_and_the_budget_is_kept(prediction: qpot.Prediction) -> None:
-    prediction.check(budget=0.5, progress=None)  # Code is compiled.
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million steps a second, whatever the machine does: the plan and all numbers depend on the speed."""
+    monkeypatch.setattr(Process, "pace", lambda *_: Pace(call=0.0, each=1e-6))
+    monkeypatch.setattr(escape_runs, "rounded", lambda _: 1e-6)
+
+
+@pytest.mark.parametrize("budget", [0.3, 2.0])
+def test_the_budget_is_kept(prediction: qpot.Prediction, budget: float) -> None:
+    prediction.check(budget=0.1, progress=None)  # Code is compiled.
+    begin = time.thread_time()
+    prediction.check(budget=budget, rng=1, progress=None)
+    assert time.thread_time() - begin < 1.5 * budget + 2.0
+
+
+def test_runs_end_with_the_budget(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that take a hundred times as long as they seemed to do not make a check longer."""
+    monkeypatch.setattr(Process, "pace", lambda *_: Pace(call=0.0, each=1e-10))
+    begin = time.thread_time()
+    comparison = prediction.check(budget=0.5, rng=1, progress=None)
+    assert time.thread_time() - begin < 0.75 + 2.0
+    assert comparison.sentence
+
+
+def test_a_right_prediction_agrees(prediction: qpot.Prediction, steady: None) -> None:
     seen: list[str] = []
-    begin = time.process_time()
-    comparison = prediction.check(budget=3.0, rng=1, progress=lambda done, total, message: seen.append(message))
-    assert time.process_time() - begin < 9.0
+    comparison = prediction.check(budget=5.0, rng=1, progress=lambda done, total, message: seen.append(message))
     assert comparison.agrees is True
     law = comparison.arrhenius[0]
     assert law.home in prediction.selected
     # Costs of four epsilon and more, below a third of the limit of stability, which is 1.
     assert prediction.costs.direct[1, 0] * law.inverse_epsilon[0] >= 3.0
     assert law.learning_rates.max() <= 0.3
-    assert law.slope_error < 0.1 * law.cost
+    assert law.slope_error < 0.12 * law.cost
     assert "SGD was run with batches of 1 at learning rates" in comparison.sentence
     assert (
         f"A cost {100 * comparison.visible_shares[law.home]:.0f} % off out of minimum {law.home}" in comparison.sentence
@@ -74,8 +95,10 @@ def test_a_right_prediction_agrees_and_the_budget_is_kept(prediction: qpot.Predi
 
 
 @pytest.mark.parametrize("factor", [1.3, 0.7])
-def test_a_wrong_prediction_disagrees_and_the_sign_is_told(prediction: qpot.Prediction, factor: float) -> None:
-    comparison = scaled(prediction, factor).check(budget=3.0, rng=2, progress=None)
+def test_a_wrong_prediction_disagrees_and_the_sign_is_told(
+    prediction: qpot.Prediction, factor: float, steady: None
+) -> None:
+    comparison = scaled(prediction, factor).check(budget=5.0, rng=2, progress=None)
     assert comparison.agrees is False
     size, rarer = ("small", "more slowly") if factor > 1 else ("large", "faster")
     assert f"standard errors too {size}" in comparison.sentence
@@ -139,6 +162,14 @@ def test_what_is_refused(prediction: qpot.Prediction) -> None:
         qpot.predict(case.system, case.bounds).check(budget=1.0, batch_size=2)
 
 
+def test_costs_that_cannot_be_seen_are_no_verdict(prediction: qpot.Prediction) -> None:
+    begin = time.thread_time()
+    comparison = scaled(prediction, 40.0).check(budget=50.0, progress=None)
+    assert time.thread_time() - begin < 3.0
+    assert comparison.agrees is None
+    assert "escapes from minimum 1, which cost 91 epsilon at the largest noise that is allowed" in comparison.sentence
+
+
 def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) -> None:
     assert prediction.system is not None
     process = Process.of(prediction, prediction.system, 4)
@@ -147,35 +178,46 @@ def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) ->
     assert process.largest_epsilon(prediction) <= 0.3 * 1.0 / 4 + 1e-9
 
 
-def test_ctrl_c_returns_what_there_is(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
-    levels = measured_escapes
+def test_ctrl_c_returns_what_there_is(
+    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None
+) -> None:
+    every = Search.levels
 
     def stopped(*args: Any, **keywords: Any) -> Any:
-        for n, item in enumerate(levels(*args, **keywords)):
+        for n, item in enumerate(every(*args, **keywords)):
             if n == stop:
                 raise KeyboardInterrupt
             yield item
 
-    monkeypatch.setattr(verdict, "measured_escapes", stopped)
-    stop = 4
-    comparison = prediction.check(budget=1.0, progress=None)
+    monkeypatch.setattr(Search, "levels", stopped)
+    stop = 3
+    comparison = prediction.check(budget=5.0, progress=None)
     assert len(comparison.arrhenius) == 1
     assert "what the interruption cut off" in comparison.sentence
     stop = 2
     with pytest.raises(qpot.SolveError, match="interrupted with 3 escape times") as caught:
-        prediction.check(budget=1.0, progress=None)
+        prediction.check(budget=5.0, progress=None)
     assert caught.value.status is qpot.Status.INTERRUPTED
     assert len(caught.value.partial) == 3
 
 
-def test_an_executor_changes_nothing(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_in_an_explanation_leaves_the_verdict(
+    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None
+) -> None:
+    def stopped(*args: Any, **keywords: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verdict, "explanations", stopped)
+    comparison = prediction.check(budget=5.0, progress=None)
+    assert comparison.agrees is not None
+    assert "what explains it, which was interrupted" in comparison.sentence
+
+
+def test_an_executor_changes_nothing(prediction: qpot.Prediction, steady: None) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    # The plan depends on measured speeds, so that both runs are told the same ones.
-    monkeypatch.setattr(Process, "speed", lambda *_: (2.0**20, 0.0))
-    monkeypatch.setattr(time, "process_time", lambda: 0.0)
-    alone = prediction.check(budget=1.0, rng=3, progress=None)
+    alone = prediction.check(budget=3.0, rng=3, progress=None)
     with ThreadPoolExecutor(2) as executor:
-        together = prediction.check(budget=1.0, rng=3, executor=executor, progress=None)
+        together = prediction.check(budget=3.0, rng=3, executor=executor, progress=None)
     assert alone.arrhenius[0].slope == together.arrhenius[0].slope
     assert np.array_equal(alone.arrhenius[0].log_times, together.arrhenius[0].log_times)
