@@ -6,6 +6,8 @@
 - `control_steps`: Steps in time for controls that are constant on each: short where the controls change.
 - `controlled`: The cheapest control that leads from an attractor to the edge of its basin, by forward and backward sweeps in
   time.
+- `controlled_motion`: Motions under controls that are constant on steps in time, and on which side of a basin's edge they
+  end.
 - `curve_action`: The geometric action of a given curve: the least cost of following it, over all speeds.
 - `cycle_bend`: In the plane, the third order of what it costs to leave a limit cycle, or to come to one.
 - `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it; in the

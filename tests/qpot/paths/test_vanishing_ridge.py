@@ -78,5 +78,7 @@ def test_a_prediction_names_the_ridge() -> None:
         lambda x: (x[:, 0] ** 2)[:, None, None] * np.eye(2),
         dimension=2,
     )
-    with pytest.raises(qpot.SolveError, match="vanishes on the ridge"):
-        qpot.predict(system, [(-1.7, 1.7), (-1.2, 1.3)], rng=0, progress=None, second_opinion=False)
+    prediction = qpot.predict(system, [(-1.7, 1.7), (-1.2, 1.3)], rng=0, progress=None, second_opinion=False)
+    assert prediction.selected == (0, 1)
+    assert "Nothing is selected" in repr(prediction)
+    assert "vanishes on the ridge" in repr(prediction)
