@@ -79,14 +79,8 @@ def leg_by_controls(
             "leads from a minimum to a saddle with one"
         )
     times, curve = _descent(system, start, end, at_start, at_end)
-    outwards = at_end.direction if float((start - end) @ at_end.direction) <= 0.0 else -at_end.direction
-    near = curve[-1] - end
-    if abs(float(near @ outwards)) > 0.3 * float(np.linalg.norm(near)):  # The side from which the path comes.
-        outwards = -np.sign(float(near @ outwards)) * outwards
-    fastest = _MARGIN * max(fastest_rate(system, x) for x in (start, curve[curve.shape[0] // 2], end))
-    unstable = _unstable_rate(at_end)
-    edge = Edge(sample_motion(total, fastest), start, end, outwards, unstable)
-    steps, points = _first_steps(total, times, curve, at_end, _SHORTEST / fastest)
+    edge = edge_at(system, start, end, at_end, curve)
+    steps, points = _first_steps(total, times, curve, edge)
     first = first_controls(total, edge, steps, points, partial(told, report, 0))
     rate = min(at_start.slowest, at_end.slowest)
     found = None
@@ -105,18 +99,32 @@ def leg_by_controls(
             # Where motions leave the basin elsewhere, the floor's cost is that of another way.
             partial=unknown_leg(start, end, reason, method, status, 0.0 if first.elsewhere else first.lower),
         )
-    return _solution(edge, found, first.lower, at_end, method)
+    return solution(edge, found, first.lower, at_end, method, "sought from the reversed descent alone")
 
 
-def _first_steps(
-    total: FiniteSum, times: Array, curve: Array, at_end: FixedPointRates, shortest: float
-) -> tuple[Array, Array]:
+def edge_at(system: System, start: Array, end: Array, at_end: FixedPointRates, curve: Array) -> Edge:
+    """The motion under the exact noise from ``start`` to the edge at the saddle ``end``, to which a curve (n, d) leads."""
+    outwards = at_end.direction if float((start - end) @ at_end.direction) <= 0.0 else -at_end.direction
+    near = curve[-1] - end
+    if abs(float(near @ outwards)) > 0.3 * float(np.linalg.norm(near)):  # The side from which the path comes.
+        outwards = -np.sign(float(near @ outwards)) * outwards
+    fastest = _MARGIN * max(fastest_rate(system, x) for x in (start, curve[curve.shape[0] // 2], end))
+    total = system.noise.total  # type: ignore[attr-defined]
+    return Edge(sample_motion(total, fastest), start, end, outwards, _unstable_rate(at_end))
+
+
+def _first_steps(total: FiniteSum, times: Array, curve: Array, edge: Edge) -> tuple[Array, Array]:
     """Steps (n,) for the descent in reverse and a while after it, and its points between them (n + 1, d)."""
     looked = np.linspace(times[0], times[-1], _LOOKED)
-    steps = even_steps(looked, total.gradient(interpolated(times, curve, looked)), _STEPS, shortest)
+    steps = even_steps(looked, total.gradient(interpolated(times, curve, looked)), _STEPS, shortest_step(edge))
     points = interpolated(times, curve, times[0] + np.concatenate([[0.0], np.cumsum(steps)]))
-    after = np.full(_AFTER, 1.0 / _unstable_rate(at_end))
+    after = np.full(_AFTER, 1.0 / edge.unstable)
     return np.concatenate([steps, after]), np.concatenate([points, np.repeat(curve[-1:], _AFTER, axis=0)])
+
+
+def shortest_step(edge: Edge) -> float:
+    """The least length of a step on the first mesh."""
+    return _SHORTEST / edge.motion.fastest
 
 
 def _unstable_rate(rates: FixedPointRates) -> float:
@@ -142,7 +150,9 @@ def _descent(
     raise SolveError("the descent from the saddle does not lead to the minimum", status=Status.NO_ROUTE)
 
 
-def _solution(edge: Edge, found: Refined, lower: float, at_end: FixedPointRates, method: ProductMethod) -> PathSolution:
+def solution(
+    edge: Edge, found: Refined, lower: float, at_end: FixedPointRates, method: ProductMethod, origin: str
+) -> PathSolution:
     """The path, after the controls were seen to lead across the edge, and weaker ones not."""
     best, cost, error, end = found.best, found.cost, found.error, edge.saddle
     bracket = _bracket(edge, best, at_end, method.tolerance)
@@ -152,7 +162,7 @@ def _solution(edge: Edge, found: Refined, lower: float, at_end: FixedPointRates,
         )
         error, status = np.inf, Status.NOT_CONVERGED
     else:
-        note = "a path of the exact minibatch noise, sought from the reversed descent alone"
+        note = f"a path of the exact minibatch noise, {origin}"
         # The motion at the lesser strength stays within the basin, and that at the greater one leaves it.
         error += 2.0 * bracket * cost
         status = Status.CONVERGED if error <= method.tolerance * cost else Status.NOT_CONVERGED

@@ -19,6 +19,7 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.linear_rates import DENSE, FixedPointRates, fixed_point_rates
 from qpot.paths.degenerate import certainly_no_path
+from qpot.paths.from_floored_path import leg_from_floored_path
 from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
 from qpot.paths.methods import ProductMethod
@@ -39,6 +40,9 @@ _GOAL = 1e-4
 _SHARE = 0.1
 # The cost of a motion is integrated to this fraction.
 _STEPPED = 1e-5
+# Controls of the exact noise are sought to this tolerance: first where no better one is asked for, and else where the floored
+# path's momenta lead nowhere without the floor.
+_BY_CONTROLS = 1e-2
 # A motion that stays farther from the saddle than this part of the leg's extent crosses the edge of the basin elsewhere.
 _NEAR = 0.1
 
@@ -126,28 +130,70 @@ def _between_floors(
     at_start = attracting_rates(system, start, float(np.linalg.norm(end - start)))
     at_end = _saddle_rates(system, start, end, at_start)
     top = float(system.noise.eigenvalues_at(0.5 * (start + end))[-1])
-    products, found = 0, None
-    for relative in _FLOORS:
+    products = 0
+
+    def solved(relative: float, begun: Array | None, starts: int) -> _Bounds:
+        nonlocal products
         noise = SampleNoise(system.noise.total, floor=relative * top)  # type: ignore[attr-defined]
-        eased = replace(method, tolerance=max(method.tolerance, _SHARE * _GOAL))  # type: ignore[type-var]
+        eased = replace(method, tolerance=max(method.tolerance, _SHARE * _GOAL), starts=starts)  # type: ignore[type-var]
         path = large_leg(
-            _with_noise(system, noise), start, end, method=eased, curve=curve, report=report, latest=latest
+            _with_noise(system, noise), start, end, method=eased, curve=begun, report=report, latest=latest
         )
         products += path.iterations
-        gain = _gain(path, noise.floor)
-        # Where a lower floor is not solved any more, the one before it still bounds the cost.
-        if found is None or path.status.ok:
-            found = _Bounds(path, path.action - path.error, path.action + gain, np.inf, relative)
-        if not path.status.ok or gain <= max(_GOAL, method.tolerance) * path.action or spent():
-            break
-        curve = path.points
-    assert found is not None  # There is at least one floor.
-    # Steering takes as long as a floored path, so that only the last one is followed.
+        return _Bounds(path, path.action - path.error, path.action + _gain(path, noise.floor), np.inf, relative)
+
+    def lowered(found: _Bounds) -> _Bounds:
+        for relative in _FLOORS:
+            enough = found.estimate - found.path.action <= max(_GOAL, method.tolerance) * found.path.action
+            if relative >= found.floor:
+                continue
+            if not found.path.status.ok or enough or spent():
+                break
+            lower = solved(relative, found.path.points, 1)
+            # Where a lower floor is not solved any more, the one before it still bounds the cost.
+            if not lower.path.status.ok:
+                break
+            found = lower
+        return found
+
+    found = lowered(solved(_FLOORS[0], curve, 1))
+    if method.starts > 1 and found.path.status.ok and not spent():
+        # Under a low floor the cheapest path may be far from those under higher ones.
+        other = solved(found.floor, None, method.starts)
+        if other.path.status.ok and other.path.action + other.path.error < found.lower:
+            found = lowered(other)
     if at_end is not None and found.path.status.ok:
+        rough = method.tolerance >= _BY_CONTROLS
+        exact = _by_controls(system, found, at_start, at_end, method, report) if rough else None
+        if exact is not None:
+            return exact
+        # Steering takes as long as a floored path, so that only the last one is followed.
         near = _NEAR * float(np.linalg.norm(end - start))
         motion = crossing(_motion(system, found.path, at_start, at_end), near=near)
         found = found._replace(upper=np.inf if motion is None else motion.cost)
+        if motion is None and not rough:
+            exact = _by_controls(system, found, at_start, at_end, method, report)
+            if exact is not None:
+                return exact
     return _solution(found, method, products)
+
+
+def _by_controls(
+    system: System,
+    found: _Bounds,
+    at_start: FixedPointRates,
+    at_end: FixedPointRates,
+    method: ProductMethod,
+    report: ProgressCallback,
+) -> PathSolution | None:
+    """The path of the exact noise to which controls lead that begin from the floored path's, or None."""
+    if spent():
+        return None
+    eased = replace(method, tolerance=max(method.tolerance, _BY_CONTROLS))  # type: ignore[type-var]
+    exact = leg_from_floored_path(system, found.path, found.lower, (at_start, at_end), method=eased, report=report)
+    if exact is None or not np.isfinite(exact.error) or exact.action + exact.error < found.lower:
+        return None
+    return replace(exact, method=method)
 
 
 def _with_noise(system: System, noise: SampleNoise) -> System:
