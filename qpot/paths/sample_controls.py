@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.flow_by_products import NUDGE, large_flow
@@ -81,11 +81,19 @@ def leg_by_controls(
     times, curve = _descent(system, start, end, at_start, at_end)
     edge = edge_at(system, start, end, at_end, curve)
     steps, points = _first_steps(total, times, curve, edge)
-    first = first_controls(total, edge, steps, points, partial(told, report, 0))
     rate = min(at_start.slowest, at_end.slowest)
     found = None
-    if first.controls is not None:
-        found = refined(first.edge, first.steps, first.controls, method.tolerance, rate, first.sweeps, report)
+    try:
+        first = first_controls(total, edge, steps, points, partial(told, report, 0))
+        if first.controls is not None:
+            found = refined(first.edge, first.steps, first.controls, method.tolerance, rate, first.sweeps, report)
+    except NonFiniteError as error:  # Where a trial of the search runs away, functions need not be finite.
+        reason = f"a trial motion ran away: {error}"
+        raise SolveError(
+            reason,
+            status=Status.NOT_CONVERGED,
+            partial=unknown_leg(start, end, reason, method, Status.NOT_CONVERGED, 0.0),
+        ) from error
     if found is None:
         reason = (
             "the cheaper a motion is, the farther from the saddle it leaves the basin"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.linear_rates import DENSE, FixedPointRates, fixed_point_rates
@@ -190,7 +190,11 @@ def _by_controls(
     if spent():
         return None
     eased = replace(method, tolerance=max(method.tolerance, _BY_CONTROLS))  # type: ignore[type-var]
-    exact = leg_from_floored_path(system, found.path, found.lower, (at_start, at_end), method=eased, report=report)
+    try:
+        exact = leg_from_floored_path(system, found.path, found.lower, (at_start, at_end), method=eased, report=report)
+    except NonFiniteError:
+        # Where a trial of the search runs away, functions need not be finite; the bounds of the floors remain.
+        return None
     if exact is None or not np.isfinite(exact.error) or exact.action + exact.error < found.lower:
         return None
     return replace(exact, method=method)
