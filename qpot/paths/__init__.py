@@ -40,8 +40,8 @@
 - `fixed_time`: FixedTimeAction: minimum action in a given time, between two fixed ends.
 - `free_passage`: Passes at which the noise vanishes: legs that cross the stable manifold of a saddle elsewhere, and run
   down it.
-- `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `from_floored_path`: Legs under the exact noise of samples, from a path that was found under noise with a floor.
+- `gaussianity`: check_gaussianity: whether Gaussian noise is good enough for the cost of a path.
 - `geometric`: GeometricAction: minimum action over all speeds, for systems whose matrices can be formed.
 - `gradient_climb`: Climbs against a gradient under noise that is the same everywhere and in all directions: the free
   descent in reverse.

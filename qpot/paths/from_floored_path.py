@@ -14,7 +14,7 @@ from qpot.landscape.linear_rates import FixedPointRates
 from qpot.paths.control_refinement import refined
 from qpot.paths.first_controls import exact_parts, withdrawn
 from qpot.paths.methods import ProductMethod
-from qpot.paths.sample_controls import edge_at, shortest_step, solution
+from qpot.paths.sample_controls import LOOKED, TAIL, edge_at, shortest_step, solution
 from qpot.paths.solution import PathSolution
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated
@@ -22,10 +22,8 @@ from qpot.solvers.paths.control_steps import divided, even_steps
 from qpot.solvers.paths.controlled_motion import Edge, Run, run
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
-# Steps in time on the first mesh, and times at which the path is looked at to choose them.
-_STEPS, _LOOKED = 48, 400
-# The path is followed where it is farther from its ends than this part of the way.
-_TAIL = 0.01
+# Steps in time on the first mesh.
+_STEPS = 48
 # Before anything is withdrawn steps are split so many times at most.
 _SPLITS = 3
 
@@ -53,7 +51,7 @@ def leg_from_floored_path(
     at_start, at_end = rates
     times, points, momenta = _between_tails(path)
     edge = edge_at(system, path.start, path.end, at_end, points)
-    looked = np.linspace(0.0, times[-1], _LOOKED)
+    looked = np.linspace(0.0, times[-1], LOOKED)
     controls = edge.motion.along(interpolated(times, points, looked), interpolated(times, momenta, looked))
     steps = even_steps(looked, controls, _STEPS, shortest_step(edge))
     controls, push = _controls(edge, times, points, momenta, steps)
@@ -76,8 +74,8 @@ def leg_from_floored_path(
 def _between_tails(path: PathSolution) -> tuple[Array, Array, Array]:
     """Times (n,) from 0, points and momenta (n, d) of the path where it is beside neither of its ends."""
     way = float(np.linalg.norm(path.end - path.start))
-    first = np.flatnonzero(np.linalg.norm(path.points - path.start, axis=1) > _TAIL * way)[0]
-    last = np.flatnonzero(np.linalg.norm(path.points - path.end, axis=1) > _TAIL * way)[-1]
+    first = np.flatnonzero(np.linalg.norm(path.points - path.start, axis=1) > TAIL * way)[0]
+    last = np.flatnonzero(np.linalg.norm(path.points - path.end, axis=1) > TAIL * way)[-1]
     kept = slice(max(first - 1, 0), last + 2)
     times = np.asarray(path.times)[kept]
     return times - times[0], path.points[kept], path.momenta[kept]

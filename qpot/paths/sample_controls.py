@@ -35,11 +35,11 @@ _STEPS = 24
 # So many steps as long as the saddle's unstable time follow on the descent, so that the motion ends beside the saddle.
 _AFTER = 1
 # A path begins and ends where the descent from the saddle is this part of the way from its ends.
-_TAIL = 0.01
+TAIL = 0.01
 # No step is shorter than this part of the fastest time.
 _SHORTEST = 0.5
 # Times at which the first controls are looked at to choose steps.
-_LOOKED = 400
+LOOKED = 400
 # A measured error above this part of the cost means no more than that there is one.
 _MEANT = 0.05
 # The fastest rate may grow along the path by this factor.
@@ -123,7 +123,7 @@ def edge_at(system: System, start: Array, end: Array, at_end: FixedPointRates, c
 
 def _first_steps(total: FiniteSum, times: Array, curve: Array, edge: Edge) -> tuple[Array, Array]:
     """Steps (n,) for the descent in reverse and a while after it, and its points between them (n + 1, d)."""
-    looked = np.linspace(times[0], times[-1], _LOOKED)
+    looked = np.linspace(times[0], times[-1], LOOKED)
     steps = even_steps(looked, total.gradient(interpolated(times, curve, looked)), _STEPS, shortest_step(edge))
     points = interpolated(times, curve, times[0] + np.concatenate([[0.0], np.cumsum(steps)]))
     after = np.full(_AFTER, 1.0 / edge.unstable)
@@ -151,7 +151,7 @@ def _descent(
         down = large_flow(system, nudged, start[None], slowest=slowest)
         if down is not None:
             _, times, points = down
-            far = np.minimum(np.linalg.norm(points - end, axis=1), np.linalg.norm(points - start, axis=1)) > _TAIL * way
+            far = np.minimum(np.linalg.norm(points - end, axis=1), np.linalg.norm(points - start, axis=1)) > TAIL * way
             kept = np.flatnonzero(far)
             times, points = times[kept[0] : kept[-1] + 1], points[kept[0] : kept[-1] + 1]
             return (times[-1] - times)[::-1], points[::-1]

@@ -143,10 +143,8 @@ def _between_floors(
         return _Bounds(path, path.action - path.error, path.action + _gain(path, noise.floor), np.inf, relative)
 
     def lowered(found: _Bounds) -> _Bounds:
-        for relative in _FLOORS:
+        for relative in [floor for floor in _FLOORS if floor < found.floor]:
             enough = found.estimate - found.path.action <= max(_GOAL, method.tolerance) * found.path.action
-            if relative >= found.floor:
-                continue
             if not found.path.status.ok or enough or spent():
                 break
             lower = solved(relative, found.path.points, 1)

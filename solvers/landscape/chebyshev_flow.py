@@ -21,6 +21,11 @@ _EVERY = 25
 _MARGIN = 1.1
 
 
+def stage_count(h: float, fastest: float) -> int:
+    """The stages that a step of length h takes at a given fastest rate."""
+    return max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * fastest)))
+
+
 class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # SciPy has no types.
     """The second-order Runge-Kutta-Chebyshev method for x' = f(x), as a solver of `scipy.integrate`.
 
@@ -72,7 +77,7 @@ class ChebyshevFlow(OdeSolver):  # type: ignore[misc]  # SciPy has no types.
             h = min(self.h, longest, self.t_bound - self.t)
             if h <= 1e-14 * max(abs(self.t), 1e-300):
                 return False, self.TOO_SMALL_STEP
-            s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * self.fastest)))
+            s = stage_count(h, self.fastest)
             y = self._stages(h, s)
             f = self.fun(self.t + h, y)
             scale = self.atol + self.rtol * np.maximum(np.abs(y), np.abs(self.y))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.landscape.chebyshev_flow import _coefficients
+from qpot.solvers.landscape.chebyshev_flow import _coefficients, stage_count
 
 Array = NDArray[np.float64]
 
@@ -143,11 +143,6 @@ class Run:
         return np.concatenate([[stages[0] for stages in self.stages], self.end[None]])
 
 
-def _stage_count(h: float, fastest: float) -> int:
-    """The stages that a step of length h takes at a given fastest rate."""
-    return max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * fastest)))
-
-
 def moved(
     motion: Controlled, x: Array, steps: Array, controls: Array, push: Array | None = None
 ) -> tuple[list[Array], Array]:
@@ -155,7 +150,7 @@ def moved(
     stages = []
     for k, (h, u) in enumerate(zip(steps, controls, strict=True)):
         added = 0.0 if push is None else push[k]
-        s = _stage_count(float(h), motion.fastest)
+        s = stage_count(float(h), motion.fastest)
         first, others = _coefficients(s)
         Y = np.empty((s, x.size))
         Y[0] = x
@@ -222,9 +217,7 @@ def faced(edge: Edge, found: Run) -> tuple[Edge, Run]:
         return edge, found
     quiet = np.zeros((tail.steps.size, found.controls.shape[1]))
     stages, _ = moved(edge.motion, found.foot, tail.steps, quiet)
-    p = edge.outwards
-    for k in range(tail.steps.size - 1, -1, -1):
-        p = pulled_back(edge.motion, tail.steps[k : k + 1], quiet[k : k + 1], stages[k : k + 1], p)[1][0]
+    p = pulled_back(edge.motion, tail.steps, quiet, stages, edge.outwards)[1][0]
     gain = float(np.linalg.norm(p))
     side = found.side * float(p @ tail.normal) / gain
     return edge._replace(tail=Tail(tail.steps, found.foot, p / gain, gain)), replace(found, side=side)
