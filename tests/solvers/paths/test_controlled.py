@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qpot.solvers.paths.controlled import CONVERGED, cheapest, restored, scaled
-from qpot.solvers.paths.controlled_motion import Controlled, Edge, run, sensitivity
+from qpot.solvers.paths.controlled_motion import Controlled, Edge, faced, run, sensitivity, with_tail
 from qpot.solvers.paths.motion_errors import lacking, step_defects
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -128,3 +128,25 @@ def test_pairs_of_a_coarser_mesh_spare_sweeps() -> None:
     assert anew is not None
     assert again.cost == pytest.approx(anew.cost, rel=3e-3)
     assert again.sweeps <= anew.sweeps
+
+
+def test_a_tail_measures_the_distance_from_the_edge_where_it_is() -> None:
+    """The edge of the basin is the line x = 0, and a tail that starts on it comes to the saddle."""
+    steps, controls = np.full(16, 0.5), 0.4 * np.ones((16, 1))
+    edge = EDGE
+    for _ in range(4):
+        longer = with_tail(edge, run(edge, steps, controls))
+        assert longer is not None
+        edge = longer
+    edge, found = faced(edge, run(edge, steps, controls))
+    assert found.side == pytest.approx(found.end[0], abs=1e-3)
+    assert edge.off(found.last) < 0.1
+    assert edge.tail is not None
+    slopes, _ = sensitivity(edge, found)
+    h = 1e-4
+    for k in (0, 8, 15):
+        up, down = controls.copy(), controls.copy()
+        up[k] += h
+        down[k] -= h
+        difference = (run(edge, steps, up).end - run(edge, steps, down).end) @ edge.tail.normal / (2.0 * h)
+        assert slopes[k, 0] * steps[k] == pytest.approx(difference, rel=1e-5)
