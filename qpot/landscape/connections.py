@@ -126,7 +126,7 @@ class Connections:
         for k in tops or [1 + int(np.argmax(heights[1:-1]))]:
             rest = climbed(system, images[k], _LONGEST * length)
             if rest is not None:
-                self._add(rest, _NUDGE * length)
+                self.add(rest, _NUDGE * length)
 
     def nearest_image(self, i: int, j: int) -> Array:
         """The image of minimum j that is nearest to minimum i, as far as the group aligns them."""
@@ -182,27 +182,48 @@ class Connections:
                 return pair
             end = start
 
-    def _add(self, rest: Array, shift: float) -> None:
+    def add(self, rest: Array, shift: float) -> None:
         """Keep a saddle that was not known, and the minima below its sides."""
         points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
         if any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points):
             return
         rates = fixed_point_rates(self.system, rest, name="a fixed point")
+        if rates.unstable == 1:
+            self._keep(rest, rates, self._sides(rest, rates, shift))
+
+    def towards(self, rest: Array, end: Array, shift: float, near: float) -> Saddle | None:
+        """The saddle at a fixed point, with a direction that leads to the minimum ``end`` (d,); None where none does.
+
+        It is kept if it was not known. Descents to the minima start at ``shift`` beside it, and end within ``near`` of them.
+        """
+        rates = fixed_point_rates(self.system, rest, name="a fixed point")
         if rates.unstable != 1:
-            return
-        ends = (
-            self._end(rest + shift * rates.direction),
-            self._end(rest - shift * rates.direction),
+            return None
+        ends = self._sides(rest, rates, shift)
+        sign = next(
+            (sign for sign, x in zip((1.0, -1.0), ends, strict=True) if x is not None and _close(x.point, end, near)),
+            None,
         )
-        joins = (self._id(ends[0]), self._id(ends[1]))
-        self.found.append(
-            _Found(
-                rest,
-                rates,
-                (None if ends[0] is None else ends[0].point, None if ends[1] is None else ends[1].point),
-                joins,
-            )
+        if sign is None:
+            return None
+        points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
+        if not any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points):
+            self._keep(rest, rates, ends)
+        first, second = (None if x is None else self._id(x) for x in ends)
+        return Saddle(
+            **described(self.system, rest, rates),
+            connects=(first, second) if sign > 0.0 else (second, first),
+            direction=sign * rates.direction,
         )
+
+    def _sides(self, rest: Array, rates: FixedPointRates, shift: float) -> tuple[Minimum | None, Minimum | None]:
+        """The minima below both sides of a saddle."""
+        return self._end(rest + shift * rates.direction), self._end(rest - shift * rates.direction)
+
+    def _keep(self, rest: Array, rates: FixedPointRates, ends: tuple[Minimum | None, Minimum | None]) -> None:
+        first, second = ends
+        points = (None if first is None else first.point, None if second is None else second.point)
+        self.found.append(_Found(rest, rates, points, (self._id(first), self._id(second))))
 
     def _id(self, end: Minimum | None) -> int | None:
         """The position of the class of a minimum, which is appended where it is new."""
@@ -254,3 +275,7 @@ class Connections:
         if (np.diff(heights) > 1e-12 * (1.0 + np.abs(heights[0]))).any():
             return None
         return minimum_at(self.system, rest, name="the end of a descent")
+
+
+def _close(x: Array, y: Array, near: float) -> bool:
+    return bool(np.linalg.norm(x - y) <= near)

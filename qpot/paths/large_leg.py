@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
+from qpot.paths.eased_noise import eased_action
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
@@ -32,8 +34,8 @@ from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.local_preconditioner import linearised
 from qpot.solvers.paths.newton_krylov import CONVERGED
 
-# Elements of an initial path.
-_ELEMENTS = 16
+# Elements of an initial path, and of one that is solved under eased noise and then gets a mesh of its own.
+_ELEMENTS, _EASED = 16, 10
 # Their polynomial degree.
 _DEGREE = 4
 # Relative step of the directional difference of the action's gradient, where products with the Jacobian are exact.
@@ -83,7 +85,8 @@ def large_leg(
     end: Array,
     *,
     method: ProductMethod,
-    curve: Array | None,
+    curves: Sequence[Array] = (),
+    easing: bool = True,
     report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
@@ -91,8 +94,11 @@ def large_leg(
 
     Parameters
     ----------
-    curve : array (n, d) or None
-        A user's initial curve.
+    curves : sequence of arrays (n, d)
+        Initial curves that are tried before the library's own: a user's, or those of a simulation.
+    easing : bool
+        Whether paths under samples' noise are solved under a floor of the noise first. Where a curve is nearly the path, that
+        would lead away from it.
     latest : LatestPath, optional
         Receives the best path so far, for whoever interrupts the search.
 
@@ -116,17 +122,6 @@ def large_leg(
     at_start, at_end = _ends(system, start, end)
     slow_start, slow_end = at_start.slowest, 0.0 if at_end is None else at_end.slowest
     kept = LatestPath() if latest is None else latest
-    report(0, 1, "initial paths")
-    guesses: list[ElementPath] = []
-    failure: NonFiniteError | None = None
-    for knots in curves_by_products(system, start, end, at_start, at_end, curve, method):
-        try:
-            guesses.append(_timed(system, start, end, knots, slow_start, slow_end))
-        except NonFiniteError as error:
-            failure = error
-    if not guesses:
-        assert failure is not None  # There is at least the straight line, so that it must have failed.
-        raise failure
 
     def on_iteration(iteration: int, action: float, path: ElementPath) -> None:
         kept.update(iteration, action, path)
@@ -139,6 +134,11 @@ def large_leg(
     most = DENSE if jointly is not None or floored else _LOCAL
     if operators is not None and method.linear_part is None and system.dimension <= most:
         local = partial(linearised, action, operators)
+    eased = None if local is None or not easing else eased_action(system, action, start, end)
+    report(0, 1, "initial paths")
+    elements = _ELEMENTS if eased is None else _EASED
+    timed = partial(_timed, system, start, end, slow_start=slow_start, slow_end=slow_end, elements=elements)
+    guesses = _finite(timed, curves_by_products(system, start, end, at_start, at_end, curves, method))
     report(0, 1, "preconditioner")
     directions = None
     if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
@@ -153,12 +153,19 @@ def large_leg(
         slow_end=slow_end,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
         linearised=local,
+        eased=eased,
         on_iteration=on_iteration,
     )
     status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
     path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
-    path = replace(path, iterations=leg.products)
+    path = replace(path, iterations=leg.products, note=_met(leg.met, leg.tried))
     return path if jointly is None else with_weak_noise(system, path)
+
+
+def _met(met: int, tried: int) -> str:
+    return (
+        "" if met != 1 or tried < 2 else f"only one of {tried} initial curves led to this path; others may be cheaper"
+    )
 
 
 def attracting_rates(system: System, start: Array, distance: float) -> FixedPointRates:
@@ -187,7 +194,24 @@ def _ends(system: System, start: Array, end: Array) -> tuple[FixedPointRates, Fi
     return at_start, at_end
 
 
-def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: float, slow_end: float) -> ElementPath:
+def _finite(timed: Callable[[Array], ElementPath], curves: Sequence[Array]) -> list[ElementPath]:
+    """Initial paths along the curves, but for those on which the drift is not finite."""
+    guesses: list[ElementPath] = []
+    failure: NonFiniteError | None = None
+    for knots in curves:
+        try:
+            guesses.append(timed(knots))
+        except NonFiniteError as error:
+            failure = error
+    if not guesses:
+        assert failure is not None  # There is at least the straight line, so that it must have failed.
+        raise failure
+    return guesses
+
+
+def _timed(
+    system: System, start: Array, end: Array, knots: Array, *, slow_start: float, slow_end: float, elements: int
+) -> ElementPath:
     """The initial curve at the drift's speed.
 
     Only its arc length is put on the mesh, a path in one dimension, so that few points of the full dimension are held.
@@ -205,7 +229,7 @@ def _timed(system: System, start: Array, end: Array, knots: Array, slow_start: f
         )
 
     scalar = timed_path(
-        lengths[:, None], speed, slow_start=slow_start, slow_end=slow_end, n_elements=_ELEMENTS, degree=_DEGREE
+        lengths[:, None], speed, slow_start=slow_start, slow_end=slow_end, n_elements=elements, degree=_DEGREE
     )
     nodes = interpolated(lengths, knots, np.clip(scalar.nodes[:, 0], 0.0, lengths[-1]))
     nodes[0], nodes[-1] = start, end

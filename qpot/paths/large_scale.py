@@ -95,7 +95,13 @@ class LargeScaleAction(ProductMethod):
         try:
             if curve is not None or not near_attractor(system, target, source):
                 return leg_by_products(
-                    system, source, target, method=self, curve=curve, report=problem.report, latest=latest
+                    system,
+                    source,
+                    target,
+                    method=self,
+                    curves=() if curve is None else (curve,),
+                    report=problem.report,
+                    latest=latest,
                 )
             if problem.saddles is None and system.dimension > SEARCHED:
                 raise ValueError(
@@ -111,10 +117,19 @@ class LargeScaleAction(ProductMethod):
                 f"minimum_action_path was interrupted{kept}", status=Status.INTERRUPTED, partial=partial
             ) from error
 
-    def up(self, system: System, start: Array, saddle: Array, direction: Array, report: Report = quiet) -> PathSolution:
+    def up(
+        self,
+        system: System,
+        start: Array,
+        saddle: Array,
+        direction: Array,
+        report: Report = quiet,
+        *,
+        curves: Sequence[Array] = (),
+    ) -> PathSolution:
         """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products."""
         del direction
-        return leg_by_products(system, start, saddle, method=self, curve=None, report=report)
+        return leg_by_products(system, start, saddle, method=self, curves=curves, report=report)
 
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
         """The free descent from a saddle along one side of its unstable direction to a minimum."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qpot._core.arrays import Array
@@ -23,12 +25,12 @@ def curves_by_products(
     end: Array,
     at_start: FixedPointRates,
     at_end: FixedPointRates | None,
-    given: Array | None,
+    given: Sequence[Array],
     method: ProductMethod,
 ) -> list[Array]:
-    """Polylines from start to end: the given one, the reversed relaxation from a saddle, the straight line, and bows.
+    """Polylines from start to end: the given ones, the reversed relaxation from a saddle, the straight line, and bows.
 
-    There are at most ``method.starts`` besides the given one. Bows turn to random sides, in opposite pairs, along which the
+    There are at most ``method.starts`` besides the given ones. Bows turn to random sides, in opposite pairs, along which the
     noise halfway is strong: where it is confined to stiff directions, the cheapest path may climb high along them within a
     short time, cross the edge of the basin, and come down to the saddle for nothing. The same call makes the same curves.
 
@@ -36,12 +38,12 @@ def curves_by_products(
     ----------
     at_start, at_end : FixedPointRates
         Linear rates at the ends; ``at_end`` is None where the end is no fixed point.
-    given : array (n, d) or None
-        A user's curve.
+    given : sequence of arrays (n, d)
+        A user's curve, or those of a simulation.
     """
     offset = end - start
     size = float(np.linalg.norm(offset))
-    curves = [] if given is None else [given]
+    curves = list(given)
     if at_end is not None:
         towards = 1.0 if at_end.direction @ offset <= 0.0 else -1.0
         for sign in (towards, -towards):
@@ -53,13 +55,13 @@ def curves_by_products(
                 break
     curves.append(np.stack([start, end]))
     rng, s = np.random.default_rng(0), np.linspace(0.0, 1.0, 33)[:, None]
-    while len(curves) < method.starts + (given is not None) and system.dimension > 1:
+    while len(curves) < method.starts + len(given) and system.dimension > 1:
         bow = _shaken(system, 0.5 * (start + end), rng.normal(size=end.size))
         bow -= (bow @ offset) / size**2 * offset
         bow *= _BOW * size / np.linalg.norm(bow)
         curves += [start + s * offset + sign * np.sin(np.pi * s) * bow for sign in (1.0, -1.0)]
     kept: list[Array] = []
-    for curve in curves[: method.starts + (given is not None)]:
+    for curve in curves[: method.starts + len(given)]:
         if not any(_alike(curve, other) for other in kept):
             kept.append(curve)
     return kept

@@ -8,7 +8,7 @@ the edge of the basin beside the saddle its cost bounds V from above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def leg_by_products(
     end: Array,
     *,
     method: ProductMethod,
-    curve: Array | None,
+    curves: Sequence[Array] = (),
     report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
@@ -101,7 +101,7 @@ def leg_by_products(
         end,
         method,
         lambda reduced, x, y, into: leg_by_products(
-            reduced, x, y, method=method, curve=None if curve is None else into(curve - start), report=report
+            reduced, x, y, method=method, curves=[into(c - start) for c in curves], report=report
         ),
     )
     if inside:
@@ -110,8 +110,8 @@ def leg_by_products(
     if by_controls(system):
         return leg_by_controls(system, start, end, method=method, report=report)
     if not thin(system, np.stack([start, end])):
-        return large_leg(system, start, end, method=method, curve=curve, report=report, latest=latest)
-    return _between_floors(system, start, end, method=method, curve=curve, report=report, latest=latest)
+        return large_leg(system, start, end, method=method, curves=curves, report=report, latest=latest)
+    return _between_floors(system, start, end, method=method, curves=curves, report=report, latest=latest)
 
 
 def _between_floors(
@@ -120,7 +120,7 @@ def _between_floors(
     end: Array,
     *,
     method: ProductMethod,
-    curve: Array | None,
+    curves: Sequence[Array] = (),
     report: ProgressCallback,
     latest: LatestPath | None,
 ) -> PathSolution:
@@ -132,12 +132,19 @@ def _between_floors(
     top = float(system.noise.eigenvalues_at(0.5 * (start + end))[-1])
     products = 0
 
-    def solved(relative: float, begun: Array | None, starts: int) -> _Bounds:
+    def solved(relative: float, begun: Sequence[Array], starts: int, *, easing: bool = True) -> _Bounds:
         nonlocal products
         noise = SampleNoise(system.noise.total, floor=relative * top)  # type: ignore[attr-defined]
         eased = replace(method, tolerance=max(method.tolerance, _SHARE * _GOAL), starts=starts)  # type: ignore[type-var]
         path = large_leg(
-            _with_noise(system, noise), start, end, method=eased, curve=begun, report=report, latest=latest
+            _with_noise(system, noise),
+            start,
+            end,
+            method=eased,
+            curves=begun,
+            easing=easing,
+            report=report,
+            latest=latest,
         )
         products += path.iterations
         return _Bounds(path, path.action - path.error, path.action + _gain(path, noise.floor), np.inf, relative)
@@ -147,17 +154,17 @@ def _between_floors(
             enough = found.estimate - found.path.action <= max(_GOAL, method.tolerance) * found.path.action
             if not found.path.status.ok or enough or spent():
                 break
-            lower = solved(relative, found.path.points, 1)
+            lower = solved(relative, [found.path.points], 1, easing=False)
             # Where a lower floor is not solved any more, the one before it still bounds the cost.
             if not lower.path.status.ok:
                 break
             found = lower
         return found
 
-    found = lowered(solved(_FLOORS[0], curve, 1))
+    found = lowered(solved(_FLOORS[0], curves[:1], 1))
     if method.starts > 1 and found.path.status.ok and not spent():
         # Under a low floor the cheapest path may be far from those under higher ones.
-        other = solved(found.floor, None, method.starts)
+        other = solved(found.floor, curves, method.starts)
         if other.path.status.ok and other.path.action + other.path.error < found.lower:
             found = lowered(other)
     if at_end is not None and found.path.status.ok:

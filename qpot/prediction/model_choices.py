@@ -101,7 +101,7 @@ def model_landscape(
     if bounds is None:
         bounds = Bounds(np.full(d, -radius), np.full(d, radius))
         choices.append(f"box: {radius:.3g} to both sides of zero, 1.5 times what was visited (bounds=)")
-    most = _most(d) if max_minima is None else max_minima
+    most = most_minima(d) if max_minima is None else max_minima
     if len(found) > most:
         missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
         found = found[:most]
@@ -135,7 +135,8 @@ def default_budget(dimension: int) -> float:
     return 20.0 + min(0.4 * dimension, 600.0)
 
 
-def _most(dimension: int) -> int:
+def most_minima(dimension: int) -> int:
+    """The number of minima of a model's chain, by default."""
     return next((most for largest, most in _MOST if dimension <= largest), _FEW)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,11 +29,13 @@ from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
-from qpot.prediction.model_choices import ModelLandscape, model_landscape
+from qpot.prediction.model_choices import ModelLandscape, model_landscape, most_minima
+from qpot.prediction.model_exits import SIMULATED, with_exits
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.reduced_model import ReducedModel, reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
-from qpot.prediction.transitions import transition_costs
+from qpot.prediction.routes import Route
+from qpot.prediction.transitions import costs_of_routes
 from qpot.problem.controllable import check_noise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
@@ -86,7 +89,7 @@ def predict_model(
     found: tuple[Minimum, ...] = ()
     with reporting(progress, "predict") as report:
         try:
-            report(0, 4, "training runs")
+            report(0, 5, "training runs")
             landscape = model_landscape(
                 system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
                 budget=seconds, rng=generator, report=lambda *_: None,
@@ -94,11 +97,23 @@ def predict_model(
             found = tuple(landscape.minima)
             refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))
-            report(1, 4, "paths")
-            costs, told = _costs(system, landscape, method, executor)
+            routes: list[Route] = []
+            if len(found) > 1 and saddles is None and system.dimension <= SIMULATED:
+                report(1, 5, "exits by noise")
+                landscape, routes = with_exits(
+                    system,
+                    landscape,
+                    model.group,
+                    most=0 if minima is not None else most_minima(system.dimension) if most is None else most,
+                    rng=generator,
+                    report=report,
+                )
+                found = tuple(landscape.minima)
+            report(2, 5, "paths")
+            costs, told = _costs(system, landscape, routes, method, executor)
             if audit and len(found) > 1:
                 costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
-            report(2, 4, "prefactors")
+            report(3, 5, "prefactors")
             costs = replace(
                 costs,
                 notes=(*costs.notes, *landscape.missing),
@@ -107,7 +122,7 @@ def predict_model(
             )
             prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
             dearer = dearer_legs(system, costs) if len(found) > 1 else None
-            report(4, 4, "done")
+            report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
                 f"predict was interrupted with {len(found)} minima found",
@@ -138,7 +153,11 @@ def _starts(
 
 
 def _costs(
-    system: System, landscape: ModelLandscape, method: LegMethod | None, executor: Executor | None
+    system: System,
+    landscape: ModelLandscape,
+    routes: Sequence[Route],
+    method: LegMethod | None,
+    executor: Executor | None,
 ) -> tuple[TransitionCosts, list[str]]:
     """The costs between the minima, as accurate as the selection needs, and what was chosen."""
     minima, saddles = landscape.minima, landscape.saddles
@@ -148,23 +167,23 @@ def _costs(
             values=none, errors=none, direct=none, paths={}, minima=tuple(minima), saddles=tuple(saddles)
         ), []
     seconds = _LEG[0] + _LEG[1] * system.dimension
+    solved = partial(costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor)
     if method is not None:
-        return transition_costs(system, minima, saddles=saddles, method=method, budget=seconds, executor=executor), []
+        return solved(method), []
     points = np.array([m.point for m in minima])
     chosen = leg_method(system, None, points, above=_BY_PRODUCTS)
     if not isinstance(chosen, LargeScaleAction):
-        costs = transition_costs(system, minima, saddles=saddles, method=chosen, budget=seconds, executor=executor)
-        return costs, [f"legs: {chosen!r} (method=)"]
+        return solved(chosen), [f"legs: {chosen!r} (method=)"]
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
-        chosen = LargeScaleAction(tolerance=tolerance, starts=_STARTS)
-        costs = transition_costs(system, minima, saddles=saddles, method=chosen, budget=seconds, executor=executor)
+        costs = solved(LargeScaleAction(tolerance=tolerance, starts=_STARTS))
         finite = bool(np.isfinite(costs.values).all() and np.isfinite(costs.errors).all())
         decided = finite and len(selection(costs).possible) == 1
         if decided or not finite:
             break
     said = "which decides the selection" if decided else "which does not decide the selection"
     said = said if costs.solved else "not all of them solved"
-    begun = "the reversed descent alone" if by_controls(system) else f"{_STARTS} curves each"
+    begun = f"{_STARTS} curves and the ways of exits by noise"
+    begun = "the reversed descent alone" if by_controls(system) else begun
     return costs, [
         f"legs: by products, from {begun}, tolerance {tolerance:g}, {said}, {seconds:.0f} s for one at most (method=)"
     ]

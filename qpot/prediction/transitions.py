@@ -23,6 +23,7 @@ from qpot.paths.degenerate_pass import between_kinks, by_descents, over_degenera
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.infinite import unknown_leg
 from qpot.paths.joined import joined
+from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod
 from qpot.paths.shared_descents import Trajectory, shared_descents
 from qpot.paths.solution import PathSolution, held
@@ -30,6 +31,7 @@ from qpot.prediction.across_basins import legs_across
 from qpot.prediction.assembled import Side, assembled, groups_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
+from qpot.prediction.routes import Route, with_routes
 from qpot.prediction.unfinished import lowest
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
@@ -123,13 +125,46 @@ def transition_costs(
     check_noise(system, points)  # Noise that does not reach every direction is refused before any work is done.
     if saddles is None:
         saddles = searched_crossings(system, minima, points, bounds)
+    return _priced(system, minima, saddles, chosen, path_budget(system.dimension, budget), executor, progress)
+
+
+def costs_of_routes(
+    system: System,
+    minima: Sequence[Minimum],
+    saddles: Sequence[Saddle],
+    routes: Sequence[Route],
+    method: LegMethod,
+    *,
+    seconds: float,
+    executor: Executor | None,
+) -> TransitionCosts:
+    """The costs of `transition_costs` over the saddles and, besides, over the routes on which noise was seen to leave.
+
+    Legs over which no noise was seen to leave are priced only where no route leads from the same minimum to the same one.
+    """
+    check_executor(executor)
+    return _priced(system, minima, saddles, method, seconds, executor, None, routes)
+
+
+def _priced(
+    system: System,
+    minima: Sequence[Minimum],
+    saddles: Sequence[Saddle | LimitCycle],
+    chosen: LegMethod,
+    seconds: float,
+    executor: Executor | None,
+    progress: ProgressLike,
+    routes: Sequence[Route] = (),
+) -> TransitionCosts:
+    """The costs from the legs over both sides of all saddles and over the routes."""
+    k, quick = len(minima), chosen.quick()
     sides = _sides(saddles, k)
-    seconds = path_budget(system.dimension, budget)
-    quick = chosen.quick()
     tasks = [
         _leg(system, minima, _beside_kinks(saddles[n], minima[home], minima[away]), home, away, sign, quick, seconds)
         for home, away, n, sign in sides
     ]
+    if routes:
+        sides, tasks = with_routes(sides, tasks, routes, minima)
     # Legs with cycles have an accuracy of their own, and are not tried twice.
     cyclic = {n for n, task in enumerate(tasks) if task.cyclic}
     tasks = [replace(task, method=chosen) if n in cyclic else task for n, task in enumerate(tasks)]
@@ -212,6 +247,8 @@ class _Leg:
     ahead: Trajectory | None = None
     # A route from the same state up to the same cycle, which goes on to another state.
     known: PathSolution | None = None
+    # Curves from the start to the saddle, with which the search for the path begins.
+    curves: tuple[Array, ...] = ()
 
     @property
     def cyclic(self) -> bool:
@@ -341,6 +378,8 @@ def _up(task: _Leg, saddle: Array, direction: Array) -> PathSolution:
     """The uphill leg, with the free descent against it as a first guess where that is known."""
     if isinstance(task.method, GeometricAction) and task.behind is not None:
         return task.method.up(task.system, task.start, saddle, direction, descent=task.behind[1])
+    if isinstance(task.method, LargeScaleAction) and task.curves:
+        return task.method.up(task.system, task.start, saddle, direction, curves=task.curves)
     return task.method.up(task.system, task.start, saddle, direction)
 
 

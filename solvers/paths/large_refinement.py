@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.newton_krylov import CONVERGED, MAX_ITERATIONS, LargeMinimization, Linearised, minimize_large
+from qpot.solvers.paths.start_search import Eased, cheapest_start
 from qpot.solvers.paths.tails import lengthened, tail_rate
 
 Array = NDArray[np.float64]
@@ -26,13 +27,18 @@ _CHECK_DEGREE = 6
 _NEAR = 1e-3
 # ... and the measured parts of the error are multiplied by this number.
 _CAUTION = 10.0
+# Meshes of paths that are solved roughly are made for this relative error.
+_MESH = 1e-2
 # Meshes are refined at most so many times.
 _LEVELS = 6
 
 
 @dataclass(frozen=True)
 class LargePath:
-    """A leg, its action and error, max |H|, Newton steps and Hessian products."""
+    """A leg, its action and error, max |H|, Newton steps and Hessian products.
+
+    Its minimiser was met from ``met`` of the ``tried`` initial paths; these are zero where they were not counted.
+    """
 
     path: ElementPath
     action: float
@@ -41,6 +47,8 @@ class LargePath:
     iterations: int
     products: int
     status: int
+    met: int = 0
+    tried: int = 0
 
 
 def refine_large(
@@ -53,12 +61,13 @@ def refine_large(
     slow_end: float,
     difference: float,
     linearised: Linearised | None = None,
+    eased: Eased | None = None,
     on_iteration: Callable[[int, float, ElementPath], None] | None = None,
 ) -> LargePath:
     """Minimise until the relative tolerance is met, on a mesh that is refined between the rounds.
 
-    Every guess is solved roughly, and the one of lowest action is refined. A guess on which a user function is not finite
-    is left out; its ValueError is raised if there is no other.
+    Every guess is solved roughly, and the one of lowest action is refined; with an ``eased`` action not all have to be
+    solved. A guess on which a user function is not finite is left out; its ValueError is raised if there is no other.
     """
     tolerance, max_products = limits.tolerance, limits.total
     assert max_products is not None  # The methods of many dimensions count products.
@@ -66,10 +75,10 @@ def refine_large(
     best: LargePath | None = None
     rate = tail_rate(slow_start, slow_end)
 
-    def solved(start: ElementPath, rtol: float) -> LargeMinimization:
+    def solved(start: ElementPath, rtol: float, easy: Eased | None = None) -> LargeMinimization:
         nonlocal steps, products
         found = minimize_large(
-            action,
+            action if easy is None else easy.action,
             start,
             preconditioner,
             quadrature=start.degree + 2,
@@ -77,26 +86,24 @@ def refine_large(
             max_iterations=limits.max_iterations,
             max_products=max_products,
             difference=difference,
-            linearised=linearised,
-            on_iteration=None if on_iteration is None else lambda i, s, at: on_iteration(steps + i, s, at),
+            linearised=linearised if easy is None else easy.linearised,
+            on_iteration=None
+            if on_iteration is None or easy is not None
+            else lambda i, s, at: on_iteration(steps + i, s, at),
         )
         steps += found.iterations
         products += found.products
         return found
 
-    coarse: LargeMinimization | None = None
-    failure: ValueError | None = None
-    for guess in guesses:
-        try:
-            found = solved(guess, 1e-3)
-        except ValueError as caught:
-            failure = caught
-            continue
-        if coarse is None or found.action < coarse.action:
-            coarse = found
-    if coarse is None:
-        assert failure is not None  # there is at least one guess
-        raise failure
+    def meshed(path: ElementPath, total: float, easy: Eased | None) -> ElementPath:
+        used = action if easy is None else easy.action
+        return path.on(_mesh(used, path, total, _MESH, limits.max_elements), _DEGREE)
+
+    met = tried = 0
+    if eased is None:
+        coarse = _roughly(guesses, solved)
+    else:
+        coarse, met, tried = cheapest_start(guesses, solved, meshed, eased)
     path = coarse.path
     for _ in range(_LEVELS):
         energy, _ = action.energy(path, path.degree + 2)
@@ -124,7 +131,27 @@ def refine_large(
             break
         path, coarse = high.path, high
     assert best is not None
-    return LargePath(best.path, best.action, best.error, best.residual, steps, products, best.status)
+    return replace(best, iterations=steps, products=products, met=met, tried=tried)
+
+
+def _roughly(
+    guesses: Sequence[ElementPath], solved: Callable[[ElementPath, float], LargeMinimization]
+) -> LargeMinimization:
+    """The minimisation of lowest action from any of the guesses."""
+    coarse: LargeMinimization | None = None
+    failure: ValueError | None = None
+    for guess in guesses:
+        try:
+            found = solved(guess, 1e-3)
+        except ValueError as caught:
+            failure = caught
+            continue
+        if coarse is None or found.action < coarse.action:
+            coarse = found
+    if coarse is None:
+        assert failure is not None  # there is at least one guess
+        raise failure
+    return coarse
 
 
 def _mesh(action: LargeAction, path: ElementPath, total: float, tolerance: float, max_elements: int) -> Array:

@@ -1,0 +1,149 @@
+"""The cheapest of many initial paths: which minimisers they lead to under eased noise, and what these become without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpot.solvers.common.polyline import interpolated, lengths_along
+from qpot.solvers.common.spending import spent
+from qpot.solvers.paths.elements import ElementPath
+from qpot.solvers.paths.large_action import LargeAction
+from qpot.solvers.paths.newton_krylov import LargeMinimization, Linearised
+
+Array = NDArray[np.float64]
+
+# Two minimisers are the same where their actions differ by less than the first part, and points at equal fractions of their
+# lengths by less than the second part of these.
+_ALIKE, _BESIDE = 2e-2, 5e-2
+# Fewer initial paths than this are not enough, even if all lead to one minimiser.
+_LEAST = 4
+# A path is followed if under eased noise it is not dearer by more than this part than the cheapest one is without, or by so
+# much where it is hardly solved.
+_DEARER, _MUCH = 3e-2, 0.2
+# The relative decrease that a minimisation under eased noise still promises where it ends, and those that follow.
+_EASED, _ROUGH, _FINE = 1e-2, 1e-2, 1e-3
+# A path on a new mesh is minimised again, at most so often, while its action falls by more than the first number.
+_FALLS, _AGAIN = 1e-2, 3
+# Points at which paths are compared.
+_POINTS = 33
+
+
+class Eased(NamedTuple):
+    """The action under noise to which a floor is added. Far from the minimiser the exact action is much steeper.
+
+    Attributes
+    ----------
+    action : LargeAction
+    linearised : callable or None
+        As for `minimize_large`.
+    """
+
+    action: LargeAction
+    linearised: Linearised | None
+
+
+class Met(NamedTuple):
+    """The cheapest minimiser, and from how many of the initial paths that were tried it was met."""
+
+    found: LargeMinimization
+    times: int
+    tried: int
+
+
+Solved = Callable[[ElementPath, float, Eased | None], LargeMinimization]
+Meshed = Callable[[ElementPath, float, Eased | None], ElementPath]
+
+
+def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshed, eased: Eased) -> Met:
+    """The cheapest of the minimisers to which initial paths lead, first under eased noise and then under the exact one.
+
+    Initial paths are tried until each of the minimisers under eased noise has been met twice; then another one is unlikely
+    to be met by the next (the estimate of I. J. Good, Biometrika 40 (1953) 237). All that may be the cheapest are followed.
+
+    Parameters
+    ----------
+    guesses : sequence of ElementPath
+    solved : callable
+        Minimises the action, or the eased one, from a path until a relative decrease is promised that is less than a number.
+    meshed : callable
+        A path of some action on a mesh that suits it.
+    eased : Eased
+
+    Raises
+    ------
+    ValueError
+        If a user function is not finite on any of the guesses.
+
+    Notes
+    -----
+    Costs under more noise are lower, so that a path which is too dear with the floor is too dear without it.
+    """
+    classes: list[tuple[LargeMinimization, int]] = []
+    failure: ValueError | None = None
+    tried = 0
+    for guess in guesses:
+        if classes and (spent() or (tried >= _LEAST and all(times > 1 for _, times in classes))):
+            break
+        tried += 1
+        try:
+            found = solved(guess, _EASED, eased)
+        except ValueError as caught:
+            failure = caught
+            continue
+        k = next((k for k, (other, _) in enumerate(classes) if _alike(found, other)), None)
+        if k is None:
+            classes.append((found, 1))
+        else:
+            other, times = classes[k]
+            classes[k] = (min(found, other, key=lambda one: one.action), times + 1)
+    best: Met | None = None
+    for easy, times in sorted(classes, key=lambda one: one[0].action):
+        least = np.inf if best is None else best.found.action
+        if best is not None and (spent() or easy.action - easy.decrement > (1.0 + _DEARER) * least):
+            break
+        try:
+            found = _followed(easy, solved, meshed, eased, least)
+        except ValueError as caught:
+            failure = caught
+            continue
+        if best is None or found.action < best.found.action:
+            # Two minimisers under eased noise may become one without it.
+            more = 0 if best is None or not _alike(found, best.found) else best.times
+            best = Met(found, times + more, tried)
+        elif _alike(found, best.found):
+            best = Met(best.found, best.times + times, tried)
+    if best is None:
+        assert failure is not None  # The first guess that is solved is the cheapest one so far.
+        raise failure
+    return best
+
+
+def _followed(easy: LargeMinimization, solved: Solved, meshed: Meshed, eased: Eased, least: float) -> LargeMinimization:
+    """The minimiser of the exact action to which one under eased noise leads, or a path that is seen to be too dear."""
+    found = solved(meshed(easy.path, easy.action, eased), _ROUGH, None)
+    for _ in range(_AGAIN):
+        if found.action > (1.0 + _MUCH) * least or spent():
+            break
+        before = found.action
+        found = solved(meshed(found.path, found.action, None), _FINE, None)
+        if abs(found.action - before) <= _FALLS * found.action:
+            break
+    return found
+
+
+def _alike(first: LargeMinimization, second: LargeMinimization) -> bool:
+    """Whether two minimisers are the same one, as far as they are solved."""
+    if abs(first.action - second.action) > _ALIKE * max(first.action, second.action):
+        return False
+    points, others = _sampled(first.path), _sampled(second.path)
+    length = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+    return bool(np.linalg.norm(points - others, axis=1).max() <= _BESIDE * length)
+
+
+def _sampled(path: ElementPath) -> Array:
+    lengths = lengths_along(path.nodes)
+    return interpolated(lengths, path.nodes, np.linspace(0.0, lengths[-1], _POINTS))
