@@ -20,9 +20,6 @@ _KEPT = 16_000_000
 _NUMBERS = 2_000_000
 # Gradients are centred and multiplied in pieces of about so many numbers, which stay in the cache.
 _PIECE = 100_000
-# Step of the forward differences of samples' gradients, as a part of that of central ones. Their errors, the step's share in
-# the truncation and rounding, only shape Newton steps.
-_FORWARD = 0.03
 
 
 @dataclass
@@ -155,8 +152,8 @@ class SampleMotion:
             if centred is None:
                 mean[rows], a = self.total.moments(x[rows])
             else:
-                g, mean[rows] = _centred(self.total.gradients_at(x[rows]))
-                centred[rows] = g
+                g = centred[rows]
+                mean[rows] = _centred(self.total.gradients_at(x[rows]), g)
                 a = np.swapaxes(g, 1, 2) @ g
                 a /= N
             roots[rows] = inverse_roots(a + floor if self.floor else a, x[rows])
@@ -178,14 +175,21 @@ class SampleMotion:
 
         Where there is no ``square`` all t_i, (n, N, d), are returned. They take the place of the gradients.
         """
-        h, N = _FORWARD * difference_step(at.x, p), self.total.n_samples
+        # The step is that of central differences, which single precision bears, too. First order takes one pass over the
+        # samples instead of two, and its error only shapes Newton steps.
+        h, N = difference_step(at.x, p), self.total.n_samples
         moved = at.x + h * p
         turns: Array | None = None
         if square is None:
             turns = at.centred if at.centred is not None else np.empty((len(p), N, p.shape[1]))
         for rows in self._pieces(len(p), _PIECE):
-            here = _centred(self.total.gradients_at(at.x[rows]))[0] if at.centred is None else at.centred[rows]
-            turned = _centred(self.total.gradients_at(moved[rows]))[0]
+            turned = np.empty((len(moved[rows]), N, p.shape[1]))
+            if at.centred is not None:
+                here = at.centred[rows]
+            else:
+                here = np.empty_like(turned)
+                _centred(self.total.gradients_at(at.x[rows]), here)
+            _centred(self.total.gradients_at(moved[rows]), turned)
             turned -= here
             turned /= h[rows, :, None]
             np.matmul(np.swapaxes(here, 1, 2), turned, out=rates[rows])
@@ -263,7 +267,8 @@ def _solved(at: _Latest, r: Array) -> Array:
     return times(np.swapaxes(at.roots, 1, 2), times(at.roots, r))
 
 
-def _centred(g: Array) -> tuple[Array, Array]:
-    """The samples' gradients (n, N, d) less their mean, and the mean (n, d)."""
-    mean = np.full(g.shape[1], 1.0 / g.shape[1]) @ g
-    return g - mean[:, None], mean
+def _centred(g: Array, out: Array) -> Array:
+    """Write the samples' gradients (n, N, d) less their mean (n, d), which is returned, to ``out``."""
+    mean: Array = np.full(g.shape[1], 1.0 / g.shape[1]) @ g
+    np.subtract(g, mean[:, None], out=out)
+    return mean

@@ -81,6 +81,8 @@ def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_d
 
 # One array of a block of points holds about this many numbers; blocks that stay in the cache are three times as fast.
 _BLOCK = 50_000
+# The same for arrays over parameters and samples, of which there are fewer at once.
+_WIDE_BLOCK = 100_000
 
 
 class TanhNetwork(SampleFunctions):
@@ -117,7 +119,7 @@ class TanhNetwork(SampleFunctions):
 
     def gradients(self, x: Array) -> Array:
         result = np.empty((x.shape[0], self.n_samples, self.dimension))
-        for block in self._blocks(x.shape[0], self.dimension):
+        for block in self._blocks(x.shape[0], wide=True):
             result[block] = self._pulled(x[block], self.inputs[None], self.one_hot[None])
         return result
 
@@ -125,9 +127,10 @@ class TanhNetwork(SampleFunctions):
         inputs, one_hot = (np.moveaxis(table[:, index], 0, 1) for table in (self.inputs, self.one_hot))
         return np.ascontiguousarray(self._pulled(x, inputs, one_hot))
 
-    def _blocks(self, n: int, width: int = 0) -> list[slice]:
-        """Slices of points whose arrays, of at least ``width`` numbers for each sample, stay in the cache."""
-        size = max(1, _BLOCK // (self.n_samples * max(self.classes, self.hidden, width)))
+    def _blocks(self, n: int, *, wide: bool = False) -> list[slice]:
+        """Slices of points whose arrays over units or classes, or over parameters if they are wide, stay in the cache."""
+        widest = self.dimension if wide else max(self.classes, self.hidden)
+        size = max(1, (_WIDE_BLOCK if wide else _BLOCK) // (self.n_samples * widest))
         return [slice(k, k + size) for k in range(0, n, size)]
 
     def mean(self, x: Array) -> Array:
@@ -191,7 +194,7 @@ class TanhNetwork(SampleFunctions):
     def combined_hessian(self, x: Array, w: Array) -> Array:
         """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``."""
         result = np.empty((x.shape[0], self.dimension, self.dimension))
-        for block in self._blocks(x.shape[0], self.dimension):
+        for block in self._blocks(x.shape[0], wide=True):
             result[block] = self._combined_hessian(x[block], w[block])
         return result
 

@@ -80,7 +80,7 @@ def test_the_action_and_its_gradient_are_those_of_the_plain_functions(kind: str,
 @pytest.mark.parametrize("missing", [(), ("weighted_hessian",), ("weighted_hessian", "weighted_hessian_product")])
 @pytest.mark.parametrize("floor", [0.0, 0.2])
 def test_rates_and_bends_are_derivatives_of_the_motion(missing: tuple[str, ...], floor: float) -> None:
-    """M = d(b + a p)/dx and H_xx, both at fixed p."""
+    """M = d(b + a p)/dx and H_xx, both at fixed p; differences of first order give them."""
     changes: dict[str, Any] = dict.fromkeys(missing)
     total = dataclasses.replace(random_network(samples=40), **changes)
     rng = np.random.default_rng(5)
@@ -101,9 +101,9 @@ def test_rates_and_bends_are_derivatives_of_the_motion(missing: tuple[str, ...],
             return SampleMotion(total, floor).force(y, np.broadcast_to(q, y.shape))
 
         expected = central_jacobian(moving, x[k : k + 1])[0]
-        np.testing.assert_allclose(rates[k], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(rates[k], expected, rtol=0, atol=5e-4 * np.abs(expected).max())
         expected = central_jacobian(force, x[k : k + 1])[0] @ u[k]
-        np.testing.assert_allclose(bent[k], expected, rtol=0, atol=2e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(bent[k], expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kept", [0, 2000, 100_000_000])
@@ -126,6 +126,16 @@ def test_what_is_kept_does_not_change_the_numbers(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(motion.drift(x), -total.gradient(x), atol=1e-12)
     np.testing.assert_allclose(motion.solve(x, v - motion.drift(x)), expected[2], rtol=1e-9)
     np.testing.assert_allclose(motion.force(x, found[2]), SampleMotion(total, 0.3).force(x, found[2]), atol=1e-9)
+
+
+def test_single_precision_gives_nearly_the_same_rates() -> None:
+    """Differences over the same step in numbers of 32 bits, whose rounding is a part of a hundred of them."""
+    torch = pytest.importorskip("torch", reason="needs the extra qpot[torch]")
+    double, single = (torch_sum(60, weight_decay=0.03, dtype=number) for number in (torch.float64, torch.float32))
+    x, v = np.random.default_rng(0).normal(size=(2, 8, double.dimension))
+    exact, rough = SampleMotion(double, 0.2)(x, v), SampleMotion(single, 0.2)(x, v)
+    for one, other in zip(rough[:3], exact[:3], strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=0.1 * np.abs(other).max())
 
 
 def test_gradients_are_computed_once_for_one_path() -> None:
