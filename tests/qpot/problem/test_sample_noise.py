@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sums_models import random_network
 
 import qpot
+from qpot.problem import sample_noise
 from qpot.problem.sample_noise import finite_sum_products
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
@@ -28,6 +30,16 @@ def test_noise_that_is_small_is_solved_and_noise_that_is_none_is_refused(share: 
     else:
         with pytest.raises(ValueError, match="covariance is singular at"):
             solve(x, x)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.2])
+def test_conjugate_gradients_solve_what_matrices_do(monkeypatch: pytest.MonkeyPatch, floor: float) -> None:
+    total = random_network(samples=60)
+    x, r = np.random.default_rng(3).normal(size=(2, 7, total.dimension))
+    expected = finite_sum_products(total, floor)[1](x, r)
+    monkeypatch.setattr(sample_noise, "MATRICES", 3)
+    found = finite_sum_products(total, floor)[1](x, r)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7 * np.abs(expected).max())
 
 
 def test_the_hamiltonian_by_products_has_the_derivatives_of_the_one_by_matrices() -> None:
