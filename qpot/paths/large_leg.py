@@ -23,7 +23,8 @@ from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
 from qpot.paths.weak_noise import with_weak_noise
 from qpot.problem.matrix_products import KeptJacobian
-from qpot.problem.sample_noise import SampleNoise
+from qpot.problem.sample_motion import SampleMotion
+from qpot.problem.sample_noise import MATRICES, SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.paths.elements import ElementPath
@@ -128,6 +129,8 @@ def large_leg(
         report(iteration, max(iteration + 1, method.max_iterations), f"Newton step {iteration}, action {action:.6g}")
 
     action = LargeAction(system.unchecked.drift, product, solve, gradient, value_first=jointly is not None)
+    if isinstance(operators, SampleMotion) and system.dimension <= MATRICES:
+        action = replace(action, drift=operators.drift, solve=operators.solve, force=operators.force, value_first=True)
     local = None
     # Without its matrices the Hessian for a covariance that is nearly singular is too badly conditioned.
     floored = isinstance(system.noise, SampleNoise) and system.noise.floor > 0.0

@@ -18,6 +18,7 @@
 - `lifted`: Results in reduced coordinates, read back in all coordinates of a system.
 - `identity`: What identifies a system on any machine: the values of its functions at fixed points, for want of another
   name.
+- `inverse_roots`: Roots of inverse covariances, which tell apart noise that is small in a direction and noise that is none.
 - `low_rank`: LowRankCovariance: the leading eigenpairs of the covariance, by products with it.
 - `matrix_products`: Products with a covariance that a function returns as matrices, and its derivatives by differences
   along a path.
@@ -30,6 +31,8 @@
 - `preconditioning`: Preconditioned SGD as a system: drift -P grad L, covariance P C P^T.
 - `rescaled`: A system's functions in other coordinates and units.
 - `sample_hamiltonian`: The Hamiltonian of a finite sum's minibatch noise, from weighted products.
+- `sample_motion`: The motion of a finite sum's SGD along a path: drift, inverse covariance and linearisation, which share
+  what they need.
 - `sample_noise`: Minibatch noise: the covariance of a finite sum's samples, as matrices and as products.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
 - `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard

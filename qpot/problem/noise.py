@@ -30,15 +30,15 @@ class LocalOperators(NamedTuple):
         The inverse of the covariance.
     momenta : array (n, d)
         The momenta p = a^{-1} (v - b).
-    bend : array (n, d, d) or None
-        About the second derivatives in x of H(x, p) = b.p + p.a p / 2 at fixed p; None where products of the action's
-        gradient are cheap, which give them exactly.
+    bend : array (n, d, d), callable (u (n, d), h) -> (n, d), or None
+        About the second derivatives in x of H(x, p) = b.p + p.a p / 2 at fixed p, or their products with vectors u by a
+        difference over h u; None where products of the action's gradient are cheap, which give them exactly.
     """
 
     rates: Array
     inverse: Array
     momenta: Array
-    bend: Array | None = None
+    bend: Array | Callable[[Array, float], Array] | None = None
 
 
 class Products(NamedTuple):

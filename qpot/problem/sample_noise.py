@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
-from qpot._core.arrays import Array, difference_step, format_point
+from qpot._core.arrays import Array
 from qpot.problem.covariance import RANK_TOLERANCE, check_symmetric
 from qpot.problem.functions import UncheckedFunctions
-from qpot.problem.noise import LocalOperators, Noise, Product, Products
+from qpot.problem.inverse_roots import inverse_roots, times
+from qpot.problem.noise import Noise, Product, Products
 from qpot.problem.operators import DENSE, conjugate_gradients
 from qpot.problem.sample_hamiltonian import SampleHamiltonian, weighted_product
+from qpot.problem.sample_motion import SampleMotion
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 # One batch of matrices holds at most this many numbers, which bounds the memory.
 _NUMBERS = 2_000_000
-# A covariance has full rank beyond doubt where all Cholesky pivots are above this fraction of the largest one.
-_SAFE_PIVOT = 1e-8
+# Up to this dimension a covariance of samples is inverted as a matrix, and by conjugate gradients above.
+MATRICES = 400
 
 
 class SampleNoise(Noise):
@@ -63,8 +64,8 @@ class SampleNoise(Noise):
         a = self.covariance(point[None])[0]
         return lambda r: r @ a
 
-    def local_operators(self) -> Callable[[Array, Array], LocalOperators]:
-        return partial(local_operators, self.total, floor=self.floor)
+    def local_operators(self) -> SampleMotion:
+        return SampleMotion(self.total, self.floor)
 
 
 def finite_sum_products(total: FiniteSum, floor: float = 0.0) -> tuple[Product, Product, Product]:
@@ -80,90 +81,26 @@ def finite_sum_products(total: FiniteSum, floor: float = 0.0) -> tuple[Product, 
         along = total.derivatives_along(x, p)
         return weighted_product(total, x, p, (2.0 / total.n_samples) * (along - along.mean(axis=1, keepdims=True)))
 
-    def times(x: Array, p: Array) -> Array:
-        product = total.covariance_product(x, p)
-        return product if floor == 0.0 else product + floor * p
+    def product(x: Array, p: Array) -> Array:
+        a_p = total.covariance_product(x, p)
+        return a_p if floor == 0.0 else a_p + floor * p
 
-    return times, lambda x, r: _solved(total, x, r, floor), gradient
-
-
-def local_operators(total: FiniteSum, x: Array, v: Array, floor: float = 0.0) -> LocalOperators:
-    """The linearised motion of a finite sum's SGD at points x and velocities v (n, d), with a ``floor`` of the covariance.
-
-    The rates are M = sum_i (w_i - 1/N) H_i + 1/N sum_i (g_i - g) (H_i p - mean)^T with w_i = (g_i.p - g.p) / N.
-    """
-    n, d, N = x.shape[0], total.dimension, total.n_samples
-    rates, inverse, p = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d))
-    size = max(1, _NUMBERS // (d * max(d, N)))
-    for first in range(0, n, size):
-        rows = slice(first, first + size)
-        y = x[rows]
-        mean, a = total.moments(y)
-        a = a if floor == 0.0 else a + floor * np.eye(d)
-        inverse[rows] = _dense_solution(a, np.broadcast_to(np.eye(d), a.shape), y)
-        p[rows] = q = np.einsum("nij,nj->ni", inverse[rows], v[rows] + mean)
-        along = total.derivatives_along(y, q)
-        rates[rows] = _weighted_hessian(total, y, (along - along.mean(axis=1, keepdims=True) - 1.0) / N)
-        h = difference_step(y, q)
-        turned = (total.gradients_at(y + h * q) - total.gradients_at(y - h * q)) / (2.0 * h[:, :, None])
-        turned -= turned.mean(axis=1, keepdims=True)
-        rates[rows] += np.swapaxes(total.gradients_at(y), 1, 2) @ turned / N
-    return LocalOperators(rates, inverse, p)
-
-
-def _weighted_hessian(total: FiniteSum, x: Array, w: Array) -> Array:
-    """The sums of w_i H_i, (n, d, d), with weights w (n, N); column by column where the finite sum does not give them."""
-    if total.weighted_hessian is not None:
-        return np.asarray(total.weighted_hessian(x, w), dtype=np.float64)
-    n, d = x.shape
-    result = np.empty((n, d, d))
-    for k, column in enumerate(np.eye(d)):
-        result[:, :, k] = weighted_product(total, x, np.broadcast_to(column, x.shape), w)
-    return result
+    return product, lambda x, r: _solved(total, x, r, floor), gradient
 
 
 def _solved(total: FiniteSum, x: Array, r: Array, floor: float) -> Array:
     """The products a(x)^{-1} r, (n, d), by matrices or, in many dimensions, by conjugate gradients."""
     d = total.dimension
     result = np.empty_like(r)
-    size = max(1, _NUMBERS // (d * d if d <= DENSE else d))
+    size = max(1, _NUMBERS // (d * d if d <= MATRICES else d))
     for first in range(0, x.shape[0], size):
         rows = slice(first, first + size)
-        if d > DENSE:
+        if d > MATRICES:
             result[rows] = conjugate_gradients(
                 lambda p, y=x[rows]: total.covariance_product(y, p) + floor * p,  # type: ignore[misc]
                 r[rows],
             )
             continue
-        a = total.moments(x[rows])[1] + floor * np.eye(d)
-        result[rows] = _dense_solution(a, r[rows, :, None], x[rows])[..., 0]
+        roots = inverse_roots(total.moments(x[rows])[1] + floor * np.eye(d), x[rows])
+        result[rows] = times(np.swapaxes(roots, 1, 2), times(roots, r[rows]))
     return result
-
-
-def _dense_solution(a: Array, r: Array, x: Array) -> Array:
-    """The products a^{-1} r of matrices (n, d, d) and columns (n, d, k); ValueError where a covariance is singular."""
-    solved = _by_cholesky(a, r)
-    if solved is not None:
-        return solved
-    values, vectors = np.linalg.eigh(a)
-    bad = values[:, 0] <= RANK_TOLERANCE * values[:, -1]
-    if bad.any():
-        point = x[int(np.flatnonzero(bad)[0])]
-        raise ValueError(
-            f"covariance is singular at {format_point(point)}: the noise cannot push in every direction; add an explicit "
-            "floor, for example System.from_finite_sum(total, covariance=qpot.low_rank_covariance(...)), or use "
-            "method=qpot.GeometricAction()"
-        )
-    return np.asarray(vectors @ (np.swapaxes(vectors, 1, 2) @ r / values[:, :, None]))
-
-
-def _by_cholesky(a: Array, r: Array) -> Array | None:
-    """The products a^{-1} r where the pivots show that every a (n, d, d) is far from singular; None otherwise."""
-    try:
-        factor = np.linalg.cholesky(a)
-    except np.linalg.LinAlgError:
-        return None
-    pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
-    if (pivots.min(axis=1) <= _SAFE_PIVOT * pivots.max(axis=1)).any():
-        return None
-    return np.asarray(np.linalg.solve(a, r))  # NumPy cannot solve with many triangular factors at once.

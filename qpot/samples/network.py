@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from qpot._core.arrays import Array, as_count, as_float_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers, SampleFunctions
+from qpot.samples.pages import keep_pages
 
 
 def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_decay: float) -> FiniteSum:
@@ -80,6 +81,8 @@ def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_d
 
 # One array of a block of points holds about this many numbers; blocks that stay in the cache are three times as fast.
 _BLOCK = 50_000
+# The same for arrays over parameters and samples, of which there are fewer at once.
+_WIDE_BLOCK = 100_000
 
 
 class TanhNetwork(SampleFunctions):
@@ -90,6 +93,7 @@ class TanhNetwork(SampleFunctions):
     """
 
     def __init__(self, X: Array, y: Integers, hidden: int, weight_decay: float) -> None:
+        keep_pages()
         self.X, self.hidden, self.weight_decay = X, hidden, weight_decay
         self.n_samples, f = X.shape
         self.classes = int(y.max()) + 1
@@ -114,14 +118,19 @@ class TanhNetwork(SampleFunctions):
         return np.asarray(log_total - (z * self.one_hot).sum(axis=1) + decay[:, None])
 
     def gradients(self, x: Array) -> Array:
-        return self._pulled(x, self.inputs[None], self.one_hot[None])
+        result = np.empty((x.shape[0], self.n_samples, self.dimension))
+        for block in self._blocks(x.shape[0], wide=True):
+            result[block] = self._pulled(x[block], self.inputs[None], self.one_hot[None])
+        return result
 
     def drawn(self, x: Array, index: Integers) -> Array:
-        return self._pulled(x, np.moveaxis(self.inputs[:, index], 0, 1), np.moveaxis(self.one_hot[:, index], 0, 1))
+        inputs, one_hot = (np.moveaxis(table[:, index], 0, 1) for table in (self.inputs, self.one_hot))
+        return np.ascontiguousarray(self._pulled(x, inputs, one_hot))
 
-    def _blocks(self, n: int) -> list[slice]:
-        """Slices of points whose arrays stay in the cache."""
-        size = max(1, _BLOCK // (self.n_samples * max(self.classes, self.hidden)))
+    def _blocks(self, n: int, *, wide: bool = False) -> list[slice]:
+        """Slices of points whose arrays over units or classes, or over parameters if they are wide, stay in the cache."""
+        widest = self.dimension if wide else max(self.classes, self.hidden)
+        size = max(1, (_WIDE_BLOCK if wide else _BLOCK) // (self.n_samples * widest))
         return [slice(k, k + size) for k in range(0, n, size)]
 
     def mean(self, x: Array) -> Array:
@@ -185,7 +194,7 @@ class TanhNetwork(SampleFunctions):
     def combined_hessian(self, x: Array, w: Array) -> Array:
         """sum_i w_i H_i, ``(n, d, d)``, for weights ``(n, N)``."""
         result = np.empty((x.shape[0], self.dimension, self.dimension))
-        for block in self._blocks(x.shape[0]):
+        for block in self._blocks(x.shape[0], wide=True):
             result[block] = self._combined_hessian(x[block], w[block])
         return result
 
@@ -245,7 +254,7 @@ class TanhNetwork(SampleFunctions):
         return result
 
     def _pulled(self, x: Array, inputs: Array, one_hot: Array) -> Array:
-        """Every sample's gradient, (n, B, d), from inputs (1 or n, f + 1, B)."""
+        """Every sample's gradient, (n, B, d), a view with the samples last in memory, from inputs (1 or n, f + 1, B)."""
         unit, z, weights = self._forward(x, inputs)
         slope = _softmax(z) - one_hot
         back = (np.swapaxes(weights, 1, 2) @ slope) * (1.0 - unit**2)
@@ -254,7 +263,7 @@ class TanhNetwork(SampleFunctions):
         result[:, self.W2] = slope[:, :, None] * unit[:, None]
         result[:, self.b2] = slope
         result += self.weight_decay * x[:, :, None]
-        return np.ascontiguousarray(np.swapaxes(result, 1, 2))
+        return np.swapaxes(result, 1, 2)
 
 
 def _softmax(z: Array) -> Array:

@@ -3,6 +3,8 @@
 - `action`: The action of a path in time: value, gradient and banded Hessian with respect to its nodes.
 - `action_minimization`: Newton minimisation of the action on a fixed mesh, with a second-order check of the answer.
 - `banded_steps`: Newton steps with a banded Hessian: shifted, softer than a shift allows, and along negative curvature.
+- `condensed`: Linear systems of elements in a row: the inner nodes of each element are eliminated first, then the
+  shared ones.
 - `control_steps`: Steps in time for controls that are constant on each: short where the controls change.
 - `controlled`: The cheapest control that leads from an attractor to the edge of its basin, by forward and backward sweeps in
   time.

@@ -32,6 +32,9 @@ class LargeAction:
         (x, r) -> a(x)^{-1} r.
     covariance_gradient : callable (n, d), (n, d) -> (n, d), or None
         (x, p) -> the gradient in x of p.a(x) p; None where a is constant.
+    force : callable (n, d), (n, d) -> (n, d), or None
+        (x, p) -> the gradient in x of p.b(x) + p.a(x) p / 2, where it is known as a whole; it then stands for the sum of
+        the two above.
     value_first : bool
         Whether the action alone is so much cheaper than its gradient that it is computed first at a path on trial.
     """
@@ -40,6 +43,7 @@ class LargeAction:
     transpose_product: Product
     solve: Product
     covariance_gradient: Product | None = None
+    force: Product | None = None
     value_first: bool = False
 
     def _pieces(self, path: ElementPath, quadrature: int) -> Iterator[tuple[slice, Array, Array, Array]]:
@@ -74,11 +78,8 @@ class LargeAction:
             r = v - self.drift(x)
             p = self.solve(x, r)
             total += 0.5 * float(w @ np.einsum("ni,ni->n", r, p))
-            L_x = -self.transpose_product(x, p)
-            if self.covariance_gradient is not None:
-                L_x -= 0.5 * self.covariance_gradient(x, p)
+            L_x = -w[:, None] * self.slope(x, p)
             rate = 2.0 / np.diff(path.breaks)[elements]
-            L_x *= w[:, None]
             p *= w[:, None]
             local = values.T @ L_x.reshape(-1, quadrature, d)
             local += (slopes.T @ p.reshape(-1, quadrature, d)) * rate[:, None, None]
@@ -86,6 +87,13 @@ class LargeAction:
                 start = (elements.start + k) * m
                 gradient[start : start + m + 1] += local[k]
         return total, gradient[1:-1]
+
+    def slope(self, x: Array, p: Array) -> Array:
+        """The gradient in x of H(x, p) = p.b + p.a p / 2 at fixed momenta p, (n, d)."""
+        if self.force is not None:
+            return self.force(x, p)
+        H_x = self.transpose_product(x, p)
+        return H_x if self.covariance_gradient is None else H_x + 0.5 * self.covariance_gradient(x, p)
 
     def energy(self, path: ElementPath, quadrature: int) -> tuple[float, float]:
         """The time average and the largest absolute value of H = p.(x' + b) / 2 along the path."""

@@ -7,20 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 
 from qpot.solvers.paths.action import assembled_gradient
+from qpot.solvers.paths.condensed import condensed
 from qpot.solvers.paths.elements import ElementPath, _tables
 from qpot.solvers.paths.large_action import LargeAction
 
 Array = NDArray[np.float64]
 
-# (points, velocities) (n, d) -> M (n, d, d), a^{-1} (n, d, d), the momenta (n, d), and H_xx (n, d, d) or None.
-Operators = Callable[[Array, Array], tuple[Array, Array, Array, Array | None]]
-
-# Shares of the diagonal that are added in turn until the factorisation succeeds. A path slides along itself in time at next
-# to no cost, so that rounding can make the matrix indefinite.
-_SHIFTS = (1e-10, 1e-8, 1e-6, 1e-4)
+# The second derivatives of H in x: matrices (n, d, d), or products (u (n, d), h) -> (n, d) by a difference over h u.
+Bend = Array | Callable[[Array, float], Array]
+# (points, velocities) (n, d) -> M (n, d, d), a^{-1} (n, d, d), the momenta (n, d), and H_xx or None.
+Operators = Callable[[Array, Array], tuple[Array, Array, Array, Bend | None]]
 
 
 def local_preconditioner(
@@ -46,41 +44,26 @@ def local_preconditioner(
     K, m, d = path.n_elements, path.degree, path.nodes.shape[1]
     values, slopes, weights = _tables(m, quadrature)
     h = np.diff(path.breaks)
-    size, n = (m + 1) * d, (K * m + 1) * d
-    band = np.zeros((size, n))
-    row, column = np.tril_indices(size)
-    eye, flat = np.eye(d), band.ravel()
-    for k in range(K):
-        points = slice(k * quadrature, (k + 1) * quadrature)
-        # The element's matrix is the square of this array, u' - M u by the element's nodes, times a root of a^{-1}.
-        strain = (2.0 / h[k]) * slopes[:, None, :, None] * eye[:, None] - (
-            values[:, None, :, None] * rates[points][:, :, None, :]
-        )
-        factor = np.swapaxes(np.linalg.cholesky(inverse[points]), 1, 2) * np.sqrt(0.5 * h[k] * weights)[:, None, None]
-        whitened = (factor @ strain.reshape(quadrature, d, size)).reshape(-1, size)
-        local = whitened.T @ whitened
+    # The products of basis functions by which a^{-1}, a^{-1} M, its transpose and M^T a^{-1} M enter, (nodes^2, 4 q).
+    pairs = [(slopes, slopes), (slopes, values), (values, slopes), (values, values)]
+    table = np.concatenate([(a[:, :, None] * b[:, None]).reshape(quadrature, -1) for a, b in pairs]).T
+
+    def matrices(elements: slice) -> Array:
+        points = slice(elements.start * quadrature, elements.stop * quadrature)
+        share = np.outer(0.5 * h[elements], weights)[:, :, None, None]
+        rate = (2.0 / h[elements])[:, None, None, None]
+        M, a = (b[points].reshape(*share.shape[:2], d, d) for b in (rates, inverse))
+        mixed = a @ M
+        square = np.swapaxes(M, 2, 3) @ mixed
         if stiffness is not None:
-            shares = np.einsum("q,qi,qj->qij", 0.5 * h[k] * weights, values, values)
-            local += np.einsum("qij,qab->iajb", shares, stiffness[points]).reshape(size, size)
-        flat[(row - column) * n + column + k * m * d] += local[row, column]
-    for offset in range(1, size):
-        band[offset, max(n - d - offset, 0) :] = 0.0  # The last node is fixed, and nothing may couple to it.
-    inner = band[:, d : n - d]
-    for shift in _SHIFTS:
-        shifted = inner.copy()
-        shifted[0] *= 1.0 + shift
-        try:
-            factors = cholesky_banded(shifted, lower=True, overwrite_ab=True, check_finite=False)
-            break
-        except LinAlgError:
-            if shift == _SHIFTS[-1]:
-                raise
+            square += stiffness[points].reshape(square.shape)
+        mixed *= -share * rate
+        square *= share
+        parts = np.concatenate([(share * rate**2) * a, mixed, np.swapaxes(mixed, 2, 3), square], axis=1)
+        blocks = table @ parts.reshape(*parts.shape[:2], d * d)
+        return np.ascontiguousarray(blocks.reshape(-1, m + 1, m + 1, d, d).transpose(0, 1, 3, 2, 4))
 
-    def apply(residual: Array) -> Array:
-        solved = cho_solve_banded((factors, True), residual.ravel(), check_finite=False)
-        return np.asarray(solved.reshape(residual.shape), dtype=np.float64)
-
-    return apply
+    return condensed(matrices, K, m, d)
 
 
 def linearised(
@@ -99,27 +82,28 @@ def linearised(
     x, v, w = path.at_quadrature(quadrature)
     shape, d = x.shape, x.shape[2]
     x, v = x.reshape(-1, d), v.reshape(-1, d)
-    rates, inverse, p, bend = operators(x, v)
-
-    def slope(points: Array) -> Array:
-        """H_x at fixed p."""
-        total = action.transpose_product(points, p)
-        return total if action.covariance_gradient is None else total + 0.5 * action.covariance_gradient(points, p)
-
-    base = slope(x) if bend is None else np.zeros_like(x)
+    rates, inverse, p, given = operators(x, v)
+    bend = _differenced(action, x, p) if given is None else given
 
     def product(length: float, s: Array) -> Array:
         nodes = np.zeros_like(path.nodes)
         nodes[1:-1] = s
         u, du, _ = replace(path, nodes=nodes).at_quadrature(quadrature)
         u, du = u.reshape(-1, d), du.reshape(-1, d)
-        momentum = np.einsum("nij,nj->ni", inverse, du - np.einsum("nij,nj->ni", rates, u))
-        force = -np.einsum("nij,ni->nj", rates, momentum)
-        if bend is not None:
-            force -= np.einsum("nij,nj->ni", bend, u)
-        else:
-            h = length / float(np.linalg.norm(s))
-            force += (base - slope(x + h * u)) / h
+        momentum = _times(inverse, du - _times(rates, u))
+        force = -_times(np.swapaxes(rates, 1, 2), momentum)
+        force -= bend(u, length / float(np.linalg.norm(s))) if callable(bend) else _times(bend, u)
         return assembled_gradient(path, quadrature, w, force.reshape(shape), momentum.reshape(shape))[1:-1]
 
     return product, local_preconditioner(path, quadrature, rates, inverse)
+
+
+def _differenced(action: LargeAction, x: Array, p: Array) -> Callable[[Array, float], Array]:
+    """Products with H_xx at fixed momenta p by differences of H_x."""
+    base = action.slope(x, p)
+    return lambda u, h: (action.slope(x + h * u, p) - base) / h
+
+
+def _times(matrices: Array, vectors: Array) -> Array:
+    """The products of matrices (n, d, d) and vectors (n, d)."""
+    return np.asarray((matrices @ vectors[:, :, None])[:, :, 0])

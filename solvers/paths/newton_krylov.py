@@ -102,8 +102,9 @@ def minimize_large(
     -----
     T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626.
     """
-    value, gradient = action.value_and_gradient(path, quadrature)
+    # The linearisation comes first at every path: functions may keep what it takes for the gradient there.
     local = None if linearised is None else linearised(path, quadrature)
+    value, gradient = action.value_and_gradient(path, quadrature)
     precondition = preconditioner(path) if local is None else local[1]
     products, decrement = 0, np.inf
     radius: float | None = None
@@ -141,15 +142,17 @@ def minimize_large(
             return LargeMinimization(path, value, decrement, iteration, products, CONVERGED)
         ratio = (value - new) / max(decrement, 1e-300)
         accepted = ratio > 1e-3 and new < value
+        ahead = None
         if accepted and new_gradient is None:
             try:
+                ahead = None if linearised is None else linearised(trial, quadrature)
                 new, new_gradient = action.value_and_gradient(trial, quadrature)
             except ValueError:  # A user function is not finite beside the path.
                 accepted = False
         if accepted and new_gradient is not None:
             path, value, gradient, model = trial, new, new_gradient, None
             if linearised is not None:
-                local = linearised(path, quadrature)
+                local = linearised(path, quadrature) if ahead is None else ahead
                 precondition = local[1]
             if ratio > 0.7 and not inside:
                 radius = 3.0 * length
