@@ -25,7 +25,6 @@ def eased_action(system: System, action: LargeAction, start: Array, end: Array) 
     floor = _FLOOR * float(noise.eigenvalues_at(0.5 * (start + end))[-1])
     if noise.floor >= floor:
         return None
-    more = SampleNoise(noise.total, floor)
-    _, solve, gradient, _ = more.products(system.dimension)
-    easy = replace(action, solve=solve, covariance_gradient=gradient)
-    return Eased(easy, partial(linearised, easy, more.local_operators()))
+    motion = SampleNoise(noise.total, floor).local_operators()
+    easy = replace(action, drift=motion.drift, solve=motion.solve, force=motion.force, value_first=True)
+    return Eased(easy, partial(linearised, easy, motion))
