@@ -23,14 +23,15 @@ from qpot.solvers.landscape.noisy_exits import Exit, NoisyExits
 _STEP = 0.3
 # Every so many steps a point of a way is kept.
 _STRIDE = 2
-# Descents from the ways are followed until the slope has fallen to this part of its median, for so many steps at most.
-_REST, _STEPS = 1e-2, 200
+# Descents are followed until the slope is this part of that at the distance from a minimum that counts as near, for so many
+# steps at most.
+_REST, _STEPS = 0.3, 1000
 # Replicas may go as far as this many times the minimum's largest coordinate.
 _FAR = 100.0
 # The first noise: by equipartition the excess loss of the stationary state is so many heights of the lowest pass.
 _EXCESS = 8.0
 # Climbs to a pass start where a crossing has settled for so many of the fastest relaxation times more.
-_SETTLING = (3.0, 10.0, 30.0, 60.0)
+_SETTLING = (5.0, 30.0)
 # The edge of a basin is found to this part of the distance between two points of a way, by so many halvings at most.
 _HALVINGS = 24
 # A point of a descent along the edge is near the pass where the drift is least, away from the minimum by this part.
@@ -79,8 +80,8 @@ def exits_by_noise(
         return np.asarray(moved)
 
     def descend(x: Array) -> Array:
-        slope = float(np.median(np.linalg.norm(gradient(x), axis=1)))
-        return descend_together(loss, gradient, x, tolerance=_REST * max(slope, 1e-300), most=_STEPS).ends
+        # At this slope a point is nearer to its minimum than ``near``, if that is not much flatter.
+        return descend_together(loss, gradient, x, tolerance=_REST * rates.slowest * near, most=_STEPS).ends
 
     trace = float(np.sum((total.gradients_at(home[None])[0] - total.gradient(home[None])[0]) ** 2)) / N
     exits = NoisyExits(

@@ -32,6 +32,8 @@ from qpot.solvers.paths.steered import Steered, crossing, steered
 
 # Floors, relative to the largest eigenvalue of the covariance halfway.
 _FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+# Where there are several initial curves, the paths that they lead to are compared under this one.
+_LOW = 1e-3
 # The cost counts as converged where the two bounds differ by less than this part of it.
 _ACCURATE = 1e-3
 # The floor is lowered until it takes no more than this part of the cost away.
@@ -161,12 +163,8 @@ def _between_floors(
             found = lower
         return found
 
-    found = lowered(solved(_FLOORS[0], curves[:1], 1))
-    if method.starts > 1 and found.path.status.ok and not spent():
-        # Under a low floor the cheapest path may be far from those under higher ones.
-        other = solved(found.floor, curves, method.starts)
-        if other.path.status.ok and other.path.action + other.path.error < found.lower:
-            found = lowered(other)
+    # Under a low floor the cheapest path may be far from those under higher ones, so that all curves are tried under it.
+    found = lowered(solved(_LOW, curves, method.starts) if method.starts > 1 else solved(_FLOORS[0], curves, 1))
     if at_end is not None and found.path.status.ok:
         rough = method.tolerance >= _BY_CONTROLS
         exact = _by_controls(system, found, at_start, at_end, method, report) if rough else None

@@ -23,6 +23,7 @@ from qpot.landscape.points import SAME, Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, position_of_class
 from qpot.prediction.model_choices import ModelLandscape
+from qpot.prediction.passes_beside import passes_beside
 from qpot.prediction.routes import Route
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
@@ -34,7 +35,7 @@ SIMULATED = 400
 _NEAR = 0.05
 # Passes are sought from so many of the ways between two minima. Where there are so many ways, both of the passes over which
 # most of these lead are taken.
-_TRIES, _MANY, _BOTH = 5, 8, 2
+_TRIES, _MANY, _BOTH = 3, 8, 2
 # Between two minima, modulo symmetries, so many images of the second are taken, those that weak noise reaches most often.
 _IMAGES = 2
 # An end is left alone where fewer ways than this lead to it.
@@ -79,12 +80,30 @@ class ModelExits:
             if away == home or point is None or images.get(away, 0) == _IMAGES:
                 continue
             members = [replace(way, end=point) for way in members]
-            saddles = kept("routes", partial(self._passed, x, members), inputs=point, changed=[self.search])
+            saddles = self._known(x, away, point, members)
+            if not saddles:
+                saddles = kept("routes", partial(self._passed, x, members), inputs=point, changed=[self.search])
+            if not saddles:
+                saddles = self._nearest(away, point, members)
             if saddles:
                 images[away] = images.get(away, 0) + 1
             else:
                 self.lost += len(members)
             self.routes += [Route(home, away, saddle, point, tuple(members)) for saddle in saddles]
+
+    def _beside(self, number: int, end: Array) -> list[tuple[Saddle, Array]]:
+        search = self.search
+        return passes_beside(search.minima, [*search.known, *search.passes()], search.group, number, end)
+
+    def _known(self, home: Minimum, away: int, end: Array, ways: Sequence[Exit]) -> list[Saddle]:
+        """The known pass straight between two minima; of several the one that is nearest to the ways."""
+        straight = [s for s, other in self._beside(away, end) if np.linalg.norm(other - home.point) <= self.near]
+        return sorted(straight, key=lambda saddle: _distance(saddle, ways))[:1]
+
+    def _nearest(self, away: int, end: Array, ways: Sequence[Exit]) -> list[Saddle]:
+        """The known passes beside a minimum that are nearest to some ways into its basin, both where there are many ways."""
+        most = 1 if len(ways) < _MANY else _BOTH
+        return sorted((s for s, _ in self._beside(away, end)), key=lambda saddle: _distance(saddle, ways))[:most]
 
     def _simulated(self, home: int) -> list[Exit]:
         noise, x = self.system.noise, self.search.minima[home]
@@ -127,8 +146,8 @@ class ModelExits:
         if found:
             most = 1 if len(ways) < _MANY else _BOTH
             return [saddle for saddle, _ in sorted(found, key=lambda one: -one[1])[:most]]
-        rest = pass_on_edge(self.system, ways[0], slowest=slowest)
-        one = self._pass(rest, end, gap)
+        # This takes long, and is worth it for what happens often.
+        one = None if len(ways) < _MANY else self._pass(pass_on_edge(self.system, ways[0], slowest=slowest), end, gap)
         return [] if one is None else [one]
 
     def _pass(self, rest: Array | None, end: Array, gap: float) -> Saddle | None:
@@ -177,6 +196,11 @@ def with_exits(
         missing=tuple(missing),
     )
     return whole, [route for route in exits.routes if route.away < home]
+
+
+def _distance(saddle: Saddle, ways: Sequence[Exit]) -> float:
+    """The mean distance of a saddle from the points at which ways come to their end's basin."""
+    return float(np.mean([np.linalg.norm(way.points[-1] - saddle.point) for way in ways]))
 
 
 def _inside(connects: Sequence[int | None], count: int) -> bool:

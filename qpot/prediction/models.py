@@ -49,7 +49,7 @@ _BY_PRODUCTS = 3
 # cheaper paths than that to which the reversed descent leads, and two of these were found from bows only.
 _STARTS = 4
 # CPU seconds for one leg, and more for each dimension; what is not solved by then is known as an interval.
-_LEG = (120.0, 0.1)
+_LEG = (40.0, 0.5)
 # The tolerances where legs take sweeps in the space of the samples.
 _LARGE_TOLERANCES = (1e-2,)
 

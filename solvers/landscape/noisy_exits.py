@@ -21,12 +21,12 @@ _WINDOWS, _NUMBERS = 3, 20_000_000
 _REPLICAS, _FEWEST = 64, 8
 # The noise is strengthened by this factor, at most so often, until this part of the replicas leaves in a relaxation time.
 _STRONGER, _RISES, _MANY = 2.0, 24, 0.2
-# From there it is weakened by this factor until fewer than so many leave; so many are enough at one strength.
-_WEAKER, _FEW, _ENOUGH = 0.65, 5, 16
+# From there it is weakened by this factor; so many exits are enough at one strength.
+_WEAKER, _ENOUGH = 0.65, 16
 # A way is divided into so many parts at once to find where it crosses the edge of the basin.
 _PARTS = 8
-# A run under one strength takes so many relaxation times at most.
-_ROUNDS = 5
+# It is not weakened further where these take more than so many relaxation times; a run takes twice as many at most.
+_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,8 @@ class NoisyExits:
     stride: int
     rng: np.random.Generator
     _history: list[Array] = field(init=False, repr=False, default_factory=list)
+    # Relaxation times of the latest run.
+    _rounds: int = field(init=False, repr=False, default=0)
 
     def search(self, strength: float) -> list[Exit]:
         """Exits under weaker and weaker noise, those under the weakest first; none if even strong noise leads out nowhere.
@@ -86,17 +88,19 @@ class NoisyExits:
         strength : float
             The first variance. It is raised until many leave within a relaxation time.
         """
-        many = max(_FEW, int(_MANY * self.replicas))
+        many = max(1, int(_MANY * self.replicas))
         found = self.under(strength, 1)
         for _ in range(_RISES):
             if len(found) >= many:
                 break
             strength *= _STRONGER
             found = self.under(strength, 1)
-        levels = [found]
-        while len(levels[-1]) >= _FEW:
+        levels, rounds = [found], 1
+        # The time until there are enough exits grows by some factor from strength to strength.
+        while len(levels[-1]) >= _ENOUGH and rounds <= _ROUNDS:
             strength *= _WEAKER
-            levels.append(self.under(strength, _ROUNDS))
+            levels.append(self.under(strength, 2 * _ROUNDS))
+            rounds = self._rounds
         return [way for level in reversed(levels) for way in level]
 
     @property
@@ -114,7 +118,8 @@ class NoisyExits:
         x = np.repeat(self.home[None], self.replicas, axis=0)
         self._history = []
         found: list[Exit] = []
-        for _ in range(rounds):
+        for done in range(rounds):
+            self._rounds = done + 1
             for k in range(self.relaxation):
                 if k % self.stride == 0:
                     self._history.append(x.copy())
