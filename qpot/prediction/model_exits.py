@@ -7,6 +7,7 @@ they cost is solved for afterwards.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,8 +34,8 @@ from qpot.solvers.landscape.noisy_exits import Exit
 SIMULATED = 400
 # Descents that end within this part of the distance between neighbouring minima are said to end at the same one.
 _NEAR = 0.05
-# Passes are sought from so many of the ways between two minima. Where there are so many ways, both of the passes over which
-# most of these lead are taken.
+# Passes are sought from so many of the ways between two minima where there are more than the second number; then both of the
+# passes over which most of them lead are taken.
 _TRIES, _MANY, _BOTH = 3, 8, 2
 # Between two minima, modulo symmetries, so many images of the second are taken, those that weak noise reaches most often.
 _IMAGES = 2
@@ -82,9 +83,10 @@ class ModelExits:
             members = [replace(way, end=point) for way in members]
             saddles = self._known(x, away, point, members)
             if not saddles:
-                saddles = kept("routes", partial(self._passed, x, members), inputs=point, changed=[self.search])
-            if not saddles:
-                saddles = self._nearest(away, point, members)
+                passed = kept("routes", partial(self._passed, x, members), inputs=point, changed=[self.search])
+                # The last pass before the end, of several, is not always the one to which a climb leads.
+                nearest = self._nearest(away, point, members) if _often(members) or not passed else []
+                saddles = self._different([*passed, *nearest])
             if saddles:
                 images[away] = images.get(away, 0) + 1
             else:
@@ -102,7 +104,7 @@ class ModelExits:
 
     def _nearest(self, away: int, end: Array, ways: Sequence[Exit]) -> list[Saddle]:
         """The known passes beside a minimum that are nearest to some ways into its basin, both where there are many ways."""
-        most = 1 if len(ways) < _MANY else _BOTH
+        most = _BOTH if _often(ways) else 1
         return sorted((s for s, _ in self._beside(away, end)), key=lambda saddle: _distance(saddle, ways))[:most]
 
     def _simulated(self, home: int) -> list[Exit]:
@@ -128,27 +130,29 @@ class ModelExits:
 
     def _passed(self, home: Minimum, ways: Sequence[Exit]) -> list[Saddle]:
         """The passes over which most of some ways come to their end: near to these, or else along the basin's edge."""
-        found: list[tuple[Saddle, int]] = []
+        found: list[Saddle] = []
         end, slowest = ways[0].end, float(np.real(home.rates).min())
         gap = float(np.linalg.norm(end - home.point))
-        for way in ways[:_TRIES]:
+        for way in ways[: _TRIES if _often(ways) else 1]:
             starts = settled_crossings(self.system, way)
             passes = (self._pass(climbed(self.system, x, _LONGEST * gap), end, gap) for x in starts)
-            saddle = next((s for s in passes if s is not None), None)
-            if saddle is None:
-                continue
-            near = self.near * _NUDGE
-            k = next((k for k, (s, _) in enumerate(found) if np.linalg.norm(saddle.point - s.point) <= near), None)
-            if k is None:
-                found.append((saddle, 1))
+            found += itertools.islice((s for s in passes if s is not None), 1)
+        if not found and _often(ways):
+            # This takes long, and is worth it for what happens often.
+            one = self._pass(pass_on_edge(self.system, ways[0], slowest=slowest), end, gap)
+            found = [] if one is None else [one]
+        return self._different(found)[:_BOTH]
+
+    def _different(self, saddles: Sequence[Saddle]) -> list[Saddle]:
+        """The saddles without those that come again, the most frequent first."""
+        found: list[list[Saddle]] = []
+        for saddle in saddles:
+            same = [s for s in found if np.linalg.norm(saddle.point - s[0].point) <= _NUDGE * self.near]
+            if same:
+                same[0].append(saddle)
             else:
-                found[k] = (found[k][0], found[k][1] + 1)
-        if found:
-            most = 1 if len(ways) < _MANY else _BOTH
-            return [saddle for saddle, _ in sorted(found, key=lambda one: -one[1])[:most]]
-        # This takes long, and is worth it for what happens often.
-        one = None if len(ways) < _MANY else self._pass(pass_on_edge(self.system, ways[0], slowest=slowest), end, gap)
-        return [] if one is None else [one]
+                found.append([saddle])
+        return [group[0] for group in sorted(found, key=lambda group: -len(group))]
 
     def _pass(self, rest: Array | None, end: Array, gap: float) -> Saddle | None:
         """The saddle at a fixed point, if it has a side that leads to a minimum."""
@@ -196,6 +200,10 @@ def with_exits(
         missing=tuple(missing),
     )
     return whole, [route for route in exits.routes if route.away < home]
+
+
+def _often(ways: Sequence[Exit]) -> bool:
+    return len(ways) >= _MANY
 
 
 def _distance(saddle: Saddle, ways: Sequence[Exit]) -> float:

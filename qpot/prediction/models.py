@@ -98,7 +98,7 @@ def predict_model(
             refuse_flat(system, found)
             check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
-            if len(found) > 1 and saddles is None and system.dimension <= SIMULATED:
+            if saddles is None and _by_exits(system, found, method):
                 report(1, 5, "exits by noise")
                 landscape, routes = with_exits(
                     system,
@@ -132,6 +132,17 @@ def predict_model(
     prediction: Prediction = model.read(prediction_from_costs(costs, prefactors=prefactors, dearer=dearer))
     # The check runs the algorithm in all parameters.
     return replace(prediction, system=model.whole, symmetries=model.images)
+
+
+def _by_exits(system: System, minima: Sequence[Minimum], method: LegMethod | None) -> bool:
+    """Whether legs begin with the ways on which noise leaves; in few dimensions other methods compare all minimisers."""
+    if len(minima) < 2 or system.dimension > SIMULATED:
+        return False
+    return isinstance(_leg_method(system, minima, method), LargeScaleAction)
+
+
+def _leg_method(system: System, minima: Sequence[Minimum], method: LegMethod | None) -> LegMethod:
+    return leg_method(system, method, np.array([m.point for m in minima]), above=_BY_PRODUCTS)
 
 
 def _starts(
@@ -170,8 +181,7 @@ def _costs(
     solved = partial(costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor)
     if method is not None:
         return solved(method), []
-    points = np.array([m.point for m in minima])
-    chosen = leg_method(system, None, points, above=_BY_PRODUCTS)
+    chosen = _leg_method(system, minima, None)
     if not isinstance(chosen, LargeScaleAction):
         return solved(chosen), [f"legs: {chosen!r} (method=)"]
     for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:

@@ -19,14 +19,16 @@ Descend = Callable[[Array], Array]
 _WINDOWS, _NUMBERS = 3, 20_000_000
 # Most replicas, and the fewest.
 _REPLICAS, _FEWEST = 64, 8
-# The noise is strengthened by this factor, at most so often, until this part of the replicas leaves in a relaxation time.
-_STRONGER, _RISES, _MANY = 2.0, 24, 0.2
+# The noise is strengthened by this factor, at most so often, until this part of some replicas leaves in a relaxation time;
+# these are a fourth of all.
+_STRONGER, _RISES, _MANY, _SHARE = 3.0, 24, 0.2, 4
 # From there it is weakened by this factor; so many exits are enough at one strength.
 _WEAKER, _ENOUGH = 0.65, 16
 # A way is divided into so many parts at once to find where it crosses the edge of the basin.
 _PARTS = 8
-# It is not weakened further where these take more than so many relaxation times; a run takes twice as many at most.
-_ROUNDS = 2
+# A run under one strength takes at most so many relaxation times and, but for the first ones, so many steps. The noise is not
+# weakened further where it takes more than half of them.
+_ROUNDS, _LEAST, _WORK = 4, 2, 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +90,18 @@ class NoisyExits:
         strength : float
             The first variance. It is raised until many leave within a relaxation time.
         """
-        many = max(1, int(_MANY * self.replicas))
-        found = self.under(strength, 1)
+        few = max(1, self.replicas // _SHARE)
+        found = self.under(strength, 1, few)
         for _ in range(_RISES):
-            if len(found) >= many:
+            if len(found) >= _MANY * few:
                 break
             strength *= _STRONGER
-            found = self.under(strength, 1)
-        levels, rounds = [found], 1
+            found = self.under(strength, 1, few)
+        levels, most = [found], int(np.clip(_WORK // self.relaxation, _LEAST, _ROUNDS))
         # The time until there are enough exits grows by some factor from strength to strength.
-        while len(levels[-1]) >= _ENOUGH and rounds <= _ROUNDS:
+        while len(levels[-1]) >= (_ENOUGH if len(levels) > 1 else 1) and self._rounds <= max(1, most // 2):
             strength *= _WEAKER
-            levels.append(self.under(strength, 2 * _ROUNDS))
-            rounds = self._rounds
+            levels.append(self.under(strength, most, self.replicas))
         return [way for level in reversed(levels) for way in level]
 
     @property
@@ -113,9 +114,9 @@ class NoisyExits:
         """How many points of every history are kept."""
         return _WINDOWS * (self.relaxation // self.stride + 1)
 
-    def under(self, strength: float, rounds: int) -> list[Exit]:
-        """The exits under noise of one strength, within so many relaxation times."""
-        x = np.repeat(self.home[None], self.replicas, axis=0)
+    def under(self, strength: float, rounds: int, replicas: int) -> list[Exit]:
+        """The exits of some replicas under noise of one strength, within so many relaxation times."""
+        x = np.repeat(self.home[None], replicas, axis=0)
         self._history = []
         found: list[Exit] = []
         for done in range(rounds):
