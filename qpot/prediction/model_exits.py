@@ -30,8 +30,8 @@ from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.landscape.noisy_exits import Exit
 
-# Above this dimension the noise is not simulated.
-SIMULATED = 400
+# Above this dimension legs are found from controls, which do not begin with curves, and the noise is not simulated.
+SIMULATED = 200
 # Descents that end within this part of the distance between neighbouring minima are said to end at the same one.
 _NEAR = 0.05
 # Passes are sought from so many of the ways between two minima where there are more than the second number; then both of the

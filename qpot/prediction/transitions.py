@@ -25,12 +25,13 @@ from qpot.paths.infinite import unknown_leg
 from qpot.paths.joined import joined
 from qpot.paths.large_scale import LargeScaleAction
 from qpot.paths.methods import LegMethod
-from qpot.paths.shared_descents import Trajectory, shared_descents
+from qpot.paths.shared_descents import Trajectory
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.across_basins import legs_across
 from qpot.prediction.assembled import Side, assembled, groups_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
+from qpot.prediction.leg_sharing import copies_of_cycles, with_descents
 from qpot.prediction.routes import Route, with_routes
 from qpot.prediction.unfinished import lowest
 from qpot.problem.checkpointed import checkpointed
@@ -171,11 +172,11 @@ def _priced(
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
     if isinstance(chosen, GeometricAction) and system.dimension > 1:
-        tasks = _with_descents(tasks, executor)
+        tasks = with_descents(tasks, executor)
     finished: dict[int, PathSolution] = {}
     with reporting(progress, "transition costs") as report:
         try:
-            copies = _copies(tasks)
+            copies = copies_of_cycles(tasks)
             own = [n for n in range(len(tasks)) if n not in copies]
             for order in (own, list(copies)):
                 # What leads up to a cycle is known where the route goes on to another state only.
@@ -254,50 +255,6 @@ class _Leg:
     def cyclic(self) -> bool:
         """Whether a limit cycle is part of the leg."""
         return any(isinstance(x, LimitCycle) for x in (self.home, self.saddle, self.away))
-
-
-def _with_descents(tasks: Sequence[_Leg], executor: Executor | None) -> list[_Leg]:
-    """The legs with the free descents from the two sides of their saddles, those of one minimum followed together."""
-    over = [(n, task.saddle) for n, task in enumerate(tasks) if isinstance(task.saddle, Saddle) and not task.cyclic]
-    over = [(n, saddle) for n, saddle in over if saddle.below is None]
-    if not over:
-        return list(tasks)
-    plain = [n for n, _ in over]
-    saddles = np.array([saddle.point for _, saddle in over])
-    away = np.array([tasks[n].sign * saddle.direction for n, saddle in over])
-    ends = np.array([tasks[n].end for n in plain])
-    ways = shared_descents(tasks[0].system, saddles, away, ends, seconds=tasks[0].seconds, executor=executor)
-    # The way back of one leg is the way out of the one over the same saddle in the other direction.
-    into = {_key(x, end): way for x, end, way in zip(saddles, ends, ways, strict=True)}
-    known = dict(zip(plain, ways, strict=True))
-    return [
-        replace(task, ahead=known[n], behind=into.get(_key(task.saddle.point, task.start))) if n in known else task
-        for n, task in enumerate(tasks)
-    ]
-
-
-def _key(saddle: Array, minimum: Array) -> bytes:
-    return bytes(np.concatenate([saddle, minimum]).tobytes())
-
-
-def _copies(tasks: Sequence[_Leg]) -> dict[int, int]:
-    """The legs that lead from the same state up to the same side of the same cycle as an earlier one, and which that is."""
-    found: dict[int, int] = {}
-    for n, task in enumerate(tasks):
-        if not isinstance(task.saddle, LimitCycle):
-            continue
-        for m in range(n):
-            other = tasks[m]
-            if (
-                m not in found
-                and isinstance(other.saddle, LimitCycle)
-                and other.home is task.home
-                and other.sign * other.saddle.side == task.sign * task.saddle.side
-                and np.array_equal(other.saddle.points, task.saddle.points)
-            ):
-                found[n] = m
-                break
-    return found
 
 
 def _beside_kinks(saddle: Saddle | LimitCycle, home: Minimum, away: Minimum) -> Saddle | LimitCycle:
