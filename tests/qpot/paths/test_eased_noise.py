@@ -21,7 +21,7 @@ START, END = -np.eye(D)[0], np.zeros(D)
 
 def pushes() -> Array:
     vectors = np.random.default_rng(3).normal(size=(SAMPLES, D)) * np.array([1.0, 2.0, 0.5, 0.05])
-    return vectors - vectors.mean(axis=0)
+    return np.asarray(vectors - vectors.mean(axis=0))
 
 
 def varying_noise() -> qpot.FiniteSum:
