@@ -13,6 +13,7 @@
 - `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.
 - `descended`: Descents of a loss from given starts, one task for each, so that they may run side by side and be kept.
 - `destinations`: Destinations: the attractors to which the flow leads, in and around a box, found as trajectories reach them.
+- `exits_by_noise`: Exits by noise: where a model's noise leaves the basin of a minimum, and over which pass.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `fates`: Fates: whether the flow carries a point to one minimum, certainly elsewhere, or is not known to do either.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
@@ -43,7 +44,6 @@
 - `symmetry`: Symmetries of a loss: signed permutations of coordinates, and the hidden units of dense layers.
 - `training`: Minima of a model from training runs: many descents, counted modulo symmetries, with a bound on what they
   miss.
-- `tolerant`: A drift that is NaN, instead of an error, at points at which a user's function fails.
 - `tolerant`: A drift and a loss that are NaN, instead of an error, at points at which a user's function fails.
 - `torus_saddles`: The search for saddles on a torus: in R^d, between the minima of one cell and their images around it.
 - `unit_symmetries`: Symmetries of a model's units, found in the model itself; points are aligned by assignments of units to

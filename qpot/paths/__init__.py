@@ -28,6 +28,7 @@
 - `degenerate`: Uphill legs under a singular covariance: the noise pushes in some directions, the drift carries it on.
 - `degenerate_pass`: Legs over degenerate passes, which no path reaches along an unstable direction at a finite rate.
 - `downhill`: The free descents that follow a leg: from a saddle to a minimum, along the drift.
+- `eased_noise`: Eased noise: a floor under which a path of samples' noise is solved first.
 - `ends`: The two ends of a path: what kind of points they are, and a user's initial curve between them.
 - `escape`: escape_cost: what it costs to leave a minimum, from the minimum itself or from a level of the loss.
 - `escape_targets`: Targets of an escape (saddles, points, levels of the loss) and the initial curves towards them.

@@ -26,11 +26,14 @@
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
+- `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
+  begin.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
 - `open_report`: What a report says about legs that were not solved: bounds of their costs, what is left out, and how to go
   on.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `partial_answer`: The answer where some legs were not solved: what is selected all the same, and what stays possible.
+- `passes_beside`: Passes beside a minimum, or beside an image of one, as they are seen from there.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the
@@ -38,6 +41,7 @@
 - `reduced_model`: A model as it is searched: without the directions that no sample moves, and modulo its symmetries.
 - `report`: The report of a prediction: the answer in a sentence, and tables as plain text and as HTML.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
+- `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).

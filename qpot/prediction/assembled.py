@@ -18,6 +18,20 @@ from qpot.prediction.unfinished import lowest
 Side = tuple[int, int, int, float]
 
 
+def sides_of(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[Side]:
+    """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
+    sides = []
+    for n, saddle in enumerate(saddles):
+        i, j = saddle.connects
+        for minimum in (i, j):
+            if minimum is not None and not 0 <= minimum < k:
+                raise ValueError(f"saddles[{n}] connects minimum {minimum}, but there are only {k} minima")
+        if i is None or j is None or i == j:
+            continue
+        sides += [(i, j, n, -1.0), (j, i, n, 1.0)]
+    return sides
+
+
 def groups_of(sides: Sequence[Side], finished: Mapping[int, PathSolution]) -> dict[tuple[int, int], list[PathSolution]]:
     """The finished legs of every pair of states, the cheapest first."""
     groups: dict[tuple[int, int], list[PathSolution]] = {}

@@ -28,7 +28,7 @@ from qpot.paths.methods import LegMethod
 from qpot.paths.shared_descents import Trajectory
 from qpot.paths.solution import PathSolution, held
 from qpot.prediction.across_basins import legs_across
-from qpot.prediction.assembled import Side, assembled, groups_of
+from qpot.prediction.assembled import Side, assembled, groups_of, sides_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.leg_sharing import copies_of_cycles, with_descents
@@ -159,7 +159,7 @@ def _priced(
 ) -> TransitionCosts:
     """The costs from the legs over both sides of all saddles and over the routes."""
     k, quick = len(minima), chosen.quick()
-    sides = _sides(saddles, k)
+    sides = sides_of(saddles, k)
     tasks = [
         _leg(system, minima, _beside_kinks(saddles[n], minima[home], minima[away]), home, away, sign, quick, seconds)
         for home, away, n, sign in sides
@@ -350,17 +350,3 @@ def _refuse_unstable(minima: Sequence[Minimum]) -> None:
     for k, state in enumerate(minima):
         if isinstance(state, LimitCycle) and not state.stable:
             raise ValueError(f"minima[{k}] = {state!r} does not attract; an unstable cycle belongs among the saddles")
-
-
-def _sides(saddles: Sequence[Saddle | LimitCycle], k: int) -> list[Side]:
-    """(home, away, saddle, sign of the saddle's direction towards away) for both sides of every saddle."""
-    sides = []
-    for n, saddle in enumerate(saddles):
-        i, j = saddle.connects
-        for minimum in (i, j):
-            if minimum is not None and not 0 <= minimum < k:
-                raise ValueError(f"saddles[{n}] connects minimum {minimum}, but there are only {k} minima")
-        if i is None or j is None or i == j:
-            continue
-        sides += [(i, j, n, -1.0), (j, i, n, 1.0)]
-    return sides

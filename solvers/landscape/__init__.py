@@ -12,6 +12,7 @@
 - `half_stable`: Half-stable rests: fixed points that attract from one side and repel on the other.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
 - `neighbourhoods`: Ellipsoids around attracting points that a flow enters but does not leave, those of all points at once.
+- `noisy_exits`: Exits by noise: ways on which a small diffusion leaves a basin.
 - `relaxation_orbits`: Closed orbits in the plane that attract so strongly that one turn suffices.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.
 - `stationary_points`: Zeros of a vector field by damped Newton steps, and points on the border between two basins.
