@@ -25,6 +25,7 @@ from qpot.paths.large_leg import LatestPath, attracting_rates, large_leg
 from qpot.paths.methods import ProductMethod
 from qpot.paths.sample_controls import by_controls, leg_by_controls
 from qpot.paths.solution import PathSolution
+from qpot.problem.inverse_roots import SingularCovarianceError
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spent
@@ -112,7 +113,12 @@ def leg_by_products(
     if by_controls(system):
         return leg_by_controls(system, start, end, method=method, report=report)
     if not thin(system, np.stack([start, end])):
-        return large_leg(system, start, end, method=method, curves=curves, report=report, latest=latest)
+        try:
+            return large_leg(system, start, end, method=method, curves=curves, report=report, latest=latest)
+        except SingularCovarianceError:
+            # The noise of samples may leave directions out between the ends, as where a unit switches off.
+            if not isinstance(system.noise, SampleNoise) or system.noise.floor > 0.0 or system.dimension > DENSE:
+                raise
     return _between_floors(system, start, end, method=method, curves=curves, report=report, latest=latest)
 
 

@@ -36,6 +36,7 @@ from qpot.prediction.routes import Route, with_routes
 from qpot.prediction.unfinished import lowest
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
+from qpot.problem.inverse_roots import SingularCovarianceError
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
@@ -314,6 +315,9 @@ def _solve_leg(task: _Leg) -> PathSolution:
         least = lowest([leg])
         with spending(task.seconds):
             descent = _down(task, task.saddle.point, task.sign * direction)
+    except SingularCovarianceError as error:
+        reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
+        return replace(unknown_leg(task.start, task.end, reason, task.method, Status.SINGULAR, least), via=via)
     except SolveError as error:
         if error.status is Status.INTERRUPTED:
             raise KeyboardInterrupt from error

@@ -12,12 +12,16 @@ from qpot.problem.covariance import RANK_TOLERANCE
 _SAFE_PIVOT = 1e-8
 
 
+class SingularCovarianceError(ValueError):
+    """A covariance that has to be inverted is singular at some point."""
+
+
 def inverse_roots(a: Array, x: Array) -> Array:
     """Matrices R (n, d, d) with a^{-1} = R^T R of the covariances a (n, d, d) at points x (n, d).
 
     Raises
     ------
-    ValueError
+    SingularCovarianceError
         Where a covariance is singular; it names the point.
 
     Examples
@@ -33,7 +37,7 @@ def inverse_roots(a: Array, x: Array) -> Array:
     bad = values[:, 0] <= RANK_TOLERANCE * values[:, -1]
     if bad.any():
         point = x[int(np.flatnonzero(bad)[0])]
-        raise ValueError(
+        raise SingularCovarianceError(
             f"covariance is singular at {format_point(point)}: the noise cannot push in every direction; add an explicit "
             "floor, for example System.from_finite_sum(total, covariance=qpot.low_rank_covariance(...)), or use "
             "method=qpot.GeometricAction()"
