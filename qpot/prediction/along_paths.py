@@ -15,6 +15,7 @@ from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.problem.functions import DifferencedJacobian
+from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.solvers.prediction.transverse_hessian import transport
 
@@ -308,10 +309,19 @@ def _second_differences(system: System, x: Array, p: Array, a: Array, b: Array) 
             turned = np.einsum("nij,ni->nj", gap, p)
             H_xx[:, :, j] += 0.5 * turned
             H_xx[:, j, :] += 0.5 * turned
+
+    def energy_at(y: Array) -> Array:
+        noise = system.noise
+        if not isinstance(noise, SampleNoise):
+            return energy(*at(y))
+        # p.a p is a variance over the samples, for which no covariance has to be formed.
+        spread = noise.total.derivatives_along(y, p).var(axis=1) + noise.floor * (p**2).sum(axis=1)
+        return np.asarray(0.5 * spread + (0.0 if own else np.einsum("ni,ni->n", system.unchecked.drift(y), p)))
+
     if noisy or not own:
         for i, j in itertools.combinations(range(d), 2):
             shift = shifts[:, i] + shifts[:, j]
-            mixed = energy(*at(x + shift)) + energy(*at(x - shift)) - 2.0 * here - both[i] - both[j]
+            mixed = energy_at(x + shift) + energy_at(x - shift) - 2.0 * here - both[i] - both[j]
             mixed /= 2.0 * step[:, i] * step[:, j]
             H_xx[:, i, j] += mixed
             H_xx[:, j, i] += mixed

@@ -100,9 +100,10 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
         else:
             other, times = classes[k]
             classes[k] = (min(found, other, key=lambda one: one.action), times + 1)
-    best: Met | None = None
-    for easy, times in sorted(classes, key=lambda one: one[0].action):
-        least = np.inf if best is None else best.found.action
+    best: LargeMinimization | None = None
+    origin = np.inf
+    for easy, _ in sorted(classes, key=lambda one: one[0].action):
+        least = np.inf if best is None else best.action
         if best is not None and (spent() or easy.action - easy.decrement > (1.0 + _DEARER) * least):
             break
         try:
@@ -110,16 +111,14 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
         except ValueError as caught:
             failure = caught
             continue
-        if best is None or found.action < best.found.action:
-            # Two minimisers under eased noise may become one without it.
-            more = 0 if best is None or not _alike(found, best.found) else best.times
-            best = Met(found, times + more, tried)
-        elif _alike(found, best.found):
-            best = Met(best.found, best.times + times, tried)
+        if best is None or found.action < best.action:
+            best, origin = found, easy.action
     if best is None:
         assert failure is not None  # The first guess that is solved is the cheapest one so far.
         raise failure
-    return best
+    # Slow parts of the ways may differ between two that are the same otherwise, so that here their costs alone are compared.
+    times = sum(times for easy, times in classes if abs(easy.action - origin) <= _ALIKE * origin)
+    return Met(best, times, tried)
 
 
 def _followed(easy: LargeMinimization, solved: Solved, meshed: Meshed, eased: Eased, least: float) -> LargeMinimization:
