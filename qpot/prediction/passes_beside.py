@@ -20,7 +20,8 @@ def passes_beside(
     Returns
     -------
     list of (Saddle, array (d,))
-        Every pass, whose direction points to ``end``, and the minimum, or image of one, on its other side.
+        Every pass, whose direction points to ``end``, and the minimum, or image of one, on its other side. Where elements of
+        the group map ``end`` to itself, it has further images of the same passes beside it, which are not listed.
     """
     x = minima[number].point
     element = (np.arange(x.size), np.ones(x.size)) if group is None else group.align(x, end)

@@ -116,7 +116,7 @@ def test_gaussian_noise_is_named_where_it_explains_a_disagreement(prediction: qp
     assert costs.direct[1, 0] * (1 + share) == pytest.approx(prediction.costs.direct[1, 0], rel=0.02)
     # A change by less than one percent is not worth a word, until something disagrees.
     assert abs(share) < 0.01
-    comparison = gaussian.check(budget=1.0, progress=None)
+    comparison = gaussian.check(budget=4.0, progress=None)
     assert "Gaussian" not in " ".join(comparison.remarks)
     strict = replace(comparison, threshold=1e-3)
     assert strict.agrees is False
