@@ -21,6 +21,8 @@ from qpot.solvers.landscape.noisy_exits import Exit, NoisyExits
 
 # A step in time is this part of the fastest relaxation time at the minimum.
 _STEP = 0.3
+# A relaxation time counts as so many steps at most, where rates differ by a factor of a thousand and more.
+_LONGEST_RUN = 3000
 # Every so many steps a point of a way is kept.
 _STRIDE = 2
 # Descents are followed until the slope is this part of that at the distance from a minimum that counts as near, for so many
@@ -89,7 +91,7 @@ def exits_by_noise(
         descend=descend,
         home=home,
         near=near,
-        relaxation=max(1, round(1.0 / rates.slowest / dt)),
+        relaxation=int(np.clip(round(1.0 / rates.slowest / dt), 1, _LONGEST_RUN)),
         stride=_STRIDE,
         rng=rng,
     )

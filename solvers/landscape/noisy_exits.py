@@ -22,8 +22,8 @@ _REPLICAS, _FEWEST = 64, 8
 # The noise is strengthened by this factor, at most so often, until this part of some replicas leaves in a relaxation time;
 # these are a fourth of all.
 _STRONGER, _RISES, _MANY, _SHARE = 3.0, 24, 0.2, 4
-# From there it is weakened by this factor; so many exits are enough at one strength.
-_WEAKER, _ENOUGH = 0.65, 16
+# From there it is weakened by this factor, at most so often; so many exits are enough at one strength.
+_WEAKER, _FALLS, _ENOUGH = 0.65, 12, 16
 # A way is divided into so many parts at once to find where it crosses the edge of the basin.
 _PARTS = 8
 # A run under one strength takes at most so many relaxation times and, but for the first ones, so many steps. The noise is not
@@ -65,7 +65,7 @@ class NoisyExits:
     near : float
         A descent that ends within this distance of it began in its basin.
     relaxation : int
-        Steps of a relaxation time, after each of which it is asked who has left.
+        Steps of a relaxation time, or fewer, after each of which it is asked who has left.
     stride : int
         Every so many steps a point of the histories is kept.
     rng : Generator
@@ -99,7 +99,9 @@ class NoisyExits:
             found = self.under(strength, 1, few)
         levels, most = [found], int(np.clip(_WORK // self.relaxation, _LEAST, _ROUNDS))
         # The time until there are enough exits grows by some factor from strength to strength.
-        while len(levels[-1]) >= (_ENOUGH if len(levels) > 1 else 1) and self._rounds <= max(1, most // 2):
+        for _ in range(_FALLS):
+            if len(levels[-1]) < (_ENOUGH if len(levels) > 1 else 1) or self._rounds > max(1, most // 2):
+                break
             strength *= _WEAKER
             levels.append(self.under(strength, most, self.replicas))
         return [way for level in reversed(levels) for way in level]

@@ -16,6 +16,7 @@ import qpot
 from qpot.landscape.symmetric_saddles import saddles_modulo
 from qpot.landscape.symmetry import apply, as_symmetry, distinct_modulo
 from qpot.prediction.costs import disagreements
+from qpot.prediction.opinion import with_field_opinion
 
 
 def network(sizes: tuple[int, ...], theta: Any, X: Any, activation: Any) -> Any:
@@ -219,7 +220,9 @@ def test_given_starts_in_very_many_dimensions_modulo_symmetries() -> None:
 @pytest.mark.slow
 def test_fields_agree_with_the_costs_between_classes() -> None:
     system, bounds = four_wells()
-    costs = qpot.predict(system, bounds, symmetries=FLIP, progress=None).costs
+    costs = qpot.predict(system, bounds, symmetries=FLIP, audit=False, progress=None).costs
+    # The default budget is in seconds, of which a busy machine takes more.
+    costs = with_field_opinion(system, costs, budget=200.0)
     assert costs.field is not None
     assert costs.field.known[0, 1]
     assert costs.field.known[1, 0]
