@@ -17,7 +17,7 @@ from qpot.solvers.landscape.noisy_exits import Exit
 Leg = TypeVar("Leg", bound=Any)
 
 # A leg begins to be solved from so many of the ways at most.
-_CURVES = 5
+_CURVES = 8
 # Two saddles or two minima are one within this part of the distance between the ends of a leg.
 _SAME = 1e-3
 

@@ -18,12 +18,12 @@ Descend = Callable[[Array], Array]
 # A history holds so many relaxation times before an exit, and at most so many numbers for all replicas.
 _WINDOWS, _NUMBERS = 3, 20_000_000
 # Most replicas, and the fewest.
-_REPLICAS, _FEWEST = 64, 8
+_REPLICAS, _FEWEST = 128, 8
 # The noise is strengthened by this factor, at most so often, until this part of some replicas leaves in a relaxation time;
 # these are a fourth of all.
 _STRONGER, _RISES, _MANY, _SHARE = 3.0, 24, 0.2, 4
 # From there it is weakened by this factor, at most so often; so many exits are enough at one strength.
-_WEAKER, _FALLS, _ENOUGH = 0.65, 12, 16
+_WEAKER, _FALLS, _ENOUGH = 0.65, 12, 32
 # A way is divided into so many parts at once to find where it crosses the edge of the basin.
 _PARTS = 8
 # A run under one strength takes at most so many relaxation times and, but for the first ones, so many steps. The noise is not
@@ -97,7 +97,8 @@ class NoisyExits:
                 break
             strength *= _STRONGER
             found = self.under(strength, 1, few)
-        levels, most = [found], int(np.clip(_WORK // self.relaxation, _LEAST, _ROUNDS))
+        # Strong noise shows more kinds of ways.
+        levels, most = [self.under(strength, 1, self.replicas)], int(np.clip(_WORK // self.relaxation, _LEAST, _ROUNDS))
         # The time until there are enough exits grows by some factor from strength to strength.
         for _ in range(_FALLS):
             if len(levels[-1]) < (_ENOUGH if len(levels) > 1 else 1) or self._rounds > max(1, most // 2):

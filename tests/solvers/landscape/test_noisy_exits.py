@@ -92,7 +92,7 @@ def test_a_wall_without_end_lets_nothing_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dimension", "relaxation", "replicas"), [(1, 10, 64), (400, 10, 64), (1000, 1000, 13), (10_000, 1000, 8)]
+    ("dimension", "relaxation", "replicas"), [(1, 10, 128), (400, 10, 128), (1000, 1000, 13), (10_000, 1000, 8)]
 )
 def test_histories_fit_into_memory(dimension: int, relaxation: int, replicas: int) -> None:
     """Three relaxation times of every second point, 20 million numbers for all replicas, and eight replicas in any case."""
