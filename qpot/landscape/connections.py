@@ -146,6 +146,10 @@ class Connections:
             saddles.append(modulo(saddle, one.ends, self.minima, group, self.scale))
         return saddles
 
+    def all_passes(self) -> list[Saddle]:
+        """The saddles that were given and those that were found."""
+        return [*self.known, *self.passes()]
+
     def _parts(self) -> tuple[Array, IntArray]:
         """Which minima passes join (k, k), and the number of every minimum's component (k,)."""
         k = len(self.minima)
@@ -184,8 +188,7 @@ class Connections:
 
     def add(self, rest: Array, shift: float) -> None:
         """Keep a saddle that was not known, and the minima below its sides."""
-        points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
-        if any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points):
+        if self._knows(rest):
             return
         rates = fixed_point_rates(self.system, rest, name="a fixed point")
         if rates.unstable == 1:
@@ -200,14 +203,11 @@ class Connections:
         if rates.unstable != 1:
             return None
         ends = self._sides(rest, rates, shift)
-        sign = next(
-            (sign for sign, x in zip((1.0, -1.0), ends, strict=True) if x is not None and _close(x.point, end, near)),
-            None,
-        )
-        if sign is None:
+        reached = [x is not None and float(np.linalg.norm(x.point - end)) <= near for x in ends]
+        if not any(reached):
             return None
-        points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
-        if not any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points):
+        sign = 1.0 if reached[0] else -1.0
+        if not self._knows(rest):
             self._keep(rest, rates, ends)
         first, second = (None if x is None else self._id(x) for x in ends)
         return Saddle(
@@ -215,6 +215,11 @@ class Connections:
             connects=(first, second) if sign > 0.0 else (second, first),
             direction=sign * rates.direction,
         )
+
+    def _knows(self, rest: Array) -> bool:
+        """Whether a saddle, or an image of it, has been found or was given."""
+        points = [*(one.point for one in self.found), *(saddle.point for saddle in self.known)]
+        return any(same_point_or_class(rest, x, self.group, self.scale, tolerance=SAME) for x in points)
 
     def _sides(self, rest: Array, rates: FixedPointRates, shift: float) -> tuple[Minimum | None, Minimum | None]:
         """The minima below both sides of a saddle."""
@@ -275,7 +280,3 @@ class Connections:
         if (np.diff(heights) > 1e-12 * (1.0 + np.abs(heights[0]))).any():
             return None
         return minimum_at(self.system, rest, name="the end of a descent")
-
-
-def _close(x: Array, y: Array, near: float) -> bool:
-    return bool(np.linalg.norm(x - y) <= near)

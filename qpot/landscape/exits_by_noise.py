@@ -38,11 +38,11 @@ _SETTLING = (5.0, 30.0)
 _HALVINGS = 24
 # A point of a descent along the edge is near the pass where the drift is least, away from the minimum by this part.
 _AWAY = 0.2
+# The longest step of the climb from there to the pass, as a part of the distance between the minima.
+_LONGEST = 0.05
 # A curve along a way begins where the way was last nearer to the minimum than this part of the way to the pass, or than a bit
 # more than it ever was; it is averaged over so many points to both sides.
 _LEFT, _NEAREST, _AVERAGED = 0.25, 1.05, 3
-# The longest step of the climb from there to the pass, as a part of the distance between the minima.
-_LONGEST = 0.05
 
 
 def exits_by_noise(

@@ -11,10 +11,12 @@ from qpot.landscape.flow_by_products import NUDGE, large_flow
 from qpot.landscape.linear_rates import DENSE, FixedPointRates
 from qpot.paths.methods import ProductMethod
 from qpot.problem.system import System
-from qpot.solvers.common.polyline import interpolated, lengths_along
+from qpot.solvers.common.polyline import evenly, lengths_along
 
 # Initial curves that are closer than this fraction of their length lead to the same minimiser, and count as one.
 _SAME_CURVE = 0.01
+# Points at which they are compared.
+_POINTS = 17
 # The amplitude of a bow, as part of the way.
 _BOW = 0.5
 
@@ -79,10 +81,5 @@ def _shaken(system: System, x: Array, normal: Array) -> Array:
 
 def _alike(first: Array, second: Array) -> bool:
     """Whether points at equal fractions of the length of two polylines are everywhere close."""
-    a, b, length = *(_sampled(curve) for curve in (first, second)), lengths_along(first)[-1]
+    a, b, length = evenly(first, _POINTS), evenly(second, _POINTS), lengths_along(first)[-1]
     return bool(np.linalg.norm(a - b, axis=1).max() <= _SAME_CURVE * length)
-
-
-def _sampled(curve: Array) -> Array:
-    lengths = lengths_along(curve)
-    return interpolated(lengths, curve, np.linspace(0.0, lengths[-1], 17))

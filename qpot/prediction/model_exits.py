@@ -95,7 +95,7 @@ class ModelExits:
 
     def _beside(self, number: int, end: Array) -> list[tuple[Saddle, Array]]:
         search = self.search
-        return passes_beside(search.minima, [*search.known, *search.passes()], search.group, number, end)
+        return passes_beside(search.minima, search.all_passes(), search.group, number, end)
 
     def _known(self, home: Minimum, away: int, end: Array, ways: Sequence[Exit]) -> list[Saddle]:
         """The known pass straight between two minima; of several the one that is nearest to the ways."""
@@ -110,7 +110,7 @@ class ModelExits:
     def _simulated(self, home: int) -> list[Exit]:
         noise, x = self.system.noise, self.search.minima[home]
         assert isinstance(noise, SampleNoise)
-        known = [*self.search.known, *self.search.passes()]
+        known = self.search.all_passes()
         beside = [s.loss for s in known if home in s.connects] or [s.loss for s in known]
         height = max(min(beside) - x.loss, 1e-12 * max(1.0, abs(x.loss)))
         return exits_by_noise(self.system, noise.total, x.point, height=height, near=self.near, rng=self.rng)

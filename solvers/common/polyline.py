@@ -13,6 +13,12 @@ def lengths_along(points: Array) -> Array:
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
 
 
+def evenly(points: Array, count: int) -> Array:
+    """So many points (count, d) at equal distances along a polyline (n, d), its ends included."""
+    lengths = lengths_along(points)
+    return interpolated(lengths, points, np.linspace(0.0, lengths[-1], count))
+
+
 def interpolated(lengths: Array, values: Array, s: Array) -> Array:
     """The values (m, ...) at the lengths ``s`` (m,), linear between the ``values`` (n, ...) at ``lengths`` (n,)."""
     k = np.clip(np.searchsorted(lengths, s, side="right") - 1, 0, lengths.size - 2)

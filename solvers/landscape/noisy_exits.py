@@ -78,7 +78,6 @@ class NoisyExits:
     relaxation: int
     stride: int
     rng: np.random.Generator
-    _history: list[Array] = field(init=False, repr=False, default_factory=list)
     # Relaxation times of the latest run.
     _rounds: int = field(init=False, repr=False, default=0)
 
@@ -120,23 +119,23 @@ class NoisyExits:
     def under(self, strength: float, rounds: int, replicas: int) -> list[Exit]:
         """The exits of some replicas under noise of one strength, within so many relaxation times."""
         x = np.repeat(self.home[None], replicas, axis=0)
-        self._history = []
+        history: list[Array] = []
         found: list[Exit] = []
         for done in range(rounds):
             self._rounds = done + 1
             for k in range(self.relaxation):
                 if k % self.stride == 0:
-                    self._history.append(x.copy())
+                    history.append(x.copy())
                 x = self.step(x, strength, self.rng)
-            del self._history[: -self._kept]
+            del history[: -self._kept]
             ends = self.descend(x)
             gone = np.flatnonzero(np.linalg.norm(ends - self.home, axis=1) > self.near)
-            ways = [np.array([*(h[n] for h in self._history), x[n]]) for n in gone]
+            ways = [np.array([*(h[n] for h in history), x[n]]) for n in gone]
             found += [
                 Exit(way[: n + 1], end, strength)
                 for way, n, end in zip(ways, self._arrivals(ways, ends[gone]), ends[gone], strict=True)
             ]
-            for points in (x, *self._history):
+            for points in (x, *history):
                 points[gone] = self.home
             if len(found) >= _ENOUGH:
                 break

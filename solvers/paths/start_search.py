@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.common.polyline import interpolated, lengths_along
+from qpot.solvers.common.polyline import evenly
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
@@ -138,11 +138,6 @@ def _alike(first: LargeMinimization, second: LargeMinimization) -> bool:
     """Whether two minimisers are the same one, as far as they are solved."""
     if abs(first.action - second.action) > _ALIKE * max(first.action, second.action):
         return False
-    points, others = _sampled(first.path), _sampled(second.path)
+    points, others = (evenly(one.path.nodes, _POINTS) for one in (first, second))
     length = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
     return bool(np.linalg.norm(points - others, axis=1).max() <= _BESIDE * length)
-
-
-def _sampled(path: ElementPath) -> Array:
-    lengths = lengths_along(path.nodes)
-    return interpolated(lengths, path.nodes, np.linspace(0.0, lengths[-1], _POINTS))

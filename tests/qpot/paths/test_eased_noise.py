@@ -12,6 +12,7 @@ from qpot.paths.eased_noise import eased_action
 from qpot.problem.sample_noise import SampleNoise
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
+from qpot.solvers.paths.start_search import Eased
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -49,6 +50,16 @@ def exact_action(system: qpot.System, noise: SampleNoise) -> LargeAction:
     return LargeAction(motion.drift, plain.transpose_product, motion.solve, force=motion.force)
 
 
+def exact_and_eased() -> tuple[LargeAction, Eased]:
+    system = qpot.System.from_finite_sum(TOTAL)
+    noise = system.noise
+    assert isinstance(noise, SampleNoise)
+    exact = exact_action(system, noise)
+    eased = eased_action(system, exact, START, END)
+    assert eased is not None
+    return exact, eased
+
+
 def some_path(seed: int) -> ElementPath:
     s = np.linspace(0.0, 1.0, 33)[:, None]
     bends = np.random.default_rng(seed).normal(size=(2, D))
@@ -58,12 +69,7 @@ def some_path(seed: int) -> ElementPath:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_path_is_cheaper_under_eased_noise(seed: int) -> None:
-    system = qpot.System.from_finite_sum(TOTAL)
-    noise = system.noise
-    assert isinstance(noise, SampleNoise)
-    exact = exact_action(system, noise)
-    eased = eased_action(system, exact, START, END)
-    assert eased is not None
+    exact, eased = exact_and_eased()
     path = some_path(seed)
     dear, cheap = exact.value(path, 6), eased.action.value(path, 6)
     assert 0.0 < cheap < dear
@@ -77,11 +83,7 @@ def test_every_path_is_cheaper_under_eased_noise(seed: int) -> None:
 
 
 def test_the_eased_action_has_the_slope_of_its_values() -> None:
-    system = qpot.System.from_finite_sum(TOTAL)
-    noise = system.noise
-    assert isinstance(noise, SampleNoise)
-    eased = eased_action(system, exact_action(system, noise), START, END)
-    assert eased is not None
+    eased = exact_and_eased()[1]
     path, h = some_path(7), 1e-5
     gradient = eased.action.value_and_gradient(path, 6)[1]
     move = np.random.default_rng(0).normal(size=gradient.shape)
@@ -95,11 +97,7 @@ def test_the_eased_action_has_the_slope_of_its_values() -> None:
 
 def test_its_linearisation_goes_with_it() -> None:
     """Products with the Hessian are symmetric, and those of the preconditioner positive."""
-    system = qpot.System.from_finite_sum(TOTAL)
-    noise = system.noise
-    assert isinstance(noise, SampleNoise)
-    eased = eased_action(system, exact_action(system, noise), START, END)
-    assert eased is not None
+    eased = exact_and_eased()[1]
     assert eased.linearised is not None
     path = some_path(1)
     product, precondition = eased.linearised(path, 6)
