@@ -60,6 +60,9 @@ def depends_on_the_loss(system: System, climb: Array) -> bool:
     climb = climb[:1] + np.linspace(0.0, 1.0, _LOOKS)[:, None] * (climb[-1:] - climb[:1]) if len(climb) == 2 else climb
     points = climb[rng.integers(0, len(climb), size=_LOOKS)] + _AROUND * extent * rng.uniform(-1.0, 1.0, (_LOOKS, d))
     try:
+        # Matrices of samples' noise are not formed in many dimensions; one product tells nearly always.
+        if system.finite_sum is not None and not _multiplies(system, points[:1], rng):
+            return False
         a = functions.covariance(points)
     except NonFiniteError:
         return False
@@ -75,6 +78,14 @@ def depends_on_the_loss(system: System, climb: Array) -> bool:
     # Differences that straddle a kink tell nothing; few points lie so close to one.
     odd = np.linalg.norm(across, axis=1) > _PARALLEL * (np.linalg.norm(slope, axis=1) + f / extent)
     return int(odd.sum()) <= 1 and _alike_on_levels(system, points, f, extent, rng)
+
+
+def _multiplies(system: System, point: Array, rng: np.random.Generator) -> bool:
+    """Whether the covariance at a point (1, d) takes some vector to a multiple of itself."""
+    r = rng.standard_normal(point.shape)
+    product = system.noise.products(r.shape[1]).times(point, r)
+    across = product - (product * r).sum() / (r * r).sum() * r
+    return bool(np.linalg.norm(across) <= _PARALLEL * np.linalg.norm(product))
 
 
 def _alike_on_levels(system: System, points: Array, f: Array, extent: float, rng: np.random.Generator) -> bool:

@@ -243,7 +243,11 @@ def _quotient(whole: FiniteSum, layout: ParameterLayout, found: list[Found], sta
     )
     initial = gauges.project(whole.initial_point[None] - offset)[0]
     return ModelQuotient(
-        **common, layout=reduced, initial_point=initial, restore=_Restore(whole.restore, gauges, offset)
+        **common,
+        layout=reduced,
+        initial_point=initial,
+        bits=whole.bits,
+        restore=_Restore(whole.restore, gauges, offset),
     )
 
 

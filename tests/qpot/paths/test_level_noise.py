@@ -9,7 +9,7 @@ from random_problems.scoring import solve_and_score
 from scipy.integrate import quad
 
 import qpot
-from qpot.paths.level_noise import cost_over_levels
+from qpot.paths.level_noise import cost_over_levels, depends_on_the_loss
 
 
 def bent_valley(noise: Any) -> qpot.System:
@@ -58,3 +58,10 @@ def test_minima_and_passes_at_kinks(seed: int, number: int) -> None:
     problem = draw("kinked noise", seed, number)
     assert problem.name.startswith("level")
     assert solve_and_score(problem, limit=120.0, second_opinion=False).verdict == "right"
+
+
+def test_many_parameters_and_few_samples_are_told_without_a_matrix() -> None:
+    rng = np.random.default_rng(0)
+    total = qpot.least_squares_sum(rng.standard_normal((20, 1500)), rng.standard_normal(20), weight_decay=0.1)
+    system = qpot.System.from_finite_sum(total)
+    assert not depends_on_the_loss(system, 0.01 * rng.standard_normal((2, 1500)))

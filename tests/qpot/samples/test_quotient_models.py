@@ -104,7 +104,9 @@ def test_a_float32_model() -> None:
     X[:, 1] = 0.0
     torch.manual_seed(3)
     total = qpot.from_torch(dense(5, 3, 3), cross_entropy, (X, y), weight_decay=0.01, dtype=torch.float32)
-    assert quotient(total).gauge_dimension == 3 + 4
+    reduced = quotient(total)
+    assert reduced.gauge_dimension == 3 + 4
+    assert reduced.bits == total.bits == 32
 
 
 @pytest.mark.parametrize("activation", ["Tanh", "ReLU", "GELU", "Softplus"])
