@@ -26,6 +26,7 @@
 - `quotient`: without_gauges: a finite sum in the coordinates along which its samples' gradients have a part at all.
 - `quotient_functions`: The functions of a finite sum in reduced coordinates.
 - `ready_made`: Finite sums with compiled kernels: quadratics, regressions, phase retrieval, a sinusoid, two wells.
+- `reduced_dense`: The chain of dense layers that a model in reduced coordinates is, where inputs and outputs are reduced.
 - `subspace`: A finite sum on an affine subspace of its parameters.
 - `torch_activations`: Elementwise functions of PyTorch, by the formulas of their derivatives.
 - `torch_batches`: Gradients of drawn minibatches of a PyTorch model, replayed as plain tensor operations.

@@ -64,19 +64,26 @@ class AxisFactor:
         """The reduced values: the axis of length ``size`` gets the length ``kept``."""
         if self.places.size < self.size:
             values = np.take(values, self.places, axis=axis)
-        if self.matrix is None:
-            return values
-        return np.moveaxis(np.tensordot(values, self.matrix, axes=(axis, 0)), -1, axis)
+        return values if self.matrix is None else _along(values, self.matrix, axis)
 
     def lift(self, values: Array, axis: int) -> Array:
         """The whole values: the axis of length ``kept`` gets the length ``size``."""
         if self.matrix is not None:
-            values = np.moveaxis(np.tensordot(values, self.matrix, axes=(axis, 1)), -1, axis)
+            values = _along(values, self.matrix.T, axis)
         if self.places.size == self.size:
             return values
         out = np.zeros((*values.shape[:axis], self.size, *values.shape[axis + 1 :]))
         out[(slice(None),) * axis + (self.places,)] = values
         return out
+
+
+def _along(values: Array, matrix: Array, axis: int) -> Array:
+    """The product of one axis with a matrix: sum_k values[..., k, ...] matrix[k, l]."""
+    if axis == values.ndim - 1:
+        return np.asarray(values @ matrix)
+    if axis == values.ndim - 2:
+        return np.asarray(matrix.T @ values)
+    return np.moveaxis(np.tensordot(values, matrix, axes=(axis, 0)), -1, axis)
 
 
 class Block(Protocol):
@@ -214,6 +221,11 @@ class GaugeMap:
     def names_and_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and reduced shapes of the parameters, without those of which nothing is left."""
         return [(part[1], part[2]) for part in self.parts if math.prod(part[2])]
+
+    @property
+    def reduced_places(self) -> dict[int, slice]:
+        """The places of the reduced parameters, by the first place of the whole ones."""
+        return {part[0]: self._places[part[3], part[4]] for part in self.parts}
 
     def project(self, x: Array) -> Array:
         """Q^T x of vectors ``(n, d)``, ``(n, m)``."""

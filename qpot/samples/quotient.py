@@ -21,11 +21,14 @@ from qpot.samples.gauge_search import Found, GaugeSearch
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.network import network_sum
 from qpot.samples.quotient_functions import reduced_functions
+from qpot.samples.reduced_dense import reduced_dense
 
 # The parameters one by one, then directions that join several, of one rate of decay after another.
 _STAGES = 6
 # Up to this many coordinates the directions that join several parameters are looked for, by one singular value decomposition.
 _DENSE = 1500
+# What functions of a finite sum are called among the formulas of a network.
+_METHODS = {"sample_losses": "losses"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -225,6 +228,9 @@ def _quotient(whole: FiniteSum, layout: ParameterLayout, found: list[Found], sta
     smaller = _smaller_network(whole, found) if not offset.any() else None
     if smaller is not None:
         common = {name: getattr(smaller, name) for name in (*common, "kernel")}
+    elif not offset.any() and isinstance(gauges, GaugeMap):
+        dense = reduced_dense(whole, gauges)
+        common |= {} if dense is None else {name: getattr(dense, _METHODS.get(name, name)) for name in common}
     common |= {
         "n_samples": whole.n_samples, "dimension": gauges.reduced, "whole": whole, "gauges": gauges, "offset": offset,
         "rates": rates, "directions": tuple(text for one in found for text in described(one.map)),
