@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from qpot._core.arrays import Array, format_point
-from qpot._core.checkpoint import kept
+from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.by_products import minimum_at, polished
@@ -39,7 +39,7 @@ _SAME = 1e-6
 # Descents end where the slope is below this part of that at the starts, or after so many steps.
 _REST, _STEPS = 1e-8, 5_000
 # So many descents go on at once, between which the budget is looked at.
-_AT_ONCE = 48
+_AT_ONCE = 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +98,7 @@ def trained_minima(
     *,
     runs: int | None,
     budget: float,
+    executor: Executor | None = None,
     report: ProgressCallback,
 ) -> Trained:
     """The minima at which training runs end, round by round until one finds nothing new.
@@ -113,6 +114,8 @@ def trained_minima(
         The number of runs; by default rounds of a number that the dimension sets.
     budget : float
         The CPU seconds after which no further run begins.
+    executor : Executor or None
+        Descents are followed side by side in it.
 
     Raises
     ------
@@ -129,10 +132,9 @@ def trained_minima(
         starts = draw(each)
         fresh = last = 0
         reach = max(reach, float(np.abs(starts).max()))
-        for first in range(0, len(starts), _AT_ONCE):
+        tasks = [(system, starts[first : first + _AT_ONCE]) for first in range(0, len(starts), _AT_ONCE)]
+        for ends, at_rest in run_in_order(_trained, tasks, executor):
             report(done, done + 1, f"training run {done}, {len(found)} minima")
-            group_of_starts = starts[first : first + _AT_ONCE]
-            ends, at_rest = kept("training", partial(_descended, system, group_of_starts), inputs=group_of_starts)
             for point, rests in zip(ends, at_rest, strict=True):
                 done, last = done + 1, last + 1
                 reach = max(reach, float(np.abs(point).max()) if rests else 0.0)
@@ -186,8 +188,9 @@ def _at_kinks(system: System) -> str:
     )
 
 
-def _descended(system: System, starts: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """The points (n, d) at which descents end, and whether they rest there."""
+def _trained(task: tuple[System, Array]) -> tuple[Array, NDArray[np.bool_]]:
+    """The points (n, d) at which descents from starts end, and whether they rest there."""
+    system, starts = task
     assert system.unchecked.loss is not None
     steep = float(np.median(np.linalg.norm(system.unchecked.gradient(starts), axis=1)))
     run = descend_together(

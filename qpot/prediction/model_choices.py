@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +67,7 @@ def model_landscape(
     max_minima: int | None,
     budget: float | None,
     rng: np.random.Generator,
+    executor: Executor | None = None,
     report: ProgressCallback,
 ) -> ModelLandscape:
     """Minima by training runs, passes by climbs and strings between nearest images.
@@ -91,7 +93,7 @@ def model_landscape(
     seconds = default_budget(d) if budget is None else budget
     choices, missing, coverage = [], [], ""
     if minima is None:
-        trained = trained_minima(system, draw, group, runs=runs, budget=0.4 * seconds, report=report)
+        trained = trained_minima(system, draw, group, runs=runs, budget=0.4 * seconds, executor=executor, report=report)
         found, coverage = list(trained.minima), trained.summary
         choices.append(f"training runs: {trained.runs} from {begun} (starts=)")
         radius = trained.radius

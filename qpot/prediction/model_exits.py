@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.checkpoint import kept
+from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.by_products import climbed, minimum_at, polished
 from qpot.landscape.connections import Connections
@@ -45,6 +47,24 @@ _SEEN = 2
 _LONGEST, _NUDGE = 0.05, 1e-3
 
 
+@dataclass(frozen=True, eq=False)
+class _Simulation:
+    """What the exits from one minimum depend on; a plain value, so that it can be sent to another process."""
+
+    system: System
+    home: Array
+    height: float
+    near: float
+    seed: int
+
+
+def _simulated(task: _Simulation) -> list[Exit]:
+    noise = task.system.noise
+    assert isinstance(noise, SampleNoise)
+    rng = np.random.default_rng(task.seed)
+    return exits_by_noise(task.system, noise.total, task.home, height=task.height, near=task.near, rng=rng)
+
+
 @dataclass(eq=False)
 class ModelExits:
     """Exits by noise from a model's minima, one minimum after the other.
@@ -58,20 +78,30 @@ class ModelExits:
     near : float
         Ends within this distance are the same minimum.
     rng : Generator
+        It draws a seed for each minimum.
+    executor : Executor or None
+        Exits from several minima are simulated side by side in it.
     """
 
     system: System
     search: Connections
     near: float
     rng: np.random.Generator
+    executor: Executor | None = None
     routes: list[Route] = field(default_factory=list)
     exits: int = 0
     lost: int = 0
 
-    def leave(self, home: int) -> None:
-        """Simulate the exits from one minimum, and find the passes on their ways."""
+    def leave(self, homes: Sequence[int], report: ProgressCallback) -> None:
+        """Simulate the exits from some minima, and find the passes on their ways."""
+        tasks = [self._task(home) for home in homes]
+        for home, ways in zip(homes, run_in_order(_simulated, tasks, self.executor), strict=True):
+            report(home, len(self.search.minima), f"exits by noise from minimum {home}")
+            self._follow(home, ways)
+
+    def _follow(self, home: int, ways: Sequence[Exit]) -> None:
+        """Find the passes on the ways out of a minimum."""
         x = self.search.minima[home]
-        ways = kept("exits", partial(self._simulated, home), inputs=x.point, changed=[self.rng])
         self.exits += len(ways)
         images: dict[int, int] = {}
         for end, members in _by_end(ways, self.near):
@@ -107,13 +137,11 @@ class ModelExits:
         most = _BOTH if _often(ways) else 1
         return sorted((s for s, _ in self._beside(away, end)), key=lambda saddle: _distance(saddle, ways))[:most]
 
-    def _simulated(self, home: int) -> list[Exit]:
-        noise, x = self.system.noise, self.search.minima[home]
-        assert isinstance(noise, SampleNoise)
-        known = self.search.all_passes()
+    def _task(self, home: int) -> _Simulation:
+        x, known = self.search.minima[home], self.search.all_passes()
         beside = [s.loss for s in known if home in s.connects] or [s.loss for s in known]
         height = max(min(beside) - x.loss, 1e-12 * max(1.0, abs(x.loss)))
-        return exits_by_noise(self.system, noise.total, x.point, height=height, near=self.near, rng=self.rng)
+        return _Simulation(self.system, x.point, height, self.near, int(self.rng.integers(2**32)))
 
     def _minimum(self, end: Array) -> tuple[int, Array | None]:
         """The number of the minimum at which a descent has ended, which may be new, and the point itself."""
@@ -166,6 +194,7 @@ def with_exits(
     *,
     most: int,
     rng: np.random.Generator,
+    executor: Executor | None = None,
     report: ProgressCallback,
 ) -> tuple[ModelLandscape, list[Route]]:
     """The landscape with the passes over which the noise leaves and which it lacked, and the routes.
@@ -178,12 +207,12 @@ def with_exits(
     known = list(landscape.saddles)
     width = np.asarray(landscape.box.ub) - np.asarray(landscape.box.lb)
     search = Connections(system, group, width, Clock(np.inf), list(landscape.minima), known)
-    exits = ModelExits(system, search, _NEAR * _least_gap(landscape.minima, known), rng)
+    exits = ModelExits(system, search, _NEAR * _least_gap(landscape.minima, known), rng, executor)
     most, home = max(most, len(landscape.minima)), 0
-    while home < min(most, len(search.minima)):
-        report(home, len(search.minima), f"exits by noise from minimum {home}")
-        exits.leave(home)
-        home += 1
+    # Noise may lead to minima that were not known; from these it leaves in a further round.
+    while home < (known_now := min(most, len(search.minima))):
+        exits.leave(range(home, known_now), report)
+        home = known_now
     minima = search.minima[:most]
     new = [s for s in search.passes() if s.connects[0] != s.connects[1] and _inside(s.connects, home)]
     missing = list(landscape.missing)

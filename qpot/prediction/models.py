@@ -48,8 +48,9 @@ _BY_PRODUCTS = 3
 # A leg is tried from the reversed descent, a straight line and two bows. Of ten legs of a network of 39 parameters five had
 # cheaper paths than that to which the reversed descent leads, and two of these were found from bows only.
 _STARTS = 4
-# CPU seconds for one leg, and more for each dimension; what is not solved by then is known as an interval.
-_LEG = (40.0, 0.5)
+# CPU seconds for one leg, and more for each dimension up to a number of them and beyond; what is not solved by then is known
+# as an interval.
+_LEG, _LARGE, _LARGE_LEG = (40.0, 0.5), 160, 0.02
 # The tolerances where legs take sweeps in the space of the samples.
 _LARGE_TOLERANCES = (1e-2,)
 
@@ -92,7 +93,7 @@ def predict_model(
             report(0, 5, "training runs")
             landscape = model_landscape(
                 system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
-                budget=seconds, rng=generator, report=lambda *_: None,
+                budget=seconds, rng=generator, executor=executor, report=lambda *_: None,
             )  # fmt: skip
             found = tuple(landscape.minima)
             refuse_flat(system, found)
@@ -106,6 +107,7 @@ def predict_model(
                     model.group,
                     most=0 if minima is not None else most_minima(system.dimension) if most is None else most,
                     rng=generator,
+                    executor=executor,
                     report=report,
                 )
                 found = tuple(landscape.minima)
@@ -177,7 +179,8 @@ def _costs(
         return TransitionCosts(
             values=none, errors=none, direct=none, paths={}, minima=tuple(minima), saddles=tuple(saddles)
         ), []
-    seconds = _LEG[0] + _LEG[1] * system.dimension
+    d = system.dimension
+    seconds = _LEG[0] + _LEG[1] * min(d, _LARGE) + _LARGE_LEG * max(d - _LARGE, 0)
     solved = partial(costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor)
     if method is not None:
         return solved(method), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -158,12 +159,17 @@ def test_no_more_minima_are_added_than_asked_for() -> None:
     assert {(route.home, route.away) for route in routes} == {(0, 1), (1, 0)}
 
 
-def test_one_seed_gives_the_same_routes_again() -> None:
+def test_one_seed_gives_the_same_routes_again_in_an_executor_too() -> None:
     first = found((0, 1, 2), (0, 1), 3)[1]
-    again = with_exits(
-        SYSTEM, landscape([0, 1, 2], [0, 1]), None, most=3, rng=np.random.default_rng(0), report=silent()
-    )[1]
-    assert [(r.home, r.away, len(r.ways)) for r in first] == [(r.home, r.away, len(r.ways)) for r in again]
+    given = landscape([0, 1, 2], [0, 1])
+    with ThreadPoolExecutor(2) as executor:
+        again = with_exits(
+            SYSTEM, given, None, most=3, rng=np.random.default_rng(0), executor=executor, report=silent()
+        )[1]
+    assert len(first) == len(again)
+    for route, other in zip(first, again, strict=True):
+        assert (route.home, route.away, len(route.ways)) == (other.home, other.away, len(other.ways))
+        np.testing.assert_array_equal(route.ways[0].points, other.ways[0].points)
 
 
 def test_passes_beside_a_minimum() -> None:
