@@ -31,7 +31,7 @@ from qpot.prediction.across_basins import legs_across
 from qpot.prediction.assembled import Side, assembled, groups_of, sides_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
-from qpot.prediction.leg_sharing import copies_of_cycles, with_descents
+from qpot.prediction.leg_sharing import climb_of, copies_of_cycles, with_descents, with_shared_climbs
 from qpot.prediction.routes import Route, with_routes
 from qpot.prediction.unfinished import lowest
 from qpot.problem.checkpointed import checkpointed
@@ -177,10 +177,11 @@ def _priced(
     finished: dict[int, PathSolution] = {}
     with reporting(progress, "transition costs") as report:
         try:
-            copies = copies_of_cycles(tasks)
+            tasks, climbs = with_shared_climbs(tasks)
+            copies = {**climbs, **copies_of_cycles(tasks)}
             own = [n for n in range(len(tasks)) if n not in copies]
             for order in (own, list(copies)):
-                # What leads up to a cycle is known where the route goes on to another state only.
+                # What leads up to a saddle or a cycle is known where the route goes on to another state only.
                 given = [replace(tasks[n], known=finished.get(copies.get(n, -1))) for n in order]
                 for n, leg in zip(order, run_in_order(_solve_leg, given, executor), strict=True):
                     finished[n] = replace(leg, method=chosen)
@@ -247,7 +248,7 @@ class _Leg:
     # The free descents into both of them from their sides of the saddle, where they have been followed already.
     behind: Trajectory | None = None
     ahead: Trajectory | None = None
-    # A route from the same state up to the same cycle, which goes on to another state.
+    # A route from the same state up to the same saddle or cycle, which goes on to another state.
     known: PathSolution | None = None
     # Curves from the start to the saddle, with which the search for the path begins.
     curves: tuple[Array, ...] = ()
@@ -307,7 +308,8 @@ def _solve_leg(task: _Leg) -> PathSolution:
             with spending(task.seconds):
                 return timely(over_degenerate(task.system, task.start, task.saddle, task.sign, task.end, task.method))
         with spending(task.seconds):
-            leg = timely(_up(task, task.saddle.point, direction))
+            shared = None if task.known is None else climb_of(task.known)
+            leg = shared or timely(_up(task, task.saddle.point, direction))
         held(leg, task.method, task.start, task.saddle.point)
         if not np.isfinite(leg.action):  # The leg says why.
             return replace(leg, via=via)
