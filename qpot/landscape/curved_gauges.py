@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, NonFiniteError
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.gauge_points import RandomPoints
 from qpot.samples.layout import ParameterLayout
@@ -193,11 +193,10 @@ class _Search:
         single = getattr(total, "bits", 64) < 64
         self.tolerance = _SINGLE if single else _DOUBLE
         self.loss_tolerance = _LOSS_SINGLE if single else _LOSS_DOUBLE
-        self.points = [draws.point() for _ in range(_POINTS)]
-        self.gradients = []
-        for x in self.points:
-            w = self.rng.standard_normal((_COMBINATIONS, total.n_samples)) / total.n_samples
-            self.gradients.append(total.combined_gradient(np.repeat(x[None], _COMBINATIONS, axis=0), w))
+        # Points at which gradients are not finite are passed over.
+        found = [draws.next(_COMBINATIONS) for _ in range(_POINTS)]
+        self.points = [one.point for one in found]
+        self.gradients = [np.concatenate([one.rows, one.mean[None]]) for one in found]
 
     def kinds(self, block: UnitBlock) -> list[CurvedBlock]:
         """The continuous symmetries of a block of several units: all linear maps, or rotations, or scalings."""
@@ -254,7 +253,10 @@ class _Search:
         """Whether the losses of all samples are the same at images by random finite elements."""
         for x in self.points[:2]:
             images = np.array([x, *(block.moved(x, block.random(self.rng)) for _ in range(2))])
-            losses = self.total.losses_at(images)
+            try:
+                losses = self.total.losses_at(images)
+            except NonFiniteError:
+                return False
             if np.abs(losses - losses[0]).max() > self.loss_tolerance * np.abs(losses).max():
                 return False
         return True
