@@ -9,6 +9,7 @@
 - `connections`: Connections in many dimensions: strings between nearest images of minima, until passes join them into one
   chain.
 - `coverage`: Coverage: the minima of a search together with how often each was hit and how much of the box may hold others.
+- `curved_gauges`: Continuous symmetries of a model's layers: rotations between linear layers, and scalings of units.
 - `cycle_search`: The search for limit cycles: from trajectories that do not rest, and in the plane from cycle to cycle.
 - `cycle_sides`: Where the flow leads beside cycles and saddles, when some of the states are limit cycles.
 - `descended`: Descents of a loss from given starts, one task for each, so that they may run side by side and be kept.
@@ -27,6 +28,7 @@
 - `lowered_passes`: Passes on which a band has not settled, lowered along straight lines: creases of a loss hold its images
   back.
 - `minima`: Minima: a multi-start finds them, Newton's method polishes them, and the Jacobian verifies them.
+- `orbits`: Orbits of a model's continuous symmetries: minima that are isolated but for them, counted as one each.
 - `outside`: What lies outside the box: minima and passes just beyond it are followed, and what stays outside is named.
 - `pass_sides`: The two sides of a summit: points below it, and whether a rim hides before them.
 - `passes`: Mountain passes of a loss without Newton's method: bands between minima, and water that floods a grid.

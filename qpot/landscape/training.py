@@ -16,7 +16,9 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.by_products import minimum_at, polished
 from qpot.landscape.coverage import CONFIDENCE
-from qpot.landscape.points import Minimum
+from qpot.landscape.linear_rates import DENSE_SYMMETRIC, dense_jacobian
+from qpot.landscape.orbits import Orbits
+from qpot.landscape.points import FLAT, Minimum
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, position_of_class
 from qpot.problem.system import System
@@ -38,6 +40,8 @@ _WIDER = 1.5
 _SAME = 1e-6
 # Descents end where the slope is below this part of that at the starts, or after so many steps.
 _REST, _STEPS = 1e-8, 5_000
+# A direction at the end of a descent counts as flat where its rate is below this part of the largest.
+_LEVEL_RATE = 1e-6
 # So many descents go on at once, between which the budget is looked at.
 _AT_ONCE = 12
 
@@ -100,6 +104,7 @@ def trained_minima(
     budget: float,
     executor: Executor | None = None,
     report: ProgressCallback,
+    orbits: Orbits | None = None,
 ) -> Trained:
     """The minima at which training runs end, round by round until one finds nothing new.
 
@@ -116,18 +121,21 @@ def trained_minima(
         The CPU seconds after which no further run begins.
     executor : Executor or None
         Descents are followed side by side in it.
+    orbits : Orbits, optional
+        The orbits of continuous symmetries: minima are isolated, and counted, but for these.
 
     Raises
     ------
     SolveError
-        If no run ends at a minimum (status NO_MINIMUM).
+        If no run ends at a minimum, or one at a minimum with flat directions that no symmetry explains (status
+        NO_MINIMUM).
     """
     clock = Clock(budget)
     each = default_runs(system.dimension) if runs is None else runs
     found: list[Minimum] = []
     hits: list[int] = []
     done = lost = fresh = last = 0
-    reach, spent = 0.0, False
+    reach, spent, rested = 0.0, False, None
     for _ in range(_ROUNDS if runs is None else 1):
         starts = draw(each)
         fresh = last = 0
@@ -138,10 +146,11 @@ def trained_minima(
             for point, rests in zip(ends, at_rest, strict=True):
                 done, last = done + 1, last + 1
                 reach = max(reach, float(np.abs(point).max()) if rests else 0.0)
-                known = _known(system, point, found, group, reach) if rests else None
-                new = _minimum_at(system, point, reach) if known is None else None
+                rested = point if rests else rested
+                known = _known(system, point, found, group, reach, orbits) if rests else None
+                new = _minimum_at(system, point, reach, orbits) if known is None else None
                 # Newton's method may lead on from a point of rest that was none to a minimum that is known.
-                known = _known(system, new.point, found, group, reach) if new is not None else known
+                known = _known(system, new.point, found, group, reach, orbits) if new is not None else known
                 if known is not None:
                     hits[known] += 1
                 elif new is not None:
@@ -158,7 +167,7 @@ def trained_minima(
     if not found:
         raise SolveError(
             f"none of {done} training runs came to an isolated minimum, the last one from {format_point(starts[-1])}; "
-            f"add weight decay, or pass starts= or bounds={_at_kinks(system)}",
+            f"{_way_out(system, rested, orbits)}{_at_kinks(system)}",
             status=Status.NO_MINIMUM,
             partial=(),
         )
@@ -172,6 +181,26 @@ def trained_minima(
         radius=_WIDER * reach,
         spent=spent,
         kinks=_at_kinks(system),
+    )
+
+
+def _way_out(system: System, rested: Array | None, orbits: Orbits | None) -> str:
+    """What to do where no run has come to an isolated minimum, as the last point of rest shows."""
+    otherwise = "pass starts= or bounds="
+    if rested is None or system.dimension > DENSE_SYMMETRIC:
+        return f"add weight decay if there is none, or {otherwise}"
+    if orbits is None:
+        rates = np.linalg.eigvalsh(dense_jacobian(system, rested))
+        flat = int((np.abs(rates) <= _LEVEL_RATE * np.abs(rates).max(initial=0.0)).sum())
+    else:
+        flat = orbits.unexplained(system, rested, _LEVEL_RATE)
+    if not flat:
+        return otherwise
+    besides = "no symmetry of the layers explains" if orbits is None else f"{orbits.describe()} do not explain"
+    which = "1 direction" if flat == 1 else f"{flat} directions"
+    return (
+        f"where it rests the loss is flat in {which} that {besides}: add weight decay if there is none, or remove or fix a "
+        f"redundant parameter, or {otherwise}"
     )
 
 
@@ -199,17 +228,34 @@ def _trained(task: tuple[System, Array]) -> tuple[Array, NDArray[np.bool_]]:
     return run.ends, run.at_rest
 
 
-def _minimum_at(system: System, end: Array, reach: float) -> Minimum | None:
+def _minimum_at(system: System, end: Array, reach: float, orbits: Orbits | None) -> Minimum | None:
     """The minimum to which Newton's method leads from the end of a descent, or None."""
-    rest = polished(system, end)
+    rest = polished(system, end) if orbits is None else orbits.polished(system, end)
     if rest is None or np.abs(rest).max() > _ROOM * max(reach, 1.0):
         return None
+    if system.dimension <= DENSE_SYMMETRIC:
+        across = (
+            np.linalg.eigvalsh(-dense_jacobian(system, rest)) if orbits is None else orbits.rates_across(system, rest)
+        )
+        if abs(across[0]) <= FLAT * np.abs(across).max():
+            raise SolveError(
+                f"a training run ended at {format_point(rest)}, which is no isolated minimum; "
+                f"{_way_out(system, rest, orbits)}",
+                status=Status.NO_MINIMUM,
+                partial=(),
+            )
+    if orbits is not None:
+        return orbits.minimum(system, rest)
     return minimum_at(system, rest, name="the end of a training run")
 
 
-def _known(system: System, end: Array, found: Sequence[Minimum], group: Symmetry | None, reach: float) -> int | None:
+def _known(
+    system: System, end: Array, found: Sequence[Minimum], group: Symmetry | None, reach: float, orbits: Orbits | None
+) -> int | None:
     """The position of the minimum of whose class a point is, or None for a new one."""
     assert system.unchecked.loss is not None
     scale = np.full(end.size, 2.0 * _WIDER * reach)
     loss = float(system.unchecked.loss(end[None])[0])
+    if orbits is not None:
+        return orbits.position(end, loss, found, tolerance=10.0 * _SAME * float(scale[0]))
     return position_of_class(end, loss, found, group, scale, tolerance=_SAME)

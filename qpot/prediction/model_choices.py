@@ -11,7 +11,9 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
+from qpot._core.status import SolveError, Status
 from qpot.landscape.connections import Connections
+from qpot.landscape.orbits import Orbits
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.saddles import SEARCHED, find_saddles, new_minima_beyond
@@ -24,6 +26,10 @@ from qpot.problem.system import System
 _MOST = ((20, 12), (50, 6), (200, 4), (20_000, 3))
 # Above these dimensions the chain has so many.
 _FEW = 2
+# Minima lie on one orbit where their representatives agree to this part of the box.
+_ONE_ORBIT = 1e-5
+# What is said where the only minimum lies on an orbit.
+_UNSEARCHED = "passes to other minima are not searched for, since the minimum lies on an orbit of a continuous symmetry"
 # Searches may lead to minima that no run has found, in so many rounds.
 _ROUNDS = 3
 
@@ -69,6 +75,7 @@ def model_landscape(
     rng: np.random.Generator,
     executor: Executor | None = None,
     report: ProgressCallback,
+    orbits: Orbits | None = None,
 ) -> ModelLandscape:
     """Minima by training runs, passes by climbs and strings between nearest images.
 
@@ -88,12 +95,21 @@ def model_landscape(
     runs, max_minima : int or None
     budget : float or None
         CPU seconds for both searches together.
+    orbits : Orbits, optional
+        The orbits of continuous symmetries, of which there may be one only.
+
+    Raises
+    ------
+    SolveError
+        If no run ends at a minimum, or if minima lie on several orbits.
     """
     d = system.dimension
     seconds = default_budget(d) if budget is None else budget
     choices, missing, coverage = [], [], ""
     if minima is None:
-        trained = trained_minima(system, draw, group, runs=runs, budget=0.4 * seconds, executor=executor, report=report)
+        trained = trained_minima(
+            system, draw, group, runs=runs, budget=0.4 * seconds, executor=executor, report=report, orbits=orbits
+        )
         found, coverage = list(trained.minima), trained.summary
         choices.append(f"training runs: {trained.runs} from {begun} (starts=)")
         radius = trained.radius
@@ -103,6 +119,12 @@ def model_landscape(
     if bounds is None:
         bounds = Bounds(np.full(d, -radius), np.full(d, radius))
         choices.append(f"box: {radius:.3g} to both sides of zero, 1.5 times what was visited (bounds=)")
+    if orbits is not None:
+        found = one_orbit(system, orbits, found, tolerance=_ONE_ORBIT * float((bounds.ub - bounds.lb).max()))
+        return ModelLandscape(
+            minima=found, saddles=list(saddles or ()), box=bounds, choices=(orbits.explain(found[0].point), *choices),
+            missing=(_UNSEARCHED,), coverage=coverage,
+        )  # fmt: skip
     most = most_minima(d) if max_minima is None else max_minima
     if len(found) > most:
         missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
@@ -130,6 +152,32 @@ def model_landscape(
         missing=tuple(missing),
         coverage=coverage,
     )
+
+
+def one_orbit(system: System, orbits: Orbits, minima: Sequence[Minimum], *, tolerance: float) -> list[Minimum]:
+    """The one minimum on whose orbit all others lie, with its rates across the orbit.
+
+    Raises
+    ------
+    SolveError
+        If they lie on several orbits (status NO_ROUTE), or if one has flat directions that no symmetry explains
+        (status NO_MINIMUM); the minima are in ``partial``.
+    """
+    found: list[Minimum] = []
+    for minimum in minima:
+        across = orbits.minimum(system, minimum.point)
+        if across is None:
+            raise SolveError(
+                f"{minimum!r} has flat directions that {orbits.describe()} do not explain: remove or fix a redundant "
+                "parameter",
+                status=Status.NO_MINIMUM,
+                partial=tuple(minima),
+            )
+        if orbits.position(minimum.point, minimum.loss, found, tolerance=tolerance) is None:
+            found.append(across)
+    if len(found) > 1:
+        raise SolveError(orbits.refusal(len(found)), status=Status.NO_ROUTE, partial=tuple(found))
+    return found
 
 
 def default_budget(dimension: int) -> float:

@@ -93,11 +93,12 @@ def predict_model(
             report(0, 5, "training runs")
             landscape = model_landscape(
                 system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
-                budget=seconds, rng=generator, executor=executor, report=lambda *_: None,
+                budget=seconds, rng=generator, executor=executor, report=lambda *_: None, orbits=model.orbits,
             )  # fmt: skip
             found = tuple(landscape.minima)
             refuse_flat(system, found)
-            check_noise(system, np.array([m.point for m in found]))
+            if model.orbits is None:  # Along orbits there is no noise.
+                check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
             if saddles is None and _by_exits(system, found, method):
                 report(1, 5, "exits by noise")

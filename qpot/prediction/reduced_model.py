@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike
 from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array
+from qpot.landscape.orbits import Orbits, orbits_of
 from qpot.landscape.quotient_symmetry import QuotientSymmetry
 from qpot.landscape.symmetry import Symmetry, as_symmetry
 from qpot.landscape.unit_symmetries import symmetries_of
 from qpot.problem.lifted import Lifted, Projected
 from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.quotient import Quotient, without_gauges
 
@@ -39,6 +41,8 @@ class ReducedModel:
         The same in all parameters.
     choices : tuple of str
         What was found, in a line each.
+    orbits : Orbits or None
+        The orbits of continuous symmetries, in the coordinates in which it is searched.
     """
 
     total: FiniteSum
@@ -46,6 +50,7 @@ class ReducedModel:
     group: Symmetry | None
     images: Symmetry | None
     choices: tuple[str, ...]
+    orbits: Orbits | None = None
 
     @property
     def whole(self) -> System:
@@ -118,5 +123,10 @@ def reduced_model(total: FiniteSum, symmetries: Symmetry | Sequence[ArrayLike] |
                     "symmetries: left out, since they exchange directions that are divided out (symmetries=)"
                 )
     return ReducedModel(
-        total=total, system=System.from_finite_sum(reduced), group=group, images=images, choices=tuple(choices)
+        total=total,
+        system=System.from_finite_sum(reduced),
+        group=group,
+        images=images,
+        choices=tuple(choices),
+        orbits=orbits_of(total, reduced, images) if isinstance(total, ModelSum) else None,
     )

@@ -102,8 +102,8 @@ def check(
     Raises
     ------
     ValueError
-        For bad arguments, a prediction whose system is not known, and one with limit cycles or periodic axes; if its minima
-        have more than 4096 images under the symmetries.
+        For bad arguments, a prediction of one minimum, one whose system is not known, and one with limit cycles or periodic
+        axes; if its minima have more than 4096 images under the symmetries.
     SolveError
         If the run is interrupted before anything can be compared (`Status.INTERRUPTED`; ``partial`` is the tuple of measured
         escapes).
@@ -126,6 +126,8 @@ def check(
     seconds = as_positive(budget, name="budget")
     if batch_size is not None:
         as_count(batch_size, name="batch_size")
+    if len(prediction.minima) < 2:
+        raise ValueError("prediction has one minimum only: there is no escape to another one that could be compared")
     given, group = _known(prediction, system, symmetries)
     prediction = replace(prediction, system=given, symmetries=group)
     process = Process.of(prediction, given, batch_size)
