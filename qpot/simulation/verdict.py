@@ -96,14 +96,15 @@ def check(
     -------
     Comparison
         Its ``sentence`` says whether the algorithm agrees, by how many standard errors, what was run, and what explains a
-        disagreement: noise that is not Gaussian, or learning rates that are too large for the theory, with the sign. After
-        Ctrl-C it holds what there was.
+        disagreement: noise that is not Gaussian, or learning rates that are too large for the theory, with the sign. Where
+        nothing can be seen, as with one minimum or costs that are infinite, it says why. After Ctrl-C it holds what there
+        was.
 
     Raises
     ------
     ValueError
-        For bad arguments, a prediction of one minimum, one whose system is not known, and one with limit cycles or periodic
-        axes; if its minima have more than 4096 images under the symmetries.
+        For bad arguments, a prediction whose system is not known, and one with limit cycles or periodic axes; if its minima
+        have more than 4096 images under the symmetries.
     SolveError
         If the run is interrupted before anything can be compared (`Status.INTERRUPTED`; ``partial`` is the tuple of measured
         escapes).
@@ -126,8 +127,6 @@ def check(
     seconds = as_positive(budget, name="budget")
     if batch_size is not None:
         as_count(batch_size, name="batch_size")
-    if len(prediction.minima) < 2:
-        raise ValueError("prediction has one minimum only: there is no escape to another one that could be compared")
     given, group = _known(prediction, system, symmetries)
     prediction = replace(prediction, system=given, symmetries=group)
     process = Process.of(prediction, given, batch_size)
@@ -262,6 +261,8 @@ def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list
     homes: list[int] = []
     left_out: list[str] = []
     least: dict[int, float] = {}
+    if len(prediction.minima) < 2:
+        return [], 1, ["escapes from minimum 0, the only one that was found"]
     unknown, W = unknown_exits(prediction.costs), np.nan_to_num(prediction.stationary_costs, nan=np.inf)
     for i in range(len(prediction.minima)):
         cost = cheapest_cost(prediction, i)
@@ -286,8 +287,6 @@ def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list
                 )
             else:
                 homes.append(i)
-    if not least:
-        raise ValueError(f"nothing can be simulated: {'; '.join(left_out)}")
     homes.sort(key=lambda i: (max(least[i], _EASY), i not in prediction.selected, W[i]))
     return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out
 
