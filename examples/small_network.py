@@ -60,9 +60,9 @@ print(prediction)
 
 # %% [markdown]
 # ## Ask SGD
-# `check` chooses learning rates at which escapes happen, runs the real algorithm for two and a half minutes, and compares escape times and
-# where the escapes lead to. Costs are exponents, and these runs are far from the limit in which they hold: the costs are 3 to
-# 6 times epsilon, so that a slope is known to 25 % only.
+# `check` chooses learning rates at which escapes happen, runs the real algorithm for two and a half minutes, and compares
+# escape times and where the escapes lead to. Costs are exponents, and these runs are far from the limit in which they hold:
+# the costs are 3 to 6 times epsilon, so that a slope is known to 25 % only.
 
 # %%
 verdict = prediction.check(budget=150, rng=0)
