@@ -101,22 +101,23 @@ for k, loss in enumerate(losses):
     ax.errorbar(loss, W, yerr=prediction.stationary_errors[k], fmt=MARKERS[k], color=COLOURS[k], markersize=16)
     ax.annotate(
         f"minimum {k}\nloss {loss:.4f}, test {accuracy[k]:.1%}\nW = {W:.3f}", (loss, W),
-        xytext=(14, 10) if k < 2 else (-14, -10), textcoords="offset points", ha="left" if k < 2 else "right",
-        va="bottom" if k < 2 else "top", color=COLOURS[k],
+        xytext=((14, 10), (18, 0), (-14, -10))[k], textcoords="offset points", ha=("left", "left", "right")[k],
+        va=("bottom", "center", "top")[k], color=COLOURS[k],
     )  # fmt: skip
 low, high = min(losses), max(losses)
 ax.set(
     xlabel="loss", ylabel="W: -epsilon log(share of time)", xlim=(low - 0.1 * (high - low), high + 0.1 * (high - low))
 )
-ax.set_ylim(-0.03, 1.15 * prediction.stationary_costs.max())
+ax.set_ylim(-0.06, 1.15 * prediction.stationary_costs.max())
 ax.set_title("Least W is selected, not least loss")
 
 ax = axes[1]
 for law in verdict.arrhenius:
     x, fine = law.inverse_epsilon, np.linspace(law.inverse_epsilon.min(), law.inverse_epsilon.max(), 2)
+    times, factor = np.exp(law.log_times), np.exp(2 * law.log_errors)
     ax.errorbar(
-        x, np.exp(law.log_times), yerr=2 * np.exp(law.log_times) * law.log_errors, fmt=MARKERS[law.home],
-        color=COLOURS[law.home], markersize=10, capsize=5,
+        x, times, yerr=(times - times / factor, times * factor - times), fmt=MARKERS[law.home], color=COLOURS[law.home],
+        markersize=10, capsize=5,
     )  # fmt: skip
     shift = np.average(law.log_times - law.predicted_slope * x, weights=law.log_errors**-2.0)
     ax.plot(
