@@ -133,7 +133,10 @@ def row(name: str) -> None:
     passes = seconds.get("search", 0.0) - training
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     off = ~np.eye(len(costs.minima), dtype=bool)
-    priced = ", ".join(f"{v:.4g} +- {e:.1g}" for v, e in zip(costs.values[off], costs.errors[off], strict=True))
+    priced = ", ".join(
+        "not known" if not np.isfinite(v) else f"{v:.4g} +- {e:.1g}"
+        for v, e in zip(costs.values[off], costs.errors[off], strict=True)
+    )
     print(
         f"{name:>6} d={total.dimension} ({reduced}), N={total.n_samples}, {len(costs.minima)} minima in the chain; training "
         f"{training:.0f} s, passes {passes:.0f} s, legs {legs:.0f} s, whole call {whole:.0f} s; {peak:.1f} GiB\n"

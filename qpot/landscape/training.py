@@ -81,9 +81,10 @@ class Trained:
     def summary(self) -> str:
         """One line that says what was found and what may be missing."""
         k = len(self.minima)
+        share = f"{100 * self.unseen:.2g}" if self.unseen < 0.995 else "100"
         text = (
             f"{k} minim{'um' if k == 1 else 'a'} from {self.runs} training runs; with {100 * CONFIDENCE:.0f} % "
-            f"confidence fewer than {100 * self.unseen:.2g} % of such runs end at others"
+            f"confidence fewer than {share} % of such runs end at others"
         )
         if self.lost:
             text += f"; {self.lost} runs came to no minimum{self.kinks}"
@@ -134,11 +135,11 @@ def trained_minima(
     each = default_runs(system.dimension) if runs is None else runs
     found: list[Minimum] = []
     hits: list[int] = []
-    done = lost = fresh = last = 0
+    done = lost = fresh = last = adrift = 0
     reach, spent, rested = 0.0, False, None
     for _ in range(_ROUNDS if runs is None else 1):
         starts = draw(each)
-        fresh = last = 0
+        fresh = last = adrift = 0
         reach = max(reach, float(np.abs(starts).max()))
         tasks = [(system, starts[first : first + _AT_ONCE]) for first in range(0, len(starts), _AT_ONCE)]
         for ends, at_rest in run_in_order(_trained, tasks, executor):
@@ -158,7 +159,7 @@ def trained_minima(
                     hits.append(1)
                     fresh += 1
                 else:
-                    lost += 1
+                    lost, adrift = lost + 1, adrift + 1
             if clock.past(1.0) and found and done < each:
                 spent = True
                 break
@@ -177,7 +178,10 @@ def trained_minima(
         hits=tuple(hits[k] for k in order),
         runs=done,
         lost=lost,
-        unseen=float(betaincinv(fresh + 1, last - fresh, CONFIDENCE)) if last > fresh else 1.0,
+        # Where a run that came to no minimum would have ended is not known.
+        unseen=float(betaincinv(fresh + adrift + 1, last - fresh - adrift, CONFIDENCE))
+        if last > fresh + adrift
+        else 1.0,
         radius=_WIDER * reach,
         spent=spent,
         kinks=_at_kinks(system),
