@@ -17,8 +17,8 @@ Descend = Callable[[Array], Array]
 
 # A history holds so many relaxation times before an exit, and at most so many numbers for all replicas.
 _WINDOWS, _NUMBERS = 3, 20_000_000
-# Most replicas, and the fewest.
-_REPLICAS, _FEWEST = 128, 8
+# Most replicas, and the fewest; there are not so many that they take more steps than this together in a relaxation time.
+_REPLICAS, _FEWEST, _STEPS = 128, 8, 128_000
 # The noise is strengthened by this factor, at most so often, until this part of some replicas leaves in a relaxation time;
 # these are a fourth of all.
 _STRONGER, _RISES, _MANY, _SHARE = 3.0, 24, 0.2, 4
@@ -109,7 +109,8 @@ class NoisyExits:
     @property
     def replicas(self) -> int:
         """How many points move together."""
-        return int(np.clip(_NUMBERS // (self._kept * self.home.size), _FEWEST, _REPLICAS))
+        fitting = _NUMBERS // (self._kept * self.home.size)
+        return int(np.clip(min(fitting, _STEPS // max(self.relaxation, 1)), _FEWEST, _REPLICAS))
 
     @property
     def _kept(self) -> int:
