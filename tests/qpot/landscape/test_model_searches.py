@@ -39,9 +39,12 @@ def test_a_search_in_single_precision_says_what_it_lacks() -> None:
         qpot.find_minima(qpot.System.from_finite_sum(total), [(-4, 4)] * 5, starts=4, coverage=None, budget=1.0)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_where_units_are_off_for_all_samples_is_no_minimum_if_the_loss_falls_beside_it(seed: int) -> None:
-    """The weights of a ReLU that is off decay to zero, where the gradient vanishes and the Hessian is positive."""
+@pytest.mark.parametrize(("seed", "count"), [(0, 2), (1, 1), (2, 0)])
+def test_where_units_are_off_for_all_samples_is_no_minimum_if_the_loss_falls_beside_it(seed: int, count: int) -> None:
+    """The weights of a ReLU that is off decay to zero, where the gradient vanishes and the Hessian is positive.
+
+    Between the two minima of the first model the covariance is singular on the way, which the prediction says.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
@@ -56,7 +59,7 @@ def test_where_units_are_off_for_all_samples_is_no_minimum_if_the_loss_falls_bes
     found: tuple[qpot.Minimum, ...] = ()
     with contextlib.suppress(qpot.SolveError):
         found = qpot.predict(total, starts=24, audit=False, max_minima=2, progress=None).minima
-    assert len(found) == (seed == 1)
+    assert len(found) == count
     for minimum in found:
         assert np.linalg.norm(minimum.point) > 0.1
         assert (total.loss(minimum.point + beside) > minimum.loss).all()
