@@ -136,8 +136,8 @@ def climb_to_degenerate(
     except np.linalg.LinAlgError as error:
         # Curves are moved, so that their covariances are inverted before it is known where they are singular.
         raise SingularCovarianceError(
-            f"the covariance is singular next to the degenerate pass {format_point(saddle.point)}, and what a way there costs "
-            "is not computed"
+            f"the covariance is singular next to the degenerate pass {format_point(saddle.point)}, and what a way there "
+            "costs is not computed"
         ) from error
 
 
