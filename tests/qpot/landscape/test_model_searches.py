@@ -70,3 +70,14 @@ def test_one_sample_makes_no_noise() -> None:
     total = qpot.from_torch(model, nn.functional.mse_loss, ([[1.0, 2.0]], [[0.5]]), weight_decay=0.02)
     with pytest.raises(ValueError, match="no sample's gradient differs from the mean"):
         qpot.predict(total, progress=None)
+
+
+def test_a_leg_on_which_the_noise_is_singular_is_not_known() -> None:
+    torch.manual_seed(4)
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(6, 1)), rng.normal(size=(6, 1))
+    model = nn.Sequential(nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1, bias=False))
+    total = qpot.from_torch(model, nn.functional.mse_loss, (2.0 * X, y), weight_decay=0.005)
+    prediction = qpot.predict(total, audit=False, max_minima=3, progress=None)
+    assert prediction.possible == (0, 1)
+    assert "singular covariance" in str(prediction)
