@@ -42,6 +42,9 @@ _SAME = 1e-6
 _REST, _STEPS = 1e-8, 5_000
 # A direction at the end of a descent counts as flat where its rate is below this part of the largest.
 _LEVEL_RATE = 1e-6
+# A model with kinks falls on none of so many ways out of a minimum, which begin at this part of the size beside it and take
+# so many steps, by more than this part of the loss.
+_WAYS, _BESIDE, _FALL, _LOWER = 24, 1e-3, 40, 1e-10
 # So many descents go on at once, between which the budget is looked at.
 _AT_ONCE = 12
 
@@ -210,15 +213,35 @@ def _way_out(system: System, rested: Array | None, orbits: Orbits | None) -> str
 
 def _at_kinks(system: System) -> str:
     """What to say where runs end at no minimum of a model with kinks; empty for a smooth one."""
-    total = system.finite_sum
-    whole = total.whole if isinstance(total, Quotient) else total
-    kinks = whole.kinks if isinstance(whole, ModelSum) else ()
+    kinks = _kinks(system)
     if not kinks:
         return ""
     return (
         f". Minima may lie at kinks of {', '.join(kinks)}, where the gradient does not vanish: a smooth activation (GELU, "
         "softplus, SiLU) has minima that SGD rests at"
     )
+
+
+def _kinks(system: System) -> tuple[str, ...]:
+    """The functions with kinks of which a model is made."""
+    total = system.finite_sum
+    whole = total.whole if isinstance(total, Quotient) else total
+    return tuple(whole.kinks) if isinstance(whole, ModelSum) else ()
+
+
+def _falls_beside(system: System, rest: Array) -> bool:
+    """Whether descents from beside a point of rest (d,) lead below it.
+
+    Where a unit is off for all samples its weights decay to zero, and there the derivatives at the point itself know nothing
+    of the sides on which the unit is on.
+    """
+    loss = system.unchecked.loss
+    assert loss is not None
+    ways = np.random.default_rng(0).standard_normal((_WAYS, rest.size))
+    ways *= _BESIDE * (1.0 + np.linalg.norm(rest)) / np.linalg.norm(ways, axis=1)[:, None]
+    run = descend_together(loss, system.unchecked.gradient, rest + ways, tolerance=0.0, most=_FALL)
+    level = float(loss(rest[None])[0])
+    return bool(loss(run.ends).min() < level - _LOWER * (1.0 + abs(level)))
 
 
 def _trained(task: tuple[System, Array]) -> tuple[Array, NDArray[np.bool_]]:
@@ -248,6 +271,8 @@ def _minimum_at(system: System, end: Array, reach: float, orbits: Orbits | None)
                 status=Status.NO_MINIMUM,
                 partial=(),
             )
+    if _kinks(system) and _falls_beside(system, rest):
+        return None
     if orbits is not None:
         return orbits.minimum(system, rest)
     return minimum_at(system, rest, name="the end of a training run")

@@ -17,6 +17,7 @@ from qpot.paths.joined import free_path, joined
 from qpot.paths.level_noise import cost_over_levels, depends_on_the_loss
 from qpot.paths.methods import LegMethod
 from qpot.paths.solution import PathSolution
+from qpot.problem.inverse_roots import SingularCovarianceError
 from qpot.problem.system import System
 from qpot.solvers.paths.curve_action import curve_action, driven_path, shortened, smooth
 
@@ -130,7 +131,14 @@ def climb_to_degenerate(
         value, error = over_levels
         momenta = noise[-1] * path.momenta / noise[:, None]
         return replace(path, action=value, error=error + path.error, momenta=momenta)
-    return _by_action(system, start, saddle, up[1], beyond, method)
+    try:
+        return _by_action(system, start, saddle, up[1], beyond, method)
+    except np.linalg.LinAlgError as error:
+        # Curves are moved, so that their covariances are inverted before it is known where they are singular.
+        raise SingularCovarianceError(
+            f"the covariance is singular next to the degenerate pass {format_point(saddle.point)}, and what a way there "
+            "costs is not computed"
+        ) from error
 
 
 def _relaxation(system: System, point: Array, minimum: Array, saddle: Saddle) -> tuple[Array, Array]:

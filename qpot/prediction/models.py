@@ -79,6 +79,10 @@ def predict_model(
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     if not all(isinstance(m, Minimum) for m in minima or ()):
         raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+    if minima is not None and len(minima) == 0:
+        raise ValueError(
+            "minima is empty; pass the minima that are known, or leave it out, so that they are searched for"
+        )
     check_executor(executor)
     model = reduced_model(total, symmetries)
     system, generator = model.system, as_rng(0 if rng is None else rng)

@@ -40,6 +40,7 @@ from qpot.problem.inverse_roots import SingularCovarianceError
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
+from qpot.solvers.problem.lagrangian import SingularCovarianceError as SingularOnTheWay
 
 # A leg that is dearer than the cheapest route between its ends by this factor is negligible: at noise weak enough for rates
 # to mean anything, exp(-V / epsilon) < 1e-3, its own is a thirtieth of the other one.
@@ -317,7 +318,7 @@ def _solve_leg(task: _Leg) -> PathSolution:
         least = lowest([leg])
         with spending(task.seconds):
             descent = _down(task, task.saddle.point, task.sign * direction)
-    except SingularCovarianceError as error:
+    except (SingularCovarianceError, SingularOnTheWay) as error:
         reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
         return replace(unknown_leg(task.start, task.end, reason, task.method, Status.SINGULAR, least), via=via)
     except SolveError as error:

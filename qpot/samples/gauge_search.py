@@ -16,6 +16,10 @@ from qpot.samples.gauge_points import Gradients, RandomPoints
 from qpot.samples.gauge_rates import decaying_directions
 from qpot.samples.layout import ParameterLayout
 
+# What is said where all directions are gauge directions.
+NO_NOISE = (
+    "without_gauges: no sample's gradient differs from the mean in any direction, so that minibatches make no noise"
+)
 # Points of each round, and fresh ones for a verification: multiples of the three scales around two centres.
 _POINTS, _FRESH = 9, 18
 # After this many rounds what is not certain is left as it is.
@@ -159,6 +163,8 @@ class GaugeSearch:
             fresh = [self.points.next(_CHECKED) for _ in range(_FRESH)]
             noisy = [p for p, block in zip(parameters, blocks, strict=True) if self._noise(gauges, block, fresh)]
             if not noisy:
+                if gauges.reduced == 0:
+                    raise ValueError(NO_NOISE)
                 rates = [self._rate(gauges, block, fresh) for block in blocks]
                 moving = [p for p, rate in zip(parameters, rates, strict=True) if rate is None]
                 if not moving:

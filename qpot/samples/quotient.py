@@ -17,7 +17,7 @@ from qpot.samples.formulas import Integers
 from qpot.samples.gauge_map import Block, ComposedMap, GaugeMap, LinearMap, TensorBlock
 from qpot.samples.gauge_names import described
 from qpot.samples.gauge_points import RandomPoints
-from qpot.samples.gauge_search import Found, GaugeSearch
+from qpot.samples.gauge_search import NO_NOISE, Found, GaugeSearch
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.network import network_sum
 from qpot.samples.quotient_functions import reduced_functions
@@ -216,9 +216,7 @@ def _quotient(whole: FiniteSum, layout: ParameterLayout, found: list[Found], sta
         offset += gauges.lift(one.offset[None])[0]
         gauges = ComposedMap(gauges, one.map)
     if gauges.reduced == 0:
-        raise ValueError(
-            "without_gauges: no sample's gradient differs from the mean in any direction, so that minibatches make no noise"
-        )
+        raise ValueError(NO_NOISE)
     if start is not None:
         offset += _constant_part(found, start)
     rates = tuple(

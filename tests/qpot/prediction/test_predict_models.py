@@ -88,6 +88,7 @@ def test_directions_without_noise_are_divided_out_and_read_back() -> None:
         ({"symmetries": "all"}, "symmetries"),
         ({"method": "products"}, "method"),
         ({"minima": ["here"]}, "minima"),
+        ({"minima": []}, "minima is empty"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, object], named: str) -> None:
