@@ -20,6 +20,7 @@ from qpot.landscape.periods import Periods, periods_of
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
 from qpot.solvers.common.differences import central_jacobian
 from qpot.solvers.common.sample_gradients import mean_gradients
 from qpot.solvers.landscape.flow import AT_REST, LEFT, NON_FINITE, OUT_OF_TIME, Attractors, Limits, relax, relax_freely
@@ -123,6 +124,12 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike, *, periods: Pe
             raise not_attracting(points[i], rate, name=f"minima[{i}]")
         offset = float(np.linalg.norm(np.linalg.solve(J, drifts[i])))
         if offset > 1e-4 * spread:
+            if isinstance(system.finite_sum, ModelSum) and system.finite_sum.bits < 64:
+                raise ValueError(
+                    f"minima[{i}]={format_point(points[i])}: the model is computed with {system.finite_sum.bits} bits, in "
+                    "which its gradient does not vanish as closely as the flow around a minimum needs; build it with "
+                    "dtype=float64"
+                )
             raise not_at_rest(points[i], float(np.linalg.norm(drifts[i])), name=f"minima[{i}]")
     drift, _ = _flow_functions(system, points)
     metrics, radii, smallest = attracting_ellipsoids(drift, points, jacobians, spread=spread)

@@ -127,7 +127,7 @@ def model_landscape(
         )  # fmt: skip
     most = most_minima(d) if max_minima is None else max_minima
     if len(found) > most:
-        missing.append(f"{len(found) - most} minima of higher loss are left out of the chain (max_minima={most})")
+        missing.append(f"{minima_are(len(found) - most, ' of higher loss')} left out of the chain (max_minima={most})")
         found = found[:most]
     if saddles is None:
         search = _PassSearch(system, bounds, group, 0.6 * seconds, rng, most, minima is not None)
@@ -180,6 +180,11 @@ def one_orbit(system: System, orbits: Orbits, minima: Sequence[Minimum], *, tole
     return found
 
 
+def minima_are(count: int, which: str = "") -> str:
+    """So many minima of some kind and the verb."""
+    return f"1 minimum{which} is" if count == 1 else f"{count} minima{which} are"
+
+
 def default_budget(dimension: int) -> float:
     """The CPU seconds for the searches of a model."""
     return 20.0 + min(0.4 * dimension, 600.0)
@@ -228,13 +233,13 @@ class _PassSearch:
             notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
         kept = connected_minima(found, saddles)
         if len(kept) < len(found):
-            notes.append(f"{len(found) - len(kept)} minima are left out, since no pass to them was found")
+            notes.append(f"{minima_are(len(found) - len(kept))} left out, since no pass to them was found")
         if self.few and len(kept) > self.most:
             over = len(kept) - self.most
             kept = nearest_minima(found, saddles, self.most)
             notes.append(
-                f"{over} minima are left out that passes join with these: the chain is made of the lowest one and those over "
-                f"the lowest passes from it (max_minima={self.most})"
+                f"{minima_are(over)} left out that passes join with these: the chain is made of the lowest one and those "
+                f"over the lowest passes from it (max_minima={self.most})"
             )
         if len(kept) == len(found):
             return saddles, found, notes

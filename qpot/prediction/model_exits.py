@@ -25,7 +25,7 @@ from qpot.landscape.exits_by_noise import exits_by_noise, pass_on_edge, settled_
 from qpot.landscape.points import SAME, Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, position_of_class
-from qpot.prediction.model_choices import ModelLandscape
+from qpot.prediction.model_choices import ModelLandscape, minima_are
 from qpot.prediction.passes_beside import passes_beside
 from qpot.prediction.routes import Route
 from qpot.problem.sample_noise import SampleNoise
@@ -219,7 +219,8 @@ def with_exits(
     if exits.lost:
         missing.append(f"{exits.lost} of {exits.exits} exits by noise led over passes that were not found")
     if len(search.minima) > home:
-        missing.append(f"{len(search.minima) - home} minima behind passes are left out (max_minima={most})")
+        behind = minima_are(len(search.minima) - home, " behind passes")
+        missing.append(f"{behind} left out (max_minima={most})")
     text = f"exits by noise: {exits.exits} from {home} minima; searches lacked {len(new)} of the passes on their ways"
     whole = replace(
         landscape,

@@ -56,7 +56,9 @@ class PredictionReport:
         chosen = self.minima[ids[0]]
         where = format_point(chosen.point)
         if len(self.minima) == 1:
-            return f"SGD stays at minimum 0 at {where}, the only one that was found: there is nothing to select."
+            others = any("left out" in note for note in self.costs.notes)
+            only = "in the chain, while others are left out" if others else "that was found: there is nothing to select"
+            return f"SGD stays at minimum 0 at {where}, the only one {only}."
         if isinstance(chosen, LimitCycle):
             return (
                 f"SGD selects the limit cycle {ids[0]} of period {chosen.period:.6g} through {where}: its W is least, by a "
