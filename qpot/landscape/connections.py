@@ -16,7 +16,7 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.checkpoint import kept
 from qpot._core.progress import ProgressCallback
 from qpot.landscape.by_products import climbed, described, minimum_at, polished
-from qpot.landscape.linear_rates import FixedPointRates, fastest_rate, fixed_point_rates
+from qpot.landscape.linear_rates import FixedPointRates, FlatDirectionError, fastest_rate, fixed_point_rates
 from qpot.landscape.points import SAME, Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetric_saddles import modulo
@@ -70,6 +70,8 @@ class Connections:
         The minima that are to be connected, and after them those that were met on the way.
     known : sequence of Saddle
         Passes between them that are known already.
+    flat : int
+        Fixed points on the way that have a flat direction, and are left out.
     """
 
     system: System
@@ -80,6 +82,7 @@ class Connections:
     known: Sequence[Saddle] = ()
     found: list[_Found] = field(default_factory=list)
     tried: set[tuple[int, int]] = field(default_factory=set)
+    flat: int = 0
 
     def connect(self, targets: int, report: ProgressCallback, *, enough: int | None = None) -> None:
         """Search until passes join the first so many minima, all pairs are tried, or the clock ends it.
@@ -103,11 +106,11 @@ class Connections:
 
     def carried(self) -> Any:
         """What has been found, for a checkpoint."""
-        return list(self.minima), list(self.found), sorted(self.tried)
+        return list(self.minima), list(self.found), sorted(self.tried), self.flat
 
     def carry(self, kept: Any) -> None:
         """Go on with what a checkpoint holds."""
-        self.minima, self.found, self.tried = list(kept[0]), list(kept[1]), set(kept[2])
+        self.minima, self.found, self.tried, self.flat = list(kept[0]), list(kept[1]), set(kept[2]), int(kept[3])
 
     def between(self, i: int, j: int) -> None:
         """Climb from the peaks of a string between a minimum and the nearest image of another, and follow both sides."""
@@ -190,8 +193,8 @@ class Connections:
         """Keep a saddle that was not known, and the minima below its sides."""
         if self._knows(rest):
             return
-        rates = fixed_point_rates(self.system, rest, name="a fixed point")
-        if rates.unstable == 1:
+        rates = self._rates(rest)
+        if rates is not None and rates.unstable == 1:
             self._keep(rest, rates, self._sides(rest, rates, shift))
 
     def towards(self, rest: Array, end: Array, shift: float, near: float) -> Saddle | None:
@@ -199,8 +202,8 @@ class Connections:
 
         It is kept if it was not known. Descents to the minima start at ``shift`` beside it, and end within ``near`` of them.
         """
-        rates = fixed_point_rates(self.system, rest, name="a fixed point")
-        if rates.unstable != 1:
+        rates = self._rates(rest)
+        if rates is None or rates.unstable != 1:
             return None
         ends = self._sides(rest, rates, shift)
         reached = [x is not None and float(np.linalg.norm(x.point - end)) <= near for x in ends]
@@ -215,6 +218,14 @@ class Connections:
             connects=(first, second) if sign > 0.0 else (second, first),
             direction=sign * rates.direction,
         )
+
+    def _rates(self, rest: Array) -> FixedPointRates | None:
+        """The linear rates at a fixed point; None, and counted, where one of them vanishes."""
+        try:
+            return fixed_point_rates(self.system, rest, name="a fixed point")
+        except FlatDirectionError:
+            self.flat += 1
+            return None
 
     def _knows(self, rest: Array) -> bool:
         """Whether a saddle, or an image of it, has been found or was given."""

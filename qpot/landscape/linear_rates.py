@@ -47,6 +47,10 @@ class FixedPointRates(NamedTuple):
     direction: Array
 
 
+class FlatDirectionError(ValueError):
+    """A fixed point at which a linear rate vanishes."""
+
+
 def transpose_product(system: System) -> Callable[[Array, Array], Array]:
     """The function (x, p) -> J(x)^T p of arrays (n, d), by the cheapest way that the system offers."""
     if system.jacobian_transpose_product is not None:
@@ -109,7 +113,7 @@ def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointR
         values, vectors = _leading(system, point, name)
     slowest = float(np.abs(values.real).min())
     if slowest <= _FLAT * float(np.abs(values).max()):
-        raise ValueError(
+        raise FlatDirectionError(
             f"{name}={format_point(point)} has a flat direction (rate {slowest:.3g}): it is not an isolated "
             "non-degenerate fixed point; remove the redundant parameter or add weight decay"
         )

@@ -231,6 +231,8 @@ class _PassSearch:
             found = search.minima
             saddles = [*saddles, *search.passes()]
             notes += [f"the budget ended, and passes may be missing: {what} not searched" for what in clock.skipped]
+            if search.flat:
+                notes.append(f"{search.flat} points on strings are left out, since they are flat in some direction")
         kept = connected_minima(found, saddles)
         if len(kept) < len(found):
             notes.append(f"{minima_are(len(found) - len(kept))} left out, since no pass to them was found")

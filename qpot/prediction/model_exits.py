@@ -216,6 +216,8 @@ def with_exits(
     minima = search.minima[:most]
     new = [s for s in search.passes() if s.connects[0] != s.connects[1] and _inside(s.connects, home)]
     missing = list(landscape.missing)
+    if search.flat:
+        missing.append(f"{search.flat} points on exits by noise are left out, since they are flat in some direction")
     if exits.lost:
         missing.append(f"{exits.lost} of {exits.exits} exits by noise led over passes that were not found")
     if len(search.minima) > home:
