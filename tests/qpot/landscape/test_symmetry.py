@@ -331,3 +331,16 @@ def test_sides_of_saddles_that_lead_to_no_known_minimum_are_followed_together() 
     for one, other in zip(found, known, strict=True):
         assert one.point == pytest.approx(other.point, abs=1e-7)
     assert rounds(blind) <= 1.5 * max(rounds([s]) for s in blind)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_wrong_exchange_is_refused_whatever_is_drawn(seed: int) -> None:
+    """A group of two elements is half identity, which every system has."""
+    rng = np.random.default_rng(seed)
+    stiff = rng.uniform(1.0, 2.0, 3)
+    system = qpot.System.from_loss(lambda x: 0.5 * x**2 @ stiff, lambda x: x * stiff, 1.0, dimension=3)
+    i, j = rng.choice(3, size=2, replace=False)
+    permutation = np.arange(3)
+    permutation[[i, j]] = permutation[[j, i]]
+    with pytest.raises(ValueError, match="symmetries: the drift is not symmetric"):
+        as_symmetry((permutation[None], np.ones((1, 3))), system, np.full(3, -2.0), np.full(3, 2.0))
