@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -176,13 +177,26 @@ def climbed(system: System, start: Array, longest: float) -> Array | None:
     return tidy(rest) if found else None
 
 
-def polished(system: System, start: Array) -> Array | None:
-    """The fixed point that damped Newton steps reach from a start, or None where they do not converge."""
+def _newton_step(system: System, x: Array, b: Array) -> Array:
+    if system.dimension <= DENSE_SYMMETRIC:
+        return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
+    operator = jacobian_operator(system, x)
+    solver = minres if system.gradient_drift else gmres
+    return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+
+
+def polished(
+    system: System, start: Array, newton_step: Callable[[System, Array, Array], Array] = _newton_step
+) -> Array | None:
+    """The fixed point that damped Newton steps reach from a start, or None where they do not converge.
+
+    ``newton_step`` is a function of the system, a point (d,) and its drift (d,).
+    """
     x = start.copy()
     try:
         b = system.unchecked.drift(x[None])[0]
         for _ in range(_NEWTON_STEPS):
-            step = _newton_step(system, x, b)
+            step = newton_step(system, x, b)
             size = 1.0 + float(np.linalg.norm(x))
             if np.linalg.norm(step) <= _AT_REST * size:
                 return tidy(x + step)
@@ -198,14 +212,6 @@ def polished(system: System, start: Array) -> Array | None:
     except (NonFiniteError, np.linalg.LinAlgError):
         return None
     return None
-
-
-def _newton_step(system: System, x: Array, b: Array) -> Array:
-    if system.dimension <= DENSE_SYMMETRIC:
-        return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
-    operator = jacobian_operator(system, x)
-    solver = minres if system.gradient_drift else gmres
-    return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
 
 
 def descended(system: System, starts: Array, lower: Array, upper: Array) -> Array:

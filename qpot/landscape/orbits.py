@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.arrays import Array, format_point
+from qpot.landscape.by_products import polished
 from qpot.landscape.curved_gauges import CurvedBlock, curved_blocks
-from qpot.landscape.linear_rates import DENSE_SYMMETRIC, dense_jacobian
-from qpot.landscape.points import FLAT, Minimum, tidy
+from qpot.landscape.linear_rates import DENSE_SYMMETRIC, FlatDirectionError, dense_jacobian
+from qpot.landscape.points import FLAT, Minimum
 from qpot.landscape.symmetry import Symmetry, apply
 from qpot.landscape.unit_symmetries import UnitSymmetries
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.quotient import Quotient
 
-# Newton's method takes at most so many steps, and has arrived where one is below this part of the point's size.
-_STEPS, _ARRIVED = 60, 1e-10
 # A generator moves a point if it moves it by this part of the point's size; generators are independent above this angle.
 _MOVES, _INDEPENDENT = 1e-6, 1e-7
 # A direction that the generators span keeps this part of its length in the coordinates that are searched.
@@ -99,27 +98,11 @@ class Orbits:
 
     def polished(self, system: System, start: Array) -> Array | None:
         """The fixed point that damped Newton steps across the orbits reach, or None where they do not converge."""
-        x = start.copy()
-        try:
-            b = system.unchecked.drift(x[None])[0]
-            for _ in range(_STEPS):
-                J, along = dense_jacobian(system, x), self.basis(x)
-                J = J - float(np.abs(J).max()) * along @ along.T
-                step = -np.linalg.solve(J, b)
-                size = 1.0 + float(np.linalg.norm(x))
-                if np.linalg.norm(step) <= _ARRIVED * size:
-                    return tidy(x + step)
-                for share in 0.5 ** np.arange(8):
-                    trial = x + share * step
-                    new = system.unchecked.drift(trial[None])[0]
-                    if np.linalg.norm(new) < np.linalg.norm(b):
-                        break
-                else:
-                    return tidy(x) if np.linalg.norm(step) <= 1e-6 * size else None
-                x, b = trial, new
-        except (NonFiniteError, np.linalg.LinAlgError):
-            return None
-        return None
+        return polished(system, start, self._newton_step)
+
+    def _newton_step(self, system: System, x: Array, b: Array) -> Array:
+        J, along = dense_jacobian(system, x), self.basis(x)
+        return np.asarray(-np.linalg.solve(J - float(np.abs(J).max()) * along @ along.T, b))
 
     def rates_across(self, system: System, x: Array) -> Array:
         """The eigenvalues (d - r,) of the Hessian across the orbit of a point (d,), in increasing order."""
@@ -127,11 +110,19 @@ class Orbits:
         across = np.linalg.qr(np.column_stack([along, np.eye(x.size)]))[0][:, along.shape[1] : x.size]
         return np.linalg.eigvalsh(-across.T @ dense_jacobian(system, x) @ across)
 
-    def minimum(self, system: System, rest: Array) -> Minimum | None:
-        """The minimum at a fixed point (d,), whose ``rates`` are those across its orbit; None where it is none."""
+    def minimum(self, system: System, rest: Array, *, name: str) -> Minimum | None:
+        """The minimum at a fixed point (d,), whose ``rates`` are those across its orbit; None where it is none.
+
+        Raises
+        ------
+        FlatDirectionError
+            If the least rate across the orbit vanishes; it calls the point ``name``.
+        """
         assert system.unchecked.loss is not None
         rates = self.rates_across(system, rest)
-        if rates[0] <= FLAT * np.abs(rates).max():
+        if abs(rates[0]) <= FLAT * np.abs(rates).max():
+            raise FlatDirectionError(f"{name}={format_point(rest)} has flat directions besides {self.describe()}")
+        if rates[0] < 0.0:
             return None
         return Minimum(
             point=rest,

@@ -226,9 +226,11 @@ def as_symmetry(
     for _ in range(_DRAWS):
         permutation, signs = group.random(rng)
         # The identity, which a small group draws often, tells nothing.
-        if left and ((permutation != place).any() or (signs != 1.0).any()):
-            left -= 1
+        if (permutation != place).any() or (signs != 1.0).any():
             _check_equivariance(system, rng.uniform(lower, upper), permutation, signs)
+            left -= 1
+        if not left:
+            break
     return group
 
 

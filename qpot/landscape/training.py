@@ -16,9 +16,9 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.by_products import minimum_at, polished
 from qpot.landscape.coverage import CONFIDENCE
-from qpot.landscape.linear_rates import DENSE_SYMMETRIC, dense_jacobian
+from qpot.landscape.linear_rates import DENSE_SYMMETRIC, FlatDirectionError, dense_jacobian
 from qpot.landscape.orbits import Orbits
-from qpot.landscape.points import FLAT, Minimum
+from qpot.landscape.points import Minimum
 from qpot.landscape.saddle_list import Clock
 from qpot.landscape.symmetry import Symmetry, position_of_class
 from qpot.problem.system import System
@@ -260,22 +260,15 @@ def _minimum_at(system: System, end: Array, reach: float, orbits: Orbits | None)
     rest = polished(system, end) if orbits is None else orbits.polished(system, end)
     if rest is None or np.abs(rest).max() > _ROOM * max(reach, 1.0):
         return None
-    if system.dimension <= DENSE_SYMMETRIC:
-        across = (
-            np.linalg.eigvalsh(-dense_jacobian(system, rest)) if orbits is None else orbits.rates_across(system, rest)
-        )
-        if abs(across[0]) <= FLAT * np.abs(across).max():
-            raise SolveError(
-                f"a training run ended at {format_point(rest)}, which is no isolated minimum; "
-                f"{_way_out(system, rest, orbits)}",
-                status=Status.NO_MINIMUM,
-                partial=(),
-            )
-    if _kinks(system) and _falls_beside(system, rest):
-        return None
-    if orbits is not None:
-        return orbits.minimum(system, rest)
-    return minimum_at(system, rest, name="the end of a training run")
+    try:
+        found = (minimum_at if orbits is None else orbits.minimum)(system, rest, name="the end of a training run")
+    except FlatDirectionError as error:
+        raise SolveError(
+            f"a training run ended at {format_point(rest)}, which is no isolated minimum; {_way_out(system, rest, orbits)}",
+            status=Status.NO_MINIMUM,
+            partial=(),
+        ) from error
+    return None if found is None or (_kinks(system) and _falls_beside(system, rest)) else found
 
 
 def _known(

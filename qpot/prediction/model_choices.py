@@ -13,6 +13,7 @@ from qpot._core.arrays import Array
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.connections import Connections
+from qpot.landscape.linear_rates import FlatDirectionError
 from qpot.landscape.orbits import Orbits
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.saddle_list import Clock
@@ -165,7 +166,10 @@ def one_orbit(system: System, orbits: Orbits, minima: Sequence[Minimum], *, tole
     """
     found: list[Minimum] = []
     for minimum in minima:
-        across = orbits.minimum(system, minimum.point)
+        try:
+            across = orbits.minimum(system, minimum.point, name="a minimum")
+        except FlatDirectionError:
+            across = None
         if across is None:
             raise SolveError(
                 f"{minimum!r} has flat directions that {orbits.describe()} do not explain: remove or fix a redundant "
