@@ -30,7 +30,7 @@ from qpot.solvers.common.polyline import interpolated, lengths_along
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.initial_path import timed_path
 from qpot.solvers.paths.large_action import LargeAction
-from qpot.solvers.paths.large_refinement import refine_large
+from qpot.solvers.paths.large_refinement import DEAR, refine_large
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.local_preconditioner import linearised
 from qpot.solvers.paths.newton_krylov import CONVERGED
@@ -88,6 +88,7 @@ def large_leg(
     method: ProductMethod,
     curves: Sequence[Array] = (),
     easing: bool = True,
+    ceiling: float = np.inf,
     report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
@@ -100,6 +101,8 @@ def large_leg(
     easing : bool
         Whether paths under samples' noise are solved under a floor of the noise first. Where a curve is nearly the path, that
         would lead away from it.
+    ceiling : float
+        A path that is seen to cost more is not solved further (COARSE).
     latest : LatestPath, optional
         Receives the best path so far, for whoever interrupts the search.
 
@@ -151,7 +154,7 @@ def large_leg(
         action,
         guesses,
         partial(leg_preconditioner, system, method, times, product, directions),
-        Limits(method.tolerance, method.max_iterations, method.max_elements, method.max_products),
+        Limits(method.tolerance, method.max_iterations, method.max_elements, method.max_products, ceiling=ceiling),
         slow_start=slow_start,
         slow_end=slow_end,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,
@@ -159,7 +162,7 @@ def large_leg(
         eased=eased,
         on_iteration=on_iteration,
     )
-    status = Status.CONVERGED if leg.status == CONVERGED else Status.NOT_CONVERGED
+    status = {CONVERGED: Status.CONVERGED, DEAR: Status.COARSE}.get(leg.status, Status.NOT_CONVERGED)
     path = uphill_path(leg, leg.path.nodes, leg.path.node_times(), action.momenta(leg.path), status, method)
     path = replace(path, iterations=leg.products, note=_met(leg.met, leg.tried))
     return path if jointly is None else with_weak_noise(system, path)

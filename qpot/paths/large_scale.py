@@ -126,10 +126,14 @@ class LargeScaleAction(ProductMethod):
         report: Report = quiet,
         *,
         curves: Sequence[Array] = (),
+        ceiling: float = np.inf,
     ) -> PathSolution:
-        """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products."""
+        """The cheapest path from a minimum to a saddle, whose unstable direction is found anew by products.
+
+        One that is seen to cost more than ``ceiling`` is not solved further (COARSE).
+        """
         del direction
-        return leg_by_products(system, start, saddle, method=self, curves=curves, report=report)
+        return leg_by_products(system, start, saddle, method=self, curves=curves, ceiling=ceiling, report=report)
 
     def down(self, system: System, saddle: Array, direction: Array, minimum: Array) -> PathSolution:
         """The free descent from a saddle along one side of its unstable direction to a minimum."""

@@ -94,6 +94,7 @@ def leg_by_products(
     *,
     method: ProductMethod,
     curves: Sequence[Array] = (),
+    ceiling: float = np.inf,
     report: ProgressCallback,
     latest: LatestPath | None = None,
 ) -> PathSolution:
@@ -104,7 +105,7 @@ def leg_by_products(
         end,
         method,
         lambda reduced, x, y, into: leg_by_products(
-            reduced, x, y, method=method, curves=[into(c - start) for c in curves], report=report
+            reduced, x, y, method=method, curves=[into(c - start) for c in curves], ceiling=ceiling, report=report
         ),
     )
     if inside:
@@ -114,12 +115,16 @@ def leg_by_products(
         return leg_by_controls(system, start, end, method=method, report=report)
     if not thin(system, np.stack([start, end])):
         try:
-            return large_leg(system, start, end, method=method, curves=curves, report=report, latest=latest)
+            return large_leg(
+                system, start, end, method=method, curves=curves, ceiling=ceiling, report=report, latest=latest
+            )
         except SingularCovarianceError:
             # The noise of samples may leave directions out between the ends, as where a unit switches off.
             if not isinstance(system.noise, SampleNoise) or system.noise.floor > 0.0 or system.dimension > DENSE:
                 raise
-    return _between_floors(system, start, end, method=method, curves=curves, report=report, latest=latest)
+    return _between_floors(
+        system, start, end, method=method, curves=curves, ceiling=ceiling, report=report, latest=latest
+    )
 
 
 def _between_floors(
@@ -129,6 +134,7 @@ def _between_floors(
     *,
     method: ProductMethod,
     curves: Sequence[Array] = (),
+    ceiling: float = np.inf,
     report: ProgressCallback,
     latest: LatestPath | None,
 ) -> PathSolution:
@@ -151,6 +157,7 @@ def _between_floors(
             method=eased,
             curves=begun,
             easing=easing,
+            ceiling=ceiling,
             report=report,
             latest=latest,
         )
@@ -171,6 +178,9 @@ def _between_floors(
 
     # Under a low floor the cheapest path may be far from those under higher ones, so that all curves are tried under it.
     found = lowered(solved(_LOW, curves, method.starts) if method.starts > 1 else solved(_FLOORS[0], curves, 1))
+    if found.path.status is Status.COARSE:
+        # Without the floor it costs more, though not how much.
+        return replace(found.path, error=np.inf, least=max(found.lower, 0.0), method=method)
     if at_end is not None and found.path.status.ok:
         rough = method.tolerance >= _BY_CONTROLS
         exact = _by_controls(system, found, at_start, at_end, method, report) if rough else None

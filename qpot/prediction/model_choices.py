@@ -131,7 +131,7 @@ def model_landscape(
         missing.append(f"{minima_are(len(found) - most, ' of higher loss')} left out of the chain (max_minima={most})")
         found = found[:most]
     if saddles is None:
-        search = _PassSearch(system, bounds, group, 0.6 * seconds, rng, most, minima is not None)
+        search = _PassSearch(system, bounds, group, 0.6 * seconds, rng, most, minima is not None, executor)
         passes, found, unsearched = search.run(found, report)
         missing += unsearched
         kept = worth_a_price(found, passes)
@@ -215,6 +215,7 @@ class _PassSearch:
     rng: np.random.Generator
     most: int
     complete: bool
+    executor: Executor | None
 
     @property
     def few(self) -> bool:
@@ -259,7 +260,13 @@ class _PassSearch:
         rounds = 0 if self.complete else _ROUNDS
         while True:
             saddles = find_saddles(
-                self.system, found, self.box, rng=self.rng, symmetries=self.group, budget=0.6 * self.seconds
+                self.system,
+                found,
+                self.box,
+                rng=self.rng,
+                symmetries=self.group,
+                budget=0.6 * self.seconds,
+                executor=self.executor,
             )
             missed: list[Minimum] = []
             if rounds and len(found) < self.most:

@@ -87,6 +87,15 @@ def with_routes(
     return [side for side, _ in legs], [leg for _, leg in legs]
 
 
+def by_exits(order: Sequence[int], tasks: Sequence[Any]) -> list[list[int]]:
+    """The legs, given by their positions, in rounds: first those that many exits take, which are likely to be cheap."""
+    rounds: list[list[int]] = [[], [], []]
+    for n in order:
+        taken = len(tasks[n].curves)
+        rounds[0 if taken >= _CURVES else 1 if 2 * taken >= _CURVES else 2].append(n)
+    return [legs for legs in rounds if legs]
+
+
 def _same_pass(route: Route, task: Any) -> bool:
     """Whether a leg runs over the same image of a saddle to the same image of a minimum as a route."""
     near = _SAME * float(np.linalg.norm(task.end - task.start))

@@ -32,7 +32,7 @@ from qpot.prediction.assembled import Side, assembled, groups_of, sides_of
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.leg_sharing import climb_of, copies_of_cycles, with_descents, with_shared_climbs
-from qpot.prediction.routes import Route, with_routes
+from qpot.prediction.routes import Route, by_exits, with_routes
 from qpot.prediction.unfinished import lowest
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
@@ -181,9 +181,14 @@ def _priced(
             tasks, climbs = with_shared_climbs(tasks)
             copies = {**climbs, **copies_of_cycles(tasks)}
             own = [n for n in range(len(tasks)) if n not in copies]
-            for order in (own, list(copies)):
+            rounds = by_exits(own, tasks)
+            for order in (*rounds, list(copies)):
                 # What leads up to a saddle or a cycle is known where the route goes on to another state only.
                 given = [replace(tasks[n], known=finished.get(copies.get(n, -1))) for n in order]
+                if finished and rounds[1:]:
+                    # Legs that fewer exits take are solved as far as they may be cheap.
+                    ceilings = _MARGIN * _cheapest(k, sides, finished)
+                    given = [replace(leg, ceiling=ceilings[sides[n][:2]]) for n, leg in zip(order, given, strict=True)]
                 for n, leg in zip(order, run_in_order(_solve_leg, given, executor), strict=True):
                     finished[n] = replace(leg, method=chosen)
                     home, away, _, _ = sides[n]
@@ -212,16 +217,21 @@ def _priced(
 
 def _mattering(k: int, sides: Sequence[Side], legs: Mapping[int, PathSolution]) -> list[int]:
     """The legs that stopped short and may be part of a cheapest route, or of a rate that is not negligible."""
-    direct = np.full((k, k), np.inf)
-    for n, leg in legs.items():
-        home, away, _, _ = sides[n]
-        direct[home, away] = min(direct[home, away], leg.action)
-    values, _ = sums_of_legs(direct, np.zeros((k, k)), direct)
+    values = _cheapest(k, sides, legs)
     return [
         n
         for n, leg in legs.items()
         if not leg.status.ok and not lowest([leg]) > _MARGIN * values[sides[n][0], sides[n][1]]
     ]
+
+
+def _cheapest(k: int, sides: Sequence[Side], legs: Mapping[int, PathSolution]) -> Array:
+    """The costs (k, k) of the cheapest routes along the legs that are known."""
+    direct = np.full((k, k), np.inf)
+    for n, leg in legs.items():
+        home, away, _, _ = sides[n]
+        direct[home, away] = min(direct[home, away], leg.action)
+    return sums_of_legs(direct, np.zeros((k, k)), direct)[0]
 
 
 def _better(leg: PathSolution, other: PathSolution) -> PathSolution:
@@ -253,6 +263,8 @@ class _Leg:
     known: PathSolution | None = None
     # Curves from the start to the saddle, with which the search for the path begins.
     curves: tuple[Array, ...] = ()
+    # The cost above which it need not be solved.
+    ceiling: float = np.inf
 
     @property
     def cyclic(self) -> bool:
@@ -342,8 +354,8 @@ def _up(task: _Leg, saddle: Array, direction: Array) -> PathSolution:
     """The uphill leg, with the free descent against it as a first guess where that is known."""
     if isinstance(task.method, GeometricAction) and task.behind is not None:
         return task.method.up(task.system, task.start, saddle, direction, descent=task.behind[1])
-    if isinstance(task.method, LargeScaleAction) and task.curves:
-        return task.method.up(task.system, task.start, saddle, direction, curves=task.curves)
+    if isinstance(task.method, LargeScaleAction):
+        return task.method.up(task.system, task.start, saddle, direction, curves=task.curves, ceiling=task.ceiling)
     return task.method.up(task.system, task.start, saddle, direction)
 
 

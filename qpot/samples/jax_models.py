@@ -34,7 +34,8 @@ def from_jax(
         The loss of ONE sample, a pure function. With ``data = (X, y)`` it is called as ``loss_fn(params, X[i], y[i])``, with
         any other tree of arrays as ``loss_fn(params, tree of their i-th rows)``.
     params : tree of arrays
-        Leaves of floating-point numbers are the parameters; all other leaves (and None) are constants.
+        Leaves of floating-point numbers are the parameters; all other leaves (and None) are constants. A module of Equinox
+        or of Flax (``nnx``) is such a tree; of a Flax ``linen`` module pass what its ``init`` returns.
     data : tuple of arrays, or another tree of arrays
         The data set; every leaf has N rows.
     weight_decay : float
@@ -88,9 +89,14 @@ class _Tree:
 
     def __init__(self, jax: Any, params: Any) -> None:
         found, self.structure = jax.tree_util.tree_flatten_with_path(params)
-        self.leaves = [np.asarray(leaf) for _, leaf in found]
+        # Modules are trees too, some of which hold functions among their leaves.
+        self.leaves = [leaf if callable(leaf) else np.asarray(leaf) for _, leaf in found]
         names = [jax.tree_util.keystr(path) or "params" for path, _ in found]
-        self.moving = [k for k, leaf in enumerate(self.leaves) if jax.numpy.issubdtype(leaf.dtype, np.floating)]
+        self.moving = [
+            k
+            for k, leaf in enumerate(self.leaves)
+            if isinstance(leaf, np.ndarray) and jax.numpy.issubdtype(leaf.dtype, np.floating)
+        ]
         if not self.moving:
             raise ValueError("params has no leaf of floating-point numbers: there is nothing that SGD moves")
         self.dtypes = [self.leaves[k].dtype for k in self.moving]

@@ -31,13 +31,17 @@ _CAUTION = 10.0
 _MESH = 1e-2
 # Meshes are refined at most so many times.
 _LEVELS = 6
+# The status of a path that was seen to be dearer than the ceiling.
+DEAR = -1
 
 
 @dataclass(frozen=True)
 class LargePath:
     """A leg, its action and error, max |H|, Newton steps and Hessian products.
 
-    Its minimiser was met from ``met`` of the ``tried`` initial paths; these are zero where they were not counted.
+    Its minimiser was met from ``met`` of the ``tried`` initial paths; these are zero where they were not counted. One of
+    status `DEAR` was seen to cost more than the ceiling, and was not solved further: its error reaches down to the least that
+    it may cost.
     """
 
     path: ElementPath
@@ -103,7 +107,9 @@ def refine_large(
     if eased is None:
         coarse = _roughly(guesses, solved)
     else:
-        coarse, met, tried = cheapest_start(guesses, solved, meshed, eased)
+        coarse, met, tried, least = cheapest_start(guesses, solved, meshed, eased, ceiling=limits.ceiling)
+        if least > 0.0:
+            return _dear(action, coarse.path, least, steps, products, met, tried)
     path = coarse.path
     for _ in range(_LEVELS):
         energy, _ = action.energy(path, path.degree + 2)
@@ -132,6 +138,15 @@ def refine_large(
         path, coarse = high.path, high
     assert best is not None
     return replace(best, iterations=steps, products=products, met=met, tried=tried)
+
+
+def _dear(
+    action: LargeAction, path: ElementPath, least: float, steps: int, products: int, met: int, tried: int
+) -> LargePath:
+    """A path that is not solved further, whose error reaches down to the least that it may cost."""
+    cost = action.value(path, path.degree + 2)
+    _, largest = action.energy(path, path.degree + 2)
+    return LargePath(path, cost, cost - min(least, cost), largest, steps, products, DEAR, met, tried)
 
 
 def _roughly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 
@@ -22,6 +23,8 @@ class Limits(NamedTuple):
     scale : float
         An action below this size needs no more digits than one of this size. A piece of a longer path has that path's action
         here, since it may cost next to nothing itself.
+    ceiling : float
+        A path that is seen to cost more is not solved further.
     """
 
     tolerance: float
@@ -29,3 +32,4 @@ class Limits(NamedTuple):
     max_elements: int
     total: int | None = None
     scale: float = 0.0
+    ceiling: float = math.inf

@@ -12,7 +12,7 @@ from qpot.solvers.common.polyline import evenly
 from qpot.solvers.common.spending import spent
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
-from qpot.solvers.paths.newton_krylov import LargeMinimization, Linearised
+from qpot.solvers.paths.newton_krylov import CONVERGED, LargeMinimization, Linearised
 
 Array = NDArray[np.float64]
 
@@ -47,18 +47,25 @@ class Eased(NamedTuple):
 
 
 class Met(NamedTuple):
-    """The cheapest minimiser, and from how many of the initial paths that were tried it was met."""
+    """The cheapest minimiser, and from how many of the initial paths that were tried it was met.
+
+    ``least`` is what the cheapest minimiser costs at least where it is dearer than the ceiling and was not solved further;
+    else it is zero.
+    """
 
     found: LargeMinimization
     times: int
     tried: int
+    least: float = 0.0
 
 
 Solved = Callable[[ElementPath, float, Eased | None], LargeMinimization]
 Meshed = Callable[[ElementPath, float, Eased | None], ElementPath]
 
 
-def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshed, eased: Eased) -> Met:
+def cheapest_start(
+    guesses: Sequence[ElementPath], solved: Solved, meshed: Meshed, eased: Eased, *, ceiling: float = np.inf
+) -> Met:
     """The cheapest of the minimisers to which initial paths lead, first under eased noise and then under the exact one.
 
     Initial paths are tried until each of the minimisers under eased noise has been met twice; then another one is unlikely
@@ -72,6 +79,8 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
     meshed : callable
         A path of some action on a mesh that suits it.
     eased : Eased
+    ceiling : float
+        If all minimisers are seen to cost more, none is solved to the end, and fewer initial paths are tried.
 
     Raises
     ------
@@ -86,7 +95,7 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
     failure: ValueError | None = None
     tried = 0
     for guess in guesses:
-        if classes and (spent() or (tried >= _LEAST and all(times > 1 for _, times in classes))):
+        if classes and (spent() or (tried >= _LEAST and (_all_twice(classes) or _bound(classes) > ceiling))):
             break
         tried += 1
         try:
@@ -100,10 +109,13 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
         else:
             other, times = classes[k]
             classes[k] = (min(found, other, key=lambda one: one.action), times + 1)
+    if classes and _bound(classes) > ceiling:
+        easy, times = min(classes, key=lambda one: one[0].action)
+        return Met(easy, times, tried, _bound(classes))
     best: LargeMinimization | None = None
     origin = np.inf
     for easy, _ in sorted(classes, key=lambda one: one[0].action):
-        least = np.inf if best is None else best.action
+        least = ceiling if best is None else min(best.action, ceiling)
         if best is not None and (spent() or easy.action - easy.decrement > (1.0 + _DEARER) * least):
             break
         try:
@@ -118,7 +130,17 @@ def cheapest_start(guesses: Sequence[ElementPath], solved: Solved, meshed: Meshe
         raise failure
     # Slow parts of the ways may differ between two that are the same otherwise, so that here their costs alone are compared.
     times = sum(times for easy, times in classes if abs(easy.action - origin) <= _ALIKE * origin)
-    return Met(best, times, tried)
+    dear = best.status == CONVERGED and best.action - best.decrement > (1.0 + _MUCH) * ceiling
+    return Met(best, times, tried, (1.0 + _DEARER) * ceiling if dear else 0.0)
+
+
+def _all_twice(classes: Sequence[tuple[LargeMinimization, int]]) -> bool:
+    return all(times > 1 for _, times in classes)
+
+
+def _bound(classes: Sequence[tuple[LargeMinimization, int]]) -> float:
+    """What the cheapest of the minimisers costs at least; they were found under a floor, which makes them cheaper."""
+    return min(easy.action - easy.decrement for easy, _ in classes)
 
 
 def _followed(easy: LargeMinimization, solved: Solved, meshed: Meshed, eased: Eased, least: float) -> LargeMinimization:

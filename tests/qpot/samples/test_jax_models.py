@@ -139,3 +139,47 @@ def test_nested_trees_agree_with_a_loop() -> None:
     single = np.concatenate([total.gradients_at(point[None]) for point in x])
     assert np.abs(total.gradients_at(x) - single).max() < 1e-12
     qpot.check_gradients(total, x)
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Layer:
+    """A module as Equinox makes them: a tree whose leaves are arrays and a function."""
+
+    def __init__(self, w: Any, act: Any) -> None:
+        self.w, self.act = w, act
+
+    def tree_flatten_with_keys(self) -> tuple[Any, None]:
+        names = ("w", "act")
+        return tuple((jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in names), None
+
+    @classmethod
+    def tree_unflatten(cls, aux: None, children: Any) -> Layer:
+        return cls(*children)
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(x @ self.w)
+
+
+def test_a_module_with_functions_among_its_leaves_is_a_tree() -> None:
+    rng = np.random.default_rng(3)
+    w, X = rng.normal(size=3), rng.normal(size=(5, 3))
+    total = qpot.from_jax(lambda m, x: m(x) ** 2, Layer(w, jnp.tanh), (X,))
+    assert total.layout is not None
+    assert total.layout.names == (".w",)
+    assert total.layout.frozen == (".act",)
+    np.testing.assert_allclose(total.losses_at(w[None])[0], np.tanh(X @ w) ** 2, rtol=1e-12)
+    assert float(total.model_at(w)(X[0])) == pytest.approx(float(np.tanh(X[0] @ w)), rel=1e-5)
+
+
+@pytest.mark.parametrize("library", ["equinox", "flax.nnx"])
+def test_modules_of_other_libraries(library: str) -> None:
+    module: Any = pytest.importorskip(library, reason=f"a test of modules of {library}, which is not needed otherwise")
+    X = np.random.default_rng(4).normal(size=(6, 2))
+    if library == "equinox":
+        model = module.nn.MLP(2, 1, 2, 1, activation=jnp.tanh, key=jax.random.PRNGKey(0))
+    else:
+        model = module.Linear(2, 1, rngs=module.Rngs(0))
+    total = qpot.from_jax(lambda m, x: jnp.sum(m(x) ** 2), model, (X,))
+    assert total.initial_point is not None
+    expected = [float(jnp.sum(model(jnp.asarray(x, dtype=jnp.float32)) ** 2)) for x in X]
+    assert list(total.losses_at(total.initial_point[None])[0]) == pytest.approx(expected, rel=1e-4)

@@ -169,3 +169,19 @@ def test_the_path_gets_a_mesh_before_each_round() -> None:
     met = cheapest_start([bow(1.0), bow(-1.0)], solved, finer, EASED)
     assert met.found.path.n_elements == 12
     assert met.found.action == pytest.approx(UP.action, rel=2e-3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 1.1, 2.0])
+@pytest.mark.parametrize("heights", [(1.0, 0.9, 1.1, 0.8, -1.0), (-1.0, 1.0), (-1.0,)])
+def test_a_ceiling_spares_the_work_and_never_a_cheap_minimiser(heights: tuple[float, ...], share: float) -> None:
+    """What is said to be the least cost lies above the ceiling and below the true cost; without it the answer is the same."""
+    plain = search(heights)
+    cheapest = min(UP.action if max(heights) > 0.0 else np.inf, DOWN.action)
+    met = cheapest_start([bow(h) for h in heights], solved, meshed, EASED, ceiling=share * cheapest)
+    if met.least > 0.0:
+        assert share * cheapest < met.least < (1.0 + 2e-3) * cheapest
+        assert met.tried <= max(plain.tried, 4)
+    else:
+        assert met.found.action == pytest.approx(plain.found.action, rel=1e-9)
+    assert (met.least > 0.0) or share > 0.5
+    assert (met.least == 0.0) or share < 1.0
