@@ -26,6 +26,7 @@
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `leg_sharing`: What legs share: the free descents from their saddles, and the ways up to the same side of a cycle.
+- `low_rank_noise`: The noise of a model in its leading directions, with a floor.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
   begin.

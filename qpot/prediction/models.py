@@ -19,6 +19,7 @@ from qpot._core.types import SeedLike
 from qpot.chain.certainty import selection
 from qpot.landscape.flatness import refuse_flat
 from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.linear_rates import DENSE
 from qpot.landscape.minima import scattered
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry
@@ -29,6 +30,7 @@ from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.low_rank_noise import LowRankSystem, low_rank_system
 from qpot.prediction.model_choices import ModelLandscape, model_landscape, most_minima
 from qpot.prediction.model_exits import SIMULATED, with_exits
 from qpot.prediction.prefactors import rate_prefactors
@@ -51,8 +53,8 @@ _STARTS = 4
 # CPU seconds for one leg, and more for each dimension up to a number of them and beyond; what is not solved by then is known
 # as an interval.
 _LEG, _LARGE, _LARGE_LEG = (40.0, 0.5), 160, 0.02
-# The tolerances where legs take sweeps in the space of the samples.
-_LARGE_TOLERANCES = (1e-2,)
+# The tolerances and the initial curves of a leg above that dimension, where each takes long.
+_LARGE_TOLERANCES, _FEW_STARTS = (1e-2,), 2
 
 
 def predict_model(
@@ -68,6 +70,7 @@ def predict_model(
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     budget: float | None = None,
+    noise: str = "samples",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -75,6 +78,8 @@ def predict_model(
     passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
     if passes is not None and len(passes) < len(saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
+    if noise not in ("samples", "low rank"):
+        raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
     if method is not None and not isinstance(method, LegMethod):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     if not all(isinstance(m, Minimum) for m in minima or ()):
@@ -104,7 +109,11 @@ def predict_model(
             if model.orbits is None:  # Along orbits there is no noise.
                 check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
-            if saddles is None and _by_exits(system, found, method):
+            by_rank: LowRankSystem | None = None
+            if noise == "low rank" and len(found) > 1:
+                by_rank = low_rank_system(system, landscape)
+                system = by_rank.system
+            elif saddles is None and _by_exits(system, found, method):
                 report(1, 5, "exits by noise")
                 landscape, routes = with_exits(
                     system,
@@ -123,8 +132,8 @@ def predict_model(
             report(3, 5, "prefactors")
             costs = replace(
                 costs,
-                notes=(*costs.notes, *landscape.missing),
-                choices=(*model.choices, *landscape.choices, *told),
+                notes=(*costs.notes, *landscape.missing, *([] if by_rank is None else by_rank.notes(costs))),
+                choices=(*model.choices, *landscape.choices, *([] if by_rank is None else [by_rank.told]), *told),
                 coverage=landscape.coverage,
             )
             prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
@@ -192,15 +201,16 @@ def _costs(
     chosen = _leg_method(system, minima, None)
     if not isinstance(chosen, LargeScaleAction):
         return solved(chosen), [f"legs: {chosen!r} (method=)"]
-    for tolerance in _LARGE_TOLERANCES if by_controls(system) else _TOLERANCES:
-        costs = solved(LargeScaleAction(tolerance=tolerance, starts=_STARTS))
+    starts = _STARTS if d <= DENSE else _FEW_STARTS
+    for tolerance in _TOLERANCES if d <= DENSE else _LARGE_TOLERANCES:
+        costs = solved(LargeScaleAction(tolerance=tolerance, starts=starts))
         finite = bool(np.isfinite(costs.values).all() and np.isfinite(costs.errors).all())
         decided = finite and len(selection(costs).possible) == 1
         if decided or not finite:
             break
     said = "which decides the selection" if decided else "which does not decide the selection"
     said = said if costs.solved else "not all of them solved"
-    begun = f"{_STARTS} curves and the ways of exits by noise"
+    begun = f"{starts} curves" + (" and the ways of exits by noise" if routes else "")
     begun = "the reversed descent alone" if by_controls(system) else begun
     return costs, [
         f"legs: by products, from {begun}, tolerance {tolerance:g}, {said}, {seconds:.0f} s for one at most (method=)"

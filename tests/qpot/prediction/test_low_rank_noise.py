@@ -1,0 +1,107 @@
+"""predict under the leading directions of the noise: the covariance against dense matrices, costs against another method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qpot
+from qpot.prediction.low_rank_noise import pooled_covariance
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+D, SAMPLES = 4, 9
+# Much of the noise lies in one direction, so that three hold 99 % of its trace.
+SPREAD = np.array([0.6, 1.4, 0.9, 0.05])
+BOX = [(-2.5, 2.5)] * D
+
+
+def tilted_well(seed: int = 2) -> qpot.FiniteSum:
+    """A tilted double well in x_0, each of whose samples has a linear part and one that depends on the state."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(SAMPLES, D))
+    vectors -= vectors.mean(axis=0)
+    vectors = np.linalg.qr(vectors)[0] * np.sqrt(SAMPLES) * SPREAD
+    weights = np.linspace(-0.2, 0.2, SAMPLES)
+
+    def losses(x: Array) -> Array:
+        return np.asarray((x[:, 0] ** 2 - 1.0) ** 2 / 4.0 + 0.05 * x[:, 0] + 0.5 * (x[:, 1:] ** 2).sum(axis=1))
+
+    def gradients(x: Array) -> Array:
+        g = x.copy()
+        g[:, 0] = x[:, 0] ** 3 - x[:, 0] + 0.05
+        return g
+
+    def hessians(x: Array) -> Array:
+        h = np.repeat(np.eye(D)[None], len(x), axis=0)
+        h[:, 0, 0] = 3.0 * x[:, 0] ** 2 - 1.0
+        return h
+
+    def quadratic(x: Array) -> Array:
+        return np.asarray(0.5 * weights * (x**2).sum(axis=1)[:, None])
+
+    return qpot.FiniteSum(
+        sample_losses=lambda x: losses(x)[:, None] + x @ vectors.T + quadratic(x),
+        sample_gradients=lambda x: gradients(x)[:, None] + vectors + weights[:, None] * x[:, None],
+        hessian=hessians,
+        weighted_hessian=lambda x, w: (
+            w.sum(axis=1)[:, None, None] * hessians(x) + (w @ weights)[:, None, None] * np.eye(D)
+        ),
+        n_samples=SAMPLES,
+        dimension=D,
+    )
+
+
+TOTAL = tilted_well()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_pooled_covariance_is_the_mean_in_its_leading_directions(seed: int) -> None:
+    total = tilted_well(seed)
+    points = np.random.default_rng(seed).normal(size=(3, D))
+    mean = np.mean([total.covariance(x[None])[0] for x in points], axis=0)
+    covariance, held, part = pooled_covariance(total, points)
+    values, vectors = np.linalg.eigh(mean)
+    assert held == int((np.cumsum(values[::-1]) < 0.99 * values.sum()).sum()) + 1
+    assert part == pytest.approx(values[-held:].sum() / values.sum(), rel=1e-9)
+    dense = covariance.factor @ covariance.factor.T + float(covariance.floor) * np.eye(D)
+    assert np.trace(dense) == pytest.approx(np.trace(mean), rel=1e-9)
+    leading = vectors[:, -held:]
+    left = leading.T @ (dense - mean) @ leading
+    np.testing.assert_allclose(left, float(covariance.floor) * np.eye(held), atol=1e-9 * values[-1])
+
+
+@pytest.fixture(scope="module")
+def prediction() -> qpot.Prediction:
+    return qpot.predict(TOTAL, BOX, noise="low rank", starts=12, budget=1.0, audit=False, progress=None)
+
+
+def test_costs_are_those_of_the_system_with_that_covariance(prediction: qpot.Prediction) -> None:
+    points = np.array([s.point for s in prediction.saddles])
+    covariance, held, _ = pooled_covariance(TOTAL, points)
+    assert held < D
+    system = qpot.System.from_finite_sum(TOTAL, covariance=covariance)
+    other = qpot.transition_costs(
+        system, prediction.minima, saddles=prediction.saddles, method=qpot.GeometricAction(tolerance=1e-8)
+    )
+    for pair in ((0, 1), (1, 0)):
+        error = prediction.costs.errors[pair] + other.errors[pair]
+        assert abs(prediction.costs.values[pair] - other.values[pair]) <= error
+    assert prediction.selected == (int(np.argmin([m.point[0] for m in prediction.minima])),)
+
+
+def test_the_report_says_which_noise_it_is(prediction: qpot.Prediction) -> None:
+    (line,) = [line for line in prediction.costs.choices if line.startswith("noise: ")]
+    assert "not of the samples' own" in line
+    assert any(note.startswith("the floor of the noise carries") for note in prediction.costs.notes)
+    assert not any(line.startswith("exits by noise") for line in prediction.costs.choices)
+
+
+def test_other_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="noise must be"):
+        qpot.predict(TOTAL, BOX, noise="white")  # type: ignore[arg-type]
+    case = qpot.gallery.symmetric_minima()
+    with pytest.raises(ValueError, match="a System has its own noise"):
+        qpot.predict(case.system, case.bounds, noise="low rank")
