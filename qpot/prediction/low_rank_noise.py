@@ -1,8 +1,9 @@
 """The noise of a model in its leading directions, with a floor: what the costs of large models are asked for by name.
 
 With fewer samples than parameters the exact noise pushes in few directions, and legs above 200 coordinates are dear to solve.
-Under the covariance in its leading directions, taken at the passes, plus an even floor that holds the rest of the trace, they
-take products with a constant matrix of low rank. This is another noise: how much of a cost the floor carries is told.
+Under the covariance in its leading directions, taken at the passes, plus a floor, they take products with a constant matrix
+of low rank. The floor is the largest variance that is left out. This is another noise: how much of a cost the floor carries
+is told.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ class LowRankSystem(NamedTuple):
         """What parts of the legs' costs the floor carries, floor/2 int |p|^2 dt over the action, in words."""
         legs = [leg for leg in costs.paths.values() if 0.0 < leg.action < np.inf and np.isfinite(leg.momenta).all()]
         shares = [self.floor / 2.0 * np.trapezoid((leg.momenta**2).sum(axis=1), leg.times) / leg.action for leg in legs]
-        return [f"the floor of the noise carries {min(shares):.0%} to {max(shares):.0%} of the costs"] if shares else []
+        if not shares:
+            return []
+        parts = f"{min(shares):.0%} to {max(shares):.0%}"
+        return [
+            f"the floor of the noise carries {parts} of the costs; without it they are higher by that part, or by more"
+        ]
 
 
 def low_rank_system(system: System, landscape: ModelLandscape) -> LowRankSystem:
@@ -45,8 +51,9 @@ def low_rank_system(system: System, landscape: ModelLandscape) -> LowRankSystem:
     covariance, held, part = pooled_covariance(system.finite_sum, np.array([p.point for p in places]))
     at = "passes" if landscape.saddles else "minima"
     told = (
-        f"noise: {held} leading directions of the mean covariance at the {at} hold {part:.1%} of its trace, the rest is an "
-        f"even floor of {float(covariance.floor):.2g}; costs are those of this noise, not of the samples' own (noise=)"
+        f"noise: {held} leading directions of the mean covariance at the {at} hold {part:.1%} of its trace; the others carry "
+        f"a floor of {float(covariance.floor):.2g}, the largest variance among them; costs are those of this noise, not "
+        "of the samples' own (noise=)"
     )
     return LowRankSystem(
         System.from_finite_sum(system.finite_sum, covariance=covariance), float(covariance.floor), told
@@ -56,7 +63,7 @@ def low_rank_system(system: System, landscape: ModelLandscape) -> LowRankSystem:
 def pooled_covariance(total: FiniteSum, points: Array) -> tuple[FactoredCovariance, int, float]:
     """The mean covariance at points (k, d) in factors, the number of its directions, and the part of the trace they hold.
 
-    The floor keeps the trace.
+    The floor is the largest variance in another direction, or the least one of all where none is left out.
     """
     rank = min(_MOST, total.dimension, total.n_samples - 1)
     estimates = [estimate_covariance(total, x, method=LowRankCovariance(rank=rank)) for x in points]
@@ -66,5 +73,5 @@ def pooled_covariance(total: FiniteSum, points: Array) -> tuple[FactoredCovarian
     parts = np.cumsum(sizes**2) / trace
     held = min(int(np.searchsorted(parts, _HELD)) + 1, rank)
     part = float(parts[held - 1])
-    floor = max(1.0 - part, 0.0) * trace / total.dimension
+    floor = float(sizes[min(held, sizes.size - 1)] ** 2)
     return FactoredCovariance(vectors[:, :held] * sizes[:held], floor, None), held, part

@@ -113,8 +113,8 @@ def predict(
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
     noise : "samples" or "low rank"
         For a finite sum: the covariance of its samples' gradients, or the leading directions of its mean over the passes,
-        as many as hold 99 % of the trace and at most 64, with a floor that holds the rest. That is another noise, under
-        which costs of large models are found in minutes; the report says how much of them the floor carries.
+        as many as hold 99 % of the trace and at most 64, with a floor, the largest variance that is left out. That is another
+        noise, under which costs of large models are found in minutes; the report says how much of them the floor carries.
     periodic : bool or sequence of d bools, optional
         The axes on which drift and noise repeat, which is checked; the bounds of such an axis hold exactly one period.
         Minima are then those of a torus or a cylinder, a cost is that to the cheapest image, and nothing lies outside along
