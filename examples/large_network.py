@@ -19,7 +19,7 @@
 # One call finds the minima, their symmetries, the pass between them and the two costs; no matrix of 10 749 x 10 749 entries
 # is formed. `noise="low rank"` takes the noise at the pass in its leading directions, as many as hold 99 % of it, and a floor
 # in all others, the largest variance among them. Costs under it are lower than without the floor, and the report says by how
-# much at least. This example needs PyTorch: `pip install 'qpot[torch]'`.
+# much to first order. This example needs PyTorch: `pip install 'qpot[torch]'`.
 
 # %%
 import os
@@ -127,15 +127,16 @@ for name, m, colour, sign in (("A", A, BLUE, -1), ("B", B, ORANGE, 1)):
     ax.plot(at, height, color=colour, linewidth=4)
     ax.plot(at[0], height[0], "o", color=colour, markersize=17)
     ax.annotate(
-        f"{name}: loss {m.loss:.4f}\ncost {cost:.2f}", (at[0], height[0]), xytext=(16 * -sign, 26),
-        textcoords="offset points", ha="left" if sign < 0 else "right", color=colour, fontweight="bold",
+        f"{name}: loss {m.loss:.4f}\ncost {cost:.2f}", (at[0], height[0]), xytext=(75 if sign < 0 else 12, -30 - 14 * sign),
+        textcoords="offset points", ha="left" if sign < 0 else "right", va="center", color=colour, fontweight="bold",
     )  # fmt: skip
 top = thousandths(saddle.point[None])[0]
 ax.plot(0.0, top, "X", color="black", markersize=16, zorder=3)
 ax.annotate("saddle", (0.0, top), xytext=(0, 14), textcoords="offset points", ha="center")
 ax.set(xlabel="length along the path, from the saddle", ylabel="loss, in thousandths above the lower minimum")
-ax.set_title("The way out of each minimum", fontsize=18)
+ax.set_title("Noise carries the way out of B far above the pass", fontsize=18)
 ax.margins(y=0.15)
+assert thousandths(climbs["B"][0]).max() > 1.5 * top
 
 ax = axes[1]
 ax.semilogy(np.arange(1, noise.eigenvalues.size + 1), noise.eigenvalues, "o", color="black", markersize=8)
@@ -151,7 +152,7 @@ for name, colour, style in (("A", BLUE, "-"), ("B", ORANGE, "--")):
     share = np.linalg.norm(away[seen] @ noise.eigenvectors, axis=1) ** 2 / far[seen] ** 2
     ax.plot(far[seen] / far[-1], share, style, color=colour, linewidth=4, label=f"out of {name}")
 ax.set(xlabel="distance from the minimum, over the saddle's", ylabel="share of the way in these directions")
-ax.set_title("Little of the way lies where the noise is", fontsize=18)
+ax.set_title("The way out of B runs more with the noise", fontsize=18)
 ax.set_ylim(bottom=0.0)
 ax.legend(frameon=False)
 for ax in axes:

@@ -40,7 +40,7 @@ class LowRankSystem(NamedTuple):
             return []
         parts = f"{min(shares):.0%} to {max(shares):.0%}"
         return [
-            f"the floor of the noise carries {parts} of the costs; without it they are higher by that part, or by more"
+            f"the floor of the noise carries {parts} of the costs; without it they are higher by that, to first order"
         ]
 
 
