@@ -99,6 +99,9 @@ NETWORKS: dict[str, tuple[Callable[[], qpot.FiniteSum], dict[str, Any]]] = {
     "10749": (lambda: perceptron(products(150), 5, 0.01), {}),
     "99140": (lambda: perceptron(products(150), 46, 0.01), {"starts": 2, "max_minima": 2}),
 }
+# Above 200 coordinates also under the leading directions of the noise.
+for large in ("217", "1210", "cnn", "10749", "99140"):
+    NETWORKS[f"{large}-low-rank"] = NETWORKS[large][0], {**NETWORKS[large][1], "noise": "low rank"}
 
 
 def timed(seconds: dict[str, float], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,7 +128,7 @@ def row(name: str) -> None:
     try:
         prediction = qpot.predict(total, audit=False, progress=None, **options)
     except (ValueError, qpot.SolveError) as error:
-        print(f"{name:>6} d={total.dimension} ({reduced}), N={total.n_samples}: {error}")
+        print(f"{name:>14} d={total.dimension} ({reduced}), N={total.n_samples}: {error}")
         return
     costs = prediction.costs
     whole = time.process_time() - clock
@@ -138,7 +141,7 @@ def row(name: str) -> None:
         for v, e in zip(costs.values[off], costs.errors[off], strict=True)
     )
     print(
-        f"{name:>6} d={total.dimension} ({reduced}), N={total.n_samples}, {len(costs.minima)} minima in the chain; training "
+        f"{name:>14} d={total.dimension} ({reduced}), N={total.n_samples}, {len(costs.minima)} minima in the chain; training "
         f"{training:.0f} s, passes {passes:.0f} s, legs {legs:.0f} s, whole call {whole:.0f} s; {peak:.1f} GiB\n"
         f"       costs {priced or 'none'}\n       {costs.coverage}"
     )

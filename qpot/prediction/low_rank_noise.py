@@ -8,11 +8,12 @@ is told.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.model_choices import ModelLandscape
 from qpot.problem.estimates import estimate_covariance
@@ -23,25 +24,65 @@ from qpot.samples.finite_sum import FiniteSum
 
 # As many leading directions are kept as hold this part of the trace, at most so many.
 _HELD, _MOST = 0.99, 64
+# Gradients of all samples at one point are held in memory up to so many numbers.
+_NUMBERS = 5e7
 
 
-class LowRankSystem(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LowRankSystem:
     """A model under noise of low rank with a floor, and what was chosen, in a line."""
 
     system: System
-    floor: float
+    total: FiniteSum
+    covariance: FactoredCovariance
     told: str
 
     def notes(self, costs: TransitionCosts) -> list[str]:
-        """What parts of the legs' costs the floor carries, floor/2 int |p|^2 dt over the action, in words."""
+        """How much of the legs' costs the floor carries, and what the samples' own covariance costs along them."""
         legs = [leg for leg in costs.paths.values() if 0.0 < leg.action < np.inf and np.isfinite(leg.momenta).all()]
-        shares = [self.floor / 2.0 * np.trapezoid((leg.momenta**2).sum(axis=1), leg.times) / leg.action for leg in legs]
-        if not shares:
+        if not legs:
             return []
-        parts = f"{min(shares):.0%} to {max(shares):.0%}"
-        return [
-            f"the floor of the noise carries {parts} of the costs; without it they are higher by that, to first order"
+        floor = float(self.covariance.floor)
+        shares = [0.5 * floor * float(np.trapezoid((g.momenta**2).sum(axis=1), g.times)) / g.action for g in legs]
+        notes = [
+            f"costs are those under the noise's {self.covariance.factor.shape[1]} leading directions and a floor in the "
+            f"others, which carries {_range(shares)} of them and without which they are higher by that, to first order "
+            '(noise="samples" asks for the noise itself)'
         ]
+        if self.total.n_samples * self.total.dimension <= _NUMBERS:
+            own = [own_action(self.total, self.covariance, leg) for leg in legs]
+            notes.append(
+                f"along the same paths the samples' covariance with that floor costs {_range([r for r, _ in own])} as much, "
+                f"and the floor carries {_range([share for _, share in own])} of that"
+            )
+        return notes
+
+
+def _range(parts: list[float]) -> str:
+    low, high = f"{min(parts):.0%}", f"{max(parts):.0%}"
+    return low if low == high else f"{low} to {high}"
+
+
+def own_action(total: FiniteSum, covariance: FactoredCovariance, leg: PathSolution) -> tuple[float, float]:
+    """The action of a leg under the samples' covariance at each of its points with the same floor, over its own action.
+
+    Also the part of it that the floor carries.
+    """
+    floor, n = float(covariance.floor), total.n_samples
+    pushed = covariance.times(leg.points, leg.momenta)  # x' - b
+    momenta = np.zeros_like(pushed)
+    for k, (x, w) in enumerate(zip(leg.points, pushed, strict=True)):
+        if leg.uphill[k]:
+            centred = total.gradients_at(x[None])[0]
+            centred -= centred.mean(axis=0)
+            # Woodbury: the inverse of G^T G / N + floor needs systems of the number of samples only.
+            inner = np.linalg.solve(centred @ centred.T + n * floor * np.eye(n), centred @ w)
+            momenta[k] = (w - inner @ centred) / floor
+    action, before, even = (
+        float(np.trapezoid(f, leg.times))
+        for f in ((pushed * momenta).sum(axis=1), (pushed * leg.momenta).sum(axis=1), (momenta**2).sum(axis=1))
+    )
+    return action / before, floor * even / action
 
 
 def low_rank_system(system: System, landscape: ModelLandscape) -> LowRankSystem:
@@ -52,12 +93,10 @@ def low_rank_system(system: System, landscape: ModelLandscape) -> LowRankSystem:
     at = "passes" if landscape.saddles else "minima"
     told = (
         f"noise: {held} leading directions of the mean covariance at the {at} hold {part:.1%} of its trace; the others carry "
-        f"a floor of {float(covariance.floor):.2g}, the largest variance among them; costs are those of this noise, not "
-        "of the samples' own (noise=)"
+        f"a floor of {float(covariance.floor):.2g}, the largest variance among them (noise=)"
     )
-    return LowRankSystem(
-        System.from_finite_sum(system.finite_sum, covariance=covariance), float(covariance.floor), told
-    )
+    total = system.finite_sum
+    return LowRankSystem(System.from_finite_sum(total, covariance=covariance), total, covariance, told)
 
 
 def pooled_covariance(total: FiniteSum, points: Array) -> tuple[FactoredCovariance, int, float]:

@@ -70,7 +70,7 @@ def predict_model(
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     budget: float | None = None,
-    noise: str = "samples",
+    noise: str | None = None,
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -78,7 +78,7 @@ def predict_model(
     passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
     if passes is not None and len(passes) < len(saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    if noise not in ("samples", "low rank"):
+    if noise not in (None, "samples", "low rank"):
         raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
     if method is not None and not isinstance(method, LegMethod):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
@@ -110,9 +110,10 @@ def predict_model(
                 check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
             by_rank: LowRankSystem | None = None
-            if noise == "low rank" and len(found) > 1:
-                by_rank = low_rank_system(system, landscape)
-                system = by_rank.system
+            if noise == "low rank" or (noise is None and by_controls(system)):
+                if len(found) > 1:
+                    by_rank = low_rank_system(system, landscape)
+                    system = by_rank.system
             elif saddles is None and _by_exits(system, found, method):
                 report(1, 5, "exits by noise")
                 landscape, routes = with_exits(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qpot._core.status import SolveError, Status
+from qpot.landscape.linear_rates import DENSE
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.leg_intervals import LegIntervals, leg_intervals, legs_of, why_open
 from qpot.prediction.unfinished import doubt
@@ -129,6 +130,9 @@ def _remedy(costs: TransitionCosts) -> str:
     """How to go on from a prediction of which legs are missing."""
     late = any(status is Status.BUDGET for _, _, status, _, _ in costs.unfinished)
     more = "; qpot.transition_costs(..., budget=) gives legs more time" if late else ""
+    large = costs.minima[0].point.size > DENSE
+    if large and costs.choices and not any(line.startswith("noise: ") for line in costs.choices):  # Only models choose.
+        more += '; noise="low rank" prices them in minutes, under the leading directions of the noise'
     return (
         "To go on from here without another search: minima=prediction.minima and saddles=prediction.saddles, with another "
         f"method=, or with other saddles= that join the same minima{more}."

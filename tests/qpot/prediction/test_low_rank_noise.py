@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.prediction.low_rank_noise import pooled_covariance
+from qpot.prediction.low_rank_noise import own_action, pooled_covariance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -93,9 +93,70 @@ def test_costs_are_those_of_the_system_with_that_covariance(prediction: qpot.Pre
 
 def test_the_report_says_which_noise_it_is(prediction: qpot.Prediction) -> None:
     (line,) = [line for line in prediction.costs.choices if line.startswith("noise: ")]
-    assert "not of the samples' own" in line
-    assert any(note.startswith("the floor of the noise carries") for note in prediction.costs.notes)
+    assert "leading directions of the mean covariance at the passes" in line
+    first, second = prediction.costs.notes[-2:]
+    assert first.startswith("costs are those under the noise's")
+    assert "along the same paths the samples' covariance" in second
+    assert all(note in repr(prediction) for note in (first, second))
     assert not any(line.startswith("exits by noise") for line in prediction.costs.choices)
+
+
+def test_the_samples_own_action_agrees_with_dense_matrices(prediction: qpot.Prediction) -> None:
+    covariance, _, _ = pooled_covariance(TOTAL, np.array([s.point for s in prediction.saddles]))
+    floor = float(covariance.floor) * np.eye(D)
+    for leg in prediction.costs.paths.values():
+        up = leg.uphill
+        x, p, t = leg.points[up], leg.momenta[up], leg.times[up]
+        pushed = p @ (covariance.factor @ covariance.factor.T + floor)
+        own = np.linalg.solve(TOTAL.covariance(x) + floor, pushed[..., None])[..., 0]
+        action, before = (float(np.trapezoid((pushed * q).sum(axis=1), t)) for q in (own, p))
+        share = float(covariance.floor) * float(np.trapezoid((own**2).sum(axis=1), t)) / action
+        assert own_action(TOTAL, covariance, leg) == pytest.approx((action / before, share), rel=1e-3)
+
+
+def separable(d: int, samples: int, spread: Array) -> qpot.FiniteSum:
+    """A tilted double well in x_0 and a bowl in the other coordinates; samples are linear, of variances spread^2."""
+    rng = np.random.default_rng(5)
+    columns = rng.normal(size=(samples, spread.size))
+    columns = np.linalg.qr(columns - columns.mean(axis=0))[0]
+    vectors = np.zeros((samples, d))
+    vectors[:, : spread.size] = columns * np.sqrt(samples) * spread
+
+    def losses(x: Array) -> Array:
+        return np.asarray((x[:, 0] ** 2 - 1.0) ** 2 / 4.0 + 0.05 * x[:, 0] + 0.5 * (x[:, 1:] ** 2).sum(axis=1))
+
+    def gradients(x: Array) -> Array:
+        g = x.copy()
+        g[:, 0] = x[:, 0] ** 3 - x[:, 0] + 0.05
+        return g
+
+    def curvatures(x: Array) -> Array:
+        h = np.ones_like(x)
+        h[:, 0] = 3.0 * x[:, 0] ** 2 - 1.0
+        return h
+
+    return qpot.FiniteSum(
+        sample_losses=lambda x: losses(x)[:, None] + x @ vectors.T,
+        sample_gradients=lambda x: gradients(x)[:, None] + vectors,
+        mean_gradient=gradients,
+        hessian_vector_product=lambda x, v: curvatures(x) * v,
+        weighted_hessian_product=lambda x, v, w: w.sum(axis=1)[:, None] * curvatures(x) * v,
+        n_samples=samples,
+        dimension=d,
+    )
+
+
+def test_above_200_coordinates_it_is_the_default() -> None:
+    """x_0 is a direction of the noise of its own, so that V = 2 (L(saddle) - L(minimum)) / its variance, floor included."""
+    spread = np.sqrt(np.append([1.0, 0.5, 0.25, 0.1], np.full(206, 1e-5)))
+    total = separable(210, 220, spread)
+    prediction = qpot.predict(total, [(-2.0, 2.0)] * 210, starts=12, progress=None)
+    assert any(note.startswith("costs are those under the noise's 4 leading") for note in prediction.costs.notes)
+    (saddle,) = prediction.saddles
+    variance = float(spread[0] ** 2 + spread[4] ** 2)
+    for i, j in ((0, 1), (1, 0)):
+        exact = 2.0 * (saddle.loss - prediction.minima[i].loss) / variance
+        assert abs(prediction.costs.values[i, j] - exact) <= prediction.costs.errors[i, j] <= 0.02 * exact
 
 
 def test_other_words_are_refused() -> None:
