@@ -75,19 +75,7 @@ def predict_model(
     progress: ProgressLike = "auto",
 ) -> Prediction:
     """What `predict` does for a finite sum; see there for the arguments."""
-    passes = None if saddles is None else [s for s in saddles if isinstance(s, Saddle)]
-    if passes is not None and len(passes) < len(saddles or ()):
-        raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    if noise not in (None, "samples", "low rank"):
-        raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
-    if method is not None and not isinstance(method, LegMethod):
-        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
-    if not all(isinstance(m, Minimum) for m in minima or ()):
-        raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-    if minima is not None and len(minima) == 0:
-        raise ValueError(
-            "minima is empty; pass the minima that are known, or leave it out, so that they are searched for"
-        )
+    _check(minima, saddles, method, noise)
     check_executor(executor)
     model = reduced_model(total, symmetries)
     system, generator = model.system, as_rng(0 if rng is None else rng)
@@ -95,7 +83,7 @@ def predict_model(
     seconds = None if budget is None else as_positive(budget, name="budget")
     most = None if max_minima is None else as_count(max_minima, name="max_minima")
     draw, begun, runs = _starts(model, box, starts, generator)
-    minima, passes = model.into(minima), model.into(passes)
+    minima, passes = model.into(minima), model.into(saddles)
     found: tuple[Minimum, ...] = ()
     with reporting(progress, "predict") as report:
         try:
@@ -149,6 +137,27 @@ def predict_model(
     prediction: Prediction = model.read(prediction_from_costs(costs, prefactors=prefactors, dearer=dearer))
     # The check runs the algorithm in all parameters.
     return replace(prediction, system=model.whole, symmetries=model.images)
+
+
+def _check(
+    minima: Sequence[Minimum] | None,
+    saddles: Sequence[Saddle | LimitCycle] | None,
+    method: LegMethod | None,
+    noise: str | None,
+) -> None:
+    """Refuse what is no minimum, saddle, method or noise of a model."""
+    if not all(isinstance(s, Saddle) for s in saddles or ()):
+        raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
+    if noise not in (None, "samples", "low rank"):
+        raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
+    if method is not None and not isinstance(method, LegMethod):
+        raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
+    if not all(isinstance(m, Minimum) for m in minima or ()):
+        raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+    if minima is not None and len(minima) == 0:
+        raise ValueError(
+            "minima is empty; pass the minima that are known, or leave it out, so that they are searched for"
+        )
 
 
 def _by_exits(system: System, minima: Sequence[Minimum], method: LegMethod | None) -> bool:
