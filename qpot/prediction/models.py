@@ -70,7 +70,7 @@ def predict_model(
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     budget: float | None = None,
-    noise: str | None = None,
+    noise: str = "samples",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -98,7 +98,7 @@ def predict_model(
                 check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
             by_rank: LowRankSystem | None = None
-            if noise == "low rank" or (noise is None and by_controls(system)):
+            if noise == "low rank":
                 if len(found) > 1:
                     by_rank = low_rank_system(system, landscape)
                     system = by_rank.system
@@ -143,12 +143,12 @@ def _check(
     minima: Sequence[Minimum] | None,
     saddles: Sequence[Saddle | LimitCycle] | None,
     method: LegMethod | None,
-    noise: str | None,
+    noise: str,
 ) -> None:
     """Refuse what is no minimum, saddle, method or noise of a model."""
     if not all(isinstance(s, Saddle) for s in saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    if noise not in (None, "samples", "low rank"):
+    if noise not in ("samples", "low rank"):
         raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
     if method is not None and not isinstance(method, LegMethod):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")

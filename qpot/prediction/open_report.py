@@ -132,7 +132,7 @@ def _remedy(costs: TransitionCosts) -> str:
     more = "; qpot.transition_costs(..., budget=) gives legs more time" if late else ""
     large = costs.minima[0].point.size > DENSE
     if large and costs.choices and not any(line.startswith("noise: ") for line in costs.choices):  # Only models choose.
-        more += '; noise="low rank" prices them in minutes, under the leading directions of the noise'
+        more += '; noise="low rank" prices them in minutes under another noise, constant in space'
     return (
         "To go on from here without another search: minima=prediction.minima and saddles=prediction.saddles, with another "
         f"method=, or with other saddles= that join the same minima{more}."

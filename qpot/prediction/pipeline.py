@@ -66,7 +66,7 @@ def predict(
     budget: float | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
-    noise: Literal["samples", "low rank"] | None = None,
+    noise: Literal["samples", "low rank"] = "samples",
     periodic: bool | Sequence[bool] | None = None,
     outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
@@ -111,11 +111,11 @@ def predict(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
-    noise : "samples" or "low rank", optional
+    noise : "samples" or "low rank"
         For a finite sum: the covariance of its samples' gradients, or the leading directions of its mean over the passes,
         as many as hold 99 % of the trace and at most 64, with a floor, the largest variance that is left out. That is another
-        noise, under which costs of large models are found in minutes; the report says how much of them the floor carries.
-        By default the former up to 200 coordinates, and the latter above.
+        noise, constant in space, under which costs of large models are found in minutes. The report says how much of them the
+        floor carries, and how much more the samples' own covariance costs along the same paths.
     periodic : bool or sequence of d bools, optional
         The axes on which drift and noise repeat, which is checked; the bounds of such an axis hold exactly one period.
         Minima are then those of a torus or a cylinder, a cost is that to the cheapest image, and nothing lies outside along
@@ -173,7 +173,7 @@ def predict(
             max_minima=max_minima, rng=rng, symmetries=symmetries, budget=budget, noise=noise, executor=executor,
             progress=progress,
         )  # fmt: skip
-    if noise is not None:
+    if noise != "samples":
         raise ValueError(
             f"noise={noise!r} is for a finite sum; a System has its own noise: pass covariance= to System.from_finite_sum"
         )

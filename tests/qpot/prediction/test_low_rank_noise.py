@@ -146,11 +146,11 @@ def separable(d: int, samples: int, spread: Array) -> qpot.FiniteSum:
     )
 
 
-def test_above_200_coordinates_it_is_the_default() -> None:
+def test_above_200_coordinates() -> None:
     """x_0 is a direction of the noise of its own, so that V = 2 (L(saddle) - L(minimum)) / its variance, floor included."""
     spread = np.sqrt(np.append([1.0, 0.5, 0.25, 0.1], np.full(206, 1e-5)))
     total = separable(210, 220, spread)
-    prediction = qpot.predict(total, [(-2.0, 2.0)] * 210, starts=12, progress=None)
+    prediction = qpot.predict(total, [(-2.0, 2.0)] * 210, noise="low rank", starts=12, progress=None)
     assert any(note.startswith("costs are those under the noise's 4 leading") for note in prediction.costs.notes)
     (saddle,) = prediction.saddles
     variance = float(spread[0] ** 2 + spread[4] ** 2)
