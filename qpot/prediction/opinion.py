@@ -113,6 +113,7 @@ def with_field_opinion(
     done = 0
     try:
         with reporting(progress, "second opinion") as report:
+            report(0, len(tasks), f"field 1 of {len(tasks)}")
             for task, outcome in zip(tasks, run_in_order(answers_of, tasks, executor), strict=True):
                 done += 1
                 i = task.minimum
@@ -120,7 +121,7 @@ def with_field_opinion(
                     values[i, j], errors[i, j] = value, error
                     if reason:
                         reasons[i, j] = reason
-                report(done, len(tasks), f"field of minimum {i}")
+                report(done, len(tasks), f"field {done} of {len(tasks)}, of minimum {i}, is done")
     except KeyboardInterrupt as error:
         raise SolveError(
             f"the second opinion was interrupted after {done} of {len(tasks)} fields; the costs are in .partial",
