@@ -27,7 +27,7 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
     progress : callable, bool, "auto" or None
         A callable ``(done, total, message)`` is used as it is. True shows a tqdm bar; "auto" shows it only on a
         terminal or in a notebook, and only after two seconds. None or False is silent. In a notebook the bar is a widget
-        where ipywidgets is installed, and a line of text elsewhere.
+        where ipywidgets is installed, and a line of text elsewhere; the environment variable ``TQDM_DISABLE=1`` silences it.
     description : str
         The bar's label.
 
@@ -50,9 +50,10 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
         yield progress
     elif progress is True or progress == "auto":
         auto = progress == "auto"
-        # None leaves the bar out where nobody watches: standard error is neither a terminal nor a notebook's.
-        off = None if auto and not _in_notebook() else False
-        with _bar()(desc=description, disable=off, delay=2.0 if auto else 0.0, leave=False) as bar:
+        # None leaves the bar out where nobody watches: standard error is neither a terminal nor a notebook's. Elsewhere
+        # nothing is said, so that TQDM_DISABLE is heard.
+        off: dict[str, Any] = {"disable": None} if auto and not _in_notebook() else {}
+        with _bar()(desc=description, delay=2.0 if auto else 0.0, leave=False, **off) as bar:
 
             def report(done: int, total: int, message: str) -> None:
                 bar.total = total

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import pathlib
+import subprocess
 import sys
 import time
 import types
@@ -89,3 +92,13 @@ def test_a_notebook_without_widgets_gets_a_line_of_text_and_no_warning(
         time.sleep(2.2)  # Only what takes longer than two seconds has a bar.
         report(2, 2, "leg 2 of 2: 1 -> 0")
     assert "leg 2 of 2: 1 -> 0" in capfd.readouterr().err
+
+
+def test_the_environment_silences_bars(tmp_path: pathlib.Path) -> None:
+    code = "import qpot\nwith qpot.reporting(True, 'work') as report:\n    report(1, 2, 'half')\n"
+    run = [sys.executable, "-c", code]
+    loud = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "work" in loud.stderr
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    silent = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert (silent.stdout, silent.stderr) == ("", "")
