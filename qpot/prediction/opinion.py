@@ -113,7 +113,6 @@ def with_field_opinion(
     done = 0
     try:
         with reporting(progress, "second opinion") as report:
-            report(0, len(tasks), f"field 1 of {len(tasks)}")
             for task, outcome in zip(tasks, run_in_order(answers_of, tasks, executor), strict=True):
                 done += 1
                 i = task.minimum
