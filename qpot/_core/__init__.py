@@ -6,10 +6,13 @@
   from there.
 - `checkpoint_folder`: The folder of a checkpoint: what it is of, in a file for readers, and who uses it.
 - `deprecated`: Old public names: they keep working for one release and warn with the new name.
+- `drawn`: Drawn: a result with a figure of its own, which a function of `qpot.plots` draws.
 - `fingerprint`: Fingerprints of inputs: what is the same on another machine has the same one, up to rounding.
 - `folder_lock`: A lock on a folder: one process at a time, and the operating system releases it when the process ends
   in any way.
+- `html`: HTML for notebooks: paragraphs, tables and small pictures, readable on light and on dark pages.
 - `moved`: Old module names, of the release before, which can be imported for one release more.
+- `optional`: Packages that only some functions need: an error that says how to install them.
 - `parallel`: Executors: independent tasks run on the caller's executor, and order and results do not depend on it.
 - `progress`: Progress: a callback ``(done, total, message)`` for whatever a caller passed as ``progress``.
 - `records`: Records: results on disk, one file each, which are complete or not there.

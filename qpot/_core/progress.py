@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from tqdm.auto import tqdm
+from typing import Any
 
 # A function that is told the steps done, the total number of steps, and a message.
 ProgressCallback = Callable[[int, int, str], None]
@@ -25,7 +26,8 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
     ----------
     progress : callable, bool, "auto" or None
         A callable ``(done, total, message)`` is used as it is. True shows a tqdm bar; "auto" shows it only on a
-        terminal and only after two seconds. None or False is silent.
+        terminal or in a notebook, and only after two seconds. None or False is silent. In a notebook the bar is a widget
+        where ipywidgets is installed, and a line of text elsewhere; the environment variable ``TQDM_DISABLE=1`` silences it.
     description : str
         The bar's label.
 
@@ -48,7 +50,10 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
         yield progress
     elif progress is True or progress == "auto":
         auto = progress == "auto"
-        with tqdm(desc=description, disable=None if auto else False, delay=2.0 if auto else 0.0, leave=False) as bar:
+        # None leaves the bar out where nobody watches: standard error is neither a terminal nor a notebook's. Elsewhere
+        # nothing is said, so that TQDM_DISABLE is heard.
+        off: dict[str, Any] = {"disable": None} if auto and not _in_notebook() else {}
+        with _bar()(desc=description, delay=2.0 if auto else 0.0, leave=False, **off) as bar:
 
             def report(done: int, total: int, message: str) -> None:
                 bar.total = total
@@ -58,3 +63,36 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
             yield report
     else:
         raise ValueError(f'progress must be a callable (done, total, message), True, "auto" or None, got {progress!r}')
+
+
+def within(report: ProgressCallback, done: int, total: int, stage: str) -> ProgressCallback:
+    """The callback for the parts of one stage: what they say is told behind the stage's name, at the stage's own place.
+
+    Examples
+    --------
+    >>> stage = within(lambda *told: print(told), 2, 5, "paths")
+    >>> stage(2, 12, "leg 3 of 12: 0 -> 2")
+    (2, 5, 'paths, leg 3 of 12: 0 -> 2')
+    """
+    return lambda _done, _total, message: report(done, total, stage if message == stage else f"{stage}, {message}")
+
+
+def _bar() -> Any:
+    """The class of the bar: tqdm's widget in a notebook that can show it, else its line of text.
+
+    ``tqdm.auto`` chooses in the same way, and warns wherever ipywidgets is missing.
+    """
+    if _in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as widget
+
+        return widget
+    from tqdm.std import tqdm as text
+
+    return text
+
+
+def _in_notebook() -> bool:
+    """Whether the program runs in the kernel of a notebook."""
+    IPython = sys.modules.get("IPython")
+    shell = None if IPython is None else IPython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config

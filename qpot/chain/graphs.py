@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.drawn import Drawn
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
@@ -119,7 +120,7 @@ def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_arra
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DisconnectivityTree:
+class DisconnectivityTree(Drawn, figure="plot_disconnectivity"):
     """Minima at their heights, joined where they become connected from below.
 
     Attributes
@@ -138,6 +139,33 @@ class DisconnectivityTree:
     levels: Array
     children: tuple[tuple[int, ...], ...]
     roots: tuple[int, ...]
+
+    def places(self) -> dict[int, float]:
+        """Where each set stands from left to right: minima at 0, 1, 2, ..., the deepest first, joined sets between them."""
+        result: dict[int, float] = {}
+        stack = [(root, False) for root in self.roots]
+        minima = 0
+        while stack:
+            S, done = stack.pop()
+            if not self.children[S]:
+                result[S] = float(minima)
+                minima += 1
+            elif done:
+                result[S] = sum(result[child] for child in self.children[S]) / len(self.children[S])
+            else:
+                stack.append((S, True))
+                # The deepest child stands on the left, since the eye reads the order of the minima from left to right.
+                stack.extend((child, False) for child in sorted(self.children[S], key=lambda c: -self._bottom(c)))
+        return result
+
+    def _bottom(self, S: int) -> float:
+        """The height of the lowest minimum in a set."""
+        stack, low = [S], math.inf
+        while stack:
+            T = stack.pop()
+            low = min(low, float(self.bottoms[T])) if not self.children[T] else low
+            stack.extend(self.children[T])
+        return low
 
 
 def disconnectivity_tree(costs: CostsLike | Routes) -> DisconnectivityTree:

@@ -20,6 +20,7 @@
 - `solution`: FieldSolution: the quasi-potential of one attractor on a grid, with its gradient and its paths.
 - `solve`: quasipotential: V(source, x) on a whole grid, in one to three dimensions.
 - `sources`: Source: an equilibrium or a limit cycle, checked, refined, and turned into Taylor polynomials of V.
+- `tables`: Fields as labelled arrays.
 - `values`: FieldValues: V and its gradient at the nodes of a grid, between them, and the passages.
 - `walk`: Paths of a field: followed backwards from a point to the source, over saddles if need be.
 - `whole`: GlobalField: the quasi-potential of the whole landscape, the limit of -epsilon log of the stationary

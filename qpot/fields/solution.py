@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import as_point, format_point
 from qpot._core.status import SolveError, Status
+from qpot.fields.tables import FieldTables
 from qpot.fields.values import FieldValues
 from qpot.fields.walk import walk_back
 from qpot.paths.solution import PathSolution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FieldSolution(FieldValues):
+class FieldSolution(FieldValues, FieldTables):
     """The quasi-potential V(source, x) on a grid.
 
     Attributes

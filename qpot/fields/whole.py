@@ -18,11 +18,12 @@ from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
+from qpot.fields.tables import GlobalTables
 from qpot.problem.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GlobalField:
+class GlobalField(GlobalTables):
     """The quasi-potential of a landscape on a grid: min over i of W(i) - min W + V(O_i, x), zero at the selected minima.
 
     Attributes

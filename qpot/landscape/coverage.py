@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qpot._core.arrays import format_point
+from qpot._core.drawn import Drawn
 from qpot.landscape.kinks import at_kinks
 from qpot.landscape.points import Minimum
 from qpot.problem.units import Units
@@ -21,7 +22,7 @@ _NO_REST = "a minimum at a kink, a cycle, or slower than the search is patient"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage:
+class Coverage(Drawn, figure="plot_coverage"):
     """How thorough a search for minima was.
 
     Attributes
@@ -104,7 +105,7 @@ class Coverage:
         return head
 
 
-class Minima(tuple[Minimum, ...]):
+class Minima(tuple[Minimum, ...], Drawn, figure="plot_coverage"):
     """The minima that a search has found: a tuple of `Minimum` that also knows how thorough the search was.
 
     Attributes

@@ -17,7 +17,7 @@ UNIT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LimitCycle(Minimum):
+class LimitCycle(Minimum, figure="plot_limit_cycle"):
     """A closed orbit of the drift; a stable one is a state of the chain as a minimum is.
 
     It has the attributes of a `Minimum`, so that a list of states may hold both: ``point`` is one of its points, ``hessian``

@@ -181,7 +181,7 @@ class Search:
         for j in range(1, _ROUNDS + 1):
             confidence = 1.0 - (1.0 - CONFIDENCE) / (j * (j + 1))
             n = max(2 * n, trials_needed(1.0 - coverage, confidence))
-            self.report(j, _ROUNDS, "coverage")
+            self.report(j, _ROUNDS, f"coverage, round {j} of at most {_ROUNDS}, {len(self.minima)} minima")
             known = len(self.minima)
             starts = self.lower + self.size * stratified(int(np.log2(n)), self.size.size, rng)
             labels = self._descend(starts)
@@ -315,7 +315,7 @@ class Search:
         )
         coming = bottoms(self.system, starts, low, high, self.executor)
         for k in range(n):
-            self.report(k, n, "descents")
+            self.report(k, n, f"descent {k + 1} of {n}, {len(self.minima)} minima")
             if self.over and rested.any() and (self.strict or self.labels.size):
                 self.spent = True
                 coming.close()

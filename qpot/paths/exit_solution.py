@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.drawn import Drawn
 from qpot._core.status import Status
 from qpot.paths.solution import PathSolution
 from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitCoverage:
+class ExitCoverage(Drawn, figure="plot_coverage"):
     """How well a search has covered a boundary.
 
     Attributes
@@ -41,7 +42,7 @@ class ExitCoverage:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitSolution:
+class ExitSolution(Drawn, figure="plot_exit"):
     """The cheapest way out.
 
     Attributes

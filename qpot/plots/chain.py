@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 
 from qpot._core.arrays import as_positive
 from qpot._core.types import CostsLike
-from qpot.chain.cycles import cycle_hierarchy
+from qpot.chain.cycles import Cycle, cycle_hierarchy
 from qpot.chain.graphs import DisconnectivityTree, disconnectivity_tree
 from qpot.chain.routes import Routes, as_routes, with_prefactors
 from qpot.chain.stationary import log_stationary_distribution
 from qpot.chain.training_time import TrainingTimeDiagram
-from qpot.plots.axes import OKABE_ITO, as_axes
+from qpot.plots.axes import OKABE_ITO, as_axes, say, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,6 @@ def plot_chain(
         If the costs are not such a matrix, epsilon is not positive, or the stationary law is not unique.
     """
     import networkx as nx
-    from matplotlib.colors import to_rgb
 
     ax = as_axes(ax)
     routes = as_routes(costs)
@@ -100,8 +99,7 @@ def plot_chain(
     )  # fmt: skip
     names = {i: str(i) if labels is None else labels[i] for i in range(routes.k)}
     for i, (x, y) in where.items():
-        dark = np.dot(to_rgb(colours[i]), (0.3, 0.6, 0.1)) < 0.6
-        ax.text(x, y, names[i], color="white" if dark else "black", ha="center", va="center", weight="bold")
+        ax.text(x, y, names[i], color=text_colour(colours[i]), ha="center", va="center", weight="bold")
         ax.annotate(
             f"{math.exp(log_law[i]):.2g}",
             (x, y),
@@ -123,13 +121,15 @@ def plot_chain(
     return ax
 
 
-def plot_cycles(costs: CostsLike | Routes, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+def plot_cycles(
+    costs: CostsLike | Routes | Cycle, *, labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
     """The hierarchy of cycles as boxes, each from the exponent at which it has mixed to that at which it is left.
 
     Parameters
     ----------
-    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts
-        As for `qpot.w_graph`.
+    costs : array ``(k, k)``, scipy.sparse matrix or TransitionCosts; or Cycle
+        As for `qpot.w_graph`; or a cycle, whose own hierarchy is shown.
     labels : sequence of str, optional
         Names of the minima.
     ax : matplotlib axes, optional
@@ -138,8 +138,10 @@ def plot_cycles(costs: CostsLike | Routes, *, labels: Sequence[str] | None = Non
     -------
     matplotlib axes
     """
+    from matplotlib.colors import to_rgb
+
     ax = as_axes(ax)
-    hierarchy = cycle_hierarchy(costs)
+    hierarchy = costs if isinstance(costs, Cycle) else cycle_hierarchy(costs)
     cycles = [cycle for _, cycle in hierarchy.walk()]
     order = [cycle.members[0] for cycle in cycles if len(cycle.members) == 1]
     place = {i: x for x, i in enumerate(order)}
@@ -151,31 +153,30 @@ def plot_cycles(costs: CostsLike | Routes, *, labels: Sequence[str] | None = Non
             1e-12,
         ]
     )
-    colours = state_colours(len(order))
+    colours = state_colours(max(order) + 1)
     for cycle in cycles:
         xs = sorted(place[i] for i in cycle.members)
         end = min(cycle.exit_cost, top)
         begin = max((c.exit_cost for c in cycle.children), default=0.0)
         main = cycle.main_states
         colour = colours[main[0]] if len(main) == 1 else "0.75"
+        # A quarter of white, as an opaque colour, so that black or white can be read on it.
+        shade = 0.75 * np.array(to_rgb(colour)) + 0.25
         ax.fill_between(
-            [xs[0] - 0.4, xs[-1] + 0.4],
-            min(begin, end),
-            end,
-            facecolor=colour,
-            edgecolor="black",
-            alpha=0.75,
-            linewidth=1,
+            [xs[0] - 0.4, xs[-1] + 0.4], min(begin, end), end, facecolor=tuple(shade), edgecolor="black", linewidth=1
         )
         name = ", ".join(str(i) if labels is None else labels[i] for i in main) or "by start"
-        arrow = "" if cycle.exit_edge is None else f" -> {_label(cycle.exit_edge[1], labels)}"
+        arrow = "" if cycle.exit_edge is None else f" → {_label(cycle.exit_edge[1], labels)}"
         if end - begin > 0.04 * top:
-            ax.text((xs[0] + xs[-1]) / 2, (begin + end) / 2, name + arrow, ha="center", va="center", fontsize=9)
+            middle = ((xs[0] + xs[-1]) / 2, (begin + end) / 2)
+            ax.text(*middle, name + arrow, ha="center", va="center", fontsize=9, color=text_colour(shade))
     ax.set_xticks(range(len(order)), [_label(i, labels) for i in order])
     ax.set_ylim(0, top)
     ax.set_xlabel("minimum")
     ax.set_ylabel(r"$\epsilon$ log(time)")
-    ax.set_title("cycles: main state -> where it leaves to", fontsize=10)
+    main = hierarchy.main_states
+    last = " or ".join(_label(i, labels) for i in main) if main else "a minimum that the start decides"
+    say(ax, f"In the end: {last}. A box is a cycle from mixing to exit: main state → where it leaves to")
     return ax
 
 
@@ -207,20 +208,8 @@ def plot_disconnectivity(
     if not isinstance(tree, DisconnectivityTree):
         tree = disconnectivity_tree(tree)
     k = tree.bottoms.size
-    order: list[int] = []
-    centre: dict[int, float] = {}
-    stack = [(root, False) for root in tree.roots]
-    while stack:
-        S, done = stack.pop()
-        if not tree.children[S]:
-            centre[S] = float(len(order))
-            order.append(S)
-        elif done:
-            centre[S] = float(np.mean([centre[child] for child in tree.children[S]]))
-        else:
-            stack.append((S, True))
-            # The deepest child stands on the left, since the eye reads the order of the minima from left to right.
-            stack.extend((child, False) for child in sorted(tree.children[S], key=lambda c: -_bottom(tree, c)))
+    centre = tree.places()
+    order = [S for S in centre if not tree.children[S]]
     colours = state_colours(k)
     lines = []
     for S, x in centre.items():
@@ -240,11 +229,16 @@ def plot_disconnectivity(
     for i in order:
         y = tree.bottoms[i] + offset
         ax.plot(centre[i], y, "o", color=colours[i], markeredgecolor="black", markersize=9)
-        ax.annotate(_label(i, labels), (centre[i], y), xytext=(0, -16), textcoords="offset points", ha="center")
+        ax.annotate(
+            _label(i, labels), (centre[i], y), xytext=(0, -11), textcoords="offset points", ha="center", va="top"
+        )
     ax.set_xlim(-0.6, len(order) - 0.4)
-    ax.set_ylim(low + offset - 0.12 * (high - low + 1e-12), None)
+    ax.set_ylim(low + offset - 0.14 * (high - low + 1e-12), None)
     ax.set_xticks([])
     ax.set_ylabel(ylabel)
+    ranked = sorted(order, key=lambda i: tree.bottoms[i])
+    then = f"; minimum {_label(ranked[1], labels)} is next" if len(ranked) > 1 else ""
+    say(ax, f"Minimum {_label(ranked[0], labels)} is the lowest{then}")
     return ax
 
 
@@ -323,24 +317,20 @@ def plot_training_time(
     ax.set_xlabel("learning rate" + (f" (batch size {diagram.batch_size})" if diagram.batch_size > 1 else ""))
     ax.set_ylabel("training steps")
     shown = [i for i in range(diagram.k) if (diagram.state == i).any()]
+    patches = [Patch(facecolor=palette[i], edgecolor="black", label=_label(i, labels)) for i in shown]
+    if (diagram.state < 0).any():
+        patches.append(Patch(facecolor=palette[-1], edgecolor="black", label="tie"))
+    last = int(diagram.state[-1, -1])
+    where = "between minima that tie" if last < 0 else f"at minimum {_label(last, labels)}"
+    say(ax, f"At the largest learning rate and the most steps SGD is {where}")
     ax.legend(
-        handles=[Patch(facecolor=palette[i], edgecolor="black", label=_label(i, labels)) for i in shown],
+        handles=patches,
         title=f"SGD is in (start {_label(diagram.start, labels)})",
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
         frameon=False,
     )
     return ax
-
-
-def _bottom(tree: DisconnectivityTree, S: int) -> float:
-    """The height of the lowest minimum in a set of the tree."""
-    stack, low = [S], math.inf
-    while stack:
-        T = stack.pop()
-        low = min(low, tree.bottoms[T]) if not tree.children[T] else low
-        stack.extend(tree.children[T])
-    return low
 
 
 def _label(i: int, labels: Sequence[str] | None) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_float_array
 from qpot.companions.margin import MarginFlow
-from qpot.companions.path_kernel import Explanation
+from qpot.companions.path_kernel import Explanation, TrainingTrajectory
+from qpot.companions.separation import HardMargin
 from qpot.companions.trajectory import FlowTrajectory
-from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_axes
+from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_axes, say, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,9 @@ def plot_flow_loss(trajectories: FlowTrajectory | Mapping[str, FlowTrajectory], 
         ax.plot(t[marks], promised[marks], "o", ms=4, color=colour, mfc="white")
     ax.set(xlabel="flow time t", ylabel="loss L  (dots: what the law says)")
     ax.legend(frameon=False, fontsize="small")
+    worst = max(float(np.abs(t.law_residuals).max()) for t in named.values())
+    ends = ", ".join(f"{t.losses[-1]:.4g}" for t in named.values())
+    say(ax, f"The loss goes to {ends}, and keeps each flow's law to {worst:.1g}")
     return ax
 
 
@@ -87,6 +91,8 @@ def plot_margin_flow(flow: MarginFlow, *, ax: Axes | None = None) -> Axes:
         ylabel=rf"SVM's margin {gamma:.4g} minus the flow's",
     )
     ax.legend(frameon=False)
+    reached, power = float(flow.geometric_margins[-1] / gamma), float(flow.log_times[-1] / np.log(10.0))
+    say(ax, f"The flow's margin is {reached:.2%} of the largest at t = 1e{power:.0f}; the rest goes like 1 / log t")
     return ax
 
 
@@ -142,6 +148,61 @@ def plot_explanation(
     ax.axvline(0.0, color="black", lw=0.8)
     ax.set_yticks(y, [label for label, _ in bars])
     ax.set_xlabel(f"contribution to f(x); sum {heights.sum():.3f}, model {explanation.prediction[row, output]:.3f}")
+    whole = float(explanation.prediction[row, output])
+    say(ax, f"{labels[0].capitalize()} counts most: {values[0]:+.3g} of the output {whole:.3g}")
+    return ax
+
+
+def plot_training(trajectory: TrainingTrajectory, *, ax: Axes | None = None) -> Axes:
+    """The training loss of a recorded run against the time of the flow.
+
+    Parameters
+    ----------
+    trajectory : TrainingTrajectory
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+        The loss has a logarithmic axis where it is positive and falls by more than a factor of 20.
+    """
+    ax = as_axes(ax)
+    losses = trajectory.losses
+    times = np.linspace(0.0, trajectory.duration, losses.size)
+    ax.plot(times, losses, color=BLUE, lw=2.2)
+    if losses.min() > 0 and losses.max() > 20.0 * losses.min():
+        ax.set_yscale("log")
+    ax.set(xlabel="flow time t (steps times step size)", ylabel="mean training loss")
+    say(ax, f"The training loss goes from {losses[0]:.4g} to {losses[-1]:.4g} in {losses.size - 1} steps")
+    return ax
+
+
+def plot_separation(machine: HardMargin, *, ax: Axes | None = None) -> Axes:
+    """How far every sample lies from the separating hyperplane; those on the margin, the support vectors, are named.
+
+    Parameters
+    ----------
+    machine : HardMargin
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    ax = as_axes(ax)
+    distances = machine.signed_samples @ machine.direction
+    order = np.argsort(distances, kind="stable")
+    support = np.isin(order, machine.support)
+    rank = np.arange(1, order.size + 1)
+    ax.plot(rank[~support], distances[order][~support], "o", ms=5, color=BLUE, label="beyond the margin")
+    ax.plot(rank[support], distances[order][support], "s", ms=8, color=VERMILION, mec="black", label="support vectors")
+    ax.axhline(machine.geometric_margin, color="0.3", lw=1.2, ls="--")
+    ax.set(xlabel="samples, the nearest first", ylabel="distance from the hyperplane")
+    whole_numbers(ax)
+    ax.set_ylim(0.0, 1.1 * float(distances.max()))
+    ax.legend(fontsize=9, loc="lower right", framealpha=0.9)
+    count = machine.support.size
+    say(ax, f"Margin {machine.geometric_margin:.6g}, held by {count} support vectors of {order.size} samples")
     return ax
 
 

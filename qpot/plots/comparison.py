@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import BoundsLike, as_bounds
 from qpot._core.deprecated import renamed
+from qpot.plots.axes import coordinate, text_colour
 from qpot.plots.chain import state_colours
 from qpot.plots.landscape import plot_loss
 
@@ -227,8 +228,8 @@ def plot_escape_points(
             ax.axvline(s, color="black", linestyle="--", linewidth=1.2, label="saddle" if n == 0 else None)
     else:
         i, j = axes
-        ax.set_xlabel(f"$x_{i + 1}$")
-        ax.set_ylabel(f"$x_{j + 1}$")
+        ax.set_xlabel(coordinate(i))
+        ax.set_ylabel(coordinate(j))
         if bounds is None:
             cloud = np.concatenate([minima, saddles, *(c.points for c in checks)])
             margin = 0.15 * np.ptp(cloud, axis=0) + 0.2 * np.ptp(cloud, axis=0).max()
@@ -245,7 +246,8 @@ def plot_escape_points(
             named.add(c.home)
         for n, point in enumerate(minima):
             ax.plot(*point[[i, j]], "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
-            ax.annotate(str(n), point[[i, j]], color="white", weight="bold", ha="center", va="center", zorder=7)
+            ink = text_colour(colours[n])
+            ax.annotate(str(n), point[[i, j]], color=ink, weight="bold", ha="center", va="center", zorder=7)
         style = {"color": "white", "markeredgecolor": "black", "markersize": 9, "zorder": 6}
         ax.plot(saddles[:, i], saddles[:, j], "X", linestyle="none", label="saddle", **style)  # type: ignore[arg-type]
         ax.set_xlim(lower[i], upper[i])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_point
+from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.types import PointLike
 from qpot.fields.solution import FieldSolution
 from qpot.fields.whole import GlobalField
-from qpot.plots.axes import VERMILION, as_axes
+from qpot.landscape.points import tidy
+from qpot.plots.axes import VERMILION, add_colour_bar, as_axes, coordinate, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,21 +70,21 @@ def plot_field(
         ax.plot(field.grid.axes[0], field.values, color="#0072B2", lw=2)
         for point in _marks(field):
             ax.plot(point[0], float(np.interp(point[0], field.grid.axes[0], field.values)), "o", color=_MARK)
-        ax.set_xlabel("$x_1$")
+        ax.set_xlabel(coordinate(0))
         ax.set_ylabel(_name(field))
+        say(ax, _sentence(field))
         return ax
     i, j, x, y, values = _slice(field, axes, at)
     top = float(np.nanmax(values))
     shown = np.linspace(0.0, top, levels) if isinstance(levels, int) else np.asarray(levels, dtype=float)
     filled = ax.contourf(x, y, values, levels=shown, cmap="viridis", extend="max")
     ax.contour(x, y, values, levels=shown, colors="white", linewidths=0.5, alpha=0.7)
-    ax.figure.colorbar(
-        filled, ax=ax, label=_name(field), pad=0.02, format="%.2g", ticks=np.linspace(shown[0], shown[-1], 5)
-    )
+    add_colour_bar(ax, filled, _name(field))
     for point in _marks(field):
         ax.plot(point[..., i], point[..., j], "o" if point.ndim == 1 else "-", color=_MARK, mec="white", lw=2)
-    ax.set_xlabel(f"$x_{i + 1}$")
-    ax.set_ylabel(f"$x_{j + 1}$")
+    ax.set_xlabel(coordinate(i))
+    ax.set_ylabel(coordinate(j))
+    say(ax, _sentence(field))
     return ax
 
 
@@ -188,8 +189,8 @@ def _draw_surface(ax: Axes3D, x: Array, y: Array, values: Array, colours: str) -
 
 def _label_surface(ax: Axes3D, i: int, j: int, name: str) -> None:
     """Labels, title and the same view for every surface."""
-    ax.set_xlabel(f"$x_{i + 1}$")
-    ax.set_ylabel(f"$x_{j + 1}$")
+    ax.set_xlabel(coordinate(i))
+    ax.set_ylabel(coordinate(j))
     ax.set_title(name)
     ax.view_init(elev=32, azim=-62)
 
@@ -226,6 +227,21 @@ def _marks(field: Field) -> list[Array]:
     """The sources, as points ``(d,)`` or as closed curves ``(n, d)``."""
     fields = field.fields if isinstance(field, GlobalField) else (field,)
     return [f.source if f.source.ndim == 1 else np.vstack([f.source, f.source[:1]]) for f in fields]
+
+
+def _sentence(field: Field) -> str:
+    """The title: what the field is of, how far it is known, and how well."""
+    if isinstance(field, GlobalField):
+        best = ", ".join(format_point(tidy(np.atleast_2d(f.source)[0])) for f in _lowest(field))
+        return f"SGD is most often near {best}; known up to {field.level:.4g}"
+    where = "a limit cycle" if field.source.ndim > 1 else format_point(tidy(field.source))
+    error = f", to about {field.error:.1g}" if np.isfinite(field.error) else ""
+    return f"What it costs the noise to come from {where}: known up to {field.level:.4g}{error}"
+
+
+def _lowest(field: GlobalField) -> list[FieldSolution]:
+    """The fields of the minima of the least W."""
+    return [f for f, w in zip(field.fields, field.stationary_costs, strict=True) if w <= 1e-9 * field.level]
 
 
 def _name(field: Field) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
+from qpot._core.arrays import BoundsLike, as_bounds, as_points
 from qpot.paths.solution import PathSolution
-from qpot.plots.axes import SKY, VERMILION, as_axes, two_axes
+from qpot.plots.axes import add_colour_bar, as_axes, coordinate, text_colour, two_axes
 from qpot.plots.chain import (
     plot_chain,
     plot_cycles,
@@ -22,6 +22,7 @@ from qpot.plots.chain import (
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.limit_cycles import draw_cycles
 from qpot.plots.noise import plot_noise, plot_noise_spectrum
+from qpot.plots.paths import DOWNHILL, UPHILL, draw_path, draw_paths
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.ensemble import Ensemble, Occupation
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "DOWNHILL",
+    "UPHILL",
     "plot_chain",
     "plot_critical_points",
     "plot_cycles",
@@ -47,11 +50,6 @@ __all__ = [
     "plot_training_time",
     "state_colours",
 ]
-
-# The colour of the part of a path on which the noise climbs.
-UPHILL = VERMILION
-# The colour of free descents.
-DOWNHILL = SKY
 
 
 def plot_loss(
@@ -105,12 +103,11 @@ def plot_loss(
         shown = np.linspace(float(values.min()), float(np.quantile(values, 0.8)), levels)
     else:
         shown = np.asarray(levels, dtype=float)
-    ticks = np.linspace(shown[0], shown[-1], 5)
     filled = ax.contourf(x, y, values, levels=shown, cmap="cividis", extend="max", alpha=0.9)
     ax.contour(x, y, values, levels=shown[::2], colors="white", linewidths=0.4, alpha=0.6)
-    ax.figure.colorbar(filled, ax=ax, label=name, pad=0.02, format="%.2g", ticks=ticks)
-    ax.set_xlabel(f"$x_{i + 1}$")
-    ax.set_ylabel(f"$x_{j + 1}$")
+    add_colour_bar(ax, filled, name)
+    ax.set_xlabel(coordinate(i))
+    ax.set_ylabel(coordinate(j))
     return ax
 
 
@@ -134,27 +131,7 @@ def plot_path(
     """
     ax = as_axes(ax)
     i, j = two_axes(axes, path.points.shape[1])
-    xy = path.points[:, [i, j]]
-    segment = path.uphill[1:] & path.uphill[:-1]
-    changes = np.flatnonzero(segment[1:] != segment[:-1]) + 1
-    seen = set()
-    for part in np.split(np.arange(segment.size), changes):
-        rows = np.append(part, part[-1] + 1)
-        up = bool(segment[part[0]])
-        text = "noise climbs" if up else "free descent"
-        colour, style = (UPHILL, "-") if up else (DOWNHILL, "--")
-        ax.plot(
-            xy[rows, 0],
-            xy[rows, 1],
-            style,
-            color=colour,
-            linewidth=2.2,
-            zorder=4 if up else 3.5,
-            label=text if labels and up not in seen else None,
-        )
-        seen.add(up)
-        if up:
-            _arrow(ax, xy[rows], colour)
+    draw_path(ax, path.points[:, [i, j]], path.uphill, labels=labels)
     return ax
 
 
@@ -185,7 +162,9 @@ def plot_critical_points(
             ax.plot(x, y, "o", markersize=19, mfc="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5)
         ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
         if names:
-            ax.annotate(str(n), (x, y), color="white", weight="bold", ha="center", va="center", zorder=7)
+            ax.annotate(
+                str(n), (x, y), color=text_colour(colours[n]), weight="bold", ha="center", va="center", zorder=7
+            )
     points = draw_cycles(ax, prediction.minima, colours, prediction.saddles, i, j)
     saddles = np.array([[s.point[i], s.point[j]] for s in points])
     if saddles.size:
@@ -298,10 +277,8 @@ def plot_prediction(
     size = 0.12 * float(min(upper[i] - lower[i], upper[j] - lower[j]))
     points = np.array([m.point for m in prediction.minima])
     plot_noise(system, points, size=size, axes=axes, label="noise (one standard deviation)", ax=ax)
-    shown = False
-    for _, path in sorted(_exits(prediction).items()):
-        plot_path(path, axes=axes, labels=not shown, ax=ax)
-        shown = True
+    exits = [path for _, path in sorted(_exits(prediction).items())]
+    draw_paths(ax, [(path.points[:, [i, j]], path.uphill) for path in exits])
     plot_critical_points(prediction, axes=axes, ax=ax)
     ax.set_xlim(lower[i], upper[i])
     ax.set_ylim(lower[j], upper[j])
@@ -316,18 +293,3 @@ def _exits(prediction: Prediction) -> dict[int, PathSolution]:
         if i not in result or path.action < result[i].action:
             result[i] = path
     return result
-
-
-def _arrow(ax: Axes, xy: Array, colour: str) -> None:
-    """An arrow head in the middle of a curve."""
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(xy, axis=0), axis=1))])
-    if lengths[-1] <= 0.0:
-        return
-    tail, head = (np.array([np.interp(f * lengths[-1], lengths, xy[:, c]) for c in (0, 1)]) for f in (0.52, 0.6))
-    ax.annotate(
-        "",
-        head,  # type: ignore[arg-type]  # Matplotlib takes arrays as well as tuples.
-        tail,  # type: ignore[arg-type]
-        arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.0, "mutation_scale": 18},
-        zorder=5,
-    )

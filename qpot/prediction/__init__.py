@@ -5,6 +5,7 @@
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
 - `assembled`: The costs V(i, j) put together from the legs between the states.
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
+- `cost_cells`: The matrix of costs in words: what stands in each cell of a table or a figure.
 - `costs`: TransitionCosts: V(i, j) between all minima, an error for every entry, and the paths behind them.
 - `crossings`: The crossings between given minima, searched for where none are given.
 - `cut_corners`: Cut corners: paths cheaper than a sum of climbs because they turn off before they reach a minimum on
@@ -31,23 +32,28 @@
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
   begin.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
+- `notebook`: TransitionCosts in a notebook: the matrix as HTML, a figure and a data frame.
 - `open_report`: What a report says about legs that were not solved: bounds of their costs, what is left out, and how to go
   on.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `partial_answer`: The answer where some legs were not solved: what is selected all the same, and what stays possible.
 - `passes_beside`: Passes beside a minimum, or beside an image of one, as they are seen from there.
+- `pictures`: Small pictures of a prediction for notebooks, as SVG: levels of W, and a map of minima, passes and legs in the
+  plane.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the
   lowest way.
 - `reduced_model`: A model as it is searched: without the directions that no sample moves, and modulo its symmetries.
-- `report`: The report of a prediction: the answer in a sentence, and tables as plain text and as HTML.
+- `report`: The report of a prediction: the answer in a sentence, what limits it, and tables as plain text.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
 - `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
+- `tables`: Costs, minima and passes as data frames.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 - `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
+- `views`: A prediction in a notebook: its report as HTML with a small picture, a figure, and data frames.
 - `way_out`: WayOut: a way from a minimum out of the chain, to the state "outside" that absorbs.
 """
 

@@ -14,18 +14,21 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
+from qpot._core.drawn import Drawn
 from qpot._core.status import Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.periods import Periods, periods_of
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.joined import joined
 from qpot.paths.solution import PathSolution
+from qpot.prediction.cost_cells import cost_cells, table_of
+from qpot.prediction.notebook import CostViews
 from qpot.prediction.way_out import WayOut, cheapest_ways_out
 from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TransitionCosts:
+class TransitionCosts(CostViews):
     """Costs V(i, j) of the noise from minimum i to minimum j.
 
     Attributes
@@ -218,22 +221,7 @@ class TransitionCosts:
 
     def table(self) -> str:
         """The costs as text, one row for each starting minimum."""
-        k = len(self.minima)
-        least = self.least_values
-        rows = ["from \\ to " + "".join(f"{j:>24d}" for j in range(k))]
-        for i in range(k):
-            cells = []
-            for j in range(k):
-                if i == j:
-                    cells.append("0")
-                elif np.isfinite(self.values[i, j]):
-                    cells.append(f"{self.values[i, j]:.8g} +- {self.errors[i, j]:.1g}")
-                elif np.isfinite(least[i, j]):
-                    cells.append(f">= {least[i, j]:.6g}" if least[i, j] > 0.0 else "not known")
-                else:
-                    cells.append("no route")
-            rows.append(f"{i:>9d} " + "".join(f"{cell:>24s}" for cell in cells))
-        return "\n".join(rows)
+        return table_of(cost_cells(self.values, self.errors, self.least_values))
 
     @property
     def least_values(self) -> Array:
@@ -321,7 +309,7 @@ class Hole:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FieldOpinion:
+class FieldOpinion(Drawn, figure="plot_field_opinion"):
     """Costs between minima, read off the quasi-potential fields of the minima.
 
     Attributes

@@ -96,7 +96,7 @@ class ModelExits:
         """Simulate the exits from some minima, and find the passes on their ways."""
         tasks = [self._task(home) for home in homes]
         for home, ways in zip(homes, run_in_order(_simulated, tasks, self.executor), strict=True):
-            report(home, len(self.search.minima), f"exits by noise from minimum {home}")
+            report(home, len(self.search.minima), f"from minimum {home} of {len(self.search.minima)}")
             self._follow(home, ways)
 
     def _follow(self, home: int, ways: Sequence[Exit]) -> None:

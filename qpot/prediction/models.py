@@ -13,7 +13,7 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
 from qpot._core.parallel import check_executor
-from qpot._core.progress import ProgressLike, reporting
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.chain.certainty import selection
@@ -90,7 +90,8 @@ def predict_model(
             report(0, 5, "training runs")
             landscape = model_landscape(
                 system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
-                budget=seconds, rng=generator, executor=executor, report=lambda *_: None, orbits=model.orbits,
+                budget=seconds, rng=generator, executor=executor, orbits=model.orbits,
+                report=within(report, 0, 5, "training"),
             )  # fmt: skip
             found = tuple(landscape.minima)
             refuse_flat(system, found)
@@ -111,11 +112,11 @@ def predict_model(
                     most=0 if minima is not None else most_minima(system.dimension) if most is None else most,
                     rng=generator,
                     executor=executor,
-                    report=report,
+                    report=within(report, 1, 5, "exits by noise"),
                 )
                 found = tuple(landscape.minima)
             report(2, 5, "paths")
-            costs, told = _costs(system, landscape, routes, method, executor)
+            costs, told = _costs(system, landscape, routes, method, executor, within(report, 2, 5, "paths"))
             if audit and len(found) > 1:
                 costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
             report(3, 5, "prefactors")
@@ -195,6 +196,7 @@ def _costs(
     routes: Sequence[Route],
     method: LegMethod | None,
     executor: Executor | None,
+    report: ProgressCallback,
 ) -> tuple[TransitionCosts, list[str]]:
     """The costs between the minima, as accurate as the selection needs, and what was chosen."""
     minima, saddles = landscape.minima, landscape.saddles
@@ -205,7 +207,9 @@ def _costs(
         ), []
     d = system.dimension
     seconds = _LEG[0] + _LEG[1] * min(d, _LARGE) + _LARGE_LEG * max(d - _LARGE, 0)
-    solved = partial(costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor)
+    solved = partial(
+        costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor, progress=report
+    )
     if method is not None:
         return solved(method), []
     chosen = _leg_method(system, minima, None)

@@ -120,7 +120,7 @@ def with_field_opinion(
                     values[i, j], errors[i, j] = value, error
                     if reason:
                         reasons[i, j] = reason
-                report(done, len(tasks), f"field of minimum {i}")
+                report(done, len(tasks), f"field {done} of {len(tasks)}, of minimum {i}, is done")
     except KeyboardInterrupt as error:
         raise SolveError(
             f"the second opinion was interrupted after {done} of {len(tasks)} fields; the costs are in .partial",

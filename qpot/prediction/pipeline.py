@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.checkpoint import remembered
-from qpot._core.progress import ProgressLike, reporting
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.landscape.basins import attractor_points
@@ -193,8 +194,9 @@ def predict(
             if minima is None:
                 report(0, 5, "minima")
                 states = _states(
-                    system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor
-                )
+                    system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor,
+                    report=within(report, 0, 5, "minima"),
+                )  # fmt: skip
             else:
                 states = _given(minima, periods)
             found = states.all
@@ -208,15 +210,9 @@ def predict(
             report(1, 5, "saddles")
             if saddles is None:
                 states, crossings, unsearched = _crossings(
-                    system,
-                    states,
-                    box,
-                    complete=minima is not None,
-                    rng=rng,
-                    starts=starts,
-                    symmetries=symmetries,
-                    executor=executor,
-                )
+                    system, states, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries,
+                    executor=executor, report=within(report, 1, 5, "saddles"),
+                )  # fmt: skip
             else:
                 crossings = list(saddles)
             searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
@@ -225,20 +221,26 @@ def predict(
             found = list(outlook.minima)
             _refuse_alone(found, outlook)
             report(2, 5, "paths")
-            costs = transition_costs(system, found, saddles=outlook.saddles, method=method, executor=executor)
+            costs = transition_costs(
+                system, found, saddles=outlook.saddles, method=method, executor=executor,
+                progress=within(report, 2, 5, "paths"),
+            )  # fmt: skip
             if audit:
+                report(2, 5, "audit of the paths")
                 costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
             refuse_undecided(costs)
             report(3, 5, "prefactors")
             if outside != "ignore":
+                report(3, 5, f"ways out of the box, {len(outlook.leaving)}")
                 costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
             costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=states.coverage)
             prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
             report(4, 5, "second opinion")
             if second_opinion and system.dimension <= 3:
                 costs = with_field_opinion(
-                    system, costs, bounds=Bounds(outlook.lower, outlook.upper), executor=executor
-                )
+                    system, costs, bounds=Bounds(outlook.lower, outlook.upper), executor=executor,
+                    progress=within(report, 4, 5, "second opinion"),
+                )  # fmt: skip
             report(5, 5, "done")
         except KeyboardInterrupt as error:
             raise SolveError(
@@ -261,12 +263,14 @@ def _states(
     symmetries: Symmetry | Sequence[ArrayLike] | None,
     periodic: bool | Sequence[bool] | None,
     executor: Executor | None,
+    report: ProgressCallback,
 ) -> States:
     """What attracts in the box: minima and, where the drift is no gradient, limit cycles."""
     try:
         covered = find_minima(
-            system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor
-        )
+            system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor,
+            progress=report,
+        )  # fmt: skip
     except SolveError as error:
         if error.status is not Status.NO_MINIMUM or system.gradient_drift or symmetries is not None or np.any(periodic):
             raise
@@ -300,6 +304,7 @@ def _crossings(
     starts: int | ArrayLike | None,
     symmetries: Symmetry | Sequence[ArrayLike] | None,
     executor: Executor | None,
+    report: ProgressCallback,
 ) -> tuple[States, list[Saddle | LimitCycle], tuple[str, ...]]:
     """The states, the saddles in the box and what was left out; minima to which saddles lead are added.
 
@@ -309,14 +314,17 @@ def _crossings(
     if not states.points:
         return states, [*open_saddles(system, states.stable, lower, upper)], ()
     found = states.points
-    crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries, executor=executor)
+    search = partial(
+        find_saddles, system, rng=rng, starts=starts, symmetries=symmetries, executor=executor, progress=report
+    )
+    crossings = search(found, box)
     for _ in range(0 if complete else 5):
         # A saddle may lead to a minimum that the search from many starts has missed.
         missed = new_minima_beyond(system, crossings, found, lower, upper, symmetries)
         if not missed:
             break
         found = [*found, *missed]
-        crossings = find_saddles(system, found, box, rng=rng, starts=starts, symmetries=symmetries, executor=executor)
+        crossings = search(found, box)
     return replace(states, points=found), list(crossings), (crossings.summary,) if crossings.skipped else ()
 
 

@@ -1,9 +1,8 @@
-"""The report of a prediction: the answer in a sentence, and tables as plain text and as HTML."""
+"""The report of a prediction: the answer in a sentence, what limits it, and tables as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from qpot.prediction.open_report import named, open_lines, unknown_exits
 from qpot.prediction.unfinished import doubt
 
 # Tables stop after this many rows and say how many more there are.
-_ROWS = 20
+ROWS = 20
 # Which of two ends is reached first is decided at the smallest cost divided by this number, as for epsilon -> 0.
 _COLD = 1e3
 # Costs whose ratio is larger than this are not compared in that way.
@@ -25,7 +24,7 @@ _RANGE = 1e10
 
 
 class PredictionReport:
-    """What a prediction consists of, and how it is written as text and in a notebook."""
+    """What a prediction consists of, and how it is written as text."""
 
     selected: tuple[int, ...]
     margin: float
@@ -183,44 +182,27 @@ class PredictionReport:
         lines.append(f"  {'id':>3} {'point':<34} {'loss':>12} {'W - min W':>14} {'error':>8} {'cheapest escape':>22}")
         for row in self._minimum_rows():
             lines.append("  {:>3} {:<34} {:>12} {:>14} {:>8} {:>22}".format(*row))
-        hidden = len(self.minima) - _ROWS
+        hidden = len(self.minima) - ROWS
         if hidden > 0:
             lines.append(f"      and {hidden} more")
         lines += ["", "saddles"]
-        for saddle in self.saddles[:_ROWS]:
+        for saddle in self.saddles[:ROWS]:
             loss = "" if np.isnan(saddle.loss) else f"loss {saddle.loss:.6g}, "
             cycle = f"limit cycle, period {saddle.period:.6g}, " if isinstance(saddle, LimitCycle) else ""
             lines.append(f"      {format_point(saddle.point):<34} {cycle}{loss}{saddle.label}")
-        if len(self.saddles) > _ROWS:
-            lines.append(f"      and {len(self.saddles) - _ROWS} more")
+        if len(self.saddles) > ROWS:
+            lines.append(f"      and {len(self.saddles) - ROWS} more")
         if len(self.minima) <= 8:
             lines += ["", "costs V(i, j)", *("  " + line for line in self.costs.table().splitlines())]
         if self.costs.choices:
             lines += ["", "chosen by itself (overridden by)", *("  " + line for line in self.costs.choices)]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        """The answer, what limits it, the second opinion, and tables of minima and saddles as HTML for notebooks."""
-        head = "".join(f"<th>{name}</th>" for name in ("id", "point", "loss", "W - min W", "error", "cheapest escape"))
-        body = []
-        for row in self._minimum_rows():
-            bold = int(row[0]) in self.selected
-            cells = "".join(f"<td>{'<b>' if bold else ''}{escape(c)}{'</b>' if bold else ''}</td>" for c in row)
-            body.append(f"<tr>{cells}</tr>")
-        chosen = "".join(f"<li>{escape(line)}</li>" for line in self.costs.choices)
-        chosen = f"<p>Chosen by itself (overridden by)</p><ul>{chosen}</ul>" if chosen else ""
-        saddles = "".join(f"<li>{escape(_named(s))}: {escape(s.label)}</li>" for s in self.saddles[:_ROWS])
-        text = escape(" ".join([self.answer(), *self.cautions(), self.second_opinion()]))
-        return (
-            f"<p>{text}</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(body)}</tbody></table><p>Saddles</p><ul>{saddles}</ul>{chosen}"
-        )
-
     def _minimum_rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """The cells of the table of minima; the last one is the cheapest cost to another minimum, or out of the box."""
         rows = []
         values, unknown = self.costs.values, unknown_exits(self.costs)
-        for i, minimum in enumerate(self.minima[:_ROWS]):
+        for i, minimum in enumerate(self.minima[:ROWS]):
             others = np.where(np.arange(values.shape[0]) == i, np.inf, values[i])
             if i in unknown:  # An estimate without an error is no bound.
                 others = np.where(np.isfinite(self.costs.errors[i]), others, np.inf)
@@ -234,7 +216,7 @@ class PredictionReport:
             rows.append(
                 (
                     str(i),
-                    _named(minimum),
+                    place(minimum),
                     "-" if np.isnan(minimum.loss) else f"{minimum.loss:.6g}",
                     "not known" if np.isnan(W) else f"{W:.8g}",
                     "" if np.isnan(W) else f"{self.stationary_errors[i]:.1g}",
@@ -244,7 +226,7 @@ class PredictionReport:
         return rows
 
 
-def _named(state: Minimum | Saddle) -> str:
+def place(state: Minimum | Saddle) -> str:
     """Where a state or a pass is, and the period of a cycle."""
     where = format_point(state.point)
     return f"limit cycle, period {state.period:.6g}, {where}" if isinstance(state, LimitCycle) else where

@@ -22,9 +22,9 @@ from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.open_report import refuse_unknown, unknown_exits
 from qpot.prediction.partial_answer import partial_answer
-from qpot.prediction.report import PredictionReport
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.storage import save_prediction, stored_prediction
+from qpot.prediction.views import PredictionViews
 from qpot.problem.sgd import SGD
 from qpot.problem.system import System
 from qpot.problem.units import Units
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Prediction(PredictionReport):
+class Prediction(PredictionViews):
     """Where SGD ends up, how sure that is, by which route and after how long.
 
     Attributes

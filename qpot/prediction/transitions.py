@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, format_point
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
-from qpot._core.progress import ProgressLike, reporting
+from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
 from qpot._core.status import SolveError, Status
 from qpot.landscape.basins import attractor_points
 from qpot.landscape.flatness import refuse_flat
@@ -140,13 +140,14 @@ def costs_of_routes(
     *,
     seconds: float,
     executor: Executor | None,
+    progress: ProgressLike = None,
 ) -> TransitionCosts:
     """The costs of `transition_costs` over the saddles and, besides, over the routes on which noise was seen to leave.
 
     Legs over which no noise was seen to leave are priced only where no route leads from the same minimum to the same one.
     """
     check_executor(executor)
-    return _priced(system, minima, saddles, method, seconds, executor, None, routes)
+    return _priced(system, minima, saddles, method, seconds, executor, progress, routes)
 
 
 def _priced(
@@ -189,17 +190,17 @@ def _priced(
                     # Legs that fewer exits take are solved as far as they may be cheap.
                     ceilings = _MARGIN * _cheapest(k, sides, finished)
                     given = [replace(leg, ceiling=ceilings[sides[n][:2]]) for n, leg in zip(order, given, strict=True)]
-                for n, leg in zip(order, run_in_order(_solve_leg, given, executor), strict=True):
+                said = _announced(order, len(finished), len(tasks), sides, report)
+                for n, leg in zip(said, run_in_order(_solve_leg, given, executor), strict=True):
                     finished[n] = replace(leg, method=chosen)
-                    home, away, _, _ = sides[n]
-                    report(len(finished), len(tasks), f"minimum {home} to {away}")
             # Only a leg that may be part of a cheapest route is worth more than a fair try.
             again = _mattering(k, sides, finished) if quick is not chosen else []
             again = [n for n in again if n not in cyclic]
             longer = [replace(tasks[n], method=chosen) for n in again]
-            for n, leg in zip(again, run_in_order(_solve_leg, longer, executor), strict=True):
-                report(len(tasks), len(tasks), f"minimum {sides[n][0]} to {sides[n][1]}, to the end")
+            said = _announced(again, 0, len(again), sides, within(report, len(tasks), len(tasks), "to the end"))
+            for n, leg in zip(said, run_in_order(_solve_leg, longer, executor), strict=True):
                 finished[n] = _better(leg, finished[n])
+            report(len(tasks), len(tasks), "legs across other basins")
             across = legs_across(system, minima, saddles, groups_of(sides, finished), seconds=seconds)
         except KeyboardInterrupt as error:
             partial = assembled(k, sides, finished, tuple(minima), tuple(saddles))
@@ -213,6 +214,16 @@ def _priced(
             if n not in again and n not in cyclic and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
                 finished[n] = replace(leg, status=Status.COARSE)
     return assembled(k, sides, finished, tuple(minima), tuple(saddles), across)
+
+
+def _announced(
+    order: Sequence[int], done: int, total: int, sides: Sequence[Side], report: ProgressCallback
+) -> Iterator[int]:
+    """The legs, each reported when it is asked for, which is before it is solved."""
+    for n in order:
+        report(done, total, f"leg {done + 1} of {total}: {sides[n][0]} -> {sides[n][1]}")
+        yield n
+        done += 1
 
 
 def _mattering(k: int, sides: Sequence[Side], legs: Mapping[int, PathSolution]) -> list[int]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.drawn import Drawn
 from qpot.paths.solution import PathSolution
 from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class WayOut:
+class WayOut(Drawn, figure="plot_way_out"):
     """A way from a minimum over a pass whose other side leads to none of the minima.
 
     Attributes

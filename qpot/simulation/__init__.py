@@ -19,6 +19,7 @@
 - `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
 - `explanations`: What a check says beside its verdict: what was run, and what explains a disagreement, with its sign.
 - `levels`: Escapes from one minimum at several noise levels, each chosen by what the one before has shown.
+- `notebook`: Comparisons in a notebook: the verdict and the numbers behind it as HTML.
 - `own_noise`: What a prediction for Gaussian noise becomes with the samples' own noise, and what a check makes of it.
 - `process`: What a check runs: minibatch SGD of a finite sum, or the diffusion of a system without samples, at any
   noise level.
@@ -33,6 +34,7 @@
 - `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.
 - `splitting`: The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics.
 - `stability`: Stability of the deterministic step: a learning rate that is too large is refused before the run.
+- `tables`: Simulations as data frames and labelled arrays.
 - `tilted_costs`: Costs under the samples' own noise in many dimensions: the legs of a prediction, solved again by tilted
   sample weights.
 - `time_shares`: Shares of time for a check: one ensemble, labelled modulo symmetries, where the run is long enough to

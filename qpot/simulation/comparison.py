@@ -16,6 +16,7 @@ from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
 from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.escape_points import EscapePoints, escape_points_of
+from qpot.simulation.notebook import ComparisonViews
 from qpot.simulation.shares import OccupationCheck, occupation_check
 from qpot.simulation.stability import raise_if_unstable
 
@@ -31,7 +32,7 @@ _NO_EVIDENCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Comparison:
+class Comparison(ComparisonViews):
     """A prediction held against simulations.
 
     Attributes
@@ -169,7 +170,7 @@ class Comparison:
         return ""
 
     def plot(
-        self, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None, ax: Sequence[Axes] | None = None
+        self, ax: Sequence[Axes] | None = None, *, axes: tuple[int, int] = (0, 1), bounds: BoundsLike | None = None
     ) -> Any:
         """One figure with four panels: escape times, prefactors, occupation, escape points; see `plot_comparison`."""
         from qpot.plots.comparison import plot_comparison

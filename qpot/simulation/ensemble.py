@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_method
+from qpot._core.drawn import Drawn
 from qpot._core.types import MinimaLike
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
 from qpot.simulation.escapes import EscapeTimes, check_confidence
+from qpot.simulation.tables import EnsembleTables
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Occupation:
+class Occupation(Drawn, figure="plot_shares_of_time"):
     """Share of time in each basin, from means over independent replicas.
 
     Attributes
@@ -52,7 +54,7 @@ class Occupation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ensemble:
+class Ensemble(EnsembleTables):
     """Independent replicas of SGD or of a diffusion.
 
     Attributes

@@ -24,6 +24,7 @@ from qpot.simulation.destinations import Destinations
 from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
 from qpot.simulation.settings import setting_of
+from qpot.simulation.tables import EscapeTables
 from qpot.simulation.updates import Targets
 
 # So many of the latest positions of every replica are kept, to find its escape point.
@@ -33,7 +34,7 @@ _TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapeTimes:
+class EscapeTimes(EscapeTables):
     """First passages of independent replicas from one minimum to the others.
 
     Attributes

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
 from qpot.problem.system import System
 from qpot.simulation.escapes import check_confidence
+from qpot.simulation.tables import SplittingTables
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +30,7 @@ class Repetition:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SplittingTimes:
+class SplittingTimes(SplittingTables):
     """Mean time of rare escapes from one minimum, from multilevel splitting.
 
     Attributes

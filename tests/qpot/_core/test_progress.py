@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import types
 from typing import Any
 
 import pytest
@@ -61,3 +68,37 @@ def test_every_long_call_reports_forwards_and_to_the_end() -> None:
     seen.clear()
     qpot.predict(case.system, case.bounds, progress=progress)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_every_leg_of_a_prediction_is_told_before_it_is_solved() -> None:
+    case = qpot.gallery.separable_double_well()
+    seen: list[tuple[int, int, str]] = []
+    qpot.predict(case.system, case.bounds, second_opinion=False, progress=lambda *told: seen.append(told))
+    assert [n for n, _, _ in seen] == sorted(n for n, _, _ in seen)
+    legs = [told for told in seen if "leg " in told[2]]
+    assert legs == [(2, 5, "paths, leg 1 of 2: 0 -> 1"), (2, 5, "paths, leg 2 of 2: 1 -> 0")]
+    assert any(message.startswith("minima, coverage, round 1 of at most 10") for _, _, message in seen)
+
+
+def test_a_notebook_without_widgets_gets_a_line_of_text_and_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    # Warnings are errors here, those of tqdm for missing widgets among them.
+    with reporting("auto", "work") as report:
+        report(1, 2, "leg 1 of 2: 0 -> 1")
+        time.sleep(2.2)  # Only what takes longer than two seconds has a bar.
+        report(2, 2, "leg 2 of 2: 1 -> 0")
+    assert "leg 2 of 2: 1 -> 0" in capfd.readouterr().err
+
+
+def test_the_environment_silences_bars(tmp_path: pathlib.Path) -> None:
+    code = "import qpot\nwith qpot.reporting(True, 'work') as report:\n    report(1, 2, 'half')\n"
+    run = [sys.executable, "-c", code]
+    loud = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "work" in loud.stderr
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    silent = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert (silent.stdout, silent.stderr) == ("", "")

@@ -135,9 +135,10 @@ def test_an_interrupt_among_legs_keeps_the_finished_ones() -> None:
     box = [(-2.0, 2.0)] * 40
     minima = qpot.find_minima(system, box, starts=[-e, e])
     saddles = qpot.find_saddles(system, minima, box, starts=[-0.1 * e])
+    # A leg is reported before it is solved, so that the second report comes after the first leg.
     with pytest.raises(qpot.SolveError, match="after 1 of 2 legs") as caught:
         qpot.transition_costs(
-            system, minima, saddles=saddles, progress=Interrupting(lambda done, total, message: None, 1)
+            system, minima, saddles=saddles, progress=Interrupting(lambda done, total, message: None, 2)
         )
     assert np.isfinite(caught.value.partial.values).sum() == 3
     assert np.nanmin(np.abs(caught.value.partial.values - np.array(exact)[:, None, None])) < 1e-6

@@ -184,8 +184,9 @@ def test_reports_hold_the_verdict_and_every_number(four: qpot.Prediction) -> Non
         assert "connects minima" in report
     for i in range(4):
         assert f"{four.costs.values[i, (i + 1) % 4]:.8g}" in text
-    assert html.count("<tr>") == 5
-    assert html.count("<table>") == html.count("</table>") == 1
+    # Heads and rows of the tables of four minima, of their four saddles and of costs.
+    assert html.count("<tr>") == 15
+    assert html.count("<table ") == html.count("</table>") == 3
     assert "<script" not in html
 
 
