@@ -21,11 +21,14 @@
 
 from qpot._core.parallel import process_executor
 from qpot._core.progress import reporting
+from qpot._core.saved import load, save
 from qpot._core.status import SolveError, Status
 
 __all__ = [
     "SolveError",
     "Status",
+    "load",
     "process_executor",
     "reporting",
+    "save",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
@@ -119,7 +120,7 @@ def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_arra
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DisconnectivityTree:
+class DisconnectivityTree(Saved):
     """Minima at their heights, joined where they become connected from below.
 
     Attributes

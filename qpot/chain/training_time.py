@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.cycles import cycle_hierarchy, metastable_state
 from qpot.chain.relaxation import occupation_after
@@ -16,7 +17,7 @@ from qpot.chain.routes import Routes, as_routes, as_state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingTimeDiagram:
+class TrainingTimeDiagram(Saved):
     """Which minimum SGD sits in, for each learning rate and number of steps.
 
     Attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of, format_states
 from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -18,7 +19,7 @@ __all__ = ["Cycle", "WGraph", "cycle_hierarchy", "metastable_state", "stationary
 
 
 @dataclass(frozen=True, kw_only=True)
-class WGraph:
+class WGraph(Saved):
     """A spanning in-tree of least cost: one route out of every minimum but the root, and all lead to the root.
 
     Attributes

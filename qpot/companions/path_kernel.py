@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
 from qpot._core.deprecated import renamed
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.companions.models import OutputLoss, PredictionModel, sample_pulls, training_data
@@ -50,7 +51,7 @@ def _products(J: Array, G: Array) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingTrajectory:
+class TrainingTrajectory(Saved):
     r"""A recorded training run, and the path kernel along it.
 
     Attributes
@@ -134,7 +135,7 @@ class TrainingTrajectory:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation:
+class Explanation(Saved):
     """Predictions as sums over training samples.
 
     Attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qpot._core.arrays import format_point
+from qpot._core.saved import Saved
 from qpot.landscape.kinks import at_kinks
 from qpot.landscape.points import Minimum
 from qpot.problem.units import Units
@@ -104,7 +105,7 @@ class Coverage:
         return head
 
 
-class Minima(tuple[Minimum, ...]):
+class Minima(tuple[Minimum, ...], Saved):
     """The minima that a search has found: a tuple of `Minimum` that also knows how thorough the search was.
 
     Attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.saved import Saved
 from qpot.landscape.points import FLAT, Minimum, as_minimum
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
@@ -23,7 +24,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FlatDirections:
+class FlatDirections(Saved):
     """Directions in which a minimum has no curvature.
 
     Attributes

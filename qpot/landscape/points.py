@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.saved import Saved
 from qpot.landscape.periods import Periods
 from qpot.problem.system import System
 from qpot.problem.units import Units
@@ -23,7 +24,7 @@ _SLOW, _BESIDE = 1e-5, 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Minimum:
+class Minimum(Saved):
     """An attracting fixed point of the drift.
 
     Attributes
@@ -117,7 +118,7 @@ class SaddleView:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Saddle:
+class Saddle(Saved):
     """A mountain pass: a fixed point with one unstable direction, or a degenerate one that connects two minima all the same.
 
     Attributes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.paths.solution import PathSolution
 from qpot.problem.units import Units
@@ -41,7 +42,7 @@ class ExitCoverage:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitSolution:
+class ExitSolution(Saved):
     """The cheapest way out.
 
     Attributes

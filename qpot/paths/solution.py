@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.problem.units import Units
 
@@ -19,7 +20,7 @@ _APART = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PathSolution:
+class PathSolution(Saved):
     """A minimum action path.
 
     Attributes

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.periods import Periods, periods_of
@@ -25,7 +26,7 @@ from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TransitionCosts:
+class TransitionCosts(Saved):
     """Costs V(i, j) of the noise from minimum i to minimum j.
 
     Attributes

@@ -9,8 +9,8 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
 from qpot._core.progress import ProgressLike
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
-from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state, stationary_costs
@@ -24,7 +24,6 @@ from qpot.prediction.open_report import refuse_unknown, unknown_exits
 from qpot.prediction.partial_answer import partial_answer
 from qpot.prediction.report import PredictionReport
 from qpot.prediction.stationary_errors import stationary_errors
-from qpot.prediction.storage import save_prediction, stored_prediction
 from qpot.problem.sgd import SGD
 from qpot.problem.system import System
 from qpot.problem.units import Units
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Prediction(PredictionReport):
+class Prediction(PredictionReport, Saved):
     """Where SGD ends up, how sure that is, by which route and after how long.
 
     Attributes
@@ -298,15 +297,6 @@ class Prediction(PredictionReport):
             population=None if samples is None or units.system.replacement else samples.n_samples,
             system=None if self.system is None else units.system,
         )
-
-    def save(self, file: FileLike) -> None:
-        """Write the prediction to one ``.npz`` file without pickle; `load` reads it back."""
-        save_prediction(self, file)
-
-    @staticmethod
-    def load(file: FileLike) -> Prediction:
-        """Read a prediction that `save` wrote."""
-        return Prediction(**stored_prediction(file))
 
     def _id(self, start: int | Minimum) -> int:
         """The id of a minimum that is given by its id or as an object."""

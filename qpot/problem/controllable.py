@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, as_point, format_point
+from qpot._core.saved import Saved
 from qpot._core.types import PointLike
 from qpot.problem.covariance import RANK_TOLERANCE
 from qpot.problem.system import System
@@ -17,7 +18,7 @@ _NEW_DIRECTION = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Controllability:
+class Controllability(Saved):
     """The directions that the noise reaches near a fixed point, by Kalman's rank condition.
 
     Attributes

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.saved import Saved
 from qpot.problem.covariance import factored
 from qpot.problem.factored import FactoredCovariance
 from qpot.samples.finite_sum import FiniteSum
@@ -48,7 +49,7 @@ class CovarianceMethod(ABC):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CovarianceEstimate:
+class CovarianceEstimate(Saved):
     """The covariance of one sample's gradient at a point.
 
     Attributes

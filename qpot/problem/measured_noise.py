@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
+from qpot._core.saved import Saved
 from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.estimates import estimate_covariance
@@ -50,7 +51,7 @@ class DirectionalNoise:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NoiseStatistics:
+class NoiseStatistics(Saved):
     """Gradient noise and curvature at a point.
 
     Attributes

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.saved import Saved
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -56,7 +57,7 @@ class EscapeMeasurement(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ArrheniusLaw:
+class ArrheniusLaw(Saved):
     r"""The line log E tau = intercept + slope / epsilon through measured escapes from one minimum, and its prediction.
 
     Attributes

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
+from qpot._core.saved import Saved
 from qpot.landscape.images import images_near
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
@@ -17,7 +18,7 @@ from qpot.simulation.arrhenius import EscapeMeasurement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapePoints:
+class EscapePoints(Saved):
     """Escapes from one minimum at one noise level against the predicted routes.
 
     Attributes

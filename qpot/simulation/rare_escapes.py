@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
+from qpot._core.saved import Saved
 from qpot.problem.system import System
 from qpot.simulation.escapes import check_confidence
 
@@ -29,7 +30,7 @@ class Repetition:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SplittingTimes:
+class SplittingTimes(Saved):
     """Mean time of rare escapes from one minimum, from multilevel splitting.
 
     Attributes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.saved import Saved
 from qpot.chain.relaxation import occupation_after
 from qpot.chain.stationary import stationary_distribution
 from qpot.prediction.finite_rate import corrected_costs
@@ -21,7 +22,7 @@ _RELAXED = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OccupationCheck:
+class OccupationCheck(Saved):
     """Shares of time of one ensemble against the prediction.
 
     Attributes
