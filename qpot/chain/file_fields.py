@@ -115,6 +115,7 @@ SCHEMAS = schemas(
             "k": Count(low=1),
             "start": Count(),
             "batch_size": Count(low=1),
+            "diffusion": Flag(),
         },
         also=lambda diagram: _named(diagram, diagram.k, "start", "state"),
     ),
