@@ -19,6 +19,7 @@
   two grids.
 - `exit_fields`: The least quasi-potential over a boundary, read off fields on two grids.
 - `exit_rims`: Where a field is read for an exit: on the pieces of a boundary, or at the passes out of a basin.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `held_exits`: exit_cost: the cheapest exit from a domain, searched for over its boundary and held against a field on a
   grid.
@@ -30,6 +31,8 @@
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
   begin.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
+- `older_files`: Predictions in files of the releases before the common format of results: what they held, read once
+  more.
 - `open_report`: What a report says about legs that were not solved: bounds of their costs, what is left out, and how to go
   on.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
@@ -44,7 +47,8 @@
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
-- `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
+- `times`: Rates, times and shares of time at a noise level, which is given by epsilon or by a learning rate and a
+  batch size.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 - `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
 - `way_out`: WayOut: a way from a minimum out of the chain, to the state "outside" that absorbs.
