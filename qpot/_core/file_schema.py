@@ -91,7 +91,7 @@ class Numbers(Field):
 
     ``kind`` is one of "f" (real), "i" (whole), "b" (true or false), "c" (complex or real). NaN and infinity are refused
     unless ``finite`` is false; ``low`` bounds all others. With ``of`` the entries are ids below the size that this symbol
-    stands for, or -1 where that is the bound.
+    stands for, or -1 where that is the bound. With ``some`` an empty array is refused.
     """
 
     shape: tuple[Any, ...]
@@ -99,6 +99,7 @@ class Numbers(Field):
     finite: bool = True
     low: float | None = None
     of: str = ""
+    some: bool = False
 
     def checked(self, value: Any, name: str, place: Place) -> Any:
         kinds = {"f": "f", "i": "iu", "b": "b", "c": "cf"}[self.kind]
@@ -112,6 +113,8 @@ class Numbers(Field):
         for axis, n in zip(axes, found, strict=True):
             if isinstance(axis, str):
                 place.size(axis, n, name)
+        if self.some and value.size == 0:
+            raise place.wrong(name, "is empty")
         if self.finite and value.dtype.kind in "fc" and not np.isfinite(value).all():
             raise place.wrong(name, "has NaN or infinite entries")
         if self.low is not None and (value < self.low).any():

@@ -38,7 +38,7 @@ def save(result: Any, file: FileLike) -> None:
     Raises
     ------
     ValueError
-        If the result is of no class that can be saved, or holds something that a file does not.
+        If the result is of no class that can be saved, or holds something that a file does not, or values that no result has.
     OSError
         If the file cannot be written.
 
@@ -57,6 +57,8 @@ def save(result: Any, file: FileLike) -> None:
     True
     """
     text, arrays = content(result)
+    # What cannot be loaded again must not take the place of what can.
+    Reader(arrays, {}).read(text)
     members = {_VALUE: text, **arrays}
     about = {
         "format": FORMAT,

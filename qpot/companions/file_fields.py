@@ -46,7 +46,7 @@ SCHEMAS = schemas(
     Schema(
         FlowTrajectory,
         {
-            "times": numbers("n"),
+            "times": numbers("n", some=True),
             "points": numbers("n", "d"),
             "losses": numbers("n", finite=False),
             "loss_rates": numbers("n", finite=False),
@@ -66,7 +66,7 @@ SCHEMAS = schemas(
             "X": numbers("N", "p"),
             "targets": numbers("N", "K"),
             "loss": Method(("companions",), own=True),
-            "points": numbers("n", "d"),
+            "points": numbers("n", "d", some=True),
             "losses": numbers("n"),
             "nodes": numbers("q", "d"),
             "node_weights": numbers("q"),
@@ -93,7 +93,7 @@ SCHEMAS = schemas(
     Schema(
         MarginFlow,
         {
-            "log_times": numbers("n"),
+            "log_times": numbers("n", some=True),
             "weights": numbers("n", "d"),
             "log_losses": numbers("n", finite=False),
             "duals": numbers("n", "N"),

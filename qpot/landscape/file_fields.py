@@ -20,10 +20,10 @@ _BELOW = Maybe(Many(numbers("d"), size=2))
 _SIDES = Many(Maybe(Count()), size=2)
 # In many dimensions no Hessian is formed, and few rates are known.
 _POINT = {
-    "point": numbers("d"),
+    "point": numbers("d", some=True),
     "loss": Number(finite=False),
     "hessian": Either(numbers("d", "d", finite=False), numbers(0, 0)),
-    "rates": numbers("m", kind="c", finite=False),
+    "rates": numbers("m", kind="c", finite=False, some=True),
     "residual": Number(finite=False, low=0.0),
 }
 _STATE = {"inside": Flag(), "kink": Text(), "periods": Maybe(Part(Periods))}

@@ -42,9 +42,10 @@ SCHEMAS = schemas(
     Schema(
         PathSolution,
         {
-            "points": numbers("n", "d"),
-            "action": Number(finite=False),
-            "error": Number(finite=False),
+            "points": numbers("n", "d", some=True),
+            # Rounding may leave an action of zero a little below it.
+            "action": Number(finite=False, low=-1e-9),
+            "error": Number(finite=False, low=0.0),
             "status": Member(Status),
             "residual": Number(finite=False),
             "iterations": Count(),
@@ -56,7 +57,7 @@ SCHEMAS = schemas(
             "alternatives": Many(Part(PathSolution)),
             "reason": Text(),
             "note": Text(),
-            "least": Number(finite=False),
+            "least": Number(finite=False, low=0.0),
         },
         also=_path,
     ),

@@ -47,7 +47,7 @@ _COSTS: dict[str, Field] = {
     "notes": Many(Text()),
     "coverage": Text(),
     "choices": Many(Text()),
-    "doubts": Pairs(Number(finite=False)),
+    "doubts": Pairs(Number(finite=False, low=0.0)),
 }
 
 

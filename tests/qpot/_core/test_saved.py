@@ -193,6 +193,14 @@ def test_what_is_no_result_is_refused(thing: Any, tmp_path: pathlib.Path) -> Non
     assert (tmp_path / "before").read_bytes() == b"before"
 
 
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: pathlib.Path) -> None:
+    prediction = real()["Prediction"]
+    prediction.save(tmp_path / "p.npz")
+    with pytest.raises(ValueError, match=r"Prediction.selected\[0\] names the id 7"):
+        replace(prediction, selected=(7,)).save(tmp_path / "p.npz")
+    assert content(qpot.load(tmp_path / "p.npz")) == content(prediction)
+
+
 def test_a_part_that_is_no_value_is_named() -> None:
     path = replace(real()["PathSolution"], method=object())
     with pytest.raises(ValueError, match="method is a object"):
