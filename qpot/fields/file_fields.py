@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from qpot._core.file_schema import (
     Count,
     Either,
@@ -14,6 +16,7 @@ from qpot._core.file_schema import (
     Maybe,
     Member,
     Method,
+    NotSaved,
     Number,
     Part,
     Schema,
@@ -26,6 +29,7 @@ from qpot.fields.methods import FieldMethod
 from qpot.fields.solution import FieldSolution
 from qpot.fields.values import Passage
 from qpot.fields.whole import GlobalField
+from qpot.problem.file_fields import hold_system
 
 METHODS: tuple[type[Any], ...] = (FieldMethod,)
 
@@ -49,6 +53,12 @@ def _field(field: FieldSolution) -> None:
     before = [passage.before for passage in field.passages]
     if max(before, default=-1) >= len(before):
         raise ValueError(f"FieldSolution.passages name the passage {max(before)}, but there are {len(before)}")
+
+    if not isinstance(field.system, NotSaved):
+        d = field.grid.dimension
+        # A limit cycle does not rest.
+        points = field.source.reshape(-1, d) if field.source.size == d else np.zeros((0, d))
+        hold_system(field.system, points, None, "FieldSolution")
 
 
 def _whole(field: GlobalField) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from qpot._core.file_schema import (
     Count,
     Field,
@@ -25,6 +27,7 @@ from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.result import Prediction
 from qpot.prediction.way_out import WayOut
+from qpot.problem.file_fields import hold_system
 
 METHODS: tuple[type[Any], ...] = ()
 
@@ -67,6 +70,11 @@ def _prediction(prediction: Prediction) -> None:
         own, those = getattr(prediction, name), getattr(prediction.costs, name)
         if len(own) != len(those) or any(a is not b for a, b in zip(own, those, strict=True)):
             raise ValueError(f"Prediction.{name} are others than those of its costs")
+    if prediction.system is not None:
+        resting = [m for m in prediction.minima if not isinstance(m, LimitCycle) and not m.kink]
+        d = prediction.minima[0].point.size
+        rates = np.array([np.abs(m.rates).max() for m in resting])
+        hold_system(prediction.system, np.array([m.point for m in resting]).reshape(-1, d), rates, "Prediction")
 
 
 def _ids(result: Any, k: int, name: str, ids: Iterable[int]) -> None:

@@ -143,6 +143,12 @@ def test_a_system_is_given_when_a_file_is_loaded() -> None:
     assert again(real()["Prediction"]).system is None
     with pytest.raises(ValueError, match="system= has the dimension 2, and the FieldSolution of the file has 1"):
         again(field, system=qpot.gallery.four_wells().system)
+    moved = qpot.System(drift=lambda x: 0.9 - x, covariance=1.0, dimension=1)
+    for result in (field, real()["GlobalField"], real()["Prediction"], real()["Comparison"]):
+        with pytest.raises(ValueError, match=r"system= is not that of the (FieldSolution|Prediction) in the file"):
+            again(result, system=moved)
+        with pytest.raises(ValueError, match=r"system must be a qpot.System, got str"):
+            again(result, system="the system")
     with pytest.raises(ValueError, match=r"sytem= was given.*it takes symmetries, system"):
         again(real()["Prediction"], sytem=system)
     with pytest.raises(ValueError, match=r"system= was given.*it takes none"):
