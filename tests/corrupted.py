@@ -232,7 +232,10 @@ def outcome(original: Any, data: bytes, *, is_forged: bool) -> str:
         return "refused" if str(error) else "CRASH: an error without a word"
     except BaseException as error:
         return f"CRASH: {type(error).__name__}: {error}"
-    text, arrays = content(result)
+    try:
+        text, arrays = content(result)
+    except Exception as error:
+        return f"WRONG: it holds what no result holds: {error}"
     if (text, arrays) == content(original):
         return "equal"
     if not is_forged:

@@ -42,15 +42,15 @@ def made(raw: Any, spec: Method) -> Any:
     """
     if not isinstance(raw, RawMethod):
         raise ValueError(f"expected the name and the options of a method, got {raw!r:.80}")
+    if raw.options is None:
+        raise ValueError(f"the file does not hold the options of the method {raw.name:.80}")
     found = {cls.__name__: cls for wing in spec.wings for base in bases(wing) for cls in _subclasses(base)}
     if raw.name not in found:
         raise ValueError(
             f"the file names the method {raw.name:.80}, which is not one of {', '.join(sorted(found))}; import the module "
             "that defines it, then load the file again"
         )
-    options = {
-        name: made(one, spec) if isinstance(one, RawMethod) else one for name, one in (raw.options or {}).items()
-    }
+    options = {name: made(one, spec) if isinstance(one, RawMethod) else one for name, one in raw.options.items()}
     try:
         return found[raw.name](**options)
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:

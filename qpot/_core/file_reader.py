@@ -77,8 +77,9 @@ class Reader:
             if name in item["fields"]:
                 value = self._value(item["fields"][name])
                 inner = spec.field if isinstance(spec, Maybe) else spec
-                if isinstance(inner, Method) and isinstance(value, RawMethod) and value.options is None:
-                    fields[name] = self._missing(name, schema, value.name) if inner.own else value
+                left_out = isinstance(value, RawMethod) and value.options is None
+                if left_out and isinstance(inner, Method) and inner.own:
+                    fields[name] = self._missing(name, schema, value.name)
                 else:
                     fields[name] = spec.checked(value, name, place)
             elif name not in schema.optional:

@@ -292,6 +292,9 @@ def test_a_method_is_built_by_its_own_checks() -> None:
     other = {"method": {"class": "System", "options": {}}}
     with pytest.raises(ValueError, match=r"the method System, which is not one of .*GeometricAction"):
         qpot.load(edited(real()["PathSolution"], field("PathSolution", "method", other)))
+    bare = {"method": {"class": "GeometricAction"}}
+    with pytest.raises(ValueError, match=r"PathSolution.method is not usable: the file does not hold the options"):
+        qpot.load(edited(real()["PathSolution"], field("PathSolution", "method", bare)))
     options = {"method": {"class": "GeometricAction", "options": {"speed": 1}}}
     with pytest.raises(ValueError, match="does not take the options"):
         qpot.load(edited(real()["PathSolution"], field("PathSolution", "method", options)))
