@@ -3,8 +3,8 @@
 ``qpot.predict(system, bounds)`` answers all of it. Every name below is an attribute of ``qpot``; the wings, modules of one
 noun each, are their own pages of reference.
 
-Outcomes, progress, executors
-    `process_executor`, `reporting`, `SolveError`, `Status`
+Outcomes, progress, executors, files
+    `load`, `process_executor`, `reporting`, `save`, `SolveError`, `Status`
 
 Losses that are means over samples (`qpot.samples`)
     `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
@@ -66,7 +66,7 @@ from importlib import import_module as _import_module
 from threading import RLock as _RLock
 from typing import TYPE_CHECKING, Any
 
-from qpot._core import SolveError, Status, process_executor, reporting
+from qpot._core import SolveError, Status, load, process_executor, reporting, save
 from qpot._core.deprecated import warn_renamed as _warn_renamed
 from qpot._core.moved import KEPT as _KEPT
 from qpot._core.moved import install as _install
@@ -287,8 +287,8 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by wing)
-    # Outcomes, progress, executors
-    "process_executor", "reporting", "SolveError", "Status",
+    # Outcomes, progress, executors, files
+    "load", "process_executor", "reporting", "save", "SolveError", "Status",
     # Losses that are means over samples
     "check_gradients", "embedded_double_well_sum", "FiniteSum", "from_jax", "from_torch", "label_noise_covariance",
     "label_noise_sum", "least_squares_sum", "logistic_sum", "ModelQuotient", "ModelSum", "network_sum",

@@ -194,7 +194,7 @@ def test_every_public_name_exists_and_is_documented() -> None:
         if isinstance(node, ast.ImportFrom) and re.match(r"qpot(?!\._core)", f"{node.module}")
     ]  # fmt: skip
     seen = {alias.asname or alias.name: (node.module, alias.name) for node in wings for alias in node.names}
-    assert {*seen, "process_executor", "reporting", "SolveError", "Status"} == set(qpot.__all__)
+    assert {*seen, "load", "process_executor", "reporting", "save", "SolveError", "Status"} == set(qpot.__all__)
     for name, (module, original) in seen.items():
         assert getattr(qpot, name) is getattr(importlib.import_module(str(module)), original), name
     missing = []

@@ -17,6 +17,8 @@ BatchFunction = Callable[[Array], ArrayLike]
 _FLOAT = np.dtype(np.float64)
 # A box is one (low, high) pair for each coordinate, or what `scipy.optimize` takes for it.
 BoundsLike: TypeAlias = Bounds | Sequence[Sequence[float]] | NDArray[np.float64]
+# Noise levels, and costs, between this and its inverse leave the products of their halves within the floats.
+WIDEST = 1e280
 # Up to this many numbers an array is walked through in Python, which is faster than two calls of NumPy.
 _FEW = 16
 
@@ -184,6 +186,17 @@ def as_positive(value: Any, *, name: str) -> float:
     if isinstance(value, bool) or not np.isscalar(value) or not np.isreal(value) or not 0 < float(value) < np.inf:  # type: ignore[arg-type]
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
     return float(value)  # type: ignore[arg-type]
+
+
+def as_noise_level(value: Any, *, name: str = "epsilon") -> float:
+    """Return a noise level as a float, or raise ValueError where costs cannot be divided by it in doubles."""
+    level = as_positive(value, name=name)
+    if not 1.0 / WIDEST <= level <= WIDEST:
+        raise ValueError(
+            f"{name}={level:g} lies beyond what the arithmetic carries, {1.0 / WIDEST:.0g} to {WIDEST:.0g}; measure costs "
+            f"and {name} in other units"
+        )
+    return level
 
 
 def as_count(value: Any, *, name: str, minimum: int = 1) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import os
 import pickle
 import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from qpot._core.whole_files import whole_file
 
 # How a file begins, with the version of the format.
 _HEAD = b"qpot record 1\n"
@@ -78,18 +79,9 @@ class _Reader(pickle.Unpickler):
 def write(path: Path, data: bytes) -> None:
     """Write a file that holds all the data or does not exist, even if the process or the machine stops on the way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.draft")
-    with open(draft, "wb") as file:
+    # One process at a time writes in the folder of a checkpoint, so that a draft that was left behind is written anew.
+    with whole_file(path, draft=path.with_name(f"{path.name}.draft")) as file:
         file.write(_HEAD + hashlib.sha256(data).digest() + data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    if os.name == "posix":  # The name itself reaches the disk with the directory.
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 def read(path: Path) -> bytes | None:

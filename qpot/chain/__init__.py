@@ -3,6 +3,7 @@
 - `certainty`: Selection: which minimum is selected, and how sure that is given the errors of the costs.
 - `contraction`: The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from.
 - `cycles`: Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `graphs`: The chain as a networkx graph and back, and its disconnectivity tree.
 - `intervals`: Selection where some costs are known as intervals: what is selected for all values within them, and what
   may be.

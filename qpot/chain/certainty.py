@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of
 from qpot.chain.cycles import TIE
@@ -23,7 +24,7 @@ _TRIED = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Selection(Drawn, figure="plot_selection"):
+class Selection(Drawn, Saved, figure="plot_selection"):
     """The selected minimum and how sure the selection is.
 
     Attributes

@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of, format_states
 from qpot.chain.routes import Routes, as_routes, as_state, is_number
@@ -20,7 +21,7 @@ TIE = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Cycle(Drawn, figure="plot_cycles"):
+class Cycle(Drawn, Saved, figure="plot_cycles"):
     """A cycle: a set of minima that the chain runs through exponentially many times before it leaves the set.
 
     Single minima are the cycles at the bottom of the hierarchy, and the whole chain is the one at its top. All costs are

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
@@ -120,7 +121,7 @@ def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_arra
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DisconnectivityTree(Drawn, figure="plot_disconnectivity"):
+class DisconnectivityTree(Drawn, Saved, figure="plot_disconnectivity"):
     """Minima at their heights, joined where they become connected from below.
 
     Attributes

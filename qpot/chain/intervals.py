@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.saved import Saved
 from qpot.chain.certainty import exact_sum, worst_against
 from qpot.chain.contraction import contraction_of
 from qpot.chain.cycles import TIE
@@ -23,7 +24,7 @@ _BEYOND = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class IntervalSelection:
+class IntervalSelection(Saved):
     """What is selected for all costs within intervals, some of which may have no upper end.
 
     Attributes

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike, StatesLike
 from qpot.chain.routes import Integers, Routes, as_routes, as_states
 from qpot.chain.stationary import Elimination, TransitionRates, stationary_weights
@@ -123,7 +124,7 @@ def log_committor(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ReactiveFlux(Drawn, figure="plot_reactive_flux"):
+class ReactiveFlux(Drawn, Saved, figure="plot_reactive_flux"):
     """The flow of direct transitions from a source to a target in the stationary chain.
 
     A transition is direct from the moment when it last leaves the source until it first reaches the target.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from qpot._core.arrays import Array, as_positive
+from qpot._core.arrays import WIDEST, Array, as_noise_level
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import format_states
 from qpot.chain.routes import Integers, Routes, as_routes, with_prefactors
@@ -38,7 +38,7 @@ class TransitionRates:
     def of(cls, costs: CostsLike | Routes, epsilon: float, prefactors: Any = None) -> TransitionRates:
         """The rates of these costs, after a check of the arguments."""
         routes = as_routes(costs)
-        level = as_positive(epsilon, name="epsilon")
+        level = as_noise_level(epsilon)
         factors = with_prefactors(routes, prefactors)
         if routes.k > LARGEST:
             raise ValueError(
@@ -46,6 +46,10 @@ class TransitionRates:
                 "stationary_costs and metastable_state have no such limit"
             )
         highest = float(routes.costs.max(initial=0.0))
+        if highest > WIDEST:
+            raise ValueError(
+                f"costs up to {highest:g} lie beyond what the arithmetic carries, {WIDEST:.0g}; use other units"
+            )
         with np.errstate(over="ignore"):
             largest = np.float64(highest) / level
         if largest > 1e17 / math.sqrt(routes.k):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.cycles import cycle_hierarchy, metastable_state
 from qpot.chain.relaxation import occupation_after
@@ -17,7 +18,7 @@ from qpot.chain.routes import Routes, as_routes, as_state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingTimeDiagram(Drawn, figure="plot_training_time"):
+class TrainingTimeDiagram(Drawn, Saved, figure="plot_training_time"):
     """Which minimum SGD sits in, for each learning rate and number of steps.
 
     Attributes
@@ -30,6 +31,8 @@ class TrainingTimeDiagram(Drawn, figure="plot_training_time"):
         The probability of each minimum, if prefactors were given.
     k, start, batch_size : int
         The number of minima, the minimum where SGD starts, and the batch size.
+    diffusion : bool
+        Whether the noise was given by epsilon: ``learning_rates`` are then noise levels, and ``steps`` times of the drift.
     """
 
     learning_rates: Array
@@ -39,15 +42,18 @@ class TrainingTimeDiagram(Drawn, figure="plot_training_time"):
     k: int
     start: int
     batch_size: int
+    diffusion: bool = False
 
 
 def training_time_diagram(
     costs: CostsLike | Routes,
     *,
-    learning_rates: ArrayLike,
-    steps: ArrayLike,
+    learning_rates: ArrayLike | None = None,
+    steps: ArrayLike | None = None,
     start: int,
     batch_size: int = 1,
+    epsilons: ArrayLike | None = None,
+    times: ArrayLike | None = None,
     prefactors: ArrayLike | None = None,
 ) -> TrainingTimeDiagram:
     """Where SGD, started at a minimum, is after each number of steps at each learning rate.
@@ -61,6 +67,8 @@ def training_time_diagram(
     start : int
         The minimum where SGD starts.
     batch_size : int
+    epsilons, times : ``(n,)`` and ``(m,)``
+        Given instead of learning rates and steps: noise levels, and times of the drift.
     prefactors : array ``(k, k)`` or scipy.sparse matrix, optional
         If they are given, the law of the chain at finite epsilon is computed, otherwise the metastable state, which follows
         from the costs alone.
@@ -72,8 +80,8 @@ def training_time_diagram(
     Raises
     ------
     ValueError
-        If the costs are not such a matrix, if a learning rate or a number of steps is not positive, or if ``start`` is not
-        a minimum.
+        If the costs are not such a matrix, if a learning rate or a number of steps is not positive, if both ways to give
+        the noise are used or none, or if ``start`` is not a minimum.
 
     Notes
     -----
@@ -92,14 +100,23 @@ def training_time_diagram(
     routes = as_routes(costs)
     i = as_state(start, routes.k, name="start")
     B = as_count(batch_size, name="batch_size")
-    eta, n = _positive(learning_rates, "learning_rates"), _positive(steps, "steps")
+    diffusion = epsilons is not None and times is not None and learning_rates is None and steps is None
+    if not diffusion and (learning_rates is None or steps is None or epsilons is not None or times is not None):
+        raise ValueError(
+            "pass either learning_rates and steps (and batch_size) of SGD, or epsilons and times of the diffusion; got "
+            f"learning_rates={learning_rates!r}, steps={steps!r}, epsilons={epsilons!r}, times={times!r}"
+        )
+    if diffusion and B != 1:
+        raise ValueError(f"batch_size={B} belongs to learning_rates, not to epsilons; leave batch_size out")
+    eta = _positive(epsilons, "epsilons") if diffusion else _positive(learning_rates, "learning_rates")
+    n = _positive(times, "times") if diffusion else _positive(steps, "steps")
     state = np.empty((n.size, eta.size), dtype=np.int64)
     probability = None if prefactors is None else np.empty((n.size, eta.size, routes.k))
     hierarchy = cycle_hierarchy(routes)
     for column, rate in enumerate(eta):
         epsilon = rate / B
         for row, count in enumerate(n):
-            log_time = epsilon * math.log(count * rate)
+            log_time = epsilon * math.log(count if diffusion else count * rate)
             if probability is None:
                 found = metastable_state(hierarchy, log_time, i)
                 state[row, column] = found[0] if len(found) == 1 else -1
@@ -108,11 +125,12 @@ def training_time_diagram(
                 probability[row, column] = law
                 state[row, column] = int(law.argmax())
     return TrainingTimeDiagram(
-        learning_rates=eta, steps=n, state=state, probability=probability, k=routes.k, start=i, batch_size=B
-    )
+        learning_rates=eta, steps=n, state=state, probability=probability, k=routes.k, start=i, batch_size=B,
+        diffusion=diffusion,
+    )  # fmt: skip
 
 
-def _positive(values: ArrayLike, name: str) -> Array:
+def _positive(values: ArrayLike | None, name: str) -> Array:
     """One or several positive finite numbers, ``(n,)``."""
     array = np.atleast_1d(as_float_array(values, name=name))
     if array.ndim != 1 or array.size == 0 or not (np.isfinite(array) & (array > 0)).all():

@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of, format_states
 from qpot.chain.cycles import Cycle, cycle_hierarchy, metastable_state
@@ -19,7 +20,7 @@ __all__ = ["Cycle", "WGraph", "cycle_hierarchy", "metastable_state", "stationary
 
 
 @dataclass(frozen=True, kw_only=True)
-class WGraph(Drawn, figure="plot_w_graph"):
+class WGraph(Drawn, Saved, figure="plot_w_graph"):
     """A spanning in-tree of least cost: one route out of every minimum but the root, and all lead to the root.
 
     Attributes

@@ -1,6 +1,7 @@
 """What selects without noise: optimisers as flows, the margin at infinity, the path kernel.
 
 - `event_driven`: Adaptive integration of an optimiser's flow (`EventDriven`), with rest and jumps as events.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `fixed_step`: Integration of an optimiser's flow by explicit steps of one size (`FixedStep`).
 - `flow_methods`: What a method of `integrate_flow` is: options that check themselves, and the verb `integrate`.
 - `flows`: Optimisers as flows: how gradient, sign, RMSprop, normalised and Polyak-step training move.

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_count, as_point, as_positive
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number, signed_samples
@@ -18,7 +19,7 @@ from qpot.solvers.companions import log_time_flow, max_margin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MarginFlow(Drawn, figure="plot_margin_flow"):
+class MarginFlow(Drawn, Saved, figure="plot_margin_flow"):
     r"""Gradient flow on separable data, seen at times spaced evenly in log t.
 
     Attributes
@@ -132,7 +133,7 @@ class Law:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginLaws:
+class MarginLaws(Saved):
     r"""Constants of the asymptotic laws.
 
     Here gamma is the SVM's geometric margin, w its normal, alpha_i the limits of the duals and c_i the multiplicities.

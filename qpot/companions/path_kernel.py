@@ -13,6 +13,7 @@ from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, fo
 from qpot._core.deprecated import renamed
 from qpot._core.drawn import Drawn
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.companions.models import OutputLoss, PredictionModel, sample_pulls, training_data
@@ -51,7 +52,7 @@ def _products(J: Array, G: Array) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingTrajectory(Drawn, figure="plot_training"):
+class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
     r"""A recorded training run, and the path kernel along it.
 
     Attributes
@@ -135,7 +136,7 @@ class TrainingTrajectory(Drawn, figure="plot_training"):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation(Drawn, figure="plot_explanation"):
+class Explanation(Drawn, Saved, figure="plot_explanation"):
     """Predictions as sums over training samples.
 
     Attributes

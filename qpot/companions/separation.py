@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.companions.margin_losses import signed_samples
 from qpot.solvers.companions import max_margin
 
@@ -21,7 +22,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HardMargin(Drawn, figure="plot_separation"):
+class HardMargin(Drawn, Saved, figure="plot_separation"):
     r"""The separating hyperplane through the origin with the largest geometric margin.
 
     Attributes

@@ -9,6 +9,7 @@ import numpy as np
 from qpot._core.arrays import Array, as_point, as_positive
 from qpot._core.drawn import Drawn
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.companions.event_driven import EventDriven
@@ -18,7 +19,7 @@ from qpot.problem.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FlowTrajectory(Drawn, figure="plot_flow_loss"):
+class FlowTrajectory(Drawn, Saved, figure="plot_flow_loss"):
     """A trajectory of a flow.
 
     Attributes

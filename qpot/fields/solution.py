@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import as_point, format_point
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot.fields.tables import FieldTables
 from qpot.fields.values import FieldValues
@@ -16,7 +17,7 @@ from qpot.paths.solution import PathSolution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FieldSolution(FieldValues, FieldTables):
+class FieldSolution(FieldValues, FieldTables, Saved):
     """The quasi-potential V(source, x) on a grid.
 
     Attributes

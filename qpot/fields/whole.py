@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_float_array, as_points, without_wrapper
 from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.types import CostsLike, PointLike
 from qpot.chain.w_graphs import stationary_costs
 from qpot.fields.grid import Grid
@@ -23,7 +24,7 @@ from qpot.problem.system import System
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GlobalField(GlobalTables):
+class GlobalField(GlobalTables, Saved):
     """The quasi-potential of a landscape on a grid: min over i of W(i) - min W + V(O_i, x), zero at the selected minima.
 
     Attributes

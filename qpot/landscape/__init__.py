@@ -17,6 +17,7 @@
 - `exits_by_noise`: Exits by noise: where a model's noise leaves the basin of a minimum, and over which pass.
 - `faces`: Faces of a box: the lowest loss on them, below which nothing leaves the box.
 - `fates`: Fates: whether the flow carries a point to one minimum, certainly elsewhere, or is not known to do either.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `flatness`: Flat directions: they distinguish manifolds of minima from minima that are merely not quadratic.
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.

@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.landscape.kinks import at_kinks
 from qpot.landscape.points import Minimum
 from qpot.problem.units import Units
@@ -105,7 +106,7 @@ class Coverage(Drawn, figure="plot_coverage"):
         return head
 
 
-class Minima(tuple[Minimum, ...], Drawn, figure="plot_coverage"):
+class Minima(tuple[Minimum, ...], Drawn, Saved, figure="plot_coverage"):
     """The minima that a search has found: a tuple of `Minimum` that also knows how thorough the search was.
 
     Attributes

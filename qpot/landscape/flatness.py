@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.landscape.points import FLAT, Minimum, as_minimum
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
@@ -24,7 +25,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FlatDirections(Drawn, figure="plot_flat_directions"):
+class FlatDirections(Drawn, Saved, figure="plot_flat_directions"):
     """Directions in which a minimum has no curvature.
 
     Attributes

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.landscape.periods import Periods
 from qpot.problem.system import System
 from qpot.problem.units import Units
@@ -24,7 +25,7 @@ _SLOW, _BESIDE = 1e-5, 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Minimum(Drawn, figure="plot_rates"):
+class Minimum(Drawn, Saved, figure="plot_rates"):
     """An attracting fixed point of the drift.
 
     Attributes
@@ -118,7 +119,7 @@ class SaddleView:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Saddle(Drawn, figure="plot_rates"):
+class Saddle(Drawn, Saved, figure="plot_rates"):
     """A mountain pass: a fixed point with one unstable direction, or a degenerate one that connects two minima all the same.
 
     Attributes

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qpot._core.checkpoint import cpu_seconds
+from qpot._core.saved import Saved
 from qpot.landscape.points import Saddle
 from qpot.problem.units import Units
 
 
-class Saddles(tuple[Saddle, ...]):
+class Saddles(tuple[Saddle, ...], Saved):
     """The saddles that a search has found: a tuple of `Saddle` that also knows what was left out.
 
     Attributes

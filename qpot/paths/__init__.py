@@ -35,6 +35,7 @@
 - `exit_line`: Exits in one dimension: the cost is an integral, and no path has to be searched for.
 - `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
 - `exits`: boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `first_controls`: First controls that lead past a saddle under the noise of samples: from noise with a floor, which is
   withdrawn.

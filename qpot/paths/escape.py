@@ -11,6 +11,7 @@ import numpy as np
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_point, as_rng, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.flow import descent, slow_rate
@@ -46,7 +47,7 @@ _COARSE_ITERATIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapeSolution(Drawn, figure="plot_exit"):
+class EscapeSolution(Drawn, Saved, figure="plot_exit"):
     """What leaving a minimum costs.
 
     Attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.paths.solution import PathSolution
 from qpot.problem.units import Units
@@ -42,7 +43,7 @@ class ExitCoverage(Drawn, figure="plot_coverage"):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExitSolution(Drawn, figure="plot_exit"):
+class ExitSolution(Drawn, Saved, figure="plot_exit"):
     """The cheapest way out.
 
     Attributes

@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.paths.solution import PathSolution
 from qpot.problem.discrete_steps import MAX_SUBSETS, exact_noise
 from qpot.problem.measured_noise import batch_factor, batch_moments
@@ -16,7 +17,7 @@ from qpot.samples.finite_sum import FiniteSum
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Gaussianity(Drawn, figure="plot_gaussianity"):
+class Gaussianity(Drawn, Saved, figure="plot_gaussianity"):
     """Exact against Gaussian noise along a minimum action path.
 
     Attributes

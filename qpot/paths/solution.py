@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.problem.units import Units
 
@@ -20,7 +21,7 @@ _APART = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PathSolution(Drawn, figure="plot_minimum_action_path"):
+class PathSolution(Drawn, Saved, figure="plot_minimum_action_path"):
     """A minimum action path.
 
     Attributes

@@ -314,8 +314,9 @@ def plot_training_time(
     ax.pcolormesh(diagram.learning_rates, diagram.steps, picture, shading="nearest")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xlabel("learning rate" + (f" (batch size {diagram.batch_size})" if diagram.batch_size > 1 else ""))
-    ax.set_ylabel("training steps")
+    batch = f" (batch size {diagram.batch_size})" if diagram.batch_size > 1 else ""
+    ax.set_xlabel("epsilon" if diagram.diffusion else f"learning rate{batch}")
+    ax.set_ylabel("time" if diagram.diffusion else "training steps")
     shown = [i for i in range(diagram.k) if (diagram.state == i).any()]
     patches = [Patch(facecolor=palette[i], edgecolor="black", label=_label(i, labels)) for i in shown]
     if (diagram.state < 0).any():

@@ -178,6 +178,7 @@ def plot_occupation(
     *,
     learning_rates: Sequence[float] | None = None,
     batch_size: int = 1,
+    epsilons: Sequence[float] | None = None,
     labels: Sequence[str] | None = None,
     burn_in: float = 0.1,
     ax: Axes | None = None,
@@ -188,11 +189,13 @@ def plot_occupation(
     ----------
     prediction : Prediction
     simulated : Ensemble, Occupation or a sequence of them
-        The runs. An Ensemble knows its own learning rate and batch size.
+        The runs. An Ensemble knows its own noise level.
     learning_rates : sequence of float, optional
-        The learning rate of each run, which is needed for runs that are Occupations.
+        The learning rate of each run; it or epsilons is needed for runs that are Occupations.
     batch_size : int
         The batch size of runs that are Occupations.
+    epsilons : sequence of float, optional
+        Given instead of learning rates and batch size: the noise level of each run.
     labels : sequence of str, optional
         Names of the minima.
     burn_in : float or int
@@ -206,31 +209,36 @@ def plot_occupation(
     Raises
     ------
     ValueError
-        If there is not one learning rate for each run, or none for a run that is an Occupation.
+        If there is not one learning rate or epsilon for each run, both are given, or none for a run that is an Occupation.
     """
     ax = as_axes(ax)
     runs = [simulated] if isinstance(simulated, (Ensemble, Occupation)) else list(simulated)
-    if learning_rates is not None and len(learning_rates) != len(runs):
-        raise ValueError(f"learning_rates has {len(learning_rates)} entries for {len(runs)} simulated runs")
-    rates, occupations, batches = [], [], []
+    if learning_rates is not None and epsilons is not None:
+        raise ValueError("pass either learning_rates or epsilons, and not both")
+    for name, given in (("learning_rates", learning_rates), ("epsilons", epsilons)):
+        if given is not None and len(given) != len(runs):
+            raise ValueError(f"{name} has {len(given)} entries for {len(runs)} simulated runs")
+    levels, occupations = [], []
     for n, run in enumerate(runs):
         if isinstance(run, Ensemble):
-            rates.append(run.learning_rate)
-            batches.append(run.batch_size or 1)
+            # The noise of epoch reshuffling has no level; it is shown beside that of independent draws.
+            own = run.epsilon
+            levels.append(prediction.epsilon(run.learning_rate, run.batch_size or 1) if np.isnan(own) else own)
             occupations.append(run.occupation([m.point for m in prediction.minima], burn_in=burn_in))
         else:
-            if learning_rates is None:
-                raise ValueError("learning_rates is needed for runs given as Occupation; pass one for each")
-            rates.append(learning_rates[n])
-            batches.append(batch_size)
+            if learning_rates is None and epsilons is None:
+                raise ValueError("learning_rates or epsilons is needed for runs given as Occupation; pass one for each")
+            levels.append(
+                epsilons[n] if epsilons is not None else prediction.epsilon(learning_rates[n], batch_size)  # type: ignore[index]
+            )
             occupations.append(run)
     k = len(prediction.minima)
     width = 0.8 / (2 * k)
     for i in range(k):
         offset = (np.arange(len(runs)) - 0.4) + (2 * i + 0.5) * width
-        predicted = [prediction.occupation(r, B)[i] for r, B in zip(rates, batches, strict=True)]
+        predicted = [prediction.occupation(epsilon=level)[i] for level in levels]
         if np.isnan(predicted).any():
-            predicted = [prediction.occupation(r, B, prefactor=False)[i] for r, B in zip(rates, batches, strict=True)]
+            predicted = [prediction.occupation(epsilon=level, prefactor=False)[i] for level in levels]
         measured = np.array([o.fractions[i] for o in occupations])
         spread = np.abs(np.array([o.intervals[i] for o in occupations]).T - measured)
         colour = state_colours(k)[i]
@@ -238,7 +246,7 @@ def plot_occupation(
         ax.bar(offset, predicted, width, facecolor="none", edgecolor=colour, hatch="////", label=f"{name}: predicted")
         ax.bar(offset + width, measured, width, color=colour, label=f"{name}: simulated")
         ax.errorbar(offset + width, measured, yerr=spread, fmt="none", color="black", capsize=3, linewidth=1.2)
-    ax.set_xticks(range(len(runs)), [f"{prediction.epsilon(r, B):.3g}" for r, B in zip(rates, batches, strict=True)])
+    ax.set_xticks(range(len(runs)), [f"{level:.3g}" for level in levels])
     ax.set_xlabel("epsilon = learning rate / batch size")
     ax.set_ylabel("share of time")
     ax.set_ylim(0, 1.25)

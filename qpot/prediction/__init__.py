@@ -20,6 +20,7 @@
   two grids.
 - `exit_fields`: The least quasi-potential over a boundary, read off fields on two grids.
 - `exit_rims`: Where a field is read for an exit: on the pieces of a boundary, or at the passes out of a basin.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
 - `held_exits`: exit_cost: the cheapest exit from a domain, searched for over its boundary and held against a field on a
   grid.
@@ -33,6 +34,8 @@
   begin.
 - `models`: predict for a finite sum: searches, symmetries, noise and tolerances that the library chooses by itself.
 - `notebook`: TransitionCosts in a notebook: the matrix as HTML, a figure and a data frame.
+- `older_files`: Predictions in files of the releases before the common format of results: what they held, read once
+  more.
 - `open_report`: What a report says about legs that were not solved: bounds of their costs, what is left out, and how to go
   on.
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
@@ -49,8 +52,9 @@
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
-- `storage`: Predictions on disk: one ``.npz`` file of plain arrays and a JSON text, without pickle.
 - `tables`: Costs, minima and passes as data frames.
+- `times`: Rates, times and shares of time at a noise level, which is given by epsilon or by a learning rate and a
+  batch size.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 - `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
 - `views`: A prediction in a notebook: its report as HTML with a small picture, a figure, and data frames.

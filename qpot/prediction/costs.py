@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.status import Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.periods import Periods, periods_of
@@ -28,7 +29,7 @@ from qpot.problem.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TransitionCosts(CostViews):
+class TransitionCosts(CostViews, Saved):
     """Costs V(i, j) of the noise from minimum i to minimum j.
 
     Attributes

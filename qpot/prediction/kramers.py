@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_float_array, as_positive
+from qpot._core.arrays import Array, as_float_array, as_noise_level, as_positive
 from qpot.prediction.along_paths import DEGENERATE, bouchet_reygner
 
 __all__ = ["bouchet_reygner", "expected_steps", "eyring_kramers"]
@@ -87,8 +87,10 @@ def eyring_kramers(
     return float(unstable / (2.0 * math.pi) * math.exp(0.5 * determinants) * ratio)
 
 
-def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_rate: float) -> float:
+def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_rate: float | None = None) -> float:
     """Expected number of steps of SGD until the transition, exp(cost / epsilon) / (prefactor * learning_rate).
+
+    Without a learning rate it is the expected time, in units of the drift's time.
 
     Parameters
     ----------
@@ -96,13 +98,15 @@ def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_ra
         V of the transition; it may be infinite.
     prefactor : float
         A, for example from `eyring_kramers`.
-    epsilon, learning_rate : float
-        The noise level (learning rate / batch size) and the learning rate.
+    epsilon : float
+        The noise level (learning rate / batch size).
+    learning_rate : float, optional
+        The time that one step takes; 1 by default.
 
     Returns
     -------
     float
-        The number of steps; infinite where the cost is infinite or the number exceeds the largest float.
+        The number of steps or the time; infinite where the cost is infinite or the number exceeds the largest float.
 
     Raises
     ------
@@ -116,7 +120,10 @@ def expected_steps(cost: float, prefactor: float, *, epsilon: float, learning_ra
     1957220
     """
     A = as_positive(prefactor, name="prefactor")
-    level, eta = as_positive(epsilon, name="epsilon"), as_positive(learning_rate, name="learning_rate")
+    level, eta = (
+        as_noise_level(epsilon),
+        as_positive(1.0 if learning_rate is None else learning_rate, name="learning_rate"),
+    )
     if not cost >= 0:
         raise ValueError(f"cost must be a number >= 0, got {cost!r}")
     exponent = cost / level - math.log(A) - math.log(eta)

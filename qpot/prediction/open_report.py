@@ -60,6 +60,16 @@ def unknown_exits(costs: TransitionCosts) -> frozenset[int]:
     )
 
 
+def unknown_pairs(costs: TransitionCosts) -> frozenset[tuple[int, int]]:
+    """The pairs of minima between which a leg of unknown cost may be about as cheap as the known ones."""
+    return frozenset(
+        pair
+        for pair in costs.paths
+        for leg in legs_of(costs, pair)
+        if not leg.bounded and not leg.least > _MATTERS * costs.direct[pair]
+    )
+
+
 def refuse_unknown(costs: TransitionCosts, exponent: float) -> None:
     """Refuse to say where SGD is at the time exp(exponent / epsilon), if it may take a leg of unknown cost until then.
 

@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.arrays import Array
 from qpot._core.progress import ProgressLike
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
-from qpot._core.types import FileLike
 from qpot.chain.certainty import selection
-from qpot.chain.stationary import stationary_distribution
-from qpot.chain.w_graphs import metastable_state, stationary_costs
+from qpot.chain.w_graphs import stationary_costs
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.dearer_legs import DearerLegs, summed_prefactors
+from qpot.prediction.dearer_legs import DearerLegs
 from qpot.prediction.finite_rate import corrected_costs
-from qpot.prediction.open_report import refuse_unknown, unknown_exits
 from qpot.prediction.partial_answer import partial_answer
 from qpot.prediction.stationary_errors import stationary_errors
-from qpot.prediction.storage import save_prediction, stored_prediction
+from qpot.prediction.times import PredictionTimes
 from qpot.prediction.views import PredictionViews
-from qpot.problem.sgd import SGD
 from qpot.problem.system import System
 from qpot.problem.units import Units
 
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Prediction(PredictionViews):
+class Prediction(PredictionViews, PredictionTimes, Saved):
     """Where SGD ends up, how sure that is, by which route and after how long.
 
     Attributes
@@ -120,126 +117,29 @@ class Prediction(PredictionViews):
                 graph.add_edge(i, j, cost=leg.action, error=leg.error, saddle=leg.via[-1])
         return graph
 
-    def epsilon(self, learning_rate: float, batch_size: int = 1, *, momentum: float = 0.0) -> float:
-        """Noise level of SGD: learning rate / batch size, times (N - B)/(N - 1) without replacement.
+    def at_learning_rate(
+        self, learning_rate: float | None = None, *, epsilon: float | None = None, batch_size: int | None = None
+    ) -> Prediction:
+        """The prediction for costs corrected to first order in the learning rate; see `qpot.prediction.finite_rate`.
 
-        Heavy-ball momentum beta, held fixed as the learning rate gets small, divides the learning rate by 1 - beta
-        (`qpot.SGD`).
+        The learning rate may be given by ``epsilon`` and ``batch_size``. For the diffusion there is nothing to correct, since
+        it has no steps: its noise level alone does not say what the learning rate is.
 
         Raises
         ------
         ValueError
-            If the batch is the whole population, or an argument is not positive.
+            If neither the learning rate nor epsilon and the batch size are given, or both, or a cost would not stay positive.
         """
-        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        B = as_count(batch_size, name="batch_size")
-        if self.population is None:
-            return rate / B
-        if self.population <= B:
+        if (learning_rate is None) == (epsilon is None) or (epsilon is None) != (batch_size is None):
             raise ValueError(
-                f"batch_size={B} is the whole population of {self.population} samples: without replacement there is "
-                "no noise left and nothing is selected"
+                "pass either learning_rate, or epsilon and batch_size, which make one; got "
+                f"learning_rate={learning_rate!r}, epsilon={epsilon!r}, batch_size={batch_size!r}. The diffusion has no "
+                "steps: for it the costs hold as they are"
             )
-        return rate / B * (self.population - B) / (self.population - 1)
-
-    def after(
-        self,
-        steps: float,
-        learning_rate: float,
-        batch_size: int,
-        start: int | Minimum,
-        *,
-        momentum: float = 0.0,
-    ) -> tuple[int, ...]:
-        """The minimum that SGD sits in after a number of steps, on the exponential time scale.
-
-        Parameters
-        ----------
-        steps : float
-        learning_rate : float
-        batch_size : int
-        start : int or Minimum
-            The minimum where SGD starts: its id, or one of `minima`.
-        momentum : float
-            The parameter of heavy-ball SGD, which moves like plain SGD at learning_rate / (1 - momentum).
-
-        Returns
-        -------
-        tuple of int
-            One id, or several where exit costs tie with the time scale. Empty where SGD has left the box for good.
-
-        Raises
-        ------
-        ValueError
-            If ``start`` is not a minimum of this prediction, or another argument is not positive.
-        SolveError
-            If SGD may take a leg of unknown cost within this time.
-
-        Notes
-        -----
-        The time is steps * learning_rate = exp(c / epsilon), and the cycle hierarchy tells which minimum holds the chain
-        at the exponent c (M. I. Freidlin, A. D. Wentzell, Random Perturbations of Dynamical Systems, ch. 6).
-        Sub-exponential factors are left out: an escape is taken to need exp(V / epsilon) / learning_rate steps.
-        """
-        eta = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        time = as_positive(steps, name="steps") * eta
-        exponent = self.epsilon(eta, batch_size) * float(np.log(time))
-        costs, k = self.costs, len(self.minima)
-        refuse_unknown(costs, max(exponent, 0.0))
-        if costs.ways_out:
-            return tuple(
-                i for i in metastable_state(costs.with_outside(), max(exponent, 0.0), self._id(start)) if i < k
-            )
-        # Legs of unknown cost are not taken by then.
-        known = costs if costs.solved else costs.values
-        return metastable_state(known, max(exponent, 0.0), self._id(start))
-
-    def escape_steps(
-        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
-    ) -> Array:
-        """Expected number of steps until SGD has left each minimum for another, or for the outside of the box, ``(k,)``.
-
-        The number is 1 / (learning_rate * sum_j A(i, j) exp(-V(i, j) / epsilon)), summed over the minima that a saddle
-        connects with i, over all legs between the two, and over the ways out of the box. With ``prefactor=False`` all A are
-        one. An entry is NaN where a prefactor is missing or a leg of unknown cost may be as cheap, and inf beyond the largest
-        float. With ``momentum`` the learning
-        rate is learning_rate / (1 - momentum) throughout.
-        """
-        rate = SGD(momentum=momentum).effective_learning_rate(learning_rate)
-        eps = self.epsilon(rate, batch_size)
-        factors = self._factors(prefactor, eps)
-        off = np.isfinite(self.costs.direct) & ~np.eye(len(self.minima), dtype=bool)
-        steps = np.empty(len(self.minima))
-        for i in range(steps.size):
-            # The report names a way of unknown cost; the number holds until SGD takes it.
-            out = [way for way in self.costs.ways_out if way.minimum == i and np.isfinite(way.cost)]
-            costs = np.array([*self.costs.direct[i, off[i]], *(way.cost for way in out)])
-            known = np.array([*factors[i, off[i]], *(way.prefactor if prefactor else 1.0 for way in out)])
-            lowest = costs.min(initial=np.inf)
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                weights = known * np.exp(-(costs - lowest) / eps)
-                steps[i] = np.exp(lowest / eps) / (rate * weights.sum())
-        steps[list(unknown_exits(self.costs))] = np.nan
-        return steps
-
-    def occupation(
-        self, learning_rate: float, batch_size: int = 1, *, prefactor: bool = True, momentum: float = 0.0
-    ) -> Array:
-        """Fraction of time near each minimum at this noise level, ``(k,)``: the stationary law of the chain.
-
-        With ``prefactor=False`` all prefactors are taken as equal, which is right to leading order only. Otherwise all
-        entries are NaN if one prefactor is missing, and in any case where a leg of unknown cost may be as cheap as those
-        that are known. Where ways lead out of the box, it is the law before SGD takes one.
-        """
-        eps = self.epsilon(learning_rate, batch_size, momentum=momentum)
-        factors = self._factors(prefactor, eps)
-        if np.isnan(factors).any() or unknown_exits(self.costs):
-            return np.full(len(self.minima), np.nan)
-        rates = np.where(factors > 0.0, factors, 1.0)
-        return np.asarray(stationary_distribution(self.costs.direct, eps, prefactors=rates))
-
-    def at_learning_rate(self, learning_rate: float) -> Prediction:
-        """The prediction for costs corrected to first order in the learning rate; see `qpot.prediction.finite_rate`."""
+        if learning_rate is None:
+            assert epsilon is not None  # They are given together.
+            assert batch_size is not None
+            learning_rate = self._rate_of(epsilon, batch_size)
         costs = corrected_costs(self.costs, learning_rate)
         prediction = prediction_from_costs(
             costs, prefactors=self.prefactors, dearer=self.dearer, population=self.population
@@ -270,15 +170,6 @@ class Prediction(PredictionViews):
             executor=executor, progress=progress,
         )  # fmt: skip
 
-    def _factors(self, wanted: bool, epsilon: float) -> Array:
-        """The prefactors of the rates over all legs, or ones if they are not wanted; NaN if they are not known."""
-        k = len(self.minima)
-        if not wanted:
-            return np.ones((k, k))
-        if self.prefactors is None:
-            return np.full((k, k), np.nan)
-        return summed_prefactors(self.prefactors, self.dearer, epsilon)
-
     def in_units(self, units: Units) -> Prediction:
         """The same prediction in the coordinates to which the units lead."""
         costs, samples = units.read(self.costs), units.system.finite_sum
@@ -298,26 +189,6 @@ class Prediction(PredictionViews):
             population=None if samples is None or units.system.replacement else samples.n_samples,
             system=None if self.system is None else units.system,
         )
-
-    def save(self, file: FileLike) -> None:
-        """Write the prediction to one ``.npz`` file without pickle; `load` reads it back."""
-        save_prediction(self, file)
-
-    @staticmethod
-    def load(file: FileLike) -> Prediction:
-        """Read a prediction that `save` wrote."""
-        return Prediction(**stored_prediction(file))
-
-    def _id(self, start: int | Minimum) -> int:
-        """The id of a minimum that is given by its id or as an object."""
-        if isinstance(start, Minimum):
-            for i, minimum in enumerate(self.minima):
-                if minimum is start or np.array_equal(minimum.point, start.point):
-                    return i
-            raise ValueError(f"start={start!r} is not one of this prediction's minima")
-        if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or not 0 <= start < len(self.minima):
-            raise ValueError(f"start must be the id of a minimum, 0 to {len(self.minima) - 1}, got {start!r}")
-        return int(start)
 
 
 def prediction_from_costs(

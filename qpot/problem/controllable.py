@@ -8,6 +8,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import PointLike
 from qpot.problem.covariance import RANK_TOLERANCE
 from qpot.problem.system import System
@@ -18,7 +19,7 @@ _NEW_DIRECTION = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Controllability(Drawn, figure="plot_controllability"):
+class Controllability(Drawn, Saved, figure="plot_controllability"):
     """The directions that the noise reaches near a fixed point, by Kalman's rank condition.
 
     Attributes

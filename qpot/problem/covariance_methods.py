@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.problem.covariance import factored
 from qpot.problem.factored import FactoredCovariance
 from qpot.samples.finite_sum import FiniteSum
@@ -49,7 +50,7 @@ class CovarianceMethod(ABC):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CovarianceEstimate(Drawn, figure="plot_covariance"):
+class CovarianceEstimate(Drawn, Saved, figure="plot_covariance"):
     """The covariance of one sample's gradient at a point.
 
     Attributes

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
+from qpot._core.arrays import Array, as_count, as_noise_level, as_point, as_positive, as_rng, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.estimates import estimate_covariance
@@ -51,7 +52,7 @@ class DirectionalNoise:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NoiseStatistics(Drawn, figure="plot_noise_spectrum"):
+class NoiseStatistics(Drawn, Saved, figure="plot_noise_spectrum"):
     """Gradient noise and curvature at a point.
 
     Attributes
@@ -119,6 +120,7 @@ def measure_noise(
     batch_size: int = 1,
     replacement: bool = True,
     learning_rate: float | None = None,
+    epsilon: float | None = None,
     direction: ArrayLike | None = None,
     leading: int = 10,
     rng: SeedLike = None,
@@ -139,6 +141,8 @@ def measure_noise(
         Whether the samples of a minibatch are drawn with replacement.
     learning_rate : float, optional
         A learning rate that is to be checked for stability.
+    epsilon : float, optional
+        Given instead of it: the noise level, which is the learning rate times the factor of the batch (`batch_factor`).
     direction : array (d,), optional
         A direction along which the noise is described, for example a saddle's ``direction`` or a momentum of a minimum
         action path; its length does not matter.
@@ -192,6 +196,8 @@ def measure_noise(
         H = None
         values, vectors = _leading_hessian(finite_sum, x, k)
     limit = 2.0 / float(values[0]) if values[0] > 0 else float("inf")
+    if epsilon is not None:
+        learning_rate = _rate_of(epsilon, factor, learning_rate)
     if learning_rate is not None and as_positive(learning_rate, name="learning_rate") >= limit:
         raise ValueError(
             f"learning_rate={learning_rate:g} is beyond stability at the point {format_point(x)}: deviations grow from "
@@ -337,6 +343,17 @@ def _overlaps(noise: Array, curvature: Array, k: int) -> Array:
     k = min(k, noise.shape[1], curvature.shape[1])
     squares = (noise[:, :k].T @ curvature[:, :k]) ** 2
     return np.array([squares[:j, :j].sum() / j for j in range(1, k + 1)])
+
+
+def _rate_of(epsilon: float, factor: float, learning_rate: float | None) -> float:
+    """The learning rate of a noise level, for a batch whose gradient has the covariance of a sample's times a factor."""
+    if learning_rate is not None:
+        raise ValueError(
+            f"pass either learning_rate or epsilon; got learning_rate={learning_rate!r}, epsilon={epsilon!r}"
+        )
+    if factor == 0.0:
+        raise ValueError(f"epsilon={epsilon!r}: the batch is the whole population, whose gradient has no noise")
+    return as_noise_level(epsilon) / factor
 
 
 def _unit(direction: ArrayLike, d: int) -> Array:

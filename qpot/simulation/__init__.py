@@ -16,10 +16,13 @@
 - `escapes`: Escape times: when replicas reach another minimum, and the mean time in spite of censoring.
 - `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
   arrivals.
+- `file_fields`: What files hold of the results of this wing, field by field.
 - `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
 - `explanations`: What a check says beside its verdict: what was run, and what explains a disagreement, with its sign.
 - `levels`: Escapes from one minimum at several noise levels, each chosen by what the one before has shown.
 - `notebook`: Comparisons in a notebook: the verdict and the numbers behind it as HTML.
+- `older_files`: Ensembles in files of the releases before the common format of results: what they held, read once
+  more.
 - `own_noise`: What a prediction for Gaussian noise becomes with the samples' own noise, and what a check makes of it.
 - `process`: What a check runs: minibatch SGD of a finite sum, or the diffusion of a system without samples, at any
   noise level.

@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
@@ -57,7 +58,7 @@ class EscapeMeasurement(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ArrheniusLaw(Drawn, figure="plot_arrhenius"):
+class ArrheniusLaw(Drawn, Saved, figure="plot_arrhenius"):
     r"""The line log E tau = intercept + slope / epsilon through measured escapes from one minimum, and its prediction.
 
     Attributes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, BoundsLike
 from qpot._core.deprecated import renamed_property
+from qpot._core.saved import Saved
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
@@ -32,7 +33,7 @@ _NO_EVIDENCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Comparison(ComparisonViews):
+class Comparison(ComparisonViews, Saved):
     """A prediction held against simulations.
 
     Attributes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_method
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot._core.types import MinimaLike
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
@@ -21,7 +20,7 @@ from qpot.simulation.tables import EnsembleTables
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Occupation(Drawn, figure="plot_shares_of_time"):
+class Occupation(Drawn, Saved, figure="plot_shares_of_time"):
     """Share of time in each basin, from means over independent replicas.
 
     Attributes
@@ -54,7 +53,7 @@ class Occupation(Drawn, figure="plot_shares_of_time"):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ensemble(EnsembleTables):
+class Ensemble(EnsembleTables, Saved):
     """Independent replicas of SGD or of a diffusion.
 
     Attributes
@@ -202,43 +201,6 @@ class Ensemble(EnsembleTables):
         )
 
     exit_times = renamed_method("Ensemble", "exit_times", "escape_times")
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a single compressed ``.npz`` file, which does not hold the system."""
-        settings = {
-            "learning_rate": self.learning_rate,
-            "epsilon": self.epsilon,
-            "batch_size": self.batch_size,
-            "momentum": self.momentum,
-            "sampling": self.sampling,
-        }
-        arrays = {
-            "points": self.points,
-            "steps": self.steps,
-            "time": self.time,
-            "settings": np.array(json.dumps(settings)),
-        }
-        if self.minima is not None:
-            arrays["minima"] = self.minima
-        if self.labels is not None:
-            arrays["labels"] = self.labels
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Ensemble:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            missing = {"points", "steps", "time", "settings"} - set(data.files)
-            if missing:
-                raise ValueError(f"{path} is no saved ensemble: it lacks {sorted(missing)}")
-            return cls(
-                points=data["points"],
-                steps=data["steps"],
-                time=data["time"],
-                minima=data["minima"] if "minima" in data.files else None,
-                labels=data["labels"] if "labels" in data.files else None,
-                **json.loads(str(data["settings"])),
-            )
 
     def __repr__(self) -> str:
         records, replicas, d = self.points.shape

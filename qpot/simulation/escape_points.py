@@ -10,6 +10,7 @@ from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.landscape.images import images_near
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
@@ -18,7 +19,7 @@ from qpot.simulation.arrhenius import EscapeMeasurement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapePoints(Drawn, figure="plot_escape_routes"):
+class EscapePoints(Drawn, Saved, figure="plot_escape_routes"):
     """Escapes from one minimum at one noise level against the predicted routes.
 
     Attributes

@@ -15,6 +15,7 @@ from qpot._core.arrays import Array, as_count
 from qpot._core.checkpoint import kept
 from qpot._core.deprecated import renamed, renamed_property, warn_renamed
 from qpot._core.progress import ProgressLike
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.symmetry import Symmetry
@@ -34,7 +35,7 @@ _TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapeTimes(EscapeTables):
+class EscapeTimes(EscapeTables, Saved):
     """First passages of independent replicas from one minimum to the others.
 
     Attributes

@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
+from qpot._core.saved import Saved
 from qpot.problem.system import System
 from qpot.simulation.escapes import check_confidence
 from qpot.simulation.tables import SplittingTables
@@ -30,7 +31,7 @@ class Repetition:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SplittingTimes(SplittingTables):
+class SplittingTimes(SplittingTables, Saved):
     """Mean time of rare escapes from one minimum, from multilevel splitting.
 
     Attributes

@@ -8,6 +8,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.saved import Saved
 from qpot.chain.relaxation import occupation_after
 from qpot.chain.stationary import stationary_distribution
 from qpot.prediction.finite_rate import corrected_costs
@@ -22,7 +23,7 @@ _RELAXED = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OccupationCheck(Drawn, figure="plot_occupation_check"):
+class OccupationCheck(Drawn, Saved, figure="plot_occupation_check"):
     """Shares of time of one ensemble against the prediction.
 
     Attributes

@@ -123,7 +123,7 @@ def test_save_and_load(tmp_path: Path) -> None:
         loaded.occupation(WELLS[::-1], system=wells()).fractions, run.occupation().fractions[::-1]
     )
     np.savez(tmp_path / "other.npz", points=np.zeros(3))
-    with pytest.raises(ValueError, match="no saved ensemble"):
+    with pytest.raises(ValueError, match="is no file of a qpot result"):
         qpot.Ensemble.load(tmp_path / "other.npz")
 
 

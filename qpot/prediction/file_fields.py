@@ -1,0 +1,138 @@
+"""What files hold of the results of this wing, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from qpot._core.file_schema import (
+    Count,
+    Field,
+    LeftOut,
+    Many,
+    Maybe,
+    Number,
+    Pairs,
+    Part,
+    Schema,
+    Text,
+    numbers,
+    schemas,
+)
+from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.points import Minimum, Saddle
+from qpot.paths.solution import PathSolution
+from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
+from qpot.prediction.result import Prediction
+from qpot.prediction.way_out import WayOut
+from qpot.problem.file_fields import hold_system
+
+METHODS: tuple[type[Any], ...] = ()
+
+_STATES = Many(Count(of="k"))
+_MINIMA = Many(Part(Minimum), size="k")
+_SADDLES = Many(Part((Saddle, LimitCycle)))
+_COSTS: dict[str, Field] = {
+    "minima": _MINIMA,
+    "values": numbers("k", "k", finite=False, low=0.0),
+    "errors": numbers("k", "k", finite=False, low=0.0),
+    "direct": numbers("k", "k", finite=False, low=0.0),
+    "paths": Pairs(Part(PathSolution)),
+    "saddles": _SADDLES,
+    "parallel": Pairs(Many(Part(PathSolution))),
+    "field": Maybe(Part(FieldOpinion, ("k",))),
+    "holes": Many(Part(Hole)),
+    "corners": Many(Part(Hole)),
+    "audited": Text(),
+    "ways_out": Many(Part(WayOut)),
+    "notes": Many(Text()),
+    "coverage": Text(),
+    "choices": Many(Text()),
+    "doubts": Pairs(Number(finite=False, low=0.0)),
+}
+
+
+def _costs(costs: TransitionCosts) -> None:
+    k = len(costs.minima)
+    _ids(costs, k, "saddles", (i for saddle in costs.saddles for i in saddle.connects if i is not None))
+    _ids(costs, k, "ways_out", (way.minimum for way in costs.ways_out))
+    for name in ("holes", "corners"):
+        _ids(costs, k, name, (i for hole in getattr(costs, name) for i in (hole.start, hole.end)))
+    for name in ("values", "direct"):
+        if getattr(costs, name).diagonal().any():
+            raise ValueError(f"TransitionCosts.{name} is not zero on its diagonal")
+
+
+def _prediction(prediction: Prediction) -> None:
+    for name in ("minima", "saddles"):
+        own, those = getattr(prediction, name), getattr(prediction.costs, name)
+        if len(own) != len(those) or any(a is not b for a, b in zip(own, those, strict=True)):
+            raise ValueError(f"Prediction.{name} are others than those of its costs")
+    if prediction.system is not None:
+        resting = [m for m in prediction.minima if not isinstance(m, LimitCycle) and not m.kink]
+        d = prediction.minima[0].point.size
+        rates = np.array([np.abs(m.rates).max() for m in resting])
+        hold_system(prediction.system, np.array([m.point for m in resting]).reshape(-1, d), rates, "Prediction")
+
+
+def _ids(result: Any, k: int, name: str, ids: Iterable[int]) -> None:
+    wrong = [i for i in ids if not 0 <= i < k]
+    if wrong:
+        raise ValueError(f"{type(result).__name__}.{name} name the minimum {wrong[0]}, but ids run from 0 to {k - 1}")
+
+
+SCHEMAS = schemas(
+    Schema(
+        Hole,
+        {
+            "start": Count(),
+            "end": Count(),
+            "value": Number(finite=False),
+            "error": Number(finite=False),
+            "known": Number(finite=False),
+            "path": numbers("n", "d"),
+        },
+    ),
+    Schema(
+        FieldOpinion,
+        {
+            "values": numbers("k", "k", finite=False),
+            "errors": numbers("k", "k", finite=False),
+            "reasons": Pairs(Text()),
+        },
+    ),
+    Schema(
+        WayOut,
+        {
+            "minimum": Count(),
+            "saddle": numbers("d"),
+            "path": Maybe(Part(PathSolution)),
+            "leads": Text(),
+            "prefactor": Number(finite=False),
+        },
+    ),
+    Schema(TransitionCosts, _COSTS, also=_costs),
+    Schema(
+        Prediction,
+        {
+            "costs": Part(TransitionCosts, ("k", "d")),
+            "minima": _MINIMA,
+            "saddles": _SADDLES,
+            "selected": _STATES,
+            "margin": Number(finite=False),
+            "margin_error": Number(finite=False),
+            "stationary_costs": numbers("k", finite=False),
+            "stationary_errors": numbers("k", finite=False),
+            "prefactors": Maybe(numbers("k", "k", finite=False)),
+            "dearer": Maybe(Pairs(numbers("m", 2, finite=False))),
+            "population": Maybe(Count(low=1)),
+            "system": LeftOut(),
+            "symmetries": LeftOut(),
+            "left_out": _STATES,
+            "possible": _STATES,
+        },
+        also=_prediction,
+    ),
+)
