@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from qpot.solvers.common.compiled import njit
+from qpot.solvers.common.deferred import deferred
 
 
 @njit(cache=True, nogil=True)
@@ -70,6 +72,7 @@ def _contracted(a, Q):  # type: ignore[no-untyped-def]
     return total
 
 
+@deferred(lambda H_xx, *rest: H_xx.shape[0] * (2.5e-5 + 4e-6 * H_xx.shape[1] ** 3))
 @njit(cache=True, nogil=True)
 def transport(H_xx, H_px, a, velocity, momentum_rate, K, step, Q, impose):  # type: ignore[no-untyped-def]
     """Integrate Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) and K + a:Q / 2 by the classical Runge-Kutta method.

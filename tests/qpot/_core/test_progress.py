@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import qpot
-from qpot._core.progress import reporting
+from qpot._core.progress import COMPILING, reporting
 
 
 @pytest.mark.parametrize("silent", [None, False])
@@ -61,3 +61,16 @@ def test_every_long_call_reports_forwards_and_to_the_end() -> None:
     seen.clear()
     qpot.predict(case.system, case.bounds, progress=progress)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_bar_says_what_is_compiled_and_takes_it_back(capfd: pytest.CaptureFixture[str]) -> None:
+    from qpot.solvers.common.compiled import njit
+
+    with reporting(True, "work") as report:
+        report(1, 2, "half")
+        assert njit()(lambda x: 2.0 * x)(2.0) == 4.0
+        bar = capfd.readouterr().err
+        assert f"half; {COMPILING}" in bar
+        assert COMPILING not in bar.split("\r")[-1]
+        report(2, 2, "whole")
+    assert COMPILING not in capfd.readouterr().err
