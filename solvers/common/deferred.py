@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-# Plain Python may take so many seconds for the tasks of one kernel in a process, about a tenth of what compiling takes ...
-PATIENCE = 0.5
-# ... and so many for a single one, which a compiled kernel does at once.
+# Plain Python may take so many seconds for the tasks of one kernel in a process, less than compiling takes ...
+PATIENCE = 1.0
+# ... and so many for a single one.
 LONGEST = 0.25
 
 
