@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,12 @@ from typing import Any
 ProgressCallback = Callable[[int, int, str], None]
 # What a caller may pass as ``progress``; see `reporting`.
 ProgressLike = ProgressCallback | bool | str | None
+
+
+# Seconds before a bar with ``progress="auto"`` is shown.
+_DELAY = 2.0
+# What a bar adds to its message while kernels are compiled, which happens once in an installation.
+COMPILING = "compiling, once: about 20 s"
 
 
 def _silent(done: int, total: int, message: str) -> None:
@@ -50,19 +57,35 @@ def reporting(progress: ProgressLike, description: str) -> Iterator[ProgressCall
         yield progress
     elif progress is True or progress == "auto":
         auto = progress == "auto"
+        delay = _DELAY if auto else 0.0
         # None leaves the bar out where nobody watches: standard error is neither a terminal nor a notebook's. Elsewhere
         # nothing is said, so that TQDM_DISABLE is heard.
         off: dict[str, Any] = {"disable": None} if auto and not _in_notebook() else {}
-        with _bar()(desc=description, delay=2.0 if auto else 0.0, leave=False, **off) as bar:
+        with _bar()(desc=description, delay=delay, leave=False, **off) as bar:
+            said = ""
 
             def report(done: int, total: int, message: str) -> None:
+                nonlocal said
+                said = message
                 bar.total = total
                 bar.set_postfix_str(message, refresh=False)
                 bar.update(done - bar.n)
 
-            yield report
+            if bar.disable:
+                yield report
+                return
+            # numba is imported where a bar is shown only.
+            from qpot.solvers.common.compiling import watching
+
+            with watching(lambda begins: _tell(bar, "; ".join(filter(None, (said, COMPILING * begins))), delay)):
+                yield report
     else:
         raise ValueError(f'progress must be a callable (done, total, message), True, "auto" or None, got {progress!r}')
+
+
+def _tell(bar: Any, message: str, delay: float) -> None:
+    """Change the message of a bar that is shown already, or is due to be."""
+    bar.set_postfix_str(message, refresh=time.time() >= bar.start_t + delay)
 
 
 def within(report: ProgressCallback, done: int, total: int, stage: str) -> ProgressCallback:

@@ -123,7 +123,7 @@ class Elimination:
         ``gain`` is the gain per unit of time in each state, in the order of ``states``.
         """
         expected = ScaledFloats(*gain).copy()
-        kernels.accumulate(self.pattern, self.entries, self.total, expected)
+        kernels.expected_gain(self.pattern, self.entries, self.total, expected)
         return expected
 
 

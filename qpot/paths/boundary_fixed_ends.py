@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from qpot.paths.boundary_search import UNSEEN, BoundaryProblem, ExitSearch, star
 from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
 from qpot.problem.noise import singular_covariance
+from qpot.solvers.common.compiling import process_working_time
 from qpot.solvers.problem.lagrangian import SingularCovarianceError
 
 # So many points are tried at first: the lowest of so many local minimisers of the cost that a linear flow would have, which
@@ -49,7 +49,7 @@ def exits_at_fixed_ends(
         if isinstance(error, SingularCovarianceError):
             raise singular_covariance(error) from error
         raise error
-    began = time.process_time()
+    began = process_working_time()
 
     failed: list[SolveError] = []
 
@@ -76,7 +76,7 @@ def exits_at_fixed_ends(
     for n, (k, x) in enumerate([*guesses[_FIRST:], *((k, samples.points[k]) for k in order)]):
         if n >= least and search.unseen <= UNSEEN:
             break
-        if time.process_time() - began > budget:
+        if process_working_time() - began > budget:
             search.out_of_time = True
             break
         report(min(n, least), least, "exits from all over the boundary")

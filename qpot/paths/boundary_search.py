@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,7 @@ from qpot.paths.boundary_surfaces import Surface, first_exit
 from qpot.paths.exit_solution import ExitCoverage
 from qpot.paths.jumps import coarse_curve
 from qpot.problem.system import System
+from qpot.solvers.common.compiling import process_working_time
 from qpot.solvers.common.polyline import lengths_along
 from qpot.solvers.paths import action_minimization, path_refinement
 from qpot.solvers.paths.elements import ElementPath
@@ -196,11 +196,11 @@ def searched(
     """
     search = ExitSearch()
     least = starts_at_least(problem.start.size)
-    began = time.process_time()
+    began = process_working_time()
     for n, k in enumerate(order):
         if n >= least and search.exits and search.unseen <= UNSEEN:
             break
-        if n and time.process_time() - began > budget:
+        if n and process_working_time() - began > budget:
             search.out_of_time = True
             break
         report(min(n, least), least, "exits from all over the boundary")

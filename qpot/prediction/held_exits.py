@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from qpot._core.arrays import BoundsLike
@@ -18,6 +17,7 @@ from qpot.prediction.exit_check import held_against_field
 from qpot.prediction.exit_roadmaps import held_against_roadmap
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.solvers.common.compiling import process_working_time
 
 # CPU seconds of the fields: so many, which is time enough in the plane, ...
 _SECONDS = 5.0
@@ -103,7 +103,7 @@ def exit_cost(
     >>> round(qpot.exit_cost(bowl, [0.0, 0.0], boundary=qpot.Ball(radius=1.0)).cost, 8)
     1.5051625
     """
-    began = time.process_time()
+    began = process_working_time()
     found = boundary_exit(
         system,
         minimum,
@@ -117,7 +117,7 @@ def exit_cost(
         throw=False,
     )
     if second_opinion:
-        seconds = _SECONDS + _SHARE * (time.process_time() - began)
+        seconds = _SECONDS + _SHARE * (process_working_time() - began)
         try:
             found = held_against_roadmap(system, found, boundary)
             found = held_against_field(system, found, boundary, seconds)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
+from qpot.solvers.common.compiling import working_time
 from qpot.solvers.common.spending import spending
 
 
@@ -15,12 +15,12 @@ class Purse:
     """So many ``seconds`` of the thread's CPU time from now on."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.thread_time() + seconds
+        self._end = working_time() + seconds
 
     @property
     def left(self) -> float:
         """The seconds that are left, at least 0."""
-        return max(self._end - time.thread_time(), 0.0)
+        return max(self._end - working_time(), 0.0)
 
     @contextmanager
     def limited(self, seconds: float = np.inf) -> Iterator[None]:
@@ -31,8 +31,8 @@ class Purse:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """What happens within this block is not counted: code is compiled once, whatever the budget."""
-        begin = time.thread_time()
+        begin = working_time()
         try:
             yield
         finally:
-            self._end += time.thread_time() - begin
+            self._end += working_time() - begin

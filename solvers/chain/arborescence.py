@@ -24,12 +24,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from qpot.solvers.chain.exact_sums import add, at_most, sign_of
 from qpot.solvers.chain.exit_heaps import Edges, Heaps, Sets, advance, find, meld, pop
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
+from qpot.solvers.common.deferred import deferred
 
 Integers = NDArray[np.int64]
 
@@ -119,6 +119,7 @@ def _merge(members: Integers, P: int, edges: Edges, sets: Sets, heaps: Heaps, ne
         heaps.top[P] = meld(heaps.top[P], heaps.top[S], heaps, edges, sets)
 
 
+@deferred(lambda k, tolerance, edges, *rest: 2e-5 * k + 5e-6 * edges.limbs.size)
 @njit(**UNCOUNTED)
 def _contract_components(
     k: int, tolerance: float, edges: Edges, sets: Sets, heaps: Heaps, search: _Search, nested: Nested, sums: _Sums
@@ -241,6 +242,7 @@ def contract(starts: Integers, heads: Integers, limbs: Integers, tolerance: floa
     return nested._replace(n=n)
 
 
+@deferred(lambda D, *rest: 5e-6 * D.size)
 @njit(**UNCOUNTED)
 def _add_from_above(D: Integers, parent: Integers, leave: Integers, closed: NDArray[np.bool_]) -> None:
     for S in range(D.shape[0] - 1, -1, -1):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
+from qpot.solvers.common.deferred import deferred
 
 Limbs = NDArray[np.int64]
 
@@ -61,6 +61,7 @@ def to_float(integer: int, exponent: int) -> float:
     return integer / (1 << -exponent)
 
 
+@deferred(lambda integers, *rest: 5e-6 * integers.size)
 @njit(**UNCOUNTED)
 def _place(integers, shifts, limbs):  # type: ignore[no-untyped-def]
     L = limbs.shape[1]

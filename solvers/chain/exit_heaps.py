@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from qpot.solvers.chain.exact_sums import LIMB, add
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
 
 Integers = NDArray[np.int64]
 

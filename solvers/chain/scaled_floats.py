@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import LEAF, UNCOUNTED
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
+from qpot.solvers.common.deferred import deferred
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -146,6 +146,7 @@ def product(a: tuple[Array, Integers], b: tuple[Array, Integers]) -> tuple[Array
     return 2.0 * mantissa, np.where(mantissa == 0, 0, a[1] + b[1] + shift - 1)
 
 
+@deferred(lambda places, *rest: 5e-6 * places.size)
 @njit(**UNCOUNTED)
 def _add_at(places: Integers, terms: ScaledFloats, sums: ScaledFloats) -> None:
     for n in range(places.size):

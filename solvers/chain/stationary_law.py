@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from qpot.solvers.chain.scaled_floats import ScaledFloats, add_to, over, plus, times
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
+from qpot.solvers.common.deferred import Deferred, deferred
 
 Integers = NDArray[np.int64]
 
@@ -224,6 +224,7 @@ def eliminate(count: int, pattern: Pattern, entries: ScaledFloats, kill: ScaledF
     return -1
 
 
+@deferred(lambda count, tails, heads, rates, kill: 1e-5 * kill.m.size**2 + 1e-6 * kill.m.size**3)
 @njit(cache=True, nogil=True)
 def eliminated(
     count: int, tails: Integers, heads: Integers, rates: ScaledFloats, kill: ScaledFloats
@@ -259,6 +260,7 @@ def eliminated(
     return stuck, order, pattern, entries, total
 
 
+@deferred(lambda pattern, *rest: 5e-6 * pattern.columns.size)
 @njit(**UNCOUNTED)
 def stationary_law(pattern: Pattern, entries: ScaledFloats, weights: ScaledFloats) -> None:
     """Fill ``weights`` with the stationary law, after all states but the last were eliminated."""
@@ -304,3 +306,7 @@ def accumulate(pattern: Pattern, entries: ScaledFloats, total: ScaledFloats, gai
         if sum_m > 0.0:
             sum_m, sum_e = over(sum_m, sum_e, total.m[s], total.e[s])
         gain.m[s], gain.e[s] = sum_m, sum_e
+
+
+# The same, for callers that are not compiled themselves.
+expected_gain = Deferred(accumulate, lambda pattern, *rest: 5e-6 * pattern.columns.size)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from qpot.solvers.chain.scaled_floats import ScaledFloats
 from qpot.solvers.chain.stationary_law import Pattern, accumulate
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
+from qpot.solvers.common.deferred import deferred
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+@deferred(lambda states, pattern, *rest: 5e-6 * states.size * pattern.columns.size)
 @njit(**UNCOUNTED)
 def _resolvent_columns(
     states: Integers, pattern: Pattern, entries: ScaledFloats, total: ScaledFloats, gain: ScaledFloats, R: Array

@@ -32,10 +32,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from qpot.solvers.common.compiled import LEAF, UNCOUNTED
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
 
 Array = NDArray[np.float64]
 

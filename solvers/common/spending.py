@@ -1,17 +1,18 @@
 """The CPU time that a computation may still spend, for loops that ask between two steps whether to go on.
 
 The end of the time is kept for the thread at work and not handed down from function to function, because the loops that
-have to ask lie far below the caller who sets it.
+have to ask lie far below the caller who sets it. The time in which kernels are compiled does not count.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
+
+from qpot.solvers.common.compiling import working_time
 
 _END: ContextVar[float] = ContextVar("end of the CPU time", default=np.inf)
 
@@ -19,7 +20,7 @@ _END: ContextVar[float] = ContextVar("end of the CPU time", default=np.inf)
 @contextmanager
 def spending(seconds: float) -> Iterator[None]:
     """Within this block `spent` turns true after so many seconds of the thread's CPU time, or earlier if it does outside."""
-    token = _END.set(min(_END.get(), time.thread_time() + seconds))
+    token = _END.set(min(_END.get(), working_time() + seconds))
     try:
         yield
     finally:
@@ -28,7 +29,7 @@ def spending(seconds: float) -> Iterator[None]:
 
 def left() -> float:
     """Seconds of CPU time that are left, at least 0; inf where nobody has set a limit."""
-    return max(_END.get() - time.thread_time(), 0.0)
+    return max(_END.get() - working_time(), 0.0)
 
 
 def spent() -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from qpot.solvers.common.compiled import njit
 
 Array = NDArray[np.float64]
 

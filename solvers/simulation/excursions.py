@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import LEAF, UNCOUNTED
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
 from qpot.solvers.common.sample_gradients import add_sample_gradient
 from qpot.solvers.simulation.minibatch import RUNAWAY, SgdRule, ball_around, draw_in_batch, move
 from qpot.solvers.simulation.reaction_coordinate import CoordinateArrays, coordinate_at

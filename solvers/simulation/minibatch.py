@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import LEAF
+from qpot.solvers.common.compiled import LEAF, njit
 from qpot.solvers.common.sample_gradients import PackedSamples
 
 Array = NDArray[np.float64]

@@ -11,10 +11,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import LEAF, UNCOUNTED
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
 from qpot.solvers.simulation.minibatch import RESHUFFLED, RUNAWAY, SgdRule, draw_in_batch, draw_in_epoch
 
 Array = NDArray[np.float64]

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from qpot.solvers.common.compiled import UNCOUNTED
+from qpot.solvers.common.compiled import UNCOUNTED, njit
 from qpot.solvers.common.sample_gradients import TANH_NETWORK, add_sample_gradient
 from qpot.solvers.simulation.minibatch import (
     RESHUFFLED,

@@ -11,8 +11,8 @@ agree, or the gap hides a meeting of two sheets and is left to the line integral
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from qpot.solvers.common.compiled import njit
 from qpot.solvers.fields.marching.march import neighbour, unravel
 from qpot.solvers.fields.marching.update import hermite
 

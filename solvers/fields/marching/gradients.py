@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from qpot.solvers.common.compiled import njit
 from qpot.solvers.fields.marching.march import unravel
 from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.taylor import taylor_gradient

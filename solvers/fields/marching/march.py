@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from qpot.solvers.common.compiled import njit
 from qpot.solvers.fields.marching.heap import add_label, heap_push, take_label
 from qpot.solvers.fields.marching.kernel import kernel, part, unfused_kernel
 from qpot.solvers.fields.marching.medium import Medium

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import qpot
-from qpot._core.progress import reporting
+from qpot._core.progress import COMPILING, reporting
 
 
 @pytest.mark.parametrize("silent", [None, False])
@@ -102,3 +102,16 @@ def test_the_environment_silences_bars(tmp_path: pathlib.Path) -> None:
     environment = {**os.environ, "TQDM_DISABLE": "1"}
     silent = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     assert (silent.stdout, silent.stderr) == ("", "")
+
+
+def test_a_bar_says_what_is_compiled_and_takes_it_back(capfd: pytest.CaptureFixture[str]) -> None:
+    from qpot.solvers.common.compiled import njit
+
+    with reporting(True, "work") as report:
+        report(1, 2, "half")
+        assert njit()(lambda x: 2.0 * x)(2.0) == 4.0
+        bar = capfd.readouterr().err
+        assert f"half; {COMPILING}" in bar
+        assert COMPILING not in bar.split("\r")[-1]
+        report(2, 2, "whole")
+    assert COMPILING not in capfd.readouterr().err
