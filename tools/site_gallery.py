@@ -53,7 +53,7 @@ def heading(notebook: Any) -> tuple[str, str]:
 def read(script: Path, executed: Path) -> tuple[Any, bool]:
     """The notebook of a script, and whether it has its outputs: `executed` is where `tools/notebooks.py` has put them."""
     path = executed / f"{script.stem}.ipynb"
-    return (jupytext.read(path), True) if path.is_file() else (jupytext.read(script), False)
+    return (jupytext.read(path), True) if path.is_file() else (jupytext.read(script, fmt="py:percent"), False)
 
 
 def write_notebook(pages: Pages, script: Path, executed: Path) -> tuple[str, str, bool]:

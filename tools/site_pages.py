@@ -17,7 +17,8 @@ BESIDE_THE_CODE = {
 # The folders of example scripts, and those of their pages.
 EXAMPLES = {"examples": "gallery", "examples/course": "course"}
 CODE = re.compile(r"(^(?:```|~~~)[\s\S]*?^(?:```|~~~)\s*$)", re.MULTILINE)
-LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+LINK = re.compile(r"((?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)\s#]*)(#[^)\s]*)?(\))")  # a picture may be its text
 NAMED_EXAMPLE = re.compile(r"(?<!\[)`(examples/(?:course/)?\w+\.py)`(?!\])")
 
 
@@ -87,7 +88,7 @@ class Pages:
 
         def link(match: re.Match[str]) -> str:
             before, target, anchor, after = match.group(1), match.group(2), match.group(3) or "", match.group(4)
-            if not target or re.match(r"[a-z]+:", target):
+            if not target or re.match(r"[a-z]+:", target):  # an anchor of the page, or another host
                 return match.group(0)
             wanted = posixpath.normpath(posixpath.join(folder, target))
             if wanted not in self.places and not (ROOT / wanted).is_file():
@@ -96,6 +97,9 @@ class Pages:
                     return match.group(0)
                 raise BrokenLinkError(f"{name}: the link to {target} leads nowhere")
             found = self.places.get(wanted) or self.file(wanted)
+            # A link whose text is the name of a page gets the page's title instead.
+            if before == f"[{posixpath.basename(target)}](" or before == f"[{wanted}](":
+                before = "[](" if wanted in self.places else before
             return f"{before}{posixpath.relpath(found, here or '.')}{anchor}{after}"
 
         def example(match: re.Match[str]) -> str:
@@ -104,7 +108,8 @@ class Pages:
 
         parts = CODE.split(text)
         return "".join(
-            part if index % 2 else NAMED_EXAMPLE.sub(example, LINK.sub(link, part)) for index, part in enumerate(parts)
+            part if index % 2 else NAMED_EXAMPLE.sub(example, LINK.sub(link, IMAGE.sub(link, part)))
+            for index, part in enumerate(parts)
         )
 
     def copy(self) -> None:
