@@ -19,7 +19,7 @@ from pathlib import Path
 from site_gallery import write_gallery
 from site_links import broken_links
 from site_pages import ROOT, BrokenLinkError, Pages
-from site_reference import write_reference
+from site_reference import all_names, write_reference
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,14 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
     source, html = options.output / "source", options.output / "html"
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(html, ignore_errors=True)
-    pages = Pages(source)
+    names = all_names()
+    pages = Pages(source, names)
     try:
         pages.copy()
         missing = write_gallery(pages, options.notebooks)
     except BrokenLinkError as error:
         print(error, file=sys.stderr)
         return 1
-    names = write_reference(pages)
+    write_reference(pages)
     if missing:
         print(f"not executed: {', '.join(missing)}")
         if options.complete:
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(faults), file=sys.stderr)
     count = len(list(html.rglob("*.html")))
     print(
-        f"{count} pages, {names} public names, in {time.perf_counter() - start:.0f} s; {len(faults)} links are broken"
+        f"{count} pages, {len(names)} public names, in {time.perf_counter() - start:.0f} s; {len(faults)} links are broken"
     )
     return 1 if faults else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Container
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,8 @@ CODE = re.compile(r"(^(?:```|~~~)[\s\S]*?^(?:```|~~~)\s*$)", re.MULTILINE)
 IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
 LINK = re.compile(r"((?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)\s#]*)(#[^)\s]*)?(\))")  # a picture may be its text
 NAMED_EXAMPLE = re.compile(r"(?<!\[)`(examples/(?:course/)?\w+\.py)`(?!\])")
+# A public name in code, with its arguments or without, that is not the text of a link.
+NAMED_ITEM = re.compile(r"(?<![\[`])`((?:qpot\.)?([A-Za-z]\w*(?:\.\w+)*)(?:\([^`\n]*\))?)`(?![\]`])")
 
 
 class BrokenLinkError(ValueError):
@@ -49,10 +52,13 @@ class Pages:
     ----------
     source : Path
         That folder.
+    names : container of str
+        The full names that have a page of reference: where they occur in code, they become links.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, names: Container[str]) -> None:
         self.source = source
+        self.names = names
         self.places = places()
 
     def write(self, place: str, text: str) -> None:
@@ -106,11 +112,16 @@ class Pages:
             found = self.places.get(match.group(1))
             return f"[{match.group(0)}]({posixpath.relpath(found, here or '.')})" if found else match.group(0)
 
+        def item(match: re.Match[str]) -> str:
+            shown, name = match.groups()
+            full = f"qpot.{name}"
+            return f"{{py:obj}}`{shown} <{full}>`" if full in self.names and "<" not in shown else match.group(0)
+
+        def linked(part: str) -> str:
+            return NAMED_ITEM.sub(item, NAMED_EXAMPLE.sub(example, LINK.sub(link, IMAGE.sub(link, part))))
+
         parts = CODE.split(text)
-        return "".join(
-            part if index % 2 else NAMED_EXAMPLE.sub(example, LINK.sub(link, IMAGE.sub(link, part)))
-            for index, part in enumerate(parts)
-        )
+        return "".join(part if index % 2 else linked(part) for index, part in enumerate(parts))
 
     def copy(self) -> None:
         """Write all pages of the tree except the examples; the list of the pages on methods becomes their contents."""

@@ -38,6 +38,12 @@ def public_names(module: ModuleType) -> list[str]:
     return names
 
 
+def all_names() -> list[str]:
+    """All names that have a page."""
+    wings = (importlib.import_module(f"qpot.{wing}") for wing in WINGS)
+    return [*(name for wing in wings for name in public_names(wing)), *(f"qpot.{name}" for name in COMMON)]
+
+
 def item_of(name: str) -> object:
     """What a full public name stands for."""
     module, _, last = name.rpartition(".")
@@ -79,13 +85,11 @@ def write_wing(pages: Pages, section: str, title: str, text: str, names: list[st
     )
 
 
-def write_reference(pages: Pages) -> int:
-    """Write the pages of all wings and their index, and return the number of public names."""
-    count = 0
+def write_reference(pages: Pages) -> None:
+    """Write the pages of all wings and their index."""
     for wing, title in WINGS.items():
         module = importlib.import_module(f"qpot.{wing}")
         names = public_names(module)
-        count += len(names)
         where = f"Module ``qpot.{wing}``. Names without a module in front are attributes of ``qpot`` itself."
         write_wing(pages, wing, title, where, names)
     common = "Outcomes, progress, executors"
@@ -98,4 +102,3 @@ def write_reference(pages: Pages) -> int:
         f"| wing | module |\n|---|---|\n{rows}| [{common}](common/index.rst) | `qpot` |\n\n"
         f"```{{toctree}}\n:hidden:\n\n{contents}\n```\n",
     )
-    return count + len(COMMON)
