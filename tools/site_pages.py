@@ -98,9 +98,6 @@ class Pages:
                 return match.group(0)
             wanted = posixpath.normpath(posixpath.join(folder, target))
             if wanted not in self.places and not (ROOT / wanted).is_file():
-                # Pages that the build writes itself are named as they are on the site.
-                if re.match(r"docs/(gallery|course|reference)/", wanted):
-                    return match.group(0)
                 raise BrokenLinkError(f"{name}: the link to {target} leads nowhere")
             found = self.places.get(wanted) or self.file(wanted)
             # A link whose text is the name of a page gets the page's title instead.
