@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Folders and files that are made by work in the tree.
 MADE = re.compile(r"(^|/)(\.\w+_cache|\.venv|\.git|\.hypothesis|__pycache__|build|dist|output|[\w.]+\.egg-info)(/|$)")
-# Quick tests that come with the sdist; they need nothing but pytest and hypothesis.
+# Quick tests that come with the sdist; they need pytest, hypothesis and mpmath only.
 TESTS = ("tests/qpot/chain",)
 
 
@@ -55,7 +55,7 @@ def check_wheel(wheel: Path, sdist: Path, folder: Path) -> None:
     """Install a wheel into a fresh environment and use it there."""
     venv.create(folder / "venv", with_pip=True, clear=True)
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, "pytest>=8", "hypothesis>=6.100", cwd=folder)
+    run(python, "-m", "pip", "install", "--quiet", wheel, "pytest>=8", "hypothesis>=6.100", "mpmath>=1.3", cwd=folder)
     run(python, "-m", "pip", "check", cwd=folder)
     empty = folder / "elsewhere"
     empty.mkdir()
