@@ -52,7 +52,7 @@ def heading(notebook: Any) -> tuple[str, str]:
 
 def read(script: Path, executed: Path) -> tuple[Any, bool]:
     """The notebook of a script, and whether it has its outputs: `executed` is where `tools/notebooks.py` has put them."""
-    path = executed / f"{script.stem}.ipynb"
+    path = executed / script.relative_to(ROOT / "examples").with_suffix(".ipynb")
     return (jupytext.read(path), True) if path.is_file() else (jupytext.read(script, fmt="py:percent"), False)
 
 
@@ -63,7 +63,7 @@ def write_notebook(pages: Pages, script: Path, executed: Path) -> tuple[str, str
     notebook, complete = read(script, executed)
     title, sentence = heading(notebook)
     drawn = picture(notebook)
-    earlier = ROOT / "examples" / "output" / f"{script.stem}.png"
+    earlier = script.parent / "output" / f"{script.stem}.png"
     if drawn is None and earlier.is_file():
         drawn = earlier.read_bytes()
     for cell in notebook.cells:
