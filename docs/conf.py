@@ -11,8 +11,7 @@ import re
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -66,25 +65,27 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def formula(node: nodes.math | nodes.math_block, *, block: bool) -> str:
-    r"""A formula as MathML, in which fences grow by themselves, so that ``\Big`` and its like are left out."""
-    tex = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", node.astext())
+def formula(node: nodes.math | nodes.math_block, display: str) -> str:
+    """A formula as MathML, which browsers draw by themselves; a command that is not known is told with its place."""
     try:
-        return str(tex2mathml(tex, as_block=block))
-    except MathError as error:
-        logging.getLogger(__name__).warning("the formula %s: %s", tex, error, location=node)
-        return ""
+        result = convert(node.astext(), display=display)
+        unknown = re.findall(r"\\\w+", result)
+    except Exception as error:  # whatever the converter meets in what an author wrote
+        result, unknown = "", [repr(error)]
+    if unknown:
+        logging.getLogger(__name__).warning("the formula %s: %s", node.astext(), ", ".join(unknown), location=node)
+    return str(result)
 
 
 def inline_formula(writer: Any, node: nodes.math) -> None:
     """Write a formula within a line."""
-    writer.body.append(formula(node, block=False))
+    writer.body.append(formula(node, "inline"))
     raise nodes.SkipNode
 
 
 def displayed_formula(writer: Any, node: nodes.math_block) -> None:
     """Write a formula on a line of its own."""
-    writer.body.append(f'<div class="formula">{formula(node, block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{formula(node, "block")}</div>\n')
     raise nodes.SkipNode
 
 

@@ -44,10 +44,10 @@ def heading(notebook: Any) -> tuple[str, str]:
     """Title and first sentence of a notebook, from its first cell of text."""
     text = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title, _, rest = text.partition("\n")
-    paragraph = " ".join(rest.strip().split("\n\n")[0].split())
-    # Formulas and links are not for a card; a sentence ends before a capital letter.
-    sentence = re.split(r"(?<=[.?!:])\s+(?=[A-Z*$`])", paragraph)[0].rstrip(":")
-    return title.lstrip("# ").strip(), sentence
+    paragraphs = [" ".join(part.split()) for part in rest.strip().split("\n\n")]
+    # A paragraph that is emphasised as a whole leads to other pages. A sentence ends before a capital letter.
+    first = next((part for part in paragraphs if not part.startswith(("*", "#", "-", "|"))), "")
+    return title.lstrip("# ").strip(), re.split(r"(?<=[.?!])\s+(?=[A-Z*$`])", first)[0].rstrip(":")
 
 
 def read(script: Path, executed: Path) -> tuple[Any, bool]:
@@ -69,6 +69,8 @@ def write_notebook(pages: Pages, script: Path, executed: Path) -> tuple[str, str
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = pages.translated(cell.source, name, place)
+        elif re.match(r"(import|from) ", cell.source):
+            cell.metadata["tags"] = ["hide-input"]  # imports and settings are folded
     code = pages.file(name)
     note = f"---\n\nThis page is a script that runs as it stands: {{download}}`{script.name} </{code}>`."
     if not complete:
