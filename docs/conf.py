@@ -67,13 +67,16 @@ copybutton_prompt_is_regexp = True
 
 def formula(node: nodes.math | nodes.math_block, display: str) -> str:
     """A formula as MathML, which browsers draw by themselves; a command that is not known is told with its place."""
+    tex = node.astext()
+    if display == "block":  # what is minimised over stands below the word
+        tex = re.sub(r"\\(min|max|inf|sup|lim)_", r"\\\1\\limits_", tex)
     try:
-        result = convert(node.astext(), display=display)
+        result = convert(tex, display=display)
         unknown = re.findall(r"\\\w+", result)
     except Exception as error:  # whatever the converter meets in what an author wrote
         result, unknown = "", [repr(error)]
     if unknown:
-        logging.getLogger(__name__).warning("the formula %s: %s", node.astext(), ", ".join(unknown), location=node)
+        logging.getLogger(__name__).warning("the formula %s: %s", tex, ", ".join(unknown), location=node)
     return str(result)
 
 
@@ -100,8 +103,14 @@ def plain_signs(app: Sphinx, what: str, name: str, item: object, options: object
             lines[number] = "".join(parts)
 
 
+def is_old(app: Sphinx, what: str, name: str, item: object, skip: bool, options: object) -> bool | None:
+    """Leave out members that are old names and will go."""
+    return True if (getattr(item, "__doc__", None) or "").startswith("Old name of") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make MathML the way in which formulas are written."""
     app.add_html_math_renderer("mathml", (inline_formula, None), (displayed_formula, None))
     app.connect("autodoc-process-docstring", plain_signs, priority=400)  # before numpydoc
+    app.connect("autodoc-skip-member", is_old)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
