@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 import qpot
 from qpot import plots
@@ -17,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 DPI = 100
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     """Write a picture with few colours, which keeps it small."""
     FOLDER.mkdir(exist_ok=True)
     figure.savefig(FOLDER / f"{name}.png", dpi=DPI, pil_kwargs={"optimize": True})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import nbformat
 from PIL import Image
 from site_pages import EXAMPLES, ROOT, Pages, scripts
 
@@ -72,10 +71,10 @@ def write_notebook(pages: Pages, script: Path, executed: Path) -> tuple[str, str
         elif re.match(r"(import|from) ", cell.source):
             cell.metadata["tags"] = ["hide-input"]  # imports and settings are folded
     code = pages.file(name)
-    note = f"---\n\nThis page is a script that runs as it stands: {{download}}`{script.name} </{code}>`."
+    note = f"***\n\nThis page is a script that runs as it stands: {{download}}`{script.name} </{code}>`."
     if not complete:
         note += " It was not run when the site was built, so that its output is missing here."
-    notebook.cells.append(nbformat.v4.new_markdown_cell(note))
+    notebook.cells += jupytext.reads(note, fmt="md").cells
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     pages.write(place, jupytext.writes(notebook, "ipynb"))
     stem = Path(place).stem
