@@ -77,6 +77,9 @@ def test_the_package_list_matches_the_folders() -> None:
         assert (path.parent / "__init__.py").exists(), path
 
 
+@pytest.mark.skipif(
+    (ROOT / "PKG-INFO").exists(), reason="an sdist holds no links, and does without this one once installed"
+)
 def test_the_link_to_the_solvers() -> None:
     link = ROOT / "qpot" / "solvers"
     assert link.is_symlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,7 +26,8 @@ EXAMPLES = ROOT / "examples"
 def build(script: Path, output: Path) -> tuple[float, str]:
     """Convert and execute one script, and return the seconds and the traceback of a failed cell, or "" if none failed."""
     start = time.perf_counter()
-    notebook = jupytext.read(script)
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # figures belong to the notebook
+    notebook = jupytext.read(script, fmt="py:percent")
     # This kernel is the interpreter that runs this tool, whatever other kernels are registered.
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
