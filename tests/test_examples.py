@@ -27,7 +27,14 @@ SLOW = {
 }
 
 # The notebooks of the course are read as they run, so that each of them takes a while; some take more than 20 s.
-SLOW_NOTEBOOKS: set[str] = set()
+SLOW_NOTEBOOKS = {
+    "1_what_a_quasi_potential_is",
+    "2_your_own_system",
+    "3_your_own_loss",
+    "4_your_own_network",
+    "6_where_is_sgd_after_n_steps",
+    "7_checking_against_the_real_algorithm",
+}
 
 TORCH = {"large_network", "your_network"}
 
