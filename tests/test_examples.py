@@ -1,4 +1,4 @@
-"""Every example runs in a fresh process, keeps its own assertions, and draws its figure."""
+"""Every example and notebook of the course runs in a fresh process, keeps its own assertions, and draws its figure."""
 
 import importlib.util
 import os
@@ -26,13 +26,27 @@ SLOW = {
     "your_network",
 }
 
+# The notebooks of the course are read as they run, so that each of them takes a while; some take more than 20 s.
+SLOW_NOTEBOOKS = {
+    "1_what_a_quasi_potential_is",
+    "2_your_own_system",
+    "3_your_own_loss",
+    "4_your_own_network",
+    "6_where_is_sgd_after_n_steps",
+    "7_checking_against_the_real_algorithm",
+}
+
 TORCH = {"large_network", "your_network"}
 
 
 def _scripts() -> list[object]:
     missing = importlib.util.find_spec("torch") is None
     without = pytest.mark.skipif(missing, reason="needs PyTorch: pip install 'qpot[torch]'")
-    slow = {script: [pytest.mark.slow] if script.stem in SLOW else [] for script in sorted(EXAMPLES.glob("*.py"))}
+    slow = {
+        script: [pytest.mark.slow] if script.stem in SLOW | SLOW_NOTEBOOKS else []
+        for folder in (EXAMPLES, EXAMPLES / "course")
+        for script in sorted(folder.glob("*.py"))
+    }
     return [
         pytest.param(script, id=script.stem, marks=marks + ([without] if script.stem in TORCH else []))
         for script, marks in slow.items()
@@ -41,7 +55,7 @@ def _scripts() -> list[object]:
 
 @pytest.mark.parametrize("script", _scripts())
 def test_example(script: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    figure = EXAMPLES / "output" / f"{script.stem}.png"
+    figure = script.parent / "output" / f"{script.stem}.png"
     start = time.time()
     # An example must not depend on the folder in which it is started, so it is run from elsewhere.
     run = subprocess.run(
@@ -63,3 +77,4 @@ def test_example(script: pathlib.Path, tmp_path: pathlib.Path) -> None:
 
 def test_slow_examples_exist() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} >= SLOW
+    assert {path.stem for path in (EXAMPLES / "course").glob("*.py")} >= SLOW_NOTEBOOKS

@@ -219,7 +219,7 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
 def test_dotted_names_in_docstrings_and_pages_exist() -> None:
     """A name such as ``qpot.WING.MODULE.function``, in messages too, is where the reader finds it, under its new name."""
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")]
     # The changelog and the hook for old names name what has gone.
     files = [path for path in (*LIBRARY, *SOLVERS, *pages) if path.name not in ("CHANGELOG.md", "moved.py")]
     missing = []

@@ -1,8 +1,8 @@
 """Build a notebook from every example and run it.
 
-``python tools/notebooks.py [--output FOLDER] [--jobs N] [NAME ...]`` converts ``examples/NAME.py``, or all examples if no
-name is given, executes the notebooks in ``examples/`` and writes them with their output to FOLDER, which is
-``build/notebooks`` by default.
+``python tools/notebooks.py [--output FOLDER] [--jobs N] [NAME ...]`` converts ``examples/NAME.py``, or all examples and the
+course if no name is given, executes each notebook in the folder of its script and writes it with its output to FOLDER, which
+is ``build/notebooks`` by default. A notebook of the course has the name ``course/NAME`` and is written to ``FOLDER/course``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def build(script: Path, output: Path) -> tuple[float, str]:
     # This kernel is the interpreter that runs this tool, whatever other kernels are registered.
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(EXAMPLES)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(script.parent)}}
     )
     failure = ""
     try:
@@ -40,7 +40,7 @@ def build(script: Path, output: Path) -> tuple[float, str]:
         failure = str(error)
     finally:
         # A notebook that failed is kept too, so that its output can be read.
-        jupytext.write(notebook, output / f"{script.stem}.ipynb")
+        jupytext.write(notebook, output / script.relative_to(EXAMPLES).with_suffix(".ipynb"))
     return time.perf_counter() - start, failure
 
 
@@ -51,11 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "notebooks")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks run side by side")
     options = parser.parse_args(arguments)
-    scripts = [EXAMPLES / f"{name}.py" for name in options.names] or sorted(EXAMPLES.glob("*.py"))
+    scripts = [EXAMPLES / f"{name}.py" for name in options.names] or [
+        script for folder in (EXAMPLES, EXAMPLES / "course") for script in sorted(folder.glob("*.py"))
+    ]
     for script in scripts:
         if not script.is_file():
             parser.error(f"{script} does not exist")
-    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "course").mkdir(parents=True, exist_ok=True)
     failed = []
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = {pool.submit(build, script, options.output): script for script in scripts}
