@@ -195,8 +195,8 @@ figure.savefig(OUTPUT / "2_your_own_system.png", dpi=100)
 # ## How long does the memory last?
 #
 # The mean time until a switch in state $i$ has flipped is about $e^{V/\varepsilon}/A$, with a **prefactor** $A$ that
-# `predict` computes along the path. `escape_steps(epsilon)` counts steps of length $\varepsilon$, so that
-# `escape_steps(epsilon) * epsilon` is the time. Its unit is the lifetime of a protein, since we set the decay rate to one.
+# `predict` computes along the path: `mean_escape_times(epsilon)` is the mean time until a state is left.
+# Its unit is the lifetime of a protein, since we set the decay rate to one.
 #
 # Beside it we simulate the equation itself.
 
@@ -204,7 +204,7 @@ figure.savefig(OUTPUT / "2_your_own_system.png", dpi=100)
 # %%
 def mean_times(epsilon):
     """The predicted mean time until each state is left."""
-    return prediction.escape_steps(epsilon) * epsilon
+    return prediction.mean_escape_times(epsilon)
 
 
 epsilons = np.array([0.018, 0.022, 0.027, 0.034])

@@ -40,7 +40,7 @@ from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
-from qpot.prediction.unfinished import refuse_undecided
+from qpot.prediction.unfinished import refuse_alone, refuse_undecided
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
@@ -219,7 +219,7 @@ def predict(
             look = outside if symmetries is None else "ignore"
             outlook = _outlook(system, states, crossings, lower, upper, look, searched, saddles is None)
             found = list(outlook.minima)
-            _refuse_alone(found, outlook)
+            refuse_alone(found, outlook)
             report(2, 5, "paths")
             costs = transition_costs(
                 system, found, saddles=outlook.saddles, method=method, executor=executor,
@@ -385,21 +385,3 @@ def _lifted(system: System, outlook: Outlook) -> Outlook:
         saddles=tuple(in_the_cell([s for s in outlook.saddles if isinstance(s, Saddle)], labels, size)),
         leaving=tuple((s, end) for s, end in leaving if s.connects[0] is not None and s.connects[1] is None),
     )
-
-
-def _refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
-    if len(found) < 2:
-        what = "limit cycle" if isinstance(found[0], LimitCycle) else "minimum"
-        periods = periods_of(found)
-        remedy = "widen bounds or raise starts" if periods is None or not periods.closed.all() else "raise starts"
-        raise SolveError(
-            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; {remedy}{_beyond(outlook)}",
-            status=Status.NO_ROUTE,
-            partial=tuple(found),
-        )
-
-
-def _beyond(outlook: Outlook) -> str:
-    """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
-    ways = [f"a pass leads from it {end}" for _, end in outlook.leaving]
-    return "".join(f". {text.rstrip('.')}" for text in (*outlook.notes, *ways[:3]))

@@ -6,8 +6,12 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from qpot._core.status import SolveError
+from qpot._core.status import SolveError, Status
 from qpot.chain.certainty import Selection, selection
+from qpot.landscape.limit_cycle import LimitCycle
+from qpot.landscape.outside import Outlook
+from qpot.landscape.periods import periods_of
+from qpot.landscape.points import Minimum
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts, sums_of_legs
 
@@ -87,3 +91,28 @@ def _believing(costs: TransitionCosts, pairs: Collection[tuple[int, int]]) -> Se
         errors[pair] = 0.0 if exact else path.error
     values, errors = sums_of_legs(costs.direct, errors, low)
     return selection(values, errors=errors)
+
+
+def refuse_alone(found: Sequence[Minimum], outlook: Outlook) -> None:
+    """Refuse a single state.
+
+    Raises
+    ------
+    SolveError
+        That says what is known about the surroundings of the box; ``.partial`` holds the state.
+    """
+    if len(found) < 2:
+        what = "limit cycle" if isinstance(found[0], LimitCycle) else "minimum"
+        periods = periods_of(found)
+        remedy = "widen bounds or raise starts" if periods is None or not periods.closed.all() else "raise starts"
+        raise SolveError(
+            f"only one {what} was found within the bounds, {found[0]!r}: nothing to select; {remedy}{_beyond(outlook)}",
+            status=Status.NO_ROUTE,
+            partial=tuple(found),
+        )
+
+
+def _beyond(outlook: Outlook) -> str:
+    """What is known about the surroundings of a box that holds one minimum only, as a part of a message."""
+    ways = [f"a pass leads from it {end}" for _, end in outlook.leaving]
+    return "".join(f". {text.rstrip('.')}" for text in (*outlook.notes, *ways[:3]))
