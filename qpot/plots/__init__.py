@@ -4,6 +4,11 @@
 - `chain`: Figures of the chain: graph, cycles, disconnectivity graphs, learning rate against steps.
 - `companions`: Figures of flows, geometric margins and path kernels.
 - `comparison`: Figures of prediction against simulation: escape times, prefactors, shares of time, escape points.
+- `explore_html`: The style and the body of the page that `explore` writes.
+- `explore_law`: The law of the chain at all positions of that page's sliders.
+- `explore_page`: A page to play with, where sliders move the probability between the minima.
+- `explore_script`: The script that moves them.
+- `explore_view`: What the map of that page shows: the line, the plane, or a plane through minima.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
 - `landscape`: Figures of landscapes: loss, minimum action paths, critical points, shares of time.
 - `limit_cycles`: Limit cycles in figures: closed curves.
@@ -21,6 +26,7 @@ from qpot.plots.chain import (
 )
 from qpot.plots.companions import plot_explanation, plot_flow_loss, plot_margin_flow
 from qpot.plots.comparison import plot_comparison, plot_escape_points, plot_escape_times, plot_prefactors, plot_shares
+from qpot.plots.explore_page import explore
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
     DOWNHILL,
@@ -38,6 +44,7 @@ __all__ = [
     "NOISE",
     "OKABE_ITO",
     "UPHILL",
+    "explore",
     "plot_chain",
     "plot_comparison",
     "plot_critical_points",
