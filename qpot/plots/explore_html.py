@@ -25,7 +25,7 @@ label { display: block; margin-top: 8px } label b { float: right; font-variant-n
 input[type=range] { width: 100%; height: 26px; margin: 0; accent-color: #0072B2 }
 select { font: inherit; max-width: 100%; padding: 2px 4px } .choices label { display: inline-block; margin: 0 14px 6px 0 }
 .bars { list-style: none; margin: 6px 0; padding: 0 }
-.bars li { display: grid; grid-template-columns: 108px 1fr 74px; gap: 8px; align-items: center; margin: 3px 0 }
+.bars li { display: grid; grid-template-columns: 112px 1fr 70px; gap: 8px; align-items: center; margin: 3px 0 }
 .bars .track { background: #eceff3; border-radius: 3px; height: 14px; position: relative }
 .bars .fill { height: 14px; border-radius: 3px } .bars .mark { position: absolute; top: -3px; width: 2px; height: 20px;
   background: #1d2330 }
@@ -89,11 +89,12 @@ def page(
     last = f"<h2>Notes</h2>{last}" if last else ""
     # A text within the data must not end the script that holds it.
     held = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    mark = "long run, as long as it stays in the box" if data["leadsOut"] else "long run"
     controls = f"""<div id="controls"><label for="slider-level">{first} <b id="level"></b></label>
 <input type="range" id="slider-level" min="0" step="1"><label for="slider-duration">{second} <b id="duration"></b></label>
 <input type="range" id="slider-duration" min="0" step="1"><label>start <select id="start"></select></label>
 <p id="now" class="answer" style="margin-top:8px"></p><p id="strong" class="caution"></p>
-<h2>Where it is <span class="key">(black mark: long run)</span></h2></div>"""
+<h2>Where it is <span class="key">(black mark: {mark})</span></h2></div>"""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{escape(title)}</title><style>{_STYLE}</style></head>

@@ -137,7 +137,9 @@ def explore(
         notes.append(f"The {len(routes)} cheapest of {len(legs)} routes are drawn.")
     text = page(
         _data(prediction, view, [*layers, *more], table, routes, first),
-        title=f"{k} minima and the noise" if k > 1 else "One minimum and the noise",
+        title=f"{k} {'states' if prediction.costs.cycles else 'minima'} and the noise"
+        if k > 1
+        else "One minimum and the noise",
         answer=prediction.answer(),
         remarks=[_reading(prediction, table), view.caption],
         cautions=_limits(prediction, table),
@@ -183,6 +185,9 @@ def _reading(prediction: Prediction, table: LawTable | None) -> str:
         return "There is one minimum and no way out of it, so that no slider moves anything."
     if not table.known.all():
         return ""
+    lastly = "In the long run"
+    if prediction.costs.ways_out:
+        lastly += ", as long as it stays in the box,"
     low, high = f"{table.epsilons[0]:.3g}", f"{table.epsilons[-1]:.3g}"
     if np.isnan(table.long_run).any():
         return "There is no single stationary law, so that the long run depends on the start."
@@ -191,8 +196,8 @@ def _reading(prediction: Prediction, table: LawTable | None) -> str:
         equal = table.long_run >= table.long_run.max(axis=1, keepdims=True) - EQUAL
         if (equal.sum(axis=1) > 1).all():
             ties = ", ".join(str(i) for i in np.flatnonzero(equal.all(axis=0)))
-            return f"In the long run the minima {ties} have equal shares at every epsilon from {low} to {high}."
-        return f"In the long run minimum {lead} has the largest share at every epsilon from {low} to {high}."
+            return f"{lastly} the minima {ties} have equal shares at every epsilon from {low} to {high}."
+        return f"{lastly} minimum {lead} has the largest share at every epsilon from {low} to {high}."
     found = "; ".join(f"at epsilon = {e:.4g} from minimum {i} to minimum {j}" for e, i, j in table.changes)
     return f"As epsilon grows from {low} to {high}, the largest share of the long run goes over {found}."
 
@@ -245,13 +250,17 @@ def _data(
         "cycles": _cycles(prediction, view, colours),
         "routes": [{"i": i, "j": j, "text": _named(i, j, leg), "parts": _parts(view, leg)} for i, j, leg in routes],
         "names": [
-            f"minimum {i}{' ✓' if i in prediction.selected else ''}" for i in range(len(colours))
+            f"{_kind(m)} {i}{' ✓' if i in prediction.selected else ''}" for i, m in enumerate(prediction.minima)
         ] + ["outside"] * leads_out,
         "colours": colours + ["#444444"] * leads_out,
         "leadsOut": leads_out,
         "leastExit": float(exits.min()) if exits.size else None,
         "law": None if table is None else _law(table, first),
     }  # fmt: skip
+
+
+def _kind(state: Minimum) -> str:
+    return "limit cycle" if isinstance(state, LimitCycle) else "minimum"
 
 
 def _law(table: LawTable, first: int) -> dict[str, Any]:
@@ -271,11 +280,9 @@ def _law(table: LawTable, first: int) -> dict[str, Any]:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
-    known = layer.values[np.isfinite(layer.values)]
-    low = float(known.min()) if known.size else 0.0
     return {
         "name": layer.name, "x": rounded(layer.x, 8), "y": None if layer.y is None else rounded(layer.y, 8),
-        "z": rounded(layer.values), "low": low, "top": max(layer.top, low + 1e-12),
+        "z": rounded(layer.values), "low": layer.low, "top": max(layer.top, layer.low + 1e-12),
     }  # fmt: skip
 
 
@@ -295,7 +302,7 @@ def _about(prediction: Prediction, i: int) -> str:
     minimum, W, error = prediction.minima[i], prediction.stationary_costs[i], prediction.stationary_errors[i]
     loss = "" if np.isnan(minimum.loss) else f"<br>loss {minimum.loss:.6g}"
     known = "not known" if np.isnan(W) else f"{W:.5g} ± {error:.1g}"
-    return f"minimum {i} at {escape(format_point(minimum.point))}{loss}<br>W − min W {known}"
+    return f"{_kind(minimum)} {i} at {escape(format_point(minimum.point))}{loss}<br>W − min W {known}"
 
 
 def _named(i: int, j: int, leg: PathSolution) -> str:

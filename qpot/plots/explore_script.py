@@ -177,8 +177,8 @@ function bars() {
 function sentence() {
   const p = law(), far = L.longRun[state.e], name = j => D.names[j].replace(" ✓", ""), out = [];
   const length = short(L.durations[state.n]), span = L.inTime ? "At time " + length : "After " + length + " steps";
-  const when = state.n < last ? span + " from minimum " + L.starts[state.s]
-    : "In the long run" + (D.leadsOut ? ", while it stays in the box," : "");
+  const lastly = "In the long run" + (D.leadsOut ? ", as long as it stays in the box," : "");
+  const when = state.n < last ? span + " from " + name(L.starts[state.s]) : lastly;
   if (p.some(v => v === null)) {
     out.push(state.n < last ? when + " the place is not known: it may have taken a leg of unknown cost."
       : "There is no single law of the long run.");
@@ -193,8 +193,8 @@ function sentence() {
   }
   if (exact() && state.n < last && !far.some(v => v === null)) {
     const most = far[largest(far)], tie = far.filter(v => v > most - 1e-6).length;
-    out.push(tie > 1 ? "In the long run " + tie + " minima have equal shares of " + percent(most) + "."
-      : "In the long run " + name(largest(far)) + " leads with " + percent(most) + ".");
+    out.push(lastly + (tie > 1 ? " " + tie + " minima have equal shares of " + percent(most) + "."
+      : " " + name(largest(far)) + " leads with " + percent(most) + "."));
   }
   return out.join(" ");
 }
@@ -256,7 +256,7 @@ listen("layer", "change", "layer", Number);
 listen("routes", "change", "routes", String);
 if (L) {
   [state.e, state.n, state.s] = L.initial;
-  options(by("start"), L.starts.map((i, s) => [s, "minimum " + i]));
+  options(by("start"), L.starts.map((i, s) => [s, D.names[i].replace(" ✓", "")]));
   by("slider-level").max = L.epsilons.length - 1;
   by("slider-duration").max = last;
   listen("slider-level", "input", "e", Number);

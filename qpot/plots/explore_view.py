@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ _STRAIGHT = 1e-2
 _ROOM = 0.22
 # Where the field is not defined on all of that box, it is computed on one that is smaller by this part on each side.
 _INSET = 0.1
+# The logarithm of a speed has no bottom where the drift rests: this part of the map has the darkest colour.
+_SLOWEST = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,16 +81,16 @@ class Layer:
     y : array (m,) or None
         None on a line.
     values : array (n,) or (m, n)
-    top : float
-        The value above which nothing is told apart.
+    low, top : float
+        The values between which heights are told apart.
     """
 
     name: str
     x: Array
     y: Array | None
     values: Array
+    low: float
     top: float
-    notes: tuple[str, ...] = field(default=())
 
 
 def view_of(prediction: Prediction, bounds: BoundsLike | None) -> View:
@@ -121,13 +123,16 @@ def loss_layer(system: System, view: View, marked: Array) -> Layer:
     values = _values(system, view.origin + mesh @ view.axes).reshape([t.size for t in reversed(ticks)])
     heights = _values(system, marked)
     known, heights = values[np.isfinite(values)], heights[np.isfinite(heights)]
-    low = float(known.min(initial=np.inf))
+    low = float(known.min(initial=np.inf)) if known.size else 0.0
+    if system.loss is None and known.size:
+        low = float(np.quantile(known, _SLOWEST))
     highest = max(float(heights.max(initial=-np.inf)), float(np.quantile(known, 0.5)) if known.size else low)
     return Layer(
         name="loss" if system.loss is not None else "log₁₀ |drift|",
         x=ticks[0],
         y=ticks[1] if len(ticks) == 2 else None,
         values=values,
+        low=low,
         top=low + 1.35 * (highest - low),
     )
 
@@ -176,6 +181,7 @@ def _field_layer(name: str, grid: Grid, values: Array) -> Layer:
         x=x,
         y=rest[0] if rest else None,
         values=values.T,
+        low=float(known.min()) if known.size else 0.0,
         top=float(np.quantile(known, 0.9)) if known.size and rest else float(known.max(initial=0.0)),
     )
 

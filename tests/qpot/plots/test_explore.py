@@ -269,16 +269,25 @@ def test_in_a_browser_sliders_show_the_librarys_numbers(depths: qpot.Prediction,
     rates, steps = [0.5, 1.0, 2.0], [10.0, 1e3, 1e5]
     explore(depths, file, learning_rates=rates, steps=steps)
     law = data_of(file.read_text(encoding="utf-8"))["law"]
-    for address, expected in (
-        ("#learning_rate=1.1&steps=900&start=1", law["table"][1][1][1]),
-        ("#epsilon=2&steps=inf&layer=1&routes=all", law["longRun"][2]),
+    # A hand on the sliders: what the browser does when one is dragged.
+    drag = """<script>for (const [id, value] of [["slider-level", 0], ["slider-duration", 2]]) {
+    const slider = document.getElementById(id); slider.value = value; slider.dispatchEvent(new Event("input")); }</script>"""
+    moved = tmp_path / "moved.html"
+    moved.write_text(file.read_text(encoding="utf-8").replace("</body>", f"{drag}</body>"), encoding="utf-8")
+    for page, address, expected in (
+        (file, "#learning_rate=1.1&steps=900&start=1", law["table"][1][1][1]),
+        (file, "#epsilon=2&steps=inf&layer=1&routes=all", law["longRun"][2]),
+        (moved, "#start=0", law["table"][0][2][0]),
     ):
         command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000"]
-        command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"{file.as_uri()}{address}"]
-        dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-        shown = [float(p) for p in re.findall(r'<li [^>]*data-probability="([^"]+)"', dom)]
+        command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
+        ran = subprocess.run(
+            [*command, f"{page.as_uri()}{address}"], capture_output=True, text=True, timeout=120, check=True
+        )
+        assert "CONSOLE" not in ran.stderr, "the script complains"
+        shown = [float(p) for p in re.findall(r'<li [^>]*data-probability="([^"]+)"', ran.stdout)]
         np.testing.assert_allclose(shown, expected, rtol=1e-12)
-        assert dom.count('class="main-svg"') >= 4, "both figures are drawn"
+        assert ran.stdout.count('class="main-svg"') >= 4, "both figures are drawn"
 
 
 def test_without_plotly_the_error_says_how_to_install_it(
