@@ -93,7 +93,7 @@ def page(
     controls = f"""<div id="controls"><label for="slider-level">{first} <b id="level"></b></label>
 <input type="range" id="slider-level" min="0" step="1"><label for="slider-duration">{second} <b id="duration"></b></label>
 <input type="range" id="slider-duration" min="0" step="1"><label>start <select id="start"></select></label>
-<p id="now" class="answer" style="margin-top:8px"></p><p id="strong" class="caution"></p>
+<p id="now" class="answer" style="margin-top:8px"></p><p id="doubts" class="caution"></p>
 <h2>Where it is <span class="key">(black mark: {mark})</span></h2></div>"""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

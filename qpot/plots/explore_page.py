@@ -133,6 +133,10 @@ def explore(
     notes = [why, prediction.costs.coverage, prediction.second_opinion()]
     if shown is None:
         notes.append("No landscape is drawn, since the prediction holds no system: pass system= to explore.")
+    if table is not None and table.known.any():
+        notes.append(
+            "Rates are A exp(-V / epsilon) with the prefactors A of small epsilon, to leading order in epsilon."
+        )
     if len(legs) > len(routes):
         notes.append(f"The {len(routes)} cheapest of {len(legs)} routes are drawn.")
     text = page(
@@ -255,8 +259,18 @@ def _data(
         "colours": colours + ["#444444"] * leads_out,
         "leadsOut": leads_out,
         "leastExit": float(exits.min()) if exits.size else None,
+        "error": rounded(np.array([_largest_error(prediction)]), 3)[0],
         "law": None if table is None else _law(table, first),
     }  # fmt: skip
+
+
+def _largest_error(prediction: Prediction) -> float:
+    """The largest error of a cost that enters the rates; infinite where one has no bound."""
+    costs = prediction.costs
+    errors = [float(costs.errors[np.isfinite(costs.direct)].max(initial=0.0))]
+    errors += [leg.error for _, _, leg in _routes(prediction) if np.isfinite(leg.action)]
+    errors += [way.error for way in costs.ways_out if np.isfinite(way.cost)]
+    return float(np.max(np.nan_to_num(errors, nan=np.inf, posinf=np.inf)))
 
 
 def _kind(state: Minimum) -> str:

@@ -198,10 +198,19 @@ function sentence() {
   }
   return out.join(" ");
 }
-function strong() {
-  const ratio = D.leastExit === null ? Infinity : D.leastExit / L.epsilons[state.e];
-  return ratio >= 3 ? "" : "The cheapest escape costs only " + short(ratio) + " ε here. Laws of rare escapes are rough at "
-    + "such noise: check by simulation.";
+function doubts() {
+  const e = L.epsilons[state.e], ratio = D.leastExit === null ? Infinity : D.leastExit / e, out = [];
+  if (ratio < 3) {
+    out.push("The cheapest escape costs only " + short(ratio) + " ε here. Laws of rare escapes are rough at such noise: "
+      + "check by simulation.");
+  }
+  const factor = D.error === null ? Infinity : Math.exp(D.error / e);
+  if (factor > 1.1) {
+    out.push("Errors of costs " + (D.error === null ? "without a bound" : "up to " + short(D.error)) + " may change rates by "
+      + (factor > 1e3 ? "orders of magnitude" : "a factor of " + short(factor)) + " at this ε"
+      + (exact() ? ", and the probabilities with them." : "."));
+  }
+  return out.join(" ");
 }
 function draw() {
   if (L) {
@@ -209,7 +218,7 @@ function draw() {
     by("level").textContent = L.inTime ? e : rate + "  (ε = " + e + ")";
     by("duration").textContent = state.n < last ? short(L.durations[state.n]) : "∞, the long run";
     by("now").textContent = sentence();
-    by("strong").textContent = strong();
+    by("doubts").textContent = doubts();
     by("slider-level").value = state.e;
     by("slider-duration").value = state.n;
     by("start").value = state.s;

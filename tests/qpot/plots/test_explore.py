@@ -241,6 +241,15 @@ def test_above_two_dimensions_the_map_is_a_plane_through_minima() -> None:
     assert layer["z"][row][column] == pytest.approx(float(system.loss(point)[0]), rel=1e-3)  # type: ignore[misc]
 
 
+def test_errors_of_costs_are_on_the_page(depths: qpot.Prediction) -> None:
+    path = replace(depths.costs.paths[1, 0], error=0.25)
+    uncertain = replace(depths, costs=replace(depths.costs, paths={**depths.costs.paths, (1, 0): path}))
+    assert data_of(explore(uncertain, epsilons=[1.0], steps=[1.0], field=False))["error"] == 0.25
+    way = qpot.WayOut(minimum=1, saddle=path.via[-1], path=replace(path, error=np.inf), leads="far away", prefactor=0.5)
+    unbounded = replace(uncertain, costs=replace(uncertain.costs, ways_out=(way,)))
+    assert data_of(explore(unbounded, epsilons=[1.0], steps=[1.0], field=False))["error"] is None
+
+
 def test_bad_arguments_are_refused(depths: qpot.Prediction) -> None:
     with pytest.raises(ValueError, match="not both"):
         explore(depths, learning_rates=[0.1], epsilons=[0.1])
