@@ -8,7 +8,7 @@ from importlib.util import find_spec
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-# These modules need the extras qpot[torch] and qpot[jax].
+# These modules need the extras qpot[torch], qpot[jax] and qpot[explore].
 collect_ignore = [
     path
     for path, library in (
@@ -23,6 +23,7 @@ collect_ignore = [
         ("qpot/samples/torch_ways.py", "torch"),
         ("qpot/samples/torch_written_out.py", "torch"),
         ("qpot/samples/jax_models.py", "jax"),
+        ("qpot/plots/explore_page.py", "plotly"),
     )
     if find_spec(library) is None
 ]

@@ -11,6 +11,11 @@
   transitions.
 - `ensembles`: Figures of simulations: where replicas are, how long they stay, and rare escapes from repeated splitting.
 - `evidence`: Figures of the parts of a comparison: one Arrhenius line, the shares of one ensemble, the routes of one escape.
+- `explore_html`: The style and the body of the page that `explore` writes.
+- `explore_law`: The law of the chain at all positions of that page's sliders.
+- `explore_page`: A page to play with, where sliders move the probability between the minima.
+- `explore_script`: The script that moves them.
+- `explore_view`: What the map of that page shows: the line, the plane, or a plane through minima.
 - `fields`: Figures of fields: the quasi-potential as contours and as a surface, alone or beside the loss.
 - `landscape`: Figures of landscapes: loss, minimum action paths, critical points, shares of time.
 - `limit_cycles`: Limit cycles in figures: closed curves, on a map or alone.
@@ -35,6 +40,7 @@ from qpot.plots.coverage import plot_coverage, plot_flat_directions, plot_rates
 from qpot.plots.decisions import plot_reactive_flux, plot_selection, plot_w_graph
 from qpot.plots.ensembles import plot_ensemble, plot_shares_of_time, plot_splitting, plot_survival
 from qpot.plots.evidence import plot_arrhenius, plot_escape_routes, plot_occupation_check
+from qpot.plots.explore_page import explore
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
     plot_critical_points,
@@ -59,6 +65,7 @@ __all__ = [
     "NOISE",
     "OKABE_ITO",
     "UPHILL",
+    "explore",
     "plot_answer",
     "plot_arrhenius",
     "plot_chain",
