@@ -113,7 +113,7 @@ MODULES = {
     "splitting": "qpot.simulation.splitting",
     "stability": "qpot.simulation.stability",
     "stationary_law": "qpot.chain.stationary",
-    "storage": "qpot.prediction.storage",
+    "storage": "qpot.prediction.older_files",
     "strong_directions": "qpot.paths.strong_directions",
     "structured_covariance": "qpot.problem.factored",
     "sum_products": "qpot.problem.sample_noise",
