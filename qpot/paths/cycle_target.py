@@ -101,10 +101,11 @@ def _returns(system: System, source: Array, target: Array) -> bool:
 def _cycle_before(system: System, target: Array, size: float) -> LimitCycle | None:
     """The unstable cycle from which the flow leads to a point."""
     f = system.unchecked
-    with spending(_SECONDS):
+    # Backwards in time the flow may run off to infinity, where functions overflow.
+    with spending(_SECONDS), np.errstate(over="ignore", invalid="ignore"):
         try:
             orbit, _ = closed_orbit_near(f.drift, f.jacobian, target, size, sign=-1.0)
-        except TimeoutError:
+        except (TimeoutError, NonFiniteError):
             return None
     if orbit is None:
         return None
