@@ -28,6 +28,8 @@ from qpot.samples.torch_models import require
 _NUMBERS = 300_000
 # At most this many routes are drawn, the cheapest first, with this many points each.
 _ROUTES, _POINTS = 60, 160
+# Passes are written to this many decimal places of a route's extent.
+_PLACES = 9
 # A minimum lies off the map if it is farther from it than this part of the map's size.
 _ON = 1e-3
 
@@ -366,7 +368,9 @@ def _tables(prediction: Prediction, view: View, routes: list[tuple[int, int, Pat
     head = ["route", "cost V", "error", "over"] + [f"farthest from the {where}"] * partial
     rows = []
     for i, j, leg in routes:
-        cells = [f"{i} → {j}", f"{leg.action:.8g}", f"{leg.error:.1g}", ", ".join(format_point(x) for x in leg.via)]
+        digits = _PLACES - int(np.floor(np.log10(max(float(np.ptp(leg.points, axis=0).max()), 1e-280))))
+        over = ", ".join(format_point(np.round(x, digits)) for x in leg.via)
+        cells = [f"{i} → {j}", f"{leg.action:.8g}", f"{leg.error:.1g}", over]
         cells += [f"{float(view.off(leg.points).max()):.3g}"] * partial
         rows.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     title = "".join(f"<th>{cell}</th>" for cell in head)

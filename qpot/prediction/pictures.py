@@ -26,6 +26,8 @@ _UPHILL, _DOWNHILL = "#D55E00", "#56B4E9"
 _WIDTH, _HEIGHT, _ROOM = 300, 210, 28
 # More minima than this have no room in a picture.
 _MOST = 24
+# An axis along which everything lies within this part of the other one's extent is flat.
+_FLAT = 1e-6
 # So many points of a leg are drawn.
 _POINTS = 60
 
@@ -81,7 +83,10 @@ def map_picture(
     lower, size = cloud.min(axis=0), np.ptp(cloud, axis=0)
     if not (np.isfinite(cloud).all() and size.max() > 0.0):
         return ""
-    size = np.where(size > 0.0, size, size.max())
+    # What is flat to rounding is drawn as a straight line in the middle.
+    flat = size <= _FLAT * size.max()
+    lower = np.where(flat, cloud.mean(axis=0).round(9) - 0.5 * size.max(), lower)
+    size = np.where(flat, size.max(), size)
     room = np.array([_WIDTH - 2 * _ROOM, _HEIGHT - 2.9 * _ROOM])
 
     def at(points: Array) -> list[tuple[float, float]]:
@@ -112,8 +117,12 @@ def map_picture(
     for i, minimum in enumerate(minima):
         ((u, v),) = at(minimum.point[None])
         parts.append(_disc(u, v, i, i in selected))
-    upper = lower + np.ptp(cloud, axis=0)
-    axes = (f"x{i + 1}: {lower[i]:.3g} to {upper[i]:.3g}" for i in (0, 1))
+    axes = (
+        f"x{i + 1}: {lower[i] + 0.5 * size[i]:.3g}"
+        if flat[i]
+        else f"x{i + 1}: {lower[i]:.3g} to {lower[i] + size[i]:.3g}"
+        for i in (0, 1)
+    )
     parts.append(_text(_WIDTH / 2, _HEIGHT - 4, f"legs on the map, {', '.join(axes)}"))
     return _picture(parts, "map of minima, passes and legs")
 
