@@ -106,7 +106,8 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
         e = int(np.flatnonzero(bad)[0])
         raise ValueError(
             f"prefactors[{routes.tails[e]}, {routes.heads[e]}] = {picked[e]} must be a finite number > 0, "
-            "since there is a route; set its cost to infinity to remove the route"
+            "since there is a route; set its cost to infinity to remove the route. The prefactors of a prediction belong to "
+            "single legs: with them pass prediction.costs.direct, not the sums over routes in prediction.costs"
         )
     return np.ascontiguousarray(picked)
 

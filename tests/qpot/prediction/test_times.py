@@ -210,3 +210,15 @@ def test_the_chain_refuses_noise_beyond_its_arithmetic(epsilon: float) -> None:
     with pytest.raises(ValueError, match=r"costs up to .*beyond what the arithmetic carries"):
         qpot.stationary_distribution(costs * 1e300, 1e270)
     np.testing.assert_allclose(qpot.stationary_distribution(costs, 1e270), 1 / 3, rtol=1e-12)
+
+
+def test_passage_times_take_single_legs(four: qpot.Prediction) -> None:
+    """Prefactors belong to legs: with them go the legs' costs, and the times solve the equations of the rates."""
+    epsilon, legs = 0.1, four.costs.direct
+    assert (np.isfinite(four.costs.values) > np.isfinite(legs)).any()
+    times = qpot.mean_first_passage_times(legs, epsilon, 0, prefactors=four.prefactors)
+    rates = four.rates(epsilon)[1:, 1:]
+    leaving = four.rates(epsilon).sum(axis=1)[1:]
+    np.testing.assert_allclose(times[1:], np.linalg.solve(np.diag(leaving) - rates, np.ones(3)), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"pass prediction\.costs\.direct"):
+        qpot.mean_first_passage_times(four.costs, epsilon, 0, prefactors=four.prefactors)
