@@ -162,7 +162,7 @@ def _between_floors(
             latest=latest,
         )
         products += path.iterations
-        return _Bounds(path, path.action - path.error, path.action + _gain(path, noise.floor), np.inf, relative)
+        return _Bounds(path, path.action - path.error, path.action + floor_gain(path, noise.floor), np.inf, relative)
 
     def lowered(found: _Bounds) -> _Bounds:
         for relative in [floor for floor in _FLOORS if floor < found.floor]:
@@ -231,7 +231,7 @@ def _with_noise(system: System, noise: SampleNoise) -> System:
     )
 
 
-def _gain(path: PathSolution, floor: float) -> float:
+def floor_gain(path: PathSolution, floor: float) -> float:
     """What the cost of a floored path lacks for the floor, to first order."""
     return 0.5 * floor * float(np.trapezoid((path.momenta**2).sum(axis=1), np.asarray(path.times)))
 

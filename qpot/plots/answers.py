@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qpot._core.arrays import Array
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.paths.solution import PathSolution
-from qpot.plots.axes import as_axes, coordinate, plane_of, say, text_colour, two_axes
+from qpot.plots.axes import add_legend, as_axes, coordinate, plane_of, say, two_axes
 from qpot.plots.chain import plot_disconnectivity, state_colours
 from qpot.plots.costs import plot_costs
-from qpot.plots.landscape import plot_critical_points, plot_prediction
+from qpot.plots.landscape import cheapest_legs, draw_discs, plot_critical_points, plot_prediction
 from qpot.plots.paths import draw_paths, frame, paid_along
 from qpot.prediction.result import Prediction
 
@@ -97,11 +96,7 @@ def plot_answer(
 
 def exits_of(prediction: Prediction) -> list[PathSolution]:
     """The cheapest leg of finite cost out of every minimum."""
-    result: dict[int, PathSolution] = {}
-    for (i, _), path in prediction.costs.paths.items():
-        if np.isfinite(path.action) and (i not in result or path.action < result[i].action):
-            result[i] = path
-    return [path for _, path in sorted(result.items())]
+    return [path for _, path in sorted(cheapest_legs(prediction).items()) if np.isfinite(path.action)]
 
 
 def _map(ax: Axes, prediction: Prediction, axes: tuple[int, int]) -> None:
@@ -122,7 +117,7 @@ def _map(ax: Axes, prediction: Prediction, axes: tuple[int, int]) -> None:
     ax.set_ylabel(coordinate(axes[1]))
     ax.set_xlim(*bounds[axes[0]])
     ax.set_ylim(*bounds[axes[1]])
-    _legend(ax)
+    add_legend(ax)
 
 
 def _line(ax: Axes, prediction: Prediction) -> None:
@@ -138,7 +133,8 @@ def _line(ax: Axes, prediction: Prediction) -> None:
         ax.plot(path.points[rows, 0], W[i] + paid[rows], color=colours[i], linewidth=2.6)
         if path.via:
             ax.plot(path.via[0][0], W[i] + path.action, "X", color="white", markeredgecolor="black", ms=10, zorder=6)
-    _discs(ax, prediction, np.array([[m.point[0], w] for m, w in zip(prediction.minima, W, strict=True)]))
+    places = np.array([[m.point[0], w] for m, w in zip(prediction.minima, W, strict=True)])
+    draw_discs(ax, places, prediction.selected, size=14)
     ax.set_xlabel("x")
     ax.set_ylabel(r"quasi-potential $W(i) + V(i, x) - \min W$")
     ax.margins(0.1)
@@ -172,21 +168,6 @@ def _plane(ax: Axes, prediction: Prediction) -> None:
     draw_paths(ax, [((path.points - centre) @ basis.T, path.uphill) for path in paths])
     xy = (passes - centre) @ basis.T
     ax.plot(*xy.T, "X", color="white", markeredgecolor="black", markersize=9, zorder=6)
-    _discs(ax, prediction, (points - centre) @ basis.T)
+    draw_discs(ax, (points - centre) @ basis.T, prediction.selected, size=14)
     cloud = (np.concatenate([points, passes, *(path.points for path in paths)]) - centre) @ basis.T
     frame(ax, cloud, ("first principal direction of minima and passes", "second principal direction"))
-
-
-def _discs(ax: Axes, prediction: Prediction, xy: Array) -> None:
-    """Minima as numbered discs, with rings round the selected ones."""
-    for i, (colour, (x, y)) in enumerate(zip(state_colours(len(xy)), xy, strict=True)):
-        if i in prediction.selected:
-            ax.plot(x, y, "o", markersize=20, mfc="none", mec="black", mew=2.2, zorder=5)
-        ax.plot(x, y, "o", markersize=14, color=colour, markeredgecolor="white", zorder=6)
-        ax.annotate(str(i), (x, y), color=text_colour(colour), weight="bold", ha="center", va="center", zorder=7)
-
-
-def _legend(ax: Axes) -> None:
-    """A legend, where there is something to name."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best", fontsize=9, framealpha=0.9)

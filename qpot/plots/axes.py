@@ -60,6 +60,12 @@ def say_nothing(ax: Axes, text: str) -> Axes:
     return ax
 
 
+def add_legend(ax: Axes) -> None:
+    """A legend, where there is something to name."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=9, framealpha=0.9)
+
+
 def with_error(value: float, error: float) -> str:
     """A number with its error, for titles and labels."""
     return f"{value:.4g}" if not np.isfinite(error) else f"{value:.4g} ± {error:.1g}"

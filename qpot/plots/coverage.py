@@ -10,7 +10,7 @@ from qpot.landscape.coverage import Coverage, Minima
 from qpot.landscape.flatness import FlatDirections
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.exit_solution import ExitCoverage
-from qpot.plots.axes import BLUE, GREY, VERMILION, as_axes, say, say_nothing, whole_numbers
+from qpot.plots.axes import BLUE, GREY, VERMILION, add_legend, as_axes, say, say_nothing, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,8 +94,7 @@ def plot_rates(point: Minimum | Saddle, *, ax: Axes | None = None) -> Axes:
             rank[down], -rates[down], "o", mfc="white", mec=VERMILION, mew=2.0, markersize=8, label="is left, |rate|"
         )
     ax.set_yscale("log")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=9, framealpha=0.9)
+    add_legend(ax)
     ax.set_xlabel("rank of the rate")
     ax.set_ylabel("rate, in 1 / time of the flow")
     whole_numbers(ax)

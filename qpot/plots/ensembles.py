@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
-from qpot.plots.axes import BLUE, GREY, VERMILION, as_axes, coordinate, say, say_nothing
+from qpot.plots.axes import BLUE, GREY, VERMILION, add_legend, as_axes, coordinate, say, say_nothing
 from qpot.plots.chain import state_colours
 from qpot.simulation.ensemble import Ensemble, Occupation
 from qpot.simulation.escapes import EscapeTimes
@@ -201,8 +201,7 @@ def _shares(ax: Axes, ensemble: Ensemble, names: Sequence[str] | None) -> None:
         ax.plot(ensemble.steps, elsewhere, ":", color="0.4", linewidth=1.8, label="in none of the basins")
     ax.set_ylim(-0.03, 1.03)
     ax.set_ylabel("share of replicas in the basin")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=9, framealpha=0.9)
+    add_legend(ax)
     best = int(shares[:, -1].argmax())
     name = str(best) if names is None else names[best]
     last = int(ensemble.steps[-1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import BoundsLike, as_bounds, as_points
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points
 from qpot.paths.solution import PathSolution
 from qpot.plots.axes import add_colour_bar, as_axes, coordinate, text_colour, two_axes
 from qpot.plots.chain import (
@@ -156,15 +156,7 @@ def plot_critical_points(
     ax = as_axes(ax)
     i, j = two_axes(axes, prediction.minima[0].point.size)
     colours = state_colours(len(prediction.minima))
-    for n, minimum in enumerate(prediction.minima):
-        x, y = minimum.point[[i, j]]
-        if n in prediction.selected:
-            ax.plot(x, y, "o", markersize=19, mfc="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5)
-        ax.plot(x, y, "o", markersize=13, color=colours[n], markeredgecolor="white", zorder=6)
-        if names:
-            ax.annotate(
-                str(n), (x, y), color=text_colour(colours[n]), weight="bold", ha="center", va="center", zorder=7
-            )
+    draw_discs(ax, np.array([m.point[[i, j]] for m in prediction.minima]), prediction.selected, names=names)
     points = draw_cycles(ax, prediction.minima, colours, prediction.saddles, i, j)
     saddles = np.array([[s.point[i], s.point[j]] for s in points])
     if saddles.size:
@@ -285,7 +277,7 @@ def plot_prediction(
     size = 0.12 * float(min(upper[i] - lower[i], upper[j] - lower[j]))
     points = np.array([m.point for m in prediction.minima])
     plot_noise(system, points, size=size, axes=axes, label="noise (one standard deviation)", ax=ax)
-    exits = [path for _, path in sorted(_exits(prediction).items())]
+    exits = [path for _, path in sorted(cheapest_legs(prediction).items())]
     draw_paths(ax, [(path.points[:, [i, j]], path.uphill) for path in exits])
     plot_critical_points(prediction, axes=axes, ax=ax)
     ax.set_xlim(lower[i], upper[i])
@@ -294,10 +286,20 @@ def plot_prediction(
     return ax
 
 
-def _exits(prediction: Prediction) -> dict[int, PathSolution]:
+def cheapest_legs(prediction: Prediction) -> dict[int, PathSolution]:
     """The cheapest leg out of every minimum."""
     result: dict[int, PathSolution] = {}
     for (i, _), path in prediction.costs.paths.items():
         if i not in result or path.action < result[i].action:
             result[i] = path
     return result
+
+
+def draw_discs(ax: Axes, xy: Array, selected: Sequence[int], *, size: float = 13, names: bool = True) -> None:
+    """Minima at points (n, 2) as discs, with their numbers, and with rings round the selected ones."""
+    for n, (colour, (x, y)) in enumerate(zip(state_colours(len(xy)), xy, strict=True)):
+        if n in selected:
+            ax.plot(x, y, "o", markersize=size + 6, mfc="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5)
+        ax.plot(x, y, "o", markersize=size, color=colour, markeredgecolor="white", zorder=6)
+        if names:
+            ax.annotate(str(n), (x, y), color=text_colour(colour), weight="bold", ha="center", va="center", zorder=7)

@@ -14,7 +14,18 @@ from qpot.landscape.points import tidy
 from qpot.paths.escape import EscapeSolution
 from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.solution import PathSolution
-from qpot.plots.axes import BLUE, SKY, VERMILION, as_axes, coordinate, say, say_nothing, two_axes, with_error
+from qpot.plots.axes import (
+    BLUE,
+    SKY,
+    VERMILION,
+    add_legend,
+    as_axes,
+    coordinate,
+    say,
+    say_nothing,
+    two_axes,
+    with_error,
+)
 from qpot.prediction.way_out import WayOut
 
 if TYPE_CHECKING:
@@ -323,8 +334,7 @@ def frame(ax: Axes, xy: Array, names: Sequence[str]) -> None:
     lower, upper = xy.min(axis=0) - room, xy.max(axis=0) + room
     ax.set_xlim(lower[0], upper[0])
     ax.set_ylim(lower[1], upper[1])
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=9, loc="best", framealpha=0.9)
+    add_legend(ax)
 
 
 def _mark(ax: Axes, xy: Array, marker: str, colour: Any, label: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.paths.solution import PathSolution
+from qpot.paths.thin_noise import floor_gain
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.model_choices import ModelLandscape
 from qpot.problem.estimates import estimate_covariance
@@ -43,7 +44,7 @@ class LowRankSystem:
         if not legs:
             return []
         floor = float(self.covariance.floor)
-        shares = [0.5 * floor * float(np.trapezoid((g.momenta**2).sum(axis=1), g.times)) / g.action for g in legs]
+        shares = [floor_gain(leg, floor) / leg.action for leg in legs]
         notes = [
             f"costs are those under the noise's {self.covariance.factor.shape[1]} leading directions and a floor in the "
             f"others, which carries {_range(shares)} of them and without which they are higher by that, to first order "

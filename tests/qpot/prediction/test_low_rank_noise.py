@@ -18,26 +18,35 @@ SPREAD = np.array([0.6, 1.4, 0.9, 0.05])
 BOX = [(-2.5, 2.5)] * D
 
 
+def losses(x: Array) -> Array:
+    """A tilted double well in x_0 and a bowl in the other coordinates."""
+    return np.asarray((x[:, 0] ** 2 - 1.0) ** 2 / 4.0 + 0.05 * x[:, 0] + 0.5 * (x[:, 1:] ** 2).sum(axis=1))
+
+
+def gradients(x: Array) -> Array:
+    g = x.copy()
+    g[:, 0] = x[:, 0] ** 3 - x[:, 0] + 0.05
+    return g
+
+
+def curvatures(x: Array) -> Array:
+    """The diagonals of the Hessians, which have no other entries."""
+    h = np.ones_like(x)
+    h[:, 0] = 3.0 * x[:, 0] ** 2 - 1.0
+    return h
+
+
+def hessians(x: Array) -> Array:
+    return np.asarray(curvatures(x)[:, :, None] * np.eye(x.shape[1]))
+
+
 def tilted_well(seed: int = 2) -> qpot.FiniteSum:
-    """A tilted double well in x_0, each of whose samples has a linear part and one that depends on the state."""
+    """That loss, each of whose samples has a linear part and one that depends on the state."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(SAMPLES, D))
     vectors -= vectors.mean(axis=0)
     vectors = np.linalg.qr(vectors)[0] * np.sqrt(SAMPLES) * SPREAD
     weights = np.linspace(-0.2, 0.2, SAMPLES)
-
-    def losses(x: Array) -> Array:
-        return np.asarray((x[:, 0] ** 2 - 1.0) ** 2 / 4.0 + 0.05 * x[:, 0] + 0.5 * (x[:, 1:] ** 2).sum(axis=1))
-
-    def gradients(x: Array) -> Array:
-        g = x.copy()
-        g[:, 0] = x[:, 0] ** 3 - x[:, 0] + 0.05
-        return g
-
-    def hessians(x: Array) -> Array:
-        h = np.repeat(np.eye(D)[None], len(x), axis=0)
-        h[:, 0, 0] = 3.0 * x[:, 0] ** 2 - 1.0
-        return h
 
     def quadratic(x: Array) -> Array:
         return np.asarray(0.5 * weights * (x**2).sum(axis=1)[:, None])
@@ -115,25 +124,12 @@ def test_the_samples_own_action_agrees_with_dense_matrices(prediction: qpot.Pred
 
 
 def separable(d: int, samples: int, spread: Array) -> qpot.FiniteSum:
-    """A tilted double well in x_0 and a bowl in the other coordinates; samples are linear, of variances spread^2."""
+    """That loss with samples that are linear, of variances spread^2."""
     rng = np.random.default_rng(5)
     columns = rng.normal(size=(samples, spread.size))
     columns = np.linalg.qr(columns - columns.mean(axis=0))[0]
     vectors = np.zeros((samples, d))
     vectors[:, : spread.size] = columns * np.sqrt(samples) * spread
-
-    def losses(x: Array) -> Array:
-        return np.asarray((x[:, 0] ** 2 - 1.0) ** 2 / 4.0 + 0.05 * x[:, 0] + 0.5 * (x[:, 1:] ** 2).sum(axis=1))
-
-    def gradients(x: Array) -> Array:
-        g = x.copy()
-        g[:, 0] = x[:, 0] ** 3 - x[:, 0] + 0.05
-        return g
-
-    def curvatures(x: Array) -> Array:
-        h = np.ones_like(x)
-        h[:, 0] = 3.0 * x[:, 0] ** 2 - 1.0
-        return h
 
     return qpot.FiniteSum(
         sample_losses=lambda x: losses(x)[:, None] + x @ vectors.T,
