@@ -109,7 +109,8 @@ def cheapest_start(
         else:
             other, times = classes[k]
             classes[k] = (min(found, other, key=lambda one: one.action), times + 1)
-    if classes and _bound(classes) > ceiling:
+    # Where the time is over not all initial paths have been tried, and not all minimisers are followed.
+    if classes and not spent() and _bound(classes) > ceiling:
         easy, times = min(classes, key=lambda one: one[0].action)
         return Met(easy, times, tried, _bound(classes))
     best: LargeMinimization | None = None
@@ -130,7 +131,7 @@ def cheapest_start(
         raise failure
     # Slow parts of the ways may differ between two that are the same otherwise, so that here their costs alone are compared.
     times = sum(times for easy, times in classes if abs(easy.action - origin) <= _ALIKE * origin)
-    dear = best.status == CONVERGED and best.action - best.decrement > (1.0 + _MUCH) * ceiling
+    dear = not spent() and best.status == CONVERGED and best.action - best.decrement > (1.0 + _MUCH) * ceiling
     return Met(best, times, tried, (1.0 + _DEARER) * ceiling if dear else 0.0)
 
 

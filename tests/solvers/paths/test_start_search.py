@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qpot.solvers.common.spending import spending
 from qpot.solvers.paths.elements import ElementPath
 from qpot.solvers.paths.large_action import LargeAction
 from qpot.solvers.paths.newton_krylov import LargeMinimization, minimize_large
@@ -185,3 +186,10 @@ def test_a_ceiling_spares_the_work_and_never_a_cheap_minimiser(heights: tuple[fl
         assert met.found.action == pytest.approx(plain.found.action, rel=1e-9)
     assert (met.least > 0.0) or share > 0.5
     assert (met.least == 0.0) or share < 1.0
+
+
+def test_where_the_time_is_over_nothing_is_said_to_be_dear() -> None:
+    """What has not been tried or followed may be cheap."""
+    with spending(0.0):
+        met = cheapest_start([bow(1.0), bow(-1.0)], solved, meshed, EASED, ceiling=0.1 * UP.action)
+    assert met.least == 0.0
