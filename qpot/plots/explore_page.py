@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_count, format_point
+from qpot._core.optional import needed
 from qpot.fields.solution import FieldSolution
 from qpot.fields.whole import GlobalField
 from qpot.landscape.limit_cycle import LimitCycle
-from qpot.landscape.points import Minimum
+from qpot.landscape.points import Minimum, tidy
 from qpot.paths.solution import PathSolution
 from qpot.plots.chain import state_colours
 from qpot.plots.explore_html import page
@@ -22,14 +23,11 @@ from qpot.plots.explore_law import EQUAL, LawTable, cheapest_exits, law_table, s
 from qpot.plots.explore_view import Layer, View, field_layers, loss_layer, rounded, view_of
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
-from qpot.samples.torch_models import require
 
 # The page holds at most this many probabilities; beyond it offers only one start.
 _NUMBERS = 300_000
 # At most this many routes are drawn, the cheapest first, with this many points each.
 _ROUTES, _POINTS = 60, 160
-# Passes are written to this many decimal places of a route's extent.
-_PLACES = 9
 # A minimum lies off the map if it is farther from it than this part of the map's size.
 _ON = 1e-3
 
@@ -106,7 +104,7 @@ def explore(
     >>> "SGD selects minimum 0" in page
     True
     """
-    offline: Any = require("plotly.offline", "plotly", "qpot[explore]", "plots.explore")
+    offline: Any = needed("plotly.offline", "qpot.plots.explore", title="plotly", extra="explore")
     if learning_rates is not None and epsilons is not None:
         raise ValueError("pass learning_rates or epsilons, not both: they are positions of the same slider")
     shown = prediction.system if system is None else system
@@ -368,8 +366,7 @@ def _tables(prediction: Prediction, view: View, routes: list[tuple[int, int, Pat
     head = ["route", "cost V", "error", "over"] + [f"farthest from the {where}"] * partial
     rows = []
     for i, j, leg in routes:
-        digits = _PLACES - int(np.floor(np.log10(max(float(np.ptp(leg.points, axis=0).max()), 1e-280))))
-        over = ", ".join(format_point(np.round(x, digits)) for x in leg.via)
+        over = ", ".join(format_point(tidy(x)) for x in leg.via)
         cells = [f"{i} → {j}", f"{leg.action:.8g}", f"{leg.error:.1g}", over]
         cells += [f"{float(view.off(leg.points).max()):.3g}"] * partial
         rows.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))

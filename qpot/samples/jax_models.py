@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.optional import needed
 from qpot.samples.automatic import DEFAULT_MEMORY, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
 from qpot.samples.held_against_loop import Tolerances, briefly, first_line, truth
 from qpot.samples.layout import ParameterLayout
-from qpot.samples.torch_models import as_weight_decay, require
+from qpot.samples.torch_models import as_weight_decay
 
 
 def from_jax(
@@ -68,7 +69,7 @@ def from_jax(
     >>> total.loss([[1.0]]), total.gradient([[1.0]]), total.hessian([[1.0]])
     (array([1.]), array([[3.]]), array([[[5.]]]))
     """
-    jax = require("jax", "JAX", "qpot[jax]", "from_jax")
+    jax = needed("jax", "qpot.from_jax", title="JAX", extra="jax")
     if not callable(loss_fn):
         raise ValueError(f"loss_fn must be a function (params, *sample) -> number, got {loss_fn!r}")
     decay = as_weight_decay(weight_decay)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.optional import needed
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
 from qpot.samples.layout import ParameterLayout
@@ -98,7 +98,7 @@ def from_torch(
     >>> total.layout.names, total.loss([[1.0]]), total.gradient([[1.0]]), total.hessian([[1.0]])
     (('weight',), array([1.]), array([[3.]]), array([[[5.]]]))
     """
-    torch = require("torch", "PyTorch", "qpot[torch]", "from_torch")
+    torch = needed("torch", "qpot.from_torch", title="PyTorch", extra="torch")
     from qpot.samples.torch_dense import dense_sum
     from qpot.samples.torch_trials import try_model
     from qpot.samples.torch_ways import choose_way
@@ -133,14 +133,6 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def require(module: str, title: str, extra: str, function: str) -> Any:
-    """An optional module, or an ImportError that says how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"qpot.{function} needs {title}, which is not installed: pip install '{extra}'") from error
 
 
 def as_weight_decay(value: Any) -> float:
