@@ -317,6 +317,8 @@ class Schema:
         It takes an object and returns its fields; by default they are the attributes of the same names.
     build : callable or None
         It takes the fields by name and returns the object; by default the class does.
+    later : set of str
+        The fields of a class with ``parts`` that files of an older release lack, and for which ``build`` has defaults.
     """
 
     cls: type[Any]
@@ -324,6 +326,7 @@ class Schema:
     also: Callable[[Any], None] | None = None
     parts: Callable[[Any], Mapping[str, Any]] | None = None
     build: Callable[..., Any] | None = None
+    later: frozenset[str] = frozenset()
 
     def taken_apart(self, value: Any) -> dict[str, Any]:
         """The fields of an object that are kept, by name."""
@@ -335,7 +338,7 @@ class Schema:
     def optional(self) -> frozenset[str]:
         """The fields that a file of an older release may lack."""
         if self.parts is not None or not dataclasses.is_dataclass(self.cls):
-            return frozenset()
+            return self.later
         missing = dataclasses.MISSING
         return frozenset(
             f.name for f in dataclasses.fields(self.cls) if f.default is not missing or f.default_factory is not missing

@@ -22,6 +22,7 @@
 - `flow`: Descents: the drift's trajectories, which cost no action, from a point to a fixed point.
 - `flow_by_products`: Descents in many dimensions: the drift's trajectories, of which few points are kept.
 - `images`: Images: all points that a group of symmetries makes of one, with the neighbourhoods that attract there.
+- `index_sums`: Index sums: whether the fixed points found in a box add up to what the drift on its boundary asks for.
 - `kinks`: Kinks of a loss: minima at which its gradient jumps, and descents that slide along the bottom of a kink.
 - `lifts`: Lifts: where trajectories on a torus or a cylinder end in R^d, as a minimum and the whole periods to its image.
 - `limit_cycle`: Limit cycles as objects: closed orbits of the drift, which stand among the minima as states of the chain.

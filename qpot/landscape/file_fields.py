@@ -34,7 +34,7 @@ def _minima(minima: Minima) -> Mapping[str, Any]:
 
 
 def _saddles(saddles: Saddles) -> Mapping[str, Any]:
-    return {"saddles": tuple(saddles), "skipped": saddles.skipped}
+    return {"saddles": tuple(saddles), "skipped": saddles.skipped, "missing": saddles.missing}
 
 
 def _counted(minima: Minima) -> None:
@@ -98,9 +98,10 @@ SCHEMAS = schemas(
     ),
     Schema(
         Saddles,
-        {"saddles": Many(Part((Saddle, LimitCycle))), "skipped": Many(Text())},
+        {"saddles": Many(Part((Saddle, LimitCycle))), "skipped": Many(Text()), "missing": Text()},
         parts=_saddles,
         build=Saddles,
+        later=frozenset({"missing"}),
     ),
     Schema(
         FlatDirections,

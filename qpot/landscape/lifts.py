@@ -88,7 +88,7 @@ def in_the_cell(saddles: Sequence[Saddle], labels: LiftedLabels, size: Array) ->
 def viewed(saddles: Sequence[Saddle], labels: LiftedLabels, size: Array) -> Sequence[Saddle]:
     """The same for a list that knows what its search has left out."""
     found = in_the_cell(saddles, labels, size)
-    return Saddles(found, saddles.skipped) if isinstance(saddles, Saddles) else found
+    return Saddles(found, saddles.skipped, saddles.missing) if isinstance(saddles, Saddles) else found
 
 
 def _beside(saddle: Saddle, size: Array) -> tuple[Array, Array]:

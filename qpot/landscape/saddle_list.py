@@ -17,6 +17,9 @@ class Saddles(tuple[Saddle, ...], Saved):
     ----------
     skipped : tuple of str
         What the budget did not suffice for, in words; empty where the search was completed.
+    missing : str
+        In one to three dimensions, by how much the indices of the fixed points found do not add up to what the drift on the
+        boundary of the box asks for, in words. Then at least one was missed, which may be a saddle. Empty where they add up.
 
     Examples
     --------
@@ -29,23 +32,29 @@ class Saddles(tuple[Saddle, ...], Saved):
     """
 
     skipped: tuple[str, ...]
+    missing: str
 
-    def __new__(cls, saddles: Iterable[Saddle] = (), skipped: Iterable[str] = ()) -> Saddles:
+    def __new__(cls, saddles: Iterable[Saddle] = (), skipped: Iterable[str] = (), missing: str = "") -> Saddles:
         self = super().__new__(cls, saddles)
-        self.skipped = tuple(skipped)
+        self.skipped, self.missing = tuple(skipped), missing
         return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out for lack of time, and nothing is known to be missing."""
+        return not self.skipped and not self.missing
 
     def in_units(self, units: Units) -> Saddles:
         """The same saddles in the coordinates to which the units lead."""
-        return Saddles((saddle.in_units(units) for saddle in self), self.skipped)
+        return Saddles((saddle.in_units(units) for saddle in self), self.skipped, self.missing)
 
     @property
     def summary(self) -> str:
         """One line that says how many were found and what was not searched."""
         head = f"{len(self)} saddle{'' if len(self) == 1 else 's'}"
-        if not self.skipped:
-            return head
-        return f"{head}; the budget ended, and passes may be missing: {', '.join(self.skipped)} not searched"
+        if self.skipped:
+            head += f"; the budget ended, and passes may be missing: {', '.join(self.skipped)} not searched"
+        return f"{head}; {self.missing}" if self.missing else head
 
 
 class Clock:

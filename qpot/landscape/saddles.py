@@ -19,6 +19,7 @@ from qpot.landscape.borders import all_ways, border_states, middles, nearest_way
 from qpot.landscape.by_products import saddles_from
 from qpot.landscape.classified import classified, is_climbed, is_model, labels_of, rests_in
 from qpot.landscape.climbs import climbed_from_bands, climbed_from_minima
+from qpot.landscape.index_sums import IndexSum
 from qpot.landscape.minima import as_starts, rest_points, scattered
 from qpot.landscape.passes import BOWS, ONE_BOW, passes_between
 from qpot.landscape.periods import on_lattice, periods_of, refuse_both
@@ -39,6 +40,10 @@ SEARCHED = 200
 _SECONDS, _MODEL_SECONDS = 20.0, 4.0
 # Up to this dimension water floods a grid, so that nothing is gained by leaving out borders.
 _FLOODED = 3
+# Starts are scattered in boxes around the minima too, each so much smaller than the next one, down to that part of the box.
+_NESTED, _CLOSEST = 0.25, 1e-3
+# Where the indices of the fixed points found do not add up, starts are doubled so often.
+_ROUNDS = 4
 # Newton's method starts in the middles between so many pairs of minima, where the search climbs.
 _MIDDLES = 200
 
@@ -182,19 +187,28 @@ def find_saddles(
             guesses.append(border_states(system, *nearest_ways(attractors), sides, clock))
         report(2, 3, "connections")
         fixed = _Fixed(system, lower, upper, group, np.zeros((0, d)))
+        if not climbed and starts is None:
+            guesses += _starts_around(attractors, lower, upper, n, generator)
         saddles = classified(system, fixed.new(np.concatenate(guesses)), sides, upper - lower, attractors, clock)
         if borders and not climbed and borders_last:
             report(2, 3, "basin borders")
             joined = {s.connects for s in saddles}
             states = border_states(system, *nearest_ways(attractors), sides, clock, joined)
             saddles += classified(system, fixed.new(states), sides, upper - lower, attractors, clock)
+        sums = None if climbed or group is not None else IndexSum(system, lower, upper)
+        if sums is not None and starts is None:
+            more = fixed.until_they_add_up(sums, attractors, n, generator, clock)
+            saddles += classified(system, more, sides, upper - lower, attractors, clock)
         if mountains:
             bows = ONE_BOW if is_model(system) else BOWS
             saddles += passes_between(system, attractors, saddles, sides, lower, upper, clock, bows=bows)
         if group is not None:
             saddles = saddles_modulo(saddles, system, minima, attractors, group, lower, upper)
         report(3, 3, "done")
-    return _sorted(saddles, lower, upper, clock)
+    missing = ""
+    if sums is not None and not any(s.degenerate for s in saddles) and not any(m.kink for m in minima):
+        missing = sums.told(sums.gap(np.concatenate([fixed.points, attractors])))
+    return _sorted(saddles, lower, upper, clock, missing)
 
 
 def _default_budget(system: System) -> float:
@@ -226,15 +240,45 @@ class _Fixed:
         before, self.points = len(self.points), points[kept]
         return points[kept[kept >= before]]
 
+    def until_they_add_up(
+        self, sums: IndexSum, attractors: Array, n: int, rng: np.random.Generator, clock: Clock
+    ) -> Array:
+        """Fixed points (m, d) from more and more starts, as long as those that are known do not add up."""
+        more = [np.zeros((0, self.lower.size))]
+        for round_ in range(1, _ROUNDS + 1):
+            known = np.concatenate([self.points, attractors])
+            if not sums.gap(known) or clock.past(0.5):
+                break
+            count = n * 2**round_
+            guesses = [scattered(self.lower, self.upper, count, rng)]
+            more.append(self.new(np.concatenate(guesses + _starts_around(known, self.lower, self.upper, count, rng))))
+        return np.concatenate(more)
 
-def _sorted(saddles: list[Saddle], lower: Array, upper: Array, clock: Clock) -> Saddles:
+
+def _starts_around(points: Array, lower: Array, upper: Array, n: int, rng: np.random.Generator) -> list[Array]:
+    """Scattered starts, n in each of the boxes around points between that which just holds them and the whole box.
+
+    Where minima lie close together in a wide box, few of the starts in all of it are near what lies between them.
+    """
+    inner, outer = points.min(axis=0), points.max(axis=0)
+    edge = max(float(((outer - inner) / (upper - lower)).max()), _CLOSEST)
+    starts = []
+    while edge < _NESTED:
+        room = 0.5 * edge * (upper - lower)
+        low, high = np.maximum(inner - room, lower), np.minimum(outer + room, upper)
+        starts.append(scattered(low, high, n, rng))
+        edge *= 1.0 / _NESTED
+    return starts
+
+
+def _sorted(saddles: list[Saddle], lower: Array, upper: Array, clock: Clock, missing: str = "") -> Saddles:
     saddles.sort(
         key=lambda s: (
             tuple(-1 if i is None else i for i in s.connects),
             tuple(np.round((s.point - lower) / (upper - lower), 6)),
         )
     )
-    return Saddles(saddles, clock.skipped)
+    return Saddles(saddles, clock.skipped, missing)
 
 
 @remembered

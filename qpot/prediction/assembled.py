@@ -83,4 +83,4 @@ def assembled(
 
 
 def _left_out(saddles: Sequence[Saddle | LimitCycle]) -> tuple[str, ...]:
-    return (saddles.summary,) if isinstance(saddles, Saddles) and saddles.skipped else ()
+    return (saddles.summary,) if isinstance(saddles, Saddles) and not saddles.complete else ()

@@ -272,7 +272,7 @@ class _PassSearch:
             if rounds and len(found) < self.most:
                 missed = new_minima_beyond(self.system, saddles, found, lower, upper, self.group)
             if not missed:
-                return list(saddles), found, [saddles.summary] if saddles.skipped else []
+                return list(saddles), found, [] if saddles.complete else [saddles.summary]
             found = sorted([*found, *missed], key=lambda m: m.loss)[: self.most]
             rounds -= 1
 

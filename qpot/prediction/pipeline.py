@@ -325,7 +325,7 @@ def _crossings(
             break
         found = [*found, *missed]
         crossings = search(found, box)
-    return replace(states, points=found), list(crossings), (crossings.summary,) if crossings.skipped else ()
+    return replace(states, points=found), list(crossings), () if crossings.complete else (crossings.summary,)
 
 
 @remembered

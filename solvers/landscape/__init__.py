@@ -16,4 +16,5 @@
 - `relaxation_orbits`: Closed orbits in the plane that attract so strongly that one turn suffices.
 - `saddle_string`: The highest point of a string between two minima, from which a climb to the saddle starts.
 - `stationary_points`: Zeros of a vector field by damped Newton steps, and points on the border between two basins.
+- `winding`: The degree of a vector field on the boundary of a box: the number of fixed points in it, counted with signs.
 """
