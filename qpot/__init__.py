@@ -46,8 +46,14 @@ Costs, the choice, and times (`qpot.prediction`)
     `FieldOpinion`, `Hole`, `Prediction`, `TransitionCosts`, `WayOut`
 
 The algorithm itself, simulated, and the comparison (`qpot.simulation`)
-    `check`, `compare`, `escape_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
-    `Comparison`, `Ensemble`, `EscapePoints`, `EscapeTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
+    `check`, `compare`, `escape_times`, `exit_times`, `simulate_diffusion`, `simulate_sgd`, `splitting_times`, `ArrheniusLaw`,
+    `Comparison`, `Ensemble`, `EscapePoints`, `EscapeTimes`, `FirstExits`, `Occupation`, `OccupationCheck`, `SplittingTimes`
+
+Exits from domains, and the law around one minimum (`qpot.prediction`)
+    `exit_law`, `flow_deviation`, `local_law`, `BoundaryExit`, `ExitLaw`, `FlowDeviation`, `LocalLaw`
+
+One front door (`qpot.answers`)
+    `select`, `Answer`
 
 What selects without noise (`qpot.companions`)
     `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
@@ -74,6 +80,7 @@ from qpot._core.moved import install as _install
 # Tools that read types see every name here. A program imports a wing when it first asks for one of its names.
 if TYPE_CHECKING:
     from qpot import (
+        answers,
         chain,
         companions,
         fields,
@@ -86,6 +93,7 @@ if TYPE_CHECKING:
         samples,
         simulation,
     )
+    from qpot.answers import Answer, select
     from qpot.chain import (
         Cycle,
         ReactiveFlux,
@@ -204,14 +212,21 @@ if TYPE_CHECKING:
         minimum_action_path,
     )
     from qpot.prediction import (
+        BoundaryExit,
+        ExitLaw,
         FieldOpinion,
+        FlowDeviation,
         Hole,
+        LocalLaw,
         Prediction,
         TransitionCosts,
         WayOut,
         audited_costs,
         check_exit,
         exit_cost,
+        exit_law,
+        flow_deviation,
+        local_law,
         predict,
         prediction_from_costs,
         transition_costs,
@@ -272,12 +287,14 @@ if TYPE_CHECKING:
         Ensemble,
         EscapePoints,
         EscapeTimes,
+        FirstExits,
         Occupation,
         OccupationCheck,
         SplittingTimes,
         check,
         compare,
         escape_times,
+        exit_times,
         simulate_diffusion,
         simulate_sgd,
         splitting_times,
@@ -318,8 +335,11 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     # Costs, the choice, and times
     "audited_costs", "check_exit", "exit_cost", "FieldOpinion", "Hole", "predict", "Prediction", "prediction_from_costs",
     "transition_costs", "TransitionCosts", "WayOut", "with_field_opinion",
+    # Exits from domains, and the law around one minimum
+    "BoundaryExit", "exit_law", "ExitLaw", "flow_deviation", "FlowDeviation", "local_law", "LocalLaw",
     # The algorithm itself, simulated, and the comparison
     "ArrheniusLaw", "check", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes",
+    "exit_times", "FirstExits",
     "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
     "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
@@ -328,22 +348,23 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "MarginLoss", "NormalisedFlow", "OutputLoss", "PolyakFlow", "PredictionModel", "RMSpropFlow", "separate",
     "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow", "training_sum",
     "TrainingTrajectory",
+    # One front door
+    "Answer", "select",
     # The wings, known answers and figures
-    "chain", "companions", "covariance", "fields", "gallery", "gallery_companions", "landscape", "paths", "plots",
+    "answers", "chain", "companions", "covariance", "fields", "gallery", "gallery_companions", "landscape", "paths", "plots",
     "prediction", "problem", "samples", "simulation",
 ]
 # fmt: on
 
 # The wings from the ground up. A wing imports those before it, so that asking them in this order imports nothing twice.
 _WINGS = (
-    "samples", "chain", "problem", "landscape", "paths", "fields", "prediction", "simulation", "companions", "gallery",
-    "plots",
+    "samples", "chain", "problem", "landscape", "paths", "fields", "prediction", "simulation", "companions", "answers",
+    "gallery", "plots",
 )  # fmt: skip
 # Names of the release before, which will go with the next one.
 _RENAMED = {
     "ExitTimes": "EscapeTimes",
     "TrainingPath": "TrainingTrajectory",
-    "exit_times": "escape_times",
 }
 _moved = _install()
 # Two threads that first ask for names at the same time would each find the other's wings half imported.

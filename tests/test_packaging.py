@@ -34,6 +34,7 @@ WINGS = (
     "prediction",
     "simulation",
     "companions",
+    "answers",
     "gallery",
     "plots",
 )

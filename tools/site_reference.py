@@ -21,6 +21,7 @@ WINGS = {
     "chain": "Minima as states",
     "simulation": "The algorithm itself, simulated, and the comparison",
     "companions": "What selects without noise: flows, margins, the path kernel",
+    "answers": "One front door: what selects, how surely, when, and by what evidence",
     "gallery": "Systems with known answers",
     "plots": "Figures",
 }

@@ -10,7 +10,7 @@ from typing import Any
 from qpot._core.file_schema import Schema
 
 # The wings whose objects files hold.
-WINGS = ("chain", "problem", "landscape", "paths", "fields", "prediction", "simulation", "companions")
+WINGS = ("chain", "problem", "landscape", "paths", "fields", "prediction", "simulation", "companions", "answers")
 
 
 @functools.cache

@@ -43,6 +43,10 @@ class Surface(ABC):
     def normal(self, x: Array) -> Array:
         """Gradient (d,) of `value` at one point (d,)."""
 
+    def normals(self, x: Array) -> Array:
+        """Gradients (n, d) of `value` at points (n, d)."""
+        return np.stack([self.normal(y) for y in x])
+
     def value_and_normal(self, x: Array) -> tuple[float, Array]:
         """`value` and `normal` at one point (d,)."""
         return float(self.value(x[None])[0]), self.normal(x)
@@ -134,6 +138,10 @@ class Sphere(Surface):
         """Twice the distance from the centre."""
         return 2.0 * (x - self.centre)
 
+    def normals(self, x: Array) -> Array:
+        """The same at points (n, d)."""
+        return 2.0 * (x - self.centre)
+
     def curvature(self, x: Array) -> Array:
         """Twice the identity."""
         return 2.0 * np.eye(x.size)
@@ -161,6 +169,10 @@ class Plane(Surface):
     def normal(self, x: Array) -> Array:
         """The given normal."""
         return self.direction
+
+    def normals(self, x: Array) -> Array:
+        """The same at points (n, d)."""
+        return np.broadcast_to(self.direction, x.shape)
 
     def curvature(self, x: Array) -> Array:
         """Zero."""
@@ -190,6 +202,10 @@ class LossSurface(Surface):
         if self.system.gradient_drift:
             return np.asarray(self.system.unchecked.gradient(x[None])[0])
         return self._derivative(self.loss, x)
+
+    def normals(self, x: Array) -> Array:
+        """The same at points (n, d)."""
+        return np.asarray(self.system.unchecked.gradient(x)) if self.system.gradient_drift else super().normals(x)
 
     def curvature(self, x: Array) -> Array:
         """The Hessian of the loss."""
@@ -226,6 +242,14 @@ class ZeroSet(Surface):
                 "function that crosses zero with a slope"
             )
         return found
+
+    def normals(self, x: Array) -> Array:
+        """The same at points (n, d), without the check."""
+        if self.gradient is None:
+            size = float(np.linalg.norm(x - self.origin, axis=1).max()) or 1.0
+            scaled = central_jacobian(lambda u: self.value(self.origin + size * u), (x - self.origin) / size)
+            return np.asarray(scaled / size)
+        return call_batch(self.gradient, x, shape=(x.shape[1],), name="boundary.gradient")
 
     def check(self, x: Array) -> None:
         """Hold a given gradient against differences at a point (d,) of the surface.

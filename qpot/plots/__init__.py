@@ -11,6 +11,7 @@
   transitions.
 - `ensembles`: Figures of simulations: where replicas are, how long they stay, and rare escapes from repeated splitting.
 - `evidence`: Figures of the parts of a comparison: one Arrhenius line, the shares of one ensemble, the routes of one escape.
+- `exits`: Figures of exits from domains and of the law around one minimum: times, places, and how far noise strays.
 - `explore_html`: The style and the body of the page that `explore` writes.
 - `explore_law`: The law of the chain at all positions of that page's sliders.
 - `explore_page`: A page to play with, where sliders move the probability between the minima.
@@ -40,6 +41,7 @@ from qpot.plots.coverage import plot_coverage, plot_flat_directions, plot_rates
 from qpot.plots.decisions import plot_reactive_flux, plot_selection, plot_w_graph
 from qpot.plots.ensembles import plot_ensemble, plot_shares_of_time, plot_splitting, plot_survival
 from qpot.plots.evidence import plot_arrhenius, plot_escape_routes, plot_occupation_check
+from qpot.plots.exits import plot_exit_law, plot_first_exits, plot_flow_deviation, plot_local_law
 from qpot.plots.explore_page import explore
 from qpot.plots.fields import plot_field, plot_field_beside_loss, plot_field_surface
 from qpot.plots.landscape import (
@@ -82,16 +84,20 @@ __all__ = [
     "plot_escape_routes",
     "plot_escape_times",
     "plot_exit",
+    "plot_exit_law",
     "plot_explanation",
     "plot_field",
     "plot_field_beside_loss",
     "plot_field_opinion",
     "plot_field_surface",
+    "plot_first_exits",
     "plot_flat_directions",
+    "plot_flow_deviation",
     "plot_flow_loss",
     "plot_gaussianity",
     "plot_landscapes",
     "plot_limit_cycle",
+    "plot_local_law",
     "plot_loss",
     "plot_margin_flow",
     "plot_minimum_action_path",

@@ -16,6 +16,8 @@
   minimised.
 - `exit_check`: check_exit: the cheapest exit from a domain held against a quasi-potential field on a grid.
 - `exit_roadmaps`: Exits in the plane held against a roadmap: curves on a grid that no start of the search knows of.
+- `exit_prefactors`: exit_law: the mean time to leave a domain with its prefactor, by which exits, and where on the boundary.
+- `exit_rates`: ExitLaw: times, shares and places of exits from a domain at a noise level.
 - `field_answers`: FieldTask: V at the saddles around one minimum, from the rays of its own basin or from whole fields, on
   two grids.
 - `exit_fields`: The least quasi-potential over a boundary, read off fields on two grids.
@@ -28,6 +30,7 @@
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `leg_sharing`: What legs share: the free descents from their saddles, and the ways up to the same side of a cycle.
+- `local_law`: The local law at one minimum: the stationary density around it, and how closely noise follows the flow to it.
 - `low_rank_noise`: The noise of a model in its leading directions, with a floor.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
@@ -66,9 +69,12 @@ from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.exit_check import check_exit
+from qpot.prediction.exit_prefactors import exit_law
+from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
 from qpot.prediction.held_exits import exit_cost
 from qpot.prediction.kramers import eyring_kramers
+from qpot.prediction.local_law import FlowDeviation, LocalLaw, flow_deviation, local_law
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.pipeline import predict
 from qpot.prediction.prefactors import rate_prefactors
@@ -77,8 +83,12 @@ from qpot.prediction.transitions import transition_costs
 from qpot.prediction.way_out import WayOut
 
 __all__ = [
+    "BoundaryExit",
+    "ExitLaw",
     "FieldOpinion",
+    "FlowDeviation",
     "Hole",
+    "LocalLaw",
     "Prediction",
     "TransitionCosts",
     "WayOut",
@@ -89,7 +99,10 @@ __all__ = [
     "cost_correction",
     "dearer_legs",
     "exit_cost",
+    "exit_law",
     "eyring_kramers",
+    "flow_deviation",
+    "local_law",
     "predict",
     "prediction_from_costs",
     "rate_prefactors",

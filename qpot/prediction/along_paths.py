@@ -157,6 +157,69 @@ def bouchet_reygner(
     return float(unstable / (2.0 * math.pi) * math.exp(exponent))
 
 
+def hessian_carried(
+    system: System, points: ArrayLike, momenta: ArrayLike, *, minimum: PointLike
+) -> tuple[Array, Array, float]:
+    r"""The Hessian of the quasi-potential at both ends of a path out of a minimum, and the integral of K along it.
+
+    The stationary density is
+    :math:`\rho(x) = \sqrt{\det Q_O}\,(2 \pi \epsilon)^{-d/2} \exp(-\int K\,dt - V(x)/\epsilon)` to leading order, with K
+    as in `bouchet_reygner`.
+
+    Parameters
+    ----------
+    system : System
+    points, momenta : ``(n, d)``
+        A minimum action path from near the minimum to a point that is no fixed point; n >= 8.
+    minimum : ``(d,)`` or object with ``.point``
+
+    Returns
+    -------
+    Q_O, Q : array (d, d)
+        The Hessians at the minimum and at the last point.
+    integral : float
+        The integral of K over the whole time of the path.
+
+    Raises
+    ------
+    ValueError, SolveError
+        As for `bouchet_reygner`.
+    """
+    d = system.dimension
+    x, p = as_points(points, dimension=d, name="points"), as_points(momenta, dimension=d, name="momenta")
+    if p.shape != x.shape or x.shape[0] < 8:
+        raise ValueError(f"points {x.shape} and momenta {p.shape} must have one shape (n, {d}) with n >= 8")
+    origin = as_point(minimum, dimension=d, name="minimum")
+    J_O, a_O = _fixed_point(system, origin, "minimum")
+    rates = np.linalg.eigvals(J_O)
+    if np.abs(rates.real).min() <= DEGENERATE * np.abs(rates).max():
+        raise ValueError(f"the minimum {format_point(origin)} is degenerate (Jacobian eigenvalues {rates.tolist()})")
+    S = solve_continuous_lyapunov(J_O, -a_O)
+    Q_O = np.linalg.inv((S + S.T) / 2)
+    velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", system.unchecked.covariance(x), p)
+    _check_hamiltonian(system, x, p)
+    span, along = _along(x, p, np.linalg.norm(velocity, axis=1))
+    departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
+    fastest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.vstack([origin, x[-1]])))).max())
+    often = _often((departure + span) * fastest)
+    Q, integral = Q_O, 0.0
+    for duration, position, impose in ((departure, depart, False), (span, along, True)):
+        steps = max(8, math.ceil(duration * fastest * often))
+        y, q = position(np.linspace(0.0, duration, 2 * steps + 1))
+        H_xx, H_px, a, speed, force, K = _coefficients(system, y, q)
+        Q, piece = transport(H_xx, H_px, a, speed, force, K, duration / steps, Q, impose)
+        integral += piece
+    if not np.isfinite(Q).all() or not abs(integral) < _LARGEST_EXPONENT:
+        raise SolveError(
+            "the Hessian of the quasi-potential, carried along the path, diverges: there is a caustic on the "
+            "way, or it is no "
+            "minimum action path",
+            status=Status.NOT_CONVERGED,
+            partial=Q,
+        )
+    return Q_O, Q, integral
+
+
 def _often(durations: float) -> int:
     """Steps for each of the shortest relaxation times, of which the path takes so many.
 

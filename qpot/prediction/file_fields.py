@@ -23,8 +23,11 @@ from qpot._core.file_schema import (
 )
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
+from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
+from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
+from qpot.prediction.local_law import FlowDeviation, LocalLaw
 from qpot.prediction.result import Prediction
 from qpot.prediction.way_out import WayOut
 from qpot.problem.file_fields import hold_system
@@ -65,6 +68,11 @@ def _costs(costs: TransitionCosts) -> None:
             raise ValueError(f"TransitionCosts.{name} is not zero on its diagonal")
 
 
+def _exits(law: ExitLaw) -> None:
+    if not law.exits:
+        raise ValueError("ExitLaw.exits is empty")
+
+
 def _prediction(prediction: Prediction) -> None:
     for name in ("minima", "saddles"):
         own, those = getattr(prediction, name), getattr(prediction.costs, name)
@@ -84,6 +92,43 @@ def _ids(result: Any, k: int, name: str, ids: Iterable[int]) -> None:
 
 
 SCHEMAS = schemas(
+    Schema(
+        BoundaryExit,
+        {
+            "point": numbers("d"),
+            "cost": Number(finite=False),
+            "error": Number(finite=False),
+            "coefficient": Number(finite=False),
+            "power": Number(),
+            "covariance": numbers("d", "d", finite=False),
+            "reason": Text(),
+        },
+    ),
+    Schema(
+        ExitLaw,
+        {
+            "minimum": numbers("d"),
+            "exits": Many(Part(BoundaryExit)),
+            "boundary": Text(),
+            "solution": Part(ExitSolution),
+        },
+        also=_exits,
+    ),
+    Schema(
+        FlowDeviation,
+        {"times": numbers("n", some=True), "points": numbers("n", "d"), "covariances": numbers("n", "d", "d")},
+    ),
+    Schema(
+        LocalLaw,
+        {
+            "point": numbers("d"),
+            "covariance": numbers("d", "d"),
+            "hessian": numbers("d", "d"),
+            "rates": numbers("d", kind="c"),
+            "loss_excess": Number(finite=False),
+            "system": LeftOut(),
+        },
+    ),
     Schema(
         Hole,
         {

@@ -1,11 +1,13 @@
 """The algorithm itself, simulated, and the comparison of a prediction with it.
 
 - `arrhenius`: Arrhenius regression of log mean escape times on 1 / epsilon, beside the predicted cost.
+- `censored`: Times of rare events of many replicas, of which some were not seen to the end: the mean and its interval.
 - `comparison`: The function compare: hold a prediction against simulations, and say in one sentence whether they
   agree.
 - `coordinates`: Reaction coordinates for splitting: how far an excursion has come, by a loss, path, field or
   function.
 - `destinations`: Where an escape begins and where it may end: the home minimum, and balls around the others.
+- `domain_exits`: exit_times: when and where replicas leave a domain, SGD's steps and the diffusion alike.
 - `dynamics`: What is simulated: stochastic gradient descent or the diffusion, as one value that has checked itself.
 - `ensemble`: Ensembles: the simulated points of many replicas, and the share of time that they spend in each basin.
 - `escape_plan`: Which noise level to measure next, and how: what gives the least error of the slope in a given time.
@@ -17,6 +19,7 @@
 - `excursions`: Excursions of clones in the real dynamics: one repetition of a splitting, from its loops to its
   arrivals.
 - `file_fields`: What files hold of the results of this wing, field by field.
+- `first_exits`: FirstExits: when and where replicas have left a domain.
 - `kept_replicas`: Replicas on disk: the state of a run, written every few seconds, from which the same run goes on.
 - `explanations`: What a check says beside its verdict: what was run, and what explains a disagreement, with its sign.
 - `levels`: Escapes from one minimum at several noise levels, each chosen by what the one before has shown.
@@ -50,9 +53,11 @@
 
 from qpot.simulation.arrhenius import ArrheniusLaw
 from qpot.simulation.comparison import Comparison, compare
+from qpot.simulation.domain_exits import exit_times
 from qpot.simulation.ensemble import Ensemble, Occupation
 from qpot.simulation.escape_points import EscapePoints
 from qpot.simulation.escapes import EscapeTimes, escape_times
+from qpot.simulation.first_exits import FirstExits
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
@@ -65,12 +70,14 @@ __all__ = [
     "Ensemble",
     "EscapePoints",
     "EscapeTimes",
+    "FirstExits",
     "Occupation",
     "OccupationCheck",
     "SplittingTimes",
     "check",
     "compare",
     "escape_times",
+    "exit_times",
     "simulate_diffusion",
     "simulate_sgd",
     "splitting_times",

@@ -14,6 +14,7 @@ from qpot.simulation.dynamics import SAMPLINGS
 from qpot.simulation.ensemble import Ensemble, Occupation
 from qpot.simulation.escape_points import EscapePoints
 from qpot.simulation.escapes import EscapeTimes
+from qpot.simulation.first_exits import FirstExits
 from qpot.simulation.rare_escapes import SplittingTimes
 from qpot.simulation.shares import OccupationCheck
 
@@ -92,6 +93,18 @@ SCHEMAS = schemas(
             "destination": numbers("n", kind="i", low=-1),
         },
         also=_escapes,
+    ),
+    Schema(
+        FirstExits,
+        {
+            **_PROCESS,
+            "time_step": Number(low=0.0),
+            "learning_rate": Maybe(Number(low=0.0)),
+            "steps": numbers("n", kind="i", low=0),
+            "points": numbers("n", "d", finite=False),
+            "piece": numbers("n", kind="i", low=-1),
+            "domain": Text(),
+        },
     ),
     Schema(
         SplittingTimes,

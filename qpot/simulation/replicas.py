@@ -87,7 +87,7 @@ def run_replicas(
     check_sendable(update, executor, what="the system")
     ends = Targets.none(start.shape[1]) if targets is None else targets
     aim = _SERIAL_SLICE if executor is None else _EXECUTOR_SLICE
-    run = _Run(_blocks(setting, execution.rng, ends.trace), start, record_steps)
+    run = _Run(blocks_of(setting, execution.rng, ends.trace), start, record_steps)
     kept = KeptReplicas((start, steps, record_steps, run.blocks))
     run.take(kept.state())
     length = 64
@@ -104,7 +104,7 @@ def run_replicas(
                 )
                 clock = time.perf_counter()
                 tasks = [(update, block, job) for block in run.blocks]
-                if not run.accept(job, list(run_in_order(_advance, tasks, executor, keep=False))):
+                if not run.accept(job, list(run_in_order(advance, tasks, executor, keep=False))):
                     break
                 elapsed = time.perf_counter() - clock
                 length = int(np.clip(length * aim / max(elapsed, 1e-6), length // 4 + 1, 8 * length))
@@ -210,7 +210,7 @@ class _Run:
         )
 
 
-def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Block]:
+def blocks_of(setting: Setting, rng: np.random.Generator, trace: int) -> list[Block]:
     """Split the replicas into at most 256 blocks, so that a large ensemble does not consist of round trips."""
     start, dynamics = setting.start, setting.dynamics
     R = start.shape[0]
@@ -223,7 +223,7 @@ def _blocks(setting: Setting, rng: np.random.Generator, trace: int) -> list[Bloc
     ]
 
 
-def _advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, int]]:
+def advance(task: tuple[Update, Block, Job]) -> tuple[Block, Array, tuple[int, int]]:
     """Advance a copy of the block; the given one stays as it is, so that an interrupted slice leaves no trace."""
     update, block, job = task
     moved = Block(replicas=block.replicas.copy(), rng=copy.deepcopy(block.rng))

@@ -14,7 +14,7 @@ from qpot._core.moved import MODULES
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("exit_times", "escape_times"), ("ExitTimes", "EscapeTimes"), ("TrainingPath", "TrainingTrajectory")],
+    [("ExitTimes", "EscapeTimes"), ("TrainingPath", "TrainingTrajectory")],
 )
 def test_old_names_of_the_front(old: str, new: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"qpot.{old} is now called qpot.{new}"):

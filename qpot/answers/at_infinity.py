@@ -1,0 +1,144 @@
+"""Losses that fall for ever: separable data, whose minimum at infinity is a direction with a margin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from qpot._core.arrays import Array, format_point
+from qpot.companions.margin import MarginFlow, margin_flow
+from qpot.companions.margin_losses import Exponential
+from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.initial import initialisation
+
+# Samples count as fitted, with more to gain at larger parameters, where every loss is below this and falls on along the ray.
+_SMALL = 1e-6
+# Rounds of descents, each from the end of the one before moved out by this factor.
+_ROUNDS, _OUT = 12, 1.5
+# Two signed samples, or two degrees, are one where they differ by less than this part.
+_SAME = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class AtInfinity:
+    """A ray along which all losses of a finite sum fall to zero.
+
+    Attributes
+    ----------
+    point : array (d,)
+        A point far out.
+    losses : array (N,)
+        The losses there.
+    degree : float
+        The degree of homogeneity of the margins, as the point shows it; NaN where they are not homogeneous.
+    signed_samples : array (N, d) or None
+        The vectors z_i with losses like exp(-<z_i, x>), for a model that is linear in its parameters; None for others.
+    flow : MarginFlow or None
+        The flow on these samples.
+    """
+
+    point: Array
+    losses: Array
+    degree: float
+    signed_samples: Array | None
+    flow: MarginFlow | None
+
+    @property
+    def direction(self) -> Array:
+        """The unit vector to which parameters turn: that of the maximum margin for a linear model, else that of the point."""
+        if self.flow is not None:
+            return self.flow.svm.direction
+        return np.asarray(self.point / np.linalg.norm(self.point))
+
+
+def at_infinity(total: FiniteSum, *, rng: np.random.Generator) -> AtInfinity | None:
+    """The ray along which every sample's loss falls to zero, or None where descents find none.
+
+    Notes
+    -----
+    Losses with a tail exp(-z) have margins z_i = -log l_i, whose gradients -g_i / l_i are the signed samples of a linear
+    model and, for a model that is homogeneous of degree L, satisfy Euler's equation <x, grad z_i> = L z_i.
+    """
+    x = initialisation(total).draw(1, rng)[0]
+
+    def loss(y: Array) -> tuple[float, Array]:
+        return float(total.losses_at(y[None]).mean()), np.asarray(total.gradients_at(y[None])[0].mean(axis=0))
+
+    def stop(y: Array) -> None:
+        # Farther out the losses would underflow.
+        if (total.losses_at(y[None]) <= _SMALL).all():
+            raise StopIteration
+
+    for _ in range(_ROUNDS):
+        options = {"maxiter": 500, "gtol": 0.0, "ftol": 0.0}
+        x = np.asarray(minimize(loss, x, jac=True, method="L-BFGS-B", callback=stop, options=options).x)
+        if not np.isfinite(x).all():
+            return None
+        losses = total.losses_at(x[None])[0]
+        if losses.min() < 0.0:
+            return None
+        outside = total.losses_at(_OUT * x[None])[0]
+        if (losses <= _SMALL).all() and (outside < losses).all() and (losses > 0.0).all():
+            return _seen_from(total, x, losses)
+        x = _OUT * x
+    return None
+
+
+def _seen_from(total: FiniteSum, x: Array, losses: Array) -> AtInfinity:
+    def margins_and_normals(y: Array) -> tuple[Array, Array]:
+        some = total.losses_at(y[None])[0]
+        return -np.log(some), -total.gradients_at(y[None])[0] / some[:, None]
+
+    z, normals = margins_and_normals(x)
+    _, farther = margins_and_normals(1.1 * x)
+    size = np.linalg.norm(normals, axis=1)
+    degrees = (normals @ x) / z
+    spread = float(np.abs(degrees - degrees.mean()).max())
+    # A constant factor of the loss, such as a mean's, shifts z by a constant that does not matter far out.
+    degree = float(degrees.mean()) if spread <= 0.05 * abs(degrees.mean()) else np.nan
+    linear = bool((np.linalg.norm(normals - farther, axis=1) <= _SAME * size).all())
+    flow = None
+    if linear:
+        flow = margin_flow(normals, np.ones(len(normals)), loss=Exponential(), duplicates="merge")
+    return AtInfinity(x, losses, degree, normals if linear else None, flow)
+
+
+def in_words(found: AtInfinity) -> tuple[str, str, str, list[str]]:
+    """What is selected, how surely, when, and the evidence."""
+    evidence = [
+        f"at {format_point(found.point)} every sample's loss is between {found.losses.min():.2g} and "
+        f"{found.losses.max():.2g}, and "
+        f"{_OUT:g} times as far out each is smaller"
+    ]
+    if found.flow is None:
+        degree = "" if np.isnan(found.degree) else f" (margins grow like the power {found.degree:.3g} of the norm)"
+        return (
+            f"no finite minimum: the data is fitted better and better at larger parameters{degree}; the ray found points to "
+            f"{format_point(found.direction)}",
+            "the direction of one training run; which direction the flow turns to is not decided by it, see qpot.margin_flow",
+            "the loss falls like a power of 1 / time, so that the norm grows like a power of log(time)",
+            evidence,
+        )
+    svm = found.flow.svm
+    reached = np.flatnonzero(found.flow.geometric_margins >= 0.9 * svm.geometric_margin)
+    ninety = f"1e{found.flow.log_times[reached[0]] / np.log(10):.3g}" if reached.size else "more than 1e100"
+    laws = found.flow.laws()
+    evidence.append(
+        "the samples' gradients, divided by their losses, do not change along the ray: the model is linear in "
+        "its parameters, "
+        f"and the data is separable with margin {svm.geometric_margin:.6g}, {svm.support.size} samples on it"
+    )
+    evidence.append(f"KKT conditions of the hard-margin machine hold to {svm.conditions().worst:.1e}")
+    return (
+        "no finite minimum: parameters grow for ever and turn to the direction of maximum margin "
+        f"{format_point(svm.direction)}",
+        f"exactly: it is the hard-margin support vector machine, whose margin is {svm.geometric_margin:.6g}; "
+        "SGD turns to the "
+        "same direction as the flow",
+        f"the norm is {laws.norm_slope.theory:.4g} log(t) and the loss 1/t at the time t = steps x learning "
+        "rate, in the sum of "
+        f"losses; nine tenths of the margin are reached at t = {ninety}, since the direction turns like 1/log(t)",
+        evidence,
+    )
