@@ -19,7 +19,7 @@ from qpot.prediction.way_out import WayOut
 # Classes whose fields depend on one another in more ways than their sizes; real ones stand for them.
 INVOLVED = (
     "Routes", "Cycle", "WGraph", "Selection", "Minima", "TransitionCosts", "Prediction", "FieldSolution", "GlobalField",
-            "Comparison", "TrainingTimeDiagram", "Grid", "TrainingTrajectory",
+            "Comparison", "TrainingTimeDiagram", "Grid", "TrainingTrajectory", "ExitLaw",
 )  # fmt: skip
 _METHODS = {
     "problem": qpot.LowRankCovariance(rank=3),
@@ -128,6 +128,7 @@ def real() -> dict[str, Any]:
     dearer = {(0, 1): np.array([[0.1, np.nan]])}
     prediction = replace(prediction, costs=costs, minima=costs.minima, dearer=dearer, population=7)
     found: list[Any] = [prediction, costs, path, hole, way, costs.field, first, periods, *prediction.saddles]
+    found += [qpot.exit_law(case.system, [-1.0], boundary=qpot.Box(lower=-1.5, upper=-0.6))]
     found += [
         qpot.find_minima(case.system, case.bounds),
         qpot.find_saddles(case.system, prediction.minima, case.bounds),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from qpot._core.arrays import Array
 from qpot._core.saved import Saved
 from qpot.companions.margin import MarginFlow
-from qpot.prediction.local_law import LocalLaw
+from qpot.prediction.around_minimum import LocalLaw
 from qpot.prediction.result import Prediction
 
 Kind = Literal["noise", "one minimum", "interpolation", "infinity"]

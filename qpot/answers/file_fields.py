@@ -7,7 +7,7 @@ from typing import Any
 from qpot._core.file_schema import Many, Maybe, Part, Schema, Text, numbers, schemas
 from qpot.answers.answer import Answer
 from qpot.companions.margin import MarginFlow
-from qpot.prediction.local_law import LocalLaw
+from qpot.prediction.around_minimum import LocalLaw
 from qpot.prediction.result import Prediction
 
 METHODS: tuple[type[Any], ...] = ()

@@ -16,7 +16,7 @@ from qpot._core.types import SeedLike
 from qpot.answers.answer import Answer
 from qpot.answers.at_infinity import at_infinity, in_words
 from qpot.landscape.points import Minimum
-from qpot.prediction.local_law import local_law
+from qpot.prediction.around_minimum import local_law
 from qpot.prediction.pipeline import predict
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System

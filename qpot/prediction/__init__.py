@@ -3,6 +3,7 @@
 - `across_basins`: Legs across a basin: paths over a saddle that does not border the basin they start in, and that no
   minimum interrupts.
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
+- `around_minimum`: The local law at one minimum: the stationary density around it, and how closely noise follows the flow to it.
 - `assembled`: The costs V(i, j) put together from the legs between the states.
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `cost_cells`: The matrix of costs in words: what stands in each cell of a table or a figure.
@@ -30,7 +31,6 @@
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `leg_sharing`: What legs share: the free descents from their saddles, and the ways up to the same side of a cycle.
-- `local_law`: The local law at one minimum: the stationary density around it, and how closely noise follows the flow to it.
 - `low_rank_noise`: The noise of a model in its leading directions, with a floor.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
@@ -74,7 +74,7 @@ from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
 from qpot.prediction.held_exits import exit_cost
 from qpot.prediction.kramers import eyring_kramers
-from qpot.prediction.local_law import FlowDeviation, LocalLaw, flow_deviation, local_law
+from qpot.prediction.around_minimum import FlowDeviation, LocalLaw, flow_deviation, local_law
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.pipeline import predict
 from qpot.prediction.prefactors import rate_prefactors

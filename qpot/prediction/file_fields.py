@@ -27,7 +27,7 @@ from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
-from qpot.prediction.local_law import FlowDeviation, LocalLaw
+from qpot.prediction.around_minimum import FlowDeviation, LocalLaw
 from qpot.prediction.result import Prediction
 from qpot.prediction.way_out import WayOut
 from qpot.problem.file_fields import hold_system

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,11 +88,11 @@ def test_sgd_leaves_by_its_own_steps_and_on_threads_alike() -> None:
     total = qpot.quadratic_sum([[1.0], [1.0]], [[-1.0], [1.0]])
     system = qpot.System.from_finite_sum(total)
 
-    def run(**options: object) -> qpot.FirstExits:
+    def run(**options: Any) -> qpot.FirstExits:
         return qpot.exit_times(
             system, start=[0.0], domain=qpot.Box(lower=-0.6, upper=0.6), learning_rate=0.2, steps=5000, replicas=300, rng=4,
             **options,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     alone = run()
     assert alone.batch_size == 1
@@ -103,7 +104,7 @@ def test_sgd_leaves_by_its_own_steps_and_on_threads_alike() -> None:
 
 
 def test_bad_input_and_what_stays_inside() -> None:
-    common: dict[str, object] = {"start": [0.0], "epsilon": 0.01, "time_step": 0.1, "steps": 20, "replicas": 4}
+    common: dict[str, Any] = {"start": [0.0], "epsilon": 0.01, "time_step": 0.1, "steps": 20, "replicas": 4}
     for domain, said in (
         ("basin", "escape_times"), (3.0, "domain must be"), (None, "domain must be"),
         (qpot.Box(lower=1.0, upper=2.0), "not inside"),
@@ -111,8 +112,8 @@ def test_bad_input_and_what_stays_inside() -> None:
         with pytest.raises(ValueError, match=said):
             qpot.exit_times(bowl(), domain=domain, **common)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected argument 'radius'"):
-        qpot.exit_times(bowl(), domain=qpot.Ball(radius=1.0), radius=1.0, **common)  # type: ignore[arg-type]
-    inside = qpot.exit_times(bowl(), domain=qpot.Ball(radius=5.0), **common)  # type: ignore[arg-type]
+        qpot.exit_times(bowl(), domain=qpot.Ball(radius=1.0), radius=1.0, **common)
+    inside = qpot.exit_times(bowl(), domain=qpot.Ball(radius=5.0), **common)
     assert inside.events == 0
     assert inside.interval()[1] == np.inf
     assert np.isnan(inside.points).all()
