@@ -9,8 +9,8 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot.plots.axes import BLUE, GREY, VERMILION, add_legend, as_axes, coordinate, say, say_nothing
-from qpot.prediction.exit_rates import ExitLaw
 from qpot.prediction.around_minimum import FlowDeviation, LocalLaw
+from qpot.prediction.exit_rates import ExitLaw
 from qpot.simulation.first_exits import FirstExits
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 - `across_basins`: Legs across a basin: paths over a saddle that does not border the basin they start in, and that no
   minimum interrupts.
 - `along_paths`: Rate prefactors along a minimum action path (Bouchet and Reygner), for any drift and covariance.
-- `around_minimum`: The local law at one minimum: the stationary density around it, and how closely noise follows the flow to it.
+- `around_minimum`: The law around one minimum: the stationary density, and how closely noise follows the flow to it.
 - `assembled`: The costs V(i, j) put together from the legs between the states.
 - `audit`: The audit of costs: paths between minima that know of no saddle, held against the costs over the saddles.
 - `cost_cells`: The matrix of costs in words: what stands in each cell of a table or a figure.
@@ -65,6 +65,7 @@
 """
 
 from qpot.prediction.along_paths import bouchet_reygner
+from qpot.prediction.around_minimum import FlowDeviation, LocalLaw, flow_deviation, local_law
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
@@ -74,7 +75,6 @@ from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.finite_rate import corrected_costs, cost_correction
 from qpot.prediction.held_exits import exit_cost
 from qpot.prediction.kramers import eyring_kramers
-from qpot.prediction.around_minimum import FlowDeviation, LocalLaw, flow_deviation, local_law
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.pipeline import predict
 from qpot.prediction.prefactors import rate_prefactors

@@ -25,9 +25,9 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.solution import PathSolution
+from qpot.prediction.around_minimum import FlowDeviation, LocalLaw
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
-from qpot.prediction.around_minimum import FlowDeviation, LocalLaw
 from qpot.prediction.result import Prediction
 from qpot.prediction.way_out import WayOut
 from qpot.problem.file_fields import hold_system
