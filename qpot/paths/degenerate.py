@@ -148,7 +148,7 @@ def hypoelliptic_leg(
         solutions.append(solution)
     total = iterations + sum(s.iterations for s in solutions)
     best = answer(solutions)
-    others = sorted((s for s in solutions if s.points is not best.points), key=lambda s: (not s.status.ok, s.action))
+    others = sorted((s for s in solutions if s.points is not best.points), key=lambda s: s.action)
     return replace(best, iterations=total, alternatives=tuple(others))
 
 
