@@ -124,7 +124,7 @@ class PointEnd:
     def minimum(cls, system: System, state: Minimum) -> PointEnd:
         """The end at a minimum, from where a leg starts."""
         J, a = _linear(system, state.point)
-        metric = np.linalg.inv(stationary_covariance(J, a))
+        metric = np.asarray(np.linalg.inv(stationary_covariance(J, a)), dtype=np.float64)
         return cls(
             state.point,
             slow_rate(system, state.point, name="start"),

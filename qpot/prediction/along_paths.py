@@ -111,7 +111,7 @@ def bouchet_reygner(
             "does not hold; the exponent V stays right"
         )
     S = stationary_covariance(J_O, a_O)
-    Q_O = np.linalg.inv((S + S.T) / 2)
+    Q_O: Array = np.asarray(np.linalg.inv(S), dtype=np.float64)
     growth = np.linalg.eigvals(J_s)
     unstable = float(growth.real.max())
     speed = np.linalg.norm(

@@ -20,7 +20,9 @@ def test_both_methods_find_the_minimum(seed: int) -> None:
     A, b = problem(seed)
     n = A.shape[1]
     rng = np.random.default_rng(1000 + seed)
-    for low, high in ((np.zeros(n), np.full(n, np.inf)), (-rng.uniform(0.0, 2.0, n), rng.uniform(0.01, 1.0, n))):
+    lows = [np.zeros(n), np.asarray(-rng.uniform(0.0, 2.0, n))]
+    highs = [np.full(n, np.inf), np.asarray(rng.uniform(0.01, 1.0, n))]
+    for low, high in zip(lows, highs, strict=True):
         own = active_set(A, b, low, high)
         library = (
             nonnegative_least_squares(A, b) if np.isinf(high[0]) else problems.bounded_least_squares(A, b, low, high)

@@ -17,7 +17,7 @@ def test_the_lyapunov_equation_of_random_stable_drifts(seed: int) -> None:
     B = rng.standard_normal((d, d))
     S = stationary_covariance(J, B @ B.T)
     np.testing.assert_array_equal(S, S.T)
-    np.testing.assert_allclose(J @ S + S @ J.T, -B @ B.T, atol=1e-9 * np.linalg.norm(S) * np.linalg.norm(J))
+    np.testing.assert_allclose(J @ S + S @ J.T, -B @ B.T, atol=1e-9 * float(np.linalg.norm(S) * np.linalg.norm(J)))
     # By the Kronecker product, which is another method.
     K = np.kron(J, np.eye(d)) + np.kron(np.eye(d), J)
     np.testing.assert_allclose(S.ravel(), np.linalg.solve(K, -(B @ B.T).ravel()), rtol=1e-6, atol=1e-8)
