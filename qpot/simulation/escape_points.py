@@ -102,7 +102,7 @@ def escape_points_of(
         costs = corrected_costs(costs, measurement.time_step)
     eps = measurement.epsilon
     off = np.isfinite(costs.direct[home]) & (np.arange(k) != home)
-    row = np.ones(k) if prediction.prefactors is None else prediction.prefactors[home]
+    row = np.ones(k) if prediction.prefactors is None else prediction.prefactors_at(eps)[home]
     known = not np.isnan(row[off]).any()
     log_rates = np.full(k, -np.inf)
     with np.errstate(divide="ignore"):

@@ -238,8 +238,8 @@ def test_an_extremal_from_shots() -> None:
         for guess in guesses
     ]
     best = min((f for f in found if f.status == hamiltonian_path.CONVERGED), key=lambda f: f.action)
-    # The finite time costs some, and the mesh is coarse.
-    assert 0.25 < best.action < 0.252
+    # On the coarse mesh of a guess the error was 9e-5.
+    assert abs(best.action - 0.25) < 2e-3
 
 
 def test_no_shot_comes_close_to_an_end_far_from_every_extremal() -> None:
