@@ -12,6 +12,7 @@ from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
+from qpot._core.status import SolveError, Status
 from qpot.companions.margin_losses import signed_samples
 from qpot.solvers.companions import max_margin
 
@@ -130,11 +131,15 @@ def separate(X: ArrayLike, y: ArrayLike) -> HardMargin:
         If no hyperplane through the origin separates the data. The message names contradictory pairs of samples; if there
         are none, it names the samples with u_i > 0 in a certificate sum u_i y_i x_i = 0, u >= 0, which shows that no w
         has <w, y_i x_i> > 0 for all of them.
+    SolveError
+        If what was found violates the optimality conditions (`HardMargin.conditions`) by more than 1e-6. The answer is in
+        ``.partial``.
 
     Notes
     -----
     The dual problem asks for the point of the convex hull of the y_i x_i that is nearest to the origin. It is solved as a
-    least-distance problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+    least-distance problem (Lawson and Hanson, Solving Least Squares Problems, chapter 23). The optimality conditions of the
+    answer are checked, and a second method is tried where they do not hold.
 
     Examples
     --------
@@ -146,7 +151,15 @@ def separate(X: ArrayLike, y: ArrayLike) -> HardMargin:
     Z = signed_samples(X, y)
     refuse_contradictions(Z)
     normal, duals, status = max_margin.hard_margin(Z)
-    if status != max_margin.OK:
+    machine = HardMargin(normal=normal, duals=duals, signed_samples=Z)
+    if status == max_margin.NOT_SOLVED:
+        raise SolveError(
+            f"the conditions of the hard margin are violated by {machine.conditions().worst:.2g} by the best answer of two "
+            "methods; rescale the features of X to one size, or remove samples that nearly contradict each other",
+            status=Status.NOT_CONVERGED,
+            partial=machine,
+        )
+    if status == max_margin.NOT_SEPARABLE:
         guilty = np.flatnonzero(duals > 0)
         raise ValueError(
             "X, y are not linearly separable through the origin: no hyperplane has samples "
@@ -154,7 +167,7 @@ def separate(X: ArrayLike, y: ArrayLike) -> HardMargin:
             "some of them, add features (a column of ones gives an intercept), or use a penalised loss: "
             "qpot.margin_sum(X, y, penalty=...)"
         )
-    return HardMargin(normal=normal, duals=duals, signed_samples=Z)
+    return machine
 
 
 def refuse_contradictions(Z: Array) -> None:

@@ -37,6 +37,8 @@ from qpot.solvers.landscape.saddle_string import highest_between
 _NEWTON_STEPS = 50
 # A Newton step below this fraction of the point's size is at the level of rounding.
 _AT_REST = 1e-10
+# What is left of the equations of a Newton step that was solved is below this part of the drift.
+_CANCELS = 0.9
 # So many starts descend together, until their gradients are smaller than this, or for so many calls of the loss.
 _TOGETHER, _FLAT, _DESCENT = 64, 1e-8, 4000
 # Saddles are searched for between this many pairs of minima, the nearest ones.
@@ -182,7 +184,11 @@ def _newton_step(system: System, x: Array, b: Array) -> Array:
         return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
     operator = jacobian_operator(system, x)
     solver = minres if system.gradient_drift else gmres
-    return np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+    step = np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+    # A step that does not cancel most of the drift to first order is none of Newton's, however short it is.
+    if not np.linalg.norm(operator.matvec(step) + b) <= _CANCELS * np.linalg.norm(b):
+        raise np.linalg.LinAlgError("the linear equations of Newton's step were not solved")
+    return step
 
 
 def polished(

@@ -10,6 +10,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
 from qpot._core.arrays import Array, difference_step, format_point
 from qpot.problem.system import System
+from qpot.solvers.common.held import pairs_hold
 
 # Up to this dimension the symmetric Jacobian of a gradient drift is formed at a fixed point for its eigenvalues.
 DENSE_SYMMETRIC = 2000
@@ -23,6 +24,8 @@ _SMALL = 40
 CHUNK = 4_000_000
 # A rate below this fraction of the fastest one known cannot be told from zero, since Jacobians are differenced.
 _FLAT = 1e-7
+# Eigenpairs are asked for to a thousandth, and believed if they hold to this part of the largest.
+_PAIRS = 1e-2
 
 
 class FixedPointRates(NamedTuple):
@@ -148,4 +151,9 @@ def _leading(system: System, point: Array, name: str) -> tuple[Array, Array]:
                 f"{name}={format_point(point)}: the slowest rates of the drift were not found by Lanczos iterations; "
                 "the drift is too stiff without linear_part, or not differentiable there"
             ) from error
+    if not pairs_hold(operator.matvec, values, vectors, _PAIRS):
+        raise ValueError(
+            f"{name}={format_point(point)}: the rates that Lanczos iterations returned are none of the drift's Jacobian to "
+            f"{_PAIRS:g}; the drift is too stiff without linear_part, or not differentiable there"
+        )
     return values, vectors

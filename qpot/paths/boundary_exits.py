@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.progress import ProgressCallback
@@ -36,6 +35,7 @@ from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import uphill_leg
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.paths.free_end_model import FreeEnds
 from qpot.solvers.problem.lagrangian import DiffusionLagrangian, Lagrangian, SingularCovarianceError
 
@@ -125,8 +125,8 @@ def exit_near(
     problem = BoundaryProblem.of(system, system.noise.lagrangian(system.unchecked), start, pieces)
     problem = replace(problem, jumps=crosses(system, [inside]))
     coarse = coarse_exit(problem, piece, inside)
-    shape = solve_continuous_lyapunov(
-        system.unchecked.jacobian(start[None])[0], -system.unchecked.covariance(start[None])[0]
+    shape = stationary_covariance(
+        system.unchecked.jacobian(start[None])[0], system.unchecked.covariance(start[None])[0]
     )
     return None if coarse is None else refined_exit(problem, coarse, method, np.asarray(shape, dtype=np.float64))
 

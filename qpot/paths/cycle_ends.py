@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import expm, solve_continuous_lyapunov
+from scipy.linalg import expm
 
 from qpot._core.arrays import Array
 from qpot.landscape.flow import slow_rate
@@ -13,6 +13,7 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.boundary_surfaces import Surface
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.paths.cycle_tube import CycleTube, cycle_tube
 
 # A tube lies beside its cycle at this part of the orbit's extent, by the order of its first error, or further where the path
@@ -123,7 +124,7 @@ class PointEnd:
     def minimum(cls, system: System, state: Minimum) -> PointEnd:
         """The end at a minimum, from where a leg starts."""
         J, a = _linear(system, state.point)
-        metric = np.linalg.inv(solve_continuous_lyapunov(J, -a))
+        metric = np.asarray(np.linalg.inv(stationary_covariance(J, a)), dtype=np.float64)
         return cls(
             state.point,
             slow_rate(system, state.point, name="start"),

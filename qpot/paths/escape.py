@@ -230,7 +230,7 @@ def _cheapest_escape(found: list[EscapeSolution]) -> EscapeSolution:
     known = [e for e in found if e.status is not Status.UNSTABLE or e.cost < finished]
     rank = ranking([e.cost for e in known], [e.error for e in known], [e.status.ok for e in known])
     best = known[rank.chosen]
-    others = sorted((e for e in found if e is not best), key=lambda e: (not e.status.ok, e.cost))
+    others = sorted((e for e in found if e is not best), key=lambda e: e.cost)
     return replace(
         best,
         alternatives=tuple(others),

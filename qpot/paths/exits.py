@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, BoundsLike, as_point, as_positive, as_rng, format_point
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting
@@ -25,6 +24,7 @@ from qpot.paths.exit_solution import ExitSolution
 from qpot.paths.geometric import GeometricAction
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 
 # CPU seconds of the search over a boundary where no budget is given: so many, and so many more for each dimension.
 _BUDGET = 20.0
@@ -174,4 +174,4 @@ def on_one_side(system: System, start: Array, beside: Array) -> bool:
 def local_covariance(system: System, point: Array) -> Array:
     """The solution S (d, d) of J S + S J^T + a = 0, with which V = dx^T S^{-1} dx / 2 to second order at a minimum."""
     J, a = system.unchecked.jacobian(point[None])[0], system.unchecked.covariance(point[None])[0]
-    return np.asarray(solve_continuous_lyapunov(J, -a), dtype=np.float64)
+    return np.asarray(stationary_covariance(J, a), dtype=np.float64)

@@ -50,6 +50,7 @@
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the
   lowest way.
+- `quartic_passes`: Rate prefactors over passes with one flat direction, along which the loss changes with the fourth power.
 - `reduced_model`: A model as it is searched: without the directions that no sample moves, and modulo its symmetries.
 - `report`: The report of a prediction: the answer in a sentence, what limits it, and tables as plain text.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.

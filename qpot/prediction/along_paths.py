@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.status import SolveError, Status
@@ -17,6 +16,7 @@ from qpot._core.types import PointLike
 from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.prediction.transverse_hessian import transport
 
 # A fixed point with an eigenvalue below this share of the largest one counts as degenerate: the quadratic approximation
@@ -110,8 +110,8 @@ def bouchet_reygner(
             "this formula "
             "does not hold; the exponent V stays right"
         )
-    S = solve_continuous_lyapunov(J_O, -a_O)
-    Q_O = np.linalg.inv((S + S.T) / 2)
+    S = stationary_covariance(J_O, a_O)
+    Q_O: Array = np.asarray(np.linalg.inv(S), dtype=np.float64)
     growth = np.linalg.eigvals(J_s)
     unstable = float(growth.real.max())
     speed = np.linalg.norm(

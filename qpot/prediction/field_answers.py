@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError, Status
@@ -19,6 +18,7 @@ from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.landscape.periods import Periods
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.common.spending import spending
 from qpot.solvers.paths.curve_action import curve_action
 
@@ -108,8 +108,8 @@ def _corners(points: Array) -> tuple[Array, Array]:
 def _ellipse(system: System, minimum: Array, level: float) -> Array:
     """Corners ``(2, d)`` of the box around {V <= level}, where V is the quadratic approximation at a minimum."""
     try:
-        spread = solve_continuous_lyapunov(
-            system.unchecked.jacobian(minimum[None])[0], -system.unchecked.covariance(minimum[None])[0]
+        spread = stationary_covariance(
+            system.unchecked.jacobian(minimum[None])[0], system.unchecked.covariance(minimum[None])[0]
         )
     except np.linalg.LinAlgError:
         return minimum[None]

@@ -78,6 +78,12 @@ def _prediction(prediction: Prediction) -> None:
         own, those = getattr(prediction, name), getattr(prediction.costs, name)
         if len(own) != len(those) or any(a is not b for a, b in zip(own, those, strict=True)):
             raise ValueError(f"Prediction.{name} are others than those of its costs")
+    for pair, rows in (prediction.dearer or {}).items():
+        # Before there were powers of epsilon the rows had two columns.
+        if rows.shape[1] not in (2, 3):
+            raise ValueError(
+                f"Prediction.dearer{pair} has {rows.shape[1]} columns, expected a gap, a prefactor and a power"
+            )
     if prediction.system is not None:
         resting = [m for m in prediction.minima if not isinstance(m, LimitCycle) and not m.kink]
         d = prediction.minima[0].point.size
@@ -171,7 +177,7 @@ SCHEMAS = schemas(
             "stationary_costs": numbers("k", finite=False),
             "stationary_errors": numbers("k", finite=False),
             "prefactors": Maybe(numbers("k", "k", finite=False)),
-            "dearer": Maybe(Pairs(numbers("m", 2, finite=False))),
+            "dearer": Maybe(Pairs(numbers("m", "columns", finite=False))),
             "population": Maybe(Count(low=1)),
             "system": LeftOut(),
             "symmetries": LeftOut(),

@@ -17,7 +17,7 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.dearer_legs import DearerLegs
+from qpot.prediction.dearer_legs import DearerLegs, rescaled_legs
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.partial_answer import partial_answer
 from qpot.prediction.stationary_errors import stationary_errors
@@ -57,9 +57,9 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
     saddles : tuple of Saddle
     prefactors : array (k, k) or None
         Prefactors of the rates; NaN where they could not be computed, see `qpot.prediction.prefactors.rate_prefactors`.
-    dearer : mapping (i, j) -> array (m, 2) or None
-        Gaps of cost and prefactors of the legs that are dearer than the cheapest; see `dearer_legs`. Times and shares sum
-        the rates over all legs.
+    dearer : mapping (i, j) -> array (m, 3) or None
+        Gaps of cost, prefactors and powers of epsilon of the legs that are dearer than the cheapest; see `dearer_legs`. Times
+        and shares sum the rates over all legs.
     population : int or None
         The number N of samples if minibatches are drawn without replacement; it enters epsilon.
     system : System or None
@@ -173,8 +173,6 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
     def in_units(self, units: Units) -> Prediction:
         """The same prediction in the coordinates to which the units lead."""
         costs, samples = units.read(self.costs), units.system.finite_sum
-        # A row of `dearer` holds a gap of costs and a prefactor.
-        scale = np.array([units.noise, 1.0 / units.time])
         return replace(
             self,
             margin=units.noise * self.margin,
@@ -185,7 +183,7 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
             minima=costs.minima,
             saddles=costs.saddles,
             prefactors=None if self.prefactors is None else self.prefactors / units.time,
-            dearer=None if self.dearer is None else {pair: rows * scale for pair, rows in self.dearer.items()},
+            dearer=None if self.dearer is None else rescaled_legs(self.dearer, units.noise, units.time),
             population=None if samples is None or units.system.replacement else samples.n_samples,
             system=None if self.system is None else units.system,
         )
@@ -205,7 +203,7 @@ def prediction_from_costs(
     costs : TransitionCosts
     prefactors : array (k, k), optional
         Prefactors of the rates, for example from `rate_prefactors`.
-    dearer : mapping (i, j) -> array (m, 2), optional
+    dearer : mapping (i, j) -> array (m, 3), optional
         The legs that are dearer than the cheapest, from `dearer_legs`.
     population : int, optional
         The number of samples if minibatches are drawn without replacement.

@@ -178,6 +178,39 @@ class PredictionTimes(PredictionReport):
             rates[pair] = np.nan
         return rates
 
+    def prefactors_at(self, epsilon: float) -> Array:
+        """The factors A(i, j) with which A exp(-V / epsilon) gives the rates over all legs at this noise level, ``(k, k)``.
+
+        Where several legs lead from i to j, each counts with its own cost and prefactor: A is the sum of A_l exp(-(V_l - V) /
+        epsilon), where V = `costs.direct` belongs to the cheapest, so that rates are continuous where the costs of two legs
+        cross. `qpot.committor`, `qpot.mean_first_passage_times` and the other functions of the chain take the result as
+        ``prefactors=``, together with `costs.direct`.
+
+        Parameters
+        ----------
+        epsilon : float
+            The noise level.
+
+        Returns
+        -------
+        array (k, k)
+            Zero where no leg leads from i to j, NaN where a prefactor that matters is not known.
+
+        Raises
+        ------
+        ValueError
+            If ``epsilon`` is not positive and finite.
+
+        Examples
+        --------
+        >>> import qpot
+        >>> well = qpot.System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+        >>> qpot.predict(well, [(-2, 2)]).prefactors_at(0.05).round(4)  # 1 / (pi sqrt(2))
+        array([[0.    , 0.2251],
+               [0.2251, 0.    ]])
+        """
+        return self._factors(True, as_noise_level(epsilon))
+
     def mean_escape_times(
         self,
         epsilon: float | None = None,

@@ -11,17 +11,21 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from qpot._core.arrays import Array, as_count, as_noise_level, as_point, as_positive, as_rng, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
+from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
 from qpot.problem.estimates import estimate_covariance
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.common.differences import central_jacobian
+from qpot.solvers.common.held import pairs_hold
 
 # Traces in many dimensions are estimated with so many random vectors.
 _PROBES = 32
 # The step of a central difference of gradients, relative to the size of the point: about the cube root of the rounding
 # error, where the errors of rounding and of the difference balance.
 _STEP = 6e-6
+# Eigenpairs of a Hessian known by its products are believed if they hold to this part of the largest eigenvalue.
+_PAIRS = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -298,6 +302,13 @@ def _leading_hessian(finite_sum: FiniteSum, x: Array, k: int) -> tuple[Array, Ar
     operator = LinearOperator((d, d), matvec=lambda v: hessian_product(finite_sum, x, np.ravel(v)), dtype=np.float64)
     v0 = np.random.default_rng(0).normal(size=d)
     values, vectors = eigsh(operator, k=k, which="LA", v0=v0, tol=1e-6)
+    if not pairs_hold(operator.matvec, values, vectors, _PAIRS):
+        raise SolveError(
+            f"the leading {k} eigenvalues of the Hessian at {format_point(x)} do not hold: Lanczos iterations returned pairs "
+            f"that leave more than {_PAIRS:g} of the largest one; ask for fewer directions",
+            status=Status.NOT_CONVERGED,
+            partial=values[::-1],
+        )
     return values[::-1], vectors[:, ::-1]
 
 

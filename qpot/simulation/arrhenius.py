@@ -267,10 +267,15 @@ def arrhenius_law(
             f"no replica left minimum {home} at epsilon={epsilon[row]:.4g}; simulate longer, at a larger learning rate, "
             "or use qpot.splitting_times"
         )
-    known = prediction.prefactors is not None and not np.isnan(prediction.prefactors[home]).any()
+    # At each noise level the legs count that are dearer than the cheapest, too.
+    factors = [prediction.prefactors_at(e)[home] for e in epsilon]
+    known = not np.isnan(factors).any()
     steps = [_step_size(m) if finite_rate else None for m in ordered]
     predicted = np.array(
-        [_log_mean_time(prediction, home, e, step, known) for e, step in zip(epsilon, steps, strict=True)]
+        [
+            _log_mean_time(prediction, home, e, step, row if known else None)
+            for e, step, row in zip(epsilon, steps, factors, strict=True)
+        ]
     )
     away = cheapest_neighbour(prediction, home)
     cost = float(prediction.costs.direct[home, away])
@@ -315,14 +320,16 @@ def _step_size(measurement: EscapeMeasurement) -> float | None:
     return None if measurement.momentum else float(measurement.time_step)
 
 
-def _log_mean_time(prediction: Prediction, home: int, epsilon: float, step: float | None, known: bool) -> float:
-    """Logarithm of 1 / (sum of A exp(-V / epsilon) over the direct routes)."""
+def _log_mean_time(
+    prediction: Prediction, home: int, epsilon: float, step: float | None, prefactors: Array | None
+) -> float:
+    """Logarithm of 1 / (sum of A exp(-V / epsilon) over the direct routes); all ``prefactors`` (k,) are one if not given."""
     costs = prediction.costs if step is None else corrected_costs(prediction.costs, step)
     off = np.isfinite(costs.direct[home]) & (np.arange(len(prediction.minima)) != home)
     if not off.any():
         raise ValueError(
             f"the prediction knows no finite cost out of minimum {home}: nothing to compare its escapes with"
         )
-    factors = prediction.prefactors[home, off] if known and prediction.prefactors is not None else np.ones(off.sum())
+    factors = np.ones(off.sum()) if prefactors is None else prefactors[off]
     with np.errstate(divide="ignore"):
         return -float(np.logaddexp.reduce(np.log(factors) - costs.direct[home, off] / epsilon))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
@@ -16,6 +15,7 @@ from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import EscapeMeasurement
+from qpot.solvers.common.held import stationary_covariance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +102,7 @@ def escape_points_of(
         costs = corrected_costs(costs, measurement.time_step)
     eps = measurement.epsilon
     off = np.isfinite(costs.direct[home]) & (np.arange(k) != home)
-    row = np.ones(k) if prediction.prefactors is None else prediction.prefactors[home]
+    row = np.ones(k) if prediction.prefactors is None else prediction.prefactors_at(eps)[home]
     known = not np.isnan(row[off]).any()
     log_rates = np.full(k, -np.inf)
     with np.errstate(divide="ignore"):
@@ -169,5 +169,5 @@ def boundary_law(jacobian: Array, covariance: Array) -> tuple[Array, Array]:
     coordinates = tangent.T @ onto
     if not coordinates.shape[0]:
         return coordinates, np.empty((0, 0))
-    inner = solve_continuous_lyapunov(coordinates @ jacobian @ tangent, -coordinates @ covariance @ coordinates.T)
+    inner = stationary_covariance(coordinates @ jacobian @ tangent, coordinates @ covariance @ coordinates.T)
     return coordinates, np.asarray(inner)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 from scipy.special import chdtr
 
 from qpot._core.arrays import Array
@@ -26,6 +25,7 @@ from qpot.samples.formulas import Integers
 from qpot.simulation.ensemble import Ensemble
 from qpot.simulation.escapes import EscapeTimes
 from qpot.simulation.simulate import simulate_diffusion, simulate_sgd
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.common.spending import spent
 
 # A replica has escaped if so many looks in a row find it in the basin of one other minimum.
@@ -49,7 +49,7 @@ class Surroundings:
             self.near, self.classes = with_images(own, group)
         jacobians, noise = system.unchecked.jacobian(minima), system.unchecked.covariance(minima)
         self.spreads = np.array(
-            [np.sqrt(np.trace(solve_continuous_lyapunov(J, -a))) for J, a in zip(jacobians, noise, strict=True)]
+            [np.sqrt(np.trace(stationary_covariance(J, a))) for J, a in zip(jacobians, noise, strict=True)]
         )
 
     def balls_suffice(self, home: int, epsilon: float) -> bool:

@@ -110,11 +110,11 @@ def occupation_check(
     if finite_rate and not ensemble.momentum:
         costs = corrected_costs(costs, float(step))
     direct = costs.direct
-    known = prediction.prefactors is not None and not np.isnan(prediction.prefactors).any()
+    # All legs count at this noise level, also those that are dearer than the cheapest of their pair.
+    summed = prediction.prefactors_at(eps)
+    known = not np.isnan(summed).any()
     edges = np.isfinite(direct) & ~np.eye(k, dtype=bool)
-    factors = np.ones((k, k))
-    if known and prediction.prefactors is not None:
-        factors = np.where(prediction.prefactors > 0, prediction.prefactors, 1.0)
+    factors = np.where(summed > 0, summed, 1.0) if known else np.ones((k, k))
 
     def law(log_shift: Array) -> Array:
         A = factors * np.exp(log_shift)

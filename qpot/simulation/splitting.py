@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_count, as_point, format_point
 from qpot._core.parallel import check_sendable, run_in_order
@@ -26,6 +25,7 @@ from qpot.simulation.rare_escapes import Repetition, SplittingTimes, collected
 from qpot.simulation.replicas import Execution, FunctionFailedError
 from qpot.simulation.settings import minibatch_steps, setting_of
 from qpot.simulation.updates import CompiledSum
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.simulation.excursions import Region
 
 # Share of the local stationary law within the boundary beyond which a clone has left the neighbourhood; it has returned
@@ -194,9 +194,7 @@ def _region(system: System, epsilon: float, goals: Destinations) -> Region:
 
     d = system.dimension
     centre = goals.centre
-    S = solve_continuous_lyapunov(
-        system.unchecked.jacobian(centre[None])[0], -system.unchecked.covariance(centre[None])[0]
-    )
+    S = stationary_covariance(system.unchecked.jacobian(centre[None])[0], system.unchecked.covariance(centre[None])[0])
     S = 0.5 * (S + S.T)
     values = np.linalg.eigvalsh(S)
     if values[0] <= 1e-12 * values[-1] or values[-1] <= 0.0:

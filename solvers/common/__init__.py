@@ -1,11 +1,13 @@
 """Numerics that serve several wings.
 
+- `bounded_least_squares`: Least squares within bounds, where the optimality conditions of the answer are checked.
 - `cache_folder`: A folder for compiled kernels where neither the installation nor the user's home can be written.
 - `compiled`: How kernels are compiled: into a cache wherever there is room, and without counting references if they
   make no arrays.
 - `compiling`: The time that numba takes to compile kernels, which no budget should count, and who is told of it.
 - `deferred`: Kernels for which plain Python stands in, bit for bit, until compiling them pays.
 - `differences`: Central differences of batch functions, with one vectorised call for all points and directions.
+- `held`: Answers of linear algebra held against the equations that they solve, before they are believed.
 - `linear_part`: The stiff linear part of a drift, as a diagonal or a sparse symmetric matrix.
 - `polyline`: Polylines: their lengths, and interpolation along them.
 - `quiet_ivp`: Initial value problems without warnings: a solver's status says what they repeat.

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
-from scipy.optimize import lsq_linear
+
+from qpot.solvers.common.bounded_least_squares import bounded_least_squares
 
 Array = NDArray[np.float64]
 
@@ -50,7 +51,8 @@ def sliding_velocity(hessian: Array, velocity: Array, zero: NDArray[np.bool_]) -
     if np.abs(interior).max() <= 1.0:
         v[zero] = interior
     else:
-        v[zero] = lsq_linear(factor.T, target, bounds=(-1.0, 1.0), method="bvls", tol=1e-14).x
+        most = np.ones(int(zero.sum()))
+        v[zero] = bounded_least_squares(factor.T, target, -most, most).x
     return v
 
 

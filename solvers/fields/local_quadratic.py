@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import schur, solve_continuous_lyapunov
+from scipy.linalg import schur
+
+from qpot.solvers.common.held import stationary_covariance
 
 Array = NDArray[np.float64]
 
@@ -21,7 +23,7 @@ def quadratic_at_attractor(jacobian: Array, covariance: Array) -> Array:
     numpy.linalg.LinAlgError
         If the stationary covariance is singular.
     """
-    S = solve_continuous_lyapunov(jacobian, -covariance)
+    S = stationary_covariance(jacobian, covariance)
     Q = np.linalg.inv(0.5 * (S + S.T))
     return np.ascontiguousarray(0.5 * (Q + Q.T))
 
@@ -40,7 +42,7 @@ def quadratic_at_saddle(jacobian: Array, covariance: Array) -> Array:
         return np.zeros((d, d))
     left = W[:, :k].T
     block = B[:k, :k].T
-    S = solve_continuous_lyapunov(block, -(left @ covariance @ left.T))
+    S = stationary_covariance(block, left @ covariance @ left.T)
     Q = left.T @ np.linalg.inv(0.5 * (S + S.T)) @ left
     return np.ascontiguousarray(0.5 * (Q + Q.T))
 

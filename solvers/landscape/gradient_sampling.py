@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+
+from qpot.solvers.common.bounded_least_squares import nonnegative_least_squares
 
 Array = NDArray[np.float64]
 BatchFunction = Callable[[Array], Array]
@@ -124,7 +125,7 @@ def shortest_mean(vectors: Array) -> Array:
     rows = np.concatenate([vectors.T / size, np.ones((1, len(vectors)))])
     goal = np.zeros(len(rows))
     goal[-1] = 1.0
-    weights = nnls(rows, goal)[0]
+    weights = nonnegative_least_squares(rows, goal).x
     return np.asarray(weights @ vectors / weights.sum())
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
+
+from qpot.solvers.common.held import stationary_covariance
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -52,7 +53,7 @@ def attracting_ellipsoids(
     metrics, surfaces, radii = np.empty((k, d, d)), np.empty((k, *_directions(d).shape)), np.zeros(k)
     trial = np.empty(k)
     for i in range(k):
-        M = solve_continuous_lyapunov(jacobians[i].T, -np.eye(d))
+        M = stationary_covariance(jacobians[i].T, np.eye(d))
         M = 0.5 * (M + M.T)
         M /= np.linalg.eigvalsh(M)[-1]
         others = np.delete(points, i, axis=0) - points[i]

@@ -48,6 +48,7 @@
   without noise.
 - `roadmap`: A roadmap in the plane: nearly cheapest curves between points, over all curves on a grid and along known
   ones.
+- `shot_extremals`: Extremals out of an attractor by shooting, from all sides of a small level set of the quasi-potential.
 - `start_search`: The cheapest of many initial paths: minimisers under eased noise, and what these become without it.
 - `steered`: Paths that the noise itself can follow: the motion under a given momentum, aimed at the edge of a basin.
 - `subspace_preconditioner`: A preconditioner that solves a few strong directions together, and all others with one

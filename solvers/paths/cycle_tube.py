@@ -27,6 +27,8 @@ Field = Callable[[Array], Array]
 _FEET = 8
 # They end where a foot moves by less than this part of the period.
 _STILL = 1e-12
+# The covariance after a turn solves its equation up to this part of its size.
+_HOLDS = 1e-8
 # Steps to a coordinate from the one that is bent.
 _UNBENT = 12
 # The velocity between the points of an orbit is that of the drift up to this part of the largest.
@@ -272,6 +274,8 @@ def _leaving(F: Array, G: Array) -> tuple[Array, float] | None:
     if not radius < 1.0:
         return None
     S = np.asarray(solve_discrete_lyapunov(total, gathered))
+    if not np.linalg.norm(total @ S @ total.T + gathered - S) <= _HOLDS * np.linalg.norm(S):
+        return None
     factors = np.empty_like(F)
     try:
         for k, (f, g) in enumerate(zip(F, G, strict=True)):

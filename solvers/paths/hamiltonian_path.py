@@ -47,7 +47,7 @@ _HELD_MOST = 1e-2
 # sum |g_i step_i|, is below this number times the tolerance, relative to the action.
 _GAIN = 1e-3
 # Where no step helps, a path that steps could not change by more than this part of its action has converged as far as it may.
-_STALLED = 1e-6
+STALLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def solve_extremal(
     *,
     tolerance: float,
     max_iterations: int,
+    stalled: float = STALLED,
 ) -> Extremal:
     """Newton's method for the two-point problem, damped by the natural monotonicity test.
 
@@ -156,6 +157,8 @@ def solve_extremal(
         The path is converged if the Newton correction, relative to the extent of positions and momenta, is below this.
     max_iterations : int
         Most Newton steps.
+    stalled : float
+        Where no step helps, a path that steps could not change by more than this part of its action counts as converged.
 
     Notes
     -----
@@ -181,8 +184,8 @@ def solve_extremal(
             held *= 100.0
             if held > _HELD_MOST:
                 # Along a mode that costs next to nothing rounding may decide; what a step could gain is said with the answer.
-                stalled = step is not None and gain <= _STALLED * abs(action)
-                return Extremal(path, action, size, iteration, CONVERGED if stalled else MAX_ITERATIONS, gain)
+                near = step is not None and gain <= stalled * abs(action)
+                return Extremal(path, action, size, iteration, CONVERGED if near else MAX_ITERATIONS, gain)
         path, held = trial, max(held / 10.0, _HELD)
     return Extremal(path, hamiltonian_action(hamiltonian, path), size, max_iterations, MAX_ITERATIONS)
 

@@ -38,6 +38,8 @@ _NEWTON = 1e-9
 _FALL = 0.1
 # Where a factor closer to one than this would be needed, the floor cannot be lowered.
 _SLOWEST = 0.8
+# An extremal on the way, on a mesh that is not its own, is as good as it gets where steps could change no more of its action.
+_ON_THE_WAY = 1e-2
 # Below this fraction of its first value the floor is set to zero.
 _DROPPED = 1e-3
 # Relative rounding of an action.
@@ -83,7 +85,9 @@ def without_floor(
         That floor.
     """
     total = 0
-    start = solve_extremal(hamiltonian.floored(floor), path, tolerance=_NEWTON, max_iterations=max_iterations)
+    start = solve_extremal(
+        hamiltonian.floored(floor), path, tolerance=_NEWTON, max_iterations=max_iterations, stalled=_ON_THE_WAY
+    )
     total += start.iterations
     if start.status != CONVERGED:
         return start, floor
@@ -91,7 +95,9 @@ def without_floor(
     reached, current = start, floor
     while current > 0.0:
         trial = current * fall if current > _DROPPED * first else 0.0
-        found = solve_extremal(hamiltonian.floored(trial), reached.path, tolerance=_NEWTON, max_iterations=40)
+        found = solve_extremal(
+            hamiltonian.floored(trial), reached.path, tolerance=_NEWTON, max_iterations=40, stalled=_ON_THE_WAY
+        )
         total += found.iterations
         if found.status == CONVERGED:
             reached, current = found, trial

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 
+from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.paths.elements import ElementPath
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ def spread(jacobian: Array, covariance: Array) -> Array:
     """
     rates, vectors = np.linalg.eig(jacobian)
     if (rates.real < 0).all():
-        return np.asarray(solve_continuous_lyapunov(jacobian, -covariance), dtype=np.float64)
+        return stationary_covariance(jacobian, covariance)
     inverse = np.linalg.pinv(vectors)
     noise = inverse @ covariance @ inverse.conj().T
     stable = rates.real < 0

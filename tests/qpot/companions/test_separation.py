@@ -143,3 +143,31 @@ def test_all_zero_samples_have_a_certificate() -> None:
 
 def test_repr() -> None:
     assert "2 support vectors of 3" in repr(qpot.separate([[2.0, 0.0], [0.0, -1.0], [3.0, 3.0]], [1, -1, 1]))
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_six_sets_of_samples_that_fooled_a_library(k: int) -> None:
+    """scipy 1.15.3's non-negative least squares gave 0.23331 for the fourth of them, with a sample inside of the margin."""
+    right = (0.618771, 0.75472, 0.425157, 0.214044, 0.190136, 0.498889)
+    rng = np.random.default_rng(0)
+    for _ in range(k + 1):
+        w, X = rng.standard_normal(3), rng.standard_normal((20, 3))
+        X = X[np.abs(X @ w) > 0.3]
+    machine = qpot.separate(X, np.sign(X @ w))
+    assert machine.conditions().worst < 1e-9
+    assert machine.geometric_margin == pytest.approx(right[k], abs=6e-7)
+
+
+def test_an_answer_against_the_conditions_is_refused() -> None:
+    """One of 1500 random sets, of features whose sizes differ by 1e5: rounding decides, and no answer is given."""
+    rng = np.random.default_rng(77)
+    for k in range(1233):
+        n, d = int(rng.integers(2, 60)), int(rng.integers(1, 9))
+        w = rng.standard_normal(d)
+        X = rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-3, 3)
+        X = X * 10.0 ** rng.uniform(-3, 3, d) if k % 4 == 0 else X
+        y = rng.choice([-1, 1], n) if k % 7 == 0 else np.sign(X @ w)
+    with pytest.raises(qpot.SolveError, match=r"conditions of the hard margin are violated by .* rescale") as caught:
+        qpot.separate(X, y)
+    assert isinstance(caught.value.partial, qpot.HardMargin)
+    assert caught.value.partial.conditions().worst > max_margin.SOLVED
