@@ -49,6 +49,7 @@ def test_in_many_dimensions_nothing_is_moved() -> None:
     assert lowered(scaled, np.zeros(6), np.ones(6), 1.0) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [15, 45])
 def test_passes_at_creases_in_three_dimensions_have_their_height(number: int) -> None:
     """Bands stopped short of them: V was 3e-3 and 2e-2 too high, outside its error bar."""
