@@ -107,7 +107,7 @@ def _differences(actual: Any, expected: Any, rtol: float, atol: float) -> tuple[
 
 def _watch(margins: Margins) -> None:
     """Put recorders around everything that compares with a tolerance."""
-    scalar = next(kind for kind in type(pytest.approx(1.0)).__mro__ if kind.__name__ == "ApproxScalar")
+    scalar: Any = next(kind for kind in type(pytest.approx(1.0)).__mro__ if kind.__name__ == "ApproxScalar")
     plain_equal = scalar.__eq__
 
     def equal(self: Any, actual: Any) -> bool:
@@ -187,14 +187,15 @@ def _record(error: Any, allowed: Any, place: str) -> Any:
 
 def _watch_assertions() -> None:
     """Let pytest see the tests with recorders in their assertions."""
-    plain = rewrite.rewrite_asserts
+    module: Any = rewrite
+    plain = module.rewrite_asserts
 
     def rewritten(tree: ast.Module, source: bytes, module_path: str | None = None, *args: Any, **options: Any) -> None:
         if module_path and module_path.startswith(str(ROOT / "tests")):
             _Assertions(str(Path(module_path).relative_to(ROOT))).visit(tree)
         plain(tree, source, module_path, *args, **options)
 
-    rewrite.rewrite_asserts = rewritten
+    module.rewrite_asserts = rewritten
     setattr(builtins, _RECORDER, _record)
 
 

@@ -80,6 +80,7 @@ def in_three_dimensions() -> qpot.FieldSolution:
     return qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
 
 
+@pytest.mark.slow
 def test_path_back_over_a_saddle_in_three_dimensions(in_three_dimensions: qpot.FieldSolution) -> None:
     field = in_three_dimensions
     end = (0.5, 0.2, 0.1)

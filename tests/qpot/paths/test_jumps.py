@@ -63,7 +63,11 @@ def test_refraction_in_the_plane() -> None:
 
 
 @pytest.mark.parametrize(
-    "boundary", [qpot.HalfSpace(normal=[1.0, 0.0], offset=1.6), qpot.Region(g=lambda x: x[:, 0] - 1.6)]
+    "boundary",
+    [
+        qpot.HalfSpace(normal=[1.0, 0.0], offset=1.6),
+        pytest.param(qpot.Region(g=lambda x: x[:, 0] - 1.6), marks=pytest.mark.slow),
+    ],
 )
 def test_exit_beyond_the_jump(boundary: qpot.Domain) -> None:
     found = qpot.exit_cost(bowl(), [0.0, 0.0], boundary=boundary)

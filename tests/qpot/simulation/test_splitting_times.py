@@ -83,7 +83,9 @@ def test_a_mean_of_ten_to_the_twelve_steps() -> None:
     "options",
     [
         {"learning_rate": 0.1},
-        {"learning_rate": 0.15, "batch_size": 2, "sampling": "without replacement"},
+        pytest.param(
+            {"learning_rate": 0.15, "batch_size": 2, "sampling": "without replacement"}, marks=pytest.mark.slow
+        ),
         {"learning_rate": 0.04, "momentum": 0.6},
     ],
 )
