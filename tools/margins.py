@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import cmath
 import contextlib
 import copy
 import json
@@ -115,6 +116,8 @@ def _watch(margins: Margins) -> None:
         place = _place()
         if result and place and np.ndim(actual) == 0 and isinstance(self.expected, (int, float, complex, np.number)):
             expected = complex(self.expected)
+            if not cmath.isfinite(expected):
+                return result
             margins.note(place, "approx", abs(complex(actual) - expected), float(self.tolerance), abs(expected))
         return result
 

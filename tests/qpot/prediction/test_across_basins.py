@@ -153,11 +153,9 @@ def test_a_line_on_which_the_drift_fails_costs_infinity_and_spoils_no_other() ->
 
 
 def test_paths_for_which_there_is_no_time_are_named() -> None:
-    system, _ = rotating(0)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    saddles = qpot.find_saddles(system, minima, box)
-    legs = {pair: [path] for pair, path in qpot.transition_costs(system, minima, saddles=saddles).paths.items()}
+    system, costs = rotating(0)[0], costs_between(0)
+    minima, saddles = list(costs.minima), list(costs.saddles)
+    legs = {pair: [path] for pair, path in costs.paths.items()}
     plain = {pair: paths for pair, paths in legs.items() if any(set(pair) == set(s.connects) for s in saddles)}
     late = across_basins.legs_across(system, minima, saddles, plain, seconds=0.0)
     assert not late.paths
@@ -171,10 +169,8 @@ def test_paths_for_which_there_is_no_time_are_named() -> None:
 
 
 def test_errors_contain_what_paths_that_were_not_solved_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    system, U = rotating(0)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    saddles = qpot.find_saddles(system, minima, box)
+    (system, U), known = rotating(0), costs_between(0)
+    minima, saddles = list(known.minima), list(known.saddles)
     monkeypatch.setattr(across_basins, "_ROUNDS", 0)
     costs = qpot.transition_costs(system, minima, saddles=saddles)
     assert not costs.across
@@ -205,6 +201,7 @@ def steep() -> tuple[qpot.System, Callable[[Array], Array]]:
     return qpot.System(drift=drift, covariance=A, dimension=2), U
 
 
+@pytest.mark.slow
 def test_a_path_that_no_chord_shows_is_found_on_a_roadmap() -> None:
     """Without it W of two minima is 3.9e-4 too high."""
     system, U = steep()
