@@ -21,6 +21,7 @@ SLOW = {
     "path_kernel",
     "phase_retrieval",
     "robust_regression",
+    "sgd_and_svm",
     "sharp_or_flat",
     "small_network",
     "sunspots",

@@ -157,6 +157,7 @@ def test_a_jump_on_a_line_is_no_failure() -> None:
     assert costs.unfinished == ()
 
 
+@pytest.mark.slow
 def test_a_jump_in_the_plane_is_solved() -> None:
     system, box = jumping_chain(2)
     costs = qpot.transition_costs(system, qpot.find_minima(system, box), bounds=box)
