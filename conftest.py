@@ -1,7 +1,9 @@
-"""Configuration of all tests: one BLAS thread a process, and no doctests of adapters whose library is not installed."""
+"""Configuration of all tests: one BLAS thread a process, shares of files, no doctests of adapters without their library."""
 
 import os
 from importlib.util import find_spec
+
+import pytest
 
 # The workers of pytest-xdist inherit these variables. Several workers with several BLAS threads each want more cores than
 # there are, and spend much of their time waiting for one another.
@@ -27,3 +29,13 @@ collect_ignore = [
     )
     if find_spec(library) is None
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With ``-n``, give each process a half (or its share) of the files in one piece, and let those that are done steal.
+
+    Results that tests of a file share are then computed once; pytest-xdist's default deals the tests out one by one.
+    """
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"

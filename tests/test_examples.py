@@ -11,13 +11,17 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 
-# Examples that take more than about 20 s each on one core; the notebooks stage of .ci/run, which runs every example,
+# Examples that take more than about 10 s each on one core; the notebooks stage of .ci/run, which runs every example,
 # counts for them.
 SLOW = {
     "consumer_resource",
+    "flows",
     "large_network",
+    "margin",
+    "path_kernel",
     "phase_retrieval",
     "robust_regression",
+    "sgd_and_svm",
     "sharp_or_flat",
     "small_network",
     "sunspots",
@@ -26,12 +30,13 @@ SLOW = {
     "your_network",
 }
 
-# The notebooks of the course are read as they run, so that each of them takes a while; some take more than 20 s.
+# The notebooks of the course are read as they run, so that each of them takes a while; some take more than 10 s.
 SLOW_NOTEBOOKS = {
     "1_what_a_quasi_potential_is",
     "2_your_own_system",
     "3_your_own_loss",
     "4_your_own_network",
+    "5_noise",
     "6_where_is_sgd_after_n_steps",
     "7_checking_against_the_real_algorithm",
 }

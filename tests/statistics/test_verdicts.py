@@ -23,7 +23,7 @@ def escapes(system: qpot.System, prediction: qpot.Prediction, home: int, levels:
     return result
 
 
-@pytest.mark.parametrize("home", [0, 1])
+@pytest.mark.parametrize("home", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_sgd_on_the_embedded_double_well(home: int) -> None:
     # the exact costs of the discrete steps: six samples, learning rates at which an escape takes up to 1e8 steps
     case = qpot.gallery.embedded_double_well(s=0.5, noise="exact")
@@ -38,6 +38,7 @@ def test_sgd_on_the_embedded_double_well(home: int) -> None:
     assert comparison.escape_points[0].share_near_saddles > 0.85
 
 
+@pytest.mark.slow
 def test_sgd_on_phase_retrieval() -> None:
     # twelve measurements at equal angles, intensities off by +-2: minima x and -x, exact costs of the discrete steps;
     # escapes that take 1e8 to 1e15 steps, since at larger learning rates the steps are not small against the wells

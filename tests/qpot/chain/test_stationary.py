@@ -58,7 +58,7 @@ def test_law_at_cost_over_epsilon_of_a_million() -> None:
         np.testing.assert_allclose(
             log_stationary_distribution(costs, epsilon),
             [float(mp.log(w / total)) for w in weights],
-            rtol=1e-15,
+            rtol=1e-14,
         )
 
 

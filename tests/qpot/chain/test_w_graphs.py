@@ -36,7 +36,7 @@ HAND: list[tuple[list[list[float]], list[float]]] = [
 
 @pytest.mark.parametrize(("costs", "W"), HAND)
 def test_hand_checked_chains(costs: list[list[float]], W: list[float]) -> None:
-    np.testing.assert_allclose(qpot.stationary_costs(costs), np.array(W) - min(W), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(qpot.stationary_costs(costs), np.array(W) - min(W), rtol=0, atol=1e-14)
     for root, w in enumerate(W):
         if math.isfinite(w):
             assert qpot.w_graph(costs, root).cost == pytest.approx(w, abs=1e-15)

@@ -85,6 +85,7 @@ def test_rays_past_a_saddle_in_three_dimensions() -> None:
     assert np.polyfit(np.log(nodes), np.log(errors), 1)[0] < -3.0
 
 
+@pytest.mark.slow
 def test_path_into_a_saddle_that_is_wound_about() -> None:
     """With F = 10 the way in runs along the ridge, a quarter of a cell from it at two cells from the saddle."""
     problem = double_well()

@@ -58,7 +58,7 @@ def test_second_basin(both_wells: qpot.FieldSolution) -> None:
     assert well.level == saddle.level == pytest.approx(0.5, abs=1e-5)
 
 
-@pytest.mark.parametrize("end", [(0.5, 0.3), (1.2, 0.2), (0.9, 0.0)])
+@pytest.mark.parametrize("end", [(0.5, 0.3), (1.2, 0.2), pytest.param((0.9, 0.0), marks=pytest.mark.slow)])
 def test_path_back_over_the_saddle(both_wells: qpot.FieldSolution, end: tuple[float, float]) -> None:
     path = both_wells.path_to(end)
     exact = separable_exact(np.array([end]))[0]
@@ -74,27 +74,32 @@ def test_path_back_over_the_saddle(both_wells: qpot.FieldSolution, end: tuple[fl
     assert path.action == pytest.approx(direct.action, abs=2e-4)
 
 
-def test_path_back_over_a_saddle_in_three_dimensions() -> None:
+@pytest.fixture(scope="module")
+def in_three_dimensions() -> qpot.FieldSolution:
     grid = qpot.Grid((-1.6, -1, -1), (1.6, 1, 1), (65, 41, 41))
-    field = qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
+    return qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
+
+
+@pytest.mark.slow
+def test_path_back_over_a_saddle_in_three_dimensions(in_three_dimensions: qpot.FieldSolution) -> None:
+    field = in_three_dimensions
     end = (0.5, 0.2, 0.1)
     path = field.path_to(end)
     assert path.status is qpot.Status.CONVERGED
     assert path.action == pytest.approx(0.55, abs=5e-3)
     assert field.at(end)[0] == pytest.approx(0.55, abs=5e-3)
     # beyond the second attractor the saddle's sheet runs on smoothly, a full (x^2 - 1)^2 / 2 too low
-    x, y, z = grid.points().T
+    x, y, z = field.grid.points().T
     beyond = (x > 1.0) & np.isfinite(field.values.ravel())
     exact = 0.5 + (x**2 - 1) ** 2 / 2 + y**2 + z**2
     assert beyond.sum() > 1000
     assert np.abs(field.values.ravel() - exact)[beyond].max() < 5e-3
 
 
-def test_before_a_ridge_in_three_dimensions() -> None:
+def test_before_a_ridge_in_three_dimensions(in_three_dimensions: qpot.FieldSolution) -> None:
     """Rays that run along the ridge draw together across it and part along it: 8e-2 off where the mean of both counted."""
-    grid = qpot.Grid((-1.6, -1, -1), (1.6, 1, 1), (65, 41, 41))
-    field = qpot.quasipotential(separable(3), (-1, 0, 0), grid, method=FAST)
-    x = grid.points()
+    field = in_three_dimensions
+    x = field.grid.points()
     error = np.abs(field.values.ravel() - separable_exact(x))
     known = np.isfinite(error)
     before = known & (x[:, 0] > -0.21) & (x[:, 0] < 1e-9)

@@ -26,7 +26,7 @@ def _line(drift: object) -> System:
     return System(drift=drift, covariance=1.0, dimension=1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("speed", [0.3, 5.0])
+@pytest.mark.parametrize("speed", [pytest.param(0.3, marks=pytest.mark.slow), 5.0])
 def test_what_circles_on_a_cycle_that_attracts_lies_elsewhere(speed: float) -> None:
     points = np.array([[0.9, 0.0], [1.1, 0.0], [0.0, 3.0]])
     assert fates(_radial(speed), points, np.zeros(2)).tolist() == [HOME, ELSEWHERE, ELSEWHERE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,17 +62,23 @@ def two_valleys(x: Any) -> Any:
     return (x[:, 0] ** 2 - 1) ** 2 / 4
 
 
-def test_predictions_between_manifolds_are_refused_by_name() -> None:
+def predicted(system: qpot.System) -> object:
+    return qpot.predict(system, [(-2, 2), (-1, 1)], starts=8, progress=None)
+
+
+def between_given_minima(system: qpot.System) -> object:
+    return qpot.transition_costs(system, [as_minimum(system, np.array([s, 0.0])) for s in (-1.0, 1.0)])
+
+
+@pytest.mark.parametrize("solve", [pytest.param(predicted, marks=pytest.mark.slow), between_given_minima])
+def test_predictions_between_manifolds_are_refused_by_name(solve: Callable[[qpot.System], object]) -> None:
     """Two parallel lines of minima: the way out is named, before any path is sought."""
     system = qpot.System.from_loss(
         two_valleys, lambda x: np.column_stack([x[:, 0] ** 3 - x[:, 0], 0 * x[:, 1]]), 1.0, dimension=2
     )
     message = r"manifold of minima of dimension 1 \(the loss is constant along 1 x\[1\]\).*add weight decay"
     with pytest.raises(ValueError, match=message):
-        qpot.predict(system, [(-2, 2), (-1, 1)], starts=8, progress=None)
-    minima = [as_minimum(system, np.array([s, 0.0])) for s in (-1.0, 1.0)]
-    with pytest.raises(ValueError, match=message):
-        qpot.transition_costs(system, minima)
+        solve(system)
 
 
 def test_weight_decay_is_a_way_out() -> None:

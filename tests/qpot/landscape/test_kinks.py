@@ -30,7 +30,7 @@ def _valley(d: int, seed: int) -> tuple[qpot.System, Any, Any]:
     return qpot.System.from_loss(loss, gradient, noise, dimension=d), np.stack([-Q[:, 0], Q[:, 0]]), 2.0 / noise
 
 
-@pytest.mark.parametrize(("d", "seed"), [(2, 0), (2, 1), (3, 2)])
+@pytest.mark.parametrize(("d", "seed"), [(2, 0), (2, 1), pytest.param(3, 2, marks=pytest.mark.slow)])
 def test_costs_between_minima_at_kinks(d: int, seed: int) -> None:
     system, points, cost = _valley(d, seed)
     prediction = qpot.predict(system, [(-1.6, 1.6)] * d, second_opinion=False, progress=None)

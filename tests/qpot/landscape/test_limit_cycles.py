@@ -21,7 +21,7 @@ def test_nested_cycles_are_found_with_period_and_multipliers() -> None:
     assert not inner.stable
     assert inner.unstable_directions == 1
     for cycle, radius, growth in ((outer, 2.0, -6.0), (inner, 1.0, 1.5)):
-        assert abs(cycle.period - np.pi) < 1e-9
+        assert abs(cycle.period - np.pi) < 1e-8
         assert np.abs(np.linalg.norm(cycle.points, axis=1) - radius).max() < 1e-9
         assert abs(np.log(abs(cycle.multipliers[0])) / np.pi - growth) < 1e-6
 

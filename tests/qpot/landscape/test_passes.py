@@ -78,6 +78,7 @@ def test_a_pass_at_a_kink_costs_twice_its_height(d: int) -> None:
     assert abs(prediction.costs.values[0, 1] - 2 * (u[0] + 0.1)) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_flat_ridge_under_noise_that_depends_on_the_state() -> None:
     # Wells at -1.3 and 1.2 joined by a flat top from -0.2 to 0.2; along u the noise is 1 + sin(u)/2: V is an integral.
     def beyond(u: Any) -> Any:

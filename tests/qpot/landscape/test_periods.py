@@ -50,7 +50,14 @@ def test_the_lattice() -> None:
     assert cylinder.distinct(again, np.array([2.0, 1.0]), tolerance=1e-6) == [0, 1]
 
 
-@pytest.mark.parametrize("corner", [(0.0, 0.0), (-0.5 * np.pi, 0.1), (40.0, -3.3)])
+@pytest.mark.parametrize(
+    "corner",
+    [
+        pytest.param((0.0, 0.0), marks=pytest.mark.slow),
+        pytest.param((-0.5 * np.pi, 0.1), marks=pytest.mark.slow),
+        (40.0, -3.3),
+    ],
+)
 def test_minima_and_saddles_do_not_depend_on_the_cell(corner: tuple[float, float]) -> None:
     known = qpot.find_minima(torus(), [(0, TURN), (0, TURN)], periodic=True)
     assert len(known) == 4

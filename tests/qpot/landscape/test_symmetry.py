@@ -229,6 +229,7 @@ def test_fields_agree_with_the_costs_between_classes() -> None:
     assert disagreements(costs) == ()
 
 
+@pytest.mark.slow
 def test_a_network_has_its_minima_modulo_units() -> None:
     """Two tanh units: 8 copies of every minimum without a symmetry of its own."""
     rng = np.random.default_rng(0)

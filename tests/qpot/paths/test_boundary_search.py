@@ -110,7 +110,10 @@ def lowest(value: Function, gradient: Function, pieces: list[Function], d: int, 
     return best
 
 
-@pytest.mark.parametrize(("d", "kind"), [(2, "ball"), (3, "box"), (2, "half-space"), (3, "region"), (4, "region")])
+@pytest.mark.parametrize(
+    ("d", "kind"),
+    [(2, "ball"), (3, "box"), (2, "half-space"), (3, "region"), pytest.param(4, "region", marks=pytest.mark.slow)],
+)
 def test_random_potentials_under_a_rotating_drift_and_full_noise(d: int, kind: str) -> None:
     # b = -(D + Q) grad U with antisymmetric Q and a = D h: V = 2 U where b carries the same factor h
     rng = np.random.default_rng([d, len(kind)])
@@ -225,7 +228,7 @@ def test_bad_domains_are_refused_with_the_way_out() -> None:
         qpot.exit_cost(bowl, [0.0, 0.0], boundary=LossLevel(level=1.0), budget=-1.0)
 
 
-@pytest.mark.parametrize("turning", [2.0, -0.5])
+@pytest.mark.parametrize("turning", [pytest.param(2.0, marks=pytest.mark.slow), -0.5])
 def test_a_basin_is_left_over_the_cycle_that_bounds_it(turning: float) -> None:
     # r' = -r (1 - r^2) (1 - r^2 / 4) in sheared coordinates and under noise that is sheared with them: V = 11/24
     A = np.array([[1.3, 0.4], [-0.2, 0.7]])

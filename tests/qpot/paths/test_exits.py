@@ -168,6 +168,7 @@ def test_exits_under_noise_in_few_directions_begin_at_the_cheapest_points_of_the
     assert abs(found.cost - way.value) <= found.error + 1e-9 * way.value
 
 
+@pytest.mark.slow
 def test_where_the_linear_law_does_not_hold_the_boundary_is_covered_from_many_points() -> None:
     def drift(x: Any) -> Any:
         return np.stack([x[:, 0] - x[:, 0] ** 3 + x[:, 1], -2.0 * x[:, 1]], axis=1)

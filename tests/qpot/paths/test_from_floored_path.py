@@ -13,7 +13,9 @@ from qpot.paths.methods import quiet
 from qpot.problem.sample_noise import SampleNoise
 
 
-@pytest.mark.parametrize(("seed", "floor"), [(3, 0.3), (4, 0.1), (5, 0.3)])
+@pytest.mark.parametrize(
+    ("seed", "floor"), [(3, 0.3), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(4, 0.1), (5, 0.3)])]
+)
 def test_the_push_of_a_strong_floor_is_withdrawn(seed: int, floor: float) -> None:
     system = chain(14, 6, 4, varying=0.2, seed=seed)
     start, saddle = rest(system), np.zeros(14)

@@ -63,7 +63,11 @@ def test_refraction_in_the_plane() -> None:
 
 
 @pytest.mark.parametrize(
-    "boundary", [qpot.HalfSpace(normal=[1.0, 0.0], offset=1.6), qpot.Region(g=lambda x: x[:, 0] - 1.6)]
+    "boundary",
+    [
+        qpot.HalfSpace(normal=[1.0, 0.0], offset=1.6),
+        pytest.param(qpot.Region(g=lambda x: x[:, 0] - 1.6), marks=pytest.mark.slow),
+    ],
 )
 def test_exit_beyond_the_jump(boundary: qpot.Domain) -> None:
     found = qpot.exit_cost(bowl(), [0.0, 0.0], boundary=boundary)
@@ -72,6 +76,7 @@ def test_exit_beyond_the_jump(boundary: qpot.Domain) -> None:
     assert abs(found.cost - 1.39) <= found.error
 
 
+@pytest.mark.slow
 def test_a_path_that_runs_along_the_jump() -> None:
     # It enters at (1, 1 / sqrt 48), runs along x = 1 under the stronger noise, leaves along a tangent; found by minimising
     # over where it leaves and ends, with a penalty on what lies beyond.
@@ -101,17 +106,24 @@ def test_the_drift_turns_and_so_does_the_covariance() -> None:
     assert abs(path.action - best) <= path.error + 1e-9
 
 
-def test_a_strip_and_many_strips_on_the_way() -> None:
-    def strip(width: float, period: float) -> System:
-        def noise(x: Array) -> Array:
-            y = x[:, 0] - 1.0
-            strong = (y > 0.0) & (y < width) & (np.floor(y / period + 1e-9) % 2 == 0)
-            return np.asarray(np.where(strong, 4.0, 1.0)[:, None, None] * np.eye(2))
+def strip(width: float, period: float) -> System:
+    """A round bowl with strips of stronger noise from x = 1 on."""
 
-        return System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, noise, dimension=2)
+    def noise(x: Array) -> Array:
+        y = x[:, 0] - 1.0
+        strong = (y > 0.0) & (y < width) & (np.floor(y / period + 1e-9) % 2 == 0)
+        return np.asarray(np.where(strong, 4.0, 1.0)[:, None, None] * np.eye(2))
 
+    return System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, noise, dimension=2)
+
+
+def test_a_strip_on_the_way() -> None:
     path = qpot.minimum_action_path(strip(0.2, 0.2), [0.0, 0.0], [1.5, 0.0])
     assert path.action == pytest.approx(1.5**2 - 0.75 * (1.2**2 - 1.0), rel=1e-8)
+
+
+@pytest.mark.slow
+def test_many_strips_on_the_way_are_flagged() -> None:
     many = qpot.minimum_action_path(strip(0.4, 0.01), [0.0, 0.0], [1.5, 0.0], budget=20.0, throw=False)
     assert not many.status.ok
     assert many.error > 0.01 * many.action

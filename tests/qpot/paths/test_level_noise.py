@@ -53,7 +53,7 @@ def test_other_noise_is_not_taken_for_it() -> None:
     assert cost_over_levels(turned, climb) is None
 
 
-@pytest.mark.parametrize(("seed", "number"), [(1, 4), (4, 3)])
+@pytest.mark.parametrize(("seed", "number"), [(1, 4), pytest.param(4, 3, marks=pytest.mark.slow)])
 def test_minima_and_passes_at_kinks(seed: int, number: int) -> None:
     problem = draw("kinked noise", seed, number)
     assert problem.name.startswith("level")

@@ -17,7 +17,7 @@ def leg(system: qpot.System, tolerance: float) -> PathSolution:
     return leg_by_controls(system, rest(system), np.zeros(system.dimension), method=method, report=quiet)
 
 
-@pytest.mark.parametrize("seed", [2, 5])
+@pytest.mark.parametrize("seed", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_against_an_extremal_of_singular_noise(seed: int) -> None:
     system = chain(2, 3, 1, varying=0.3, seed=seed)
     method = qpot.GeometricAction(starts=1, tolerance=1e-6)
@@ -28,6 +28,7 @@ def test_against_an_extremal_of_singular_noise(seed: int) -> None:
     assert found.error <= 1e-2 * found.action
 
 
+@pytest.mark.slow
 def test_against_bounds_from_floors() -> None:
     system = chain(14, 6, 4, varying=0.2, seed=3)
     exact = qpot.minimum_action_path(system, rest(system), np.zeros(14))
@@ -36,6 +37,7 @@ def test_against_bounds_from_floors() -> None:
     assert abs(found.action - exact.action) <= found.error + exact.error
 
 
+@pytest.mark.slow
 def test_more_dimensions_than_matrices_are_for() -> None:
     system = chain(220, 20, 220, varying=0.2, seed=4)
     start, end = rest(system), np.zeros(220)

@@ -18,7 +18,7 @@ def leg(size: object) -> qpot.PathSolution:
     return qpot.minimum_action_path(system, [-1.0, 0.0], [0.0, 0.0], throw=False)
 
 
-@pytest.mark.parametrize(("power", "place"), [(0.8, -0.4), (0.9, -0.5)])
+@pytest.mark.parametrize(("power", "place"), [(0.8, -0.4), pytest.param(0.9, -0.5, marks=pytest.mark.slow)])
 def test_an_integrable_wall(power: float, place: float) -> None:
     # With u = |x - place|^(1 - power) the integrand is smooth.
     def side(sign: float, length: float) -> float:

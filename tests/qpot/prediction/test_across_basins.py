@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -46,13 +47,19 @@ def rotating(seed: int, *, turn: float | None = None) -> tuple[qpot.System, Call
     return system, U
 
 
+@functools.cache
+def costs_between(seed: int) -> qpot.TransitionCosts:
+    """The costs between all minima of a rotating system."""
+    system, box = rotating(seed)[0], [(-3.0, 3.0), (-3.0, 3.0)]
+    minima = qpot.find_minima(system, box)
+    return qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_stationary_costs_are_the_prescribed_potential(seed: int) -> None:
     """In seed 0 two arrows over saddles that do not border their starts are needed: without them W is 0.56 too high."""
-    system, U = rotating(seed)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    U, costs = rotating(seed)[1], costs_between(seed)
+    minima = costs.minima
     depths = U(np.array([m.point for m in minima]))
     W = qpot.stationary_costs(costs.values)
     assert len(minima) >= 4
@@ -64,17 +71,15 @@ def test_stationary_costs_are_the_prescribed_potential(seed: int) -> None:
 
 
 def test_a_path_across_a_basin_agrees_with_a_field() -> None:
-    system, _ = rotating(0)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    costs = qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
+    system, costs = rotating(0)[0], costs_between(0)
     i, j = min(costs.across)
     leg = costs.paths[i, j]
     grid = qpot.Grid((-3.2, -3.2), (3.2, 3.2), (201, 201))
-    field = qpot.quasipotential(system, minima[i].point, grid)
+    field = qpot.quasipotential(system, costs.minima[i].point, grid)
     assert float(field.at(leg.via[-1])[0]) == pytest.approx(leg.action, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_no_prediction_changes_its_report_and_its_second_opinion_where_a_path_crosses_a_basin() -> None:
     system, U = rotating(0)
     prediction = qpot.predict(system, [(-3.0, 3.0), (-3.0, 3.0)])
@@ -148,11 +153,9 @@ def test_a_line_on_which_the_drift_fails_costs_infinity_and_spoils_no_other() ->
 
 
 def test_paths_for_which_there_is_no_time_are_named() -> None:
-    system, _ = rotating(0)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    saddles = qpot.find_saddles(system, minima, box)
-    legs = {pair: [path] for pair, path in qpot.transition_costs(system, minima, saddles=saddles).paths.items()}
+    system, costs = rotating(0)[0], costs_between(0)
+    minima, saddles = list(costs.minima), list(costs.saddles)
+    legs = {pair: [path] for pair, path in costs.paths.items()}
     plain = {pair: paths for pair, paths in legs.items() if any(set(pair) == set(s.connects) for s in saddles)}
     late = across_basins.legs_across(system, minima, saddles, plain, seconds=0.0)
     assert not late.paths
@@ -166,10 +169,8 @@ def test_paths_for_which_there_is_no_time_are_named() -> None:
 
 
 def test_errors_contain_what_paths_that_were_not_solved_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    system, U = rotating(0)
-    box = [(-3.0, 3.0), (-3.0, 3.0)]
-    minima = qpot.find_minima(system, box)
-    saddles = qpot.find_saddles(system, minima, box)
+    (system, U), known = rotating(0), costs_between(0)
+    minima, saddles = list(known.minima), list(known.saddles)
     monkeypatch.setattr(across_basins, "_ROUNDS", 0)
     costs = qpot.transition_costs(system, minima, saddles=saddles)
     assert not costs.across
@@ -200,6 +201,7 @@ def steep() -> tuple[qpot.System, Callable[[Array], Array]]:
     return qpot.System(drift=drift, covariance=A, dimension=2), U
 
 
+@pytest.mark.slow
 def test_a_path_that_no_chord_shows_is_found_on_a_roadmap() -> None:
     """Without it W of two minima is 3.9e-4 too high."""
     system, U = steep()

@@ -157,6 +157,7 @@ def test_a_jump_on_a_line_is_no_failure() -> None:
     assert costs.unfinished == ()
 
 
+@pytest.mark.slow
 def test_a_jump_in_the_plane_is_solved() -> None:
     system, box = jumping_chain(2)
     costs = qpot.transition_costs(system, qpot.find_minima(system, box), bounds=box)
@@ -165,6 +166,7 @@ def test_a_jump_in_the_plane_is_solved() -> None:
     assert costs.unfinished == ()
 
 
+@pytest.mark.slow
 def test_a_leg_that_stops_short_keeps_its_value_and_the_others() -> None:
     system, box = jumping_chain(2, strips=10)
     through = 4.0 - sum(1.5 * (np.cos(8.0 + 0.2 * k / 19) - np.cos(8.0 + 0.1 * (2 * k + 1) / 19)) for k in range(10))

@@ -44,7 +44,9 @@ def _noise(p: Array) -> Array:
     return np.asarray((1.0 + 0.2 * np.tanh(p[:, 0]))[:, None, None] * np.diag([1.0, 1.3]))
 
 
-@pytest.mark.parametrize("noise", [1.0, _noise], ids=["isotropic", "state-dependent"])
+@pytest.mark.parametrize(
+    "noise", [1.0, pytest.param(_noise, marks=pytest.mark.slow)], ids=["isotropic", "state-dependent"]
+)
 def test_a_path_through_the_upper_end_of_a_valley_cuts_a_corner_unless_a_pass_is_missing(noise: Any) -> None:
     system = qpot.System.from_loss(_loss, _gradient, noise, dimension=2)
     minima = qpot.find_minima(system, _BOX)

@@ -82,6 +82,7 @@ def test_the_audit_says_in_plain_words_that_it_leaves_cycles_out(prediction: qpo
     assert "every leg begins or ends on a limit cycle" in prediction.costs.audit
 
 
+@pytest.mark.slow
 def test_two_foci_within_a_cycle_are_three_states() -> None:
     verdict, why = verdict_on(two_foci(np.random.default_rng([77, 5])))
     assert verdict == "right", why

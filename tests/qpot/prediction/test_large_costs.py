@@ -290,6 +290,7 @@ def test_a_saddle_is_found_between_minima_alone() -> None:
     assert saddle.loss == pytest.approx(0.25, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_stiff_and_noisy_directions_that_mix() -> None:
     """d = 600, rates from 0.01 to 10 and noises from 0.01 to 4 in directions of their own: against Lyapunov's equation.
 

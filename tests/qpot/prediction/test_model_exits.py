@@ -134,7 +134,7 @@ def test_what_was_done_is_told() -> None:
     assert int(whole.choices[1].split()[3]) >= sum(len(r.ways) for r in routes if (r.home, r.away) != (0, 2))
 
 
-@pytest.mark.parametrize("kept", [0, 1])
+@pytest.mark.parametrize("kept", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_pass_that_searches_lack_is_found(kept: int) -> None:
     whole, _ = found((0, 1, 2), (kept,), 3)
     assert sorted(s.point[0] for s in whole.saddles) == pytest.approx([-1.0, 1.0], abs=1e-6)

@@ -44,6 +44,10 @@ def sample(kind: str, dimension: int, count: int, *, outside: bool) -> list[Prob
     return list(itertools.islice(wanted, count))
 
 
+# This row takes as long as ten others.
+LONG = ("kinked noise", 2, "prediction")
+
+
 def scored(problem: Problem, asked: str) -> Score:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -59,7 +63,9 @@ def test_the_sample_holds_a_hundred_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "dimension", "asked", "count"), SAMPLE, ids=["-".join(map(str, row[:3])) for row in SAMPLE]
+    ("kind", "dimension", "asked", "count"),
+    [pytest.param(*row, marks=[pytest.mark.slow] if row[:3] == LONG else []) for row in SAMPLE],
+    ids=["-".join(map(str, row[:3])) for row in SAMPLE],
 )
 def test_nothing_is_wrong_without_a_flag(kind: str, dimension: int, asked: str, count: int) -> None:
     problems = sample(kind, dimension, count, outside=asked == "prediction")

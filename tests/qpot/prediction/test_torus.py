@@ -143,7 +143,14 @@ def test_random_rings(number: int) -> None:
             assert score.verdict == "right", f"{problem.name}: {score.reason}"
 
 
-@pytest.mark.parametrize("sort", [1, 2, 3, 4], ids=[sort.__name__ for sort in SORTS[1:5]])
+@pytest.mark.parametrize(
+    "sort",
+    [
+        pytest.param(s, marks=[pytest.mark.slow] if SORTS[s].__name__ == "prescribed_torus" else [])
+        for s in (1, 2, 3, 4)
+    ],
+    ids=[sort.__name__ for sort in SORTS[1:5]],
+)
 def test_random_tori(sort: int) -> None:
     problem = next(p for n in range(99) if len((p := tori(np.random.default_rng([12, n]), sort)).minima) == 2)
     score = solve_and_score(problem, second_opinion=False, limit=90)

@@ -159,7 +159,7 @@ def test_random_problems_in_random_units(seed: int) -> None:
     np.testing.assert_allclose(second[0].rates * time, first[0].rates, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize(("lengths", "centre"), [(1e-7, 0.0), (1e5, 2e8)])
+@pytest.mark.parametrize(("lengths", "centre"), [pytest.param(1e-7, 0.0, marks=pytest.mark.slow), (1e5, 2e8)])
 def test_exits_escapes_and_basins_in_other_units(lengths: float, centre: float) -> None:
     time, noise = 1e-3, 1e4
     results = []

@@ -90,7 +90,10 @@ def well(noise: float) -> System:
     return System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, noise, dimension=1)
 
 
-@pytest.mark.parametrize(("beta", "eta", "noise"), [(0.9, 0.01, 2.0), (0.6, 0.04, 0.5), (0.95, 0.04, 1.0)])
+@pytest.mark.parametrize(
+    ("beta", "eta", "noise"),
+    [(0.9, 0.01, 2.0), (0.6, 0.04, 0.5), pytest.param(0.95, 0.04, 1.0, marks=pytest.mark.slow)],
+)
 def test_kinetic_momentum_has_the_exponent_of_plain_sgd_at_the_effective_learning_rate(
     beta: float, eta: float, noise: float
 ) -> None:

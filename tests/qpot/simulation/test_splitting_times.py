@@ -53,7 +53,7 @@ def test_exact_chain_twins() -> None:
         assert exact_steps(epsilon, 0.01, 0.3) * 0.01 == pytest.approx(kramers, rel=0.02)
 
 
-@pytest.mark.parametrize("epsilon", [0.08, 0.04])
+@pytest.mark.parametrize("epsilon", [0.08, pytest.param(0.04, marks=pytest.mark.slow)])
 def test_against_linear_algebra(epsilon: float) -> None:
     times = qpot.splitting_times(
         line(), start=[-1.0], minima=LINE, epsilon=epsilon, time_step=0.05, radius=0.3, coordinate=position,
@@ -83,7 +83,9 @@ def test_a_mean_of_ten_to_the_twelve_steps() -> None:
     "options",
     [
         {"learning_rate": 0.1},
-        {"learning_rate": 0.15, "batch_size": 2, "sampling": "without replacement"},
+        pytest.param(
+            {"learning_rate": 0.15, "batch_size": 2, "sampling": "without replacement"}, marks=pytest.mark.slow
+        ),
         {"learning_rate": 0.04, "momentum": 0.6},
     ],
 )

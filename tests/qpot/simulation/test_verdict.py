@@ -94,7 +94,7 @@ def test_a_right_prediction_agrees(prediction: qpot.Prediction, steady: None) ->
     plt.close("all")
 
 
-@pytest.mark.parametrize("factor", [1.3, 0.7])
+@pytest.mark.parametrize("factor", [1.3, pytest.param(0.7, marks=pytest.mark.slow)])
 def test_a_wrong_prediction_disagrees_and_the_sign_is_told(
     prediction: qpot.Prediction, factor: float, steady: None
 ) -> None:

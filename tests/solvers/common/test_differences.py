@@ -28,7 +28,7 @@ def test_any_value_shape(shape: tuple[int, ...]) -> None:
 
     result = central_jacobian(cube, x)
     assert result.shape == (3, *shape, 1)
-    np.testing.assert_allclose(result[..., 0], np.multiply.outer(3 * x[:, 0] ** 2, weights), rtol=1e-9)
+    np.testing.assert_allclose(result[..., 0], np.multiply.outer(3 * x[:, 0] ** 2, weights), rtol=1e-8)
 
 
 @given(st.lists(st.floats(-10, 10), min_size=4, max_size=4), st.lists(st.floats(-50, 50), min_size=2, max_size=2))

@@ -40,7 +40,8 @@ def test_the_heights_are_those_of_the_lowest_ways_over_the_grid(seed: int) -> No
         (number[:-1], number[1:]), (number[:, :-1], number[:, 1:]),
         (number[:-1, :-1], number[1:, 1:]), (number[:-1, 1:], number[1:, :-1]),
     ]  # fmt: skip
-    u, v = (np.concatenate([e[k].ravel() for e in edges]) for k in (0, 1))
+    # SciPy 1.17.0 takes no longer indices here.
+    u, v = (np.concatenate([e[k].ravel() for e in edges]).astype(np.int32) for k in (0, 1))
     level = np.maximum(z[u], z[v])
     tree = minimum_spanning_tree(csr_array((level - level.min() + 1.0, (u, v)), shape=(N * N, N * N)))
     a, b = tree.nonzero()
@@ -56,7 +57,8 @@ def test_the_heights_are_those_of_the_lowest_ways_over_the_grid(seed: int) -> No
         assert np.isclose(loss(meeting.curve).max(), meeting.height)
     # All minima are joined by meetings no higher than the lowest ways.
     graph = csr_array(
-        (np.ones(len(found)), ([m.first for m in found], [m.second for m in found])), shape=(len(nodes),) * 2
+        (np.ones(len(found)), np.array([[m.first for m in found], [m.second for m in found]], dtype=np.int32)),
+        shape=(len(nodes),) * 2,
     )
     assert minimum_spanning_tree(graph).nnz == len(nodes) - 1
 

@@ -40,7 +40,7 @@ def test_a_point_that_does_not_attract_has_the_radius_zero() -> None:
     np.testing.assert_allclose(metrics[0], np.eye(2))
 
 
-@pytest.mark.parametrize("d", [2, 3, 5, 12])
+@pytest.mark.parametrize("d", [2, pytest.param(3, marks=pytest.mark.slow), 5, 12])
 def test_radii_are_the_largest_at_which_every_direction_of_every_shell_passes(d: int) -> None:
     rng = np.random.default_rng(d)
     points, scales = rng.uniform(-2.0, 2.0, size=(7, d)), rng.uniform(0.3, 1.0, size=7)

@@ -120,7 +120,7 @@ def ruin(N: int, kill: int, up: float, top: int, rng: np.random.Generator) -> fl
     return split(first, run, rng, kill).probability
 
 
-@pytest.mark.parametrize("kill", [1, 4])
+@pytest.mark.parametrize("kill", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_unbiased_where_all_scores_tie(kill: int) -> None:
     # on the integers nearly every score is shared by many clones: only killing all of them is unbiased
     exact = arrival_probability(0.35, 1, 6)

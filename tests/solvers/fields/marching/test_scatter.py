@@ -62,7 +62,15 @@ def written_both_ways(case: Setting, *, moves: bool) -> Written:
     return expected
 
 
-@pytest.mark.parametrize(("d", "varies"), [(2, False), (2, True), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    ("d", "varies"),
+    [
+        (2, False),
+        pytest.param(2, True, marks=pytest.mark.slow),
+        pytest.param(3, False, marks=pytest.mark.slow),
+        (3, True),
+    ],
+)
 def test_every_decision_is_that_of_the_twin(d: int, varies: bool) -> None:
     reasons: Counter[str] = Counter()
     exits = gained = lost = 0

@@ -116,7 +116,15 @@ def run_both(case: Setting, slices: int, *, lead: float) -> Counter[str]:
     return twin.log
 
 
-@pytest.mark.parametrize(("d", "varies"), [(2, False), (2, True), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    ("d", "varies"),
+    [
+        (2, False),
+        pytest.param(2, True, marks=pytest.mark.slow),
+        pytest.param(3, False, marks=pytest.mark.slow),
+        (3, True),
+    ],
+)
 def test_a_sweep_is_that_of_the_twin(d: int, varies: bool) -> None:
     log: Counter[str] = Counter()
     seeds = range(4 if d == 2 else 3)

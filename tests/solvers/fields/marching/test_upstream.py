@@ -32,8 +32,20 @@ def made_up_rays(case: Setting, *, growth: float, length: int) -> Chain:
     return Chain(np.array(heads), parents, excess)
 
 
-@pytest.mark.parametrize(("d", "varies"), [(2, False), (2, True), (3, False), (3, True)])
-@pytest.mark.parametrize("growth", [1.6, 0.7])
+@pytest.mark.parametrize(
+    ("d", "varies", "growth"),
+    [
+        # each pair of values occurs in the quick ones
+        (2, False, 1.6),
+        (2, True, 0.7),
+        (3, False, 0.7),
+        (3, True, 1.6),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(2, False, 0.7), (2, True, 1.6), (3, False, 1.6), (3, True, 0.7)]
+        ),
+    ],
+)
 def test_the_walk_is_that_of_the_twin(d: int, varies: bool, growth: float) -> None:
     ends: set[str] = set()
     for seed in range(12):
