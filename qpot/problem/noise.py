@@ -84,6 +84,9 @@ class Noise(ABC):
     samples : FiniteSum or None
         The finite sum whose mean gradient is minus the drift and whose samples' gradients have this covariance, so that one
         pass over the samples gives both.
+    faces : tuple of (int, float, float)
+        Coordinates, their values, and 1 or -1 for the direction in which they go on into the domain, at which noise and drift
+        across vanish in the user's coordinates: what is there never comes back.
     """
 
     # The kinds of noise of the library check their matrices themselves; those of others are checked from outside.
@@ -94,6 +97,7 @@ class Noise(ABC):
     isotropic: float | None = None
     matrices: bool = True
     samples: FiniteSum | None = None
+    faces: tuple[tuple[int, float, float], ...] = ()
 
     @abstractmethod
     def covariance(self, x: Array) -> Array:
