@@ -232,15 +232,15 @@ def _typical(sides: Sides, positions: Array, box: tuple[Array, Array] | None) ->
     if box is not None:
         low, high = np.maximum(box[0], sides.lower), np.minimum(box[1], sides.upper)
         width = np.maximum(high - low, 0.0)
-        return low + width * np.random.default_rng(0).uniform(0.1, 0.9, size=(_SAMPLES, d))
+        return np.asarray(low + width * np.random.default_rng(0).uniform(0.1, 0.9, size=(_SAMPLES, d)))
     points = np.array(positions, dtype=np.float64).reshape(-1, d)
     for i in range(d):
         # A quarter of the farthest distance from a side keeps the points off it.
-        low, high = float(sides.lower[i]), float(sides.upper[i])
-        away = np.minimum(points[:, i] - low, high - points[:, i])
-        step = 0.25 * min(float(away.max()) or 1.0, high - low)
+        below, above = float(sides.lower[i]), float(sides.upper[i])
+        away = np.minimum(points[:, i] - below, above - points[:, i])
+        step = 0.25 * min(float(away.max()) or 1.0, above - below)
         if np.isfinite(step):
-            points[:, i] = np.clip(points[:, i], low + step, high - step)
+            points[:, i] = np.clip(points[:, i], below + step, above - step)
     return points
 
 

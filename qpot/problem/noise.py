@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot.problem.covariance import RANK_TOLERANCE
@@ -98,6 +99,11 @@ class Noise(ABC):
     matrices: bool = True
     samples: FiniteSum | None = None
     faces: tuple[tuple[int, float, float], ...] = ()
+
+    def inside(self, points: Array) -> NDArray[np.bool_]:
+        """Which of the points ``(n, d)`` are not beyond one of the ``faces``, where there is no system."""
+        beyond = [inward * (points[:, axis] - y) < 0.0 for axis, y, inward in self.faces]
+        return ~np.any(beyond, axis=0) if beyond else np.ones(len(points), dtype=bool)
 
     @abstractmethod
     def covariance(self, x: Array) -> Array:

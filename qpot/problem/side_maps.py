@@ -169,7 +169,7 @@ class Logistic(SideMap):
             return np.log(t) - np.log1p(-t)
 
     def slope(self, y: Array) -> Array:
-        return self.size * np.exp(-np.logaddexp(0.0, -y) - np.logaddexp(0.0, y))
+        return np.asarray(self.size * np.exp(-np.logaddexp(0.0, -y) - np.logaddexp(0.0, y)))
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ def _update(dynamics: Dynamics, start: Array) -> Update:
     )
     if system.domain is not None:
         if dynamics.momentum:
-            raise ValueError(f"momentum={dynamics.momentum!r}: a velocity has no rule at the sides of domain=; leave it out")
+            raise ValueError(
+                f"momentum={dynamics.momentum!r}: a velocity has no rule at the sides of domain=; leave it out"
+            )
         return VectorisedSteps(increment=SidedIncrement.of(increment, start), momentum=0.0)
     return VectorisedSteps(increment=increment, momentum=dynamics.momentum)
 

@@ -24,8 +24,9 @@ class SidedIncrement:
 
     At a side at which the noise vanishes like the distance, with the drift, a replica is absorbed: it stays there. Next to it
     the noise of a step is drawn from the law of critical branching with the same variance, a compound Poisson law of
-    exponential variables (W. Feller 1951), which gives the probability exp(-2 x / theta) of dying out in the step exactly, with
-    theta = epsilon a / x times the step. At all other sides the step is mirrored, which is the diffusion that is reflected there.
+    exponential variables (W. Feller 1951), which gives the probability exp(-2 x / theta) of dying out in the step exactly,
+    with theta = epsilon a / x times the step. At all other sides the step is mirrored, which is the diffusion that is
+    reflected there.
 
     Attributes
     ----------
