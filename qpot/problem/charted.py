@@ -105,6 +105,8 @@ class ChartNoise(Noise):
 def evaluated(function: Callable[[Array], Array], coordinates: ChartCoordinates, y: Array) -> Array:
     """A function of x at points y (n, d); an error's point is given in y too."""
     try:
-        return function(coordinates.inner(y))
+        # Far out the squares of coordinates overflow before the coordinates do; the values are then an error, as always.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(coordinates.inner(y))
     except NonFiniteError as error:
         raise NonFiniteError(str(error), coordinates.back(error.point)) from error

@@ -164,7 +164,7 @@ class System:
         checked_jacobian = (
             DifferencedJacobian(checked_drift, d) if jacobian is None else checked(jacobian, d, (d, d), "jacobian")
         )
-        if sides is not None and jacobian is not None:
+        if sides is not None:
             checked_jacobian = within(checked_jacobian, sides, "jacobian")
         fields = {
             "drift": checked_drift,
