@@ -90,7 +90,9 @@ def _read(field: FieldSolution, chart: Chart, grid: Grid, system: System) -> Fie
     # In a cell with unknown corners the interpolant guesses, so that V is read up to the lowest value there.
     guessed = ~_whole_cells(field, held)
     level = min(field.level, float(np.nanmin(np.where(guessed & np.isfinite(values), values, np.inf), initial=np.inf)))
-    unknown = guessed | (values > level)
+    unknown = guessed | ((values > level) & guessed.any())
+    if not unknown.any():
+        level = max(level, float(values.max()))
     values, gradient = np.where(unknown, np.nan, values), np.where(unknown[:, None], np.nan, gradient)
     nearest = np.rint((held - field.grid.lower) / field.grid.spacing).astype(np.int64)
     index = tuple(np.clip(nearest[:, i], 0, n - 1) for i, n in enumerate(field.grid.shape))

@@ -10,7 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array
 
 # Functions are not called closer to a side than these parts of the coordinate's size: by roots and by other maps.
-_ROOT, _NEAREST = 1e-4, 1e-12
+_ROOT, _NEAREST = 1e-5, 1e-12
 # Arguments of exponentials end here.
 _MOST = 60.0
 

@@ -37,10 +37,10 @@ def test_one_coordinate_between_two_sides(tmp_path: Path) -> None:
     )
     field = qpot.quasipotential(system, [0.5], qpot.Grid(0, 1, 129))
     x = field.grid.axes[0]
-    # 2 b / a = 2 (1 - 2 x) / (3 - 2 x) by hand.
-    exact = 2 * (x - 0.5) + 2 * np.log((3 - 2 * x) / 2)
+    # V' = -2 b / a = -2 (1 - 2 x) / (3 - 2 x), by hand.
+    exact = 2 * (0.5 - x) - 2 * np.log((3 - 2 * x) / 2)
     assert np.abs(field.values - exact).max() <= field.error < 1e-4
-    assert field.path_to([0.1]).action == pytest.approx(2 * (0.1 - 0.5) + 2 * np.log(1.4), abs=1e-7)
+    assert field.path_to([0.1]).action == pytest.approx(2 * (0.5 - 0.1) - 2 * np.log(1.4), abs=1e-7)
     field.save(tmp_path / "field.qpot")
     assert np.array_equal(qpot.load(tmp_path / "field.qpot").values, field.values)
 
