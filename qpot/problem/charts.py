@@ -183,18 +183,19 @@ class Chart(Units):
     def error(self, error: ValueError | SolveError) -> ValueError | SolveError:
         """An error in the user's coordinates; where one minimum leaves nothing to select it says what a domain offers."""
         found = super().error(error)
-        alone = isinstance(found, SolveError) and found.status is Status.NO_ROUTE and isinstance(found.partial, tuple)
-        if not (alone and isinstance(found, SolveError) and len(found.partial) == 1 and self.coordinates.faces):
+        if not (isinstance(found, SolveError) and found.status is Status.NO_ROUTE and isinstance(found.partial, tuple)):
             return found
+        if len(found.partial) != 1:
+            return found
+        state = found.partial[0]
+        text = f"only one state was found within the bounds, {state!r}: nothing to select; widen bounds or raise starts"
         axes = ", ".join(str(i) for i in sorted({i for i, *_ in self.coordinates.faces}))
-        return SolveError(
-            f"only one state was found within the bounds, {found.partial[0]!r}: nothing to select. Noise and drift vanish "
-            f"where coordinate {axes} ends: what dies out there does not come back. qpot.exit_cost(system, minimum, "
-            "boundary=qpot.Box(...)) with a face on that side is the cost of dying out; for other minima, widen bounds or "
-            "raise starts",
-            status=found.status,
-            partial=found.partial,
-        )
+        if axes:
+            text += (
+                f". Noise and drift vanish where coordinate {axes} ends: what dies out there does not come back, and "
+                "qpot.exit_cost(system, minimum, boundary=qpot.Box(...)) with a face on that side is the cost of dying out"
+            )
+        return SolveError(text, status=found.status, partial=found.partial)
 
     def residual(self, point: Array) -> float:
         c = self.coordinates

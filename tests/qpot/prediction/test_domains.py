@@ -56,7 +56,7 @@ def test_an_epidemic_between_two_sides() -> None:
 
 def test_what_died_out_does_not_come_back() -> None:
     def drift(x: np.ndarray) -> np.ndarray:
-        return x * (x - 0.3) * (1 - x)
+        return np.asarray(x * (x - 0.3) * (1 - x))
 
     system = system_of(drift, lambda x: x * (1 + x), 1)
     prediction = qpot.predict(system, [(0, 2)], progress=None)
@@ -71,7 +71,7 @@ def test_what_died_out_does_not_come_back() -> None:
     epsilon = 0.004
 
     def exponent(x: float) -> float:
-        return quad(lambda u: 2 * (u - 0.3) * (1 - u) / (1 + u), 0.3, x)[0] / epsilon
+        return float(quad(lambda u: 2 * (u - 0.3) * (1 - u) / (1 + u), 0.3, x)[0]) / epsilon
 
     def scale(x: float) -> float:
         return float(np.exp(-exponent(x)))
@@ -101,12 +101,12 @@ def test_a_species_dies_out_beside_another(seed: int) -> None:
     Q = np.diag(k) + rng.uniform(-0.3, 0.3) * np.sqrt(k.prod()) * np.array([[0, 1], [1, 0]])
 
     def variance(x: np.ndarray) -> np.ndarray:
-        return x * (c[0] + c[1] * x)
+        return np.asarray(x * (c[0] + c[1] * x))
 
     def drift(x: np.ndarray) -> np.ndarray:
         p = (x - m) @ Q
         turn = F * (x[:, 0] * x[:, 1] / (1 + x.sum(axis=1)))[:, None]
-        return -0.5 * variance(x) * p + turn * np.stack([-p[:, 1], p[:, 0]], axis=1)
+        return np.asarray(-0.5 * variance(x) * p + turn * np.stack([-p[:, 1], p[:, 0]], axis=1))
 
     system = system_of(drift, variance, 2)
     on_sides = np.array([[0.0, m[1] + Q[0, 1] * m[0] / k[1]], [m[0] + Q[0, 1] * m[1] / k[0], 0.0]])
