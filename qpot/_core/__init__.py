@@ -29,6 +29,7 @@
 - `records`: Records: results on disk, one file each, which are complete or not there.
 - `saved`: Saved results: `save` and `load` for every result, in one format of arrays and text, without pickle.
 - `sent`: Tasks that were sent to an executor, and their results as they arrive.
+- `shown`: Any result as HTML for a notebook: its text, its attributes in a table, and its figure, small.
 - `status`: Outcomes of solvers: statuses whose text is a sentence with a remedy, and the error that carries one.
 - `task_records`: The records of independent tasks, which may be finished in any order.
 - `types`: Types of what users pass in: points, minima, costs, files, seeds.

@@ -33,3 +33,9 @@ class Drawn:
         # The wing of figures lies above all others, and is imported when a figure is wanted.
         draw = getattr(importlib.import_module("qpot.plots"), self._figure)
         return draw(self, ax=ax, **options)
+
+    def _repr_html_(self) -> str:
+        """The text, the figure, small, and the attributes, for notebooks."""
+        from qpot._core.shown import html_of
+
+        return html_of(self)

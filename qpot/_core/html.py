@@ -52,6 +52,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, strong: Collect
     )
 
 
+def verbatim(text: str) -> str:
+    """Plain text with its line breaks and columns."""
+    return f"<pre style='margin:0.4em 0;background:none;color:inherit'>{escape(text)}</pre>"
+
+
+def image(png: str, alt: str) -> str:
+    """A picture from the base64 text of a PNG file, on white, which its colours are made for."""
+    return f"<img alt='{escape(alt, quote=True)}' style='background:white' src='data:image/png;base64,{png}'/>"
+
+
 def folded(title: str, content: str) -> str:
     """A part that is shown when its title is clicked."""
     return f"<details style='margin:0.4em 0'><summary>{escape(title)}</summary>{content}</details>"

@@ -3,6 +3,8 @@
 - `assembly`: What the field methods share: the source's patch, the march, and how a field is put together.
 - `characteristic_jets`: CharacteristicJets: the field by rays that carry Taylor polynomials, with an estimate of its
   error.
+- `charted`: Fields of systems whose coordinates end: solved in coordinates without sides, and read at the nodes that the user
+  wants.
 - `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
 - `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
 - `doors`: Doors: V at saddles on the border of a basin, from the rays inside that basin alone.

@@ -157,7 +157,7 @@ def too_rough(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid
 def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Source]:
     """Run the sweep on one grid, with source ``points``, and fill the nodes that it leaves without a value."""
     grid = run.grid
-    medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
+    medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant, grid.open_faces)
     state, source = started(run, medium, points, radius)
     state.exits[0] = min(float(state.exits[0]), run.highest)
     interrupted = False
@@ -227,7 +227,7 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResu
     if min(samples.shape[:-1]) < 17 or any(p and n % 2 for p, n in zip(grid.periodic, grid.shape, strict=True)):
         return float("nan")
     upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
-    half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic)
+    half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic, closed=grid.closed)
     try:
         coarse, _ = _solve(replace(run, grid=half, samples=samples), points, radius)
     except ValueError:

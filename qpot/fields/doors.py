@@ -81,7 +81,7 @@ def levels_at_doors(system: System, source: Array, doors: Array, grid: Grid, *, 
     if kink:
         raise ValueError(kink)
     run = FieldRun(system=system, grid=grid, samples=samples, constant=constant, report=_quiet, highest=highest)
-    medium = make_medium(samples, grid.lower, grid.spacing, grid.periodic, constant)
+    medium = make_medium(samples, grid.lower, grid.spacing, grid.periodic, constant, grid.open_faces)
     state, _ = started(run, medium, points, NEAR_CELLS)
     state.exits[0] = min(float(state.exits[0]), highest)
     run_rays(run, state, stop=_BEYOND * highest)
@@ -108,10 +108,9 @@ def faces_left(value: Array, grid: Grid) -> NDArray[np.bool_]:
     shaped = np.nan_to_num(value.reshape(grid.shape), nan=np.inf)
     least = np.full((grid.dimension, 2), np.inf)
     for depth in (0, 1):
-        for axis, wraps in enumerate(grid.periodic):
-            if not wraps:
-                ends = np.moveaxis(np.take(shaped, (depth, -1 - depth), axis=axis), axis, 0)
-                least[axis] = ends.reshape(2, -1).min(axis=1)
+        for axis, leaves in enumerate(grid.open_faces):
+            ends = np.moveaxis(np.take(shaped, (depth, -1 - depth), axis=axis), axis, 0)
+            least[axis] = np.where(leaves, ends.reshape(2, -1).min(axis=1), np.inf)
         if np.isfinite(least).any():
             break
     return np.asarray((least == least.min()) & np.isfinite(least))

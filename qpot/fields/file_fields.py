@@ -101,6 +101,7 @@ SCHEMAS = schemas(
             "status": Member(Status),
             "level": Number(finite=False),
             "exact_order": numbers(..., kind="b"),
+            "charted": LeftOut(),
         },
         also=_field,
     ),

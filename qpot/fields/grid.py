@@ -24,6 +24,9 @@ class Grid:
         The number of nodes on each axis, at least 9; a single number holds for every axis.
     periodic : bool or tuple of d bools
         The axes on which drift and covariance repeat with period ``upper - lower``.
+    closed : bool or array (d, 2) of bool
+        The faces, lower and upper, through which no path leaves, since the system ends there. Fields go on above their level
+        at such a face; at all others they end, because cheaper paths may run outside.
 
     Raises
     ------
@@ -44,9 +47,16 @@ class Grid:
     upper: Array
     shape: tuple[int, ...]
     periodic: tuple[bool, ...] = ()
+    closed: NDArray[np.bool_] | None = None
 
     def __init__(
-        self, lower: ArrayLike, upper: ArrayLike, shape: int | Sequence[int], *, periodic: bool | Sequence[bool] = False
+        self,
+        lower: ArrayLike,
+        upper: ArrayLike,
+        shape: int | Sequence[int],
+        *,
+        periodic: bool | Sequence[bool] = False,
+        closed: ArrayLike | None = None,
     ) -> None:
         low = np.atleast_1d(as_float_array(lower, name="lower"))
         high = np.atleast_1d(as_float_array(upper, name="upper"))
@@ -68,9 +78,18 @@ class Grid:
         wraps = (bool(periodic),) * d if isinstance(periodic, (bool, np.bool_)) else tuple(bool(p) for p in periodic)
         if len(wraps) != d:
             raise ValueError(f"periodic={periodic!r} has {len(wraps)} entries for {d} axes")
+        faces = None
+        if closed is not None and np.any(closed):
+            try:
+                faces = np.array(np.broadcast_to(np.asarray(closed, dtype=bool), (d, 2)))
+            except ValueError as error:
+                raise ValueError(
+                    f"closed must be two flags for each of {d} axes, lower and upper, got {closed!r}"
+                ) from error
+            faces.setflags(write=False)
         low.setflags(write=False)
         high.setflags(write=False)
-        for name, value in (("lower", low), ("upper", high), ("shape", counts), ("periodic", wraps)):
+        for name, value in (("lower", low), ("upper", high), ("shape", counts), ("periodic", wraps), ("closed", faces)):
             object.__setattr__(self, name, value)
 
     @property
@@ -82,6 +101,14 @@ class Grid:
     def size(self) -> int:
         """The number of nodes on all of the grid."""
         return int(np.prod(self.shape))
+
+    @property
+    def open_faces(self) -> NDArray[np.bool_]:
+        """The faces, lower and upper, through which paths may leave, ``(d, 2)``."""
+        wraps = np.array(self.periodic)[:, None]
+        return np.asarray(
+            ~(wraps | (np.zeros((self.dimension, 2), dtype=bool) if self.closed is None else self.closed))
+        )
 
     @property
     def spacing(self) -> Array:

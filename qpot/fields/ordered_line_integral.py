@@ -56,7 +56,7 @@ class OrderedLineIntegral(FieldMethod):
         """Compute V in one pass from the patch around the source up to the exit level; no error is estimated."""
         grid = run.grid
         d = grid.dimension
-        medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant)
+        medium = make_medium(run.samples, grid.lower, grid.spacing, grid.periodic, run.constant, grid.open_faces)
         state, patch = started(run, medium, source, _PATCH_RADIUS)
         known = np.isfinite(state.distance) & (state.distance <= PATCH * state.near)
         value = np.where(known, state.value, np.inf)

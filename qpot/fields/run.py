@@ -70,12 +70,12 @@ def unfinished() -> SolveError:
 
 
 def boundary(grid: Grid) -> NDArray[np.bool_]:
-    """Which of the flat nodes lie on the boundary of the grid, ``(n,)`` of bool; periodic axes have no boundary."""
+    """Which of the flat nodes lie on the boundary of the grid, ``(n,)`` of bool; periodic axes and
+    closed faces are none."""
     edge = np.zeros(grid.shape, dtype=bool)
-    for axis, wraps in enumerate(grid.periodic):
-        if not wraps:
-            index: list[slice | int] = [slice(None)] * grid.dimension
-            for end in (0, -1):
-                index[axis] = end
-                edge[tuple(index)] = True
+    for axis, pair in enumerate(grid.open_faces):
+        index: list[slice | int] = [slice(None)] * grid.dimension
+        for end in np.array([0, -1])[pair]:
+            index[axis] = int(end)
+            edge[tuple(index)] = True
     return edge.ravel()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import as_point, format_point
+from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot.fields.tables import FieldTables
@@ -46,6 +47,8 @@ class FieldSolution(FieldValues, FieldTables, Saved):
         true everywhere.
     system : System
         The system whose quasi-potential this is.
+    charted : tuple or None
+        Where the system's coordinates end: the field in coordinates without sides, and the chart that leads from them.
     passages : tuple of Passage
         The saddles, attractors and unstable limit cycles beyond the source from which the field goes on, the lowest
         first.
@@ -54,6 +57,7 @@ class FieldSolution(FieldValues, FieldTables, Saved):
     status: Status
     level: float
     exact_order: NDArray[np.bool_]
+    charted: Any = None
 
     def path_to(self, point: ArrayLike, *, throw: bool = True) -> PathSolution:
         """The minimum action path from the source to ``point``, found by following the characteristic backwards.
@@ -81,11 +85,18 @@ class FieldSolution(FieldValues, FieldTables, Saved):
             source. Its ``partial`` is the part that was found.
         """
         end = as_point(point, dimension=self.grid.dimension, name="point")
-        solution = walk_back(self, end)
+        solution = walk_back(self, end) if self.charted is None else self._in_chart(end)
         if throw and solution.status is not Status.CONVERGED:
             raise SolveError(
                 f"path to {format_point(end)}: {solution.status}", status=solution.status, partial=solution
             )
+        return solution
+
+    def _in_chart(self, end: Array) -> PathSolution:
+        """The path in coordinates without sides, read back."""
+        field, chart = self.charted
+        y = np.clip(chart.inverse(field.system).points(end), field.grid.lower, field.grid.upper)
+        solution: PathSolution = chart.read(field.path_to(y, throw=False))
         return solution
 
     def __repr__(self) -> str:

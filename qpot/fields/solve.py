@@ -12,6 +12,7 @@ from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.fields.characteristic_jets import CharacteristicJets
+from qpot.fields.charted import field_in_chart, touches_a_side
 from qpot.fields.checks import check_memory, check_regular, kink_in
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
@@ -104,6 +105,13 @@ def quasipotential(
         row = int(np.flatnonzero(~grid.contains(wanted))[0])
         raise ValueError(f"targets: row {row}, {format_point(wanted[row])}, lies outside the {grid}; enlarge the grid")
     check_memory(grid)
+    if touches_a_side(system, grid):
+        return field_in_chart(
+            system, points, grid, wanted,
+            lambda inner, x, own, there: quasipotential(
+                inner, x, own, method=method, targets=there, progress=progress, throw=throw
+            ),
+        )  # fmt: skip
     if len(points) == 1:
         points = attracting_equilibrium(system, points[0], grid)[None]
     elif not grid.contains(points).all():

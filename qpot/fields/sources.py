@@ -97,8 +97,8 @@ def attracting_equilibrium(system: System, point: Array, grid: Grid) -> Array:
     if not grid.contains(point[None])[0]:
         raise ValueError(f"source {format_point(point)} lies outside the {grid}; enlarge the grid")
     x = refined_equilibrium(system, point, 2.0 * float(grid.spacing.max()))
-    inner = [(x[i] - grid.lower[i], grid.upper[i] - x[i]) for i in range(grid.dimension) if not grid.periodic[i]]
-    room = min((min(pair) / h for pair, h in zip(inner, grid.spacing, strict=False)), default=np.inf)
+    inner = np.stack([x - grid.lower, grid.upper - x], axis=1) / grid.spacing[:, None]
+    room = float(inner[grid.open_faces].min(initial=np.inf))
     if room < 4.0:
         raise ValueError(
             f"source {format_point(x)} lies {max(room, 0.0):.2g} cells from the boundary of the {grid}; "

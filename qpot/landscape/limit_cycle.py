@@ -91,9 +91,9 @@ class LimitCycle(Minimum, figure="plot_limit_cycle"):
         return replace(
             self,
             point=points[0],
-            hessian=units.matrices(self.hessian),
+            hessian=units.matrices(self.hessian, self.point),
             rates=self.rates / units.time,
-            residual=float(np.linalg.norm(units.lengths)) * self.residual,
+            residual=units.residual(points[0]) if units.bent else float(np.linalg.norm(units.lengths)) * self.residual,
             points=points,
             period=units.time * self.period,
         )

@@ -186,7 +186,7 @@ class _Look:
         beside = np.where(rows < 2 * d, (self.lower - 0.02 * self.size)[axes], (self.upper + 0.02 * self.size)[axes])
         faces[rows, axes] = beside
         starts = np.concatenate([faces, near, far])
-        starts = starts[np.isfinite(self.reached.drift(starts)).all(axis=1)]
+        starts = starts[np.isfinite(self.reached.drift(starts)).all(axis=1) & self.system.noise.inside(starts)]
         ids, ends = self.reached.of(starts, steps=_PROBE_STEPS)
         # A drift that stops being finite near the box is a wall as often as a way out; only far points count.
         away = np.abs((ends - 0.5 * (self.lower + self.upper)) / self.size).max(axis=1) > 1.5

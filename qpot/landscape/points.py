@@ -67,13 +67,13 @@ class Minimum(Drawn, Saved, figure="plot_rates"):
 
     def in_units(self, units: Units) -> Minimum:
         """The same minimum in the coordinates to which the units lead."""
-        point = units.points(self.point)
+        point, hessian = units.points(self.point), units.matrices(self.hessian, self.point)
         return replace(
             self,
             point=point,
             loss=units.loss * self.loss,
-            hessian=units.matrices(self.hessian),
-            rates=self.rates / units.time,
+            hessian=hessian,
+            rates=units.rates(self.rates, hessian),
             residual=units.residual(point),
             periods=units.read(self.periods),
         )
@@ -112,7 +112,7 @@ class SaddleView:
         """The same view in the coordinates to which the units lead."""
         return SaddleView(
             point=units.points(self.point),
-            direction=units.directions(self.direction),
+            direction=units.directions(self.direction, self.point),
             away=units.points(self.away),
             below=_both(self.below, units),
         )
@@ -170,14 +170,14 @@ class Saddle(Drawn, Saved, figure="plot_rates"):
 
     def in_units(self, units: Units) -> Saddle:
         """The same saddle in the coordinates to which the units lead."""
-        point = units.points(self.point)
+        point, hessian = units.points(self.point), units.matrices(self.hessian, self.point)
         return replace(
             self,
             point=point,
             loss=units.loss * self.loss,
-            hessian=units.matrices(self.hessian),
-            rates=self.rates / units.time,
-            direction=units.directions(self.direction),
+            hessian=hessian,
+            rates=units.rates(self.rates, hessian),
+            direction=units.directions(self.direction, self.point),
             residual=units.residual(point),
             views=units.read(self.views),
             loss_error=units.loss * self.loss_error,

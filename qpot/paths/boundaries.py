@@ -56,8 +56,19 @@ class Ball(Domain):
             [centre - self.radius * np.eye(minimum.size), centre + self.radius * np.eye(minimum.size)]
         )
 
-    def in_units(self, units: Units) -> Ball:
-        """The same ball in the coordinates to which the units lead, which have one length."""
+    def in_units(self, units: Units) -> Ball | Region:
+        """The same ball in the coordinates to which the units lead, which have one length, or as a region in a chart.
+
+        Raises
+        ------
+        ValueError
+            In a chart, if the centre is that of the minimum, which is not known here.
+        """
+        if units.bent:
+            if self.centre is None:
+                raise ValueError(f"{self!r}: pass centre= where the system has a domain")
+            middle, square = np.asarray(without_wrapper(self.centre), dtype=float), self.radius**2
+            return bent(lambda x: (((x - middle) ** 2).sum(axis=1) - square) / square, units)
         centre = None if self.centre is None else units.points(np.asarray(without_wrapper(self.centre), dtype=float))
         return Ball(radius=float(self.radius * units.lengths[0]), centre=centre)
 
@@ -101,6 +112,8 @@ class Box(Domain):
     def in_units(self, units: Units) -> Box:
         """The same box in the coordinates to which the units lead."""
         lower, upper = (np.asarray(e, dtype=float) for e in (self.lower, self.upper))
+        if units.bent:
+            return Box(**dict(zip(("lower", "upper"), units.faces(lower, upper), strict=True)))
         return Box(lower=units.points(lower), upper=units.points(upper))
 
 
@@ -140,8 +153,10 @@ class HalfSpace(Domain):
         normal = as_point(self.normal, dimension=minimum.size, name="boundary.normal")
         return np.asarray((minimum + (self.offset - normal @ minimum) / (normal @ normal) * normal)[None])
 
-    def in_units(self, units: Units) -> HalfSpace:
+    def in_units(self, units: Units) -> HalfSpace | Region | Box:
         """The same plane in the coordinates to which the units lead."""
+        if units.bent:
+            return _half_space_in_a_chart(np.asarray(self.normal, dtype=float), float(self.offset), units)
         normal = np.asarray(self.normal, dtype=float) / units.lengths
         return HalfSpace(normal=normal, offset=float(self.offset + normal @ units.centre))
 
@@ -215,6 +230,8 @@ class Region(Domain):
 
     def in_units(self, units: Units) -> Region:
         """The same domain in the coordinates to which the units lead."""
+        if units.bent:
+            return bent(self.g, units)
         g, gradient, centre, lengths = self.g, self.gradient, units.centre, units.lengths
 
         def moved(x: Array) -> Array:
@@ -225,6 +242,23 @@ class Region(Domain):
             return gradient((x - centre) / lengths) / lengths
 
         return Region(g=moved, gradient=None if gradient is None else moved_gradient)
+
+
+def bent(g: Callable[[Array], Array], units: Units) -> Region:
+    """The region g <= 0 in the coordinates of a chart; g is called inside the system's domain only."""
+    return Region(g=lambda y: g(units.positions(y)))
+
+
+def _half_space_in_a_chart(normal: Array, offset: float, units: Units) -> Region | Box:
+    """A half-space, which is a box with one face where its normal is along an axis."""
+    axes = np.flatnonzero(normal)
+    if axes.size > 1:
+        return bent(lambda x: (x @ normal - offset) / np.linalg.norm(normal), units)
+    i = int(axes[0])
+    lower, upper = np.full(normal.size, -np.inf), np.full(normal.size, np.inf)
+    (upper if normal[i] > 0 else lower)[i] = offset / normal[i]
+    low, high = units.faces(lower, upper)
+    return Box(lower=low, upper=high)
 
 
 def _finite_number(value: object, *, name: str) -> None:

@@ -14,6 +14,8 @@ from qpot.problem.system import System
 
 # Points between the ends at which the largest step of the noise is looked at.
 _SCANNED = 2001
+# Points closer than this to a side at which nothing moves are on it.
+_ON_FACE = 1e-6
 # Directions for each dimension in which the noise beside a minimum is looked at, at these parts of the way, and the power of
 # the distance with which it has to vanish.
 _RAYS, _NEARBY, _ORDER = 8, (1e-4, 1e-3), 1.98
@@ -70,6 +72,33 @@ def blocked_interval(system: System, start: Array, end: Array) -> str | None:
         f"(the largest has the component {push[k]:.3g}), so that discrete SGD never gets there, though the Gaussian "
         "approximation has a finite cost"
     )
+
+
+def faces_at(system: System, point: Array) -> list[int]:
+    """The coordinates of a point (d,) that are on a side at which nothing moves across."""
+    return [axis for axis, face, _ in system.noise.faces if abs(point[axis] - face) <= _ON_FACE * (1.0 + abs(face))]
+
+
+def no_return(system: System, start: Array, end: Array) -> str | None:
+    """Why nothing leaves a side at which noise and drift across it vanish; None where ``start`` is on none.
+
+    Raises
+    ------
+    ValueError
+        If both ends lie on the side, on which paths have to stay.
+    """
+    for axis in faces_at(system, start):
+        if axis not in faces_at(system, end):
+            return (
+                f"the path starts on a side of the domain at which noise and drift of coordinate {axis} vanish: what has "
+                "died out does not come back"
+            )
+        if start.size > 1:
+            raise ValueError(
+                f"both ends lie on a side of the domain at which noise and drift of coordinate {axis} vanish, and paths stay "
+                f"on it: solve the system without coordinate {axis}"
+            )
+    return None
 
 
 def no_feasible_path(start: Array, end: Array, tried: int) -> str:

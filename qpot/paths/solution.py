@@ -102,11 +102,11 @@ class PathSolution(Drawn, Saved, figure="plot_minimum_action_path"):
             action=units.noise * self.action,
             error=units.noise * self.error,
             residual=units.noise / units.time * self.residual,
-            momenta=units.momenta(self.momenta),
+            momenta=units.momenta(self.momenta, self.points),
             times=units.time * self.times,
             via=tuple(units.points(x) for x in self.via),
             alternatives=units.read(self.alternatives),
-            reason=f"{self.reason} [{units.note}]" if self.reason and units.note else self.reason,
+            reason=units.remark(self.reason),
             least=units.noise * self.least,
         )
 

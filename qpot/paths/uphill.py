@@ -13,7 +13,7 @@ from qpot.paths.degenerate import hypoelliptic_leg
 from qpot.paths.finish import DEGREE, ELEMENTS_FOCUS, SAME_CURVE, Finish, answer, cheapest
 from qpot.paths.free_passage import free_passage_leg, singular_pass, weak_pass
 from qpot.paths.gradient_climb import gradient_climb
-from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path
+from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path, no_return
 from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.jumps import crosses, leg_over_jumps
 from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
@@ -96,7 +96,8 @@ def uphill_leg(
     if inside:
         return found
     blocked = (
-        blocked_interval(system, start, end)
+        no_return(system, start, end)
+        or blocked_interval(system, start, end)
         or interpolating_minimum(system, start, end)
         or (vanishing_ridge(system, start, end) if end_is_fixed else None)
         or vanishing_wall(system, start, end)

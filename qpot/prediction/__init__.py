@@ -55,6 +55,8 @@
 - `report`: The report of a prediction: the answer in a sentence, what limits it, and tables as plain text.
 - `result`: Prediction: where SGD ends up, how sure that is, by which route and after how long.
 - `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
+- `side_exits`: Exits through a side at which noise and drift vanish: a population that dies out leaves over a state of rest
+  on it.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
 - `tables`: Costs, minima and passes as data frames.
 - `times`: Rates, times and shares of time at a noise level, which is given by epsilon or by a learning rate and a

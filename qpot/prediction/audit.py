@@ -18,6 +18,7 @@ from qpot.landscape.passes import bands_between, passes_on
 from qpot.landscape.periods import Periods
 from qpot.landscape.points import SAME, Saddle
 from qpot.landscape.scaled_loss import ScaledLoss
+from qpot.paths.infinite import faces_at
 from qpot.paths.methods import LegMethod
 from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.prediction.crossings import around
@@ -229,8 +230,8 @@ def _holes(
     for (i, j), tried in zip(pairs, curves, strict=True):
         for a, b, step in ((i, j, 1), (j, i, -1)):
             V, error = float(costs.values[a, b]), float(costs.errors[a, b])
-            if np.isnan(V):
-                continue
+            if np.isnan(V) or (np.isinf(V) and faces_at(system, costs.minima[a].point)):
+                continue  # The curves that are tried do not know that nothing leaves such a side.
             best: tuple[float, float, Array] | None = None
             for curve in tried:
                 for candidate in _candidates(system, curve[::step], V):

@@ -15,6 +15,7 @@ from qpot.paths.exits import boundary_exit, solved
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.exit_check import held_against_field
 from qpot.prediction.exit_roadmaps import held_against_roadmap
+from qpot.prediction.side_exits import check_side, search_box, sides_left
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.compiling import process_working_time
@@ -104,6 +105,9 @@ def exit_cost(
     1.5051625
     """
     began = process_working_time()
+    sides = sides_left(system, boundary)
+    if sides:
+        boundary, bounds = "basin", search_box(system, minimum, bounds, saddles)
     found = boundary_exit(
         system,
         minimum,
@@ -116,6 +120,8 @@ def exit_cost(
         progress=progress,
         throw=False,
     )
+    if sides:
+        check_side(found, sides)
     if second_opinion:
         seconds = _SECONDS + _SHARE * (process_working_time() - began)
         try:

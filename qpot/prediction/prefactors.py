@@ -88,6 +88,9 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
     """
     if home in costs.cycles or costs.minima[home].kink or over_degenerate_pass(costs, leg) or _over_cycle(costs, leg):
         return float("nan")
+    sides = system.domain
+    if sides is not None and (sides.on_a_side(costs.minima[home].point) or any(map(sides.on_a_side, leg.via))):
+        return float("nan")  # Next to such a side the time depends on epsilon by another power.
     # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
     tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)
     over = _saddle(costs, leg) if len(leg.via) == 1 and one is leg and not tie else None

@@ -17,9 +17,10 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.dearer_legs import DearerLegs, rescaled_legs
+from qpot.prediction.dearer_legs import DearerLegs, dearer_legs, rescaled_legs
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.partial_answer import partial_answer
+from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.times import PredictionTimes
 from qpot.prediction.views import PredictionViews
@@ -173,6 +174,14 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
     def in_units(self, units: Units) -> Prediction:
         """The same prediction in the coordinates to which the units lead."""
         costs, samples = units.read(self.costs), units.system.finite_sum
+        if units.bent:
+            # Prefactors are those of the diffusion in the user's coordinates, in the sense of Ito.
+            return replace(
+                self, costs=costs, minima=costs.minima, saddles=costs.saddles, population=None,
+                prefactors=None if self.prefactors is None else rate_prefactors(units.system, costs),
+                dearer=None if self.dearer is None else dearer_legs(units.system, costs),
+                system=None if self.system is None else units.system,
+            )  # fmt: skip
         return replace(
             self,
             margin=units.noise * self.margin,

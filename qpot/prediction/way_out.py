@@ -54,7 +54,8 @@ class WayOut(Drawn, figure="plot_way_out"):
             saddle=units.points(self.saddle),
             path=units.read(self.path),
             leads=units.remark(self.leads),
-            prefactor=self.prefactor / units.time,
+            # In bent coordinates the prefactor lacks the Ito term, and so does not hold in the user's.
+            prefactor=float("nan") if units.bent else self.prefactor / units.time,
         )
 
     def __repr__(self) -> str:

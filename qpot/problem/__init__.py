@@ -1,11 +1,14 @@
 """Drift and noise: what is asked about.
 
+- `charted`: A system's functions in coordinates without sides.
+- `charts`: Chart: a system whose coordinates end, solved in coordinates that do not, and how results are read back.
 - `checkpointed`: Public functions that can go on where an earlier run of the same call was stopped.
 - `controllable`: The directions that the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Covariances a(x) = sigma(x) sigma(x)^T: constructors, and the checks that every solver relies on.
 - `covariance_methods`: CovarianceMethod: what a method of `estimate_covariance` is and returns.
 - `diagonal_covariance`: DiagonalCovariance: the variance of every coordinate, from all samples.
 - `discrete_steps`: Discrete steps: the exact noise of SGD, for costs beyond the Gaussian approximation.
+- `domain`: Sides: where a system's coordinates end, and functions that are never called beyond.
 - `estimates`: Estimates of the covariance of one sample's gradient at a point: exact, subsampled, of low rank, or
   diagonal.
 - `exact_covariance`: ExactCovariance: the covariance from all samples, as a matrix.
@@ -36,9 +39,12 @@
   what they need.
 - `sample_noise`: Minibatch noise: the covariance of a finite sum's samples, as matrices and as products.
 - `sgd`: SGD with momentum and a preconditioner as a system with an effective epsilon.
+- `side_maps`: One coordinate on a part of the line as a smooth function of one on the whole line.
 - `subsampled_covariance`: SubsampledCovariance: the covariance from some of the samples, as a matrix with standard
   errors.
 - `system`: System: a drift and a noise covariance, and for SGD the loss they come from.
+- `system_functions`: A system's functions as it keeps them: the covariance with checks, both moments at once, and
+  functions checked once.
 - `units`: Units: the coordinates, times and noise in which a problem is solved, and how results are read back.
 """
 

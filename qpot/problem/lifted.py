@@ -44,15 +44,15 @@ class Lifted(Units):
         """Parameters ``(..., d)`` of reduced points ``(..., m)``."""
         return np.asarray(self.offset + self.directions(y), dtype=np.float64)
 
-    def directions(self, v: Array) -> Array:
+    def directions(self, v: Array, at: Array | None = None) -> Array:
         """Directions ``(..., d)`` of reduced ones ``(..., m)``, whose lengths they keep."""
         return _of_rows(self.gauges.lift, v)
 
-    def momenta(self, p: Array) -> Array:
+    def momenta(self, p: Array, at: Array | None = None) -> Array:
         """Momenta ``(..., d)``; the cost does not change along the directions that were divided out."""
         return self.directions(p)
 
-    def matrices(self, matrix: Array) -> Array:
+    def matrices(self, matrix: Array, at: Array | None = None) -> Array:
         """Hessians ``(d, d)`` of reduced ones ``(m, m)``, or empty ones above 2000 coordinates.
 
         Along the directions that are left out the curvature is ``rate``.
@@ -80,16 +80,16 @@ class Projected(Units):
         """Reduced points ``(..., m)``."""
         return _of_rows(self.quotient.project, y)
 
-    def directions(self, v: Array) -> Array:
+    def directions(self, v: Array, at: Array | None = None) -> Array:
         """Reduced unit vectors ``(..., m)``."""
         moved = self.momenta(v)
         return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
 
-    def momenta(self, p: Array) -> Array:
+    def momenta(self, p: Array, at: Array | None = None) -> Array:
         """Reduced momenta ``(..., m)``."""
         return _of_rows(self.quotient.gauges.project, p)
 
-    def matrices(self, matrix: Array) -> Array:
+    def matrices(self, matrix: Array, at: Array | None = None) -> Array:
         """Reduced Hessians Q^T H Q ``(m, m)``."""
         if matrix.size == 0:
             return np.zeros((0, 0))

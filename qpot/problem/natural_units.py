@@ -14,6 +14,8 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_point, without_wrapper
 from qpot._core.status import SolveError
+from qpot.problem.charts import Chart, chart_of
+from qpot.problem.domain import OutsideDomainError
 from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
@@ -60,22 +62,27 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             given = bound.arguments
-            units = units_for(given, points)
+            chart = chart_for(given, points)
+            units = units_for(given, points) if chart is None else chart
             if units is None:
                 return function(*args, **kwargs)
-            inner = in_units(units)
-            into = inverse(units, inner)
+            inner = in_units(units) if chart is None else chart.inside()
+            into = inverse(units, inner) if chart is None else chart.inverse(inner)
+            # In a chart lengths may still be unusual.
+            solve = function if chart is None else called
             try:
                 moved = {name: _moved(given[name], into) for name in points if name in given}
+            except OutsideDomainError:
+                raise
             except (ValueError, TypeError):
                 return function(*args, **kwargs)  # It refuses such arguments, and names them.
             if given.get("bounds") is not None:
                 lower, upper = as_bounds(given["bounds"], dimension=units.centre.size)
-                moved["bounds"] = Bounds(into.points(lower), into.points(upper))
+                moved["bounds"] = Bounds(*into.corners(lower, upper))
             moved.update({name: into.loss * given[name] for name in _LEVELS if _is_number(given.get(name))})
             given.update(moved, system=inner)
             try:
-                result: R = units.read(function(*bound.args, **bound.kwargs))
+                result: R = units.read(solve(*bound.args, **bound.kwargs))
             except (ValueError, SolveError) as error:
                 translated = units.error(error)
                 if translated is error:
@@ -86,6 +93,33 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
         return called
 
     return decorate
+
+
+def chart_for(given: dict[str, Any], points: Sequence[str]) -> Chart | None:
+    """The chart of a problem whose system has a domain; None for all others, and for arguments to refuse.
+
+    Raises
+    ------
+    ValueError
+        For symmetries and periods, which are not those of coordinates without sides.
+    """
+    system = given.get("system")
+    if not isinstance(system, System) or system.domain is None:
+        return None
+    for name in ("symmetries", "periodic"):
+        if given.get(name) is not None and np.any(given[name]):
+            raise ValueError(f"{name} is not available for a System with domain=: leave one of them out")
+    d = system.dimension
+    try:
+        held = [_positions(given.get(name), d) for name in points if name != "boundary"]
+        box = None if given.get("bounds") is None else as_bounds(given["bounds"], dimension=d)
+    except (ValueError, TypeError):
+        return None  # The function itself refuses such arguments, and names them.
+    positions = np.concatenate([np.zeros((0, d)), *held])
+    system.domain.check(positions, name=" or ".join(points))
+    if box is None and not positions.size:
+        return None
+    return chart_of(system, positions, box)
 
 
 def units_for(given: dict[str, Any], points: Sequence[str]) -> Units | None:
@@ -271,6 +305,7 @@ def in_units(units: Units) -> System:
         noise = gaussian_noise(system.constant_covariance * across, d)
     else:
         noise = RescaledNoise(RescaledFunction(system.unchecked.covariance, coordinates, across, "covariance"))
+        noise = noise.with_faces(system.noise.faces)
     jacobian = None
     if not isinstance(system.jacobian, DifferencedJacobian):
         left = units.time * scale / scale[:, None]

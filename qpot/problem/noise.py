@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
 from qpot.problem.covariance import RANK_TOLERANCE
@@ -84,6 +85,9 @@ class Noise(ABC):
     samples : FiniteSum or None
         The finite sum whose mean gradient is minus the drift and whose samples' gradients have this covariance, so that one
         pass over the samples gives both.
+    faces : tuple of (int, float, float)
+        Coordinates, their values, and 1 or -1 for the direction in which they go on into the domain, at which noise and drift
+        across vanish in the user's coordinates: what is there never comes back.
     """
 
     # The kinds of noise of the library check their matrices themselves; those of others are checked from outside.
@@ -94,6 +98,12 @@ class Noise(ABC):
     isotropic: float | None = None
     matrices: bool = True
     samples: FiniteSum | None = None
+    faces: tuple[tuple[int, float, float], ...] = ()
+
+    def inside(self, points: Array) -> NDArray[np.bool_]:
+        """Which of the points ``(n, d)`` are not beyond one of the ``faces``, where there is no system."""
+        beyond = [inward * (points[:, axis] - y) < 0.0 for axis, y, inward in self.faces]
+        return ~np.any(beyond, axis=0) if beyond else np.ones(len(points), dtype=bool)
 
     @abstractmethod
     def covariance(self, x: Array) -> Array:

@@ -72,6 +72,12 @@ class RescaledNoise(Noise):
     def __init__(self, function: RescaledFunction) -> None:
         self.function, self.spacing = function, function.spacing
 
+    def with_faces(self, faces: tuple[tuple[int, float, float], ...]) -> RescaledNoise:
+        """The same noise with the ``faces`` of the noise that is rescaled, which are given in its coordinates."""
+        c = self.function.coordinates
+        self.faces = tuple((i, float((y - c.centre[i]) / c.lengths[i]), inward) for i, y, inward in faces)
+        return self
+
     def covariance(self, x: Array) -> Array:
         return self.function.unchecked(x)
 

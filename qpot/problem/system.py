@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from qpot._core.arrays import Array, BatchFunction, as_count, as_points, as_positive
 from qpot.problem.discrete_steps import exact_noise
+from qpot.problem.domain import CovarianceWithin, DomainLike, Sides, WithinSides, as_sides, within
 from qpot.problem.factored import Structured
 from qpot.problem.foreign_noise import ForeignCovariance
 from qpot.problem.functions import (
@@ -26,8 +27,8 @@ from qpot.problem.functions import (
 )
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
-from qpot.problem.rescaled import RescaledFunction
 from qpot.problem.sample_noise import SampleNoise
+from qpot.problem.system_functions import CovarianceAt, Moments, checked
 from qpot.samples.finite_sum import FiniteSum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
 
@@ -69,6 +70,9 @@ class System:
         Whether the drift is minus the gradient of ``loss``; `from_loss` sets it.
     replacement : bool
         Whether the samples of a minibatch are drawn with replacement; it enters `epsilon` only.
+    domain : sequence of d pairs (low, high), optional
+        Where the coordinates end, with None for an open side: ``[(0, None)]`` for a population, ``[(0, 1)]`` for a share. The
+        functions are never called outside, by any search or simulation. ``docs/domains.md`` says what happens at a side.
 
     Attributes
     ----------
@@ -107,6 +111,7 @@ class System:
     gradient_drift: bool
     finite_sum: FiniteSum | None
     replacement: bool
+    domain: Sides | None
     unchecked: UncheckedFunctions = field(init=False)
 
     def __init__(
@@ -122,13 +127,14 @@ class System:
         finite_sum: FiniteSum | None = None,
         gradient_drift: bool = False,
         replacement: bool = True,
+        domain: DomainLike = None,
     ) -> None:
         d = as_count(dimension, name="dimension")
         optional = (("loss", loss), ("jacobian", jacobian), ("jacobian_transpose_product", jacobian_transpose_product))
         for name, function in (("drift", drift), *((n, f) for n, f in optional if f is not None)):
             if not callable(function):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
-        if isinstance(covariance, _Covariance) and noise is None:
+        if isinstance(covariance, CovarianceAt) and noise is None:
             # `dataclasses.replace` hands on the covariance of another system.
             noise = covariance.noise
             covariance = None
@@ -136,20 +142,33 @@ class System:
             raise ValueError(
                 "pass covariance= (a function, a matrix or a number) or noise= (a qpot.problem.Noise): one of them"
             )
+        sides = as_sides(domain, d)
+        # A system that is made from another one keeps its noise.
+        if sides is not None and (noise is not None or finite_sum is not None) and not isinstance(drift, WithinSides):
+            raise ValueError(
+                "domain goes with drift= and covariance=; a noise= or a finite sum has no domain of its own"
+            )
         if noise is None:
+            if sides is not None and callable(covariance):
+                covariance = CovarianceWithin(covariance, sides)
             noise = gaussian_noise(covariance, d)
         elif not isinstance(noise, Noise):
             raise ValueError(f"noise must be a qpot.problem.Noise, got {noise!r}")
         held = None if noise._own else ForeignCovariance(noise, d)
         covariance_at = noise.covariance if held is None else held
-        checked_drift = _checked(drift, d, (d,), "drift")
-        checked_loss = None if loss is None else _checked(loss, d, (), "loss")
+        checked_drift = checked(drift, d, (d,), "drift")
+        checked_loss = None if loss is None else checked(loss, d, (), "loss")
+        if sides is not None:
+            checked_drift = within(checked_drift, sides, "drift")
+            checked_loss = None if checked_loss is None else within(checked_loss, sides, "loss")
         checked_jacobian = (
-            DifferencedJacobian(checked_drift, d) if jacobian is None else _checked(jacobian, d, (d, d), "jacobian")
+            DifferencedJacobian(checked_drift, d) if jacobian is None else checked(jacobian, d, (d, d), "jacobian")
         )
+        if sides is not None:
+            checked_jacobian = within(checked_jacobian, sides, "jacobian")
         fields = {
             "drift": checked_drift,
-            "covariance": _Covariance(noise, covariance_at, d),
+            "covariance": CovarianceAt(noise, covariance_at, d),
             "dimension": d,
             "loss": checked_loss,
             "jacobian": checked_jacobian,
@@ -158,12 +177,13 @@ class System:
             "gradient_drift": bool(gradient_drift),
             "finite_sum": finite_sum,
             "replacement": bool(replacement),
+            "domain": sides,
             "unchecked": UncheckedFunctions(
                 drift=checked_drift.unchecked,
                 jacobian=checked_jacobian.unchecked,
                 covariance=covariance_at,
                 loss=NoLoss() if checked_loss is None else checked_loss.unchecked,
-                moments=None if finite_sum is None else _Moments(noise, checked_drift),
+                moments=None if finite_sum is None else Moments(noise, checked_drift),
             ),
         }
         for name, value in fields.items():
@@ -181,6 +201,7 @@ class System:
         dimension: int,
         hessian: BatchFunction | None = None,
         hessian_product: Callable[[Array, Array], Array] | None = None,
+        domain: DomainLike = None,
     ) -> System:
         """A gradient system, whose drift is minus the gradient of ``loss``.
 
@@ -197,6 +218,8 @@ class System:
         hessian_product : callable ``((n, d), (n, d)) -> (n, d)``, optional
             The product of the Hessian with a vector at every point, for many dimensions, where it is faster than
             differences.
+        domain : sequence of d pairs (low, high), optional
+            As for `System`.
 
         Raises
         ------
@@ -215,7 +238,10 @@ class System:
         for name, function in (("loss", loss), ("gradient", gradient), *optional):
             if not callable(function) and not (name.startswith("hessian") and function is None):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
+        sides = as_sides(domain, d)
         held = gradient if isinstance(gradient, HeldAgainstLoss) else HeldAgainstLoss(gradient, loss, "gradient")
+        if sides is not None:
+            held.within = sides.inside
         negative_gradient = Negated(CheckedFunction(held, d, (d,), "gradient"))
         negative_hessian = None if hessian is None else Negated(CheckedFunction(hessian, d, (d, d), "hessian"))
         return cls(
@@ -226,6 +252,7 @@ class System:
             jacobian=negative_hessian,
             jacobian_transpose_product=None if hessian_product is None else NegatedProduct(hessian_product),
             gradient_drift=True,
+            domain=sides,
         )
 
     @classmethod
@@ -348,7 +375,7 @@ class System:
         x = as_points(points, dimension=self.dimension, name="points")
         if self.noise.samples is None:
             return self.drift.unchecked(x), self.unchecked.covariance(x)
-        return _Moments(self.noise, self.drift)(x)
+        return Moments(self.noise, self.drift)(x)
 
     def gradient(self, points: ArrayLike) -> Array:
         """The gradient of the loss, ``(n, d)``; ValueError where the drift is not declared as one."""
@@ -362,35 +389,3 @@ class System:
         kind_of_noise = ", exact discrete noise" if self.noise._own else f", {type(self.noise).__name__}"
         exact = "" if self.noise.gaussian else kind_of_noise
         return f"System({kind}, dimension={self.dimension}, {noise} covariance{exact})"
-
-
-class _Covariance:
-    """`System.covariance`: the covariance of the noise at points from outside."""
-
-    def __init__(self, noise: Noise, matrices: Callable[[Array], Array], dimension: int) -> None:
-        self.noise, self.matrices, self.dimension = noise, matrices, dimension
-
-    def __call__(self, points: ArrayLike) -> Array:
-        return self.matrices(as_points(points, dimension=self.dimension, name="the argument of covariance"))
-
-
-class _Moments:
-    """Drift and covariance of a system, from one pass over the samples where the noise is that of a finite sum."""
-
-    def __init__(self, noise: Noise, drift: PointFunction) -> None:
-        self.noise, self.drift = noise, drift
-
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        if self.noise.samples is None:
-            return self.drift.unchecked(x), self.noise.covariance(x)
-        gradient, covariance = self.noise.samples.moments(x)
-        return -gradient, covariance
-
-
-def _checked(
-    function: BatchFunction | PointFunction, dimension: int, shape: tuple[int, ...], name: str
-) -> PointFunction:
-    """A user's function with checks; one that has them already is returned as it is."""
-    if isinstance(function, (CheckedFunction, Negated, OwnFunction, DifferencedJacobian, RescaledFunction)):
-        return function
-    return CheckedFunction(function, dimension, shape, name)

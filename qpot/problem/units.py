@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.status import SolveError
@@ -40,27 +41,46 @@ class Units:
     loss: float
     note: str = ""
 
+    # Whether vectors at different positions are multiplied by different factors, as in a `Chart`.
+    bent: ClassVar[bool] = False
+
     def points(self, y: Array) -> Array:
         """Positions ``(..., d)``."""
         return np.asarray(self.centre + self.lengths * y, dtype=np.float64)
 
-    def directions(self, v: Array) -> Array:
-        """Unit vectors along the directions ``(..., d)``."""
+    def corners(self, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """The corners of a box."""
+        return self.points(lower), self.points(upper)
+
+    def faces(self, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """The corners of a box, where infinite entries stand for faces that are not there."""
+        return self.points(lower), self.points(upper)
+
+    def positions(self, x: Array) -> Array:
+        """The positions that have these coordinates here."""
+        raise NotImplementedError(f"{type(self).__name__} is linear: its positions are those of its inverse")
+
+    def directions(self, v: Array, at: Array | None = None) -> Array:
+        """Unit vectors along the directions ``(..., d)`` at positions ``(..., d)``, which are given in y."""
         moved = self.lengths * v
         # Entries are divided by the largest first, since their squares may be beyond the range of floats.
         moved = moved / np.abs(moved).max(axis=-1, keepdims=True)
         return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True), dtype=np.float64)
 
-    def momenta(self, p: Array) -> Array:
-        """Momenta ``(..., d)``, which are gradients of costs."""
+    def momenta(self, p: Array, at: Array | None = None) -> Array:
+        """Momenta ``(..., d)``, which are gradients of costs, at positions ``(..., d)``."""
         return np.asarray(self.noise * p / self.lengths, dtype=np.float64)
 
-    def matrices(self, matrix: Array) -> Array:
-        """Minus Jacobians of the drift ``(..., d, d)``; that of a gradient is exactly symmetric."""
+    def matrices(self, matrix: Array, at: Array | None = None) -> Array:
+        """Minus the Jacobian of the drift ``(d, d)`` at a position ``(d,)``; that of a gradient is exactly symmetric."""
         moved = matrix * self.lengths[:, None] / self.lengths / self.time
         if self.system.gradient_drift:
             moved = 0.5 * (moved + np.swapaxes(moved, -1, -2))
         return np.asarray(moved, dtype=np.float64)
+
+    def rates(self, rates: NDArray[Any], matrix: Array) -> NDArray[Any]:
+        """The relaxation rates ``(n,)``, the eigenvalues of a ``matrix`` that is given in the new coordinates."""
+        return np.asarray(rates / self.time)
 
     def residual(self, point: Array) -> float:
         """The norm of the drift at a point ``(d,)`` that is given in these coordinates."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, BatchFunction, NonFiniteError, call_batch, format_point
 
@@ -25,6 +27,8 @@ class HeldAgainstLoss:
     def __init__(self, gradient: BatchFunction, loss: BatchFunction, name: str, *, checked: bool = False) -> None:
         self.gradient, self.loss, self.name, self.checked = gradient, loss, name, checked
         self.lengths: Array | None = None
+        # Which points (n, d) lie inside a domain outside which the functions are not called; None where they always do.
+        self.within: Callable[[Array], NDArray[np.bool_]] | None = None
 
     def __call__(self, points: Any) -> Any:
         values = self.gradient(points)
@@ -40,9 +44,11 @@ class HeldAgainstLoss:
             x = centre + _NEAR * (1.0 + np.abs(centre) if self.lengths is None else self.lengths) * rng.normal(size=d)
             v = rng.normal(size=d)
             v *= (1.0 + np.abs(x).max() if self.lengths is None else self.lengths) / np.linalg.norm(v)
+            sides = np.concatenate([x + _STEPS[:, None] * v, x - _STEPS[:, None] * v])
+            if self.within is not None and not self.within(np.concatenate([sides, x[None]])).all():
+                continue
             try:
                 with np.errstate(all="ignore"):  # The point may lie outside the domain of the user's functions.
-                    sides = np.concatenate([x + _STEPS[:, None] * v, x - _STEPS[:, None] * v])
                     values = call_batch(self.loss, sides, shape=(), name="loss")
                     along = float(np.ravel(call_batch(self.gradient, x[None], shape=(d,), name=self.name)) @ v)
             except NonFiniteError:

@@ -37,6 +37,7 @@
   an arrival.
 - `settings`: Settings: simulations that are checked and ready to run, made from `Dynamics` and a start.
 - `shares`: Measured shares of time beside the predicted law, at the time of measurement and in the long run.
+- `sided`: Steps of a diffusion whose coordinates end: what happens to a replica that comes to a side.
 - `simulate`: The functions simulate_sgd and simulate_diffusion: the real algorithm, or a diffusion, in many replicas.
 - `splitting`: The function splitting_times: rare escapes by adaptive multilevel splitting of the real dynamics.
 - `stability`: Stability of the deterministic step: a learning rate that is too large is refused before the run.

@@ -10,6 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array, as_points
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
+from qpot.simulation.sided import SidedIncrement
 from qpot.simulation.stability import check_stability
 from qpot.simulation.updates import (
     CompiledSum,
@@ -38,6 +39,8 @@ def setting_of(dynamics: Dynamics, start: Any, replicas: int, steps: int) -> Set
     system = dynamics.system
     dynamics.check_steps(steps)
     x = _as_start(start, replicas, system.dimension)
+    if system.domain is not None:
+        system.domain.check(x, name="start")
     is_sgd = dynamics.learning_rate is not None
     if is_sgd and system.finite_sum is not None:
         system.finite_sum.losses_at(x[:1])  # the error names a sample whose loss is NaN
@@ -67,6 +70,12 @@ def _update(dynamics: Dynamics, start: Array) -> Update:
         batch_size=dynamics.batch_size,
         constant_factor=_constant_factor(system),
     )
+    if system.domain is not None:
+        if dynamics.momentum:
+            raise ValueError(
+                f"momentum={dynamics.momentum!r}: a velocity has no rule at the sides of domain=; leave it out"
+            )
+        return VectorisedSteps(increment=SidedIncrement.of(increment, start), momentum=0.0)
     return VectorisedSteps(increment=increment, momentum=dynamics.momentum)
 
 

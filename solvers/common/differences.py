@@ -22,6 +22,11 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     """
     n, d = points.shape
     h = STEP * (1.0 + np.abs(points))
+    sides = sides_of(function)
+    if sides is not None:
+        # Next to a side the step is half the distance, and on it the difference is one-sided.
+        distance = np.minimum(points - sides.lower, sides.upper - points)
+        h = np.where(distance > 0.0, np.minimum(h, 0.5 * distance), h)
     shifts = np.zeros((2, d, n, d))
     index = np.arange(d)
     shifts[0, index, :, index] = h.T
@@ -30,6 +35,8 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     grid = spacing_of(function)
     if grid is not None:
         moved = rounded(moved, grid)
+    if sides is not None:
+        moved = np.clip(moved, sides.lower, sides.upper)
     # Rounding changes the step, so that the difference is divided by the step that was taken in floating point.
     taken = moved[0, index, :, index] - moved[1, index, :, index]
     values = function(moved.reshape(-1, d))
@@ -37,6 +44,16 @@ def central_jacobian(function: Callable[[Array], Array], points: Array) -> Array
     difference = values[0] - values[1]
     quotient = difference / taken.reshape(d, n, *([1] * (difference.ndim - 2)))
     return np.ascontiguousarray(np.moveaxis(quotient, 0, -1))
+
+
+def sides_of(function: Callable[..., Any]) -> Any:
+    """The box, with ``lower`` and ``upper`` (d,), outside which a function must not be called; None where there is none.
+
+    The function, the object whose method it is, or the function that this object calls has the attribute ``sides`` then.
+    """
+    owner = getattr(function, "__self__", function)
+    found = getattr(owner, "sides", None)
+    return found if found is not None else getattr(getattr(owner, "function", None), "sides", None)
 
 
 def spacing_of(function: Callable[..., Any]) -> Array | None:

@@ -28,6 +28,8 @@ class Medium(NamedTuple):
         The covariance where it does not vary; otherwise it is not looked at.
     varies : bool
         Whether the covariance is among the splines.
+    open_faces : array (d, 2)
+        Whether paths leave through the lower and the upper face of each axis.
     axes : tuple of d zeros
         Kernels learn d from its length when they are compiled, so their loops over the axes unroll.
     """
@@ -40,6 +42,7 @@ class Medium(NamedTuple):
     periodic: NDArray[np.bool_]
     covariance: Array
     varies: bool
+    open_faces: NDArray[np.bool_]
     axes: tuple[int, ...]
 
 
@@ -49,12 +52,14 @@ def make_medium(
     spacing: Array,
     periodic: tuple[bool, ...],
     constant: Array | None,
+    open_faces: NDArray[np.bool_] | None = None,
 ) -> Medium:
     """Splines of sampled drift and covariance in the form the kernels take.
 
     ``samples`` is ``(n_0, .., n_{d-1}, m)``: d drifts, then the upper triangle of a unless ``constant`` is given.
     """
     d = len(periodic)
+    faces = np.repeat(~np.array(periodic)[:, None], 2, axis=1) if open_faces is None else np.array(open_faces)
     coefficients = spline_coefficients(samples, periodic)
     if d == 2:
         coefficients = coefficients[:, :, None, :]
@@ -68,5 +73,6 @@ def make_medium(
         periodic=np.array(periodic, dtype=np.bool_),
         covariance=np.ascontiguousarray(np.eye(d) if constant is None else np.array(constant, dtype=np.float64)),
         varies=constant is None,
+        open_faces=np.ascontiguousarray(faces, dtype=np.bool_),
         axes=(0,) * d,
     )

@@ -113,13 +113,12 @@ def bound_box(y, reach, half, medium, first, last):
 
 
 @part
-def on_boundary(i0, i1, i2, shape, periodic, d):
-    """Whether a node lies on the boundary of the grid; periodic axes have none."""
-    on_edge = (not periodic[0] and (i0 == 0 or i0 == shape[0] - 1)) or (
-        not periodic[1] and (i1 == 0 or i1 == shape[1] - 1)
-    )
+def on_boundary(i0, i1, i2, shape, leaves, d):
+    """Whether a node lies on a face of the grid through which paths leave."""
+    on_edge = (leaves[0, 0] and i0 == 0) or (leaves[0, 1] and i0 == shape[0] - 1)
+    on_edge = on_edge or (leaves[1, 0] and i1 == 0) or (leaves[1, 1] and i1 == shape[1] - 1)
     if d == 3:
-        on_edge = on_edge or (not periodic[2] and (i2 == 0 or i2 == shape[2] - 1))
+        on_edge = on_edge or (leaves[2, 0] and i2 == 0) or (leaves[2, 1] and i2 == shape[2] - 1)
     return on_edge
 
 
@@ -176,7 +175,7 @@ def scatter(head, medium, reach, nodes, rays, queue, work, scratch):
     The metrics in ``scratch`` and the rates in ``work`` must be those of the head. Returns the numbers of nodes newly
     near, of near nodes lost to lower sheets, and of near nodes.
     """
-    lower, spacing, shape, periodic, dims = medium.lower, medium.spacing, medium.shape, medium.periodic, medium.axes
+    lower, spacing, shape, dims = medium.lower, medium.spacing, medium.shape, medium.axes
     value, distance, owner, exits = nodes.value, nodes.distance, nodes.owner, nodes.exits
     near, far, heads, R, newest = reach.near, reach.far, rays.heads, work.rates, queue.counts[NEWEST]
     G, M, dx, first, last = scratch.metric, scratch.narrow, scratch.offset, scratch.first, scratch.last
@@ -235,6 +234,6 @@ def scatter(head, medium, reach, nodes, rays, queue, work, scratch):
                     continue
                 if beyond or fresh or (old_r > SPARSE * near and r < SPARSE * old_r):
                     gained += 1
-                if not beyond and exits[0] > V and on_boundary(i0, i1, i2, shape, periodic, d):
+                if not beyond and exits[0] > V and on_boundary(i0, i1, i2, shape, medium.open_faces, d):
                     exits[0] = V
     return gained, lost, seen
