@@ -28,7 +28,7 @@ from qpot.solvers.common.spending import spending
 # the others.
 _HELD = 0.99
 # Costs are computed once more under a floor that is lower by this factor, in so many CPU seconds for a leg at most.
-LOWER, _SECONDS = 10.0, 60.0
+LOWER, _SECONDS = 10.0, 30.0
 
 
 @dataclass(frozen=True, eq=False)
