@@ -99,9 +99,10 @@ NETWORKS: dict[str, tuple[Callable[[], qpot.FiniteSum], dict[str, Any]]] = {
     "10749": (lambda: perceptron(products(150), 5, 0.01), {}),
     "99140": (lambda: perceptron(products(150), 46, 0.01), {"starts": 2, "max_minima": 2}),
 }
-# Above 200 coordinates also under the leading directions of the noise.
+# Above 200 coordinates also under the samples' noise without a floor, and under the leading directions of the noise.
 for large in ("217", "1210", "cnn", "10749", "99140"):
-    NETWORKS[f"{large}-low-rank"] = NETWORKS[large][0], {**NETWORKS[large][1], "noise": "low rank"}
+    for noise in ("samples", "low rank"):
+        NETWORKS[f"{large}-{noise.replace(' ', '-')}"] = NETWORKS[large][0], {**NETWORKS[large][1], "noise": noise}
 
 
 def timed(seconds: dict[str, float], name: str, function: Callable[..., Any]) -> Callable[..., Any]:

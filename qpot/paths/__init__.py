@@ -35,6 +35,7 @@
 - `exit_line`: Exits in one dimension: the cost is an integral, and no path has to be searched for.
 - `exit_solution`: ExitSolution: the cheapest way out of a domain, with what the search for it has covered.
 - `exits`: boundary_exit: the search for the cheapest point of a boundary, and what it costs the noise to get there.
+- `factored_leg`: The action under samples' noise with a floor in many dimensions, in factors.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `finish`: The last part of an uphill leg: coarse paths refined until they meet the tolerance, and the cheapest of them.
 - `first_controls`: First controls that lead past a saddle under the noise of samples: from noise with a floor, which is
@@ -58,6 +59,7 @@
 - `large_scale`: LargeScaleAction: minimum action in many dimensions, by products only.
 - `level_noise`: Noise f(loss) times the identity, under which the cost of a climb is an integral over levels.
 - `line`: Uphill legs on a line under bounded noise that can barely hold the drift, found by quadrature.
+- `lower_floor`: Legs of samples' noise under a lower floor, from the path under a higher one.
 - `methods`: What a path method is: its options, which check themselves, and its verbs.
 - `minimum_action`: minimum_action_path: the cheapest path from an attractor to a point, a saddle or another
   attractor.

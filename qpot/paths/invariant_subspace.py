@@ -35,6 +35,8 @@ def invariant_basis(system: System, start: Array, end: Array) -> Array | None:
     """
     if system.dimension < 2 or system.dimension > _LARGEST or not system.noise.gaussian:
         return None
+    if isinstance(system.noise, SampleNoise) and system.noise.floor > 0.0:
+        return None  # A floor pushes everywhere.
     if not system.noise.state_dependent or not system.noise.singular_at(start):
         return None
     across = controllability(system, start).missed

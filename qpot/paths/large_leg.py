@@ -14,6 +14,7 @@ from qpot._core.status import Status
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.linear_rates import CHUNK, DENSE, FixedPointRates, fixed_point_rates, transpose_product
 from qpot.paths.eased_noise import eased_action
+from qpot.paths.factored_leg import eased_in_factors, factored_action, in_factors, most_elements
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
@@ -33,7 +34,7 @@ from qpot.solvers.paths.large_action import LargeAction
 from qpot.solvers.paths.large_refinement import DEAR, refine_large
 from qpot.solvers.paths.limits import Limits
 from qpot.solvers.paths.local_preconditioner import linearised
-from qpot.solvers.paths.newton_krylov import CONVERGED
+from qpot.solvers.paths.newton_krylov import CONVERGED, Linearised
 
 # Elements of an initial path, and of one that is solved under eased noise and then gets a mesh of its own.
 _ELEMENTS, _EASED = 16, 10
@@ -134,27 +135,34 @@ def large_leg(
     action = LargeAction(system.unchecked.drift, product, solve, gradient, value_first=jointly is not None)
     if isinstance(operators, SampleMotion) and system.dimension <= MATRICES:
         action = replace(action, drift=operators.drift, solve=operators.solve, force=operators.force, value_first=True)
-    local = None
+    local: Linearised | None = None
     # Without its matrices the Hessian for a covariance that is nearly singular is too badly conditioned.
     floored = isinstance(system.noise, SampleNoise) and system.noise.floor > 0.0
     most = DENSE if jointly is not None or floored else _LOCAL
     if operators is not None and method.linear_part is None and system.dimension <= most:
         local = partial(linearised, action, operators)
     eased = None if local is None or not easing else eased_action(system, action, start, end)
+    factored, finest = in_factors(system), method.max_elements
+    if factored:
+        noise = system.noise
+        assert isinstance(noise, SampleNoise)
+        finest = min(finest, most_elements(noise.total))
+        action, local = factored_action(noise.total, noise.floor)
+        eased = eased_in_factors(noise.total, noise.floor) if easing else None
     report(0, 1, "initial paths")
     elements = _ELEMENTS if eased is None else _EASED
     timed = partial(_timed, system, start, end, slow_start=slow_start, slow_end=slow_end, elements=elements)
     guesses = _finite(timed, curves_by_products(system, start, end, at_start, at_end, curves, method))
     report(0, 1, "preconditioner")
     directions = None
-    if method.linear_part is None and system.gradient_drift and system.dimension > DENSE:
+    if method.linear_part is None and system.gradient_drift and system.dimension > DENSE and not factored:
         middle = guesses[0].nodes[guesses[0].nodes.shape[0] // 2]
         directions = strong_directions(system, (start, end), lambda p: times(np.broadcast_to(middle, p.shape), p))
     leg = refine_large(
         action,
         guesses,
         partial(leg_preconditioner, system, method, times, product, directions),
-        Limits(method.tolerance, method.max_iterations, method.max_elements, method.max_products, ceiling=ceiling),
+        Limits(method.tolerance, method.max_iterations, finest, method.max_products, ceiling=ceiling),
         slow_start=slow_start,
         slow_end=slow_end,
         difference=_EXACT_STEP if system.jacobian_transpose_product is not None else _DIFFERENCED_STEP,

@@ -25,6 +25,7 @@
 - `exit_rims`: Where a field is read for an exit: on the pieces of a boundary, or at the passes out of a basin.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `finite_rate`: Finite learning rate: the first correction of the costs, for every kind of noise.
+- `floored_noise`: The samples' own noise of a model with a stated floor.
 - `held_exits`: exit_cost: the cheapest exit from a domain, searched for over its boundary and held against a field on a
   grid.
 - `kramers`: Rate prefactors from critical points (Eyring and Kramers), and the expected number of steps.

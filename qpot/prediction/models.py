@@ -30,6 +30,7 @@ from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.floored_noise import FlooredSystem, floored_system
 from qpot.prediction.low_rank_noise import LowRankSystem, low_rank_system
 from qpot.prediction.model_choices import ModelLandscape, model_landscape, most_minima
 from qpot.prediction.model_exits import SIMULATED, with_exits
@@ -39,6 +40,7 @@ from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.routes import Route
 from qpot.prediction.transitions import costs_of_routes
 from qpot.problem.controllable import check_noise
+from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.initial import initialisation
@@ -47,6 +49,8 @@ from qpot.samples.initial import initialisation
 _TOLERANCES = (1e-2, 1e-4)
 # Above this dimension legs go by products, since second differences of the samples' covariance cost more than all the rest.
 _BY_PRODUCTS = 3
+# What `noise` may be.
+NOISES = ("auto", "samples", "floored", "low rank")
 # A leg is tried from the reversed descent, a straight line and two bows. Of ten legs of a network of 39 parameters five had
 # cheaper paths than that to which the reversed descent leads, and two of these were found from bows only.
 _STARTS = 4
@@ -70,7 +74,7 @@ def predict_model(
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
     budget: float | None = None,
-    noise: str = "samples",
+    noise: str = "auto",
     executor: Executor | None = None,
     progress: ProgressLike = "auto",
 ) -> Prediction:
@@ -98,11 +102,9 @@ def predict_model(
             if model.orbits is None:  # Along orbits there is no noise.
                 check_noise(system, np.array([m.point for m in found]))
             routes: list[Route] = []
-            by_rank: LowRankSystem | None = None
-            if noise == "low rank":
-                if len(found) > 1:
-                    by_rank = low_rank_system(system, landscape)
-                    system = by_rank.system
+            other = _other_noise(system, landscape, noise)
+            if other is not None:
+                system = other.system
             elif saddles is None and _by_exits(system, found, method):
                 report(1, 5, "exits by noise")
                 landscape, routes = with_exits(
@@ -122,8 +124,8 @@ def predict_model(
             report(3, 5, "prefactors")
             costs = replace(
                 costs,
-                notes=(*costs.notes, *landscape.missing, *([] if by_rank is None else by_rank.notes(costs))),
-                choices=(*model.choices, *landscape.choices, *([] if by_rank is None else [by_rank.told]), *told),
+                notes=(*costs.notes, *landscape.missing, *([] if other is None else other.notes(costs))),
+                choices=(*model.choices, *landscape.choices, *([] if other is None else [other.told]), *told),
                 coverage=landscape.coverage,
             )
             prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
@@ -149,8 +151,8 @@ def _check(
     """Refuse what is no minimum, saddle, method or noise of a model."""
     if not all(isinstance(s, Saddle) for s in saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    if noise not in ("samples", "low rank"):
-        raise ValueError(f'noise must be "samples" or "low rank", got {noise!r}')
+    if noise not in NOISES:
+        raise ValueError(f'noise must be "auto", "samples", "floored" or "low rank", got {noise!r}')
     if method is not None and not isinstance(method, LegMethod):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     if not all(isinstance(m, Minimum) for m in minima or ()):
@@ -161,9 +163,19 @@ def _check(
         )
 
 
+def _other_noise(system: System, landscape: ModelLandscape, noise: str) -> FlooredSystem | LowRankSystem | None:
+    """The model under another noise than its samples', where that is asked for, or chosen in many dimensions."""
+    if noise == "auto":
+        noise = "samples" if system.dimension <= DENSE else "floored"
+    if noise == "samples" or len(landscape.minima) < 2:
+        return None
+    return floored_system(system, landscape) if noise == "floored" else low_rank_system(system, landscape)
+
+
 def _by_exits(system: System, minima: Sequence[Minimum], method: LegMethod | None) -> bool:
     """Whether legs begin with the ways on which noise leaves; in few dimensions other methods compare all minimisers."""
-    if len(minima) < 2 or system.dimension > SIMULATED:
+    noise = system.noise
+    if len(minima) < 2 or system.dimension > SIMULATED or not isinstance(noise, SampleNoise) or noise.floor > 0.0:
         return False
     return isinstance(_leg_method(system, minima, method), LargeScaleAction)
 

@@ -142,7 +142,9 @@ def _remedy(costs: TransitionCosts) -> str:
     more = "; qpot.transition_costs(..., budget=) gives legs more time" if late else ""
     large = costs.minima[0].point.size > DENSE
     if large and costs.choices and not any(line.startswith("noise: ") for line in costs.choices):  # Only models choose.
-        more += '; noise="low rank" prices them in minutes under another noise, constant in space'
+        more += (
+            '; noise="floored" prices them in minutes under the same noise with a floor, which bounds them from below'
+        )
     return (
         "To go on from here without another search: minima=prediction.minima and saddles=prediction.saddles, with another "
         f"method=, or with other saddles= that join the same minima{more}."

@@ -67,7 +67,7 @@ def predict(
     budget: float | None = None,
     rng: SeedLike = None,
     symmetries: Symmetry | Sequence[ArrayLike] | None = None,
-    noise: Literal["samples", "low rank"] = "samples",
+    noise: Literal["auto", "samples", "floored", "low rank"] = "auto",
     periodic: bool | Sequence[bool] | None = None,
     outside: Literal["follow", "leak", "ignore"] = "follow",
     executor: Executor | None = None,
@@ -112,11 +112,14 @@ def predict(
     symmetries : SignedPermutations, dense_layer_symmetries(...) or (permutations, signs), optional
         Minima and saddles that are images of one another count as one, and a cost is that from a minimum to the cheapest
         copy of another. Prefactors count one saddle of each class, which is right unless a minimum is its own image.
-    noise : "samples" or "low rank"
-        For a finite sum: the covariance of its samples' gradients, or the leading directions of its mean over the passes,
-        as many as hold 99 % of the trace and at most 64, with a floor, the largest variance that is left out. That is another
-        noise, constant in space, under which costs of large models are found in minutes. The report says how much of them the
-        floor carries, and how much more the samples' own covariance costs along the same paths.
+    noise : "auto", "samples", "floored" or "low rank"
+        For a finite sum: "samples" is the covariance of its samples' gradients at every point. "floored" adds to it a floor
+        in every direction, the largest variance beyond the leading directions that hold 99 % of the trace at the passes. That
+        makes every path cheaper, so that costs are bounds from below for "samples"; the report says how much of them the
+        floor carries, and what they are at a tenth of it. "auto" is "samples" up to 200 coordinates and "floored" above,
+        where the noise of fewer samples than coordinates pushes in few directions and most legs cannot be solved without a
+        floor. "low rank" takes the mean covariance at the passes in its leading directions, at most 64, with such a floor: a
+        constant noise, which may be far from that of the samples.
     periodic : bool or sequence of d bools, optional
         The axes on which drift and noise repeat, which is checked; the bounds of such an axis hold exactly one period.
         Minima are then those of a torus or a cylinder, a cost is that to the cheapest image, and nothing lies outside along
@@ -161,7 +164,8 @@ def predict(
     """
     if outside not in ("follow", "leak", "ignore"):
         raise ValueError(f'outside must be "follow", "leak" or "ignore", got {outside!r}')
-    if isinstance(system, FiniteSum) and bounds is not None and system.dimension <= _SCANNED:
+    own = noise in ("auto", "samples")
+    if isinstance(system, FiniteSum) and bounds is not None and system.dimension <= _SCANNED and own:
         system = System.from_finite_sum(system)
     if isinstance(system, FiniteSum):
         if np.any(periodic):
@@ -174,7 +178,7 @@ def predict(
             max_minima=max_minima, rng=rng, symmetries=symmetries, budget=budget, noise=noise, executor=executor,
             progress=progress,
         )  # fmt: skip
-    if noise != "samples":
+    if not own:
         raise ValueError(
             f"noise={noise!r} is for a finite sum; a System has its own noise: pass covariance= to System.from_finite_sum"
         )

@@ -14,6 +14,7 @@
 - `exact_covariance`: ExactCovariance: the covariance from all samples, as a matrix.
 - `factored`: Covariances in factors, of low rank plus a floor, for many dimensions: no d x d matrix is formed.
 - `file_fields`: What files hold of the results of this wing, field by field.
+- `floored_motion`: The motion of a finite sum's SGD with a floor of the noise, by factors.
 - `foreign_noise`: Kinds of noise from outside the library: what their methods return is checked, as a covariance function is.
 - `functions`: A user's batch functions: points from outside are checked, those from within the library are not.
 - `gaussian_noise`: Gaussian noise whose covariance is a matrix, a function that returns matrices, or known by

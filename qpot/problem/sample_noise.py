@@ -39,6 +39,8 @@ class SampleNoise(Noise):
     def __init__(self, total: FiniteSum, floor: float = 0.0) -> None:
         self.total, self.floor = total, floor
         self.samples = total if floor == 0.0 else None
+        # Under a floor legs in many dimensions go by factors, and nothing else needs matrices.
+        self.matrices = floor == 0.0 or total.dimension <= DENSE
 
     def covariance(self, x: Array) -> Array:
         a = check_symmetric(self.total.covariance(x), x, name="covariance")
@@ -53,6 +55,8 @@ class SampleNoise(Noise):
         return Products(*finite_sum_products(self.total, self.floor))
 
     def products_suffice(self, points: Array) -> bool:
+        if self.floor > 0.0:
+            return True
         if self.total.dimension > DENSE:
             return False
         values = np.linalg.eigvalsh(self.covariance(points))

@@ -15,6 +15,7 @@
 - `cycle_tube`: What it costs to leave a limit cycle, or to come to one, to second order in the distance from it; in the
   plane to third.
 - `elements`: Piecewise polynomial paths in time: continuous spectral elements on a mesh of breakpoints.
+- `factored_hessian`: The action's Hessian for a covariance in factors that change along the path.
 - `feasible_path`: Paths that bounded noise can follow: found by adding Gaussian noise, and taking it away again.
 - `fixed_time`: Minimum of the action over paths of given duration, on a mesh that adapts within a fixed time span.
 - `free_end_model`: The quadratic model of the action of a path whose ends move on surfaces, and the path after a step
