@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import Bounds
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_points
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_float_array, as_points
+
+
+def _axes_of(bounds: BoundsLike) -> int:
+    """For how many coordinates there are bounds."""
+    return (
+        int(np.size(bounds.lb)) if isinstance(bounds, Bounds) else len(np.atleast_1d(np.asarray(bounds, dtype=object)))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,8 @@ class Grid:
     closed : bool or array (d, 2) of bool
         The faces, lower and upper, through which no path leaves, since the system ends there. Fields go on above their level
         at such a face; at all others they end, because cheaper paths may run outside.
+    bounds : sequence of (low, high)
+        The box in the form in which `qpot.predict` takes it, in place of ``lower`` and ``upper``.
 
     Raises
     ------
@@ -41,6 +51,8 @@ class Grid:
     array([0.0625, 0.0625])
     >>> grid.points().shape
     (2145, 2)
+    >>> Grid(bounds=[(-1, 1), (-1, 3)], shape=(33, 65)).upper
+    array([1., 3.])
     """
 
     lower: Array
@@ -51,13 +63,27 @@ class Grid:
 
     def __init__(
         self,
-        lower: ArrayLike,
-        upper: ArrayLike,
-        shape: int | Sequence[int],
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        shape: int | Sequence[int] | None = None,
         *,
         periodic: bool | Sequence[bool] = False,
+        bounds: BoundsLike | None = None,
         closed: ArrayLike | None = None,
     ) -> None:
+        if shape is None:
+            raise ValueError(
+                "shape is missing: pass the number of nodes on each axis, as shape=101 or shape=(101, 201)"
+            )
+        if (bounds is None) == (lower is None or upper is None) or (bounds is not None and upper is not lower):
+            raise ValueError(
+                "pass either lower and upper, the corners of the box, or bounds, one (low, high) for each axis; got "
+                f"lower={lower!r}, upper={upper!r}, bounds={bounds!r}"
+            )
+        if bounds is not None:
+            lower, upper = as_bounds(bounds, dimension=_axes_of(bounds))
+        assert lower is not None  # Both corners are known now.
+        assert upper is not None
         low = np.atleast_1d(as_float_array(lower, name="lower"))
         high = np.atleast_1d(as_float_array(upper, name="upper"))
         if low.ndim != 1 or low.shape != high.shape:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_noise_level, as_positive
+from qpot._core.types import StatesLike
+from qpot.chain.passage import mean_first_passage_times
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state
 from qpot.landscape.points import Minimum
@@ -263,6 +265,61 @@ class PredictionTimes(PredictionReport):
                 weights = known * np.exp(-(costs - lowest) / level)
                 times[i] = np.exp(lowest / level) / weights.sum()
         times[list(unknown_exits(self.costs))] = np.nan
+        return times
+
+    def mean_passage_times(
+        self,
+        epsilon: float | None = None,
+        target: StatesLike | None = None,
+        *,
+        learning_rate: float | None = None,
+        batch_size: int = 1,
+        prefactor: bool = True,
+        momentum: float = 0.0,
+    ) -> Array:
+        """Expected time until a target minimum is first reached, from every minimum, ``(k,)``: a time of the drift.
+
+        Parameters
+        ----------
+        epsilon : float
+            The noise level.
+        target : int or several
+            The id of a minimum, or several ids.
+        learning_rate, batch_size, momentum, prefactor
+            As for `rates`.
+
+        Returns
+        -------
+        array (k,)
+            Zero on the target and inf from where it may never be reached. Elsewhere all entries are NaN if one prefactor is
+            missing or a leg of unknown cost may be as cheap. Ways out of the box are left out of account.
+
+        Raises
+        ------
+        ValueError
+            As for `rates`, and if the target is no minimum.
+
+        Notes
+        -----
+        The rates are those of `rates`, over all legs and with the prefactors that belong to them;
+        `qpot.chain.passage.mean_first_passage_times` takes matrices of a user's own.
+
+        Examples
+        --------
+        >>> import qpot
+        >>> well = qpot.System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
+        >>> prediction = qpot.predict(well, [(-2, 2)])
+        >>> prediction.mean_passage_times(0.05, target=1).round(-2)  # pi sqrt(2) exp(10) = 97861
+        array([97900.,     0.])
+        """
+        if target is None:
+            raise ValueError("target is missing: pass the id of the minimum that shall be reached, or several ids")
+        level = self._level(learning_rate, batch_size, momentum, epsilon)
+        factors = self._factors(prefactor, level)
+        known = np.where(factors > 0.0, factors, 1.0)
+        times = mean_first_passage_times(self.costs.direct, level, target, prefactors=known)
+        if np.isnan(factors).any() or unknown_exits(self.costs):
+            times[times > 0.0] = np.nan
         return times
 
     def escape_steps(

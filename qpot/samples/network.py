@@ -60,6 +60,12 @@ def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_d
             f"labels must be integers 0 ... C - 1 of at least two classes, got {np.unique(y)[:5]}; recode them with "
             "numpy.unique(labels, return_inverse=True)[1]"
         )
+    if np.ndim(weight_decay) == 0 and weight_decay == 0:
+        raise ValueError(
+            "weight_decay=0: without it the loss of a network that separates its samples falls for ever along growing "
+            "weights, and the functions of this class have no minimum there; pass a small weight_decay, as 1e-4, or ask "
+            "where such a training goes with qpot.margin_flow"
+        )
     decay = as_positive(weight_decay, name="weight_decay")
     functions = TanhNetwork(X, y.astype(np.int64), as_count(hidden, name="hidden"), decay)
     return FiniteSum(

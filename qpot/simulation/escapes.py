@@ -138,6 +138,11 @@ class EscapeTimes(EscapeTables, Saved):
         low = 2.0 * total / float(chi2.ppf(1.0 - alpha / 2, 2 * k + 2))
         return low, 2.0 * total / float(chi2.ppf(alpha / 2, 2 * k))
 
+    def interval_time(self, confidence: float = 0.95) -> tuple[float, float]:
+        """`interval` in SDE time: the confidence interval of `mean_time`."""
+        low, high = self.interval(confidence)
+        return low * self.time_step, high * self.time_step
+
     def __repr__(self) -> str:
         low, high = self.interval()
         return (

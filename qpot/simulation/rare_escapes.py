@@ -131,6 +131,11 @@ class SplittingTimes(SplittingTables, Saved):
         centre = log_time - np.log(self.time_step)
         return float(np.exp(centre - half)), float(np.exp(centre + half))
 
+    def interval_time(self, confidence: float = 0.95) -> tuple[float, float]:
+        """`interval` in SDE time: the confidence interval of `mean_time`."""
+        low, high = self.interval(confidence)
+        return low * self.time_step, high * self.time_step
+
     def __repr__(self) -> str:
         low, high = self.interval()
         return (

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import Bounds
 
 import qpot
 
@@ -42,3 +43,26 @@ def test_periodic_axis_leaves_its_end_out() -> None:
 def test_refusals(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         qpot.Grid(*arguments)
+
+
+def test_bounds_as_elsewhere() -> None:
+    grid = qpot.Grid((-1, 0), (1, 3), (11, 16))
+    for bounds in ([(-1, 1), (0, 3)], Bounds([-1, 0], [1, 3])):
+        other = qpot.Grid(bounds=bounds, shape=(11, 16))
+        np.testing.assert_array_equal(other.points(), grid.points())
+    assert qpot.Grid(bounds=[(0, 1)], shape=9).dimension == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bounds": [(-1, 1)]}, "shape is missing"),
+        ({"shape": 9}, "pass either lower and upper"),
+        ({"lower": (0,), "upper": (1,), "bounds": [(0, 1)], "shape": 9}, "pass either lower and upper"),
+        ({"lower": (0,), "bounds": [(0, 1)], "shape": 9}, "pass either lower and upper"),
+        ({"bounds": [(1, 0)], "shape": 9}, "lower must be below upper"),
+    ],
+)
+def test_bounds_or_corners(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        qpot.Grid(**arguments)

@@ -222,3 +222,29 @@ def test_passage_times_take_single_legs(four: qpot.Prediction) -> None:
     np.testing.assert_allclose(times[1:], np.linalg.solve(np.diag(leaving) - rates, np.ones(3)), rtol=1e-6)
     with pytest.raises(ValueError, match=r"pass prediction\.costs\.direct"):
         qpot.mean_first_passage_times(four.costs, epsilon, 0, prefactors=four.prefactors)
+
+
+def test_passage_times_to_a_target_solve_the_equations_of_the_chain(four: qpot.Prediction) -> None:
+    """(Q t)_i = -1 off the target, with the matrix Q of all rates, legs that are not the cheapest included."""
+    epsilon = 0.2
+    Q = four.rates(epsilon)
+    np.fill_diagonal(Q, -Q.sum(axis=1))
+    for target in (0, 2):
+        others = np.delete(np.arange(4), target)
+        times = four.mean_passage_times(epsilon, target)
+        assert times[target] == 0.0
+        np.testing.assert_allclose(Q[np.ix_(others, others)] @ times[others], -1.0, rtol=1e-9)
+    both = four.mean_passage_times(epsilon, [0, 2])
+    assert (both <= four.mean_passage_times(epsilon, 0)).all()
+    rate = four.mean_passage_times(learning_rate=epsilon, target=2)
+    np.testing.assert_array_equal(rate, four.mean_passage_times(epsilon, 2))
+
+
+def test_passage_times_without_a_prefactor_or_a_target(four: qpot.Prediction) -> None:
+    unknown = replace(four, prefactors=np.full((4, 4), np.nan))
+    times = unknown.mean_passage_times(0.2, 1)
+    assert times[1] == 0.0
+    assert np.isnan(np.delete(times, 1)).all()
+    assert np.isfinite(unknown.mean_passage_times(0.2, 1, prefactor=False)).all()
+    with pytest.raises(ValueError, match="target is missing"):
+        four.mean_passage_times(0.2)

@@ -137,7 +137,7 @@ BAD: list[tuple[Any, Any, Any, str]] = [
     (FEATURES, [-1, 1, 1, 1], 0.1, "labels must be integers"),
     (FEATURES, [0, 0.5, 1, 1], 0.1, "labels must be integers"),
     (FEATURES, [0, 0, 0, 0], 0.1, "two classes"),
-    (FEATURES, [0, 1, 0, 1], 0.0, "weight_decay"),
+    (FEATURES, [0, 1, 0, 1], 0.0, "weight_decay=0: without it .* pass a small weight_decay, .* qpot.margin_flow"),
 ]
 
 

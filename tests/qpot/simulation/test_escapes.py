@@ -31,6 +31,7 @@ def test_mean_and_interval_by_hand() -> None:
     assert times.mean_time == pytest.approx(11 / 3)
     # 2 * 110 / chi2: quantiles 0.975 with 8 and 0.025 with 6 degrees of freedom are 17.534546 and 1.237344
     assert times.interval() == pytest.approx((220 / 17.534546, 220 / 1.237344), rel=1e-6)
+    assert times.interval_time() == pytest.approx((22 / 17.534546, 22 / 1.237344), rel=1e-6)
     nobody = times_of([100, 100], [-1, -1])
     assert nobody.mean_steps == np.inf
     # 2 * 200 / chi2 quantile 0.95 with 2 degrees of freedom, 5.991465
