@@ -212,4 +212,4 @@ def _given_costs(stationary: ArrayLike | None, costs: CostsLike | None, k: int) 
         raise ValueError(f"stationary has shape {W.shape} for {k} minima, expected ({k},)")
     if not (W >= 0).all() or not np.isfinite(W.min()):
         raise ValueError(f"stationary must be costs >= 0, at least one of them finite, got {W.tolist()}")
-    return W - W.min()
+    return np.asarray(W - W.min())

@@ -191,5 +191,5 @@ def _kind_of(value: Any) -> str:
 def _dimension(given: Mapping[str, Any]) -> int:
     """The dimension of the problem in the call."""
     source = given.get("system", given.get("finite_sum"))
-    dimension: int = source.dimension  # type: ignore[union-attr]  # The check of the system has come first.
+    dimension: int = source.dimension  # The check of the system has come first.
     return dimension
