@@ -22,10 +22,13 @@
 - `folder_lock`: A lock on a folder: one process at a time, and the operating system releases it when the process ends
   in any way.
 - `html`: HTML for notebooks: paragraphs, tables and small pictures, readable on light and on dark pages.
+- `memory`: Memory: how much is free, and a refusal before anything that cannot fit is begun.
 - `moved`: Old module names, of the release before, which can be imported for one release more.
 - `optional`: Packages that only some functions need: an error that says how to install them.
 - `parallel`: Executors: independent tasks run on the caller's executor, and order and results do not depend on it.
 - `progress`: Progress: a callback ``(done, total, message)`` for whatever a caller passed as ``progress``.
+- `pure`: Functions of the user's must be functions of the point alone; one look at their first use finds those that are
+  not.
 - `records`: Records: results on disk, one file each, which are complete or not there.
 - `saved`: Saved results: `save` and `load` for every result, in one format of arrays and text, without pickle.
 - `sent`: Tasks that were sent to an executor, and their results as they arrive.

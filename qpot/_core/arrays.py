@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import reprlib
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,7 +57,9 @@ def as_points(x: ArrayLike, *, dimension: int, name: str) -> Array:
         )
     if not all_finite(points):
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise ValueError(f"{name} has a NaN or infinite coordinate in row {row}: {format_point(points[row])}")
+        raise ValueError(
+            f"{name} has a NaN or infinite coordinate in row {row}: {format_point(points[row])}; pass finite points"
+        )
     return points
 
 
@@ -71,16 +77,57 @@ def without_wrapper(x: object) -> Any:
 
 
 def as_float_array(x: object, *, name: str) -> Array:
-    """Convert to a C-contiguous float64 array; whatever does not consist of real numbers is refused."""
+    """Convert to a C-contiguous float64 array; whatever does not consist of real numbers is refused.
+
+    An array that needs no conversion is returned itself, so what is kept beyond the call is made by `as_own_array`.
+    """
     if type(x) is np.ndarray and x.dtype is _FLOAT and x.flags.c_contiguous:
         return x
+    refuse_masked(x, name=name)
     try:
         raw = np.asarray(x)
-        if np.iscomplexobj(raw):
-            raise TypeError("complex numbers")
+        if raw.dtype.kind not in "biuf":
+            _refuse_entries(raw)
         return np.asarray(raw, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of real numbers: {error}") from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        # RuntimeError is what a torch tensor raises that still belongs to a graph of derivatives.
+        raise ValueError(
+            f"{name} is not an array of real numbers: {error}; got {reprlib.repr(x)}, pass numbers or an array of them"
+        ) from error
+
+
+def as_own_array(x: object, *, name: str) -> Array:
+    """Convert as `as_float_array` does, always to a new array, which no later change of the caller's reaches."""
+    values = as_float_array(x, name=name)
+    return values.copy() if values is x or np.may_share_memory(values, np.asarray(x)) else values
+
+
+def own(value: Any) -> Any:
+    """What is given, or a copy of it where it is an array or a list that the caller might change later."""
+    return copy.deepcopy(value) if isinstance(value, (np.ndarray, list)) else value
+
+
+def refuse_masked(x: object, *, name: str) -> None:
+    """Refuse an array with masked entries, since the numbers under a mask are none."""
+    if not isinstance(x, np.ma.MaskedArray):
+        return
+    masked = int(np.ma.getmaskarray(x).sum())
+    if masked:
+        first = tuple(int(i) for i in np.argwhere(np.ma.getmaskarray(x))[0])
+        raise ValueError(
+            f"{name} is a masked array with {masked} masked entries, the first at {first}, which have no value; pass "
+            f"{name}.filled(value) with the value that they stand for"
+        )
+
+
+def _refuse_entries(raw: NDArray[Any]) -> None:
+    """Refuse entries that numpy would turn into floats though they are no real numbers: text, dates, complex numbers."""
+    if raw.dtype.kind != "O":
+        words = {"c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "spans of time"}
+        raise TypeError(f"it holds {words.get(raw.dtype.kind, f'entries of type {raw.dtype}')}")
+    for value in raw.flat:
+        if not isinstance(value, (Real, Decimal, np.integer, np.floating, np.bool_)):
+            raise TypeError(f"it holds an entry of type {type(value).__name__}")
 
 
 def all_finite(values: Array) -> bool:
@@ -154,6 +201,8 @@ def call_batch(
             f"{name} takes one point at a time, and must take a batch: points of shape {points.shape}, for which it returns "
             f"an array of shape {expected} (it failed with: {error})"
         ) from error
+    if values is points or values.base is points:
+        values = values.copy()  # What the caller does with the values must not move its points.
     if values.shape != expected:
         raise ValueError(
             f"{name} returned shape {values.shape} for {points.shape[0]} points, expected {expected}: "
@@ -204,6 +253,13 @@ def as_count(value: Any, *, name: str, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
+
+
+def as_flag(value: Any, *, name: str) -> bool:
+    """Return ``value`` as a bool, or raise ValueError where it is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def as_rng(rng: np.random.Generator | int | None, *, name: str = "rng") -> np.random.Generator:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
+from qpot._core.arrays import as_count
 from qpot._core.checkpoint import active, using
 from qpot._core.sent import Sent
 from qpot._core.task_records import TaskRecords
@@ -34,18 +35,20 @@ def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
     ...     executor.submit(abs, -3).result()
     3
     """
+    if max_workers is not None:
+        as_count(max_workers, name="max_workers")
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     return ProcessPoolExecutor(max_workers, mp_context=multiprocessing.get_context(method))
 
 
 def check_executor(executor: Any) -> Executor | None:
     """Return ``executor`` itself, or raise ValueError where it has no ``submit``."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise ValueError(
             f"executor must be a concurrent.futures executor or None, got {executor!r}; "
             "for example qpot.process_executor() or concurrent.futures.ThreadPoolExecutor()"
         )
-    return executor  # type: ignore[no-any-return]
+    return executor
 
 
 def check_sendable(payload: Any, executor: Executor | None, *, what: str) -> None:

@@ -3,6 +3,7 @@
 - `certainty`: Selection: which minimum is selected, and how sure that is given the errors of the costs.
 - `contraction`: The contraction of the chain: nested sets that W-graphs, stationary costs and cycles are read from.
 - `cycles`: Freidlin's hierarchy of cycles, and the minimum in which the chain sits at an exponential time.
+- `exact_hitting`: Exponents of hitting times without rounding: the sparse elimination on numbers of several limbs.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `graphs`: The chain as a networkx graph and back, and its disconnectivity tree.
 - `intervals`: Selection where some costs are known as intervals: what is selected for all values within them, and what
@@ -11,6 +12,7 @@
 - `relaxation`: The law of the chain at a finite time and finite epsilon, and its relaxation times.
 - `routes`: Routes between minima: the one place where a ``costs`` argument is read and checked.
 - `stationary`: The stationary law of the chain of minima at finite epsilon, and the rates behind it.
+- `tables`: Tables of costs in the forms in which users hold them: sparse matrices of every kind, tables with labels, masks.
 - `training_time`: Training-time diagrams: where SGD is, over a range of learning rates and numbers of steps.
 - `w_graphs`: W-graphs and stationary costs: the chain of minima as epsilon -> 0.
 """

@@ -95,7 +95,7 @@ def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_arra
     >>> qpot.stationary_costs(costs), nodes
     (array([2., 0.]), ('a', 'b'))
     """
-    if not (hasattr(graph, "is_directed") and graph.is_directed()):
+    if isinstance(graph, type) or not (hasattr(graph, "is_directed") and graph.is_directed()):
         raise ValueError("graph must be a directed networkx graph; graph.to_directed() uses each edge both ways")
     if graph.number_of_nodes() == 0:
         raise ValueError("graph has no nodes; a chain has at least one minimum")

@@ -11,9 +11,9 @@ from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike, StatesLike
+from qpot.chain.exact_hitting import exact_exponents
 from qpot.chain.routes import Integers, Routes, as_routes, as_states
 from qpot.chain.stationary import Elimination, TransitionRates, stationary_weights
-from qpot.solvers.chain.hitting import hitting_exponents as hitting_kernel
 from qpot.solvers.chain.scaled_floats import add_at, logarithms, product, to_floats
 
 # Numbers as mantissas and exponents of two.
@@ -265,7 +265,8 @@ def hitting_exponents(costs: CostsLike | Routes, targets: StatesLike) -> Array:
     The exponent is the least cost of a graph in G(T), in which every other minimum leads to the targets T, less the least
     cost of such a graph with one arrow fewer, in which the start leads to the additional root (M. I. Freidlin, A. D.
     Wentzell, Random Perturbations of Dynamical Systems, ch. 6). It is computed by eliminating states with exponents in
-    place of rates, which is the limit of the elimination that gives the times at finite epsilon.
+    place of rates, which is the limit of the elimination that gives the times at finite epsilon. All sums are exact, and the
+    exponents correctly rounded.
 
     Examples
     --------
@@ -283,13 +284,9 @@ def hitting_exponents(costs: CostsLike | Routes, targets: StatesLike) -> Array:
         place = np.full(routes.k, -1, dtype=np.int64)
         place[free] = np.arange(free.size)
         inside = place[routes.tails] >= 0
-        tails, heads = place[routes.tails[inside]], place[routes.heads[inside]]
-        matrix = np.full((free.size, free.size), np.inf)
-        within = heads >= 0
-        np.minimum.at(matrix, (tails[within], heads[within]), routes.costs[inside][within])
-        leave = np.full(free.size, np.inf)
-        np.minimum.at(leave, tails[~within], routes.costs[inside][~within])
-        result[free] = hitting_kernel(matrix, leave)
+        result[free] = exact_exponents(
+            free.size, place[routes.tails[inside]], place[routes.heads[inside]], routes.costs[inside]
+        )
     result[lost] = np.inf
     return result
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from qpot._core.arrays import Array, as_float_array
+from qpot._core.arrays import WIDEST, Array, as_float_array, refuse_masked
 from qpot._core.types import CostsLike
+from qpot.chain.tables import cost_matrix, labels_of, shown_labels, sparse_entries
 
 Integers = NDArray[np.int64]
 
@@ -29,6 +30,8 @@ class Routes:
         The cost of each route, finite and not negative.
     errors : ``(m,)`` or None
         The error of each cost, if the ``costs`` argument came with errors.
+    labels : tuple or None
+        The names of the minima, if the ``costs`` argument came with labels.
     """
 
     k: int
@@ -36,6 +39,7 @@ class Routes:
     heads: Integers
     costs: Array
     errors: Array | None = None
+    labels: tuple[Any, ...] | None = None
 
 
 def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
@@ -43,7 +47,9 @@ def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
 
     In an array, infinity means that there is no route, and the diagonal is zero. In a sparse matrix a missing entry means
     that there is no route; a stored zero off the diagonal is a route that costs nothing, and an entry that is stored twice
-    is two parallel routes, which are never summed. An object with ``.values`` may have ``.errors`` too, and say by
+    is two parallel routes, which are never summed. Where a format cannot tell stored zeros from padding (BSR, DIA), they
+    are refused. A table with labels must have the same ones in the same order on both axes. An object with ``.values`` may
+    have ``.errors`` too, and say by
     ``.solved`` and ``.least_values`` that some costs are not known.
 
     Raises
@@ -55,15 +61,16 @@ def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
         return costs
     if sparse.issparse(costs):
         return _from_sparse(costs, name)
+    labels = labels_of(costs, name)
     values = getattr(costs, "values", None)
     errors = None
     if values is not None and not callable(values):
-        errors = getattr(costs, "errors", None)
+        errors = getattr(costs, "errors", None) if labels is None else None
         if not getattr(costs, "solved", True):
             _refuse_unknown(costs, name)
         costs = values
         name = f"{name}.values"
-    matrix = as_float_array(costs, name=name)
+    matrix = cost_matrix(costs, name=name)
     _check_square(matrix.shape, name)
     diagonal = np.diagonal(matrix)
     if (diagonal != 0).any():
@@ -81,7 +88,9 @@ def as_routes(costs: CostsLike | Routes, *, name: str = "costs") -> Routes:
         if error_matrix.shape != matrix.shape:
             raise ValueError(f"costs.errors has shape {error_matrix.shape}, expected that of the costs, {matrix.shape}")
         picked = _checked_errors(error_matrix[tails, heads], tails, heads)
-    return Routes(k=matrix.shape[0], tails=tails, heads=heads, costs=matrix[tails, heads], errors=picked)
+    kept = matrix[tails, heads]
+    _check_largest(kept, tails, heads, name)
+    return Routes(k=matrix.shape[0], tails=tails, heads=heads, costs=kept, errors=picked, labels=labels)
 
 
 def with_prefactors(routes: Routes, prefactors: Any) -> Array:
@@ -91,6 +100,13 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
     """
     if prefactors is None:
         return np.ones(routes.tails.size)
+    labels = labels_of(prefactors, "prefactors")
+    if labels is not None and routes.labels is not None and labels != routes.labels:
+        raise ValueError(
+            f"prefactors has the labels {shown_labels(labels)} and costs has {shown_labels(routes.labels)}; "
+            "prefactors[i, j] belongs to costs[i, j]: pass both tables with the same labels in the same order"
+        )
+    refuse_masked(prefactors, name="prefactors")
     shape = np.shape(prefactors) if not sparse.issparse(prefactors) else prefactors.shape
     if shape != (routes.k, routes.k):
         raise ValueError(
@@ -98,7 +114,7 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
             "prefactors[i, j] multiplies the rate from i to j"
         )
     if sparse.issparse(prefactors):
-        picked = np.asarray(prefactors.tocsr()[routes.tails, routes.heads], dtype=float).ravel()
+        picked = _picked(prefactors, routes)
     else:
         picked = as_float_array(prefactors, name="prefactors")[routes.tails, routes.heads]
     bad = ~(np.isfinite(picked) & (picked > 0))
@@ -110,6 +126,25 @@ def with_prefactors(routes: Routes, prefactors: Any) -> Array:
             "single legs: with them pass prediction.costs.direct, not the sums over routes in prediction.costs"
         )
     return np.ascontiguousarray(picked)
+
+
+def _picked(prefactors: Any, routes: Routes) -> Array:
+    """The entries of a sparse matrix of prefactors at the routes; one that is missing counts as zero."""
+    tails, heads, values = sparse_entries(prefactors, "prefactors")
+    keys = tails * routes.k + heads
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    wanted = routes.tails * routes.k + routes.heads
+    twice = np.flatnonzero((keys[1:] == keys[:-1]) & np.isin(keys[1:], wanted))
+    if twice.size:
+        i, j = divmod(int(keys[twice[0]]), routes.k)
+        raise ValueError(
+            f"prefactors[{i}, {j}] is stored twice, and neither entry is known to belong to the route; store each once"
+        )
+    if not keys.size:
+        return np.zeros(wanted.size)
+    place = np.searchsorted(keys, wanted).clip(max=keys.size - 1)
+    return np.where(keys[place] == wanted, values[place], 0.0)
 
 
 def is_number(value: Any) -> bool:
@@ -140,10 +175,7 @@ def as_states(states: Any, k: int, *, name: str) -> tuple[int, ...]:
 def _from_sparse(costs: Any, name: str) -> Routes:
     """The routes of a scipy.sparse matrix."""
     _check_square(costs.shape, name)
-    # The conversion keeps entries that are stored twice; any arithmetic of scipy would add them up.
-    entries = costs.tocoo(copy=False)
-    tails, heads = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
-    data = as_float_array(entries.data, name=name)
+    tails, heads, data = sparse_entries(costs, name)
     diagonal = tails == heads
     if (diagonal & (data != 0)).any():
         e = int(np.flatnonzero(diagonal & (data != 0))[0])
@@ -153,12 +185,17 @@ def _from_sparse(costs: Any, name: str) -> Routes:
         e = int(np.flatnonzero(bad)[0])
         _refuse_cost(int(tails[e]), int(heads[e]), float(data[e]), name)
     keep = ~diagonal & (data < np.inf)
-    return Routes(
-        k=int(costs.shape[0]),
-        tails=tails[keep].astype(np.int64),
-        heads=heads[keep].astype(np.int64),
-        costs=np.ascontiguousarray(data[keep]),
-    )
+    _check_largest(data[keep], tails[keep], heads[keep], name)
+    return Routes(k=int(costs.shape[0]), tails=tails[keep], heads=heads[keep], costs=np.ascontiguousarray(data[keep]))
+
+
+def _check_largest(costs: Array, tails: Integers, heads: Integers, name: str) -> None:
+    """Refuse costs whose sums leave the floats."""
+    if costs.size and (e := int(costs.argmax())) >= 0 and costs[e] > WIDEST:
+        raise ValueError(
+            f"{name}[{tails[e]}, {heads[e]}] = {costs[e]:g} lies beyond what the arithmetic carries, {WIDEST:.0g}; use other "
+            "units, or infinity (in a sparse matrix: no entry) where there is no route"
+        )
 
 
 def _check_square(shape: tuple[int, ...], name: str) -> None:

@@ -12,14 +12,18 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from qpot._core.arrays import WIDEST, Array, as_noise_level
+from qpot._core.memory import free_memory
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import format_states
 from qpot.chain.routes import Integers, Routes, as_routes, with_prefactors
 from qpot.solvers.chain import stationary_law as kernels
+from qpot.solvers.chain.fill_reducing import Pattern, elimination_order, neighbours
 from qpot.solvers.chain.scaled_floats import ScaledFloats, exponentials, logarithms, to_floats
 
-# More minima than this are refused: the order of elimination keeps two bit sets of k^2 bits.
-LARGEST = 60_000
+# Bytes for each entry of the filled pattern: in the pattern, in the rates, and in the core while it is eliminated.
+_BYTES = 64
+# So much memory is taken as there where the operating system does not say how much is.
+_MEMORY = 2**33
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,11 +44,6 @@ class TransitionRates:
         routes = as_routes(costs)
         level = as_noise_level(epsilon)
         factors = with_prefactors(routes, prefactors)
-        if routes.k > LARGEST:
-            raise ValueError(
-                f"costs has {routes.k} minima; at finite epsilon at most {LARGEST} are possible. "
-                "stationary_costs and metastable_state have no such limit"
-            )
         highest = float(routes.costs.max(initial=0.0))
         if highest > WIDEST:
             raise ValueError(
@@ -83,6 +82,26 @@ def closed_classes(routes: Routes) -> list[Integers]:
     return sorted((np.flatnonzero(label == c) for c in np.flatnonzero(~leaves)), key=lambda c: int(c[0]))
 
 
+def filled_pattern(k: int, tails: Integers, heads: Integers) -> tuple[Integers, Pattern]:
+    """An order of elimination for k states, and the pattern of entries that it fills in.
+
+    Raises
+    ------
+    ValueError
+        If the entries do not fit into the free memory; the message says how many there are.
+    """
+    free = free_memory()
+    most = int((_MEMORY if free is None else free) // _BYTES)
+    order, entries, pattern = elimination_order(k, *neighbours(k, tails, heads), -1, most)
+    if entries > most:
+        raise ValueError(
+            f"costs: the elimination of {k} minima with {tails.size} routes fills in to {entries:.3g} entries or more, which "
+            f"need {_BYTES * entries / 2**30:.3g} GiB, and {_BYTES * most / 2**30:.3g} GiB are free; leave out routes that "
+            "do not matter, or use stationary_costs and metastable_state, the limit epsilon -> 0, which fill in nothing"
+        )
+    return order, pattern
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Elimination:
     """A chain on some minima, with all its states eliminated; there is no return from the minima outside.
@@ -93,7 +112,7 @@ class Elimination:
 
     # The minima in the order of elimination.
     states: Integers
-    pattern: kernels.Pattern
+    pattern: Pattern
     # The entries of the pattern.
     entries: ScaledFloats
     # The rate at which each state is left when it is eliminated.
@@ -106,10 +125,14 @@ class Elimination:
         place = np.full(routes.k, -1, dtype=np.int64)
         place[states] = np.arange(n)
         inside = (place[routes.tails] >= 0) & (place[routes.heads] >= 0)
-        stuck, order, pattern, entries, total = kernels.eliminated(
+        tails, heads = place[routes.tails[inside]], place[routes.heads[inside]]
+        order, pattern = filled_pattern(n, tails, heads)
+        stuck, entries, total = kernels.eliminated(
             n - 1 if kill is None else n,
-            place[routes.tails[inside]],
-            place[routes.heads[inside]],
+            order,
+            pattern,
+            tails,
+            heads,
             ScaledFloats(rates.mantissas[inside], rates.exponents[inside]),
             ScaledFloats.zeros(n) if kill is None else ScaledFloats(*kill),
         )

@@ -35,7 +35,7 @@ class FixedStep(FlowMethod):
 
     def __post_init__(self) -> None:
         as_positive(self.step, name="step")
-        if self.order not in ORDERS:
+        if isinstance(self.order, bool) or self.order not in ORDERS:
             raise ValueError(f"order must be one of {ORDERS}, got {self.order!r}")
 
     def integrate(self, problem: FlowProblem, duration: float, report: ProgressCallback) -> Course:

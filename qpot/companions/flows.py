@@ -170,10 +170,10 @@ class PolyakFlow(_Memoryless):
     lowest_loss: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.bound != np.inf:
+        if not isinstance(self.bound, float) or self.bound != np.inf:
             as_positive(self.bound, name="bound")
         if not np.isfinite(self.lowest_loss):
-            raise ValueError(f"lowest_loss must be finite, got {self.lowest_loss!r}")
+            raise ValueError(f"lowest_loss must be a finite number, got {self.lowest_loss!r}")
 
     @property
     def runs_away(self) -> bool:

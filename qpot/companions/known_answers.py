@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_float_array, as_positive
+from qpot._core.arrays import Array, as_float_array, as_own_array, as_positive
 from qpot.problem.system import System
 
 
@@ -149,7 +149,7 @@ class OrthogonalSamples:
     scales: Any
 
     def __post_init__(self) -> None:
-        a = as_float_array(self.scales, name="scales")
+        a = as_own_array(self.scales, name="scales")
         if a.ndim != 1 or a.size == 0 or not ((a > 0) & np.isfinite(a)).all():
             raise ValueError(f"scales must be (d,) finite numbers > 0, got {self.scales!r}")
         object.__setattr__(self, "scales", a)
@@ -204,7 +204,7 @@ class LinearRegressionFlow:
     y: Any
 
     def __post_init__(self) -> None:
-        X, y = as_float_array(self.X, name="X"), as_float_array(self.y, name="y")
+        X, y = as_own_array(self.X, name="X"), as_own_array(self.y, name="y")
         if X.ndim != 2 or y.shape != X.shape[:1]:
             raise ValueError(f"X has shape {X.shape} and y {y.shape}, expected (N, p) and (N,)")
         object.__setattr__(self, "X", X)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from qpot._core.arrays import Array, as_float_array, as_positive
+from qpot._core.arrays import Array, as_own_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
 
 
@@ -248,13 +248,13 @@ class _MarginSum:
 
 def signed_samples(X: ArrayLike, y: ArrayLike) -> Array:
     """The signed samples ``y_i x_i`` as rows ``(N, d)``, after a check of X and y."""
-    samples = as_float_array(X, name="X")
-    labels = as_float_array(y, name="y")
+    samples = as_own_array(X, name="X")
+    labels = as_own_array(y, name="y")
     if samples.ndim != 2 or 0 in samples.shape:
         raise ValueError(f"X has shape {samples.shape}, expected (N, d) with one sample in each row")
     if not np.isfinite(samples).all():
         row = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
-        raise ValueError(f"X has a NaN or infinite entry in row {row}")
+        raise ValueError(f"X has a NaN or infinite entry in row {row}; pass finite samples")
     if labels.shape != (samples.shape[0],):
         raise ValueError(f"y has shape {labels.shape}, expected ({samples.shape[0]},): one label for each row of X")
     bad = np.flatnonzero(np.abs(labels) != 1.0)
@@ -268,7 +268,7 @@ def signed_samples(X: ArrayLike, y: ArrayLike) -> Array:
 
 def as_number(value: Any) -> float:
     """A real number as a float, or NaN if ``value`` is not one; the caller checks the range and names it in its message."""
-    if isinstance(value, (bool, str)):
+    if isinstance(value, (bool, str, np.ma.MaskedArray)):
         return float("nan")
     try:
         return float(value)

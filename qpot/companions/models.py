@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_point, format_point
+from qpot._core.arrays import Array, as_count, as_float_array, as_own_array, as_point, format_point
 from qpot._core.types import PointLike
 from qpot.companions.margin_losses import MarginLoss
 from qpot.samples.finite_sum import FiniteSum
@@ -58,25 +58,25 @@ class PredictionModel:
         theta, inputs = self._arguments(parameters, X)
         return self._checked(self.predict(theta, inputs), (inputs.shape[0], self.outputs), theta, "predict")
 
-    def jacobian_at(self, parameters: PointLike, X: ArrayLike) -> Array:
+    def jacobian_at(self, parameters: PointLike, X: ArrayLike, *, name: str = "X") -> Array:
         """The Jacobian ``(n, K, d)``, checked."""
-        theta, inputs = self._arguments(parameters, X)
+        theta, inputs = self._arguments(parameters, X, name)
         shape = (inputs.shape[0], self.outputs, self.dimension)
         return self._checked(self.jacobian(theta, inputs), shape, theta, "jacobian")
 
     def inputs(self, X: ArrayLike, *, name: str = "X") -> Array:
         """The inputs ``(n, p)``, checked; one input ``(p,)`` is a batch of one."""
-        inputs = as_float_array(X, name=name)
+        inputs = as_own_array(X, name=name)
         inputs = inputs[None] if inputs.ndim == 1 else inputs
         if inputs.ndim != 2 or inputs.shape[1] != self.features or inputs.shape[0] == 0:
             raise ValueError(f"{name} has shape {np.shape(X)}, expected (n, {self.features}): inputs are rows")
         if not np.isfinite(inputs).all():
             row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
-            raise ValueError(f"{name} has a NaN or infinite entry in row {row}")
+            raise ValueError(f"{name} has a NaN or infinite entry in row {row}; pass finite inputs")
         return inputs
 
-    def _arguments(self, parameters: PointLike, X: ArrayLike) -> tuple[Array, Array]:
-        return as_point(parameters, dimension=self.dimension, name="parameters"), self.inputs(X)
+    def _arguments(self, parameters: PointLike, X: ArrayLike, name: str = "X") -> tuple[Array, Array]:
+        return as_point(parameters, dimension=self.dimension, name="parameters"), self.inputs(X, name=name)
 
     def _checked(self, values: ArrayLike, shape: tuple[int, ...], theta: Array, name: str) -> Array:
         result = as_float_array(values, name=f"the value of {name}")
@@ -176,12 +176,12 @@ class SquaredError:
     r"""The squared error \|f - y\|^2 / 2, with targets ``(N, K)``, or ``(N,)`` for one output."""
 
     def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
-        Y = as_float_array(y, name="y")
+        Y = as_own_array(y, name="y")
         Y = Y[:, None] if Y.ndim == 1 and outputs == 1 else Y
         if Y.shape != (n, outputs):
             raise ValueError(f"y has shape {np.shape(y)}, expected ({n}, {outputs}): one row of targets for each input")
         if not np.isfinite(Y).all():
-            raise ValueError("y has NaN or infinite entries")
+            raise ValueError("y has NaN or infinite entries; pass finite targets")
         return Y
 
     def value(self, F: Array, Y: Array) -> Array:
@@ -225,7 +225,7 @@ class MarginError:
     loss: MarginLoss
 
     def targets(self, y: ArrayLike, n: int, outputs: int) -> Array:
-        labels = as_float_array(y, name="y")
+        labels = as_own_array(y, name="y")
         if outputs != 1:
             raise ValueError(f"loss={self!r} is for models with one output, this one has {outputs}; use CrossEntropy()")
         if labels.shape != (n,) or (np.abs(labels) != 1.0).any():

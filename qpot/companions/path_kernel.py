@@ -40,8 +40,10 @@ def tangent_kernel(model: PredictionModel, parameters: PointLike, X: ArrayLike, 
     ValueError
         If the parameters or the inputs do not fit the model.
     """
+    if not isinstance(model, PredictionModel):
+        raise ValueError(f"model must be a qpot.PredictionModel, got {model!r}")
     J = model.jacobian_at(parameters, X)
-    return _products(J, J if Z is None else model.jacobian_at(parameters, Z))
+    return _products(J, J if Z is None else model.jacobian_at(parameters, Z, name="Z"))
 
 
 def _products(J: Array, G: Array) -> Array:
@@ -281,7 +283,7 @@ def train_flow(
     # A model that does not fit its description fails here, so a later failure means that a number is not finite.
     sample_pulls(model, theta, inputs, Y, kind)
     h, n_steps = as_positive(step, name="step"), as_count(steps, name="steps")
-    if order not in ORDERS:
+    if isinstance(order, bool) or order not in ORDERS:
         raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
     N = inputs.shape[0]
     schedule = _batch_schedule(batches, n_steps, N, as_rng(rng))

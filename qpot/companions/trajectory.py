@@ -15,6 +15,8 @@ from qpot._core.types import PointLike
 from qpot.companions.event_driven import EventDriven
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
 from qpot.companions.flows import Flow, GradientFlow
+from qpot.problem.arguments import a_flag, checked
+from qpot.problem.checked_system import check_system
 from qpot.problem.system import System
 
 
@@ -69,6 +71,7 @@ class FlowTrajectory(Drawn, Saved, figure="plot_flow_loss"):
         )
 
 
+@checked(throw=a_flag)
 def integrate_flow(
     system: System,
     start: PointLike,
@@ -122,7 +125,8 @@ def integrate_flow(
     """
     flow = GradientFlow() if flow is None else flow
     method = EventDriven() if method is None else method
-    if not isinstance(system, System) or not system.gradient_drift or system.loss is None:
+    check_system(system)
+    if not system.gradient_drift or system.loss is None:
         raise ValueError("system must be a qpot.System with a loss: build it with System.from_loss or from_finite_sum")
     if not isinstance(method, FlowMethod):
         raise ValueError(

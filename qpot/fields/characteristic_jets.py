@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array, as_positive
+from qpot._core.arrays import Array, as_flag, as_positive
 from qpot._core.status import Status
 from qpot.fields.assembly import NodeResult, as_field, marched, started
 from qpot.fields.grid import Grid
@@ -90,6 +90,7 @@ class CharacteristicJets(FieldMethod):
     kinks: str = "warn"
 
     def __post_init__(self) -> None:
+        as_flag(self.estimate_error, name="estimate_error")
         if self.radius is not None and not 1.5 <= as_positive(self.radius, name="radius") <= 12.0:
             raise ValueError(f"radius must lie between 1.5 and 12 cells, or be None, got {self.radius!r}")
         if self.highest is not None:

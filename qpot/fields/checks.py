@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
+from qpot._core import memory
 from qpot._core.arrays import Array, format_point
 from qpot.fields.grid import Grid
 from qpot.problem.covariance import RANK_TOLERANCE
@@ -36,14 +35,7 @@ def check_regular(a: Array, x: Array) -> None:
 def check_memory(grid: Grid) -> None:
     """Refuse a grid that does not fit into the free memory, before anything is computed."""
     need = grid.size * _BYTES_PER_NODE[grid.dimension]
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return
-    if 0 < free < need:
-        raise ValueError(
-            f"the {grid} needs about {need / 2**30:.3g} GiB and {free / 2**30:.3g} GiB are free; use fewer nodes"
-        )
+    memory.check_memory(need, what=f"the {grid}", way_out="use fewer nodes")
 
 
 def kink_in(samples: Array, grid: Grid) -> str:

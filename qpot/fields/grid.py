@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
-from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_float_array, as_points
+from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_flag, as_own_array, as_points
 
 
 def _axes_of(bounds: BoundsLike) -> int:
@@ -84,8 +85,8 @@ class Grid:
             lower, upper = as_bounds(bounds, dimension=_axes_of(bounds))
         assert lower is not None  # Both corners are known now.
         assert upper is not None
-        low = np.atleast_1d(as_float_array(lower, name="lower"))
-        high = np.atleast_1d(as_float_array(upper, name="upper"))
+        low = np.atleast_1d(as_own_array(lower, name="lower"))
+        high = np.atleast_1d(as_own_array(upper, name="upper"))
         if low.ndim != 1 or low.shape != high.shape:
             raise ValueError(f"lower and upper must be points of one dimension, got shapes {low.shape}, {high.shape}")
         d = low.size
@@ -97,13 +98,15 @@ class Grid:
             raise ValueError(
                 f"lower must be below upper and both finite, got lower={low.tolist()}, upper={high.tolist()}"
             )
-        counts = (shape,) * d if isinstance(shape, (int, np.integer)) else tuple(shape)
+        counts = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) and np.ndim(shape) == 1 else (shape,) * d
         if len(counts) != d:
             raise ValueError(f"shape={shape!r} has {len(counts)} entries for {d} axes; give nodes for each axis")
         counts = tuple(as_count(n, name="shape", minimum=9) for n in counts)
-        wraps = (bool(periodic),) * d if isinstance(periodic, (bool, np.bool_)) else tuple(bool(p) for p in periodic)
-        if len(wraps) != d:
-            raise ValueError(f"periodic={periodic!r} has {len(wraps)} entries for {d} axes")
+        several = isinstance(periodic, (tuple, list, np.ndarray)) and np.ndim(periodic) == 1
+        given: Any = tuple(periodic) if several else (periodic,) * d  # type: ignore[arg-type]
+        if len(given) != d:
+            raise ValueError(f"periodic={periodic!r} has {len(given)} entries, expected one for each of the {d} axes")
+        wraps = tuple(as_flag(p, name="periodic") for p in given)
         faces = None
         if closed is not None and np.any(closed):
             try:

@@ -19,6 +19,7 @@ from qpot.fields.methods import FieldMethod
 from qpot.fields.run import FieldRun, unfinished
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import as_source_points, attracting_equilibrium, refined_equilibrium
+from qpot.problem.arguments import a_flag, a_system, checked
 from qpot.problem.system import System
 from qpot.solvers.common.spending import left, spent
 from qpot.solvers.fields.line import line_quasipotential
@@ -30,6 +31,7 @@ _BATCH = 65536
 _BATCH_IN_TIME = 4096
 
 
+@checked(system=a_system, throw=a_flag)
 def quasipotential(
     system: System,
     source: PointLike,
@@ -93,7 +95,9 @@ def quasipotential(
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a qpot.Grid, got {type(grid).__name__}")
     if grid.dimension != system.dimension:
-        raise ValueError(f"grid has {grid.dimension} axes, the system has dimension {system.dimension}")
+        raise ValueError(
+            f"grid has {grid.dimension} axes, the system has dimension {system.dimension}; pass a grid of as many axes"
+        )
     chosen: FieldMethod = CharacteristicJets() if method is None else method
     if not isinstance(chosen, FieldMethod):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from qpot.fields.methods import FieldMethod
 from qpot.fields.solution import FieldSolution
 from qpot.fields.solve import quasipotential
 from qpot.fields.tables import GlobalTables
+from qpot.problem.arguments import a_system, an_executor, checked
 from qpot.problem.system import System
 
 
@@ -76,6 +77,7 @@ class GlobalField(GlobalTables, Saved):
         return f"GlobalField({self.grid}, {len(self.fields)} minima, level {self.level:.6g})"
 
 
+@checked(system=a_system, executor=an_executor)
 def global_quasipotential(
     system: System,
     minima: Sequence[PointLike],
@@ -134,26 +136,24 @@ def global_quasipotential(
     >>> landscape.at((0.0,)).round(9)
     array([0.5])
     """
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a qpot.Grid, got {grid!r}")
+    if isinstance(minima, str) or not isinstance(minima, Iterable):
+        raise ValueError(f"minima must be minima or points, such as qpot.find_minima returns, got {minima!r}")
     points = [as_points(without_wrapper(m), dimension=grid.dimension, name="minima") for m in minima]
     if not points:
         raise ValueError("minima is empty; find them with find_minima(system, bounds)")
     if stationary is not None and costs is not None:
         raise ValueError("pass stationary or costs, not both")
+    W = None if stationary is None and costs is None else _given_costs(stationary, costs, len(points))
     with reporting(progress, "fields") as report:
         tasks = [(system, p if len(p) > 1 else p[0], grid, method) for p in points]
         fields = []
         for field in run_in_order(_field, tasks, executor):
             fields.append(field)
             report(len(fields), len(tasks), "fields")
-    if stationary is not None:
-        W = as_float_array(stationary, name="stationary")
-        if W.shape != (len(points),):
-            raise ValueError(f"stationary has shape {W.shape} for {len(points)} minima, expected ({len(points)},)")
-        W = W - W.min()
-    else:
-        W = stationary_costs(_cost_matrix(fields, points) if costs is None else costs)
-        if W.shape != (len(points),):
-            raise ValueError(f"costs are for {W.size} minima, but {len(points)} were given")
+    if W is None:
+        W = stationary_costs(_cost_matrix(fields, points))
     stacked = np.stack([f.values + w for f, w in zip(fields, W, strict=True)])
     filled = np.where(np.isnan(stacked), np.inf, stacked)
     owner = np.argmin(filled, axis=0)
@@ -197,3 +197,19 @@ def _cost_matrix(fields: Sequence[FieldSolution], points: Sequence[Array]) -> Ar
 
 
 __all__ = ["GlobalField", "global_quasipotential"]
+
+
+def _given_costs(stationary: ArrayLike | None, costs: CostsLike | None, k: int) -> Array:
+    """The stationary costs W ``(k,)`` of k minima, as they were given or from the costs between the minima."""
+    if stationary is None:
+        assert costs is not None
+        W = stationary_costs(costs)
+        if W.shape != (k,):
+            raise ValueError(f"costs are for {W.size} minima, but {k} were given; pass those between the minima")
+        return W
+    W = as_float_array(stationary, name="stationary")
+    if W.shape != (k,):
+        raise ValueError(f"stationary has shape {W.shape} for {k} minima, expected ({k},)")
+    if not (W >= 0).all() or not np.isfinite(W.min()):
+        raise ValueError(f"stationary must be costs >= 0, at least one of them finite, got {W.tolist()}")
+    return np.asarray(W - W.min())

@@ -10,6 +10,8 @@ Modules:
 - `landscapes`: Losses with more than two minima.
 - `non_gradient`: Drifts that are not gradients.
 - `one_dimensional`: Wells on a line, where the quasi-potential is an integral.
+- `travelling`: Systems of the gallery that can be sent to other processes, though their functions are local to the one
+  that makes them.
 """
 
 from qpot.gallery.case import GalleryCase

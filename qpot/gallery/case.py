@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot.gallery.travelling import let_travel, made
 from qpot.problem.system import System
 
 # The reference of cases whose answer follows from the textbook's formulas for gradient systems.
@@ -54,6 +55,12 @@ class GalleryCase:
     quasipotential: Callable[[Array], Array] | None = None
     reference: str = FREIDLIN_WENTZELL
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        let_travel(self.system, self.name, self.parameters)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return made, (self.name, self.parameters)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())

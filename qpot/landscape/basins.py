@@ -18,6 +18,7 @@ from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.kinks import jacobians_beside_kinks, slid_labels
 from qpot.landscape.periods import Periods, periods_of
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.arguments import a_system, attractors, checked, some_points
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
@@ -151,6 +152,7 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike, *, periods: Pe
     )
 
 
+@checked(system=a_system, points=some_points, minima=attractors)
 @in_natural_units("points", "minima")
 def basin_of(
     system: System,

@@ -14,6 +14,7 @@ from qpot.landscape.destinations import GuardedDrift
 from qpot.landscape.limit_cycle import UNIT, LimitCycle
 from qpot.landscape.minima import scattered
 from qpot.landscape.points import Minimum
+from qpot.problem.arguments import a_budget, a_seed, a_system, checked, some_points
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending, spent
@@ -37,6 +38,7 @@ _TRIES = 8
 _MARGIN = 0.5
 
 
+@checked(system=a_system, guesses=some_points, rng=a_seed, budget=a_budget)
 @in_natural_units("guesses")
 def find_limit_cycles(
     system: System,

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot.landscape.points import FLAT, Minimum, as_minimum
+from qpot.problem.arguments import a_minimum, a_system, checked
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
 
@@ -63,6 +64,7 @@ class FlatDirections(Drawn, Saved, figure="plot_flat_directions"):
         return f"{self.minimum!r} has a flat direction: it {' and '.join(parts)}"
 
 
+@checked(system=a_system, minimum=a_minimum)
 def flat_directions(system: System, minimum: Minimum) -> FlatDirections:
     """Directions in which a minimum is flat, verified by moving along them.
 

@@ -34,6 +34,7 @@ from qpot.landscape.points import SAME, Minimum, tidy, within
 from qpot.landscape.search import Search, scanned
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
+from qpot.problem.arguments import a_budget, a_system, an_executor, checked
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
@@ -45,6 +46,7 @@ from qpot.solvers.landscape.stationary_points import find_roots
 _SECONDS, _MODEL_SECONDS = 10.0, 4.0
 
 
+@checked(system=a_system, executor=an_executor, budget=a_budget)
 @in_natural_units("starts")
 @remembered
 def find_minima(

@@ -173,7 +173,8 @@ def as_periods(periodic: bool | Sequence[bool] | None, system: System, lower: Ar
     if periodic is None:
         return None
     d = system.dimension
-    given = [periodic] * d if isinstance(periodic, (bool, np.bool_)) else list(periodic)
+    given: Any = [periodic] * d if isinstance(periodic, (bool, np.bool_)) else periodic
+    given = list(given) if isinstance(given, (list, tuple, np.ndarray)) else []
     if len(given) != d or not all(isinstance(p, (bool, np.bool_)) for p in given):
         raise ValueError(f"periodic={periodic!r} must be one bool or one for each of the {d} axes")
     closed = np.array(given, dtype=bool)

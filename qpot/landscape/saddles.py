@@ -29,6 +29,7 @@ from qpot.landscape.symmetric_saddles import representatives_and_copies, saddles
 from qpot.landscape.symmetry import Symmetry, apply, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
 from qpot.landscape.torus_saddles import TorusSearch
+from qpot.problem.arguments import a_budget, a_system, an_executor, checked, some_minima
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.landscape.stationary_points import distinct, find_roots
@@ -48,6 +49,7 @@ _ROUNDS = 4
 _MIDDLES = 200
 
 
+@checked(system=a_system, minima=some_minima, executor=an_executor, budget=a_budget)
 @in_natural_units("minima", "starts")
 @remembered
 def find_saddles(

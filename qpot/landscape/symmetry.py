@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
 from qpot.landscape.points import Minimum
 from qpot.landscape.unit_symmetries import UnitSymmetries
+from qpot.problem.arguments import a_flag, checked
 from qpot.problem.system import System
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.units import UnitBlock
@@ -150,6 +151,7 @@ class DenseLayerSymmetries(UnitSymmetries):
     odd: bool
 
 
+@checked(odd=a_flag, bias=a_flag)
 def dense_layer_symmetries(
     layers: ParameterLayout | Sequence[int], *, odd: bool, bias: bool = True
 ) -> DenseLayerSymmetries:
@@ -188,6 +190,8 @@ def dense_layer_symmetries(
             )
         shapes, places = layers.shapes, [layers.slices[name] for name in layers.names]
     else:
+        if isinstance(layers, str) or not isinstance(layers, Sequence | np.ndarray):
+            raise ValueError(f"layers must be a qpot.ParameterLayout or the sizes of the layers, got {layers!r}")
         sizes = tuple(as_count(size, name="layers") for size in layers)
         shapes = tuple(
             shape
@@ -219,7 +223,8 @@ def as_symmetry(
         )
     if group.dimension != system.dimension:
         raise ValueError(
-            f"symmetries act on {group.dimension} coordinates, but the system has dimension {system.dimension}"
+            f"symmetries act on {group.dimension} coordinates, but the system has dimension {system.dimension}; pass those "
+            "of the system"
         )
     rng = np.random.default_rng(0)
     left, place = _CHECKS if system.dimension <= _MANY else _FEW_CHECKS, np.arange(system.dimension)
@@ -320,7 +325,7 @@ def _chain(shapes: Sequence[tuple[int, ...]], places: Sequence[slice], odd: bool
                 "the outputs of the one before as inputs, and biases (out,)"
             )
     if len(sizes) < 3:
-        raise ValueError(f"layers={sizes} has no hidden layer, and no units to exchange")
+        raise ValueError(f"layers={sizes} has no hidden layer, and no units to exchange; pass at least three sizes")
     return DenseLayerSymmetries(tuple(sizes), tuple(weights), tuple(biases), odd, places[-1].stop)
 
 

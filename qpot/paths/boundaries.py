@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_float_array, as_point, as_positive, without_wrapper
+from qpot._core.arrays import Array, as_float_array, as_point, as_positive, own, without_wrapper
 from qpot._core.types import PointLike
 from qpot.paths.boundary_surfaces import LossSurface, Plane, Sphere, Surface, ZeroSet
 from qpot.problem.system import System
@@ -40,6 +40,7 @@ class Ball(Domain):
 
     def __post_init__(self) -> None:
         as_positive(self.radius, name="radius")
+        object.__setattr__(self, "centre", own(self.centre))
 
     def pieces(self, system: System, minimum: Array) -> list[Surface]:
         """One sphere."""
@@ -85,6 +86,14 @@ class Box(Domain):
 
     lower: ArrayLike
     upper: ArrayLike
+
+    def __post_init__(self) -> None:
+        for name in ("lower", "upper"):
+            if np.isnan(as_float_array(getattr(self, name), name=name)).any():
+                raise ValueError(
+                    f"{name} must be numbers, infinite where there is no face, got {getattr(self, name)!r}"
+                )
+            object.__setattr__(self, name, own(getattr(self, name)))
 
     def pieces(self, system: System, minimum: Array) -> list[Surface]:
         """A plane for each finite face.
@@ -143,6 +152,7 @@ class HalfSpace(Domain):
         normal = as_float_array(self.normal, name="normal")
         if normal.ndim != 1 or not np.isfinite(normal).all() or not normal.any():
             raise ValueError(f"normal must be a finite vector that is not zero, got {self.normal!r}")
+        object.__setattr__(self, "normal", own(self.normal))
 
     def pieces(self, system: System, minimum: Array) -> list[Surface]:
         """One plane."""

@@ -46,8 +46,8 @@ def initial_curve(initial: ArrayLike, source: Array, target: Array) -> Array:
     size = np.linalg.norm(target - source)
     if np.linalg.norm(curve[0] - source) > 0.1 * size or np.linalg.norm(curve[-1] - target) > 0.1 * size:
         raise ValueError(
-            f"initial runs from {format_point(curve[0])} to {format_point(curve[-1])}, but the path is from "
-            f"{format_point(source)} to {format_point(target)}"
+            f"initial must lead from start to end: it runs from {format_point(curve[0])} to {format_point(curve[-1])}, but "
+            f"the path is from {format_point(source)} to {format_point(target)}"
         )
     return np.concatenate([source[None], curve[1:-1], target[None]])
 

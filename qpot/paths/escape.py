@@ -29,6 +29,7 @@ from qpot.paths.minimum_action import minimum_action_path
 from qpot.paths.ranking import ranking
 from qpot.paths.solution import PathSolution
 from qpot.paths.uphill import distinct
+from qpot.problem.arguments import a_box, a_flag, a_point, a_seed, a_system, checked, some_saddles
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.noise import singular_covariance
 from qpot.problem.system import System
@@ -96,6 +97,7 @@ class EscapeSolution(Drawn, Saved, figure="plot_exit"):
         )
 
 
+@checked(system=a_system, minimum=a_point, end=a_point, saddles=some_saddles, bounds=a_box, rng=a_seed, throw=a_flag)
 @in_natural_units("minimum", "end", "saddles")
 def escape_cost(
     system: System,

@@ -11,6 +11,7 @@ from qpot._core.arrays import Array, as_count, as_positive
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot.paths.solution import PathSolution
+from qpot.problem.arguments import a_flag, checked
 from qpot.problem.discrete_steps import MAX_SUBSETS, exact_noise
 from qpot.problem.measured_noise import batch_factor, batch_moments
 from qpot.samples.finite_sum import FiniteSum
@@ -56,6 +57,7 @@ class Gaussianity(Drawn, Saved, figure="plot_gaussianity"):
         return f"Gaussianity({self.recommendation})"
 
 
+@checked(replacement=a_flag)
 def check_gaussianity(
     finite_sum: FiniteSum,
     path: PathSolution,

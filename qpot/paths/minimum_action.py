@@ -18,11 +18,22 @@ from qpot.paths.cycle_target import path_over_cycle
 from qpot.paths.geometric import GeometricAction
 from qpot.paths.methods import PathMethod, PathProblem
 from qpot.paths.solution import PathSolution, held
+from qpot.problem.arguments import a_box, a_budget, a_flag, a_point, a_system, checked, some_points, some_saddles
 from qpot.problem.natural_units import in_natural_units, natural_box
 from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
 
 
+@checked(
+    system=a_system,
+    start=a_point,
+    end=a_point,
+    initial=some_points,
+    saddles=some_saddles,
+    bounds=a_box,
+    budget=a_budget,
+    throw=a_flag,
+)
 @in_natural_units("start", "end", "initial", "saddles")
 def minimum_action_path(
     system: System,

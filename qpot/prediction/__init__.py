@@ -48,6 +48,7 @@
 - `pictures`: Small pictures of a prediction for notebooks, as SVG: levels of W, and a map of minima, passes and legs in the
   plane.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
+- `predict_arguments`: The kinds of the arguments of `qpot.predict`, in the order in which they are checked.
 - `prefactors`: Rate prefactors of all transitions, from the paths behind their costs.
 - `priced_passes`: Which passes between minima are priced: those of one connected chain that are not much higher than the
   lowest way.

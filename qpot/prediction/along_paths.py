@@ -194,8 +194,7 @@ def hessian_carried(
     rates = np.linalg.eigvals(J_O)
     if np.abs(rates.real).min() <= DEGENERATE * np.abs(rates).max():
         raise ValueError(f"the minimum {format_point(origin)} is degenerate (Jacobian eigenvalues {rates.tolist()})")
-    S = solve_continuous_lyapunov(J_O, -a_O)
-    Q_O = np.linalg.inv((S + S.T) / 2)
+    Q_O = np.linalg.inv(stationary_covariance(J_O, a_O))
     velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", system.unchecked.covariance(x), p)
     _check_hamiltonian(system, x, p)
     span, along = _along(x, p, np.linalg.norm(velocity, axis=1))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
-from scipy.linalg import solve_continuous_lyapunov
 
 from qpot._core.arrays import Array, as_point, as_points, as_positive, format_point
 from qpot._core.drawn import Drawn
@@ -18,6 +17,7 @@ from qpot.landscape.attractor import attracting_point
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.prediction.along_paths import DEGENERATE, hessian_carried
 from qpot.problem.system import System
+from qpot.solvers.common.held import stationary_covariance
 
 # Points nearer to the minimum than this many standard deviations at epsilon = 1e-6 of the noise have the density of the
 # Gaussian, of which they cannot be told apart.
@@ -187,8 +187,10 @@ def local_law(system: System, minimum: PointLike) -> LocalLaw:
     (array([[0.125]]), 0.25, 0.25)
     """
     point, J, a = _at_minimum(system, minimum)
-    S = np.asarray(solve_continuous_lyapunov(J, -a))
-    S = (S + S.T) / 2.0
+    try:
+        S = stationary_covariance(J, a)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"the law around {format_point(point)} is not known: {error}") from error
     spread = np.linalg.eigvalsh(S)
     if spread[0] <= 1e-12 * spread[-1]:
         raise ValueError(

@@ -24,6 +24,7 @@ from qpot.prediction.costs import Hole, TransitionCosts
 from qpot.prediction.crossings import around
 from qpot.prediction.cut_corners import cuts_corners, weightless
 from qpot.prediction.transitions import transition_costs
+from qpot.problem.arguments import a_box, a_system, an_executor, checked, instance_of
 from qpot.problem.system import System
 from qpot.solvers.landscape.band import bowed
 from qpot.solvers.paths.curve_action import curve_action, shortened, smooth
@@ -45,6 +46,13 @@ _FINER = 16
 _HOPELESS = 5.0
 
 
+@checked(
+    system=a_system,
+    costs=instance_of(TransitionCosts, "qpot.transition_costs"),
+    bounds=a_box,
+    method=instance_of(LegMethod, "the wing paths, such as qpot.GeometricAction()"),
+    executor=an_executor,
+)
 @remembered
 def audited_costs(
     system: System,

@@ -21,6 +21,7 @@ from qpot.paths.geometric import GeometricAction
 from qpot.prediction.exit_fields import FieldReading, Lowest, field_reading
 from qpot.prediction.exit_rims import lowest_on_surfaces, lowest_way_out, uphill_direction
 from qpot.prediction.field_answers import NODES, impossible
+from qpot.problem.arguments import a_system, checked
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.spending import left, spending
@@ -36,6 +37,7 @@ _WALK = 0.2
 _ONWARD = 1e-3
 
 
+@checked(system=a_system)
 def check_exit(
     system: System,
     found: ExitSolution,

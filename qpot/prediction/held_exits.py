@@ -16,6 +16,7 @@ from qpot.paths.geometric import GeometricAction
 from qpot.prediction.exit_check import held_against_field
 from qpot.prediction.exit_roadmaps import held_against_roadmap
 from qpot.prediction.side_exits import check_side, search_box, sides_left
+from qpot.problem.arguments import a_box, a_budget, a_flag, a_point, a_seed, a_system, checked, some_saddles
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.solvers.common.compiling import process_working_time
@@ -26,6 +27,16 @@ _SECONDS = 5.0
 _SHARE = 3.0
 
 
+@checked(
+    system=a_system,
+    minimum=a_point,
+    saddles=some_saddles,
+    bounds=a_box,
+    budget=a_budget,
+    second_opinion=a_flag,
+    rng=a_seed,
+    throw=a_flag,
+)
 @in_natural_units("minimum", "boundary", "saddles")
 def exit_cost(
     system: System,

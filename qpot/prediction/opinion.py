@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +15,10 @@ from qpot._core.arrays import BoundsLike, as_bounds, as_count, as_positive
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
-from qpot.prediction.costs import FieldOpinion
+from qpot.prediction.costs import FieldOpinion, TransitionCosts
 from qpot.prediction.field_answers import NODES, answers_of, field_task, impossible
+from qpot.problem.arguments import a_box, a_budget, a_system, an_executor, checked, instance_of
 from qpot.problem.system import System
-
-if TYPE_CHECKING:
-    from qpot.prediction.costs import TransitionCosts
 
 # Seconds of CPU time for the fields of one minimum.
 _SECONDS = 20.0
@@ -29,6 +26,13 @@ _SECONDS = 20.0
 _OUTSIDE = "the minimum lies outside the box, where no field is computed"
 
 
+@checked(
+    system=a_system,
+    costs=instance_of(TransitionCosts, "qpot.transition_costs"),
+    bounds=a_box,
+    executor=an_executor,
+    budget=a_budget,
+)
 def with_field_opinion(
     system: System,
     costs: TransitionCosts,

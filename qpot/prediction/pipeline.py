@@ -37,10 +37,12 @@ from qpot.prediction.dearer_legs import dearer_legs
 from qpot.prediction.leaks import with_ways_out
 from qpot.prediction.models import predict_model
 from qpot.prediction.opinion import with_field_opinion
+from qpot.prediction.predict_arguments import ARGUMENTS
 from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.prediction.unfinished import refuse_alone, refuse_undecided
+from qpot.problem.arguments import checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
 from qpot.problem.natural_units import in_natural_units
@@ -51,6 +53,7 @@ from qpot.samples.finite_sum import FiniteSum
 _SCANNED = 3
 
 
+@checked(**ARGUMENTS)
 @checkpointed("minima", "saddles", "starts")
 @in_natural_units("minima", "saddles", "starts")
 def predict(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, as_float_array
 from qpot._core.progress import ProgressLike
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
@@ -24,6 +24,7 @@ from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.times import PredictionTimes
 from qpot.prediction.views import PredictionViews
+from qpot.problem.arguments import checked, instance_of
 from qpot.problem.system import System
 from qpot.problem.units import Units
 
@@ -198,6 +199,7 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
         )
 
 
+@checked(costs=instance_of(TransitionCosts, "qpot.transition_costs"))
 def prediction_from_costs(
     costs: TransitionCosts,
     *,
@@ -233,6 +235,13 @@ def prediction_from_costs(
     `Prediction.selected`, `Prediction.left_out` and `Prediction.possible`.
     """
     k = len(costs.minima)
+    if prefactors is not None:
+        prefactors = as_float_array(prefactors, name="prefactors")
+        if prefactors.shape != (k, k) or (prefactors < 0).any():
+            raise ValueError(
+                f"prefactors must be ({k}, {k}) numbers >= 0, NaN where one is not known, got the shape {prefactors.shape}"
+                f"{f' and {prefactors.min():g}' if prefactors.size else ''}"
+            )
     answer = partial_answer(costs)
     if answer is not None:
         return Prediction(

@@ -34,6 +34,7 @@ from qpot.prediction.crossings import searched_crossings
 from qpot.prediction.leg_sharing import climb_of, copies_of_cycles, with_descents, with_shared_climbs
 from qpot.prediction.routes import Route, by_exits, with_routes
 from qpot.prediction.unfinished import lowest
+from qpot.problem.arguments import a_box, a_budget, a_file, a_system, an_executor, checked, some_minima, some_saddles
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
 from qpot.problem.inverse_roots import SingularCovarianceError
@@ -47,6 +48,15 @@ from qpot.solvers.problem.lagrangian import SingularCovarianceError as SingularO
 _MARGIN = 1.5
 
 
+@checked(
+    system=a_system,
+    minima=some_minima,
+    saddles=some_saddles,
+    bounds=a_box,
+    executor=an_executor,
+    budget=a_budget,
+    checkpoint=a_file,
+)
 @checkpointed("minima", "saddles")
 @in_natural_units("minima", "saddles")
 def transition_costs(

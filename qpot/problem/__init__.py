@@ -1,7 +1,10 @@
 """Drift and noise: what is asked about.
 
+- `arguments`: Arguments of public functions, checked by kind before anything is computed, so that a wrong one is named
+  at once.
 - `charted`: A system's functions in coordinates without sides.
 - `charts`: Chart: a system whose coordinates end, solved in coordinates that do not, and how results are read back.
+- `checked_system`: The check that an argument is a system.
 - `checkpointed`: Public functions that can go on where an earlier run of the same call was stopped.
 - `controllable`: The directions that the noise reaches at a fixed point, directly or carried on by the drift.
 - `covariance`: Covariances a(x) = sigma(x) sigma(x)^T: constructors, and the checks that every solver relies on.

@@ -10,6 +10,7 @@ from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot._core.types import PointLike
+from qpot.problem.checked_system import check_system
 from qpot.problem.covariance import RANK_TOLERANCE
 from qpot.problem.system import System
 
@@ -78,6 +79,7 @@ def controllability(system: System, point: PointLike) -> Controllability:
     >>> found.rank, found.steps, found.complete
     (1, 1, True)
     """
+    check_system(system)
     x = as_point(point, dimension=system.dimension, name="point")
     values, vectors = np.linalg.eigh(system.covariance(x[None])[0])
     noisy = values > RANK_TOLERANCE * max(float(values[-1]), np.finfo(float).tiny)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_point, as_rng, difference_step
+from qpot._core.arrays import Array, as_flag, as_point, as_rng, difference_step
 from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance import factored
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
@@ -125,7 +125,7 @@ def low_rank_covariance(
     System(finite sum, dimension=200, constant covariance)
     """
     estimate = estimate_covariance(finite_sum, point, method=LowRankCovariance(rank=rank), rng=rng)
-    if not state_dependent:
+    if not as_flag(state_dependent, name="state_dependent"):
         return estimate.as_covariance(floor)
     along = np.concatenate(
         [finite_sum.derivatives_along(estimate.point[None], u[None]) for u in estimate.eigenvectors.T]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 
-from qpot._core.arrays import Array, BatchFunction, as_float_array, format_point
+from qpot._core.arrays import Array, BatchFunction, as_float_array, as_own_array, format_point
 from qpot.problem.operators import OperatorCovariance, ProductCovariance, refuse_dense
 
 # Factors that depend on the state are computed whenever they are needed, in batches of this many numbers, which stay in a
@@ -40,7 +40,7 @@ class FactoredCovariance:
     ) -> None:
         self.constant = not callable(factor)
         if self.constant:
-            matrix = as_float_array(factor, name="factor")
+            matrix = as_own_array(factor, name="factor")
             if matrix.ndim != 2 or not np.isfinite(matrix).all():
                 raise ValueError(f"factor must be a finite array (d, r) or a function, got shape {matrix.shape}")
             if gradient is not None:
@@ -48,11 +48,13 @@ class FactoredCovariance:
             self.factor: Any = matrix
         else:
             self.factor = factor
-        self.floor = np.asarray(as_float_array(floor, name="floor"), dtype=np.float64)
+        self.floor = as_own_array(floor, name="floor")
         if self.floor.ndim > 1 or not np.isfinite(self.floor).all() or (self.floor < 0).any():
             raise ValueError(f"floor must be a number >= 0 or an array (d,) of them, got {floor!r}")
         if self.constant and self.floor.ndim == 1 and self.floor.size != self.factor.shape[0]:
-            raise ValueError(f"floor has shape {self.floor.shape}, but factor has {self.factor.shape[0]} rows")
+            raise ValueError(
+                f"floor has shape {self.floor.shape}, but factor has {self.factor.shape[0]} rows, expected one entry each"
+            )
         self.gradient = gradient
         self._core: Any = None
         self._rank: int | None = None

@@ -8,10 +8,10 @@ import numpy as np
 
 from qpot._core.arrays import Array, format_point
 from qpot._core.file_schema import Count, Flag, Maybe, Method, Number, Part, Schema, numbers, schemas
+from qpot.problem.checked_system import check_system
 from qpot.problem.controllable import Controllability
 from qpot.problem.covariance_methods import CovarianceEstimate, CovarianceMethod
 from qpot.problem.measured_noise import DirectionalNoise, NoiseStatistics
-from qpot.problem.system import System
 
 METHODS: tuple[type[Any], ...] = (CovarianceMethod,)
 # A drift rests at a point if it is smaller than that at this distance, relative to 1 + |x|, at the largest rate there.
@@ -36,8 +36,7 @@ def hold_system(system: Any, points: Array, rates: Array | None, owner: str) -> 
     ValueError
         If it is no system, or another one.
     """
-    if not isinstance(system, System):
-        raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
+    check_system(system)
     if not len(points):
         return
     drift = np.linalg.norm(system.drift(points), axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BatchFunction, as_points, call_batch
+from qpot._core.pure import check_pure
 from qpot.solvers.common.differences import central_jacobian
 
 
@@ -34,12 +35,17 @@ class CheckedFunction:
 
     def __init__(self, function: BatchFunction, dimension: int, shape: tuple[int, ...], name: str) -> None:
         self.function, self.dimension, self.shape, self.name = function, dimension, shape, name
+        self._pure = False
 
     def __call__(self, points: ArrayLike) -> Array:
         return self.unchecked(as_points(points, dimension=self.dimension, name=f"the argument of {self.name}"))
 
     def unchecked(self, x: Array) -> Array:
-        return call_batch(self.function, x, shape=self.shape, name=self.name)
+        values = call_batch(self.function, x, shape=self.shape, name=self.name)
+        if not self._pure and len(x):
+            self._pure = True
+            check_pure(self.function, x, name=self.name)
+        return values
 
 
 class OwnFunction:

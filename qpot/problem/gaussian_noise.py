@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import LinearOperator
 
-from qpot._core.arrays import Array, BatchFunction, as_float_array, as_positive, call_batch
+from qpot._core.arrays import Array, BatchFunction, as_own_array, as_positive, call_batch
+from qpot._core.pure import check_pure
 from qpot.problem.covariance import RANK_TOLERANCE, check_semidefinite, check_symmetric
 from qpot.problem.factored import FactoredCovariance, Structured
 from qpot.problem.matrix_products import MatrixProducts, nowhere_singular
@@ -62,10 +63,15 @@ class MatrixNoise(Noise):
 
     def __init__(self, function: BatchFunction, dimension: int, *, samples: FiniteSum | None = None) -> None:
         self.function, self.dimension, self.samples = function, dimension, samples
+        self._pure = False
 
     def covariance(self, x: Array) -> Array:
         d = self.dimension
-        return check_symmetric(call_batch(self.function, x, shape=(d, d), name="covariance"), x, name="covariance")
+        values = check_symmetric(call_batch(self.function, x, shape=(d, d), name="covariance"), x, name="covariance")
+        if not self._pure and len(x):
+            self._pure = True
+            check_pure(self.function, x, name="covariance")
+        return values
 
     def products(self, dimension: int) -> Products:
         return MatrixProducts(self.covariance).products()
@@ -144,7 +150,7 @@ def gaussian_noise(covariance: BatchFunction | ArrayLike | Structured | LinearOp
 
 def _as_matrix(covariance: ArrayLike, d: int) -> Array:
     """A constant covariance as a symmetric, read-only matrix ``(d, d)``."""
-    matrix = as_float_array(covariance, name="covariance")
+    matrix = as_own_array(covariance, name="covariance")
     if matrix.ndim == 0:
         matrix = float(matrix) * np.eye(d)
     if matrix.shape != (d, d):
@@ -152,7 +158,7 @@ def _as_matrix(covariance: ArrayLike, d: int) -> Array:
             f"covariance has shape {matrix.shape}, expected ({d}, {d}), a number, or a function (n, {d}) -> (n, {d}, {d})"
         )
     if not np.isfinite(matrix).all():
-        raise ValueError(f"covariance has NaN or infinite entries: {matrix.tolist()}")
+        raise ValueError(f"covariance has NaN or infinite entries: {matrix.tolist()}; pass finite numbers")
     matrix = check_symmetric(matrix[None], None, name="covariance")[0]
     check_semidefinite(matrix[None], None, name="covariance")
     matrix.setflags(write=False)

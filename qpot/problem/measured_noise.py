@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from qpot._core.arrays import Array, as_count, as_noise_level, as_point, as_positive, as_rng, format_point
+from qpot._core.arrays import Array, as_count, as_flag, as_noise_level, as_point, as_positive, as_rng, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
@@ -187,6 +187,7 @@ def measure_noise(
         raise ValueError(f"finite_sum must be a qpot.FiniteSum, got {type(finite_sum).__name__}")
     x = as_point(point, dimension=finite_sum.dimension, name="point")
     B = as_count(batch_size, name="batch_size")
+    as_flag(replacement, name="replacement")
     factor = batch_factor(finite_sum.n_samples, B, replacement)
     k = min(as_count(leading, name="leading"), x.size)
     u = None if direction is None else _unit(direction, x.size)

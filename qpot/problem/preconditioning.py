@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import Array, BatchFunction, as_count, as_float_array, as_point, as_points, as_positive
+from qpot._core.arrays import (
+    Array,
+    BatchFunction,
+    as_count,
+    as_float_array,
+    as_own_array,
+    as_point,
+    as_points,
+    as_positive,
+)
 from qpot._core.types import PointLike
+from qpot.problem.checked_system import check_system
 from qpot.problem.gaussian_noise import MatrixNoise, gaussian_noise
 from qpot.problem.noise import Noise
 from qpot.problem.system import System
@@ -57,8 +67,7 @@ def preconditioned(system: System, preconditioner: BatchFunction | ArrayLike) ->
     (array([[-2., -1.]]), array([[1., 0.],
            [0., 1.]]))
     """
-    if not isinstance(system, System):
-        raise ValueError(f"system must be a qpot.System, got {type(system).__name__}")
+    check_system(system)
     P = _Preconditioner(preconditioner, system.dimension)
     functions = _Transformed(system, P)
     matrix, constant = P.constant, system.noise.constant
@@ -102,6 +111,7 @@ def second_moment(system: System, points: ArrayLike, *, batch_size: int = 1) -> 
     ValueError
         For points of a wrong shape, or a batch size that is not a positive integer.
     """
+    check_system(system)
     B = as_count(batch_size, name="batch_size")
     x = as_points(points, dimension=system.dimension, name="points")
     noise: Array = np.einsum("njj->nj", system.covariance(x)) / B
@@ -149,6 +159,7 @@ def rmsprop_like(
     >>> (2 * -adaptive.drift([[1.0]]) / adaptive.covariance([[1.0]])[0]).round(6)  # 2 L' sqrt(C + L'^2) / C
     array([[4.89898]])
     """
+    check_system(system)
     scale = _RootMeanSquare(system, as_count(batch_size, name="batch_size"), as_positive(floor, name="floor"))
     if frozen_at is None:
         return preconditioned(system, scale)
@@ -181,6 +192,7 @@ def sign_like(system: System, *, frozen_at: PointLike | None = None, batch_size:
     ValueError
         If the batch size is not a positive integer, or where a coordinate has no noise.
     """
+    check_system(system)
     scale = _NoiseScale(system, as_count(batch_size, name="batch_size"))
     if frozen_at is None:
         return preconditioned(system, scale)
@@ -254,7 +266,7 @@ class _Preconditioner:
         self.d, self.function = d, preconditioner
         self.constant: Array | None = None
         if not callable(preconditioner):
-            matrix = as_float_array(preconditioner, name="preconditioner")
+            matrix = as_own_array(preconditioner, name="preconditioner")
             if matrix.ndim == 0:
                 matrix = np.full(d, float(matrix))
             if matrix.shape not in ((d,), (d, d)):

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias, Union
 
-import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from qpot._core.arrays import Array, BatchFunction, as_count, as_points, as_positive
+from qpot._core.arrays import Array, BatchFunction, as_count, as_flag, as_points, as_positive
 from qpot.problem.discrete_steps import exact_noise
 from qpot.problem.domain import CovarianceWithin, DomainLike, Sides, WithinSides, as_sides, within
 from qpot.problem.factored import Structured
@@ -29,7 +28,7 @@ from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system_functions import CovarianceAt, Moments, checked
-from qpot.samples.finite_sum import FiniteSum, system_parts
+from qpot.samples.finite_sum import FiniteSum, check_finite_sum, system_parts
 from qpot.samples.loss_checks import HeldAgainstLoss
 
 # A covariance as a user may pass it: a function, a matrix or a number, in factors, by products, or as a linear operator.
@@ -134,6 +133,8 @@ class System:
         for name, function in (("drift", drift), *((n, f) for n, f in optional if f is not None)):
             if not callable(function):
                 raise ValueError(f"{name} must be a function of a batch of points (n, {d}), got {function!r}")
+        if finite_sum is not None:
+            check_finite_sum(finite_sum)
         if isinstance(covariance, CovarianceAt) and noise is None:
             # `dataclasses.replace` hands on the covariance of another system.
             noise = covariance.noise
@@ -174,9 +175,9 @@ class System:
             "jacobian": checked_jacobian,
             "jacobian_transpose_product": jacobian_transpose_product,
             "noise": noise,
-            "gradient_drift": bool(gradient_drift),
+            "gradient_drift": as_flag(gradient_drift, name="gradient_drift"),
             "finite_sum": finite_sum,
-            "replacement": bool(replacement),
+            "replacement": as_flag(replacement, name="replacement"),
             "domain": sides,
             "unchecked": UncheckedFunctions(
                 drift=checked_drift.unchecked,
@@ -300,8 +301,7 @@ class System:
         >>> system.epsilon(learning_rate=0.1, batch_size=2)
         0.05
         """
-        if not isinstance(finite_sum, FiniteSum):
-            raise ValueError(f"finite_sum must be a qpot.FiniteSum, got {type(finite_sum).__name__}")
+        check_finite_sum(finite_sum)
         if noise not in ("gaussian", "exact"):
             raise ValueError(
                 f"noise={noise!r} is not available; use noise='gaussian' (the diffusion approximation) or noise='exact' "
@@ -312,8 +312,7 @@ class System:
                 f"batch_size={batch_size!r} belongs to noise='exact' without replacement; with noise='gaussian' it enters "
                 "epsilon only: system.epsilon(learning_rate=..., batch_size=...)"
             )
-        if not isinstance(replacement, (bool, np.bool_)):
-            raise ValueError(f"replacement must be True or False, got {replacement!r}")
+        as_flag(replacement, name="replacement")
         if covariance is not None and noise == "exact":
             raise ValueError(
                 "covariance is an approximation of Gaussian noise; noise='exact' takes the samples themselves"

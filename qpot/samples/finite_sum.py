@@ -19,6 +19,7 @@ from qpot._core.arrays import (
     call_batch,
     format_point,
 )
+from qpot._core.pure import check_pure
 from qpot.samples.loss_checks import HeldAgainstLoss
 from qpot.solvers.common.sample_gradients import PackedSamples, all_sample_gradients, gradient_moments, pack
 
@@ -130,13 +131,17 @@ class FiniteSum:
     def losses_at(self, points: ArrayLike) -> Array:
         """Loss of every sample, ``(n, N)``, checked to have this shape and to be finite."""
         x = as_points(points, dimension=self.dimension, name="points")
-        return call_batch(self.sample_losses, x, shape=(self.n_samples,), name="sample_losses", entries="sample")
+        values = call_batch(self.sample_losses, x, shape=(self.n_samples,), name="sample_losses", entries="sample")
+        self._look_at("sample_losses", x, self.n_samples)
+        return values
 
     def gradients_at(self, points: ArrayLike) -> Array:
         """Gradient of every sample's loss, ``(n, N, d)``, checked to have this shape and to be finite."""
         x = as_points(points, dimension=self.dimension, name="points")
         shape = (self.n_samples, self.dimension)
-        return call_batch(self.sample_gradients, x, shape=shape, name="sample_gradients", entries="sample")
+        values = call_batch(self.sample_gradients, x, shape=shape, name="sample_gradients", entries="sample")
+        self._look_at("sample_gradients", x, self.n_samples * self.dimension)
+        return values
 
     def loss(self, points: ArrayLike) -> Array:
         """Mean loss, ``(n,)``."""
@@ -150,6 +155,7 @@ class FiniteSum:
             return self.moments(points)[0]
         x = as_points(points, dimension=self.dimension, name="points")
         values = call_batch(self.mean_gradient, x, shape=(self.dimension,), name="mean_gradient")
+        self._look_at("mean_gradient", x, self.dimension)
         if not self.differentiated and "mean checked" not in self._kept and x.shape[0] > 0:
             self._check_mean_near(x[0])
             self._kept["mean checked"] = True
@@ -228,6 +234,8 @@ class FiniteSum:
         """
         if self.kernel is None:
             raise ValueError("the finite sum has no kernel; only the sums of qpot.samples.ready_made have one")
+        if not isinstance(self.kernel, tuple) or len(self.kernel) != 2 or not isinstance(self.kernel[1], (tuple, list)):
+            raise ValueError(f"kernel must be a pair (name, arrays) of a text and a tuple, got {self.kernel!r}")
         name, arrays = self.kernel
         samples = pack(name, tuple(arrays), self.n_samples, self.dimension)
         expected = self.gradients_at(points)
@@ -265,6 +273,14 @@ class FiniteSum:
                 "share (weight decay, for example), and the loss is a mean over samples, not a sum"
             )
 
+    def _look_at(self, name: str, x: Array, size: int) -> None:
+        """Look once whether a function is one of the point alone; ``size`` is the number of its values at one point."""
+        key = f"{name} looked at"
+        if self.differentiated or self._kept.get(key) or not len(x) or size > _CHUNK:
+            return
+        self._kept[key] = True
+        check_pure(getattr(self, name), x, name=name)
+
     def _check_mean_near(self, point: Array) -> None:
         """`check_mean_gradient` at one point ``(d,)`` and at two random points around it."""
         rng = np.random.default_rng(0)
@@ -282,6 +298,15 @@ class FiniteSum:
             self._kept["kernel"] = self.checked_kernel(points[:4])
         packed: PackedSamples = self._kept["kernel"]
         return packed
+
+
+def check_finite_sum(finite_sum: object, *, name: str = "finite_sum") -> None:
+    """Refuse what is no finite sum."""
+    if not isinstance(finite_sum, FiniteSum):
+        given = finite_sum.__name__ if isinstance(finite_sum, type) else type(finite_sum).__name__
+        raise ValueError(
+            f"{name} must be a qpot.FiniteSum, got {given}; qpot.from_torch, qpot.from_jax and qpot.FiniteSum make one"
+        )
 
 
 def system_parts(finite_sum: FiniteSum) -> tuple[Callable[[Any], Array], Callable[[Any], Array]]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_points
-from qpot.samples.finite_sum import FiniteSum
+from qpot._core.arrays import Array, as_count, as_own_array, as_points
+from qpot.samples.finite_sum import FiniteSum, check_finite_sum
 
 
 def label_noise_sum(
@@ -51,12 +51,12 @@ def label_noise_sum(
     >>> noisy.covariance([[1.0]]).round(12), qpot.least_squares_sum(X, y).covariance([[1.0]])
     (array([[[0.025]]]), array([[[0.]]]))
     """
-    shifts = as_float_array(perturbations, name="perturbations")
+    shifts = as_own_array(perturbations, name="perturbations")
     if shifts.ndim != 1 or shifts.size < 2 or not np.isfinite(shifts).all():
         raise ValueError(f"perturbations must be at least two finite numbers, got {perturbations!r}")
     if abs(shifts.mean()) > 1e-12 * np.abs(shifts).max():
         raise ValueError(f"perturbations have the mean {shifts.mean():.6g}; subtract it, or the loss is another one")
-    y = as_float_array(targets, name="targets")
+    y = as_own_array(targets, name="targets")
     X = np.asarray(inputs)
     if y.ndim == 0 or X.shape[:1] != y.shape[:1]:
         raise ValueError(f"inputs and targets have shapes {X.shape} and {y.shape}; one row for each sample in both")
@@ -97,6 +97,7 @@ def label_noise_covariance(noisy_sum: FiniteSum, levels: int) -> Callable[[Array
     >>> qpot.label_noise_covariance(noisy, 2)([[0.0]]).round(12)
     array([[[0.025]]])
     """
+    check_finite_sum(noisy_sum, name="noisy_sum")
     M = as_count(levels, name="levels", minimum=2)
     N, d = noisy_sum.n_samples, noisy_sum.dimension
     if N % M:

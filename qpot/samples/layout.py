@@ -52,6 +52,16 @@ class ParameterLayout:
     tied: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("names", "shapes"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise ValueError(
+                    f"{name} must be a tuple with an entry for each parameter, got {getattr(self, name)!r}"
+                )
+        if not all(isinstance(name, str) for name in self.names):
+            raise ValueError(f"names must be texts, got {self.names!r}")
+        for shape in self.shapes:
+            if not isinstance(shape, (tuple, list)) or not all(_is_size(n) for n in shape):
+                raise ValueError(f"shapes must be tuples of whole numbers >= 0, got {shape!r}")
         if len(self.names) != len(self.shapes) or not self.names:
             raise ValueError(f"names and shapes must be equally many and at least one, got {self.names}, {self.shapes}")
         if len(set(self.names)) != len(self.names):
@@ -143,3 +153,8 @@ class ParameterLayout:
         rows += [f"{alias}: tied to {name}" for alias, name in self.tied.items()]
         rows += [f"{name}: frozen" for name in self.frozen]
         return f"ParameterLayout(dimension={self.dimension}; {'; '.join(rows)})"
+
+
+def _is_size(n: object) -> bool:
+    """Whether this is a number of entries along an axis."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and bool(n >= 0)

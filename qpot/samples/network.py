@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_positive
+from qpot._core.arrays import Array, as_count, as_own_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers, SampleFunctions
 from qpot.samples.pages import keep_pages
@@ -48,7 +48,7 @@ def network_sum(features: ArrayLike, labels: ArrayLike, *, hidden: int, weight_d
     >>> total.dimension, total.loss(np.zeros((1, 13))).round(6)
     (13, array([0.693147]))
     """
-    X, y = as_float_array(features, name="features"), as_float_array(labels, name="labels")
+    X, y = as_own_array(features, name="features"), as_own_array(labels, name="labels")
     if X.ndim != 2 or 0 in X.shape or y.shape != X.shape[:1]:
         raise ValueError(f"features has shape {X.shape} and labels {y.shape}, expected (N, f) and (N,), not empty")
     bad = ~np.isfinite(X).all(axis=1) | ~np.isfinite(y)

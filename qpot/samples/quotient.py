@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, as_point, as_points, as_rng
 from qpot._core.types import PointLike
 from qpot.samples.automatic import ModelSum
-from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.finite_sum import FiniteSum, check_finite_sum
 from qpot.samples.formulas import Integers
 from qpot.samples.gauge_map import Block, ComposedMap, GaugeMap, LinearMap, TensorBlock
 from qpot.samples.gauge_names import described
@@ -171,6 +171,7 @@ def without_gauges(
     >>> print(reduced.describe())
     1 of 2 directions without noise at any point are divided out (1 direction of x); the loss does not depend on them
     """
+    check_finite_sum(finite_sum)
     if isinstance(finite_sum, Quotient):
         return finite_sum
     layout = layout_of(finite_sum)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_float_array, as_positive
+from qpot._core.arrays import Array, as_own_array, as_positive
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import (
     EmbeddedDoubleWell,
@@ -52,7 +52,7 @@ def quadratic_sum(curvatures: ArrayLike, centres: ArrayLike) -> FiniteSum:
     array([[[1.]]])
     """
     c = _table(centres, name="centres")
-    a = as_float_array(curvatures, name="curvatures")
+    a = as_own_array(curvatures, name="curvatures")
     a = np.full(c.shape, float(a)) if a.ndim == 0 else _table(a, name="curvatures")
     if a.shape != c.shape:
         raise ValueError(f"curvatures has shape {a.shape} but centres {c.shape}; one row for each sample in both")
@@ -114,7 +114,9 @@ def logistic_sum(features: ArrayLike, labels: ArrayLike, *, weight_decay: float 
     >>> logistic_sum([[1.0], [-2.0]], [1, -1]).gradient([[0.0]])
     array([[-0.75]])
     """
-    y = as_float_array(labels, name="labels")
+    y, rows = as_own_array(labels, name="labels"), _table(features, name="features").shape[:1]
+    if y.shape != rows:
+        raise ValueError(f"labels has shape {y.shape}, expected {rows}: one for each row of features")
     if not np.isin(y, (-1.0, 1.0)).all():
         raise ValueError(f"labels must be -1 or +1, got {np.unique(y)[:5]}; recode 0 and 1 with 2 * labels - 1")
     return _linear(LogisticRegression, "logistic", features, y, weight_decay)
@@ -183,7 +185,7 @@ def phase_retrieval_sum(measurements: ArrayLike, intensities: ArrayLike) -> Fini
     >>> total.loss([[1.0, 1.0], [-1.0, -1.0]])
     array([0., 0.])
     """
-    A, y = _table(measurements, name="measurements"), as_float_array(intensities, name="intensities")
+    A, y = _table(measurements, name="measurements"), as_own_array(intensities, name="intensities")
     _check_targets(A, y, "measurements", "intensities")
     return _as_sum(PhaseRetrieval(A, y), "phase_retrieval", (A, y), A.shape)
 
@@ -212,7 +214,7 @@ def sinusoid_sum(times: ArrayLike, values: ArrayLike) -> FiniteSum:
     >>> sinusoid_sum([0.0, 1.0], [1.0, 1.0]).loss([[0.0, 1.0, 0.0]])
     array([0.])
     """
-    t, y = as_float_array(times, name="times"), as_float_array(values, name="values")
+    t, y = as_own_array(times, name="times"), as_own_array(values, name="values")
     if t.ndim != 1:
         raise ValueError(f"times has shape {t.shape}, expected (N,)")
     _check_targets(t[:, None], y, "times", "values")
@@ -248,7 +250,7 @@ def embedded_double_well_sum(s: float) -> FiniteSum:
     array([[[1.25, 0.  ],
             [0.  , 0.75]]])
     """
-    value = as_float_array(s, name="s")
+    value = as_own_array(s, name="s")
     if value.ndim != 0 or not np.isfinite(value):
         raise ValueError(f"s must be one finite number, got {s!r}")
     functions = EmbeddedDoubleWell(float(value))
@@ -277,7 +279,7 @@ def _linear(
 
 def _linear_data(features: ArrayLike, targets: ArrayLike, weight_decay: float) -> tuple[Array, Array, float]:
     """Inputs ``(N, d)``, targets ``(N,)`` and weight decay of a linear model, checked."""
-    X, y = _table(features, name="features"), as_float_array(targets, name="targets")
+    X, y = _table(features, name="features"), as_own_array(targets, name="targets")
     _check_targets(X, y, "features", "targets")
     if not isinstance(weight_decay, (int, float, np.number)) or not 0.0 <= weight_decay < np.inf:
         raise ValueError(f"weight_decay must be a finite number >= 0, got {weight_decay!r}")
@@ -286,7 +288,7 @@ def _linear_data(features: ArrayLike, targets: ArrayLike, weight_decay: float) -
 
 def _table(values: ArrayLike, *, name: str) -> Array:
     """A finite array ``(N, d)`` of at least one row; ``(N,)`` becomes ``(N, 1)``."""
-    table = as_float_array(values, name=name)
+    table = as_own_array(values, name=name)
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2 or 0 in table.shape:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
-from qpot.samples.finite_sum import FiniteSum
+from qpot.samples.finite_sum import FiniteSum, check_finite_sum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.unit_axes import Axes, AxisView
 from qpot.samples.unit_signs import independent, patterns_of
@@ -74,6 +74,7 @@ def unit_blocks(finite_sum: FiniteSum, *, layout: ParameterLayout | None = None)
     >>> unit_blocks(total)
     (UnitBlock(3 units of 'W1', 12 places, 1 flips),)
     """
+    check_finite_sum(finite_sum)
     known = layout if layout is not None else _known_layout(finite_sum)
     if known is None:
         return ()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, as_float_array
 
 Integers = NDArray[np.int64]
 
@@ -50,7 +50,14 @@ class UnitBlock:
     flips: Any = ()
 
     def __post_init__(self) -> None:
-        places = tuple(np.array(rows, dtype=np.int64) for rows in self.places)
+        if not isinstance(self.places, (tuple, list)):
+            raise ValueError(f"places must be a tuple of arrays (units, m), got {self.places!r}")
+        given = tuple(as_float_array(rows, name="places") for rows in self.places)
+        if any((p != np.round(p)).any() for p in given):
+            raise ValueError(
+                f"places must hold whole numbers, the places in the vector of parameters, got {self.places!r}"
+            )
+        places = tuple(p.astype(np.int64) for p in given)
         if not places or any(p.ndim != 2 or len(p) != len(places[0]) or not p.size for p in places):
             raise ValueError(
                 f"places must be arrays (units, m) of equally many rows, got shapes {[p.shape for p in places]}"

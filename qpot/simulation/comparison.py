@@ -13,6 +13,7 @@ from qpot._core.arrays import Array, BoundsLike
 from qpot._core.deprecated import renamed_property
 from qpot._core.saved import Saved
 from qpot.prediction.result import Prediction
+from qpot.problem.arguments import a_flag, a_positive, a_system, checked, non_negative
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, ArrheniusLaw, EscapeMeasurement, arrhenius_law
 from qpot.simulation.ensemble import Ensemble
@@ -183,6 +184,13 @@ class Comparison(ComparisonViews, Saved):
         return "\n".join(rows)
 
 
+@checked(
+    allowance=non_negative,
+    finite_rate=a_flag,
+    burn_in=non_negative,
+    threshold=a_positive,
+    system=a_system,
+)
 def compare(
     prediction: Prediction,
     *evidence: Any,

@@ -95,6 +95,10 @@ class Destinations:
 def _radii_of(radius: Any, k: int) -> Array:
     """One radius for each of the ``k`` minima, ``(k,)``."""
     radii = as_float_array(radius, name="radius")
+    if np.asarray(radius).dtype.kind == "b" or not np.isfinite(radii).all():
+        raise ValueError(
+            f"radius must be finite and positive, one number or one for each of the {k} minima, got {radius!r}"
+        )
     if radii.ndim > 1 or (radii.ndim == 1 and radii.shape != (k,)) or not (radii > 0).all():
         raise ValueError(f"radius must be one positive number or one for each of the {k} minima, got {radius!r}")
     return np.broadcast_to(radii, (k,))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_positive
+from qpot._core.arrays import Array, as_count, as_float_array, as_noise_level, as_positive
 from qpot.problem.system import System
 from qpot.solvers.simulation.minibatch import INDEPENDENT, RESHUFFLED, WITHOUT_REPLACEMENT
 
@@ -62,6 +62,10 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
+        if np.ndim(self.momentum) or isinstance(self.batch_size, bool):
+            raise ValueError(
+                f"momentum must be a number and batch_size an integer, got {self.momentum!r} and {self.batch_size!r}"
+            )
         if self.learning_rate is not None and self.epsilon is None and self.time_step is None:
             set_field(self, "learning_rate", _as_rate(self.learning_rate))
             set_field(self, "batch_size", as_count(self.batch_size, name="batch_size"))
@@ -71,7 +75,7 @@ class Dynamics:
             set_field(self, "momentum", float(beta))
             set_field(self, "sampling", self._checked_sampling())
         elif self.learning_rate is None and self.epsilon is not None and self.time_step is not None:
-            set_field(self, "epsilon", as_positive(self.epsilon, name="epsilon"))
+            set_field(self, "epsilon", as_noise_level(self.epsilon, name="epsilon"))
             set_field(self, "time_step", as_positive(self.time_step, name="time_step"))
             given = {"momentum": self.momentum, "sampling": self.sampling, "batch_size": self.batch_size}
             for name, silent in (("momentum", (0.0,)), ("sampling", (None,)), ("batch_size", (None, 1))):
@@ -95,8 +99,12 @@ class Dynamics:
                     f"sampling={self.sampling!r} needs a finite sum; build the system with System.from_finite_sum"
                 )
             return None
-        name = self.sampling or ("independent" if self.system.replacement else "without replacement")
-        if name not in SAMPLINGS:
+        name = (
+            self.sampling
+            if self.sampling is not None
+            else ("independent" if self.system.replacement else "without replacement")
+        )
+        if not isinstance(name, str) or name not in SAMPLINGS:
             raise ValueError(f"sampling={name!r} is unknown; choose from {', '.join(map(repr, SAMPLINGS))}")
         N, B = total.n_samples, self.batch_size
         if name != "independent" and B is not None and B > N:

@@ -19,6 +19,7 @@ from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.symmetry import Symmetry
+from qpot.problem.arguments import a_file, a_flag, a_system, an_executor, attractors, checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.destinations import Destinations
@@ -158,6 +159,14 @@ def check_confidence(confidence: Any) -> float:
     return float(confidence)
 
 
+@checked(
+    system=a_system,
+    minima=attractors,
+    escape_points=a_flag,
+    exit_points=a_flag,
+    executor=an_executor,
+    checkpoint=a_file,
+)
 @checkpointed("start", "minima")
 def escape_times(
     system: System,

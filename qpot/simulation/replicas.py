@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_rng
+from qpot._core.memory import check_memory
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -146,6 +147,12 @@ class _Run:
 
     def __init__(self, blocks: list[Block], start: Array, record_steps: Integers) -> None:
         self.blocks, self.record_steps = blocks, record_steps
+        need = 2.0 * 8.0 * record_steps.size * start.size
+        check_memory(
+            need,
+            what=f"the record of {record_steps.size} steps of {len(start)} replicas",
+            way_out="record fewer steps (record=) or run fewer replicas at a time",
+        )
         self.records = np.empty((record_steps.size, *start.shape))
         self.recorded = int(record_steps.size > 0 and record_steps[0] == 0)
         self.records[: self.recorded] = start

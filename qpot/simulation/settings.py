@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_points
+from qpot._core.arrays import Array, as_float_array, as_points
+from qpot._core.memory import check_memory
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.sided import SidedIncrement
@@ -34,9 +35,15 @@ class Setting:
     start: Array  # (replicas, d)
 
 
+# Steps are counted in 64-bit integers.
+MOST_STEPS = 2**60
+
+
 def setting_of(dynamics: Dynamics, start: Any, replicas: int, steps: int) -> Setting:
     """Check where and how long the dynamics are run, and choose how they are stepped."""
     system = dynamics.system
+    if steps > MOST_STEPS:
+        raise ValueError(f"steps={steps} is beyond what a run can count; use at most {MOST_STEPS}")
     dynamics.check_steps(steps)
     x = _as_start(start, replicas, system.dimension)
     if system.domain is not None:
@@ -91,12 +98,16 @@ def minibatch_steps(dynamics: Dynamics) -> VectorisedSteps:
 
 def _as_start(start: Any, replicas: int, dimension: int) -> Array:
     """Starting points ``(replicas, d)``."""
-    points = as_points(np.atleast_1d(getattr(start, "point", start)), dimension=dimension, name="start")
+    given = np.atleast_1d(as_float_array(getattr(start, "point", start), name="start"))
+    points = as_points(given, dimension=dimension, name="start")
     if points.shape[0] not in (1, replicas):
         raise ValueError(
             f"start holds {points.shape[0]} points for {replicas} replicas; pass one point ({dimension},) "
             f"for all or one for each, ({replicas}, {dimension})"
         )
+    check_memory(
+        5.0 * 8.0 * replicas * dimension, what=f"a simulation of replicas={replicas}", way_out="run fewer at a time"
+    )
     return np.broadcast_to(points, (replicas, dimension)).copy()
 
 

@@ -17,6 +17,7 @@ from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.basins import attractor_points
+from qpot.problem.arguments import a_file, a_system, an_executor, attractors, checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
@@ -28,6 +29,7 @@ from qpot.simulation.settings import Setting, setting_of
 _DEFAULT_RECORDS = 200
 
 
+@checked(system=a_system, minima=attractors, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def simulate_sgd(
     system: System,
@@ -112,6 +114,7 @@ def simulate_sgd(
     return _simulate(setting_of(dynamics, start, R, n), n, record, minima, execution)
 
 
+@checked(system=a_system, minima=attractors, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def simulate_diffusion(
     system: System,

@@ -15,6 +15,7 @@ from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.symmetry import Symmetry
+from qpot.problem.arguments import a_file, a_flag, a_system, an_executor, attractors, checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
 from qpot.simulation.coordinates import reaction_coordinate
@@ -33,6 +34,7 @@ from qpot.solvers.simulation.excursions import Region
 _LEAVING = 0.95
 
 
+@checked(system=a_system, minima=attractors, escape_points=a_flag, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def splitting_times(
     system: System,

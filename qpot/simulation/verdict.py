@@ -17,6 +17,7 @@ from qpot.landscape.periods import periods_of
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.open_report import unknown_exits
 from qpot.prediction.result import Prediction
+from qpot.problem.arguments import a_positive, checked, non_negative
 from qpot.problem.system import System
 from qpot.simulation.arrhenius import LEAST_LEVELS, EscapeMeasurement, cheapest_neighbour
 from qpot.simulation.comparison import Comparison, compare
@@ -50,6 +51,7 @@ _SHALLOW = 2.0
 _UNEXPLAINED = "what explains it, which was interrupted"
 
 
+@checked(allowance=non_negative, threshold=a_positive)
 def check(
     prediction: Prediction,
     *,

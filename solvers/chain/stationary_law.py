@@ -10,158 +10,16 @@ however ill-conditioned the generator is (O'Cinneide 1993).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.chain.dense_elimination import eliminate_dense
+from qpot.solvers.chain.fill_reducing import Pattern
 from qpot.solvers.chain.scaled_floats import ScaledFloats, add_to, over, plus, times
 from qpot.solvers.common.compiled import UNCOUNTED, njit
 from qpot.solvers.common.deferred import Deferred, deferred
 
 Integers = NDArray[np.int64]
-
-
-class Pattern(NamedTuple):
-    """Where the filled matrix of rates has entries, in elimination numbers, as rows sorted by column and as columns.
-
-    Row i has the columns ``columns[row_start[i]:row_start[i + 1]]``. Column c has the rows
-    ``rows[column_start[c]:column_start[c + 1]]`` with entries at ``positions``; only entries with row > column are listed.
-    """
-
-    row_start: Integers  # (k + 1,)
-    columns: Integers
-    column_start: Integers  # (k + 1,)
-    rows: Integers
-    positions: Integers
-
-
-@njit(cache=True, nogil=True)
-def _count(word):  # type: ignore[no-untyped-def]
-    n = 0
-    while word != np.uint64(0):
-        word &= word - np.uint64(1)
-        n += 1
-    return n
-
-
-@njit(cache=True, nogil=True)
-def elimination_order(k, tails, heads, last):  # type: ignore[no-untyped-def]
-    """Order in which to eliminate so that little fills in (least Markowitz count), and the filled pattern.
-
-    Parameters
-    ----------
-    k : int
-    tails, heads : int64 arrays ``(m,)``
-        Tails and heads of the edges; those from a node to itself are ignored.
-    last : int
-        This node is eliminated last; -1 for none.
-
-    Returns
-    -------
-    order : ``(k,)``
-        ``order[t]`` is the node eliminated at step t.
-    out, into : uint64 arrays ``(k, ceil(k / 64))``
-        Bit sets: the heads and the tails of the routes of each node at the moment it is eliminated.
-    """
-    words = (k + 63) // 64
-    one = np.uint64(1)
-    out = np.zeros((k, words), dtype=np.uint64)
-    into = np.zeros((k, words), dtype=np.uint64)
-    for e in range(tails.size):
-        i, j = tails[e], heads[e]
-        if i != j:
-            out[i, j // 64] |= one << np.uint64(j % 64)
-            into[j, i // 64] |= one << np.uint64(i % 64)
-    n_out = np.zeros(k, dtype=np.int64)
-    n_into = np.zeros(k, dtype=np.int64)
-    for i in range(k):
-        for w in range(words):
-            n_out[i] += _count(out[i, w])
-            n_into[i] += _count(into[i, w])
-    order = np.empty(k, dtype=np.int64)
-    taken = np.zeros(k, dtype=np.bool_)
-    for step in range(k):
-        s = -1
-        least = np.int64(0)
-        for i in range(k):
-            if not taken[i] and (i != last or step == k - 1):
-                fill = n_out[i] * n_into[i]
-                if s < 0 or fill < least:
-                    s, least = i, fill
-        order[step] = s
-        taken[s] = True
-        left = k - step - 1
-        full = n_out[s] == left and n_into[s] == left
-        for i in range(k):
-            bit = one << np.uint64(i % 64)
-            for direction in range(2):
-                near, far = (into, out) if direction == 0 else (out, into)
-                count = n_out if direction == 0 else n_into
-                if near[s, i // 64] & bit:
-                    # A state i that leads to s now leads to all states to which s leads, and the same holds backwards.
-                    if full and count[i] == left:
-                        far[i, s // 64] &= ~(one << np.uint64(s % 64))
-                        count[i] -= 1
-                        continue
-                    n = 0
-                    for w in range(words):
-                        far[i, w] |= far[s, w]
-                    far[i, i // 64] &= ~bit
-                    far[i, s // 64] &= ~(one << np.uint64(s % 64))
-                    for w in range(words):
-                        n += _count(far[i, w])
-                    count[i] = n
-    return order, out, into
-
-
-@njit(cache=True, nogil=True)
-def pattern_of(order, out, into):  # type: ignore[no-untyped-def]
-    """Elimination number of every node, ``(k,)``, and the entries of the `Pattern` in their order."""
-    k = order.size
-    rank = np.empty(k, dtype=np.int64)
-    for step in range(k):
-        rank[order[step]] = step
-    one = np.uint64(1)
-    row_start = np.zeros(k + 1, dtype=np.int64)
-    column_start = np.zeros(k + 1, dtype=np.int64)
-    for s in range(k):
-        node = order[s]
-        for i in range(k):
-            bit = one << np.uint64(i % 64)
-            if out[node, i // 64] & bit:
-                row_start[s + 1] += 1
-            if into[node, i // 64] & bit:
-                row_start[rank[i] + 1] += 1
-                column_start[s + 1] += 1
-    # The counts are summed, which gives where each row and column begins.
-    for s in range(k):
-        row_start[s + 1] += row_start[s]
-        column_start[s + 1] += column_start[s]
-    columns = np.empty(row_start[k], dtype=np.int64)
-    rows = np.empty(column_start[k], dtype=np.int64)
-    positions = np.empty(column_start[k], dtype=np.int64)
-    fill = row_start[:k].copy()
-    column_fill = column_start[:k].copy()
-    # Below the diagonal, steps s in rising order give every row its columns in rising order.
-    for s in range(k):
-        node = order[s]
-        for step in range(s + 1, k):
-            i = order[step]
-            if into[node, i // 64] & (one << np.uint64(i % 64)):
-                columns[fill[step]] = s
-                rows[column_fill[s]] = step
-                positions[column_fill[s]] = fill[step]
-                column_fill[s] += 1
-                fill[step] += 1
-    for s in range(k):
-        node = order[s]
-        for step in range(s + 1, k):
-            i = order[step]
-            if out[node, i // 64] & (one << np.uint64(i % 64)):
-                columns[fill[s]] = step
-                fill[s] += 1
-    return rank, Pattern(row_start, columns, column_start, rows, positions)
 
 
 @njit(**UNCOUNTED)
@@ -224,16 +82,25 @@ def eliminate(count: int, pattern: Pattern, entries: ScaledFloats, kill: ScaledF
     return -1
 
 
-@deferred(lambda count, tails, heads, rates, kill: 1e-5 * kill.m.size**2 + 1e-6 * kill.m.size**3)
+@deferred(lambda count, order, *rest: 1e-5 * order.size**2 + 1e-6 * order.size**3)
 @njit(cache=True, nogil=True)
 def eliminated(
-    count: int, tails: Integers, heads: Integers, rates: ScaledFloats, kill: ScaledFloats
-) -> tuple[int, Integers, Pattern, ScaledFloats, ScaledFloats]:
-    """Order the states of a chain and eliminate the first ``count`` of them.
+    count: int,
+    order: Integers,
+    pattern: Pattern,
+    tails: Integers,
+    heads: Integers,
+    rates: ScaledFloats,
+    kill: ScaledFloats,
+) -> tuple[int, ScaledFloats, ScaledFloats]:
+    """Eliminate the first ``count`` states of a chain in the given order.
 
     Parameters
     ----------
     count : int
+    order : ``(k,)``
+    pattern : Pattern
+        As `qpot.solvers.chain.fill_reducing.elimination_order` makes them.
     tails, heads, rates : ``(m,)``
         The routes; those from a state to itself are ignored.
     kill : ``(k,)``
@@ -243,21 +110,39 @@ def eliminated(
     -------
     stuck : int
         The first elimination number of a state that nothing leaves, or -1.
-    order : ``(k,)``
-    pattern, entries, total
+    entries, total
         As `eliminate` leaves them.
     """
-    k = kill.m.size
-    order, out, into = elimination_order(k, tails, heads, -1)
-    rank, pattern = pattern_of(order, out, into)
-    entries = ScaledFloats(np.zeros(pattern.columns.size), np.zeros(pattern.columns.size, dtype=np.int64))
+    k, core = order.size, pattern.core
+    rank = np.empty(k, dtype=np.int64)
     leaving = ScaledFloats(np.empty(k), np.empty(k, dtype=np.int64))
-    total = ScaledFloats(np.zeros(k), np.zeros(k, dtype=np.int64))
     for s in range(k):
+        rank[order[s]] = s
         leaving.m[s], leaving.e[s] = kill.m[order[s]], kill.e[order[s]]
+    entries = ScaledFloats(np.zeros(pattern.columns.size), np.zeros(pattern.columns.size, dtype=np.int64))
+    total = ScaledFloats(np.zeros(k), np.zeros(k, dtype=np.int64))
     fill_in(rank, tails, heads, rates, pattern, entries)
-    stuck = eliminate(count, pattern, entries, leaving, total)
-    return stuck, order, pattern, entries, total
+    stuck = eliminate(min(count, core), pattern, entries, leaving, total)
+    if stuck >= 0 or count <= core:
+        return stuck, entries, total
+    n = k - core
+    m, e = np.zeros((n, n)), np.zeros((n, n), dtype=np.int64)
+    for i in range(n):
+        # The core's part of a row is its end, without the diagonal.
+        place = pattern.row_start[core + i + 1] - n + 1
+        for j in range(n):
+            if j != i:
+                m[i, j], e[i, j] = entries.m[place], entries.e[place]
+                place += 1
+    inner = ScaledFloats(total.m[core:], total.e[core:])
+    stuck = eliminate_dense(m, e, count - core, ScaledFloats(leaving.m[core:], leaving.e[core:]), inner)
+    for i in range(n):
+        place = pattern.row_start[core + i + 1] - n + 1
+        for j in range(n):
+            if j != i:
+                entries.m[place], entries.e[place] = m[i, j], e[i, j]
+                place += 1
+    return (stuck if stuck < 0 else stuck + core), entries, total
 
 
 @deferred(lambda pattern, *rest: 5e-6 * pattern.columns.size)

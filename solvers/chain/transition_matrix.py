@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qpot.solvers.chain.fill_reducing import Pattern
 from qpot.solvers.chain.scaled_floats import ScaledFloats
-from qpot.solvers.chain.stationary_law import Pattern, accumulate
+from qpot.solvers.chain.stationary_law import accumulate
 from qpot.solvers.common.compiled import UNCOUNTED, njit
 from qpot.solvers.common.deferred import deferred
 
