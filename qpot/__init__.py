@@ -50,12 +50,13 @@ The algorithm itself, simulated, and the comparison (`qpot.simulation`)
     `Comparison`, `Ensemble`, `EscapePoints`, `EscapeTimes`, `Occupation`, `OccupationCheck`, `SplittingTimes`
 
 What selects without noise (`qpot.companions`)
-    `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
-    `tangent_kernel`, `train_flow`, `training_sum`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`,
-    `ExponentialTail`, `FixedStep`, `Flow`, `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `Hinge`,
+    `dense_network`, `flow_ensemble`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `optimiser_law`,
+    `separate`, `svc_separation`, `tangent_kernel`, `train_flow`, `training_sum`, `AdaGradFlow`, `AdamFlow`,
+    `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`, `ExponentialTail`, `FixedStep`, `Flow`,
+    `FlowEnsemble`, `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `HeavyBallFlow`, `Hinge`,
     `HuberisedHinge`, `KKT`, `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`,
-    `NormalisedFlow`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
-    `SquaredHinge`, `TrainingTrajectory`
+    `NesterovFlow`, `NormalisedFlow`, `OptimiserSteps`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`,
+    `SignFlow`, `SquaredError`, `SquaredHinge`, `TrainingTrajectory`
 
 Known answers, figures
     `qpot.gallery`: named systems with known answers; `qpot.gallery_companions`: the same for flows and margins;
@@ -109,6 +110,8 @@ if TYPE_CHECKING:
     )
     from qpot.companions import (
         KKT,
+        AdaGradFlow,
+        AdamFlow,
         CrossEntropy,
         EventDriven,
         Explanation,
@@ -116,10 +119,12 @@ if TYPE_CHECKING:
         ExponentialTail,
         FixedStep,
         Flow,
+        FlowEnsemble,
         FlowMethod,
         FlowTrajectory,
         GradientFlow,
         HardMargin,
+        HeavyBallFlow,
         Hinge,
         HuberisedHinge,
         Law,
@@ -128,7 +133,9 @@ if TYPE_CHECKING:
         MarginFlow,
         MarginLaws,
         MarginLoss,
+        NesterovFlow,
         NormalisedFlow,
+        OptimiserSteps,
         OutputLoss,
         PolyakFlow,
         PredictionModel,
@@ -138,10 +145,12 @@ if TYPE_CHECKING:
         SquaredHinge,
         TrainingTrajectory,
         dense_network,
+        flow_ensemble,
         integrate_flow,
         linear_model,
         margin_flow,
         margin_sum,
+        optimiser_law,
         separate,
         svc_separation,
         tangent_kernel,
@@ -322,12 +331,13 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "ArrheniusLaw", "check", "compare", "Comparison", "Ensemble", "escape_times", "EscapePoints", "EscapeTimes",
     "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
-    "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
-    "Flow", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow",
-    "KKT", "Law", "linear_model", "Logistic", "margin_flow", "margin_sum", "MarginError", "MarginFlow", "MarginLaws",
-    "MarginLoss", "NormalisedFlow", "OutputLoss", "PolyakFlow", "PredictionModel", "RMSpropFlow", "separate",
-    "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow", "training_sum",
-    "TrainingTrajectory",
+    "AdaGradFlow", "AdamFlow", "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential",
+    "ExponentialTail", "FixedStep", "Flow", "flow_ensemble", "FlowEnsemble", "FlowMethod", "FlowTrajectory",
+    "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge", "HuberisedHinge", "integrate_flow", "KKT", "Law",
+    "linear_model", "Logistic", "margin_flow", "margin_sum", "MarginError", "MarginFlow", "MarginLaws", "MarginLoss",
+    "NesterovFlow", "NormalisedFlow", "optimiser_law", "OptimiserSteps", "OutputLoss", "PolyakFlow", "PredictionModel",
+    "RMSpropFlow", "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel",
+    "train_flow", "training_sum", "TrainingTrajectory",
     # The wings, known answers and figures
     "chain", "companions", "covariance", "fields", "gallery", "gallery_companions", "landscape", "paths", "plots",
     "prediction", "problem", "samples", "simulation",
