@@ -9,9 +9,8 @@ Outcomes, progress, executors, files
 Losses that are means over samples (`qpot.samples`)
     `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
     `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
-    `sinusoid_sum`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`, `ParameterLayout`,
-    `Quotient`
-    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`, `UnitBlock`
+    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`,
+    `ParameterLayout`, `Quotient`, `UnitBlock`
 
 Minima as states (`qpot.chain`)
     `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
@@ -51,13 +50,12 @@ The algorithm itself, simulated, and the comparison (`qpot.simulation`)
 
 What selects without noise (`qpot.companions`)
     `deep_linear_network`, `dense_network`, `diagonal_network`, `flow_ensemble`, `integrate_flow`, `linear_model`,
-    `margin_flow`, `margin_steps`, `margin_sum`, `matrix_factorisation`, `norm_machine`, `optimiser_law`,
-    `relu_network`, `separability`, `separability_of`, `separate`, `svc_separation`, `tangent_kernel`, `train_flow`,
-    `training_sum`, `AdaGradFlow`, `AdamFlow`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`,
-    `ExponentialTail`, `FixedStep`, `Flow`, `FlowEnsemble`, `FlowMethod`, `FlowTrajectory`, `GradientFlow`,
-    `HardMargin`, `HeavyBallFlow`, `Hinge`, `HomogeneousMarginFlow`, `HuberisedHinge`, `KKT`, `Law`, `Logistic`,
-    `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NesterovFlow`, `NormalisedFlow`, `OptimiserSteps`,
-    `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `Separability`, `SignFlow`, `SquaredError`,
+    `margin_flow`, `margin_steps`, `margin_sum`, `matrix_factorisation`, `norm_machine`, `relu_network`,
+    `separability`, `separate`, `svc_separation`, `tangent_kernel`, `train_flow`, `training_sum`, `AdaGradFlow`,
+    `AdamFlow`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`, `ExponentialTail`, `FixedStep`, `Flow`,
+    `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `HeavyBallFlow`, `Hinge`, `HuberisedHinge`, `KKT`,
+    `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NesterovFlow`, `NormalisedFlow`,
+    `OptimiserSteps`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
     `SquaredHinge`, `TrainingTrajectory`
 
 Known answers, figures
@@ -121,14 +119,12 @@ if TYPE_CHECKING:
         ExponentialTail,
         FixedStep,
         Flow,
-        FlowEnsemble,
         FlowMethod,
         FlowTrajectory,
         GradientFlow,
         HardMargin,
         HeavyBallFlow,
         Hinge,
-        HomogeneousMarginFlow,
         HuberisedHinge,
         Law,
         Logistic,
@@ -143,7 +139,6 @@ if TYPE_CHECKING:
         PolyakFlow,
         PredictionModel,
         RMSpropFlow,
-        Separability,
         SignFlow,
         SquaredError,
         SquaredHinge,
@@ -159,10 +154,8 @@ if TYPE_CHECKING:
         margin_sum,
         matrix_factorisation,
         norm_machine,
-        optimiser_law,
         relu_network,
         separability,
-        separability_of,
         separate,
         svc_separation,
         tangent_kernel,
@@ -344,14 +337,13 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
     "AdaGradFlow", "AdamFlow", "CrossEntropy", "deep_linear_network", "dense_network", "diagonal_network",
-    "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep", "Flow", "flow_ensemble",
-    "FlowEnsemble", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge",
-    "HomogeneousMarginFlow", "HuberisedHinge", "integrate_flow", "KKT", "Law", "linear_model", "Logistic",
-    "margin_flow", "margin_steps", "margin_sum", "MarginError", "MarginFlow", "MarginLaws", "MarginLoss",
-    "matrix_factorisation", "NesterovFlow", "norm_machine", "NormalisedFlow", "optimiser_law", "OptimiserSteps",
-    "OutputLoss", "PolyakFlow", "PredictionModel", "relu_network", "RMSpropFlow", "Separability", "separability",
-    "separability_of", "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel",
-    "train_flow", "training_sum", "TrainingTrajectory",
+    "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep", "Flow", "flow_ensemble", "FlowMethod",
+    "FlowTrajectory", "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge", "HuberisedHinge", "integrate_flow", "KKT",
+    "Law", "linear_model", "Logistic", "margin_flow", "margin_steps", "margin_sum", "MarginError", "MarginFlow",
+    "MarginLaws", "MarginLoss", "matrix_factorisation", "NesterovFlow", "norm_machine", "NormalisedFlow",
+    "OptimiserSteps", "OutputLoss", "PolyakFlow", "PredictionModel", "relu_network", "RMSpropFlow", "separability",
+    "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow",
+    "training_sum", "TrainingTrajectory",
     # The wings, known answers and figures
     "chain", "companions", "covariance", "fields", "gallery", "gallery_companions", "landscape", "paths", "plots",
     "prediction", "problem", "samples", "simulation",

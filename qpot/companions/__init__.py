@@ -3,6 +3,8 @@
 - `adaptive_flows`: Adam and AdaGrad as flows.
 - `direction_limits`: The limit of a direction that settles like a power of log t, with an estimate of its error.
 - `event_driven`: Adaptive integration of an optimiser's flow (`EventDriven`), with rest and jumps as events.
+- `falling_losses`: Whether a loss falls for ever along a direction: separable data, decided for linear and for homogeneous
+  models.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `fixed_step`: Integration of an optimiser's flow by explicit steps of one size (`FixedStep`).
 - `flow_ensembles`: An optimiser from many starts at once: the shares of them that end somewhere, with an interval.
@@ -14,8 +16,8 @@
   finite sum.
 - `known_answers`: Problems of flows, margins and path kernels whose answers are known in closed form.
 - `margin`: The minimum at infinity: gradient flow on separable data, whose direction tends to the SVM's.
+- `margin_descent`: Gradient descent and SGD on separable data: the same direction at infinity as the flow's.
 - `margin_losses`: Margin losses as finite sums: logistic, exponential, hinge, squared hinge and Huberised hinge.
-- `margin_steps`: Gradient descent and SGD on separable data: the same direction at infinity as the flow's.
 - `models`: Models f_theta(x) with their parameter Jacobian, and the losses of their outputs.
 - `momentum_flows`: Momentum as a flow: the heavy ball, and Nesterov's method with its vanishing friction.
 - `norm_machines`: Machines of the largest margin in other norms than the Euclidean, and how far a predictor is from one.
@@ -23,8 +25,6 @@
 - `optimiser_rules`: Optimisers step by step, as PyTorch takes their steps: SGD with momentum, RMSprop, Adam, Adagrad.
 - `optimiser_steps`: The steps of a flow's own optimiser, as PyTorch takes them (`OptimiserSteps`).
 - `path_kernel`: The path kernel: a model trained by gradient flow as a weighted sum of its training samples.
-- `separability`: Whether a loss falls for ever along a direction: separable data, decided for linear and for homogeneous
-  models.
 - `separation`: The hard-margin support vector machine through the origin (`separate`), or why there is none.
 - `trajectory`: The trajectory of an optimiser's flow (`integrate_flow`), with its loss and the residual of its law.
 """
@@ -32,6 +32,7 @@
 from qpot.companions.adaptive_flows import AdaGradFlow, AdamFlow
 from qpot.companions.direction_limits import DirectionLimit
 from qpot.companions.event_driven import EventDriven
+from qpot.companions.falling_losses import Separability, separability, separability_of
 from qpot.companions.fixed_step import FixedStep
 from qpot.companions.flow_ensembles import FlowEnsemble, Share, flow_ensemble
 from qpot.companions.flow_methods import FlowMethod
@@ -45,6 +46,7 @@ from qpot.companions.homogeneous_models import (
     relu_network,
 )
 from qpot.companions.margin import Law, MarginFlow, MarginLaws, margin_flow, svc_separation
+from qpot.companions.margin_descent import margin_steps
 from qpot.companions.margin_losses import (
     Exponential,
     ExponentialTail,
@@ -55,7 +57,6 @@ from qpot.companions.margin_losses import (
     SquaredHinge,
     margin_sum,
 )
-from qpot.companions.margin_steps import margin_steps
 from qpot.companions.models import (
     CrossEntropy,
     MarginError,
@@ -79,7 +80,6 @@ from qpot.companions.optimiser_rules import (
 )
 from qpot.companions.optimiser_steps import OptimiserSteps
 from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
-from qpot.companions.separability import Separability, separability, separability_of
 from qpot.companions.separation import KKT, HardMargin, separate
 from qpot.companions.trajectory import FlowTrajectory, integrate_flow
 

@@ -51,9 +51,9 @@ def optimiser_law(rule: OptimiserRule) -> OptimiserLaw:
     Examples
     --------
     >>> import qpot
-    >>> qpot.optimiser_law(qpot.companions.SGDSteps(learning_rate=0.01, momentum=0.9))
+    >>> qpot.companions.optimiser_law(qpot.companions.SGDSteps(learning_rate=0.01, momentum=0.9))
     OptimiserLaw(flow=HeavyBallFlow(friction=0.9999999999999998, nesterov=False), step=0.1)
-    >>> law = qpot.optimiser_law(qpot.companions.AdamSteps(learning_rate=0.001))
+    >>> law = qpot.companions.optimiser_law(qpot.companions.AdamSteps(learning_rate=0.001))
     >>> [round(time, 6) for time in law.flow.averaging_times], law.step
     ([0.01, 1.0], 0.001)
     """

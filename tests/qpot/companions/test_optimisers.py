@@ -243,9 +243,9 @@ def test_rmsprop_steps_never_rest() -> None:
 def test_a_rule_and_its_flow_belong_together(rule: OptimiserRule) -> None:
     if getattr(rule, "rate_decay", 0):
         with pytest.raises(ValueError, match="rate_decay"):
-            qpot.optimiser_law(rule)
+            qpot.companions.optimiser_law(rule)
         return
-    law = qpot.optimiser_law(rule)
+    law = qpot.companions.optimiser_law(rule)
     back = law.flow.optimiser(law.step)  # type: ignore[attr-defined]
     assert type(back) is type(rule)
     for name, value in vars(rule).items():
@@ -333,8 +333,8 @@ class WrongOptimiser(NoOptimiser):
         (lambda: qpot.RMSpropFlow(initial="none"), "initial"),
         (lambda: qpot.RMSpropFlow(averaging_time=0.1).optimiser(0.2), "averaging_time"),
         (lambda: qpot.OptimiserSteps(step=-1.0), "step"),
-        (lambda: qpot.optimiser_law(SGDSteps(learning_rate=0.1, momentum=0.5, dampening=0.5)), "dampening"),
-        (lambda: qpot.optimiser_law("adam"), "rule"),  # type: ignore[arg-type]
+        (lambda: qpot.companions.optimiser_law(SGDSteps(learning_rate=0.1, momentum=0.5, dampening=0.5)), "dampening"),
+        (lambda: qpot.companions.optimiser_law("adam"), "rule"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_settings_are_refused(call: Callable[[], Any], message: str) -> None:

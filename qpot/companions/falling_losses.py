@@ -148,9 +148,9 @@ def separability_of(total: FiniteSum) -> Separability:
     --------
     >>> import qpot
     >>> X, y = [[1.0, 0.0], [0.0, 1.0]], [1, -1]
-    >>> qpot.separability_of(qpot.logistic_sum(X, y)).falls_for_ever
+    >>> qpot.companions.separability_of(qpot.logistic_sum(X, y)).falls_for_ever
     True
-    >>> qpot.separability_of(qpot.margin_sum(X, y, penalty=0.1)).falls_for_ever
+    >>> qpot.companions.separability_of(qpot.margin_sum(X, y, penalty=0.1)).falls_for_ever
     False
     """
     if not isinstance(total, FiniteSum):

@@ -87,7 +87,7 @@ SEPARABLE = ([[1.0, 0.2], [0.5, 1.0]], [1, 1])
     ],
 )
 def test_a_finite_sum_says_whether_it_falls_for_ever(total: qpot.FiniteSum, answer: bool | None, why: str) -> None:
-    found = qpot.separability_of(total)
+    found = qpot.companions.separability_of(total)
     assert found.falls_for_ever is answer
     assert why in found.reason
 
@@ -109,4 +109,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="y must be"):
         qpot.separability([[1.0]], [2])
     with pytest.raises(ValueError, match="FiniteSum"):
-        qpot.separability_of("sum")  # type: ignore[arg-type]
+        qpot.companions.separability_of("sum")  # type: ignore[arg-type]
