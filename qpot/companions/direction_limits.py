@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class DirectionLimit:
         or more for slow approaches.
     power : float
         The direction approaches its limit like (log t)^(-power), as measured.
+    doubt : str
+        Why the errors are infinite, or nothing.
     """
 
     direction: Array
@@ -41,9 +43,15 @@ class DirectionLimit:
     extrapolated: Array
     extrapolation_error: float
     power: float
+    doubt: str = ""
+
+    def doubted(self, why: str) -> DirectionLimit:
+        """The same direction, with errors that are infinite for a reason."""
+        return replace(self, error=np.inf, extrapolation_error=np.inf, doubt=why)
 
     def __repr__(self) -> str:
-        return f"DirectionLimit({self.direction.round(6)} +- {self.error:.1e}, like (log t)^-{self.power:.2f})"
+        why = f"; {self.doubt}" if self.doubt else ""
+        return f"DirectionLimit({self.direction.round(6)} +- {self.error:.1e}, like (log t)^-{self.power:.2f}{why})"
 
 
 def direction_limit(log_times: Array, directions: Array, order: float) -> DirectionLimit:
@@ -61,7 +69,12 @@ def direction_limit(log_times: Array, directions: Array, order: float) -> Direct
     )
     end = directions[-1]
     unsettled = DirectionLimit(
-        direction=end, error=np.inf, extrapolated=end, extrapolation_error=np.inf, power=float("nan")
+        direction=end,
+        error=np.inf,
+        extrapolated=end,
+        extrapolation_error=np.inf,
+        power=float("nan"),
+        doubt="it has not begun to settle, or does so more slowly than (log t)^-0.2",
     )
     if points.shape[0] < 4:
         return unsettled

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
-from qpot._core.arrays import Array, as_count, as_float_array, as_points, as_positive
+from qpot._core.arrays import Array, NonFiniteError, as_count, as_float_array, as_points, as_positive
 from qpot._core.progress import ProgressLike, reporting
 from qpot.companions.flows import Flow
 from qpot.companions.optimiser_steps import rule_of
@@ -191,9 +191,30 @@ def flow_ensemble(
             finite = np.isfinite(x).all(axis=1)
             if not finite.all():
                 x, memory, alive = x[finite], memory[finite], alive[finite]
-                if not alive.size:
-                    break
-            losses, gradients = system.unchecked.loss(x), system.unchecked.gradient(x)
+            if not alive.size:
+                break
+            losses, gradients, finite = _evaluated(system, x)
+            x, memory, alive = x[finite], memory[finite], alive[finite]
             if k % 100 == 99 or k == n - 1:
                 report(k + 1, n, "steps")
     return FlowEnsemble(steps=np.array(kept), points=points, step=h)
+
+
+def _evaluated(system: System, x: Array) -> tuple[Array, Array, Array]:
+    """Losses and gradients at the points where both are finite, and which of the points these are."""
+    assert system.loss is not None
+    try:
+        return system.unchecked.loss(x), system.unchecked.gradient(x), np.ones(x.shape[0], dtype=bool)
+    except NonFiniteError:
+        losses, gradients = [], []
+        finite = np.zeros(x.shape[0], dtype=bool)
+        for k, point in enumerate(x):
+            try:
+                pair = system.unchecked.loss(point[None])[0], system.unchecked.gradient(point[None])[0]
+            except NonFiniteError:
+                # This start has run away; its points are NaN from here on.
+                continue
+            finite[k] = True
+            losses.append(pair[0])
+            gradients.append(pair[1])
+        return np.array(losses), np.array(gradients).reshape(-1, x.shape[1]), finite

@@ -23,6 +23,10 @@ from qpot.solvers.companions import homogeneous_flow as solver
 _LARGEST = 2000
 # In logarithmic time beyond this the margins, which are of its size, lose the digits that the pulls need.
 _LATEST = 1e9
+# Curvatures above minus this, and minus this many times the residual of the KKT conditions, may be zero.
+_SADDLE, _OFF = 1e-5, 3.0
+# A margin that lacks more than this many times the error of the direction contradicts it.
+_CONTRADICTED = 30.0
 _NORM_ORDER = {"l1": 1, "l2": 2, "nuclear": 2}
 
 
@@ -97,20 +101,35 @@ class HomogeneousMarginFlow:
     def limit(self) -> DirectionLimit:
         """The limit of the direction of the parameters, with an estimate of the error that the last one still has.
 
-        The estimate supposes that what decides the direction is visible by the last time. A parameter that starts extremely
-        small and grows like a power of log t may still come; for linear models `bounds` excludes that, for others a second
-        run with a later ``log_time``.
+        It is infinite where the direction has settled at a saddle (`least_curvature` is negative), which the flow leaves like
+        a power of log t, for models with a norm also where `bounds` contradicts it.
         """
-        return direction_limit(self.log_times, self.directions, 2)
+        return self._guarded(direction_limit(self.log_times, self.directions, 2))
 
     def predictor_limit(self) -> DirectionLimit:
         """The limit of w divided by its norm (l1 for diagonal networks, else l2), with an estimate of the error.
 
-        For a model whose machine is not known it is measured in the l2 norm.
+        For a model whose machine is not known it is measured in the l2 norm. The error is infinite where that of `limit` is.
         """
         order = _NORM_ORDER.get(self._linear().norm or "l2", 2)
         w = self.predictors
-        return direction_limit(self.log_times, w / np.linalg.norm(w, ord=order, axis=1)[:, None], order)
+        return self._guarded(direction_limit(self.log_times, w / np.linalg.norm(w, ord=order, axis=1)[:, None], order))
+
+    def least_curvature(self) -> float:
+        r"""The least eigenvalue of 1 - sum lambda_i Hess q_i along the constraints with a pull, at the last KKT point.
+
+        It is not negative at a local minimum of \|theta\|^2 / 2 under the margins' constraints. Where it is, the point is a
+        saddle, which the flow passes: in a diagonal network it is 1 - eta for a weight that is still zero, and that weight
+        grows relative to the others like (log t)^(eta - 1).
+        """
+        point, rows, multipliers = self._kkt(-1)
+        held = rows[multipliers > 1e-6 * multipliers.max()]
+        _, sizes, basis = np.linalg.svd(held)
+        free = basis[int((sizes > 1e-9 * sizes[0]).sum()) :]
+        if not len(free):
+            return 1.0
+        H = np.eye(point.size) - self.data.curvature(point, multipliers)
+        return float(np.linalg.eigvalsh(free @ H @ free.T)[0])
 
     def bounds(self) -> MachineBounds:
         """The margin of the last predictor in the norm of its machine, and the largest that any predictor could have.
@@ -133,13 +152,8 @@ class HomogeneousMarginFlow:
         derivatives at kinks are those of the model's Jacobian, and a point at a kink may satisfy the conditions of Clarke
         though these do not vanish; see `stationarity_of_steps`.
         """
-        theta, least = self.parameters[row], float(self.margins[row].min())
-        if not least > 0:
-            raise ValueError(f"the smallest margin is {least:.4g} at this time; the conditions need all to be positive")
-        point = theta / least ** (1.0 / self.degree)
-        rows, q = self.data.gradients(point), self.margins[row] / least
-        raw = self.pulls[row]
-        multipliers = raw * float(point @ point) / float(raw @ (rows @ point))
+        point, rows, multipliers = self._kkt(row)
+        q = self.margins[row] / self.margins[row].min()
         return KKT(
             stationarity=float(np.linalg.norm(point - multipliers @ rows) / np.linalg.norm(point)),
             primal=max(0.0, 1.0 - float(q.min())),
@@ -164,6 +178,29 @@ class HomogeneousMarginFlow:
     def support(self) -> NDArray[np.intp]:
         """Indices of the samples whose pull is above 1e-6 of the largest."""
         return np.flatnonzero(self.pulls[-1] > 1e-6 * self.pulls[-1].max())
+
+    def _kkt(self, row: int) -> tuple[Array, Array, Array]:
+        """The point with smallest margin 1, the gradients of the margins there, and the multipliers from the pulls."""
+        least = float(self.margins[row].min())
+        if not least > 0:
+            raise ValueError(f"the smallest margin is {least:.4g} at this time; the conditions need all to be positive")
+        point = self.parameters[row] / least ** (1.0 / self.degree)
+        rows, raw = self.data.gradients(point), self.pulls[row]
+        return point, rows, raw * float(point @ point) / float(raw @ (rows @ point))
+
+    def _guarded(self, limit: DirectionLimit) -> DirectionLimit:
+        """The limit with an infinite error where the direction has settled at a point that is none."""
+        if not np.isfinite(limit.error):
+            return limit
+        curvature = self.least_curvature()
+        if curvature < -(_SADDLE + _OFF * self.conditions().stationarity):
+            return limit.doubted(f"it has settled at a saddle of curvature {curvature:.2g}, which the flow leaves")
+        model = self.data.model
+        if isinstance(model, HomogeneousModel) and model.norm is not None and model.predictor is not None:
+            gap = self.bounds().gap
+            if gap > _CONTRADICTED * limit.error:
+                return limit.doubted(f"its margin may lack {gap:.1e} of the largest, more than the error explains")
+        return limit
 
     def _linear(self) -> HomogeneousModel:
         model = self.data.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,38 @@ def test_diagonal_networks_tend_to_the_l1_machine(seed: int) -> None:
     bounds = flow.bounds()
     assert bounds.margin <= (y * (X @ machine)).min() * (1 + 1e-9) <= bounds.largest * (1 + 2e-9)
     np.testing.assert_allclose(qpot.norm_machine(X, y).direction, machine, atol=1e-8)
+
+
+def test_a_saddle_at_which_the_direction_rests_for_long_is_told() -> None:
+    """The weight of the second feature starts small. The direction stays without it, and the machine has it."""
+    X, y = np.array([[1.0, 0.0], [0.4, 0.9]]), np.ones(2)
+    machine, model = qpot.norm_machine(X, y).direction, qpot.diagonal_network(2)
+    early = qpot.margin_flow(X, y, model=model, start=[0.5, 1e-4, 0.5, 1e-4], log_time=1e3, rtol=1e-7)
+    w = early.predictors[-1] / np.abs(early.predictors[-1]).sum()
+    np.testing.assert_allclose(w, [1, 0], atol=1e-3)
+    np.testing.assert_allclose(machine, [0.6, 0.4], atol=1e-9)
+    assert early.predictor_limit().error == early.limit().error == np.inf
+    # The second weight grows like the pull along it, eta = 0.9 / 0.4 = 2.25 here.
+    assert early.least_curvature() == pytest.approx(1 - 2.25, abs=0.01)
+    late = qpot.margin_flow(X, y, model=model, start=[0.5, 1e-2, 0.5, 1e-2], rtol=1e-7)
+    assert late.least_curvature() > 0
+    assert np.abs(late.predictor_limit().direction - machine).sum() < late.predictor_limit().error < 1e-5
+
+
+def test_a_limit_that_is_none_is_doubted() -> None:
+    """The guard itself: a direction that has settled is doubted at a saddle, and where its margin contradicts it."""
+    X, y = np.array([[1.0, 0.0], [0.4, 0.9]]), np.ones(2)
+    model = qpot.diagonal_network(2)
+    flow = qpot.margin_flow(X, y, model=model, start=[0.5, 1e-4, 0.5, 1e-4], log_time=1e3, rtol=1e-7)
+    settled = direction_limit(flow.log_times, np.column_stack([1 / flow.log_times, 1 + 0 * flow.log_times]), 2)
+    assert settled.error < np.inf
+    doubted = flow._guarded(settled)
+    assert "saddle" in doubted.doubt
+    assert doubted.error == doubted.extrapolation_error == np.inf
+    assert "saddle" in repr(doubted)
+    near = qpot.margin_flow(X, y, model=model, start=[0.5, 1e-2, 0.5, 1e-2], log_time=3e3, rtol=1e-7)
+    assert near.least_curvature() > 0
+    assert "margin may lack" in near._guarded(replace(settled, error=1e-9)).doubt
 
 
 @pytest.mark.parametrize(("seed", "widths"), [(0, (2,)), (1, (3, 2))])
