@@ -193,8 +193,8 @@ def flow_ensemble(
                 x, memory, alive = x[finite], memory[finite], alive[finite]
             if not alive.size:
                 break
-            losses, gradients, finite = _evaluated(system, x)
-            x, memory, alive = x[finite], memory[finite], alive[finite]
+            losses, gradients, fine = _evaluated(system, x)
+            x, memory, alive = x[fine], memory[fine], alive[fine]
             if k % 100 == 99 or k == n - 1:
                 report(k + 1, n, "steps")
     return FlowEnsemble(steps=np.array(kept), points=points, step=h)
