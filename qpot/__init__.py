@@ -9,9 +9,8 @@ Outcomes, progress, executors, files
 Losses that are means over samples (`qpot.samples`)
     `check_gradients`, `embedded_double_well_sum`, `from_jax`, `from_torch`, `label_noise_covariance`,
     `label_noise_sum`, `least_squares_sum`, `logistic_sum`, `network_sum`, `phase_retrieval_sum`, `quadratic_sum`,
-    `sinusoid_sum`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`, `ParameterLayout`,
-    `Quotient`
-    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `FiniteSum`, `ModelSum`, `ParameterLayout`, `UnitBlock`
+    `sinusoid_sum`, `unit_blocks`, `welsch_sum`, `without_gauges`, `FiniteSum`, `ModelQuotient`, `ModelSum`,
+    `ParameterLayout`, `Quotient`, `UnitBlock`
 
 Minima as states (`qpot.chain`)
     `as_graph`, `committor`, `cycle_hierarchy`, `from_graph`, `hitting_exponents`, `mean_first_passage_times`,
@@ -27,10 +26,8 @@ Drift and noise (`qpot.problem`)
 
 Where the drift rests (`qpot.landscape`)
     `basin_of`, `dense_layer_symmetries`, `find_limit_cycles`, `find_minima`, `find_saddles`, `flat_directions`,
-    `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`, `QuotientSymmetry`,
-    `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`
     `symmetries_of`, `DenseLayerSymmetries`, `Coverage`, `FlatDirections`, `LimitCycle`, `Minima`, `Minimum`, `Periods`,
-    `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`, `UnitSymmetries`
+    `QuotientSymmetry`, `Saddle`, `Saddles`, `SaddleView`, `SignedPermutations`, `UnitSymmetries`
 
 What the noise pays (`qpot.paths`)
     `check_gaussianity`, `escape_cost`, `minimum_action_path`, `Ball`, `Box`, `Domain`,
@@ -56,11 +53,13 @@ One front door (`qpot.answers`)
     `select`, `Answer`
 
 What selects without noise (`qpot.companions`)
-    `dense_network`, `integrate_flow`, `linear_model`, `margin_flow`, `margin_sum`, `separate`, `svc_separation`,
-    `tangent_kernel`, `train_flow`, `training_sum`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`,
-    `ExponentialTail`, `FixedStep`, `Flow`, `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `Hinge`,
-    `HuberisedHinge`, `KKT`, `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`,
-    `NormalisedFlow`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
+    `deep_linear_network`, `dense_network`, `diagonal_network`, `flow_ensemble`, `integrate_flow`, `linear_model`,
+    `margin_flow`, `margin_steps`, `margin_sum`, `matrix_factorisation`, `norm_machine`, `relu_network`,
+    `separability`, `separate`, `svc_separation`, `tangent_kernel`, `train_flow`, `training_sum`, `AdaGradFlow`,
+    `AdamFlow`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`, `ExponentialTail`, `FixedStep`, `Flow`,
+    `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `HeavyBallFlow`, `Hinge`, `HuberisedHinge`, `KKT`,
+    `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NesterovFlow`, `NormalisedFlow`,
+    `OptimiserSteps`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
     `SquaredHinge`, `TrainingTrajectory`
 
 Known answers, figures
@@ -79,82 +78,25 @@ from qpot._core.moved import install as _install
 
 # Tools that read types see every name here. A program imports a wing when it first asks for one of its names.
 if TYPE_CHECKING:
+    # isort: off
+    # fmt: off
     from qpot import (
-        answers,
-        chain,
-        companions,
-        fields,
-        gallery,
-        landscape,
-        paths,
-        plots,
-        prediction,
-        problem,
-        samples,
-        simulation,
+        answers, chain, companions, fields, gallery, landscape, paths, plots, prediction, problem, samples, simulation,
     )
     from qpot.answers import Answer, select
     from qpot.chain import (
-        Cycle,
-        ReactiveFlux,
-        Selection,
-        TrainingTimeDiagram,
-        WGraph,
-        as_graph,
-        committor,
-        cycle_hierarchy,
-        from_graph,
-        hitting_exponents,
-        mean_first_passage_times,
-        metastable_state,
-        occupation_after,
-        reactive_flux,
-        selection,
-        stationary_costs,
-        stationary_distribution,
-        training_time_diagram,
-        w_graph,
+        Cycle, ReactiveFlux, Selection, TrainingTimeDiagram, WGraph, as_graph, committor, cycle_hierarchy, from_graph,
+        hitting_exponents, mean_first_passage_times, metastable_state, occupation_after, reactive_flux, selection,
+        stationary_costs, stationary_distribution, training_time_diagram, w_graph,
     )
     from qpot.companions import (
-        KKT,
-        CrossEntropy,
-        EventDriven,
-        Explanation,
-        Exponential,
-        ExponentialTail,
-        FixedStep,
-        Flow,
-        FlowMethod,
-        FlowTrajectory,
-        GradientFlow,
-        HardMargin,
-        Hinge,
-        HuberisedHinge,
-        Law,
-        Logistic,
-        MarginError,
-        MarginFlow,
-        MarginLaws,
-        MarginLoss,
-        NormalisedFlow,
-        OutputLoss,
-        PolyakFlow,
-        PredictionModel,
-        RMSpropFlow,
-        SignFlow,
-        SquaredError,
-        SquaredHinge,
-        TrainingTrajectory,
-        dense_network,
-        integrate_flow,
-        linear_model,
-        margin_flow,
-        margin_sum,
-        separate,
-        svc_separation,
-        tangent_kernel,
-        train_flow,
-        training_sum,
+        KKT, AdaGradFlow, AdamFlow, CrossEntropy, EventDriven, Explanation, Exponential, ExponentialTail, FixedStep,
+        Flow, FlowMethod, FlowTrajectory, GradientFlow, HardMargin, HeavyBallFlow, Hinge, HuberisedHinge, Law,
+        Logistic, MarginError, MarginFlow, MarginLaws, MarginLoss, NesterovFlow, NormalisedFlow, OptimiserSteps,
+        OutputLoss, PolyakFlow, PredictionModel, RMSpropFlow, SignFlow, SquaredError, SquaredHinge, TrainingTrajectory,
+        deep_linear_network, dense_network, diagonal_network, flow_ensemble, integrate_flow, linear_model, margin_flow,
+        margin_steps, margin_sum, matrix_factorisation, norm_machine, relu_network, separability, separate,
+        svc_separation, tangent_kernel, train_flow, training_sum,
     )
     from qpot.companions import known_answers as gallery_companions
     from qpot.fields import (
@@ -299,6 +241,8 @@ if TYPE_CHECKING:
         simulate_sgd,
         splitting_times,
     )
+    # fmt: on
+    # isort: on
 
 __version__ = "0.1.0"
 
@@ -342,12 +286,14 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "exit_times", "FirstExits",
     "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
-    "CrossEntropy", "dense_network", "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep",
-    "Flow", "FlowMethod", "FlowTrajectory", "GradientFlow", "HardMargin", "Hinge", "HuberisedHinge", "integrate_flow",
-    "KKT", "Law", "linear_model", "Logistic", "margin_flow", "margin_sum", "MarginError", "MarginFlow", "MarginLaws",
-    "MarginLoss", "NormalisedFlow", "OutputLoss", "PolyakFlow", "PredictionModel", "RMSpropFlow", "separate",
-    "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow", "training_sum",
-    "TrainingTrajectory",
+    "AdaGradFlow", "AdamFlow", "CrossEntropy", "deep_linear_network", "dense_network", "diagonal_network",
+    "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep", "Flow", "flow_ensemble", "FlowMethod",
+    "FlowTrajectory", "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge", "HuberisedHinge", "integrate_flow", "KKT",
+    "Law", "linear_model", "Logistic", "margin_flow", "margin_steps", "margin_sum", "MarginError", "MarginFlow",
+    "MarginLaws", "MarginLoss", "matrix_factorisation", "NesterovFlow", "norm_machine", "NormalisedFlow",
+    "OptimiserSteps", "OutputLoss", "PolyakFlow", "PredictionModel", "relu_network", "RMSpropFlow", "separability",
+    "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow",
+    "training_sum", "TrainingTrajectory",
     # One front door
     "Answer", "select",
     # The wings, known answers and figures

@@ -8,11 +8,13 @@ import numpy as np
 
 from qpot._core.file_schema import Flag, LeftOut, Member, Method, Number, Part, Schema, numbers, schemas
 from qpot._core.status import Status
+from qpot.companions.adaptive_flows import AdaGradFlow, AdamFlow
 from qpot.companions.flow_methods import FlowMethod
 from qpot.companions.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
 from qpot.companions.margin import Law, MarginFlow, MarginLaws
 from qpot.companions.margin_losses import ExponentialTail, Hinge, HuberisedHinge, SquaredHinge
 from qpot.companions.models import CrossEntropy, MarginError, SquaredError
+from qpot.companions.momentum_flows import HeavyBallFlow, NesterovFlow
 from qpot.companions.path_kernel import Explanation, TrainingTrajectory
 from qpot.companions.separation import KKT, HardMargin
 from qpot.companions.trajectory import FlowTrajectory
@@ -20,6 +22,7 @@ from qpot.companions.trajectory import FlowTrajectory
 METHODS: tuple[type[Any], ...] = (
     FlowMethod,
     *(GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow),
+    *(AdaGradFlow, AdamFlow, HeavyBallFlow, NesterovFlow),
     *(CrossEntropy, MarginError, SquaredError),
     *(ExponentialTail, Hinge, HuberisedHinge, SquaredHinge),
 )
@@ -56,6 +59,7 @@ SCHEMAS = schemas(
             "flow": Method(("companions",), own=True),
             "method": Method(("companions",), own=True),
             "switch_times": numbers("k"),
+            "energies": numbers("e"),
         },
         also=_flow,
     ),

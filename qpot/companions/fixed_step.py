@@ -15,7 +15,10 @@ from qpot.solvers.companions.flow_steps import ORDERS, runge_kutta_step
 
 @dataclass(frozen=True, kw_only=True)
 class FixedStep(FlowMethod):
-    """Explicit Runge-Kutta steps of one size; order 1 is the optimiser with this learning rate.
+    """Explicit Runge-Kutta steps of one size.
+
+    For flows without a memory order 1 is the optimiser with this learning rate. Other optimisers update their memory
+    before they step, which is what `OptimiserSteps` does and Euler's method does not.
 
     Parameters
     ----------

@@ -60,8 +60,11 @@ class FlowProblem:
         return np.concatenate([dx, dm, [self.flow.loss_rate(loss, g, memory)]])
 
     def rest(self, state: Array) -> float:
-        """The gradient norm, which is zero where the flow may rest."""
-        return float(np.linalg.norm(self.gradient(state[: self.d])))
+        """The norm of the gradient, or of what carries the flow on where that is larger; zero where the flow may rest."""
+        g = self.gradient(state[: self.d])
+        carried = getattr(self.flow, "carried", None)
+        on = 0.0 if carried is None else float(np.linalg.norm(carried(g, state[self.d : -1])))
+        return max(float(np.linalg.norm(g)), on)
 
     def speed(self, state: Array) -> float:
         """The speed of the point, without that of the memory."""

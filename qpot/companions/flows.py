@@ -8,18 +8,25 @@ from typing import Protocol
 import numpy as np
 
 from qpot._core.arrays import Array, as_positive
+from qpot.companions.optimiser_rules import OptimiserRule, RMSpropSteps, SGDSteps, VelocitySteps, as_initial
 
 
 class Flow(Protocol):
     """A rule that turns loss, gradient and memory into a velocity; the functions take one point.
 
-    A flow may have two more attributes; a missing one counts as False:
+    A flow may have more attributes; a missing property counts as False:
 
     switches : bool
         Whether the velocity is minus the sign of every gradient component. It then has no memory and jumps where a
         component changes its sign.
     runs_away : bool
         Whether the speed may grow without bound towards a critical point. The flow has then not come to rest there.
+    carried : callable ``(gradient, memory) -> (k,)``
+        What moves the point on where the gradient vanishes, such as a velocity. The flow rests only where this is zero too.
+    energy : callable ``(loss, memory) -> float``
+        A quantity that the flow never raises; `FlowTrajectory.energies` holds it.
+    optimiser : callable ``step -> OptimiserRule``
+        The optimiser that follows the flow with steps of this time; `OptimiserSteps` takes its steps.
     """
 
     def initial_memory(self, gradient: Array) -> Array:
@@ -35,7 +42,7 @@ class Flow(Protocol):
         ...
 
 
-class _Traits:
+class Traits:
     """The attributes of a flow that is continuous and of bounded speed."""
 
     @property
@@ -47,19 +54,35 @@ class _Traits:
         return False
 
 
-class _Memoryless(_Traits):
+class _Memoryless(Traits):
     """A flow whose velocity depends on the loss and the gradient alone."""
 
     def initial_memory(self, gradient: Array) -> Array:
         return np.empty(0)
+
+    def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
+        one: Array = self.velocities(np.array([loss]), gradient[None])[0]
+        return one, memory
+
+    def velocities(self, losses: Array, gradients: Array) -> Array:
+        """The velocities of n points at once, ``(n, d)``."""
+        raise NotImplementedError
+
+    def optimiser(self, step: float) -> OptimiserRule:
+        """The optimiser whose step is the time ``step``."""
+        return VelocitySteps(velocities=self.velocities, step_size=step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientFlow(_Memoryless):
     r"""Gradient flow :math:`\theta' = -\nabla L`, with :math:`dL/dt = -|\nabla L|^2`."""
 
-    def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
-        return -gradient, memory
+    def optimiser(self, step: float) -> SGDSteps:
+        """SGD without momentum, with the learning rate ``step``."""
+        return SGDSteps(learning_rate=step)
+
+    def velocities(self, losses: Array, gradients: Array) -> Array:
+        return -gradients
 
     def loss_rate(self, loss: float, gradient: Array, memory: Array) -> float:
         return -float(gradient @ gradient)
@@ -79,8 +102,8 @@ class SignFlow(_Memoryless):
     def switches(self) -> bool:
         return True
 
-    def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
-        return -np.sign(gradient), memory
+    def velocities(self, losses: Array, gradients: Array) -> Array:
+        return -np.sign(gradients)
 
     def loss_rate(self, loss: float, gradient: Array, memory: Array) -> float:
         return -float(np.abs(gradient).sum())
@@ -90,20 +113,20 @@ class SignFlow(_Memoryless):
 class NormalisedFlow(_Memoryless):
     r"""Unit-speed flow :math:`\theta' = -\nabla L/|\nabla L|`, with :math:`dL/dt = -|\nabla L|`."""
 
-    def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
-        norm = float(np.linalg.norm(gradient))
-        return (-gradient / norm if norm > 0 else np.zeros_like(gradient)), memory
+    def velocities(self, losses: Array, gradients: Array) -> Array:
+        norms = np.linalg.norm(gradients, axis=1, keepdims=True)
+        return -gradients / np.where(norms > 0, norms, 1.0)
 
     def loss_rate(self, loss: float, gradient: Array, memory: Array) -> float:
         return -float(np.linalg.norm(gradient))
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMSpropFlow(_Traits):
+class RMSpropFlow(Traits):
     r"""RMSprop in the limit of small steps.
 
     .. math:: v' = (g \odot g - v)/T, \qquad \theta' = -g/(\sqrt{v} + c), \qquad
-              dL/dt = -\sum_j g_j^2/(\sqrt{v_j} + c), \qquad g = \nabla L, \quad v(0) = g(0) \odot g(0).
+              dL/dt = -\sum_j g_j^2/(\sqrt{v_j} + c), \qquad g = \nabla L.
 
     As T and c go to zero this becomes the sign flow; a positive T or c smooths its jumps.
 
@@ -113,22 +136,35 @@ class RMSpropFlow(_Traits):
         T, the memory of the moving average in units of the flow's time: learning rate / (1 - decay).
     floor : float
         c > 0, added to the root mean square (called epsilon in optimiser code).
+    initial : {"gradient", "zero"}
+        v(0): the square of the first gradient, or zero as in PyTorch. From zero every coordinate begins at the speed
+        :math:`\sqrt{T/t}`, and goes :math:`2\sqrt{T t}` before the average fills.
 
     Raises
     ------
     ValueError
-        If one of them is not a finite number above zero.
+        If a number is not finite and above zero, or ``initial`` is not one of these.
     """
 
     averaging_time: float = 0.1
     floor: float = 1e-8
+    initial: str = "gradient"
 
     def __post_init__(self) -> None:
         as_positive(self.averaging_time, name="averaging_time")
         as_positive(self.floor, name="floor")
+        as_initial(self.initial)
 
     def initial_memory(self, gradient: Array) -> Array:
-        return gradient**2
+        return gradient**2 if self.initial == "gradient" else np.zeros_like(gradient)
+
+    def optimiser(self, step: float) -> RMSpropSteps:
+        """The optimiser whose learning rate is ``step``, with the decay 1 - step / averaging time."""
+        h = as_positive(step, name="step")
+        if h > self.averaging_time:
+            raise ValueError(f"step={h:g} is longer than averaging_time={self.averaging_time:g}: no decay is in [0, 1)")
+        decay = 1.0 - h / self.averaging_time
+        return RMSpropSteps(learning_rate=h, decay=decay, floor=self.floor, initial=self.initial)
 
     def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
         return -gradient / self._scale(memory), (gradient**2 - memory) / self.averaging_time
@@ -179,21 +215,21 @@ class PolyakFlow(_Memoryless):
     def runs_away(self) -> bool:
         return self.bound == np.inf
 
-    def velocity(self, loss: float, gradient: Array, memory: Array) -> tuple[Array, Array]:
-        norm = float(np.linalg.norm(gradient))
-        if norm == 0:
-            return np.zeros_like(gradient), memory
-        return -gradient / norm * self._excess(loss) * min(1.0 / norm, self.bound), memory
+    def velocities(self, losses: Array, gradients: Array) -> Array:
+        norms = np.linalg.norm(gradients, axis=1)
+        length = np.where(norms > 0, norms, 1.0)
+        speeds = self._excess(losses) * np.minimum(1.0 / length, self.bound)
+        return -gradients / length[:, None] * speeds[:, None]
 
     def loss_rate(self, loss: float, gradient: Array, memory: Array) -> float:
         norm = float(np.linalg.norm(gradient))
-        return -self._excess(loss) * (0.0 if norm == 0 else min(1.0, self.bound * norm))
+        return -float(self._excess(np.array([loss]))[0]) * (0.0 if norm == 0 else min(1.0, self.bound * norm))
 
-    def _excess(self, loss: float) -> float:
-        excess = loss - self.lowest_loss
-        if excess < 0:
+    def _excess(self, losses: Array) -> Array:
+        excess = losses - self.lowest_loss
+        if (excess < 0).any():
             raise ValueError(
-                f"lowest_loss={self.lowest_loss:g} is not a lower bound: the loss is {loss:.6g} on the way; "
+                f"lowest_loss={self.lowest_loss:g} is not a lower bound: the loss is {losses.min():.6g} on the way; "
                 "pass a smaller lowest_loss"
             )
         return excess

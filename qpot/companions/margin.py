@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow, homogeneous_margin_flow
 from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number, signed_samples
 from qpot.companions.separation import KKT, HardMargin, kkt_conditions, merge_duplicates, separate
 from qpot.solvers.companions import log_time_flow, max_margin
@@ -164,18 +166,51 @@ class MarginLaws(Saved):
     gap_constant: Law
 
 
+@overload
 def margin_flow(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    log_time: float = 230.0,
+    model: None = None,
+    log_time: float | None = None,
     loss: ExponentialTail | None = None,
     start: PointLike | None = None,
-    points: int = 200,
+    points: int | None = None,
     duplicates: str = "error",
     rtol: float = 1e-9,
     atol: float = 1e-11,
-) -> MarginFlow:
+) -> MarginFlow: ...
+
+
+@overload
+def margin_flow(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    model: Any,
+    log_time: float | None = None,
+    loss: ExponentialTail | None = None,
+    start: PointLike | None = None,
+    points: int | None = None,
+    duplicates: str = "error",
+    rtol: float = 1e-9,
+    atol: float = 1e-11,
+) -> HomogeneousMarginFlow: ...
+
+
+def margin_flow(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    model: Any = None,
+    log_time: float | None = None,
+    loss: ExponentialTail | None = None,
+    start: PointLike | None = None,
+    points: int | None = None,
+    duplicates: str = "error",
+    rtol: float = 1e-9,
+    atol: float = 1e-11,
+) -> MarginFlow | HomogeneousMarginFlow:
     r"""Integrate gradient flow of an exponential-tail loss in logarithmic time.
 
     The flow is :math:`\theta' = -\nabla \sum_i \ell(y_i\langle\theta, x_i\rangle)`.
@@ -189,14 +224,18 @@ def margin_flow(
         Samples as rows; append a column of ones for an intercept.
     y : (N,) array
         Labels +1 and -1.
-    log_time : float
-        Natural logarithm of the final time; 230.26 is t = 1e100. The time itself may be too large for a float.
+    model : PredictionModel, torch.nn.Module, or (function, parameters), optional
+        A homogeneous model instead of the linear one; the flow is then `homogeneous_margin_flow`, with the default
+        ``log_time`` 1e6, and ``duplicates`` has no meaning.
+    log_time : float, optional
+        Natural logarithm of the final time, 230 by default; 230.26 is t = 1e100. The time itself may be too large
+        for a float.
     loss : ExponentialTail, optional
         `Logistic` (the default) or `Exponential`. The loss is the sum over samples; a mean only divides time by N.
     start : (d,) array, optional
         theta at t = 0; zero by default.
-    points : int
-        Number of times in the result, spaced evenly in log t from t = 1.
+    points : int, optional
+        Number of times in the result, 200 by default, spaced evenly in log t from t = 1.
     duplicates : {"error", "merge"}
         Whether repeated samples, whose dual variables are not unique, are refused or merged into one with a
         multiplicity.
@@ -205,7 +244,7 @@ def margin_flow(
 
     Returns
     -------
-    MarginFlow
+    MarginFlow, or HomogeneousMarginFlow for a model
 
     Raises
     ------
@@ -224,6 +263,11 @@ def margin_flow(
     >>> flow.weights[-1].round(3)  # log(4 t) / 2 and log t on orthogonal samples
     array([115.822, 230.259])
     """
+    if model is not None:
+        late, seen_at = (1e6 if log_time is None else log_time), (80 if points is None else points)
+        return homogeneous_margin_flow(
+            X, y, model=model, log_time=late, loss=loss, start=start, points=seen_at, rtol=rtol, atol=atol
+        )
     kind: ExponentialTail = Logistic() if loss is None else loss
     if not isinstance(kind, ExponentialTail):
         raise ValueError(
@@ -233,12 +277,12 @@ def margin_flow(
         )
     if duplicates not in ("error", "merge"):
         raise ValueError(f'duplicates must be "error" or "merge", got {duplicates!r}')
-    end = as_number(log_time)
+    end = as_number(230.0 if log_time is None else log_time)
     if not 1.0 <= end < np.inf:
         raise ValueError(
             f"log_time must be a finite number >= 1 (natural logarithm of the final time), got {log_time!r}"
         )
-    n = as_count(points, name="points", minimum=4)
+    n = as_count(200 if points is None else points, name="points", minimum=4)
     options = {name: as_positive(value, name=name) for name, value in (("rtol", rtol), ("atol", atol))}
     everything = separate(X, y)
     Z, counts = merge_duplicates(signed_samples(X, y), merge=duplicates == "merge")

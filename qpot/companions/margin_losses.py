@@ -246,6 +246,17 @@ class _MarginSum:
         return slopes + self.penalty * x[:, None, :]
 
 
+def margin_sum_parts(total: FiniteSum) -> tuple[Array, MarginLoss, float] | None:
+    """The signed samples ``(N, d)``, the loss and the penalty of a sum of linear margins; None for another sum."""
+    functions = getattr(total.sample_losses, "__self__", None)
+    if isinstance(functions, _MarginSum):
+        return functions.samples, functions.loss, functions.penalty
+    if total.kernel is not None and total.kernel[0] == "logistic":
+        X, y, penalty = total.kernel[1]
+        return np.asarray(y)[:, None] * np.asarray(X), Logistic(), float(penalty)
+    return None
+
+
 def signed_samples(X: ArrayLike, y: ArrayLike) -> Array:
     """The signed samples ``y_i x_i`` as rows ``(N, d)``, after a check of X and y."""
     samples = as_own_array(X, name="X")

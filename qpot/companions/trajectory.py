@@ -36,6 +36,9 @@ class FlowTrajectory(Drawn, Saved, figure="plot_flow_loss"):
         integrator, so the residual is an error of the integrator's order.
     switch_times : (k,) array
         The times at which a gradient component reached zero or left it; only for the sign flow by `EventDriven`.
+    energies : (n,) array
+        What the flow never raises, for flows that have such an energy beside the loss (`HeavyBallFlow`, `NesterovFlow`,
+        `AdaGradFlow`); empty for others.
     at_rest : bool
         Whether the trajectory ended because the flow came to rest.
     status : Status
@@ -55,6 +58,12 @@ class FlowTrajectory(Drawn, Saved, figure="plot_flow_loss"):
     flow: Flow
     method: FlowMethod
     switch_times: Array = field(default_factory=lambda: np.empty(0))
+    energies: Array = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def length(self) -> float:
+        """The length of the way through the points, each joined to the next by a straight line."""
+        return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     @property
     def end(self) -> Array:
@@ -90,13 +99,14 @@ def integrate_flow(
         A system built from a loss (`System.from_loss`, `System.from_finite_sum`); its noise is not used.
     start : (d,) array
         The first point.
-    flow : GradientFlow, SignFlow, RMSpropFlow, NormalisedFlow or PolyakFlow, optional
+    flow : GradientFlow, SignFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, AdamFlow, AdaGradFlow, HeavyBallFlow or \
+NesterovFlow, optional
         The default is `GradientFlow`.
     duration : float
-        The time to integrate over. `EventDriven` ends earlier if the flow comes to rest; `FixedStep` rounds the duration to
-        a whole number of steps.
+        The time to integrate over. `EventDriven` ends earlier if the flow comes to rest; `FixedStep` and `OptimiserSteps`
+        round the duration to a whole number of steps.
     method : FlowMethod, optional
-        `EventDriven` (the default) or `FixedStep`.
+        `EventDriven` (the default), `FixedStep`, or `OptimiserSteps` for the steps of the optimiser itself.
     progress : callable, bool, "auto" or None
         How progress is reported.
     throw : bool
@@ -152,6 +162,8 @@ def _trajectory(problem: FlowProblem, course: Course, method: FlowMethod) -> Flo
     assert problem.system.loss is not None
     losses, gradients = problem.system.unchecked.loss(points), problem.system.unchecked.gradient(points)
     rates = [problem.flow.loss_rate(float(loss), g, m) for loss, g, m in zip(losses, gradients, memories, strict=True)]
+    energy = getattr(problem.flow, "energy", None)
+    energies = [] if energy is None else [energy(float(loss), m) for loss, m in zip(losses, memories, strict=True)]
     return FlowTrajectory(
         times=course.times,
         points=np.ascontiguousarray(points),
@@ -163,4 +175,5 @@ def _trajectory(problem: FlowProblem, course: Course, method: FlowMethod) -> Flo
         flow=problem.flow,
         method=method,
         switch_times=course.switch_times,
+        energies=np.array(energies, dtype=float),
     )

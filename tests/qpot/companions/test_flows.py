@@ -174,21 +174,6 @@ class TestQuartic:
         trajectory = qpot.integrate_flow(self.system, [4.0], duration=25.0, method=method)
         assert trajectory.end[0] == pytest.approx(3.0, abs=1e-8)
 
-    def test_bounded_polyak_steps_leave_it_and_find_the_global_one(self) -> None:
-        trajectory = qpot.integrate_flow(
-            self.system,
-            [4.0],
-            flow=qpot.PolyakFlow(bound=1000.0),
-            duration=25.0,
-            method=qpot.FixedStep(step=0.01),
-        )
-        x = trajectory.points[:, 0]
-        assert trajectory.times.size == 2501
-        assert x[-1] == pytest.approx(0.41, abs=0.005)
-        assert trajectory.losses[-1] < 1e-6
-        near = np.abs(x - 3.0) < 0.5
-        assert near.sum() > 100  # it wanders about the local minimum first
-
     def test_unbounded_polyak_flow_diverges_there_at_the_predicted_time(self) -> None:
         with pytest.raises(qpot.SolveError, match="finite bound") as caught:
             qpot.integrate_flow(self.system, [4.0], flow=qpot.PolyakFlow(bound=np.inf), duration=25.0)
