@@ -76,7 +76,7 @@ def entries() -> list[Entry]:
         complex=lambda: np.zeros((3, 3)) + 0j,
         dictionary=dict,
         object=object,
-        masked=lambda: np.ma.masked_array(np.zeros((3, 3)), mask=np.eye(3)[::-1]),
+        masked=lambda: np.ma.masked_array(np.zeros((3, 3)), mask=np.eye(3, dtype=bool)[::-1]),
     )
     graph = refused(
         none=lambda: None,

@@ -285,7 +285,7 @@ def _problem() -> list[Entry]:
         empty=lambda: np.zeros((0, 0)),
     )
     direction = without(POINT, "none") + refused(zero=lambda: [0.0, 0.0])
-    at = {"finite_sum": total, "point": lambda: [1.0, 0.0]}
+    at: dict[str, Any] = {"finite_sum": total, "point": lambda: [1.0, 0.0]}
     rank = COUNT + refused(beyond=lambda: 3)
     frozen_at = without(POINT, "none")
     return [

@@ -53,7 +53,7 @@ class Entry:
 
     name: str
     call: Callable[..., Any]
-    good: Mapping[str, Callable[[], Any]]
+    good: Mapping[str, Any]
     kinds: Mapping[str, tuple[Kind, ...]]
     # Other words by which the message may name an argument.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -56,7 +56,7 @@ _COSTS = refused(
     number=lambda: 1.0,
     dictionary=dict,
     class_=lambda: qpot.TransitionCosts,
-    minima=lambda: minima(),
+    minima=lambda: globals()["minima"](),
 )
 _SADDLES = without(MINIMA, "none", "empty")
 _NOISE = refused(none=lambda: None, text=lambda: "white", number=lambda: 0.1, list=list, empty=lambda: np.zeros(0))

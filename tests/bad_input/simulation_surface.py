@@ -80,7 +80,7 @@ def entries() -> list[Entry]:
         "sampling": _SAMPLING,
     }
     radius = without(POSITIVE, "none", "list") + refused(many=lambda: [0.1, 0.1, 0.1])
-    escapes = {
+    escapes: dict[str, Any] = {
         "system": well,
         "start": lambda: (-1.0, 0.0),
         "minima": minima,

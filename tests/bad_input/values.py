@@ -302,7 +302,7 @@ PREFACTORS = refused(
     nan=lambda: np.full((3, 3), np.nan),
     infinite=lambda: np.full((3, 3), np.inf),
     complex=lambda: np.ones((3, 3)) + 0j,
-    masked=lambda: np.ma.masked_array(np.ones((3, 3)), mask=np.eye(3)[::-1]),
+    masked=lambda: np.ma.masked_array(np.ones((3, 3)), mask=np.eye(3, dtype=bool)[::-1]),
     texts=lambda: np.ones((3, 3)).astype(str),
     dictionary=dict,
     missing=lambda: sparse.csr_array(np.triu(np.ones((3, 3)))),
