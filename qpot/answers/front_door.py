@@ -19,6 +19,7 @@ from qpot.landscape.points import Minimum
 from qpot.prediction.around_minimum import local_law
 from qpot.prediction.pipeline import predict
 from qpot.prediction.result import Prediction
+from qpot.problem.arguments import a_seed, an_executor, checked
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
 
@@ -26,6 +27,7 @@ from qpot.samples.finite_sum import FiniteSum
 _NONE = 1e-12
 
 
+@checked(rng=a_seed, executor=an_executor)
 def select(
     problem: System | FiniteSum,
     bounds: BoundsLike | None = None,

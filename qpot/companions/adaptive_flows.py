@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_positive
+from qpot._core.arrays import Array, as_flag, as_positive
 from qpot.companions.flows import Traits
 from qpot.companions.momentum_flows import short_step
 from qpot.companions.optimiser_rules import AdagradSteps, AdamSteps, as_not_negative
@@ -60,6 +60,7 @@ class AdamFlow(Traits):
         for time in self.averaging_times:
             as_positive(time, name="averaging_times")
         as_positive(self.floor, name="floor")
+        as_flag(self.bias_correction, name="bias_correction")
 
     def initial_memory(self, gradient: Array) -> Array:
         return np.zeros(2 * gradient.size + (2 if self.bias_correction else 0))

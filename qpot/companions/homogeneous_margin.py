@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import Array, as_count, as_point, as_positive
+from qpot._core.arrays import Array, as_count, as_own_array, as_point, as_positive
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
@@ -363,7 +363,9 @@ def starting_point(data: Margins, start: PointLike | None) -> Array:
 
 def signed_inputs(X: ArrayLike, y: ArrayLike) -> Array:
     """The signed inputs, flattened to rows."""
-    samples = np.asarray(X, dtype=float)
+    samples = as_own_array(X, name="X")
+    if samples.ndim < 2 or 0 in samples.shape:
+        raise ValueError(f"X has shape {samples.shape}, expected (N, p) with one sample in each row")
     return signed_samples(samples.reshape(samples.shape[0], -1), y)
 
 

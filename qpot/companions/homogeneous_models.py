@@ -96,6 +96,8 @@ def deep_linear_network(features: int, widths: Sequence[int] = (2,)) -> Homogene
     >>> network.dimension, network.predictor(np.ones(network.dimension))
     (8, array([2., 2., 2.]))
     """
+    if isinstance(widths, str) or not isinstance(widths, Sequence):
+        raise ValueError(f"widths must be integers, one for each hidden layer, such as (2, 2); got {widths!r}")
     sizes = [as_count(features, name="features"), *(as_count(w, name="widths") for w in widths), 1]
     shapes = [(after, before) for before, after in pairwise(sizes)]
     ends = np.cumsum([a * b for a, b in shapes])

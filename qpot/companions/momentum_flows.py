@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpot._core.arrays import Array, as_positive
+from qpot._core.arrays import Array, as_flag, as_positive
 from qpot.companions.flows import Traits
 from qpot.companions.optimiser_rules import NesterovSteps, SGDSteps
 
@@ -54,6 +54,7 @@ class HeavyBallFlow(Traits):
 
     def __post_init__(self) -> None:
         as_positive(self.friction, name="friction")
+        as_flag(self.nesterov, name="nesterov")
 
     def initial_memory(self, gradient: Array) -> Array:
         return np.zeros_like(gradient)

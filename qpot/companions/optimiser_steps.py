@@ -82,8 +82,10 @@ class OptimiserSteps(FlowMethod):
 def rule_of(flow: Flow, step: float) -> OptimiserRule:
     """The optimiser of a flow; ValueError where a flow of one's own has none."""
     optimiser = getattr(flow, "optimiser", None)
-    if not callable(optimiser):
-        raise ValueError(f"flow={flow!r:.80} has no method optimiser(step); give it one, or use FixedStep")
+    if not callable(optimiser) or isinstance(flow, type):
+        raise ValueError(
+            f"flow={flow!r:.80} has no method optimiser(step); pass a flow such as qpot.AdamFlow(), give it one, or use FixedStep"
+        )
     rule = optimiser(step)
     if not isinstance(rule, OptimiserRule):
         raise ValueError(f"flow.optimiser(step) must return a rule such as qpot.companions.SGDSteps, got {rule!r:.80}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, format_point
 from qpot.landscape.flatness import refuse_flat_point
 from qpot.landscape.minima import polish_fixed_point
+from qpot.landscape.points import Minimum
 from qpot.problem.system import System
 
 
@@ -65,3 +67,21 @@ def not_attracting(point: Array, largest: float, *, name: str) -> ValueError:
         f"{name}={format_point(point)} does not attract: the drift's Jacobian has an eigenvalue with real part "
         f"{largest:.3g}; use a point from qpot.find_minima"
     )
+
+
+def minimum_id(minima: Sequence[Minimum], start: int | Minimum) -> int:
+    """The id of one of the minima, which is given by its id or as an object.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(start, Minimum):
+        for i, minimum in enumerate(minima):
+            if minimum is start or np.array_equal(minimum.point, start.point):
+                return i
+        raise ValueError(f"start={start!r} is not one of this prediction's minima")
+    if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or not 0 <= start < len(minima):
+        raise ValueError(f"start must be the id of a minimum, 0 to {len(minima) - 1}, got {start!r}")
+    return int(start)

@@ -16,6 +16,7 @@ from qpot._core.types import PointLike
 from qpot.landscape.attractor import attracting_point
 from qpot.paths.minimum_action import minimum_action_path
 from qpot.prediction.along_paths import DEGENERATE, hessian_carried
+from qpot.problem.arguments import a_point, a_positive, a_system, checked
 from qpot.problem.system import System
 from qpot.solvers.common.held import stationary_covariance
 
@@ -155,6 +156,7 @@ class LocalLaw(Drawn, Saved, figure="plot_local_law"):
         )
 
 
+@checked(system=a_system, minimum=a_point)
 def local_law(system: System, minimum: PointLike) -> LocalLaw:
     r"""The stationary law of noise around one minimum.
 
@@ -209,6 +211,7 @@ def local_law(system: System, minimum: PointLike) -> LocalLaw:
     )
 
 
+@checked(system=a_system, start=a_point, minimum=a_point, time=a_positive)
 def flow_deviation(system: System, start: PointLike, minimum: PointLike, *, time: float | None = None) -> FlowDeviation:
     r"""The limit of E \|x(t) - x_flow(t)\|^2 / epsilon along the flow from a start to a minimum.
 

@@ -19,6 +19,7 @@ from qpot.prediction.along_paths import hessian_carried
 from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.held_exits import exit_cost
 from qpot.prediction.prefactors import leg_prefactor
+from qpot.problem.arguments import a_box, a_budget, a_point, a_seed, a_system, checked, some_saddles
 from qpot.problem.system import System
 
 # Parts of a path within this share of its length of the minimum are left out, since differences of nearly equal numbers
@@ -31,6 +32,14 @@ _FLAT = 1e-4
 _ON = 1e-6
 
 
+@checked(
+    system=a_system,
+    minimum=a_point,
+    saddles=some_saddles,
+    bounds=a_box,
+    budget=a_budget,
+    rng=a_seed,
+)
 def exit_law(
     system: System,
     minimum: PointLike,

@@ -9,6 +9,7 @@ from qpot._core.types import StatesLike
 from qpot.chain.passage import mean_first_passage_times
 from qpot.chain.stationary import stationary_distribution
 from qpot.chain.w_graphs import metastable_state
+from qpot.landscape.attractor import minimum_id
 from qpot.landscape.points import Minimum
 from qpot.prediction.dearer_legs import summed_prefactors
 from qpot.prediction.open_report import refuse_unknown, unknown_exits, unknown_pairs
@@ -115,11 +116,13 @@ class PredictionTimes(PredictionReport):
         refuse_unknown(costs, max(exponent, 0.0))
         if costs.ways_out:
             return tuple(
-                i for i in metastable_state(costs.with_outside(), max(exponent, 0.0), self._id(start)) if i < k
+                i
+                for i in metastable_state(costs.with_outside(), max(exponent, 0.0), minimum_id(self.minima, start))
+                if i < k
             )
         # Legs of unknown cost are not taken by then.
         known = costs if costs.solved else costs.values
-        return metastable_state(known, max(exponent, 0.0), self._id(start))
+        return metastable_state(known, max(exponent, 0.0), minimum_id(self.minima, start))
 
     def rates(
         self,
@@ -396,14 +399,3 @@ class PredictionTimes(PredictionReport):
         if self.prefactors is None:
             return np.full((k, k), np.nan)
         return summed_prefactors(self.prefactors, self.dearer, epsilon)
-
-    def _id(self, start: int | Minimum) -> int:
-        """The id of a minimum that is given by its id or as an object."""
-        if isinstance(start, Minimum):
-            for i, minimum in enumerate(self.minima):
-                if minimum is start or np.array_equal(minimum.point, start.point):
-                    return i
-            raise ValueError(f"start={start!r} is not one of this prediction's minima")
-        if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or not 0 <= start < len(self.minima):
-            raise ValueError(f"start must be the id of a minimum, 0 to {len(self.minima) - 1}, got {start!r}")
-        return int(start)

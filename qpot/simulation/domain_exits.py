@@ -17,6 +17,7 @@ from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_surfaces import Surface, finite_values
+from qpot.problem.arguments import a_count, a_seed, a_system, an_executor, checked
 from qpot.problem.system import System
 from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.escapes import escape_times
@@ -33,6 +34,7 @@ _UNLIKELY = 1e-12
 _PROBED, _MARGIN = 256, 4.0
 
 
+@checked(system=a_system, steps=a_count, replicas=a_count, rng=a_seed, executor=an_executor)
 def exit_times(
     system: System,
     *,
@@ -166,7 +168,10 @@ def _around(system: System, domain: Domain, start: Array) -> list[Surface]:
     """The pieces of the boundary; a ball without a centre is that around the one start of all replicas."""
     if getattr(domain, "centre", 0) is None and (start != start[0]).any():
         raise ValueError(f"domain={domain!r} has no centre, and the replicas start at different points; pass centre=")
-    pieces = surfaces(system, domain, start[0])
+    try:
+        pieces = surfaces(system, domain, start[0])
+    except ValueError as error:  # There the domain is called by its boundary.
+        raise ValueError(str(error).replace("boundary", "domain")) from None
     for x in np.unique(start, axis=0):
         if not all(float(piece.value(x[None])[0]) < 0.0 for piece in pieces):
             raise ValueError(

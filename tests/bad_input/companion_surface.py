@@ -182,10 +182,10 @@ def entries() -> list[Entry]:
             {
                 "X": TABLE,
                 "y": without(_LABELS, "same"),
-                "log_time": NUMBER,
+                "log_time": without(NUMBER, "none"),
                 "loss": without(_LOSS, "none"),
                 "start": without(parameters, "none"),
-                "points": COUNT,
+                "points": without(COUNT, "none"),
                 "duplicates": refused(none=lambda: None, text=lambda: "perhaps", number=lambda: 3),
                 "rtol": POSITIVE,
                 "atol": POSITIVE,

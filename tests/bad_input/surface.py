@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from bad_input import chain_surface, companion_surface, problem_surface, search_surface, simulation_surface
+from bad_input import (
+    chain_surface,
+    companion_surface,
+    exit_surface,
+    infinity_surface,
+    problem_surface,
+    search_surface,
+    simulation_surface,
+)
 from bad_input.scoring import Entry
 
-WINGS = (chain_surface, problem_surface, search_surface, simulation_surface, companion_surface)
+WINGS = (
+    chain_surface, problem_surface, search_surface, simulation_surface, companion_surface, infinity_surface, exit_surface,
+)  # fmt: skip
 
 
 def all_entries() -> list[Entry]:

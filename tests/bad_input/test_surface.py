@@ -22,9 +22,11 @@ def _names(text: str) -> list[str]:
 _MADE_BY_THE_LIBRARY = frozenset(
     _names(
         """
-    ArrheniusLaw Comparison Controllability CovarianceEstimate Coverage Cycle DenseLayerSymmetries DirectionalNoise
-    Ensemble EscapePoints EscapeSolution EscapeTimes ExitCoverage ExitSolution Explanation FieldOpinion
-    FieldSolution FlatDirections FlowTrajectory Gaussianity GlobalField HardMargin Hole KKT Law LimitCycle
+    Answer ArrheniusLaw BoundaryExit Comparison Controllability CovarianceEstimate Coverage Cycle DenseLayerSymmetries
+    DirectionalNoise
+    Ensemble EscapePoints EscapeSolution EscapeTimes ExitCoverage ExitLaw ExitSolution Explanation FieldOpinion
+    FieldSolution FirstExits FlatDirections FlowDeviation FlowTrajectory Gaussianity GlobalField HardMargin Hole KKT Law
+    LimitCycle LocalLaw
     MarginError MarginFlow MarginLaws Minima Minimum ModelQuotient ModelSum NoiseStatistics Occupation
     OccupationCheck Passage PathSolution Periods Prediction Quotient QuotientSymmetry ReactiveFlux Saddle
     SaddleView Saddles Selection SolveError SplittingTimes Status TrainingTimeDiagram TrainingTrajectory
