@@ -84,7 +84,7 @@ def rule_of(flow: Flow, step: float) -> OptimiserRule:
     optimiser = getattr(flow, "optimiser", None)
     if not callable(optimiser) or isinstance(flow, type):
         raise ValueError(
-            f"flow={flow!r:.80} has no method optimiser(step); pass a flow such as qpot.AdamFlow(), give it one, or use FixedStep"
+            f"flow={flow!r:.80} has no method optimiser(step); pass a flow such as qpot.AdamFlow(), or use FixedStep"
         )
     rule = optimiser(step)
     if not isinstance(rule, OptimiserRule):

@@ -42,7 +42,7 @@ def entries() -> list[Entry]:
             {"features": COUNT, "hidden": COUNT},
         ),
         Entry("norm_machine", qpot.norm_machine, data, {**wrong, "norm": refused(text=lambda: "l3", number=lambda: 2)}),
-        Entry("separability", qpot.separability, data, {**wrong, "model": _MODEL}),
+        Entry("separability", qpot.separability, data, {**wrong, "X": without(TABLE, "deep"), "model": _MODEL}),
         Entry(
             "margin_steps",
             qpot.margin_steps,
