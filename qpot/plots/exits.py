@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The law is drawn where the cheapest exit costs between these multiples of epsilon.
 _FROM, _TO = 2.0, 10.0
+# Over fewer decades than this ticks are plain numbers.
+_FEW_DECADES = 1e3
 # Levels of the ellipses of a Gaussian law, in standard deviations.
 _LEVELS = (1.0, 2.0, 3.0)
 
@@ -54,6 +56,12 @@ def plot_exit_law(law: ExitLaw, *, measured: Sequence[FirstExits] = (), ax: Axes
             1.0 / one.epsilon, middle, yerr=[[middle - low], [high - middle]], fmt="o", color=VERMILION, capsize=4,
             label="simulated, with 95 % intervals" if n == 0 else None,
         )  # fmt: skip
+    if np.nanmax(times) < _FEW_DECADES * np.nanmin(times):
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     add_legend(ax)
     if measured:
         ratios = [one.mean_time / law.mean_time(one.epsilon) for one in measured]
