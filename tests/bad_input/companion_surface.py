@@ -168,7 +168,6 @@ def entries() -> list[Entry]:
             },
         ),
         Entry("separate", qpot.separate, data, {"X": TABLE, "y": _LABELS}),
-        Entry("svc_separation", qpot.svc_separation, data, {"X": TABLE, "y": _LABELS, "penalty": POSITIVE}),
         Entry(
             "margin_sum",
             qpot.margin_sum,
