@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
-from qpot._core.arrays import as_count
 from qpot._core.checkpoint import active, using
 from qpot._core.sent import Sent
 from qpot._core.task_records import TaskRecords
@@ -36,6 +35,8 @@ def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
     3
     """
     if max_workers is not None:
+        from qpot._core.arrays import as_count  # It imports SciPy, for which `import qpot` need not wait.
+
         as_count(max_workers, name="max_workers")
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     return ProcessPoolExecutor(max_workers, mp_context=multiprocessing.get_context(method))

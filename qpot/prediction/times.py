@@ -304,7 +304,6 @@ class PredictionTimes(PredictionReport):
 
         Notes
         -----
-        The rates are those of `rates`, over all legs and with the prefactors that belong to them;
         `qpot.chain.passage.mean_first_passage_times` takes matrices of a user's own.
 
         Examples
@@ -319,8 +318,9 @@ class PredictionTimes(PredictionReport):
             raise ValueError("target is missing: pass the id of the minimum that shall be reached, or several ids")
         level = self._level(learning_rate, batch_size, momentum, epsilon)
         factors = self._factors(prefactor, level)
-        known = np.where(factors > 0.0, factors, 1.0)
-        times = mean_first_passage_times(self.costs.direct, level, target, prefactors=known)
+        times = mean_first_passage_times(
+            self.costs.direct, level, target, prefactors=np.where(factors > 0.0, factors, 1.0)
+        )
         if np.isnan(factors).any() or unknown_exits(self.costs):
             times[times > 0.0] = np.nan
         return times
