@@ -318,9 +318,8 @@ class PredictionTimes(PredictionReport):
             raise ValueError("target is missing: pass the id of the minimum that shall be reached, or several ids")
         level = self._level(learning_rate, batch_size, momentum, epsilon)
         factors = self._factors(prefactor, level)
-        times = mean_first_passage_times(
-            self.costs.direct, level, target, prefactors=np.where(factors > 0.0, factors, 1.0)
-        )
+        known = np.where(factors > 0.0, factors, 1.0)
+        times = mean_first_passage_times(self.costs.direct, level, target, prefactors=known)
         if np.isnan(factors).any() or unknown_exits(self.costs):
             times[times > 0.0] = np.nan
         return times

@@ -147,7 +147,7 @@ def test_a_system_is_given_when_a_file_is_loaded() -> None:
     for result in (field, real()["GlobalField"], real()["Prediction"], real()["Comparison"]):
         with pytest.raises(ValueError, match=r"system= is not that of the (FieldSolution|Prediction) in the file"):
             again(result, system=moved)
-        with pytest.raises(ValueError, match=r"system must be a qpot.System, got str"):
+        with pytest.raises(ValueError, match=r"system must be a qpot.System, got an object of type str"):
             again(result, system="the system")
     with pytest.raises(ValueError, match=r"sytem= was given.*it takes symmetries, system"):
         again(real()["Prediction"], sytem=system)
