@@ -23,11 +23,12 @@ def results() -> list[Any]:
 def test_every_result_shows_its_text_and_a_figure(results: list[Any]) -> None:
     import matplotlib.pyplot as plt
 
+    open_before = plt.get_fignums()
     for result in results:
         shown = result._repr_html_()
         assert type(result).__name__ in shown
         assert "<img" in shown or "<svg" in shown
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == open_before
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def test_divergence_keeps_the_finite_part() -> None:
 @pytest.mark.parametrize(
     ("flow", "method", "at", "kept"),
     [
-        (qpot.GradientFlow(), qpot.FixedStep(step=0.01), 40, 0.18),  # two gradients a step
+        (qpot.GradientFlow(), qpot.FixedStep(step=0.01), 43, 0.18),  # three checks, and two gradients a step
         (qpot.GradientFlow(), qpot.EventDriven(), 400, 10.0),  # two of the ten slices of the duration
         (qpot.SignFlow(), qpot.EventDriven(), 40, 0.0),  # its pieces come all at once: nothing but the start
     ],

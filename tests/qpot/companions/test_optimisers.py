@@ -281,7 +281,7 @@ def test_an_interruption_and_a_divergence_keep_what_is_finished() -> None:
     def gradient(x: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 10:
+        if calls == 15:
             raise KeyboardInterrupt
         return x
 

@@ -147,9 +147,12 @@ def test_gradients_are_computed_once_for_one_path() -> None:
         points.append(len(x))
         return np.asarray(total.sample_gradients(x))
 
-    motion = SampleMotion(dataclasses.replace(total, sample_gradients=counted, kernel=None), 0.1)
+    watched = dataclasses.replace(total, sample_gradients=counted, kernel=None)
+    watched.gradients_at(np.ones(total.dimension))  # The first use checks the function.
+    motion = SampleMotion(watched, 0.1)
     action = shared_action(motion)
     path = some_path(np.random.default_rng(0), total.dimension)
+    points.clear()
     action.value(path, 6)
     assert sum(points) == 18
     linearised(action, motion, path, 6)
