@@ -194,7 +194,7 @@ def hessian_carried(
     rates = np.linalg.eigvals(J_O)
     if np.abs(rates.real).min() <= DEGENERATE * np.abs(rates).max():
         raise ValueError(f"the minimum {format_point(origin)} is degenerate (Jacobian eigenvalues {rates.tolist()})")
-    Q_O = np.linalg.inv(stationary_covariance(J_O, a_O))
+    Q_O: Array = np.asarray(np.linalg.inv(stationary_covariance(J_O, a_O)), dtype=np.float64)
     velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", system.unchecked.covariance(x), p)
     _check_hamiltonian(system, x, p)
     span, along = _along(x, p, np.linalg.norm(velocity, axis=1))

@@ -204,7 +204,7 @@ def local_law(system: System, minimum: PointLike) -> LocalLaw:
     return LocalLaw(
         point=point,
         covariance=S,
-        hessian=np.linalg.inv(S),
+        hessian=np.asarray(np.linalg.inv(S), dtype=np.float64),
         rates=np.linalg.eigvals(-J).astype(np.complex128),
         loss_excess=excess,
         system=system,

@@ -152,8 +152,13 @@ def test_every_executor_gives_the_same() -> None:
     np.testing.assert_array_equal(alone.reactive_steps, threads.reactive_steps)
     assert not np.array_equal(alone.probabilities, small(rng=6).probabilities)
     with process_executor(1) as pool:
+        local = qpot.System(drift=lambda x: x - x**3, covariance=1.0, dimension=1)
         with pytest.raises(ValueError, match="executor is a process pool"):
-            small(executor=pool)  # the gallery's functions are lambdas
+            qpot.splitting_times(
+                local, start=[-1.0], minima=LINE, epsilon=0.08, time_step=0.05, clones=40, repetitions=4, executor=pool
+            )
+        there = small(executor=pool)  # The gallery's systems travel.
+        np.testing.assert_array_equal(alone.probabilities, there.probabilities)
         system = qpot.System.from_finite_sum(qpot.embedded_double_well_sum(0.5))
         options: dict[str, Any] = {"start": WELLS[0], "minima": WELLS, "learning_rate": 0.08, "clones": 40}
         here = qpot.splitting_times(system, repetitions=2, **options)

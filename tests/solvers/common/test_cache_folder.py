@@ -24,8 +24,10 @@ for module in pkgutil.walk_packages(qpot.solvers.__path__, "qpot.solvers."):
     importlib.import_module(module.name)
 told = []
 with compiling.watching(told.append):
-    kernel = qpot.solvers.chain.hitting.hitting_exponents.kernel
-    assert kernel(np.zeros((1, 1)), np.array([3.0])).tolist() == [3.0]
+    kernel = qpot.solvers.chain.arborescence._add_from_above.kernel
+    D = np.ones((1, 1), dtype=np.int64)
+    kernel(D, np.array([-1]), np.array([[3]]), np.array([False]))
+    assert D.tolist() == [[3]]
 print(told.count(False), qpot.__file__)
 """
 
