@@ -152,7 +152,7 @@ def test_every_executor_gives_the_same() -> None:
     np.testing.assert_array_equal(alone.reactive_steps, threads.reactive_steps)
     assert not np.array_equal(alone.probabilities, small(rng=6).probabilities)
     with process_executor(1) as pool:
-        local = qpot.System(drift=lambda x: x - x**3, covariance=1.0, dimension=1)
+        local = qpot.System.from_loss(lambda x: (x[:, 0] ** 2 - 1) ** 2 / 4, lambda x: x**3 - x, 1.0, dimension=1)
         with pytest.raises(ValueError, match="executor is a process pool"):
             qpot.splitting_times(
                 local, start=[-1.0], minima=LINE, epsilon=0.08, time_step=0.05, clones=40, repetitions=4, executor=pool
