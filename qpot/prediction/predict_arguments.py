@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, Check] = {
     "max_minima": a_count,
     "budget": a_budget,
     "rng": a_seed,
-    "noise": one_of("samples", "low rank"),
+    "noise": one_of("auto", "samples", "floored", "low rank"),
     "executor": an_executor,
     "checkpoint": a_file,
 }

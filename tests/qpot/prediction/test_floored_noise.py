@@ -76,5 +76,5 @@ def test_predict_floors_the_noise_by_name_and_says_so() -> None:
 
 def test_other_words_are_refused() -> None:
     total, _, _ = random_well(np.random.default_rng(7), 3, 3)
-    with pytest.raises(ValueError, match='noise must be "auto", "samples", "floored" or "low rank"'):
+    with pytest.raises(ValueError, match="noise must be 'auto' or 'samples' or 'floored' or 'low rank'"):
         qpot.predict(total, noise="white")  # type: ignore[arg-type]
