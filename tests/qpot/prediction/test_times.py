@@ -207,7 +207,7 @@ def test_the_chain_refuses_noise_beyond_its_arithmetic(epsilon: float) -> None:
     costs = np.array([[0, 1, 4], [2, 0, 1.5], [5, 0.5, 0]])
     with pytest.raises(ValueError, match=r"epsilon=.*beyond what the arithmetic carries"):
         qpot.stationary_distribution(costs, epsilon)
-    with pytest.raises(ValueError, match=r"costs up to .*beyond what the arithmetic carries"):
+    with pytest.raises(ValueError, match=r"costs.*beyond what the arithmetic carries"):
         qpot.stationary_distribution(costs * 1e300, 1e270)
     np.testing.assert_allclose(qpot.stationary_distribution(costs, 1e270), 1 / 3, rtol=1e-12)
 
