@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_float_array, as_points, as_positive
 from qpot._core.progress import ProgressLike, reporting
@@ -104,15 +103,15 @@ class FlowEnsemble:
         """
         if not 0.0 < confidence < 1.0:
             raise ValueError(f"confidence must be a number between 0 and 1, got {confidence!r}")
+        from scipy.stats import binomtest  # Its import takes long.
+
         found = np.asarray(inside(self.ends))
         total = self.ends.shape[0]
         if found.shape != (total,):
             raise ValueError(f"inside returned shape {found.shape}, expected ({total},): one value for each start")
         count = int(found.astype(bool).sum())
-        tail = 0.5 * (1.0 - confidence)
-        low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
-        high = float(betaincinv(count + 1, total - count, 1.0 - tail)) if count < total else 1.0
-        return Share(count=count, total=total, low=low, high=high, confidence=confidence)
+        low, high = binomtest(count, total).proportion_ci(confidence, method="exact")
+        return Share(count=count, total=total, low=float(low), high=float(high), confidence=confidence)
 
 
 def flow_ensemble(

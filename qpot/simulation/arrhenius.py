@@ -14,7 +14,7 @@ from qpot._core.saved import Saved
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.result import Prediction
 from qpot.problem.system import System
-from qpot.simulation.escapes import check_confidence
+from qpot.simulation.censored import check_confidence
 
 # A regression with fewer noise levels could not show that the points lie on no straight line.
 LEAST_LEVELS = 4

@@ -15,7 +15,8 @@ from qpot._core.saved import Saved
 from qpot._core.types import MinimaLike
 from qpot.landscape.basins import attractor_points, basin_of
 from qpot.problem.system import System
-from qpot.simulation.escapes import EscapeTimes, check_confidence
+from qpot.simulation.censored import check_confidence
+from qpot.simulation.escapes import EscapeTimes
 from qpot.simulation.tables import EnsembleTables
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
 
 from qpot._core.arrays import Array, as_count
 from qpot._core.checkpoint import kept
 from qpot._core.deprecated import renamed, renamed_property, warn_renamed
 from qpot._core.progress import ProgressLike
-from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.symmetry import Symmetry
 from qpot.problem.arguments import a_file, a_flag, a_system, an_executor, attractors, checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.system import System
+from qpot.simulation.censored import CensoredTimes
 from qpot.simulation.destinations import Destinations
 from qpot.simulation.dynamics import Dynamics
 from qpot.simulation.replicas import Execution, raise_unless_finished, run_replicas
@@ -36,7 +34,7 @@ _TRACED = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EscapeTimes(EscapeTables, Saved):
+class EscapeTimes(EscapeTables, CensoredTimes):
     """First passages of independent replicas from one minimum to the others.
 
     Attributes
@@ -90,31 +88,9 @@ class EscapeTimes(EscapeTables, Saved):
         return self.destination >= 0
 
     @property
-    def events(self) -> int:
-        """How many replicas reached another minimum."""
-        return int(self.escaped.sum())
-
-    @property
-    def mean_steps(self) -> float:
-        """Maximum likelihood mean of a censored exponential: all steps watched / escapes; inf without escapes."""
-        return float(self.steps.sum()) / self.events if self.events else np.inf
-
-    @property
-    def mean_time(self) -> float:
-        """`mean_steps` in SDE time."""
-        return self.mean_steps * self.time_step
-
-    @property
-    def log_mean_time(self) -> tuple[float, float]:
-        """Logarithm of `mean_time`, its bias removed, and its standard error; (inf, inf) without escapes.
-
-        For k escapes of a Poisson process the mean is Gamma-distributed: its logarithm has the expectation log E +
-        digamma(k) - log k and the variance trigamma(k).
-        """
-        if not self.events:
-            return np.inf, np.inf
-        bias = float(digamma(self.events)) - np.log(self.events)
-        return float(np.log(self.mean_time)) - bias, float(np.sqrt(polygamma(1, self.events)))
+    def ended(self) -> NDArray[np.bool_]:
+        """The same as `escaped`: whether the event was seen."""
+        return self.escaped
 
     @property
     def arrivals(self) -> dict[int, float]:
@@ -122,41 +98,12 @@ class EscapeTimes(EscapeTables, Saved):
         reached, counts = np.unique(self.destination[self.escaped], return_counts=True)
         return {int(j): float(n) for j, n in zip(reached, counts, strict=True)}
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of `mean_steps`, from the chi-square law of escapes of a Poisson process.
-
-        It is (2 T / chi2(1 - q; 2 k + 2), 2 T / chi2(q; 2 k)) with T the steps watched, k escapes, q = (1 -
-        confidence) / 2; without escapes the upper end is inf and the lower end uses the whole error
-        probability. Escape times are exponential for small epsilon (Freidlin and Wentzell; Day 1983), which the
-        interval relies on.
-        """
-        from scipy.stats import chi2
-
-        alpha = 1.0 - check_confidence(confidence)
-        total, k = float(self.steps.sum()), self.events
-        if k == 0:
-            return 2.0 * total / float(chi2.ppf(1.0 - alpha, 2)), np.inf
-        low = 2.0 * total / float(chi2.ppf(1.0 - alpha / 2, 2 * k + 2))
-        return low, 2.0 * total / float(chi2.ppf(alpha / 2, 2 * k))
-
-    def interval_time(self, confidence: float = 0.95) -> tuple[float, float]:
-        """`interval` in SDE time: the confidence interval of `mean_time`."""
-        low, high = self.interval(confidence)
-        return low * self.time_step, high * self.time_step
-
     def __repr__(self) -> str:
         low, high = self.interval()
         return (
             f"EscapeTimes(from minimum {self.home}: {self.events} of {self.steps.size} replicas left, "
             f"mean {self.mean_steps:.4g} steps, 95% interval {low:.4g} to {high:.4g})"
         )
-
-
-def check_confidence(confidence: Any) -> float:
-    """Return the confidence level as a float; ValueError unless it lies strictly between 0 and 1."""
-    if not isinstance(confidence, (float, np.floating)) or not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence!r}")
-    return float(confidence)
 
 
 @checked(

@@ -72,18 +72,16 @@ class FirstExits(CensoredTimes, Drawn, figure="plot_first_exits"):
         ValueError
             If no replica has left.
         """
-        from scipy.stats import norm
+        from scipy.stats import binomtest
 
         places = as_points(exits, dimension=self.points.shape[1], name="exits")
         if not self.events:
             raise ValueError("no replica has left; simulate more steps, or stronger noise")
+        level = check_confidence(confidence)
         away = np.linalg.norm(self.points[self.ended][:, None] - places, axis=2)
-        n = self.events
-        p = np.bincount(away.argmin(axis=1), minlength=len(places)) / n
-        z = float(norm.ppf(0.5 + check_confidence(confidence) / 2.0))
-        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        return p, np.stack([centre - half, centre + half], axis=1)
+        counts = np.bincount(away.argmin(axis=1), minlength=len(places))
+        intervals = [binomtest(int(n), self.events).proportion_ci(level, method="wilson") for n in counts]
+        return counts / self.events, np.array(intervals)
 
     def __repr__(self) -> str:
         low, high = self.interval()

@@ -11,7 +11,7 @@ from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
 from qpot._core.saved import Saved
 from qpot.problem.system import System
-from qpot.simulation.escapes import check_confidence
+from qpot.simulation.censored import check_confidence
 from qpot.simulation.tables import SplittingTables
 
 

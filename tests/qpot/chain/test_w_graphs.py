@@ -87,9 +87,7 @@ def test_all_roots_equal_enumeration_over_27_decades(costs: Any) -> None:
 @settings(deadline=None, max_examples=20)
 @given(cost_matrices(largest=4, values=st.floats(0, 1e279, allow_subnormal=True)))
 def test_all_roots_equal_enumeration_over_the_whole_range_of_floats(costs: Any) -> None:
-    finite = [w for w in brute_force_w(costs) if w is not None]
-    if all(w < Fraction(1e300) for w in finite):
-        check_against_enumeration(costs)
+    check_against_enumeration(costs)
 
 
 @pytest.mark.parametrize("seed", range(6))
