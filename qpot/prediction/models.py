@@ -49,8 +49,6 @@ from qpot.samples.initial import initialisation
 _TOLERANCES = (1e-2, 1e-4)
 # Above this dimension legs go by products, since second differences of the samples' covariance cost more than all the rest.
 _BY_PRODUCTS = 3
-# What `noise` may be.
-NOISES = ("auto", "samples", "floored", "low rank")
 # A leg is tried from the reversed descent, a straight line and two bows. Of ten legs of a network of 39 parameters five had
 # cheaper paths than that to which the reversed descent leads, and two of these were found from bows only.
 _STARTS = 4
@@ -79,7 +77,7 @@ def predict_model(
     progress: ProgressLike = "auto",
 ) -> Prediction:
     """What `predict` does for a finite sum; see there for the arguments."""
-    _check(minima, saddles, method, noise)
+    _check(minima, saddles, method)
     check_executor(executor)
     model = reduced_model(total, symmetries)
     system, generator = model.system, as_rng(0 if rng is None else rng)
@@ -146,13 +144,10 @@ def _check(
     minima: Sequence[Minimum] | None,
     saddles: Sequence[Saddle | LimitCycle] | None,
     method: LegMethod | None,
-    noise: str,
 ) -> None:
-    """Refuse what is no minimum, saddle, method or noise of a model."""
+    """Refuse what is no minimum, saddle or method of a model."""
     if not all(isinstance(s, Saddle) for s in saddles or ()):
         raise ValueError("saddles holds a limit cycle, which a loss does not have; pass qpot.Saddle objects only")
-    if noise not in NOISES:
-        raise ValueError(f'noise must be "auto", "samples", "floored" or "low rank", got {noise!r}')
     if method is not None and not isinstance(method, LegMethod):
         raise ValueError(f"method must be a qpot.GeometricAction or a qpot.LargeScaleAction, got {method!r}")
     if not all(isinstance(m, Minimum) for m in minima or ()):
