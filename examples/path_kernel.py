@@ -97,6 +97,39 @@ for i, value in explanation.ranking(doubtful, top=6):
 assert explanation.error < 0.02 * np.abs(explanation.prediction).max()
 
 # %% [markdown]
+# ## How many images does it take?
+# The fewest of the largest contributions after which what all others add together is at most a tenth.
+
+# %%
+retrieved = explanation.retrieve(doubtful, within=0.1)
+begun, ended = explanation.initial[doubtful, 0], explanation.prediction[doubtful, 0]
+print(
+    f"{len(retrieved)} of {y.size} images make f_T - f_0 = {ended - begun:+.3f} up to a tenth: "
+    f"their sum is {sum(value for _, value in retrieved):+.3f}"
+)
+left = explanation.contributions[doubtful, :, 0].sum() - sum(value for _, value in retrieved)
+size = max(abs(ended - begun), np.abs(explanation.contributions[doubtful, :, 0]).mean())
+assert abs(left) <= 0.1 * size + 1e-9
+assert 1 <= len(retrieved) <= y.size
+
+# %% [markdown]
+# ## New images, without a new training
+# Terms of the tangent kernel at the end of the training learn the five images of which the network was least sure. What they
+# leave out is the model's curvature along the step, which `error` estimates; a training that goes on is the judge.
+
+# %%
+by_doubt = np.argsort(np.abs(explanation.prediction[:, 0]))
+new, rest = by_doubt[:5], by_doubt[5:]
+update = qpot.kernel_update(path, X_test[new], y_test[new], duration=2.0)
+again = update.retrained(steps=40)
+before, changed, trained = (f(X_test[rest])[:, 0] for f in (path.predict, update.predict, again.predict))
+apart, moved = np.abs(changed - trained).max(), np.abs(trained - before).max()
+print(f"{update}: predictions move by up to {moved:.3f} in a training, from which kernel terms differ by {apart:.3f}")
+print(f"   estimated without a training: {update.error(X_test[rest]):.3f}")
+assert apart < 0.5 * moved
+assert 0.1 < update.error(X_test[rest]) / apart < 10.0
+
+# %% [markdown]
 # ## The path kernel in a support vector machine
 # The path kernel is a sum of Gram matrices with positive weights, so it is positive semidefinite.
 

@@ -53,12 +53,16 @@ One front door (`qpot.answers`)
     `select`, `Answer`
 
 What selects without noise (`qpot.companions`)
-    `deep_linear_network`, `dense_network`, `diagonal_network`, `flow_ensemble`, `integrate_flow`, `linear_model`,
+    `decreasing_steps_law`, `deep_linear_network`, `dense_network`, `diagonal_network`, `flow_ensemble`, `integrate_flow`,
+    `kernel_update`, `linear_model`,
     `margin_flow`, `margin_steps`, `margin_sum`, `matrix_factorisation`, `norm_machine`, `relu_network`,
-    `separability`, `separate`, `svc_separation`, `tangent_kernel`, `train_flow`, `training_sum`, `AdaGradFlow`,
-    `AdamFlow`, `CrossEntropy`, `EventDriven`, `Explanation`, `Exponential`, `ExponentialTail`, `FixedStep`, `Flow`,
+    `separability`, `separate`, `svc_separation`, `tangent_kernel`, `torch_prediction_model`, `train_flow`,
+    `training_sum`, `AdaGradFlow`,
+    `AdamFlow`, `CrossEntropy`, `DecreasingStepsLaw`, `EventDriven`, `Explanation`, `Exponential`,
+    `ExponentialTail`, `FixedStep`, `Flow`,
     `FlowMethod`, `FlowTrajectory`, `GradientFlow`, `HardMargin`, `HeavyBallFlow`, `Hinge`, `HuberisedHinge`, `KKT`,
-    `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NesterovFlow`, `NormalisedFlow`,
+    `KernelUpdate`, `Law`, `Logistic`, `MarginError`, `MarginFlow`, `MarginLaws`, `MarginLoss`, `NesterovFlow`,
+    `NormalisedFlow`,
     `OptimiserSteps`, `OutputLoss`, `PolyakFlow`, `PredictionModel`, `RMSpropFlow`, `SignFlow`, `SquaredError`,
     `SquaredHinge`, `TrainingTrajectory`
 
@@ -90,13 +94,15 @@ if TYPE_CHECKING:
         stationary_costs, stationary_distribution, training_time_diagram, w_graph,
     )
     from qpot.companions import (
-        KKT, AdaGradFlow, AdamFlow, CrossEntropy, EventDriven, Explanation, Exponential, ExponentialTail, FixedStep,
-        Flow, FlowMethod, FlowTrajectory, GradientFlow, HardMargin, HeavyBallFlow, Hinge, HuberisedHinge, Law,
+        KKT, AdaGradFlow, AdamFlow, CrossEntropy, DecreasingStepsLaw, EventDriven, Explanation, Exponential,
+        ExponentialTail, FixedStep,
+        Flow, FlowMethod, FlowTrajectory, GradientFlow, HardMargin, HeavyBallFlow, Hinge, HuberisedHinge, KernelUpdate, Law,
         Logistic, MarginError, MarginFlow, MarginLaws, MarginLoss, NesterovFlow, NormalisedFlow, OptimiserSteps,
         OutputLoss, PolyakFlow, PredictionModel, RMSpropFlow, SignFlow, SquaredError, SquaredHinge, TrainingTrajectory,
-        deep_linear_network, dense_network, diagonal_network, flow_ensemble, integrate_flow, linear_model, margin_flow,
+        decreasing_steps_law, deep_linear_network, dense_network, diagonal_network, flow_ensemble, integrate_flow,
+        kernel_update, linear_model, margin_flow,
         margin_steps, margin_sum, matrix_factorisation, norm_machine, relu_network, separability, separate,
-        svc_separation, tangent_kernel, train_flow, training_sum,
+        svc_separation, tangent_kernel, torch_prediction_model, train_flow, training_sum,
     )
     from qpot.companions import known_answers as gallery_companions
     from qpot.fields import (
@@ -286,14 +292,16 @@ __all__ = [  # noqa: RUF022 (grouped by wing)
     "exit_times", "FirstExits",
     "Occupation", "OccupationCheck", "simulate_diffusion", "simulate_sgd", "splitting_times", "SplittingTimes",
     # What selects without noise
-    "AdaGradFlow", "AdamFlow", "CrossEntropy", "deep_linear_network", "dense_network", "diagonal_network",
+    "AdaGradFlow", "AdamFlow", "CrossEntropy", "decreasing_steps_law", "DecreasingStepsLaw", "deep_linear_network",
+    "dense_network", "diagonal_network",
     "EventDriven", "Explanation", "Exponential", "ExponentialTail", "FixedStep", "Flow", "flow_ensemble", "FlowMethod",
-    "FlowTrajectory", "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge", "HuberisedHinge", "integrate_flow", "KKT",
+    "FlowTrajectory", "GradientFlow", "HardMargin", "HeavyBallFlow", "Hinge", "HuberisedHinge", "integrate_flow",
+    "kernel_update", "KernelUpdate", "KKT",
     "Law", "linear_model", "Logistic", "margin_flow", "margin_steps", "margin_sum", "MarginError", "MarginFlow",
     "MarginLaws", "MarginLoss", "matrix_factorisation", "NesterovFlow", "norm_machine", "NormalisedFlow",
     "OptimiserSteps", "OutputLoss", "PolyakFlow", "PredictionModel", "relu_network", "RMSpropFlow", "separability",
-    "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel", "train_flow",
-    "training_sum", "TrainingTrajectory",
+    "separate", "SignFlow", "SquaredError", "SquaredHinge", "svc_separation", "tangent_kernel",
+    "torch_prediction_model", "train_flow", "training_sum", "TrainingTrajectory",
     # One front door
     "Answer", "select",
     # The wings, known answers and figures

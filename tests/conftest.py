@@ -5,7 +5,9 @@ import hashlib
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
+import threading
 import time
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,3 +43,6 @@ def _kernel_folder() -> str:
 if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = _kernel_folder()
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell that runs the tests in the background has them ignore Ctrl-C, and Python takes that over.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Setting:
         """d."""
         return self.fields.dimension
 
-    def sweep(self, **reach: float) -> Sweep:
+    def sweep(self, **reach: Any) -> Sweep:
         """The arrays for the kernels, with other lengths or limits where given, and with a constant covariance measured."""
         sweep = self.state.arrays()
         settings: Reach = self.state.reach._replace(**reach)

@@ -18,6 +18,7 @@ SLOW = {
     "flows",
     "large_network",
     "leaving_a_domain",
+    "machines_on_the_same_data",
     "margin",
     "margin_of_networks",
     "path_kernel",

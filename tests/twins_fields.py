@@ -6,6 +6,7 @@ reproduce, so a twin never looks at a spline.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -158,8 +159,11 @@ def runge_kutta(fields: Polynomials, y: Array, dt: float) -> Array:
     return np.asarray(y + dt * np.array([1, 2, 2, 1]) @ np.array(k) / 6.0)
 
 
-def projected(y: Array, dy: Array, d: int) -> Array:
-    """A state with H = 0, and with what Q and T are along the ray replaced by what p' and Q' say there."""
+def projected(y: Array, dy: Array, d: int, R: Array | None = None, reach: float = 0.0) -> Array:
+    """A state with H = 0, and with what Q and T are along the ray replaced by what p' and Q' say there.
+
+    With the rates R of a ray that does not slow down, changes are damped where these are fast over the length ``reach``.
+    """
     x, V, p, Q, T, Y = parts(y, d)
     v, action, slope, dQ, _, _ = parts(dy, d)
     H, speed = p @ v - action, np.linalg.norm(v)
@@ -168,10 +172,13 @@ def projected(y: Array, dy: Array, d: int) -> Array:
         p = p - H * v / speed**2
     m = v / speed
     P = np.eye(d) - np.outer(m, m)
-    w, W = slope / speed, dQ / speed
-    Q = P @ Q @ P + np.outer(m, P @ w) + np.outer(P @ w, m) + (m @ w) * np.outer(m, m)
+    fades = R is not None and v @ R @ v > 0.0
+    B = (reach / speed) * (R if fades and R is not None else np.zeros((d, d)))
+    D = np.linalg.inv(np.eye(d) + B.T @ B)
+    w, W = D @ (slope / speed - Q @ m), D @ (dQ / speed - T @ m) @ D
+    Q = Q + np.outer(m, P @ w) + np.outer(P @ w, m) + (m @ w) * np.outer(m, m)
     T = (
-        np.einsum("abc,ai,bj,ck->ijk", T, P, P, P)
+        T
         + _with_permutations(np.einsum("ij,k->ijk", P @ W @ P, m))
         + _with_permutations(np.einsum("i,j,k->ijk", m, m, P @ W @ m))
         + (m @ W @ m) * np.einsum("i,j,k->ijk", m, m, m)
@@ -257,6 +264,107 @@ def walk_upstream(
         if began:
             offset = offset + short_way(s.x - chain.heads[before, :d], period)
         record = before
+
+
+def _way_back(
+    fields: Polynomials, y: Array, w: Array, core: float, growth: float, Y: Array, near: float
+) -> tuple[Array, float, float, Array]:
+    """Back along the rays of a head's polynomial: the offset, by how much rays part there, the limit of that, and the map."""
+    s = parts(y, w.size)
+    G = noise_metric(fields.at(s.x, 0)[1])
+    R = rates(fields, y)[1]
+    fast, most = float(np.abs(R).sum(axis=1).max()), min(300.0 * growth, 1e4)
+    v = hamiltonian(fields, s.x, s.p)[1]
+    before = np.inf
+
+    def velocity(z: Array) -> Array:
+        b, a = fields.at(s.x + z, 0)
+        return np.asarray(b + a @ taylor(y, z)[1])
+
+    for step in itertools.count():
+        ahead = velocity(w)
+        dt = min(0.5 / fast, near / length(G, ahead))
+        left, pace = (0.5 * (w @ w - core**2), w @ ahead) if core > 0.0 else (v @ G @ w, v @ G @ ahead)
+        if left <= (1e-9 * (w @ w) if core > 0.0 else 1e-9 * pace * dt) or (core <= 0.0 and pace <= 0.0):
+            break
+        if step % 1000 == 0:
+            if w @ w >= 0.99 * before:
+                break
+            before = float(w @ w)
+        if left < pace * dt:
+            dt = float(left / pace)
+        k = [ahead]
+        for part in (0.5, 0.5, 1.0):
+            k.append(velocity(w - part * dt * k[-1]))
+        Y = Y @ (np.eye(w.size) + dt * R + 0.5 * dt**2 * R @ R)
+        growth = float(np.abs(Y).sum(axis=1).max())
+        if growth > most:
+            break
+        w = w - dt / 6.0 * (k[0] + 2.0 * k[1] + 2.0 * k[2] + k[3])
+    return w, growth, most, Y
+
+
+class _Beginning(NamedTuple):
+    """Where a ray may begin: a head, the offset from it and its length there, and whether the way there drew it in."""
+
+    size: float
+    record: int
+    shift: Array
+    drawn: bool
+
+
+def retraced(
+    fields: Polynomials, chain: Chain, cores: list[float], record: int, offset: Array, near: float, period: Array
+) -> tuple[int, Array]:
+    """The head beside which a ray to ``record``'s head + ``offset`` begins, in the plane, and the offset there; -1: none."""
+    d = offset.size
+    w, growth, Y = offset, 1.0, np.eye(d)
+    found: list[_Beginning] = []
+    first = -1.0
+    while True:
+        y = chain.heads[record]
+        s = parts(y, d)
+        G = noise_metric(fields.at(s.x, 0)[1])
+        M = G + chain.excess[record] / 4.0
+        v = hamiltonian(fields, s.x, s.p)[1]
+        before = chain.parents[record]
+        if first < 0.0:
+            first = max(length(G, w if before < 0 else across(G, v) @ w), 0.06 * near)
+        if before < 0:
+            w = _way_back(fields, y, w, cores[record], growth, Y, near)[0]
+            if length(M, w) <= 1.5 * near:
+                return record, w
+            break
+        gap = short_way(s.x - chain.heads[before, :d], period)
+        began = np.array_equal(s.Y[0, :2], [1.0, 0.0])
+        rate = float(np.abs(s.Y - np.eye(d)).sum(axis=1).max())
+        beside = not began and abs(v @ G @ w) * rate <= 0.25 * abs(v @ G @ gap)
+        if not beside and v @ G @ w > 0.0 and np.linalg.norm(w + gap) >= np.linalg.norm(w):
+            size = w @ w
+            w, growth, most, Y = _way_back(fields, y, w, 0.0, growth, Y, near)
+            if growth > most:
+                leapt = began and chain.parents[before] >= 0 and length(G, gap) > 0.5 * near
+                if length(M, w) <= 1.5 * near and not (leapt and length(M, w) > 0.5 * near):
+                    found.append(_Beginning(length(M, w), record, w, length(G, across(G, v) @ w) <= first))
+                break
+            beside = (v @ G @ w) ** 2 <= 1e-4 * (v @ G @ v) * size
+        if beside:
+            side = across(G, v) @ w
+            apart = length(M, side)
+            found.append(_Beginning(apart, record, side, bool(apart <= max(0.5 * first, 0.06 * near))))
+            if not 0.06 * near < apart <= 20.0 * near:
+                break
+            w, Y = np.asarray(np.linalg.solve(s.Y, w), dtype=np.float64), Y @ s.Y
+            growth = float(np.abs(Y).sum(axis=1).max())
+            if growth > 1e4:
+                break
+        if began or not beside:
+            w = w + gap
+        record = before
+    if not found:
+        return -1, w
+    best = min(found, key=lambda c: c.size)
+    return (best.record if best.drawn else -1), best.shift
 
 
 class Sheets(NamedTuple):
@@ -371,6 +479,9 @@ def write_polynomial(
             reasons["turned back"] += 1
             continue
         new, slope = taylor(y, dx)
+        if new < -1e-4 * change:
+            reasons["negative"] += 1
+            continue
         seen += good
         beyond = False
         if has and not (good and not was_good):

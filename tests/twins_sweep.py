@@ -23,6 +23,7 @@ from twins_fields import (
     parts,
     projected,
     rates,
+    retraced,
     runge_kutta,
     shifted,
     short_way,
@@ -169,9 +170,16 @@ class SweepTwin:
         if self.nodes.tries[node] > 1:
             aim = aim / 2.0
         chain = Chain(np.array(self.heads), self.parents, self.excess)
-        start, shift = walk_upstream(fields, chain, owner, aim, self.reach.near, self.box.period)
-        if self.parents[start] < 0:
-            shift = flow_back(rates(fields, self.heads[start])[1], shift, self.idle[start])
+        start, shift = -1, aim
+        if d == 2 and self.reach.retraces and self.parents[0] < 0:
+            dy, R = rates(fields, self.heads[owner])
+            if self.parents[owner] < 0 or dy[:d] @ R @ dy[:d] > 0.0:
+                start, shift = retraced(fields, chain, self.idle, owner, aim, self.reach.near, self.box.period)
+                self.log["retraced" if start >= 0 else "not retraced"] += 1
+        if start < 0:
+            start, shift = walk_upstream(fields, chain, owner, aim, self.reach.near, self.box.period)
+            if self.parents[start] < 0:
+                shift = flow_back(rates(fields, self.heads[start])[1], shift, self.idle[start])
         new = on_shell(fields, shifted(self.heads[start], shift))
         if new is None:
             self.log["no way to launch"] += 1
@@ -221,7 +229,7 @@ class SweepTwin:
             return None
         dy, R = rates(fields, new)
         excess = carried_excess(self.excess[item], G, v, parts(new, d).Y, self.metric(new[:d]), dy[:d])
-        new = projected(new, dy, d)
+        new = projected(new, dy, d, R, reach.fade)
         record = self.add(new, item, excess, idle=0.0, wake=self.wake[item])
         gained, lost, seen = self.write(record, dy[:d], R, float(self.heads[item][d]))
         if lost > 0.8 * seen:
@@ -260,7 +268,7 @@ class SweepTwin:
             dy, R = rates(fields, new)
             excess = carried_excess(self.excess[item], G, v, parts(new, d).Y, self.metric(new[:d]), dy[:d])
             k1 = np.concatenate([dy[: -d * d], R.ravel()])
-            new = projected(new, dy, d)
+            new = projected(new, dy, d, R, reach.fade)
             item = self.add(new, item, excess, idle=0.0, wake=self.wake[item])
             if not self.below(item):
                 self.log["climbed"] += 1

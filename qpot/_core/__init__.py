@@ -22,6 +22,8 @@
 - `folder_lock`: A lock on a folder: one process at a time, and the operating system releases it when the process ends
   in any way.
 - `html`: HTML for notebooks: paragraphs, tables and small pictures, readable on light and on dark pages.
+- `interrupts`: Ctrl-C: within the library an interrupt is a KeyboardInterrupt, and the outermost public call turns it into
+  a SolveError.
 - `memory`: Memory: how much is free, and a refusal before anything that cannot fit is begun.
 - `moved`: Old module names, of the release before, which can be imported for one release more.
 - `optional`: Packages that only some functions need: an error that says how to install them.
@@ -36,6 +38,7 @@
 - `status`: Outcomes of solvers: statuses whose text is a sentence with a remedy, and the error that carries one.
 - `task_records`: The records of independent tasks, which may be finished in any order.
 - `types`: Types of what users pass in: points, minima, costs, files, seeds.
+- `workers`: Worker processes: they hear Ctrl-C while they work only, end with their parent, and a dead one has a name.
 - `whole_files`: Whole files: what is written is there completely or not at all, and what was there before stays until
   then.
 """

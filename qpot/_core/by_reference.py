@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from qpot._core.status import SolveError
+from qpot._core.workers import end_with, work
 
 # A process keeps so many of these objects, those that were used last.
 _MOST = 8
@@ -110,8 +111,9 @@ def sender_for(executor: Executor) -> Sender | None:
     return Sender(cloudpickle.Pickler)
 
 
-def unpacked_call(function: Callable[[Any], Any], task: bytes) -> Any:
-    """In the worker: the function of a task, or `Missing`."""
+def unpacked_call(function: Callable[[Any], Any], task: bytes, sender: int = -1) -> Any:
+    """In the worker: the function of a task, which the process ``sender`` has sent, or `Missing`."""
+    end_with(sender)
     parcel: Parcel = pickle.loads(task)
     objects, missing = _objects_of(dict(parcel.objects))
     if missing:
@@ -122,7 +124,7 @@ def unpacked_call(function: Callable[[Any], Any], task: bytes) -> Any:
             return objects[pid]
 
     before = SolveError.interruptions
-    result = function(Incoming(io.BytesIO(parcel.task)).load())
+    result = work(function, Incoming(io.BytesIO(parcel.task)).load())
     if SolveError.interruptions != before:
         raise KeyboardInterrupt  # The task took it for a failure, and its result is not what it would be.
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from qpot._core.checkpoint import active, using
 from qpot._core.sent import Sent
 from qpot._core.task_records import TaskRecords
+from qpot._core.workers import as_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,7 +23,8 @@ def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
     """A process pool that is safe with compiled code.
 
     Its processes are started by the method "forkserver" where the operating system has it, and by "spawn" elsewhere: a
-    process forked from one with running threads may hang.
+    process forked from one with running threads may hang. They end with the process that has started them, also where that
+    one is killed, and Ctrl-C ends their tasks but not them.
 
     Parameters
     ----------
@@ -39,7 +42,9 @@ def process_executor(max_workers: int | None = None) -> ProcessPoolExecutor:
 
         as_count(max_workers, name="max_workers")
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    return ProcessPoolExecutor(max_workers, mp_context=multiprocessing.get_context(method))
+    return ProcessPoolExecutor(
+        max_workers, mp_context=multiprocessing.get_context(method), initializer=as_worker, initargs=(os.getpid(),)
+    )
 
 
 def check_executor(executor: Any) -> Executor | None:

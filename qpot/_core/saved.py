@@ -12,6 +12,7 @@ from qpot._core.archive import MAX_BYTES, read_archive, write_archive
 from qpot._core.file_reader import Reader
 from qpot._core.file_tables import schema_of
 from qpot._core.file_writer import content
+from qpot._core.interrupts import interruptible
 
 if TYPE_CHECKING:
     from qpot._core.types import FileLike
@@ -24,6 +25,7 @@ _ABOUT, _VALUE = "about.json", "value.json"
 _OLDER = {"about.npy": "qpot.prediction.older_files", "settings.npy": "qpot.simulation.older_files"}
 
 
+@interruptible
 def save(result: Any, file: FileLike) -> None:
     """Write a result to one file, from which `load` makes it again.
 
@@ -71,6 +73,7 @@ def save(result: Any, file: FileLike) -> None:
     write_archive(file, {_ABOUT: json.dumps(about, indent=1).encode(), **members})
 
 
+@interruptible
 def load(file: FileLike, *, system: Any = None, max_bytes: int = MAX_BYTES, **given: Any) -> Any:
     """Read a result that `save` or the method ``save`` of a result wrote.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from qpot._core.by_reference import Missing, sender_for, unpacked_call
+from qpot._core.workers import death, is_death, work
 
 R = TypeVar("R")
 
@@ -32,16 +34,25 @@ class Sent(Generic[R]):
             except (pickle.PicklingError, AttributeError, TypeError):
                 self._sender = None  # Either the executor needs no pickling, or it says itself what it cannot send.
             else:
-                future = self._executor.submit(unpacked_call, self._function, packed)
+                future = self._submit(unpacked_call, self._function, packed, os.getpid())
         if future is None:
-            future = self._executor.submit(self._function, task)
+            future = self._submit(work, self._function, task)
         self._futures[n] = future
         future.add_done_callback(lambda done: self._arrived.put((n, done)))
+
+    def _submit(self, *call: Any) -> Future[Any]:
+        try:
+            return self._executor.submit(*call)
+        except BrokenExecutor as error:
+            raise death(error) from error
 
     def receive(self) -> tuple[int, Future[R]]:
         """Wait for the next task that is done; a worker that lacks an object gets the task once more, with it."""
         while True:
             n, future = self._arrived.get()
+            error = None if future.cancelled() else future.exception()
+            if error is not None and is_death(error):
+                raise death(error) from error
             if not _lacks(future):
                 self._tasks.pop(n, None)
                 return n, future

@@ -28,6 +28,7 @@ class Status(Enum):
     NON_FINITE = "a user function returned NaN or infinity on the way; restrict the bounds or repair the function"
     SINGULAR = "the covariance is singular on the way; use an exact degenerate method or add an explicit floor"
     INTERRUPTED = "interrupted; what was finished is in .partial"
+    WORKER_DIED = "a worker process died; what was finished is in .partial, and a new executor is needed"
 
     def __str__(self) -> str:
         return self.value
@@ -36,6 +37,11 @@ class Status(Enum):
     def ok(self) -> bool:
         """Whether the result can be used as it is; an infinite cost is a valid result."""
         return self in (Status.CONVERGED, Status.INFINITE)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether something from outside ended the computation, which was finished to some part."""
+        return self in (Status.INTERRUPTED, Status.WORKER_DIED)
 
 
 class SolveError(RuntimeError):
@@ -55,7 +61,7 @@ class SolveError(RuntimeError):
 
     def __init__(self, message: str, *, status: Status, partial: Any = None) -> None:
         super().__init__(message)
-        if status is Status.INTERRUPTED:
+        if status.stopped:
             SolveError.interruptions += 1
         self.status = status
         self.partial = partial

@@ -4,6 +4,7 @@
 - `at_infinity`: Losses that fall for ever: separable data, whose minimum at infinity is a direction with a margin.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `front_door`: select: any problem is handed over to what answers it.
+- `margins_of_losses`: The margins of a homogeneous model read from the losses of its samples, and their flow to infinity.
 """
 
 from qpot.answers.answer import Answer

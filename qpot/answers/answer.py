@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from qpot._core.arrays import Array
 from qpot._core.saved import Saved
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
 from qpot.companions.margin import MarginFlow
 from qpot.prediction.around_minimum import LocalLaw
 from qpot.prediction.result import Prediction
@@ -36,8 +37,8 @@ class Answer(Saved):
         The chain of minima, where there are several.
     local : LocalLaw or None
         The law around the minimum, where there is one with noise in every direction.
-    margin : MarginFlow or None
-        The flow to infinity, where the loss is that of a linear model on separable data.
+    margin : MarginFlow or HomogeneousMarginFlow or None
+        The flow to infinity, where the loss is that of a linear or of another homogeneous model on separable data.
     """
 
     kind: Kind
@@ -48,10 +49,10 @@ class Answer(Saved):
     points: Array
     prediction: Prediction | None = None
     local: LocalLaw | None = None
-    margin: MarginFlow | None = None
+    margin: MarginFlow | HomogeneousMarginFlow | None = None
 
     @property
-    def details(self) -> Prediction | LocalLaw | MarginFlow | None:
+    def details(self) -> Prediction | LocalLaw | MarginFlow | HomogeneousMarginFlow | None:
         """The result behind the answer."""
         return self.prediction if self.prediction is not None else self.local if self.local is not None else self.margin
 

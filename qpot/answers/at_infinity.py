@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, format_point
+from qpot.answers.margins_of_losses import flow_of_losses
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
 from qpot.companions.margin import MarginFlow, margin_flow
 from qpot.companions.margin_losses import Exponential
 from qpot.samples.finite_sum import FiniteSum
@@ -35,21 +37,26 @@ class AtInfinity:
         The degree of homogeneity of the margins, as the point shows it; NaN where they are not homogeneous.
     signed_samples : array (N, d) or None
         The vectors z_i with losses like exp(-<z_i, x>), for a model that is linear in its parameters; None for others.
-    flow : MarginFlow or None
-        The flow on these samples.
+    flow : MarginFlow or HomogeneousMarginFlow or None
+        The flow on these samples; for a homogeneous model that of its margins, from the library's own start.
+    why : str
+        Why a homogeneous model's flow did not come to its end; empty otherwise.
     """
 
     point: Array
     losses: Array
     degree: float
     signed_samples: Array | None
-    flow: MarginFlow | None
+    flow: MarginFlow | HomogeneousMarginFlow | None
+    why: str = ""
 
     @property
     def direction(self) -> Array:
         """The unit vector to which parameters turn: that of the maximum margin for a linear model, else that of the point."""
-        if self.flow is not None:
+        if isinstance(self.flow, MarginFlow):
             return self.flow.svm.direction
+        if self.flow is not None:
+            return np.asarray(self.flow.directions[-1])
         return np.asarray(self.point / np.linalg.norm(self.point))
 
 
@@ -61,14 +68,19 @@ def at_infinity(total: FiniteSum, *, rng: np.random.Generator) -> AtInfinity | N
     Losses with a tail exp(-z) have margins z_i = -log l_i, whose gradients -g_i / l_i are the signed samples of a linear
     model and, for a model that is homogeneous of degree L, satisfy Euler's equation <x, grad z_i> = L z_i.
     """
-    x = initialisation(total).draw(1, rng)[0]
+    begun = x = initialisation(total).draw(1, rng)[0]
+    if not np.isfinite(x).all():
+        return None
 
     def loss(y: Array) -> tuple[float, Array]:
+        if not np.isfinite(y).all():
+            # A search along a ray on which the losses are zero has no step.
+            return float("inf"), np.zeros_like(y)
         return float(total.losses_at(y[None]).mean()), np.asarray(total.gradients_at(y[None])[0].mean(axis=0))
 
     def stop(y: Array) -> None:
         # Farther out the losses would underflow.
-        if (total.losses_at(y[None]) <= _SMALL).all():
+        if not np.isfinite(y).all() or (total.losses_at(y[None]) <= _SMALL).all():
             raise StopIteration
 
     for _ in range(_ROUNDS):
@@ -81,12 +93,12 @@ def at_infinity(total: FiniteSum, *, rng: np.random.Generator) -> AtInfinity | N
             return None
         outside = total.losses_at(_OUT * x[None])[0]
         if (losses <= _SMALL).all() and (outside < losses).all() and (losses > 0.0).all():
-            return _seen_from(total, x, losses)
+            return _seen_from(total, begun, x, losses)
         x = _OUT * x
     return None
 
 
-def _seen_from(total: FiniteSum, x: Array, losses: Array) -> AtInfinity:
+def _seen_from(total: FiniteSum, begun: Array, x: Array, losses: Array) -> AtInfinity:
     def margins_and_normals(y: Array) -> tuple[Array, Array]:
         some = total.losses_at(y[None])[0]
         return -np.log(some), -total.gradients_at(y[None])[0] / some[:, None]
@@ -102,7 +114,9 @@ def _seen_from(total: FiniteSum, x: Array, losses: Array) -> AtInfinity:
     flow = None
     if linear:
         flow = margin_flow(normals, np.ones(len(normals)), loss=Exponential(), duplicates="merge")
-    return AtInfinity(x, losses, degree, normals if linear else None, flow)
+    if linear or np.isnan(degree):
+        return AtInfinity(x, losses, degree, normals if linear else None, flow)
+    return AtInfinity(x, losses, degree, None, *flow_of_losses(total, begun, x, degree))
 
 
 def in_words(found: AtInfinity) -> tuple[str, str, str, list[str]]:
@@ -112,7 +126,11 @@ def in_words(found: AtInfinity) -> tuple[str, str, str, list[str]]:
         f"{found.losses.max():.2g}, and "
         f"{_OUT:g} times as far out each is smaller"
     ]
+    if isinstance(found.flow, HomogeneousMarginFlow):
+        return _of_homogeneous(found, found.flow, evidence)
     if found.flow is None:
+        if found.why:
+            evidence.append(found.why)
         degree = "" if np.isnan(found.degree) else f" (margins grow like the power {found.degree:.3g} of the norm)"
         return (
             f"no finite minimum: the data is fitted better and better at larger parameters{degree}; the ray found points to "
@@ -140,5 +158,34 @@ def in_words(found: AtInfinity) -> tuple[str, str, str, list[str]]:
         f"the norm is {laws.norm_slope.theory:.4g} log(t) and the loss 1/t at the time t = steps x learning "
         "rate, in the sum of "
         f"losses; nine tenths of the margin are reached at t = {ninety}, since the direction turns like 1/log(t)",
+        evidence,
+    )
+
+
+def _of_homogeneous(
+    found: AtInfinity, flow: HomogeneousMarginFlow, evidence: list[str]
+) -> tuple[str, str, str, list[str]]:
+    """The same for a homogeneous model that is not linear in its parameters."""
+    margin, kkt, limit = float(flow.normalised_margins[-1]), flow.conditions().worst, flow.limit()
+    reached = np.flatnonzero(flow.normalised_margins >= 0.9 * margin)
+    evidence.append(
+        f"the margins, read from the losses, are homogeneous of degree {flow.degree:.4g} in the parameters; they were "
+        f"followed to log t = {flow.log_times[-1]:.4g}"
+    )
+    evidence.append(
+        f"KKT conditions of the largest normalised margin hold to {kkt:.1e}, with {flow.support.size} of "
+        f"{flow.margins.shape[1]} samples pulling"
+    )
+    if found.why:
+        evidence.append(found.why)
+    settled = np.isfinite(limit.error)
+    sure = f"within {limit.error:.1g} of its limit" if settled else "not settled yet"
+    return (
+        "no finite minimum: parameters grow for ever and turn to the direction "
+        f"{format_point(flow.directions[-1])} of normalised margin {margin:.6g}",
+        f"the direction is {sure}; the limit is a KKT point of the largest margin; other starts may turn to other ones",
+        f"the norm grows like log(t)^(1/{flow.degree:.4g}) and the loss falls like a power of 1/t at the time t = steps x "
+        f"learning rate, in the sum of losses; nine tenths of this margin are reached at log t = "
+        f"{flow.log_times[reached[0]]:.4g}",
         evidence,
     )

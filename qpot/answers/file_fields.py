@@ -6,6 +6,7 @@ from typing import Any
 
 from qpot._core.file_schema import Many, Maybe, Part, Schema, Text, numbers, schemas
 from qpot.answers.answer import Answer
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
 from qpot.companions.margin import MarginFlow
 from qpot.prediction.around_minimum import LocalLaw
 from qpot.prediction.result import Prediction
@@ -24,7 +25,7 @@ SCHEMAS = schemas(
             "points": numbers("m", "d"),
             "prediction": Maybe(Part(Prediction)),
             "local": Maybe(Part(LocalLaw)),
-            "margin": Maybe(Part(MarginFlow)),
+            "margin": Maybe(Part((MarginFlow, HomogeneousMarginFlow))),
         },
     ),
 )

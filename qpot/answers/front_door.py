@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, as_rng, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -27,6 +28,7 @@ from qpot.samples.finite_sum import FiniteSum
 _NONE = 1e-12
 
 
+@interruptible
 @checked(rng=a_seed, executor=an_executor)
 def select(
     problem: System | FiniteSum,
@@ -54,7 +56,8 @@ def select(
     Answer
         Several minima: noise selects (`Prediction`). One minimum: the law around it (`LocalLaw`). Minima that fit every
         sample: SGD never leaves the one that it comes to first. No minimum, since the data is separable: the direction of
-        maximum margin (`MarginFlow`).
+        maximum margin (`MarginFlow`), and for other homogeneous models of up to 200 parameters that of a KKT point
+        (`HomogeneousMarginFlow`).
 
     Raises
     ------
@@ -82,7 +85,7 @@ def select(
         prediction = predict(problem, bounds, rng=rng, executor=executor, progress=progress, **options)
     except SolveError as error:
         alone = error.partial if isinstance(error.partial, Sequence) else ()
-        if len(alone) == 1 and isinstance(alone[0], Minimum) and error.status is not Status.INTERRUPTED:
+        if len(alone) == 1 and isinstance(alone[0], Minimum):
             return _alone(_system(problem), alone[0], ["one minimum was found in the box"])
         total = problem if isinstance(problem, FiniteSum) else problem.finite_sum
         if total is None or error.status is not Status.NO_MINIMUM:
@@ -154,13 +157,26 @@ def _several(prediction: Prediction) -> Answer:
     out = np.where(np.eye(len(costs.minima), dtype=bool), np.inf, costs.values).min(axis=1)
     evidence = [line for line in (costs.coverage, costs.audited, *costs.notes) if line]
     if not np.isfinite(out[list(prediction.selected)]).any():
+        system, reasons = prediction.system, sorted({path.reason for path in costs.paths.values() if path.reason})
+        if system is not None and not any(_fits_all(system, x) for x in points):
+            one = len(prediction.selected) == 1
+            return Answer(
+                kind="noise",
+                what=f"SGD never leaves the {'minimum' if one else 'minima'} {listed}, although there is noise",
+                how_surely="the noise pushes along no way that leads out; "
+                + ("the others are left for it" if one else "which of them it is depends on the start"),
+                when="for good, once it is there",
+                evidence=(*evidence, *reasons),
+                points=points,
+                prediction=prediction,
+            )
         return Answer(
             kind="interpolation",
             what=f"SGD never leaves the minima {listed}, and stays at the one that it comes to first",
             how_surely="which of them depends on the start: the shares of starts are those of their basins; the cost of "
             "leaving from a level of the loss is qpot.escape_cost(system, minimum, from_loss=...)",
             when="noise fades with the losses, so that no time is long enough",
-            evidence=(*evidence, *sorted({path.reason for path in costs.paths.values() if path.reason})),
+            evidence=(*evidence, *reasons),
             points=points,
             prediction=prediction,
         )
@@ -185,6 +201,8 @@ def _several(prediction: Prediction) -> Answer:
 
 
 def _settles(minimum: Minimum) -> str:
+    if minimum.kink:
+        return "the flow comes onto the kink in a finite time, and SGD jumps across it with every step"
     slowest = float(minimum.rates.real.min()) if minimum.rates.size else np.nan
     return (
         f"it settles within {1.0 / slowest:.4g} / learning rate steps"

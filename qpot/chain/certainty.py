@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of
@@ -98,6 +99,7 @@ class Selection(Drawn, Saved, figure="plot_selection"):
         return text + ")"
 
 
+@interruptible
 def selection(costs: CostsLike | Routes, *, errors: ArrayLike | None = None) -> Selection:
     """Which minimum is selected as epsilon -> 0, and whether the errors of the costs leave a doubt.
 

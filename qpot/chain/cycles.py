@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import Contraction, contraction_of, format_states
@@ -141,6 +142,7 @@ class Cycle(Drawn, Saved, figure="plot_cycles"):
         return f"Cycle({self._line()})"
 
 
+@interruptible
 def cycle_hierarchy(costs: CostsLike | Routes, *, tolerance: float = TIE) -> Cycle:
     """Freidlin's hierarchy of cycles of the chain.
 
@@ -186,6 +188,7 @@ def cycle_hierarchy(costs: CostsLike | Routes, *, tolerance: float = TIE) -> Cyc
     return Cycle(contraction, top[0] if len(top) == 1 else -1)
 
 
+@interruptible
 def metastable_state(
     costs: CostsLike | Routes | Cycle, log_time: float, start: int, *, tolerance: float = TIE
 ) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from qpot._core.arrays import Array, as_float_array
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
+@interruptible
 def as_graph(costs: CostsLike | Routes) -> nx.DiGraph:
     """The chain as a networkx graph: nodes 0..k-1, and an edge for each route with its ``cost`` (and ``error``).
 
@@ -63,6 +65,7 @@ def as_graph(costs: CostsLike | Routes) -> nx.DiGraph:
     return graph
 
 
+@interruptible
 def from_graph(graph: nx.DiGraph, weight: str = "cost") -> tuple[sparse.coo_array, tuple[Any, ...]]:
     """Costs from a networkx graph.
 

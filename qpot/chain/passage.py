@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike, StatesLike
 from qpot.chain.exact_hitting import exact_exponents
@@ -20,6 +21,7 @@ from qpot.solvers.chain.scaled_floats import add_at, logarithms, product, to_flo
 Scaled = tuple[Array, Integers]
 
 
+@interruptible
 def mean_first_passage_times(
     costs: CostsLike | Routes, epsilon: float, targets: StatesLike, *, prefactors: ArrayLike | None = None
 ) -> Array:
@@ -72,6 +74,7 @@ def log_mean_first_passage_times(
     return np.where(np.isinf(m), np.inf, logarithms(np.where(np.isinf(m), 1.0, m), e))
 
 
+@interruptible
 def committor(
     costs: CostsLike | Routes,
     epsilon: float,
@@ -158,6 +161,7 @@ class ReactiveFlux(Drawn, Saved, figure="plot_reactive_flux"):
     backward_committor: Array
 
 
+@interruptible
 def reactive_flux(
     costs: CostsLike | Routes,
     epsilon: float,
@@ -239,6 +243,7 @@ def reactive_flux(
     )
 
 
+@interruptible
 def hitting_exponents(costs: CostsLike | Routes, targets: StatesLike) -> Array:
     """Exponents of the mean first passage times to ``targets``, from every minimum.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_float_array
+from qpot._core.interrupts import interruptible
 from qpot._core.types import CostsLike
 from qpot.chain.cycles import relaxation_exponents
 from qpot.chain.passage import Scaled
@@ -71,6 +72,7 @@ def transition_matrix(
     return _at_time(rates, _checked_time(log_time), SQUARINGS)
 
 
+@interruptible
 def occupation_after(
     costs: CostsLike | Routes,
     epsilon: float,

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from qpot._core.arrays import WIDEST, Array, as_noise_level
+from qpot._core.interrupts import interruptible
 from qpot._core.memory import free_memory
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import format_states
@@ -160,6 +161,7 @@ def stationary_weights(rates: TransitionRates, name: str = "stationary_distribut
     return weights
 
 
+@interruptible
 def stationary_distribution(costs: CostsLike | Routes, epsilon: float, *, prefactors: ArrayLike | None = None) -> Array:
     """Stationary law of the chain with the rates ``prefactors[i, j] exp(-costs[i, j] / epsilon)``.
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.cycles import cycle_hierarchy, metastable_state
@@ -45,6 +46,7 @@ class TrainingTimeDiagram(Drawn, Saved, figure="plot_training_time"):
     diffusion: bool = False
 
 
+@interruptible
 def training_time_diagram(
     costs: CostsLike | Routes,
     *,

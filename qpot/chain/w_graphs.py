@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import CostsLike
 from qpot.chain.contraction import contraction_of, format_states
@@ -37,6 +38,7 @@ class WGraph(Drawn, Saved, figure="plot_w_graph"):
     edges: tuple[tuple[int, int], ...]
 
 
+@interruptible
 def w_graph(costs: CostsLike | Routes, root: int) -> WGraph:
     """The W-graph to ``root``: a spanning in-tree of least cost.
 
@@ -82,6 +84,7 @@ def w_graph(costs: CostsLike | Routes, root: int) -> WGraph:
     return WGraph(root=i, cost=math.fsum(routes.costs[chosen]), edges=tuple(sorted(zip(tails, heads, strict=True))))
 
 
+@interruptible
 def stationary_costs(costs: CostsLike | Routes) -> Array:
     """W(i) - min W for every minimum: -epsilon log of its stationary weight as epsilon -> 0.
 

@@ -1,8 +1,10 @@
 """What selects without noise: optimisers as flows, the margin at infinity, the path kernel.
 
 - `adaptive_flows`: Adam and AdaGrad as flows.
+- `decreasing_steps`: The law of SGD with steps that fall like c / k, as Pegasos takes them.
 - `direction_limits`: The limit of a direction that settles like a power of log t, with an estimate of its error.
 - `event_driven`: Adaptive integration of an optimiser's flow (`EventDriven`), with rest and jumps as events.
+- `explanation`: Predictions of a trained model as sums over its training samples, and the samples that made one.
 - `falling_losses`: Whether a loss falls for ever along a direction: separable data, decided for linear and for homogeneous
   models.
 - `file_fields`: What files hold of the results of this wing, field by field.
@@ -14,6 +16,7 @@
   time, and its limit.
 - `homogeneous_models`: Homogeneous models, f(c theta, x) = c^D f(theta, x), ready-made or one's own, and their margins as a
   finite sum.
+- `kernel_updates`: New training samples for a trained model, learnt by adding kernel terms to it.
 - `known_answers`: Problems of flows, margins and path kernels whose answers are known in closed form.
 - `margin`: The minimum at infinity: gradient flow on separable data, whose direction tends to the SVM's.
 - `margin_descent`: Gradient descent and SGD on separable data: the same direction at infinity as the flow's.
@@ -26,12 +29,17 @@
 - `optimiser_steps`: The steps of a flow's own optimiser, as PyTorch takes them (`OptimiserSteps`).
 - `path_kernel`: The path kernel: a model trained by gradient flow as a weighted sum of its training samples.
 - `separation`: The hard-margin support vector machine through the origin (`separate`), or why there is none.
+- `support_vectors`: The support vector machine of scikit-learn, for comparison.
+- `tangents`: Tangent kernels: products of the derivatives of a model's outputs, at one parameter vector and along a path.
+- `torch_outputs`: The outputs of a PyTorch module and their derivatives, as the path kernel takes them.
 - `trajectory`: The trajectory of an optimiser's flow (`integrate_flow`), with its loss and the residual of its law.
 """
 
 from qpot.companions.adaptive_flows import AdaGradFlow, AdamFlow
+from qpot.companions.decreasing_steps import DecreasingStepsLaw, decreasing_steps_law
 from qpot.companions.direction_limits import DirectionLimit
 from qpot.companions.event_driven import EventDriven
+from qpot.companions.explanation import Explanation
 from qpot.companions.falling_losses import Separability, separability, separability_of
 from qpot.companions.fixed_step import FixedStep
 from qpot.companions.flow_ensembles import FlowEnsemble, Share, flow_ensemble
@@ -45,7 +53,8 @@ from qpot.companions.homogeneous_models import (
     matrix_factorisation,
     relu_network,
 )
-from qpot.companions.margin import Law, MarginFlow, MarginLaws, margin_flow, svc_separation
+from qpot.companions.kernel_updates import KernelUpdate, kernel_update
+from qpot.companions.margin import Law, MarginFlow, MarginLaws, margin_flow
 from qpot.companions.margin_descent import margin_steps
 from qpot.companions.margin_losses import (
     Exponential,
@@ -79,8 +88,10 @@ from qpot.companions.optimiser_rules import (
     SGDSteps,
 )
 from qpot.companions.optimiser_steps import OptimiserSteps
-from qpot.companions.path_kernel import Explanation, TrainingTrajectory, tangent_kernel, train_flow
+from qpot.companions.path_kernel import TrainingTrajectory, tangent_kernel, train_flow
 from qpot.companions.separation import KKT, HardMargin, separate
+from qpot.companions.support_vectors import svc_separation
+from qpot.companions.torch_outputs import torch_prediction_model
 from qpot.companions.trajectory import FlowTrajectory, integrate_flow
 
 __all__ = [
@@ -90,6 +101,7 @@ __all__ = [
     "AdamFlow",
     "AdamSteps",
     "CrossEntropy",
+    "DecreasingStepsLaw",
     "DirectionLimit",
     "EventDriven",
     "Explanation",
@@ -107,6 +119,7 @@ __all__ = [
     "HomogeneousMarginFlow",
     "HomogeneousModel",
     "HuberisedHinge",
+    "KernelUpdate",
     "Law",
     "Logistic",
     "MachineBounds",
@@ -133,12 +146,14 @@ __all__ = [
     "SquaredError",
     "SquaredHinge",
     "TrainingTrajectory",
+    "decreasing_steps_law",
     "deep_linear_network",
     "dense_network",
     "diagonal_network",
     "flow_ensemble",
     "homogeneous_margin_flow",
     "integrate_flow",
+    "kernel_update",
     "linear_model",
     "margin_flow",
     "margin_steps",
@@ -152,6 +167,7 @@ __all__ = [
     "separate",
     "svc_separation",
     "tangent_kernel",
+    "torch_prediction_model",
     "train_flow",
     "training_sum",
 ]

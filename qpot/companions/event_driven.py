@@ -9,6 +9,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_positive, format_point
+from qpot._core.interrupts import acknowledge
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
@@ -99,6 +100,7 @@ class EventDriven(FlowMethod):
         except NonFiniteError as error:
             return Course(np.array(times), np.array(states), Status.NON_FINITE, f"the integration failed: {error}")
         except KeyboardInterrupt:
+            acknowledge()
             return Course(np.array(times), np.array(states), Status.INTERRUPTED, f"interrupted at t = {times[-1]:.6g}")
         return Course(np.array(times), np.array(states))
 
@@ -121,6 +123,7 @@ class EventDriven(FlowMethod):
         except NonFiniteError as error:
             return Course(np.zeros(1), problem.start[None], Status.NON_FINITE, f"the integration failed: {error}")
         except KeyboardInterrupt:
+            acknowledge()
             return Course(np.zeros(1), problem.start[None], Status.INTERRUPTED, "interrupted")
         states = np.column_stack([points, integrals])
         assert states.shape[1] == d + 1

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from qpot._core.arrays import Array
+from qpot._core.interrupts import interruptible
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
-from qpot.companions.homogeneous_margin import homogeneous_margin_flow, signed_inputs, starting_point
-from qpot.companions.homogeneous_models import as_margins
+from qpot.companions.homogeneous_margin import homogeneous_margin_flow
+from qpot.companions.homogeneous_models import as_margins, signed_inputs, starting_point
 from qpot.companions.margin_losses import ExponentialTail, margin_sum_parts
 from qpot.samples.finite_sum import FiniteSum
 from qpot.solvers.companions.max_margin import MARGIN_TOLERANCE
@@ -56,6 +57,7 @@ class Separability:
         return f"Separability({self.verdict}: {self.reason})"
 
 
+@interruptible
 def separability(
     X: ArrayLike, y: ArrayLike, *, model: Any = None, start: PointLike | None = None, log_time: float = 100.0
 ) -> Separability:

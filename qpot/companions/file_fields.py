@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.file_schema import Flag, LeftOut, Member, Method, Number, Part, Schema, numbers, schemas
+from qpot._core.file_schema import Count, Flag, LeftOut, Member, Method, Number, Part, Schema, numbers, schemas
 from qpot._core.status import Status
 from qpot.companions.adaptive_flows import AdaGradFlow, AdamFlow
+from qpot.companions.decreasing_steps import DecreasingStepsLaw
+from qpot.companions.explanation import Explanation
 from qpot.companions.flow_methods import FlowMethod
 from qpot.companions.flows import GradientFlow, NormalisedFlow, PolyakFlow, RMSpropFlow, SignFlow
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
+from qpot.companions.kernel_updates import KernelUpdate
 from qpot.companions.margin import Law, MarginFlow, MarginLaws
 from qpot.companions.margin_losses import ExponentialTail, Hinge, HuberisedHinge, SquaredHinge
 from qpot.companions.models import CrossEntropy, MarginError, SquaredError
 from qpot.companions.momentum_flows import HeavyBallFlow, NesterovFlow
-from qpot.companions.path_kernel import Explanation, TrainingTrajectory
+from qpot.companions.path_kernel import TrainingTrajectory
 from qpot.companions.separation import KKT, HardMargin
 from qpot.companions.trajectory import FlowTrajectory
+from qpot.solvers.companions.flow_steps import ORDERS, stage_weights
 
 METHODS: tuple[type[Any], ...] = (
     FlowMethod,
@@ -43,6 +48,18 @@ def _training(trajectory: TrainingTrajectory) -> None:
         wanted = vars(model).get(name)
         if wanted is not None and wanted != found:
             raise ValueError(f"model= has {wanted} {name}, and the TrainingTrajectory of the file has {found}")
+    steps, q, every = len(trajectory.losses) - 1, len(trajectory.node_weights), trajectory.keep_every
+    if len(trajectory.nodes) not in (0, q) or (every == 1 and len(trajectory.nodes) != q):
+        raise ValueError(f"TrainingTrajectory.nodes holds {len(trajectory.nodes)} points, expected {q}")
+    if len(trajectory.points) != 1 - (-steps // every) or trajectory.order not in ORDERS:
+        raise ValueError(
+            f"TrainingTrajectory.points holds {len(trajectory.points)} points, and order is {trajectory.order}: expected "
+            f"{1 - (-steps // every)} points for {steps} steps, and an order of {ORDERS}"
+        )
+    if every > 1 and steps and q != steps * np.count_nonzero(stage_weights(trajectory.order)):
+        raise ValueError(
+            f"TrainingTrajectory.node_weights holds {q} weights for {steps} steps of order {trajectory.order}"
+        )
 
 
 SCHEMAS = schemas(
@@ -71,10 +88,12 @@ SCHEMAS = schemas(
             "targets": numbers("N", "K"),
             "loss": Method(("companions",), own=True),
             "points": numbers("n", "d", some=True),
-            "losses": numbers("n"),
-            "nodes": numbers("q", "d"),
+            "losses": numbers("steps"),
+            "nodes": numbers("recorded", "d"),
             "node_weights": numbers("q"),
             "sample_weights": numbers("q", "N", low=0.0),
+            "order": Count(low=1),
+            "keep_every": Count(low=1),
         },
         also=_training,
     ),
@@ -85,6 +104,41 @@ SCHEMAS = schemas(
             "contributions": numbers("n", "N", "K"),
             "prediction": numbers("n", "K"),
             "kernel": numbers("n", "N", "K", "K"),
+        },
+    ),
+    Schema(
+        HomogeneousMarginFlow,
+        {
+            "log_times": numbers("n"),
+            "parameters": numbers("n", "d"),
+            "margins": numbers("n", "N"),
+            "log_losses": numbers("n", finite=False),
+            "pulls": numbers("n", "N", low=0.0),
+            "degree": Number(low=0.0),
+            "data": LeftOut(),
+            "signed_samples": numbers("N", "p"),
+        },
+    ),
+    Schema(
+        DecreasingStepsLaw,
+        {
+            "point": numbers("d"),
+            "covariance": numbers("d", "d"),
+            "across": numbers("m", "d"),
+            "scale": Number(low=0.0),
+            "loss_excess": Number(finite=False),
+            "slowest": Number(finite=False),
+            "sets_in": Number(finite=False, low=0.0),
+        },
+    ),
+    Schema(
+        KernelUpdate,
+        {
+            "path": Part(TrainingTrajectory),
+            "samples": numbers("n", "p"),
+            "targets": numbers("n", "K"),
+            "coefficients": numbers("n", "K"),
+            "duration": Number(low=0.0),
         },
     ),
     Schema(Law, {"fitted": _ANY, "theory": _ANY}),

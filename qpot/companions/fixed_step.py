@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_positive
+from qpot._core.interrupts import acknowledge
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
@@ -57,6 +58,7 @@ class FixedStep(FlowMethod):
                 message = f"step {k + 1} of {n} left the finite numbers, pass a smaller step: {error}"
                 return Course(times[: k + 1], states[: k + 1], Status.NON_FINITE, message)
             except KeyboardInterrupt:
+                acknowledge()
                 return Course(
                     times[: k + 1], states[: k + 1], Status.INTERRUPTED, f"interrupted after {k} of {n} steps"
                 )

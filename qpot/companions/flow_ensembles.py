@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_float_array, as_points, as_positive
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike, reporting
 from qpot.companions.flows import Flow
 from qpot.companions.optimiser_steps import rule_of
@@ -114,6 +115,7 @@ class FlowEnsemble:
         return Share(count=count, total=total, low=float(low), high=float(high), confidence=confidence)
 
 
+@interruptible
 def flow_ensemble(
     system: System,
     starts: ArrayLike,

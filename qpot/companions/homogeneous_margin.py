@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpot._core.arrays import Array, as_count, as_own_array, as_point, as_positive
+from qpot._core.arrays import Array, as_count, as_positive
+from qpot._core.drawn import Drawn
+from qpot._core.interrupts import keeping
 from qpot._core.progress import ProgressLike, reporting
+from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
 from qpot.companions.direction_limits import DirectionLimit, direction_limit
-from qpot.companions.homogeneous_models import HomogeneousModel, Margins, as_margins
-from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number, signed_samples
+from qpot.companions.homogeneous_models import HomogeneousModel, Margins, as_margins, signed_inputs, starting_point
+from qpot.companions.margin_losses import ExponentialTail, Logistic, as_number
 from qpot.companions.norm_machines import MachineBounds, machine_bounds
 from qpot.companions.separation import KKT
 from qpot.solvers.companions import homogeneous_flow as solver
 
-# Matrices of the implicit method with more rows than this are refused.
-_LARGEST = 2000
 # In logarithmic time beyond this the margins, which are of its size, lose the digits that the pulls need.
 _LATEST = 1e9
 # Curvatures above minus this, and minus this many times the residual of the KKT conditions, may be zero.
@@ -31,12 +32,12 @@ _NORM_ORDER = {"l1": 1, "l2": 2, "nuclear": 2}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HomogeneousMarginFlow:
+class HomogeneousMarginFlow(Drawn, Saved, figure="plot_homogeneous_margin"):
     r"""Training of a homogeneous model on separable data, seen at times spaced evenly in log log t.
 
     The parameters run off to infinity. With margins :math:`q_i = y_i f_\theta(x_i)` of degree D, the direction
     :math:`\theta/|\theta|` tends to a KKT point of: minimise :math:`|\theta|^2/2` subject to :math:`q_i(\theta) \ge 1` (Lyu
-    and Li 2020, arXiv:1906.05890, theorem 4.4; for the convergence of the direction Ji and Telgarsky 2020,
+    and Li 2020, arXiv:1906.05890; for the convergence of the direction Ji and Telgarsky 2020,
     arXiv:2006.06657).
 
     Attributes
@@ -52,8 +53,8 @@ class HomogeneousMarginFlow:
         The steepness -l'(q_i) of every sample's loss divided by the largest of them.
     degree : float
         The degree D of homogeneity.
-    data : Margins
-        The margins as functions of the parameters.
+    data : Margins or None
+        The margins as functions of the parameters; they are not kept in files.
     signed_samples : (N, p) array
         y_i x_i, flattened.
     """
@@ -64,8 +65,8 @@ class HomogeneousMarginFlow:
     log_losses: Array
     pulls: Array
     degree: float
-    data: Margins
     signed_samples: Array
+    data: Margins | None = None
 
     @property
     def norms(self) -> Array:
@@ -98,6 +99,12 @@ class HomogeneousMarginFlow:
         assert model.predictor is not None
         return np.stack([model.predictor(theta) for theta in self.parameters])
 
+    @property
+    def _functions(self) -> Margins:
+        if self.data is None:
+            raise ValueError("the margins' functions are not kept in files: load(..., data=) takes those of the flow")
+        return self.data
+
     def limit(self) -> DirectionLimit:
         """The limit of the direction of the parameters, with an estimate of the error that the last one still has.
 
@@ -128,7 +135,7 @@ class HomogeneousMarginFlow:
         free = basis[int((sizes > 1e-9 * sizes[0]).sum()) :]
         if not len(free):
             return 1.0
-        H = np.eye(point.size) - self.data.curvature(point, multipliers)
+        H = np.eye(point.size) - self._functions.curvature(point, multipliers)
         return float(np.linalg.eigvalsh(free @ H @ free.T)[0])
 
     def bounds(self) -> MachineBounds:
@@ -185,7 +192,7 @@ class HomogeneousMarginFlow:
         if not least > 0:
             raise ValueError(f"the smallest margin is {least:.4g} at this time; the conditions need all to be positive")
         point = self.parameters[row] / least ** (1.0 / self.degree)
-        rows, raw = self.data.gradients(point), self.pulls[row]
+        rows, raw = self._functions.gradients(point), self.pulls[row]
         return point, rows, raw * float(point @ point) / float(raw @ (rows @ point))
 
     def _guarded(self, limit: DirectionLimit) -> DirectionLimit:
@@ -195,7 +202,7 @@ class HomogeneousMarginFlow:
         curvature = self.least_curvature()
         if curvature < -(_SADDLE + _OFF * self.conditions().stationarity):
             return limit.doubted(f"it has settled at a saddle of curvature {curvature:.2g}, which the flow leaves")
-        model = self.data.model
+        model = self._functions.model
         if isinstance(model, HomogeneousModel) and model.norm is not None and model.predictor is not None:
             gap = self.bounds().gap
             if gap > _CONTRADICTED * limit.error:
@@ -203,7 +210,7 @@ class HomogeneousMarginFlow:
         return limit
 
     def _linear(self) -> HomogeneousModel:
-        model = self.data.model
+        model = self._functions.model
         if not isinstance(model, HomogeneousModel) or model.predictor is None:
             raise ValueError(
                 "the model is not known to be linear in its inputs; use a qpot.companions.HomogeneousModel with predictor="
@@ -213,7 +220,12 @@ class HomogeneousMarginFlow:
     def __repr__(self) -> str:
         if not self.log_times.size:
             return "HomogeneousMarginFlow(no times)"
-        state = f"KKT {self.conditions().worst:.1e}" if self.margins[-1].min() > 0 else "not separated"
+        known = (
+            f"KKT {self.conditions().worst:.1e}"
+            if self.data is not None and self.margins[-1].min() > 0
+            else "separated"
+        )
+        state = known if self.margins[-1].min() > 0 else "not separated"
         return (
             f"HomogeneousMarginFlow(log t = {self.log_times[-1]:.6g}, degree {self.degree:.3g}, normalised margin "
             f"{self.normalised_margins[-1]:.6g}, {state})"
@@ -303,7 +315,21 @@ def homogeneous_margin_flow(
     each = max(1, round(wanted * np.log(4.0) / np.log(max(end, 4.0))))
     log_times = end * 4.0 ** (-np.arange(int(each * np.log(end / 0.5) / np.log(4.0)), -1, -1) / each)
     last = float(np.log1p(end))
-    with reporting(progress, "margin_flow") as report:
+    parameters = np.empty((0, theta.size))
+
+    def after_step(r: float, points: Array) -> None:
+        nonlocal parameters
+        parameters = points
+        report(min(100, int(100 * r / last)), 100, f"log t = {np.expm1(r):.3g}")
+
+    def flow_of(points: Array) -> HomogeneousMarginFlow:
+        return seen(data, kind, signed_inputs(X, y), log_times[: len(points)], points, degree)
+
+    def known() -> tuple[str, HomogeneousMarginFlow | None]:
+        told = f"margin_flow was interrupted after {len(parameters)} of {log_times.size} points"
+        return told, flow_of(parameters) if len(parameters) else None
+
+    with reporting(progress, "margin_flow") as report, keeping(known):
         parameters, status = solver.homogeneous_flow(
             solver.MarginFunctions(data.values, data.gradients, data.curvature),
             kind.log_slope,
@@ -311,10 +337,10 @@ def homogeneous_margin_flow(
             theta,
             np.logaddexp(0.0, log_times),
             max_steps=as_count(max_steps, name="max_steps"),
-            after_step=lambda r: report(min(100, int(100 * r / last)), 100, f"log t = {np.expm1(r):.3g}"),
+            after_step=after_step,
             **options,
         )
-    flow = seen(data, kind, signed_inputs(X, y), log_times[: parameters.shape[0]], parameters, degree)
+    flow = flow_of(parameters)
     if status == solver.AT_REST:
         raise SolveError(
             f"the flow comes to rest at finite parameters, where the smallest margin is {flow.margins[-1].min():.4g}: from "
@@ -323,13 +349,11 @@ def homogeneous_margin_flow(
             partial=flow,
         )
     if status != solver.OK:
-        why = (
-            "needs more steps than max_steps" if status == solver.TOO_MANY else "has a step size that fell to rounding"
-        )
+        many = status == solver.TOO_MANY
+        why = "needs more steps than max_steps" if many else "has a step size that fell to rounding"
         raise SolveError(
             f"the flow {why} after log t = {log_times[max(parameters.shape[0] - 1, 0)]:.4g}; ask for an earlier log_time or "
-            "loosen rtol. A network of ReLU units slides along kinks, which this method cannot: train it with "
-            "qpot.margin_steps",
+            "loosen rtol. A network of ReLU units slides along kinks, which this method cannot: use qpot.margin_steps",
             status=Status.NOT_CONVERGED,
             partial=flow,
         )
@@ -341,32 +365,6 @@ def homogeneous_margin_flow(
             partial=flow,
         )
     return flow
-
-
-def starting_point(data: Margins, start: PointLike | None) -> Array:
-    """The first parameters, checked; a model that stands still there is refused."""
-    if start is None and data.start is None:
-        raise ValueError(
-            "start is needed: a model of NumPy comes without parameters, and at zero the flow stands still"
-        )
-    d = data.total.dimension
-    if d > _LARGEST:
-        raise ValueError(
-            f"model has {d} parameters; the implicit method solves systems of equations in all of them and takes at most "
-            f"{_LARGEST}. For larger models use qpot.margin_steps, which takes gradients only"
-        )
-    theta = np.array(data.start if start is None else as_point(start, dimension=d, name="start"), dtype=float)
-    if not data.gradients(theta).any():
-        raise ValueError("start is a point where the model stands still: no margin has a gradient there")
-    return theta
-
-
-def signed_inputs(X: ArrayLike, y: ArrayLike) -> Array:
-    """The signed inputs, flattened to rows."""
-    samples = as_own_array(X, name="X")
-    if samples.ndim < 2 or 0 in samples.shape:
-        raise ValueError(f"X has shape {samples.shape}, expected (N, p) with one sample in each row")
-    return signed_samples(samples.reshape(samples.shape[0], -1), y)
 
 
 def seen(

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qpot._core.arrays import Array, as_count, as_float_array
+from qpot._core.arrays import Array, as_count, as_float_array, as_own_array, as_point
+from qpot._core.types import PointLike
 from qpot.companions.margin_losses import signed_samples
 from qpot.companions.models import PredictionModel
 from qpot.samples.automatic import ModelSum
@@ -18,6 +19,8 @@ from qpot.samples.finite_sum import FiniteSum
 
 # A model counts as homogeneous where Euler's identity <theta, grad f> = D f holds to this share of |theta| |grad f|.
 _EULER = 1e-7
+# Matrices of the implicit method with more rows than this are refused.
+_LARGEST = 2000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -275,6 +278,8 @@ class Margins:
 
 def as_margins(X: ArrayLike, y: ArrayLike, model: Any) -> Margins:
     """The margins of a model: a `PredictionModel`, a module of PyTorch, or a pair (function, parameters) for JAX."""
+    if isinstance(model, Margins):
+        return model
     samples = as_float_array(X, name="X")
     signed_samples(samples.reshape(samples.shape[0], -1) if samples.ndim > 1 else samples, y)
     labels = as_float_array(y, name="y")
@@ -328,3 +333,29 @@ def _numpy_margins(model: PredictionModel, X: Array, y: Array) -> FiniteSum:
         dimension=model.dimension,
         weighted_gradient=combined,
     )
+
+
+def starting_point(data: Margins, start: PointLike | None) -> Array:
+    """The first parameters, checked; a model that stands still there is refused."""
+    if start is None and data.start is None:
+        raise ValueError(
+            "start is needed: a model of NumPy comes without parameters, and at zero the flow stands still"
+        )
+    d = data.total.dimension
+    if d > _LARGEST:
+        raise ValueError(
+            f"model has {d} parameters; the implicit method solves systems of equations in all of them and takes at most "
+            f"{_LARGEST}. For larger models use qpot.margin_steps, which takes gradients only"
+        )
+    theta = np.array(data.start if start is None else as_point(start, dimension=d, name="start"), dtype=float)
+    if not data.gradients(theta).any():
+        raise ValueError("start is a point where the model stands still: no margin has a gradient there")
+    return theta
+
+
+def signed_inputs(X: ArrayLike, y: ArrayLike) -> Array:
+    """The signed inputs, flattened to rows."""
+    samples = as_own_array(X, name="X")
+    if samples.ndim < 2 or 0 in samples.shape:
+        raise ValueError(f"X has shape {samples.shape}, expected (N, p) with one sample in each row")
+    return signed_samples(samples.reshape(samples.shape[0], -1), y)

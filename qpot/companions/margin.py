@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_count, as_point, as_positive
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
@@ -198,6 +199,7 @@ def margin_flow(
 ) -> HomogeneousMarginFlow: ...
 
 
+@interruptible
 def margin_flow(
     X: ArrayLike,
     y: ArrayLike,
@@ -252,7 +254,8 @@ def margin_flow(
         If the data is not separable, contradictory or duplicated, with a message that names the samples; if another
         argument is not usable.
     SolveError
-        If the integrator fails; the points up to there are in ``.partial`` as an array.
+        If the integrator fails; the points up to there are in ``.partial`` as an array. After Ctrl-C it is the flow up to
+        there.
 
     Examples
     --------
@@ -290,15 +293,27 @@ def margin_flow(
     theta = np.zeros(Z.shape[1]) if start is None else as_point(start, dimension=Z.shape[1], name="start")
 
     log_times = np.linspace(0.0, end, n)
-    weights, status = log_time_flow.log_time_flow(
-        Z,
-        np.log(counts),
-        kind.log_slope,
-        kind.log_slope_rate,
-        theta,
-        np.concatenate([[0.0], np.logaddexp(0.0, log_times)]),
-        **options,
-    )
+    weights = np.empty((0, theta.size))
+
+    def so_far(points: Array) -> None:
+        nonlocal weights
+        weights = points
+
+    def known() -> tuple[str, MarginFlow | None]:
+        told = f"margin_flow was interrupted after {max(len(weights) - 1, 0)} of {n} points"
+        return told, _seen(log_times, weights[1:], Z, counts, kind, svm) if len(weights) > 1 else None
+
+    with keeping(known):
+        weights, status = log_time_flow.log_time_flow(
+            Z,
+            np.log(counts),
+            kind.log_slope,
+            kind.log_slope_rate,
+            theta,
+            np.concatenate([[0.0], np.logaddexp(0.0, log_times)]),
+            after_step=so_far,
+            **options,
+        )
     if status != log_time_flow.OK:
         raise SolveError(
             f"the flow could not be integrated beyond point {weights.shape[0]} of {n + 1}; loosen rtol and "
@@ -307,7 +322,14 @@ def margin_flow(
             status=Status.NOT_CONVERGED,
             partial=weights,
         )
-    weights = weights[1:]
+    return _seen(log_times, weights[1:], Z, counts, kind, svm)
+
+
+def _seen(
+    log_times: Array, weights: Array, Z: Array, counts: Array, kind: ExponentialTail, svm: HardMargin
+) -> MarginFlow:
+    """The result for given weights at the first of the times."""
+    log_times = log_times[: len(weights)]
     margins = weights @ Z.T
     log_terms = np.log(counts) + kind.log_value(margins)
     peak = log_terms.max(axis=1)
@@ -319,50 +341,6 @@ def margin_flow(
         samples=Z,
         multiplicities=counts,
         svm=svm,
-    )
-
-
-def svc_separation(X: ArrayLike, y: ArrayLike, *, penalty: float = 1e8) -> HardMargin:
-    """The machine of `separate` computed by scikit-learn's ``SVC``, for comparison; it needs the extra ``qpot[ml]``.
-
-    SVC always fits an intercept. Every sample is therefore given together with its mirror image, -x with label -y, which
-    does not change w and makes the intercept zero by symmetry.
-
-    Parameters
-    ----------
-    X, y
-        As for `separate`.
-    penalty : float
-        SVC's C, large for a hard margin.
-
-    Returns
-    -------
-    HardMargin
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is not installed; the message has the line that installs it.
-    ValueError
-        If X, y or ``penalty`` is not usable.
-    """
-    try:
-        from sklearn.svm import SVC
-    except ImportError as error:
-        raise ImportError(
-            "svc_separation needs scikit-learn; install it with: python -m pip install 'qpot[ml]'"
-        ) from error
-    C = as_positive(penalty, name="penalty")
-    Z = signed_samples(X, y)
-    N = Z.shape[0]
-    machine = SVC(kernel="linear", C=C, tol=1e-10)
-    machine.fit(np.vstack([Z, -Z]), np.repeat([1, -1], N))
-    coefficients = np.zeros(2 * N)
-    coefficients[machine.support_] = np.abs(machine.dual_coef_[0])
-    return HardMargin(
-        normal=np.asarray(machine.coef_[0], dtype=float),
-        duals=coefficients[:N] + coefficients[N:],
-        signed_samples=Z,
     )
 
 

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_point, as_positive
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
-from qpot.companions.homogeneous_margin import HomogeneousMarginFlow, seen, signed_inputs
-from qpot.companions.homogeneous_models import HomogeneousModel, Margins, as_margins
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow, seen
+from qpot.companions.homogeneous_models import HomogeneousModel, Margins, as_margins, signed_inputs
 from qpot.companions.margin_losses import ExponentialTail, Logistic
 
 
+@interruptible
 def margin_steps(
     X: ArrayLike,
     y: ArrayLike,

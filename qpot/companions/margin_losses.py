@@ -111,7 +111,8 @@ class Hinge:
     """The loss l(z) = max(0, 1 - z) of the support vector machine; the subgradient at z = 1 is taken as 0.
 
     A sum of it has kinks, and its Hessian by differences is zero between them and wrong on them. Where the stationary
-    covariance is wanted from the Lyapunov equation, `HuberisedHinge` is the loss to use.
+    covariance is wanted from the Lyapunov equation, `HuberisedHinge` is the loss to use. Its minima at kinks are found
+    nevertheless (`qpot.find_minima`), and `qpot.decreasing_steps_law` has the law of Pegasos there.
     """
 
     def value(self, z: Array) -> Array:
@@ -137,6 +138,10 @@ class HuberisedHinge:
     r"""The hinge with its kink rounded over a width h (Chapelle 2007).
 
     It is l(z) = 0 for z >= 1 + h/2, (1 + h/2 - z)^2 / (2 h) for \|1 - z\| < h/2, and 1 - z for z <= 1 - h/2.
+
+    It is convex, and therefore not the "Huber loss" of those texts on support vector machines whose formula is not convex,
+    nor Huber's loss of regression applied to 1 - z, which also charges samples far on the right side. A sum of a loss that is
+    not convex may have several minima, between which noise chooses; pass any object with ``value`` and ``derivative``.
 
     Parameters
     ----------

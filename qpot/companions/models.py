@@ -11,9 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 
 from qpot._core.arrays import Array, as_count, as_float_array, as_own_array, as_point, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.types import PointLike
 from qpot.companions.margin_losses import MarginLoss
 from qpot.samples.finite_sum import FiniteSum
+
+# Derivatives of outputs are held for so many inputs at once that they are at most this many numbers.
+_NUMBERS = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -239,6 +243,7 @@ class MarginError:
         return -self.loss.derivative(F * Y) * Y
 
 
+@interruptible
 def training_sum(model: PredictionModel, X: ArrayLike, y: ArrayLike, *, loss: OutputLoss | None = None) -> FiniteSum:
     r"""The training loss (1/N) sum_i l(f_theta(x_i), y_i) as a finite sum in the parameters.
 
@@ -304,8 +309,16 @@ def training_data(
     return inputs, kind.targets(y, inputs.shape[0], model.outputs), kind
 
 
+def rows_at_once(model: PredictionModel) -> int:
+    """For how many inputs the derivatives of the outputs are held at a time."""
+    return max(1, _NUMBERS // (model.outputs * model.dimension))
+
+
 def sample_pulls(model: PredictionModel, theta: Array, inputs: Array, Y: Array, kind: OutputLoss) -> Array:
     """Minus the parameter gradient of every sample's loss, ``(N, d)``."""
     alpha = kind.pull(model.outputs_at(theta, inputs), Y)
-    pulls: Array = np.einsum("nk,nkd->nd", alpha, model.jacobian_at(theta, inputs))
+    pulls, at_once = np.empty((len(inputs), model.dimension)), rows_at_once(model)
+    for a in range(0, len(inputs), at_once):
+        rows = slice(a, a + at_once)
+        pulls[rows] = np.einsum("nk,nkd->nd", alpha[rows], model.jacobian_at(theta, inputs[rows]))
     return pulls

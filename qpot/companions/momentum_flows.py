@@ -84,8 +84,7 @@ class NesterovFlow(Traits):
     r"""Nesterov's method in the limit of small steps, :math:`\theta'' = -(r/t)\,\theta' - \nabla L`, from rest.
 
     Its law is :math:`d(L + |\theta'|^2/2)/dt = -(r/t)|\theta'|^2`. For convex losses and r >= 3 the loss falls at least like
-    :math:`(r - 1)^2|\theta_0 - \theta_*|^2/(2 t^2)` (Su, Boyd and Candès 2016, JMLR 17(153): the equation (3) for r = 3, and
-    section 4 for the others).
+    :math:`(r - 1)^2|\theta_0 - \theta_*|^2/(2 t^2)` (Su, Boyd and Candès 2016, JMLR 17(153)).
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from qpot._core.arrays import Array
+from qpot._core.interrupts import interruptible
 from qpot._core.status import SolveError, Status
 from qpot.companions.margin_losses import signed_samples
 from qpot.companions.separation import refuse_contradictions, separate
@@ -69,6 +70,7 @@ class MachineBounds:
         return 1.0 - self.margin / self.largest
 
 
+@interruptible
 def norm_machine(X: ArrayLike, y: ArrayLike, *, norm: str = "l1") -> NormMachine:
     """The machine of the largest margin through the origin in the l1 or the l2 norm.
 

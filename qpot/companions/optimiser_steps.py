@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_positive, format_point
+from qpot._core.interrupts import acknowledge
 from qpot._core.progress import ProgressCallback
 from qpot._core.status import Status
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
@@ -73,6 +74,7 @@ class OptimiserSteps(FlowMethod):
                 message = f"step {k} of {n} left the finite numbers, pass a smaller step: {error}"
                 return Course(times[:k], states[:k], Status.NON_FINITE, message)
             except KeyboardInterrupt:
+                acknowledge()
                 return Course(times[:k], states[:k], Status.INTERRUPTED, f"interrupted after {k} of {n} steps")
             if k % 100 == 99 or k == n - 1:
                 report(k + 1, n, "steps")

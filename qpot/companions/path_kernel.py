@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,45 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_count, as_point, as_positive, as_rng, format_point
 from qpot._core.deprecated import renamed
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible, keeping
+from qpot._core.memory import check_memory
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
-from qpot.companions.models import OutputLoss, PredictionModel, sample_pulls, training_data
+from qpot.companions.explanation import Explanation
+from qpot.companions.models import OutputLoss, PredictionModel, rows_at_once, sample_pulls, training_data
+from qpot.companions.tangents import path_kernel, tangent_kernel
 from qpot.solvers.companions.flow_steps import ORDERS, runge_kutta_step, stage_weights
 
-
-def tangent_kernel(model: PredictionModel, parameters: PointLike, X: ArrayLike, Z: ArrayLike | None = None) -> Array:
-    r"""The neural tangent kernel :math:`\partial_\theta f(x)\,\partial_\theta f(z)^T` at one parameter vector.
-
-    Parameters
-    ----------
-    model : PredictionModel
-    parameters : (d,) array
-    X : (n, p) array
-    Z : (m, p) array, optional
-        The default is X.
-
-    Returns
-    -------
-    (n, m, K, K) array
-
-    Raises
-    ------
-    ValueError
-        If the parameters or the inputs do not fit the model.
-    """
-    if not isinstance(model, PredictionModel):
-        raise ValueError(f"model must be a qpot.PredictionModel, got {model!r}")
-    J = model.jacobian_at(parameters, X)
-    return _products(J, J if Z is None else model.jacobian_at(parameters, Z, name="Z"))
-
-
-def _products(J: Array, G: Array) -> Array:
-    """The matrix J_i G_j^T for every pair of inputs, as one matrix product."""
-    n, K, d = J.shape
-    product = J.reshape(n * K, d) @ G.reshape(-1, d).T
-    return np.ascontiguousarray(product.reshape(n, K, G.shape[0], K).swapaxes(1, 2))
+# The memory of a training is said before it begins, where it is more than so many bytes.
+_WORTH_SAYING = 1e6
+# Steps that are made anew lead to the next checkpoint within this part; a model of PyTorch may round differently.
+_AGAIN = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,15 +40,20 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
         Training samples.
     loss : OutputLoss
     points : (steps + 1, d) array
-        Parameters before the first and after every step.
+        Parameters before the first and after every step. With checkpoints: before the first, after every ``keep_every``-th
+        and after the last step.
     losses : (steps + 1,) array
-        Mean training loss at ``points``.
+        Mean training loss before the first and after every step.
     nodes, node_weights : arrays ``(Q, d)``, ``(Q,)``
         The points at which integrals over time are evaluated, which are the stages of the integrator, and their weights,
-        which are times.
+        which are times. With checkpoints ``nodes`` is ``(0, d)``: `along` computes them anew.
     sample_weights : (Q, N) array
         The weight of every sample's gradient at every node. It is 1/N in full-batch training; with minibatches it is the
         sample's multiplicity in the batch divided by the batch size.
+    order : int
+        The order of the integrator.
+    keep_every : int
+        The number of steps from one kept point to the next; 1 where all are kept.
 
     Notes
     -----
@@ -91,6 +72,43 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
     nodes: Array
     node_weights: Array
     sample_weights: Array
+    order: int = 1
+    keep_every: int = 1
+
+    def along(self) -> Iterator[tuple[Array, float, Array]]:
+        """The nodes (d,) with their weights and the weights of the samples (N,), in the order of time.
+
+        Between checkpoints the steps are made anew, which needs no memory and takes as long as the training.
+
+        Raises
+        ------
+        SolveError
+            If the steps do not lead to the next checkpoint: the model gives other numbers than it did in the training.
+        """
+        if len(self.nodes) or not len(self.node_weights):
+            yield from zip(self.nodes, self.node_weights, self.sample_weights, strict=True)
+            return
+        share = stage_weights(self.order)
+        used = np.flatnonzero(share)
+        theta, steps = self.points[0], len(self.node_weights) // used.size
+        for k in range(steps):
+            first = k * used.size
+            shares, h = self.sample_weights[first], self.node_weights[first] / share[used[0]]
+            velocity = _velocity(self.model, self.X, self.targets, self.loss, shares)
+            moved, stages = runge_kutta_step(velocity, theta, float(h), self.order)
+            for n, s in enumerate(used):
+                yield stages[s], float(self.node_weights[first + n]), shares
+            theta = moved
+            if (k + 1) % self.keep_every == 0 or k + 1 == steps:
+                kept = self.points[-(-(k + 1) // self.keep_every)]
+                if not np.allclose(theta, kept, rtol=_AGAIN, atol=_AGAIN * float(np.abs(kept).max())):
+                    raise SolveError(
+                        f"made anew, step {k + 1} leads elsewhere than in the training, by {np.abs(theta - kept).max():.2g}: "
+                        "the model gives other numbers than before; pass the one that was trained",
+                        status=Status.NOT_CONVERGED,
+                        partial=None,
+                    )
+                theta = kept
 
     @property
     def duration(self) -> float:
@@ -103,10 +121,7 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
         It is a sum of Gram matrices with positive weights, so as an ``(n K, n K)`` matrix it is positive semidefinite.
         """
         inputs, others = self.model.inputs(X), None if Z is None else self.model.inputs(Z, name="Z")
-        total = np.zeros((inputs.shape[0], (inputs if others is None else others).shape[0], *2 * (self.model.outputs,)))
-        for theta, weight in zip(self.nodes, self.node_weights, strict=True):
-            total += weight * tangent_kernel(self.model, theta, inputs, others)
-        return total
+        return path_kernel(self.model, ((theta, weight) for theta, weight, _ in self.along()), inputs, others)
 
     def gram(self, X: ArrayLike, Z: ArrayLike | None = None) -> Array:
         """The scalar path kernel ``(n, m)``, the trace of `kernel` over outputs; it is positive semidefinite for Z = X.
@@ -116,6 +131,22 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
         trace: Array = np.einsum("nmkk->nm", self.kernel(X, Z))
         return trace
 
+    @property
+    def coefficients(self) -> Array:
+        r"""The coefficients :math:`c_i = \int_0^T \alpha_i(t)\,dt` of the training samples, ``(N, K)``.
+
+        For a model that is linear in its parameters the tangent kernel K does not change, and
+        f_T(x) = f_0(x) + sum_i K(x, x_i) c_i: the form of the representer theorem. In a convex problem c tends to its
+        coefficients, for the squared error and an invertible kernel to K^-1 (y - f_0); on separable data c, scaled, tends to
+        the duals of the support vector machine.
+        """
+        total = np.zeros((self.X.shape[0], self.model.outputs))
+        for theta, weight, shares in self.along():
+            used = np.flatnonzero(shares)
+            pulls = self.loss.pull(self.model.outputs_at(theta, self.X[used]), self.targets[used])
+            total[used] += weight * shares[used, None] * pulls
+        return total
+
     def predict(self, X: ArrayLike) -> Array:
         """The outputs of the trained model, ``(n, K)``."""
         return self.model.outputs_at(self.points[-1], X)
@@ -123,12 +154,21 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
     def explain(self, X: ArrayLike) -> Explanation:
         """The predictions at ``X`` as sums of contributions of the training samples."""
         inputs = self.model.inputs(X)
+        n, (N, K), d = len(inputs), self.targets.shape, self.model.dimension
+        check_memory(
+            8.0 * (n * N * K * (1 + 2 * K) + (2 * min(n + N, 2 * rows_at_once(self.model)) * K + N) * d),
+            what=f"the explanation of {n} predictions by {N} samples",
+            way_out="explain fewer inputs at a time",
+        )
         contributions = np.zeros((inputs.shape[0], self.X.shape[0], self.model.outputs))
-        for theta, weight, shares in zip(self.nodes, self.node_weights, self.sample_weights, strict=True):
+        at_once = rows_at_once(self.model)
+        for theta, weight, shares in self.along():
             used = np.flatnonzero(shares)
             pulls = sample_pulls(self.model, theta, self.X[used], self.targets[used], self.loss)
-            moved = self.model.jacobian_at(theta, inputs) @ (weight * shares[used, None] * pulls).T
-            contributions[:, used] += moved.swapaxes(1, 2)
+            for a in range(0, n, at_once):
+                J = self.model.jacobian_at(theta, inputs[a : a + at_once])
+                moved = J @ (weight * shares[used, None] * pulls).T
+                contributions[a : a + at_once, used] += moved.swapaxes(1, 2)
         return Explanation(
             initial=self.model.outputs_at(self.points[0], inputs),
             contributions=contributions,
@@ -137,88 +177,7 @@ class TrainingTrajectory(Drawn, Saved, figure="plot_training"):
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation(Drawn, Saved, figure="plot_explanation"):
-    """Predictions as sums over training samples.
-
-    Attributes
-    ----------
-    initial : (n, K) array
-        The outputs f_0(x) of the untrained model.
-    contributions : (n, N, K) array
-        The contribution int K_t(x, x_i) alpha_i(t) dt of every training sample.
-    prediction : (n, K) array
-        The outputs of the trained model.
-    kernel : (n, N, K, K) array
-        The path kernel between the inputs and the training samples.
-    """
-
-    initial: Array
-    contributions: Array
-    prediction: Array
-    kernel: Array
-
-    @property
-    def reconstruction(self) -> Array:
-        """The sum of f_0(x) and all contributions, ``(n, K)``."""
-        total: Array = self.initial + self.contributions.sum(axis=1)
-        return total
-
-    @property
-    def error(self) -> float:
-        """The largest difference between the reconstruction and the prediction."""
-        return float(np.abs(self.reconstruction - self.prediction).max())
-
-    @property
-    def weights(self) -> Array:
-        """The weights alpha_i(x), ``(n, N, K)``, by which the path kernel is multiplied to give the contributions.
-
-        For one output alpha_i(x) is the mean of alpha_i(t) weighted with the tangent kernel. It is NaN where the path
-        kernel has no inverse (for one output, where the path kernel is zero), since the mean does not exist there.
-        """
-        K = self.kernel
-        usable = np.linalg.cond(K) < 1e12 if K.shape[-1] > 1 else np.abs(K[..., 0, 0]) > 0.0
-        result = np.full(self.contributions.shape, np.nan)
-        result[usable] = np.linalg.solve(K[usable], self.contributions[usable][..., None])[..., 0]
-        return result
-
-    def ranking(self, row: int = 0, *, output: int = 0, top: int | None = None) -> list[tuple[int, float]]:
-        """The training samples and their contributions to one output of one prediction, largest magnitude first.
-
-        Parameters
-        ----------
-        row : int
-            The index of the input that is explained.
-        output : int
-            The index of the output.
-        top : int, optional
-            The number of samples; all by default.
-
-        Returns
-        -------
-        list of (int, float)
-            Indices of training samples with their contributions.
-
-        Raises
-        ------
-        ValueError
-            If an index is out of range or ``top`` is not a positive integer.
-        """
-        n, N, K = self.contributions.shape
-        for name, value, limit in (("row", row, n), ("output", output, K)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -limit <= value < limit:
-                raise ValueError(f"{name} must be an index below {limit}, got {value!r}")
-        count = N if top is None else as_count(top, name="top")
-        values = self.contributions[row, :, output]
-        order = np.argsort(-np.abs(values), kind="stable")[:count]
-        return [(int(i), float(values[i])) for i in order]
-
-    def __repr__(self) -> str:
-        n, N, K = self.contributions.shape
-        sizes = f"{n} predictions, {K} outputs, {N} training samples"
-        return f"Explanation({sizes}, reconstruction error {self.error:.1e})"
-
-
+@interruptible
 def train_flow(
     model: PredictionModel,
     X: ArrayLike,
@@ -231,6 +190,7 @@ def train_flow(
     order: int = 1,
     batches: ArrayLike | None = None,
     rng: SeedLike = None,
+    keep_every: int = 1,
     progress: ProgressLike = None,
 ) -> TrainingTrajectory:
     r"""Train by gradient flow on the mean loss and record the path.
@@ -256,8 +216,13 @@ def train_flow(
         step. By default every step uses the full batch.
     rng : Generator, seed or None
         The source of the minibatches; None is seed 0.
+    keep_every : int
+        Parameters are kept after every so many steps only, as checkpoints; path kernels and explanations make the steps
+        between them anew, which takes as long as the training once more. The record is 8 d (steps / keep_every + 1) bytes
+        instead of 8 d (steps + 1) and as much for each stage. About the root of ``steps`` is a good choice for large models.
     progress : callable, bool, "auto" or None
-        How progress is reported.
+        How progress is reported. The first report of a large model says how much memory the record and the
+        tangents take.
 
     Returns
     -------
@@ -266,7 +231,8 @@ def train_flow(
     Raises
     ------
     ValueError
-        If an argument is not usable.
+        If an argument is not usable, or the record of the training does not fit into memory; the message says how much it
+        takes, before anything is begun.
     SolveError
         If a number stops being finite, or on Ctrl-C; ``.partial`` is the trajectory up to there.
 
@@ -290,11 +256,20 @@ def train_flow(
     weights = stage_weights(order)
     used = np.flatnonzero(weights)
 
-    points = np.empty((n_steps + 1, model.dimension))
+    every = as_count(keep_every, name="keep_every")
+    kept = n_steps * (1 + used.size) if every == 1 else -(-n_steps // every)
+    record = 8.0 * (model.dimension * (kept + 1) + n_steps * N)
+    tangents = 8.0 * model.dimension * (2 * min(N, rows_at_once(model)) * model.outputs + N)
+    check_memory(
+        record + tangents,
+        what=f"the record of {n_steps} steps of {model.dimension} parameters",
+        way_out="keep fewer of them by keep_every=, take fewer steps, or larger ones of a higher order",
+    )
+    points = np.empty((-(-n_steps // every) + 1, model.dimension))
     points[0] = theta
     losses = np.empty(n_steps + 1)
     losses[0] = _mean_loss(model, theta, inputs, Y, kind)
-    nodes = np.empty((n_steps, used.size, model.dimension))
+    nodes = np.empty((n_steps if every == 1 else 0, used.size, model.dimension))
     shares = np.empty((n_steps, N))
 
     def finish(done: int) -> TrainingTrajectory:
@@ -303,31 +278,43 @@ def train_flow(
             X=inputs,
             targets=Y,
             loss=kind,
-            points=points[: done + 1],
+            points=np.concatenate([points[: 1 + done // every], [theta]])
+            if done % every
+            else points[: 1 + done // every],
             losses=losses[: done + 1],
             nodes=nodes[:done].reshape(-1, model.dimension),
             node_weights=np.tile(h * weights[used], done),
             sample_weights=np.repeat(shares[:done], used.size, axis=0),
+            order=order,
+            keep_every=every,
         )
 
-    with reporting(progress, "training") as report:
+    done = 0
+    with (
+        reporting(progress, "training") as report,
+        keeping(lambda: (f"interrupted after {done} of {n_steps} steps", finish(done))),
+    ):
+        if record + tangents > _WORTH_SAYING:
+            report(
+                0, n_steps, f"steps; the record takes {record / 1e6:.3g} MB and tangents take {tangents / 1e6:.3g} MB"
+            )
         for k in range(n_steps):
             shares[k] = 1.0 / N if schedule is None else np.bincount(schedule[k], minlength=N) / schedule.shape[1]
             try:
                 with np.errstate(over="ignore", invalid="ignore"):
-                    moved, stages = runge_kutta_step(_velocity(model, inputs, Y, kind, shares[k]), points[k], h, order)
+                    moved, stages = runge_kutta_step(_velocity(model, inputs, Y, kind, shares[k]), theta, h, order)
                     losses[k + 1] = _mean_loss(model, moved, inputs, Y, kind)
-            except KeyboardInterrupt:
-                raise SolveError(
-                    f"interrupted after {k} of {n_steps} steps", status=Status.INTERRUPTED, partial=finish(k)
-                ) from None
             except ValueError as error:
                 raise SolveError(
                     f"step {k + 1} of {n_steps} failed, pass a smaller step: {error}",
                     status=Status.NON_FINITE,
                     partial=finish(k),
                 ) from error
-            points[k + 1], nodes[k] = moved, stages[used]
+            if every == 1:
+                nodes[k] = stages[used]
+            if (k + 1) % every == 0:
+                points[(k + 1) // every] = moved
+            theta, done = moved, k + 1
             if k % 20 == 19 or k == n_steps - 1:
                 report(k + 1, n_steps, "steps")
     return finish(n_steps)
@@ -371,5 +358,7 @@ def _batch_schedule(
         raise ValueError(f"batches must hold indices 0 ... {N - 1}, got {schedule.min()} ... {schedule.max()}")
     return schedule
 
+
+__all__ = ["TrainingTrajectory", "tangent_kernel", "train_flow"]
 
 __getattr__ = renamed({"TrainingPath": "TrainingTrajectory"}, "qpot.companions.path_kernel", globals())

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array
 from qpot._core.deprecated import renamed_property
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot.companions.margin_losses import signed_samples
@@ -111,6 +112,7 @@ def kkt_conditions(samples: Array, normal: Array, duals: Array) -> KKT:
     )
 
 
+@interruptible
 def separate(X: ArrayLike, y: ArrayLike) -> HardMargin:
     """The hard-margin support vector machine through the origin, by an active-set method and without a penalty.
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_point, as_positive
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import failed, interruptible
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.saved import Saved
-from qpot._core.status import SolveError, Status
+from qpot._core.status import Status
 from qpot._core.types import PointLike
 from qpot.companions.event_driven import EventDriven
 from qpot.companions.flow_methods import Course, FlowMethod, FlowProblem
@@ -80,6 +81,7 @@ class FlowTrajectory(Drawn, Saved, figure="plot_flow_loss"):
         )
 
 
+@interruptible
 @checked(throw=a_flag)
 def integrate_flow(
     system: System,
@@ -152,7 +154,7 @@ NesterovFlow, optional
         course = method.integrate(problem, duration, report)
     trajectory = _trajectory(problem, course, method)
     if throw and not trajectory.status.ok:
-        raise SolveError(course.message, status=trajectory.status, partial=trajectory)
+        raise failed(course.message, status=trajectory.status, partial=trajectory)
     return trajectory
 
 

@@ -6,6 +6,7 @@
 - `charted`: Fields of systems whose coordinates end: solved in coordinates without sides, and read at the nodes that the user
   wants.
 - `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
+- `claims`: Which nodes of a field are doubtful: nothing carries their value to them, or a path undercuts it.
 - `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
 - `doors`: Doors: V at saddles on the border of a basin, from the rays inside that basin alone.
 - `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.

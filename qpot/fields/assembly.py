@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, format_point
+from qpot._core.interrupts import acknowledge
 from qpot._core.status import Status
 from qpot.fields.run import CORE, PATCH, SLICE, FieldRun, boundary, unfinished
 from qpot.fields.solution import FieldSolution
@@ -20,6 +21,8 @@ from qpot.solvers.fields.marching.state import SweepState, add_records, make_sta
 
 # Where V is below zero by more than this part of the exit level the grid does not resolve it.
 _NEGATIVE = 1e-2
+# Less than this part of the exit level below zero V is taken to be zero.
+_ROUNDING = 1e-5
 
 
 @dataclass
@@ -42,6 +45,8 @@ class NodeResult:
         The passages in the order of their levels.
     trusted : bool
         Whether the method vouches for the field; a field without that is NOT_CONVERGED.
+    medium : Medium or None
+        Drift and covariance as the kernels see them.
     """
 
     value: Array
@@ -51,15 +56,18 @@ class NodeResult:
     interrupted: bool
     passages: tuple[Passage, ...] = ()
     trusted: bool = True
+    medium: Medium | None = None
 
 
 def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, method: object) -> FieldSolution:
     """Make a `FieldSolution` of what is known at the nodes; ``method`` holds the options used."""
     grid = run.grid
-    beyond = ~(result.value <= result.level)
-    value = np.where(beyond, np.nan, result.value)
-    gradient = np.where(beyond[:, None], np.nan, result.gradient)
     negative = bool((result.value < -_NEGATIVE * abs(result.level)).any())
+    result.level = max(result.level, 0.0)
+    # V is never negative: what is below zero by more than rounding is an error, and no value.
+    beyond = ~((result.value <= result.level) & (result.value >= -_ROUNDING * result.level))
+    value = np.where(beyond, np.nan, np.maximum(result.value, 0.0))
+    gradient = np.where(beyond[:, None], np.nan, result.gradient)
     status = Status.CONVERGED if result.trusted and not negative else Status.NOT_CONVERGED
     if result.interrupted:
         status = Status.INTERRUPTED
@@ -146,6 +154,7 @@ def marched(
                 raise unfinished()
             run.report(int(np.count_nonzero(march.state >= 2)), grid.size, "line integrals")
     except KeyboardInterrupt:
+        acknowledge()
         interrupted = True
         level = min(level, float(march.keys[0]) if march.counts[0] else np.inf)
     settled = (march.state == 3) | known

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_flag, as_positive
+from qpot._core.interrupts import acknowledge
 from qpot._core.status import Status
 from qpot.fields.assembly import NodeResult, as_field, marched, started
+from qpot.fields.checks import shape_is_resolved
+from qpot.fields.claims import doubtful
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
 from qpot.fields.misfits import misfits, roughness
@@ -106,6 +109,8 @@ class CharacteristicJets(FieldMethod):
         # Nodes that were filled to lower order are not mended, and do not count as neighbours either.
         mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
         result.trusted = result.interrupted or _trusted(run, result)
+        if result.medium is not None:
+            result.near &= ~doubtful(run, result.medium, result, source, radius * _cell(run.grid))
         around = [p for p in result.passages if np.ndim(p.point) == 2 and not p.attracts]
         if not result.trusted and self.kinks == "warn" and around:
             # Beyond the cycle that bounds the basin rays run along a plateau of V and disagree; within it they do not.
@@ -134,13 +139,21 @@ class CharacteristicJets(FieldMethod):
             return super().failure(field)
         return (
             f"the rays of the {field.grid} disagree or leave most nodes open: drift or covariance is not resolved "
-            "(a jump, or strong anisotropy that turns within a few cells); use a finer grid, smooth the functions, "
-            "or pass method=OrderedLineIntegral() for a first-order answer"
+            "(a jump, or strong anisotropy that turns within a few cells), or rays from several sides meet at many nodes, "
+            "where V has kinks; use a finer grid, smooth the functions, end the field below the kinks (highest=), or pass "
+            "method=OrderedLineIntegral() for a first-order answer"
         )
 
 
+def _cell(grid: Grid) -> float:
+    """The geometric mean of the spacings, the unit of the radius."""
+    return float(np.exp(np.mean(np.log(grid.spacing))))
+
+
 def _trusted(run: FieldRun, result: NodeResult) -> bool:
-    """Whether neighbouring rays agree and have reached most of the nodes."""
+    """Whether the covariance is resolved, neighbouring rays agree, and they have reached most of the nodes."""
+    if run.constant is None and run.grid.dimension == 2 and not shape_is_resolved(run.samples, run.grid):
+        return False
     settled = result.value <= result.level
     filled = int(np.count_nonzero(settled & ~result.near))
     nodes = int(np.count_nonzero(settled))
@@ -167,6 +180,7 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Sou
         run_rays(run, state)
         passages = other_basins(run, state, medium, points)
     except KeyboardInterrupt:
+        acknowledge()
         interrupted = True
     near = (state.distance <= state.near) & np.isfinite(state.value)
     gradient = np.zeros((grid.size, grid.dimension))
@@ -179,10 +193,10 @@ def _solve(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult, Sou
     if not _has_gaps(grid, value, near, level):
         level = min(level, float(value[boundary(grid) & near].min(initial=np.inf)))
         level = level if np.isfinite(level) else float(value[near].max())
-        return NodeResult(value, gradient, near, level, False, passages), source
+        return NodeResult(value, gradient, near, level, False, passages, medium=medium), source
     closed = bridge(value, gradient, near, state.value, medium, _SPAN, _AGREEMENT)
     result = marched(run, medium, value, gradient, near | closed, _FILL_RADIUS, level)
-    result.passages = passages
+    result.passages, result.medium = passages, medium
     _prefer_polynomials(state, result)
     return result, source
 
@@ -250,6 +264,6 @@ def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResu
     # Filled nodes are of first order. Their error shows in the difference, or in a misfit with the nodes around them.
     settled = fine.value <= fine.level
     if (settled & ~fine.near).any():
-        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level)
+        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level, only=~fine.near)
         error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
     return error

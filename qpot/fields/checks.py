@@ -18,6 +18,9 @@ _LINES = 64
 _KINK = 0.75
 # ... unless the second differences on that line are below this part of the largest sample, and so may be rounding.
 _ROUNDING = 1e-7
+# A covariance whose shape changes from one node to the next by more than this, as the logarithm of the factor between lengths
+# in the metrics of the two, is not resolved. Eigenvalues 1 and k whose axes turn by an angle t change by about t sqrt(k).
+_SHAPE = 0.5
 
 
 def check_regular(a: Array, x: Array) -> None:
@@ -64,6 +67,22 @@ def kink_in(samples: Array, grid: Grid) -> str:
                 "smooth the functions over a few cells, or use a finer grid"
             )
     return ""
+
+
+def shape_is_resolved(samples: Array, grid: Grid) -> bool:
+    """Whether the shape of a covariance in the plane changes little between neighbours; ``samples`` are ``(*shape, 5)``.
+
+    The eigenvalues of a^-1 b of two neighbours, divided by the root of its determinant, are exp(s) and exp(-s).
+    """
+    for axis in range(2):
+        index = [slice(None, None, max(1, n // (2 * _LINES))) for n in grid.shape]
+        index[axis] = slice(None)
+        xx, xy, yy = np.moveaxis(samples[tuple(index)][..., 2:], axis, 0).transpose(2, 0, 1)
+        determinant = xx * yy - xy * xy
+        both = yy[:-1] * xx[1:] - 2.0 * xy[:-1] * xy[1:] + xx[:-1] * yy[1:]
+        if (both > 2.0 * np.cosh(_SHAPE) * np.sqrt(determinant[:-1] * determinant[1:])).any():
+            return False
+    return True
 
 
 def _others(index: list[slice], axis: int) -> list[slice]:

@@ -38,6 +38,18 @@ def misfits(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, 
         yield np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
 
 
-def roughness(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, level: float) -> float:
-    """The largest of the `misfits`, 0 if there is none."""
-    return max(float(np.nanmax(gap, initial=0.0)) for gap in misfits(value, gradient, near, grid, level))
+def roughness(
+    value: Array,
+    gradient: Array,
+    near: NDArray[np.bool_],
+    grid: Grid,
+    level: float,
+    only: NDArray[np.bool_] | None = None,
+) -> float:
+    """The largest of the `misfits`, at the nodes ``only`` if these are given; 0 if there is none."""
+    largest = 0.0
+    for axis, gap in enumerate(misfits(value, gradient, near, grid, level)):
+        if only is not None:
+            gap = np.where(np.moveaxis(only.reshape(grid.shape), axis, 0)[1:-1], gap, 0.0)
+        largest = max(largest, float(np.nanmax(gap, initial=0.0)))
+    return largest

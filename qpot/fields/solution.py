@@ -43,8 +43,9 @@ class FieldSolution(FieldValues, FieldTables, Saved):
     exact_order : array of bool, the shape of the grid
         Whether the value is of the method's full order. With `CharacteristicJets` it is true where the value comes from
         the polynomial of a ray and where a gap between such nodes was bridged by a cubic, and false where the node was
-        filled by line integrals. With `OrderedLineIntegral` it is true only close to the source; in one dimension it is
-        true everywhere.
+        filled by line integrals, and where the value is doubtful: no chain of neighbours carries it from the source, or a
+        path undercuts it (``docs/field.md``, stage 7). With `OrderedLineIntegral` it is true only close to the source; in
+        one dimension it is true everywhere.
     system : System
         The system whose quasi-potential this is.
     charted : tuple or None

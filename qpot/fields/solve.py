@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, NonFiniteError, as_points, format_point
+from qpot._core.interrupts import failed, interruptible
 from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import SolveError, Status
+from qpot._core.status import Status
 from qpot._core.types import PointLike
 from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.charted import field_in_chart, touches_a_side
@@ -31,6 +32,7 @@ _BATCH = 65536
 _BATCH_IN_TIME = 4096
 
 
+@interruptible
 @checked(system=a_system, throw=a_flag)
 def quasipotential(
     system: System,
@@ -232,7 +234,7 @@ def _checked(field: FieldSolution, method: FieldMethod, targets: Array | None, t
             message = f"target {format_point(targets[row])}: {status} (level {field.level:.6g})"
             field = FieldSolution(**{**field.__dict__, "status": status})
     if throw and status is not Status.CONVERGED:
-        raise SolveError(message, status=status, partial=field)
+        raise failed(message, status=status, partial=field)
     return field
 
 

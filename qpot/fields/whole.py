@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_float_array, as_points, without_wrapper
+from qpot._core.interrupts import interruptible
 from qpot._core.parallel import run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.saved import Saved
@@ -77,6 +78,7 @@ class GlobalField(GlobalTables, Saved):
         return f"GlobalField({self.grid}, {len(self.fields)} minima, level {self.level:.6g})"
 
 
+@interruptible
 @checked(system=a_system, executor=an_executor)
 def global_quasipotential(
     system: System,

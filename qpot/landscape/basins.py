@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from qpot._core.arrays import Array, as_points, as_positive, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.types import MinimaLike
 from qpot.landscape.attractor import not_at_rest, not_attracting
 from qpot.landscape.flatness import refuse_flat_point
@@ -34,6 +35,8 @@ _Field = Callable[[Array], Array]
 _CHUNK = 100_000
 # So many half-stable rests on the way of one point are passed. Ends closer than this part of the neighbourhoods are one.
 _RESTS, _SAME_REST = 4, 1e-3
+# A point rests below this part of the speed at which it would come back to a minimum, or, among slow starts, the second.
+_RESTS_BELOW, _SLOWEST = 1e-8, 1e-11
 # Where the gradient jumps at an attractor, steps that become short at kinks are given up after this many.
 _CHATTER = 150
 # A point whose distance exceeds the scale of the problem by this factor is taken to run away for good.
@@ -152,6 +155,7 @@ def attracting_neighbourhoods(system: System, minima: MinimaLike, *, periods: Pe
     )
 
 
+@interruptible
 @checked(system=a_system, points=some_points, minima=attractors)
 @in_natural_units("points", "minima")
 def basin_of(
@@ -232,10 +236,13 @@ def follow(
     rate = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(near.points)).real).min())
     drift, jacobian = _flow_functions(system, near.points)
     attractors = Attractors(near.points, near.metrics, near.radii)
+    # Beside a pass that is hardly one the flow is slow, and must not be taken to rest there.
+    slowest = float(np.sqrt((drift(x) ** 2).sum(axis=1)).min(initial=np.inf))
+    slowest = slowest if np.isfinite(slowest) else np.inf
     limits = Limits(
         centre,
         escape_radius=(_excursion(system, near) if escape is None else escape) * reach,
-        rest_speed=1e-8 * rate * scale,
+        rest_speed=max(min(_RESTS_BELOW * rate * scale, 0.1 * slowest), _SLOWEST * rate * scale),
         max_time=max_time,
         periods=None if near.periods is None else near.periods.lengths,
     )

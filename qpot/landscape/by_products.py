@@ -17,12 +17,13 @@ from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.parallel import run_in_order
 from qpot.landscape.flow_by_products import basins_of_sides
 from qpot.landscape.linear_rates import (
+    DENSE,
     DENSE_SYMMETRIC,
     FixedPointRates,
     dense_jacobian,
     fastest_rate,
-    fixed_point_rates,
     jacobian_operator,
+    rates_and_jacobian,
     transpose_product,
 )
 from qpot.landscape.points import SAME, Minimum, Saddle, tidy, within
@@ -39,6 +40,8 @@ _NEWTON_STEPS = 50
 _AT_REST = 1e-10
 # What is left of the equations of a Newton step that was solved is below this part of the drift.
 _CANCELS = 0.9
+# A Jacobian serves for another step where the drift has fallen to this part of what it was before the last one.
+_FAST = 0.2
 # So many starts descend together, until their gradients are smaller than this, or for so many calls of the loss.
 _TOGETHER, _FLAT, _DESCENT = 64, 1e-8, 4000
 # Saddles are searched for between this many pairs of minima, the nearest ones.
@@ -70,8 +73,8 @@ def minima_from(
 
 def minimum_at(system: System, rest: Array, *, name: str) -> Minimum | None:
     """The minimum at a fixed point (d,) that attracts, or None at any other; an error calls the point ``name``."""
-    rates = fixed_point_rates(system, rest, name=name)
-    return None if rates.unstable else Minimum(**described(system, rest, rates))
+    rates, jacobian = rates_and_jacobian(system, rest, name=name)
+    return None if rates.unstable else Minimum(**described(system, rest, rates, jacobian))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,14 +150,14 @@ def saddles_from(
             continue
         if any(np.linalg.norm((rest - s.point) / (upper - lower)) <= SAME for s in found):
             continue
-        rates = fixed_point_rates(system, rest, name="a fixed point")
+        rates, jacobian = rates_and_jacobian(system, rest, name="a fixed point")
         if rates.unstable != 1:
             continue
         first, second = basins_of_sides(system, rest, rates, minima, linear_part=linear_part)
         direction = rates.direction
         if first is None or (second is not None and second < first):
             first, second, direction = second, first, -direction
-        found.append(Saddle(**described(system, rest, rates), connects=(first, second), direction=direction))
+        found.append(Saddle(**described(system, rest, rates, jacobian), connects=(first, second), direction=direction))
     return found
 
 
@@ -179,26 +182,40 @@ def climbed(system: System, start: Array, longest: float) -> Array | None:
     return tidy(rest) if found else None
 
 
-def _newton_step(system: System, x: Array, b: Array) -> Array:
-    if system.dimension <= DENSE_SYMMETRIC:
-        return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
-    operator = jacobian_operator(system, x)
-    solver = minres if system.gradient_drift else gmres
-    step = np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
-    # A step that does not cancel most of the drift to first order is none of Newton's, however short it is.
-    if not np.linalg.norm(operator.matvec(step) + b) <= _CANCELS * np.linalg.norm(b):
-        raise np.linalg.LinAlgError("the linear equations of Newton's step were not solved")
-    return step
+class _NewtonSteps:
+    """Newton's steps, which keep the inverse of a Jacobian in many dimensions for as long as the drift falls fast with it."""
+
+    def __init__(self) -> None:
+        self._inverse: Array | None = None
+        self._last = np.inf
+
+    def __call__(self, system: System, x: Array, b: Array) -> Array:
+        if system.dimension <= DENSE:
+            return np.asarray(-np.linalg.solve(dense_jacobian(system, x), b))
+        if system.dimension <= DENSE_SYMMETRIC:
+            size = float(np.linalg.norm(b))
+            if self._inverse is None or size > _FAST * self._last:
+                self._inverse = np.asarray(np.linalg.inv(dense_jacobian(system, x)), dtype=np.float64)
+            self._last = size
+            return np.asarray(-(self._inverse @ b))
+        operator = jacobian_operator(system, x)
+        solver = minres if system.gradient_drift else gmres
+        step = np.asarray(-solver(operator, b, rtol=1e-6, maxiter=2000)[0])
+        # A step that does not cancel most of the drift to first order is none of Newton's, however short it is.
+        if not np.linalg.norm(operator.matvec(step) + b) <= _CANCELS * np.linalg.norm(b):
+            raise np.linalg.LinAlgError("the linear equations of Newton's step were not solved")
+        return step
 
 
 def polished(
-    system: System, start: Array, newton_step: Callable[[System, Array, Array], Array] = _newton_step
+    system: System, start: Array, newton_step: Callable[[System, Array, Array], Array] | None = None
 ) -> Array | None:
     """The fixed point that damped Newton steps reach from a start, or None where they do not converge.
 
     ``newton_step`` is a function of the system, a point (d,) and its drift (d,).
     """
     x = start.copy()
+    newton_step = _NewtonSteps() if newton_step is None else newton_step
     try:
         b = system.unchecked.drift(x[None])[0]
         for _ in range(_NEWTON_STEPS):
@@ -242,14 +259,15 @@ def descended(system: System, starts: Array, lower: Array, upper: Array) -> Arra
     return np.concatenate(parts)
 
 
-def described(system: System, point: Array, rates: FixedPointRates) -> dict[str, Any]:
-    """The fields that minima and saddles share."""
-    d = system.dimension
+def described(system: System, point: Array, rates: FixedPointRates, jacobian: Array | None = None) -> dict[str, Any]:
+    """The fields that minima and saddles share; the Jacobian (d, d) is formed where it is not given."""
+    if jacobian is None and system.dimension <= DENSE_SYMMETRIC:
+        jacobian = dense_jacobian(system, point)
     values = -np.asarray(rates.values, dtype=complex)
     return {
         "point": point,
         "loss": float("nan") if system.loss is None else float(system.unchecked.loss(point[None])[0]),
-        "hessian": -dense_jacobian(system, point) if d <= DENSE_SYMMETRIC else np.zeros((0, 0)),
+        "hessian": np.zeros((0, 0)) if jacobian is None else -jacobian,
         "rates": values[np.lexsort((values.imag, values.real))],
         "residual": float(np.linalg.norm(system.unchecked.drift(point[None])[0])),
     }

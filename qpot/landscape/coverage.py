@@ -55,6 +55,8 @@ class Coverage(Drawn, figure="plot_coverage"):
         The periodic axes round which the drift carries some of them for ever.
     kinks : tuple of str
         The functions of a model, such as relu, at whose kinks some of them end.
+    training : str
+        The summary of a search by training runs, without a box: ``unseen`` is then a share of such runs. Else empty.
     """
 
     starts: int
@@ -69,6 +71,7 @@ class Coverage(Drawn, figure="plot_coverage"):
     restless_at: tuple[float, ...] = ()
     round: tuple[int, ...] = ()
     kinks: tuple[str, ...] = ()
+    training: str = ""
 
     @property
     def narrowest(self) -> float:
@@ -78,6 +81,8 @@ class Coverage(Drawn, figure="plot_coverage"):
     @property
     def summary(self) -> str:
         """One line that says what was found and what may be missing."""
+        if self.training:
+            return self.training
         k = len(self.hits)
         head = f"{k} minim{'um' if k == 1 else 'a'}"
         if not self.starts:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_points, as_positive, as_rng, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.types import SeedLike
 from qpot.landscape.destinations import GuardedDrift
 from qpot.landscape.limit_cycle import UNIT, LimitCycle
@@ -38,6 +39,7 @@ _TRIES = 8
 _MARGIN = 0.5
 
 
+@interruptible
 @checked(system=a_system, guesses=some_points, rng=a_seed, budget=a_budget)
 @in_natural_units("guesses")
 def find_limit_cycles(

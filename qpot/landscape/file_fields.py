@@ -87,6 +87,7 @@ SCHEMAS = schemas(
             "restless_at": Many(Number(finite=False)),
             "round": Many(Count()),
             "kinks": Many(Text()),
+            "training": Text(),
         },
     ),
     Schema(

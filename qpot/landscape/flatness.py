@@ -9,6 +9,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot.landscape.points import FLAT, Minimum, as_minimum
 from qpot.problem.arguments import a_minimum, a_system, checked
@@ -64,6 +65,7 @@ class FlatDirections(Drawn, Saved, figure="plot_flat_directions"):
         return f"{self.minimum!r} has a flat direction: it {' and '.join(parts)}"
 
 
+@interruptible
 @checked(system=a_system, minimum=a_minimum)
 def flat_directions(system: System, minimum: Minimum) -> FlatDirections:
     """Directions in which a minimum is flat, verified by moving along them.

@@ -10,6 +10,7 @@ from scipy.integrate import LSODA
 from qpot._core.arrays import Array, NonFiniteError, format_point
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
+from qpot.solvers.common.quiet_ivp import quiet_lsoda
 from qpot.solvers.common.spending import spent
 from qpot.solvers.landscape.half_stable import moved_on
 
@@ -127,7 +128,8 @@ def _followed(system: System, starts: Array, towards: Array, pace: _Pace) -> lis
 def _stepped(solver: LSODA) -> bool:
     """Make one step; False where it fails."""
     try:
-        solver.step()
+        with quiet_lsoda():
+            solver.step()
     except NonFiniteError:
         return False
     return bool(solver.status != "failed")

@@ -9,11 +9,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot._core.arrays import Array
+from qpot._core.arrays import Array, NonFiniteError
 from qpot.landscape.points import Minimum, as_minimum, tidy
 from qpot.landscape.tolerant import NaNDrift
 from qpot.problem.system import System
+from qpot.samples.automatic import ModelSum
 from qpot.solvers.landscape.gradient_sampling import Slide, hessian_beside_jumps, jumps_at, slide, varies_at
+from qpot.solvers.landscape.kinked_sums import settle_at_kinks
 
 # Gradients are sampled within these parts of the size of the problem, at first and at last; steps are no longer than the
 # third.
@@ -28,8 +30,10 @@ _BESIDE_A_PASS = 1e-10
 _NEXT_TO = 1e-8
 # The curvature across a jump is that of a parabola of this width, along it differences have this step, in parts of the size.
 _WIDTH, _STEP = 1e-6, 1e-4
-# Above this dimension nothing is done about kinks: samples would have to be many.
+# Above this dimension descents do not slide along kinks: samples would have to be many.
 _DIMENSION = 16
+# From the end of such a descent Newton's method on the kinks of a sum's terms is tried, at these radii in parts of the size.
+_FROM_HERE = (1e-3, 1e-5)
 # A minimum at a kink must lie below points at this part of the size around it.
 _AROUND = 1e-6
 # Whether the gradient of a model jumps next to a point is seen at so many others, at distances of these parts of the size.
@@ -124,8 +128,18 @@ def sliding(
 
 def kink_minimum(system: System, start: Array, size: float, typical: float) -> Minimum | None:
     """The minimum at a kink to which a descent from a point leads, or None where it leads to no such minimum."""
+    settled = settled_minimum(system, start, size)
+    if settled is not None:
+        return settled
     if not may_slide(system) or not varies_at(NaNDrift(system), start, _RADIUS * size, typical):
         return None
+    if is_plain_sum(system):
+        near = start
+        for smallest in _FROM_HERE:
+            near = sliding(system, near, size, smallest=smallest).points[-1]
+            settled = settled_minimum(system, near, size)
+            if settled is not None:
+                return settled
     end = sliding(system, start, size)
     if not end.stationary:
         return None
@@ -134,6 +148,32 @@ def kink_minimum(system: System, start: Array, size: float, typical: float) -> M
     if not len(across) or not _lowest_around(system, point, size):
         return None
     return described(system, point, across, size)
+
+
+def is_plain_sum(system: System) -> bool:
+    """Whether the loss is a sum whose terms are looked at one by one; those of a model may have many kinks each."""
+    return system.finite_sum is not None and system.gradient_drift and not isinstance(system.finite_sum, ModelSum)
+
+
+def settled_minimum(system: System, near: Array, size: float) -> Minimum | None:
+    """The minimum at kinks of a sum's terms next to a point (d,), to rounding, in any dimension; None where there is none."""
+    found = settled_at_kinks(system, near, size)
+    return None if found is None else found[0]
+
+
+def settled_at_kinks(system: System, near: Array, size: float) -> tuple[Minimum, Array] | None:
+    """What `settled_minimum` finds, and orthonormal directions (m, d) across the kinks."""
+    total = system.finite_sum
+    if total is None or not is_plain_sum(system):
+        return None
+    try:
+        found = settle_at_kinks(total.losses_at, total.gradients_at, near, size)
+    except NonFiniteError:
+        return None
+    if found is None or not _lowest_around(system, found.point, size):
+        return None
+    minimum = described(system, tidy(found.point), found.across, size)
+    return None if minimum is None else (minimum, found.across)
 
 
 def described(system: System, point: Array, across: Array, size: float) -> Minimum | None:

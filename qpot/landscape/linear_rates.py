@@ -108,7 +108,13 @@ def jacobian_operator(system: System, point: Array) -> LinearOperator:
 
 def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointRates:
     """The linear rates at a fixed point ``(d,)``; a flat direction raises ValueError."""
+    return rates_and_jacobian(system, point, name=name)[0]
+
+
+def rates_and_jacobian(system: System, point: Array, *, name: str) -> tuple[FixedPointRates, Array | None]:
+    """The linear rates at a fixed point ``(d,)``, and the Jacobian (d, d) where it was formed for them."""
     d, symmetric = system.dimension, system.gradient_drift
+    J: Array | None = None
     if d <= (DENSE_SYMMETRIC if symmetric else _DENSE_GENERAL):
         J = dense_jacobian(system, point)
         values, vectors = np.linalg.eigh(J) if symmetric else np.linalg.eig(J)
@@ -121,9 +127,8 @@ def fixed_point_rates(system: System, point: Array, *, name: str) -> FixedPointR
             "non-degenerate fixed point; remove the redundant parameter or add weight decay"
         )
     direction = vectors[:, int(np.argmax(values.real))].real
-    return FixedPointRates(
-        slowest, int((values.real > 0).sum()), np.asarray(values), direction / np.linalg.norm(direction)
-    )
+    direction = direction / np.linalg.norm(direction)
+    return FixedPointRates(slowest, int((values.real > 0).sum()), np.asarray(values), direction), J
 
 
 def fastest_rate(system: System, point: Array) -> float:

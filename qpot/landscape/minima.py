@@ -21,6 +21,7 @@ from qpot._core.arrays import (
     format_point,
 )
 from qpot._core.checkpoint import remembered
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -34,10 +35,13 @@ from qpot.landscape.points import SAME, Minimum, tidy, within
 from qpot.landscape.search import Search, scanned
 from qpot.landscape.symmetry import Symmetry, as_symmetry, distinct_modulo
 from qpot.landscape.tolerant import NaNDrift
+from qpot.landscape.training import trained_minima
 from qpot.problem.arguments import a_budget, a_system, an_executor, checked
 from qpot.problem.natural_units import in_natural_units
 from qpot.problem.system import System
 from qpot.samples.automatic import ModelSum
+from qpot.samples.initial import initialisation
+from qpot.solvers.landscape.coverage import good_turing
 from qpot.solvers.landscape.flow import AT_REST, relax_freely
 from qpot.solvers.landscape.stationary_points import find_roots
 
@@ -46,12 +50,13 @@ from qpot.solvers.landscape.stationary_points import find_roots
 _SECONDS, _MODEL_SECONDS = 10.0, 4.0
 
 
+@interruptible
 @checked(system=a_system, executor=an_executor, budget=a_budget)
 @in_natural_units("starts")
 @remembered
 def find_minima(
     system: System,
-    bounds: BoundsLike,
+    bounds: BoundsLike | None = None,
     *,
     rng: SeedLike = None,
     starts: int | ArrayLike | None = None,
@@ -67,7 +72,9 @@ def find_minima(
     Parameters
     ----------
     system : System
-    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`
+    bounds : (low, high) pair for each coordinate, or `scipy.optimize.Bounds`, optional
+        The box. Without it the minima of a finite sum are those at which training runs end, from as many ``starts`` as
+        `predict` takes; ``unseen`` is then a share of such runs.
     rng : numpy.random.Generator or seed, optional
         It draws the starts; the same generator state gives the same result. None is seed 0.
     starts : int or array (n, d), optional
@@ -101,9 +108,10 @@ def find_minima(
     Raises
     ------
     ValueError
-        For bad bounds, a user function that returns NaN at every start, or one that does not repeat on a periodic axis.
+        For bad bounds, or none where there is no finite sum, a user function that returns NaN at every start, or one that
+        does not repeat on a periodic axis.
     SolveError
-        If no minimum is found (status NO_MINIMUM).
+        If no minimum is found (status NO_MINIMUM), or on Ctrl-C, with the minima found by then in ``.partial``.
 
     Notes
     -----
@@ -128,6 +136,8 @@ def find_minima(
     (Minimum((-1, 0), loss 0), Minimum((1, 0), loss 0))
     """
     d = system.dimension
+    if bounds is None:
+        return _by_training(system, starts, symmetries, periodic, budget, rng, executor, progress)
     lower, upper = as_bounds(bounds, dimension=d)
     given = as_starts(starts, dimension=d)
     group = as_symmetry(symmetries, system, lower, upper)
@@ -153,7 +163,14 @@ def find_minima(
     else:
         n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
         generator = as_rng(rng)
-        with reporting(progress, "minima") as report:
+        search: Search | None = None
+
+        def so_far() -> tuple[str, Minima]:
+            found = [] if search is None else search.minima
+            told = f"find_minima was interrupted with {len(found)} minima found"
+            return told, Minima([found[k] for k in _sorted(found, lower, upper)])
+
+        with reporting(progress, "minima") as report, keeping(so_far):
             search = Search(
                 system,
                 lower,
@@ -196,6 +213,49 @@ def find_minima(
             partial=(),
         )
     return Minima(on_lattice([found[k] for k in order], periods), known)
+
+
+def _by_training(
+    system: System,
+    starts: int | ArrayLike | None,
+    symmetries: Symmetry | Sequence[ArrayLike] | None,
+    periodic: bool | Sequence[bool] | None,
+    budget: float | None,
+    rng: SeedLike,
+    executor: Executor | None,
+    progress: ProgressLike,
+) -> Minima:
+    """The minima of a finite sum at which training runs end, without a box."""
+    total, d = system.finite_sum, system.dimension
+    if total is None or not system.gradient_drift or system.domain is not None:
+        raise ValueError(
+            "bounds is missing: a box is needed, but for System.from_finite_sum(...), which can be trained"
+        )
+    if periodic is not None and np.any(periodic):
+        raise ValueError("periodic needs bounds, which hold one period of each such axis")
+    given, law, generator = as_starts(starts, dimension=d), initialisation(total), as_rng(rng)
+    group = as_symmetry(symmetries, system, np.full(d, -1.0), np.ones(d))
+    with reporting(progress, "minima") as report:
+        trained = trained_minima(
+            system,
+            (lambda n: law.draw(n, generator)) if given is None else lambda n: given[:n],
+            group,
+            runs=len(given) if given is not None else None if starts is None else as_count(starts, name="starts"),
+            budget=_budget(system) if budget is None else as_positive(budget, name="budget"),
+            executor=check_executor(executor),
+            report=report,
+        )
+        report(1, 1, "minima")
+    known = Coverage(
+        starts=trained.runs,
+        hits=trained.hits,
+        unseen=trained.unseen,
+        estimate=good_turing(np.array(trained.hits)),
+        elsewhere=trained.lost / trained.runs,
+        spent=trained.spent,
+        training=trained.summary,
+    )
+    return Minima(trained.minima, known)
 
 
 def _kinks(system: System, given: Array | None, known: Coverage | None, lower: Array, upper: Array) -> tuple[str, ...]:

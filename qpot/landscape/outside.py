@@ -188,9 +188,9 @@ class _Look:
         starts = np.concatenate([faces, near, far])
         starts = starts[np.isfinite(self.reached.drift(starts)).all(axis=1) & self.system.noise.inside(starts)]
         ids, ends = self.reached.of(starts, steps=_PROBE_STEPS)
-        # A drift that stops being finite near the box is a wall as often as a way out; only far points count.
-        away = np.abs((ends - 0.5 * (self.lower + self.upper)) / self.size).max(axis=1) > 1.5
-        self.strays = list(starts[(ids == FAR) & away])
+        # A drift that is no longer finite near the box may be a wall; at kinks descents are given up on their way in.
+        begun, away = (np.abs((x - 0.5 * (self.lower + self.upper)) / self.size).max(axis=1) for x in (starts, ends))
+        self.strays = list(starts[(ids == FAR) & (away > np.maximum(1.5, begun))])
 
     def suspicious(self) -> bool:
         """Whether something may lie outside the box that changes the chain."""

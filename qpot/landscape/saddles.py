@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_positive, as_rng
 from qpot._core.checkpoint import remembered
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.types import SeedLike
@@ -49,6 +50,7 @@ _ROUNDS = 4
 _MIDDLES = 200
 
 
+@interruptible
 @checked(system=a_system, minima=some_minima, executor=an_executor, budget=a_budget)
 @in_natural_units("minima", "starts")
 @remembered
@@ -104,6 +106,8 @@ def find_saddles(
     ValueError
         For bad bounds, for minima that are missing, repeated or do not attract, and above 200 dimensions without starting
         points, which a loss does not need.
+    SolveError
+        On Ctrl-C, with the saddles found by then in ``.partial``.
 
     Notes
     -----
@@ -165,7 +169,13 @@ def find_saddles(
             near_given = saddles_modulo(near_given, system, minima, attractors, group, lower, upper)
         return _sorted(near_given, lower, upper, clock)
     n = min(max(64 * d, 128), 1024) if starts is None else as_count(starts, name="starts")
-    with reporting(progress, "saddles") as report:
+    saddles: list[Saddle] = []
+
+    def so_far() -> tuple[str, Saddles]:
+        told = f"find_saddles was interrupted with {len(saddles)} saddles found"
+        return told, _sorted(list(saddles), lower, upper, clock)
+
+    with reporting(progress, "saddles") as report, keeping(so_far):
         report(0, 3, "fixed points")
         climbed = is_climbed(system)
         guesses = [scattered(lower, upper, n, generator)] if starts is not None or not climbed else []

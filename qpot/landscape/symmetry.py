@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot._core.arrays import Array, as_count, as_float_array, format_point
+from qpot._core.interrupts import interruptible
 from qpot.landscape.points import Minimum
 from qpot.landscape.unit_symmetries import UnitSymmetries
 from qpot.problem.arguments import a_flag, checked
@@ -151,6 +152,7 @@ class DenseLayerSymmetries(UnitSymmetries):
     odd: bool
 
 
+@interruptible
 @checked(odd=a_flag, bias=a_flag)
 def dense_layer_symmetries(
     layers: ParameterLayout | Sequence[int], *, odd: bool, bias: bool = True

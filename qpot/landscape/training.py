@@ -16,6 +16,7 @@ from qpot._core.progress import ProgressCallback
 from qpot._core.status import SolveError, Status
 from qpot.landscape.by_products import minimum_at, polished
 from qpot.landscape.coverage import CONFIDENCE
+from qpot.landscape.kinks import is_plain_sum, kink_minimum, settled_minimum, typical_gradient
 from qpot.landscape.linear_rates import DENSE_SYMMETRIC, FlatDirectionError, dense_jacobian
 from qpot.landscape.orbits import Orbits
 from qpot.landscape.points import Minimum
@@ -45,6 +46,8 @@ _LEVEL_RATE = 1e-6
 # A model with kinks falls on none of so many ways out of a minimum, which begin at this part of the size beside it and take
 # so many steps, by more than this part of the loss.
 _WAYS, _BESIDE, _FALL, _LOWER = 24, 1e-3, 40, 1e-10
+# Descents slide along kinks for so many of the ends that are no minimum, as long as no minimum is known.
+_SLIDES = 6
 # So many descents go on at once, between which the budget is looked at.
 _AT_ONCE = 12
 
@@ -138,7 +141,7 @@ def trained_minima(
     each = default_runs(system.dimension) if runs is None else runs
     found: list[Minimum] = []
     hits: list[int] = []
-    done = lost = fresh = last = adrift = 0
+    done = lost = fresh = last = adrift = slides = 0
     reach, spent, rested = 0.0, False, None
     for _ in range(_ROUNDS if runs is None else 1):
         starts = draw(each)
@@ -153,6 +156,10 @@ def trained_minima(
                 rested = point if rests else rested
                 known = _known(system, point, found, group, reach, orbits) if rests else None
                 new = _minimum_at(system, point, reach, orbits) if known is None else None
+                if known is None and new is None and orbits is None and is_plain_sum(system):
+                    new = _at_kink(system, point, reach, thorough=not found and slides < _SLIDES)
+                    slides += new is None
+                    reach = max(reach, 0.0 if new is None else float(np.abs(new.point).max()))
                 # Newton's method may lead on from a point of rest that was none to a minimum that is known.
                 known = _known(system, new.point, found, group, reach, orbits) if new is not None else known
                 if known is not None:
@@ -269,6 +276,14 @@ def _minimum_at(system: System, end: Array, reach: float, orbits: Orbits | None)
             partial=(),
         ) from error
     return None if found is None or (_kinks(system) and _falls_beside(system, rest)) else found
+
+
+def _at_kink(system: System, end: Array, reach: float, *, thorough: bool) -> Minimum | None:
+    """The minimum at kinks of a sum next to the end of a descent, or None."""
+    size = 2.0 * max(float(np.linalg.norm(end)), 1e-3 * reach)
+    if not thorough:
+        return settled_minimum(system, end, size)
+    return kink_minimum(system, end, size, typical_gradient(system, end[None], size))
 
 
 def _known(

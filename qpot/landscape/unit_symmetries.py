@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from qpot._core.arrays import Array, as_count
+from qpot._core.interrupts import interruptible
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.unit_search import unit_blocks
@@ -126,6 +127,7 @@ class UnitSymmetries:
         return np.abs(index).astype(np.int64) - 1, np.sign(index)
 
 
+@interruptible
 def symmetries_of(finite_sum: FiniteSum, *, layout: ParameterLayout | None = None) -> UnitSymmetries | None:
     """The exchanges of a model's units, and their flips, that leave every sample's loss as it is; None if there are none.
 

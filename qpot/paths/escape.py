@@ -10,6 +10,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_point, as_rng, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
@@ -97,6 +98,7 @@ class EscapeSolution(Drawn, Saved, figure="plot_exit"):
         )
 
 
+@interruptible
 @checked(system=a_system, minimum=a_point, end=a_point, saddles=some_saddles, bounds=a_box, rng=a_seed, throw=a_flag)
 @in_natural_units("minimum", "end", "saddles")
 def escape_cost(
@@ -193,26 +195,22 @@ def escape_cost(
     directions = rays(start.size, as_rng(rng))
     with reporting(progress, "escape cost") as report:
         found: list[EscapeSolution] = []
+        told = "escape_cost was interrupted with {} escapes found"
         try:
-            lagrangian = system.noise.lagrangian(system.unchecked)
-            inside = crossings(inner, start, directions)
-            if high is not None and high <= low:
-                return _downhill(system, start, inside, inner, high, chosen)
-            for point in inside:
-                check_basin(system, start, point, LossLevel(level=low))
-            targets = targets_of(system, start, low, high, end, saddles, bounds)
-            for k, target in enumerate(targets):
-                report(k, len(targets), "escapes")
-                outer = [] if target.surface is None else crossings(target.surface, start, directions)
-                for point in outer:
-                    check_basin(system, start, point, f"to_loss={high:g}")
-                found += _leg(system, lagrangian, start, inner, inside, target, outer, chosen)
-        except KeyboardInterrupt as error:
-            raise SolveError(
-                f"escape_cost was interrupted with {len(found)} escapes found",
-                status=Status.INTERRUPTED,
-                partial=tuple(found),
-            ) from error
+            with keeping(lambda: (told.format(len(found)), tuple(found))):
+                lagrangian = system.noise.lagrangian(system.unchecked)
+                inside = crossings(inner, start, directions)
+                if high is not None and high <= low:
+                    return _downhill(system, start, inside, inner, high, chosen)
+                for point in inside:
+                    check_basin(system, start, point, LossLevel(level=low))
+                targets = targets_of(system, start, low, high, end, saddles, bounds)
+                for k, target in enumerate(targets):
+                    report(k, len(targets), "escapes")
+                    outer = [] if target.surface is None else crossings(target.surface, start, directions)
+                    for point in outer:
+                        check_basin(system, start, point, f"to_loss={high:g}")
+                    found += _leg(system, lagrangian, start, inner, inside, target, outer, chosen)
         except SingularCovarianceError as error:
             raise singular_covariance(error) from error
     best = _cheapest_escape(found)

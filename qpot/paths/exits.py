@@ -53,29 +53,26 @@ def boundary_exit(
     d = system.dimension
     seconds = _BUDGET + _BUDGET_PER_DIMENSION * d if budget is None else as_positive(budget, name="budget")
     with reporting(progress, "exit cost") as report:
-        try:
-            if isinstance(boundary, str):
-                if boundary != "basin":
-                    raise ValueError(f"boundary={boundary!r}; the only named boundary is 'basin'")
-                found = _over_saddles(system, start, chosen, saddles, bounds, report)
-                if bounds is not None:
-                    shape = local_covariance(system, start)
-                    found += exit_onto_cycle(system, start, bounds, chosen, shape, seconds, as_rng(rng), report)
-            else:
-                pieces = surfaces(system, boundary, start)
-                found = exits_over(
-                    system,
-                    start,
-                    pieces,
-                    boundary,
-                    chosen,
-                    local_covariance(system, start),
-                    seconds,
-                    as_rng(rng),
-                    report,
-                )
-        except KeyboardInterrupt as error:
-            raise SolveError("exit_cost was interrupted", status=Status.INTERRUPTED) from error
+        if isinstance(boundary, str):
+            if boundary != "basin":
+                raise ValueError(f"boundary={boundary!r}; the only named boundary is 'basin'")
+            found = _over_saddles(system, start, chosen, saddles, bounds, report)
+            if bounds is not None:
+                shape = local_covariance(system, start)
+                found += exit_onto_cycle(system, start, bounds, chosen, shape, seconds, as_rng(rng), report)
+        else:
+            pieces = surfaces(system, boundary, start)
+            found = exits_over(
+                system,
+                start,
+                pieces,
+                boundary,
+                chosen,
+                local_covariance(system, start),
+                seconds,
+                as_rng(rng),
+                report,
+            )
     if not found:
         raise SolveError(
             f"no way from {format_point(start)} to the boundary {boundary!r} was found; enlarge bounds or pass saddles",

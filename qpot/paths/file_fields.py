@@ -110,6 +110,7 @@ SCHEMAS = schemas(
             "skewness": Number(finite=False),
             "excess_kurtosis": Number(finite=False),
             "recommendation": Text(),
+            "bound": Number(finite=False),
         },
     ),
 )

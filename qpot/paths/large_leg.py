@@ -18,7 +18,7 @@ from qpot.paths.factored_leg import eased_in_factors, factored_action, in_factor
 from qpot.paths.infinite import infinite_leg, interpolating_minimum
 from qpot.paths.joined import uphill_path
 from qpot.paths.large_preconditioner import leg_preconditioner
-from qpot.paths.methods import ProductMethod
+from qpot.paths.methods import LegMethod, ProductMethod
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts_by_products import curves_by_products
 from qpot.paths.strong_directions import strong_directions
@@ -63,7 +63,7 @@ class LatestPath:
             self.path, self.action = path, action
         self.iterations = iterations
 
-    def solution(self, method: ProductMethod) -> PathSolution | None:
+    def solution(self, method: LegMethod) -> PathSolution | None:
         """The path as an unfinished solution, whose error is inf and whose momenta are NaN; None before there is one."""
         if self.path is None:
             return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive, format_point
-from qpot._core.status import SolveError, Status
+from qpot._core.interrupts import keeping
 from qpot.landscape.flow_by_products import basins_of_sides
 from qpot.landscape.linear_rates import fixed_point_rates
 from qpot.landscape.points import Saddle
@@ -92,7 +92,13 @@ class LargeScaleAction(ProductMethod):
             return resting(source, self)
         curve = None if problem.initial is None else initial_curve(problem.initial, source, target)
         latest = LatestPath()
-        try:
+
+        def known() -> tuple[str, PathSolution | None]:
+            partial = latest.solution(self)
+            kept = "" if partial is None else f"; the best path so far, action {partial.action:.6g}, is in .partial"
+            return f"minimum_action_path was interrupted{kept}", partial
+
+        with keeping(known):
             if curve is not None or not near_attractor(system, target, source):
                 return leg_by_products(
                     system,
@@ -110,12 +116,6 @@ class LargeScaleAction(ProductMethod):
                 )
             attracting_rates(system, source, float(np.linalg.norm(target - source)))
             return to_attractor(problem, self)
-        except KeyboardInterrupt as error:
-            partial = latest.solution(self)
-            kept = "" if partial is None else f"; the best path so far, action {partial.action:.6g}, is in .partial"
-            raise SolveError(
-                f"minimum_action_path was interrupted{kept}", status=Status.INTERRUPTED, partial=partial
-            ) from error
 
     def up(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import BoundsLike, as_point, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
@@ -24,6 +25,7 @@ from qpot.problem.system import System
 from qpot.solvers.common.spending import spending
 
 
+@interruptible
 @checked(
     system=a_system,
     start=a_point,
@@ -114,27 +116,24 @@ def minimum_action_path(
     chosen = path_method(system, method, source, target)
     seconds = path_budget(d, budget)
     with reporting(progress, "minimum action path") as report, spending(seconds):
+        problem = PathProblem(
+            system=system,
+            start=source,
+            end=target,
+            initial=initial,
+            saddles=saddles,
+            bounds=bounds,
+            report=report,
+        )
+        over = path_over_cycle(problem, chosen) if isinstance(chosen, GeometricAction) else None
         try:
-            problem = PathProblem(
-                system=system,
-                start=source,
-                end=target,
-                initial=initial,
-                saddles=saddles,
-                bounds=bounds,
-                report=report,
-            )
-            over = path_over_cycle(problem, chosen) if isinstance(chosen, GeometricAction) else None
-            try:
-                solution = over if over is not None else timely(chosen.solve(problem))
-            except SolveError as error:
-                # A box that is as wide in all coordinates is too narrow where one has a smaller unit than the others.
-                wider = natural_box(system, np.stack([source, target])) if bounds is None and saddles is None else None
-                if error.status is not Status.NO_ROUTE or wider is None:
-                    raise
-                solution = timely(chosen.solve(replace(problem, bounds=wider)))
-        except KeyboardInterrupt as error:
-            raise SolveError("minimum_action_path was interrupted", status=Status.INTERRUPTED) from error
+            solution = over if over is not None else timely(chosen.solve(problem))
+        except SolveError as error:
+            # A box that is as wide in all coordinates is too narrow where one has a smaller unit than the others.
+            wider = natural_box(system, np.stack([source, target])) if bounds is None and saddles is None else None
+            if error.status is not Status.NO_ROUTE or wider is None:
+                raise
+            solution = timely(chosen.solve(replace(problem, bounds=wider)))
     held(solution, chosen, source, target)
     if throw and not solution.status.ok:
         raise SolveError(

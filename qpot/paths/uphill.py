@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.interrupts import keeping
 from qpot._core.status import SolveError
 from qpot.landscape.flow import slow_rate
 from qpot.paths.degenerate import hypoelliptic_leg
@@ -16,6 +17,7 @@ from qpot.paths.gradient_climb import gradient_climb
 from qpot.paths.infinite import blocked_interval, infinite_leg, interpolating_minimum, no_feasible_path, no_return
 from qpot.paths.invariant_subspace import leg_in_subspace
 from qpot.paths.jumps import crosses, leg_over_jumps
+from qpot.paths.large_leg import LatestPath
 from qpot.paths.line import gaussian_line_leg, hugs_the_hull, line_leg
 from qpot.paths.methods import LegMethod, Report
 from qpot.paths.solution import PathSolution
@@ -219,9 +221,22 @@ def _over_the_saddle(
     finish = Finish(system, lagrangian, slow_start, slow_end, method)
     report(len(guesses), len(guesses) + 1, f"refining {len(candidates)} paths")
     try:
-        return with_weak_noise(system, cheapest(finish.all([m.path for m in candidates]), iterations))
+        with keeping(lambda: _unfinished(candidates[0], start, end, method)):
+            return with_weak_noise(system, cheapest(finish.all([m.path for m in candidates]), iterations))
     except SingularCovarianceError as error:
         raise singular_covariance(error) from error
+
+
+def _unfinished(
+    coarse: action_minimization.Minimization, start: Array, end: Array, method: LegMethod
+) -> tuple[str, PathSolution | None]:
+    """What is left of an interrupted leg: the coarse path of lowest action, whose error is not known."""
+    latest = LatestPath()
+    latest.update(coarse.iterations, coarse.action, coarse.path)
+    told = (
+        f"interrupted on the leg from {format_point(start)} to {format_point(end)}; a coarse path of it is in .partial"
+    )
+    return told, latest.solution(method)
 
 
 def _timed(

@@ -22,6 +22,7 @@
 - `limit_cycles`: Limit cycles in figures: closed curves, on a map or alone.
 - `noise`: Figures of gradient noise: its ellipses, its spectrum beside that of the Hessian, and whether Gaussian costs hold.
 - `paths`: Figures of paths and exits: the way in the plane, and what the noise has paid along it, in any dimension.
+- `updates`: Figures of what SGD with falling steps, and samples that are added to a trained model, change.
 """
 
 from qpot.plots.answers import plot_answer
@@ -34,7 +35,14 @@ from qpot.plots.chain import (
     plot_training_time,
     state_colours,
 )
-from qpot.plots.companions import plot_explanation, plot_flow_loss, plot_margin_flow, plot_separation, plot_training
+from qpot.plots.companions import (
+    plot_explanation,
+    plot_flow_loss,
+    plot_homogeneous_margin,
+    plot_margin_flow,
+    plot_separation,
+    plot_training,
+)
 from qpot.plots.comparison import plot_comparison, plot_escape_points, plot_escape_times, plot_prefactors, plot_shares
 from qpot.plots.costs import plot_costs, plot_field_opinion
 from qpot.plots.coverage import plot_coverage, plot_flat_directions, plot_rates
@@ -61,6 +69,7 @@ from qpot.plots.noise import (
     plot_noise_spectrum,
 )
 from qpot.plots.paths import DOWNHILL, UPHILL, plot_exit, plot_minimum_action_path, plot_way_out
+from qpot.plots.updates import plot_decreasing_steps, plot_kernel_update
 
 __all__ = [
     "DOWNHILL",
@@ -78,6 +87,7 @@ __all__ = [
     "plot_coverage",
     "plot_critical_points",
     "plot_cycles",
+    "plot_decreasing_steps",
     "plot_disconnectivity",
     "plot_ensemble",
     "plot_escape_points",
@@ -95,6 +105,8 @@ __all__ = [
     "plot_flow_deviation",
     "plot_flow_loss",
     "plot_gaussianity",
+    "plot_homogeneous_margin",
+    "plot_kernel_update",
     "plot_landscapes",
     "plot_limit_cycle",
     "plot_local_law",

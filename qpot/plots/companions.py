@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_float_array
+from qpot.companions.explanation import Explanation
+from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
 from qpot.companions.margin import MarginFlow
-from qpot.companions.path_kernel import Explanation, TrainingTrajectory
+from qpot.companions.path_kernel import TrainingTrajectory
 from qpot.companions.separation import HardMargin
 from qpot.companions.trajectory import FlowTrajectory
 from qpot.plots.axes import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_axes, say, whole_numbers
@@ -54,6 +56,41 @@ def plot_flow_loss(trajectories: FlowTrajectory | Mapping[str, FlowTrajectory], 
     worst = max(float(np.abs(t.law_residuals).max()) for t in named.values())
     ends = ", ".join(f"{t.losses[-1]:.4g}" for t in named.values())
     say(ax, f"The loss goes to {ends}, and keeps each flow's law to {worst:.1g}")
+    return ax
+
+
+def plot_homogeneous_margin(flow: HomogeneousMarginFlow, *, ax: Axes | None = None) -> Axes:
+    """The margin of a homogeneous model, divided by its norm to the power of its degree, against log t.
+
+    Parameters
+    ----------
+    flow : HomogeneousMarginFlow
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        If ``flow`` is not a HomogeneousMarginFlow, or has no times.
+    """
+    if not isinstance(flow, HomogeneousMarginFlow) or not flow.log_times.size:
+        raise ValueError(f"flow must be a HomogeneousMarginFlow with times, got {flow!r:.80}")
+    ax = as_axes(ax)
+    ax.plot(flow.log_times, flow.normalised_margins, color="C0", label="least margin / norm$^D$")
+    ax.plot(flow.log_times, flow.smoothed_margins, color="C1", linestyle="--", label="log(1 / loss) / norm$^D$")
+    ax.axhline(flow.normalised_margins[-1], color="0.7", linewidth=0.8, zorder=0)
+    if flow.log_times.min() > 0.0:
+        ax.set_xscale("log")
+    ax.set_xlabel("log t")
+    ax.set_ylabel("normalised margin")
+    # Early margins are negative and large, and would hide the rest.
+    top = float(max(flow.normalised_margins.max(), flow.smoothed_margins.max()))
+    if top > 0.0:
+        ax.set_ylim(-0.5 * top, 1.1 * top)
+    ax.legend()
     return ax
 
 

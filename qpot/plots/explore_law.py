@@ -162,7 +162,7 @@ def _all_prefactors(prediction: Prediction, epsilon: float) -> Array | None:
     result[:k, :k], result[:k, k] = factors, 0.0
     for way in costs.ways_out:
         if np.isfinite(way.cost):
-            result[way.minimum, k] += way.prefactor * np.exp(-(way.cost - direct[way.minimum, k]) / epsilon)
+            result[way.minimum, k] += way.prefactor_at(epsilon) * np.exp(-(way.cost - direct[way.minimum, k]) / epsilon)
     result[:k, k] = np.where(np.isfinite(direct[:k, k]), result[:k, k], 1.0)
     return None if np.isnan(result).any() else result
 

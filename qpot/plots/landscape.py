@@ -94,13 +94,18 @@ def plot_loss(
     x, y = np.linspace(lower[i], upper[i], resolution), np.linspace(lower[j], upper[j], resolution)
     points = np.tile(base, (resolution**2, 1))
     points[:, i], points[:, j] = (v.ravel() for v in np.meshgrid(x, y))
+    # Outside a domain there are no values, and the figure stays empty.
+    inside = np.ones(len(points), dtype=bool) if system.domain is None else system.domain.inside(points)
+    values = np.full(len(points), np.nan)
     if system.loss is not None:
-        values, name = system.loss(points), "loss"
+        values[inside], name = system.loss(points[inside]), "loss"
     else:
-        values, name = np.log10(np.linalg.norm(system.drift(points), axis=1) + 1e-12), "log10 |drift|"
-    values = values.reshape(resolution, resolution)
+        speed = np.linalg.norm(system.drift(points[inside]), axis=1)
+        values[inside], name = np.log10(speed + 1e-12), "log10 |drift|"
+    values = np.ma.masked_invalid(values.reshape(resolution, resolution))
     if isinstance(levels, int):
-        shown = np.linspace(float(values.min()), float(np.quantile(values, 0.8)), levels)
+        known = values.compressed()
+        shown = np.linspace(float(known.min()), float(np.quantile(known, 0.8)), levels)
     else:
         shown = np.asarray(levels, dtype=float)
     filled = ax.contourf(x, y, values, levels=shown, cmap="cividis", extend="max", alpha=0.9)
@@ -277,7 +282,7 @@ def plot_prediction(
     size = 0.12 * float(min(upper[i] - lower[i], upper[j] - lower[j]))
     points = np.array([m.point for m in prediction.minima])
     plot_noise(system, points, size=size, axes=axes, label="noise (one standard deviation)", ax=ax)
-    exits = [path for _, path in sorted(cheapest_legs(prediction).items())]
+    exits = [path for _, path in sorted(cheapest_legs(prediction).items()) if np.isfinite(path.action)]
     draw_paths(ax, [(path.points[:, [i, j]], path.uphill) for path in exits])
     plot_critical_points(prediction, axes=axes, ax=ax)
     ax.set_xlim(lower[i], upper[i])

@@ -32,6 +32,7 @@
 - `leaks`: Leaks: legs over the passes that lead out of the chain of minima.
 - `leg_intervals`: What legs may cost, solved or not, as intervals of which some have no upper end.
 - `leg_sharing`: What legs share: the free descents from their saddles, and the ways up to the same side of a cycle.
+- `linear_ends`: The two ends of a minimum action path, where the flow is that of the linear part at the fixed point.
 - `low_rank_noise`: The noise of a model in its leading directions, with a floor.
 - `model_choices`: What `predict` chooses by itself for a model, and what it says about it.
 - `model_exits`: Exits of a model's noise from all its minima: passes that searches lack, and routes from which legs
@@ -45,6 +46,7 @@
 - `opinion`: The second opinion: costs between minima from quasi-potential fields, compared with those of paths.
 - `partial_answer`: The answer where some legs were not solved: what is selected all the same, and what stays possible.
 - `passes_beside`: Passes beside a minimum, or beside an image of one, as they are seen from there.
+- `path_coefficients`: The coefficients of the equation that carries the Hessian of a quasi-potential along a path.
 - `pictures`: Small pictures of a prediction for notebooks, as SVG: levels of W, and a map of minima, passes and legs in the
   plane.
 - `pipeline`: predict: from a system to the minimum that SGD selects, in one call.
@@ -59,12 +61,18 @@
 - `routes`: Routes: the ways on which noise was seen to lead from one minimum to another, as legs to be priced.
 - `side_exits`: Exits through a side at which noise and drift vanish: a population that dies out leaves over a state of rest
   on it.
+- `soft_directions`: Directions at minima and passes in which the loss is hardly curved: how its shape along them changes
+  rates.
+- `soft_rows`: Rows of numbers that say how a rate with a soft direction depends on the noise level.
 - `stationary_errors`: Errors of the stationary costs: what lower costs of legs, and paths that cut corners, may change.
 - `tables`: Costs, minima and passes as data frames.
 - `times`: Rates, times and shares of time at a noise level, which is given by epsilon or by a learning rate and a
   batch size.
 - `transitions`: transition_costs: the legs between all minima over their saddles, put together to the costs V(i, j).
 - `unfinished`: Legs that stopped short: what they may cost, and whether one of them can decide the selection.
+- `uniform_rates`: Rates over passes and out of minima that are nearly degenerate: the shape along a soft direction at a
+  noise level.
+- `unknown_prefactors`: Prefactors of all legs, and why some are not known, as sentences for the report.
 - `views`: A prediction in a notebook: its report as HTML with a small picture, a figure, and data frames.
 - `way_out`: WayOut: a way from a minimum out of the chain, to the state "outside" that absorbs.
 """

@@ -18,7 +18,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError
 from qpot._core.checkpoint import cpu_seconds, kept, remembered
-from qpot._core.status import SolveError, Status
+from qpot._core.status import SolveError
 from qpot.chain.w_graphs import stationary_costs, w_graph
 from qpot.landscape.points import Minimum, Saddle
 from qpot.paths.geometric import GeometricAction
@@ -365,11 +365,7 @@ def _solve(
                 report=quiet,
                 below=(1.0 + one.slack) * one.task.limit,
             )
-    except SolveError as error:
-        if error.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt from error
-        return 0.0
-    except ValueError:  # A user's function fails on the way, or the noise vanishes there.
+    except (SolveError, ValueError):  # A user's function fails on the way, or the noise vanishes there.
         return 0.0
     if leg is None or (not leg.status.ok and leg.error > _VAGUE * leg.action):
         return 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -13,8 +12,8 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from qpot._core.arrays import Array, as_point, as_points, format_point
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
-from qpot.problem.functions import DifferencedJacobian
-from qpot.problem.sample_noise import SampleNoise
+from qpot.prediction.linear_ends import arrival, departure
+from qpot.prediction.path_coefficients import coefficients
 from qpot.problem.system import System
 from qpot.solvers.common.held import stationary_covariance
 from qpot.solvers.prediction.transverse_hessian import transport
@@ -32,8 +31,12 @@ _MANY_STEPS = 10_000
 _MOST_STEPS = 100_000
 # A prefactor of more than this power of e is no prefactor, but the sign of a Hessian that was lost on the way.
 _LARGEST_EXPONENT = 300.0
-# Step of central differences, relative to 1 + |x_j|; second differences of the covariance take it in both directions.
-_STEP = 1e-4
+# On the way from the last point to the saddle, which is long, motion and Hessian hardly change in such a time.
+_TAIL = 4
+# A path that ends farther from the saddle than this part of the distance of its ends misses it.
+_NEAR = 0.1
+# The logarithm of the prefactor may change by this much on the last part of the way from the last point to the saddle.
+_ARRIVED = 0.01
 # Pieces into which the way between two points of a path is divided, and the points of Gauss's rule on each.
 _PIECES, _GAUSS = 4, 4
 
@@ -79,7 +82,10 @@ def bouchet_reygner(
     F. Bouchet, J. Reygner, Ann. Henri Poincare 17 (2016) 3499, in the convention of this library. The Hessian Q of the
     quasi-potential follows Q' = -(H_xx + H_xp Q + Q H_px + Q a Q) from the solution of the Lyapunov equation at the
     minimum. Its part along the path, Q x' = p', is known and is imposed, because just this part is not stable at the
-    saddle. Before the first and after the last point the path is continued by the linear flow at the fixed point.
+    saddle. Before the first and after the last point the path is continued by the flow at the fixed point. Beyond the saddle
+    the committor depends on l (x - s) only, with the left eigenvector l of lambda_+; so it is the part of Q across l that has
+    to be positive and to count, and |det Q| = (2 lambda_+ |l|^2 / l a l) det Q' at the saddle. Unlike det Q this
+    stays well defined where the other rates at the saddle are small.
 
     Examples
     --------
@@ -121,32 +127,28 @@ def bouchet_reygner(
     x, p, speed = (q[moving[0] : moving[-1] + 1] for q in (x, p, speed))
     _check_hamiltonian(system, x, p)
     span, along = _along(x, p, speed)
-    late = min(span / 4.0, math.log(2.0) / unstable)
-    departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
+    start, depart = departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
+    pace = system.unchecked.drift(x[-1:])[0] + system.unchecked.covariance(x[-1:])[0] @ p[-1]
+    end = arrival(s, J_s, a_s, x[-1], p[-1], pace)
     fastest = max(np.abs(np.linalg.eigvals(J_O)).max(), np.abs(growth).max())
-    often = _often((departure + span) * fastest)
-    Q, integral, carried, distance = Q_O, 0.0, [], []
+    often = _often((start + span + end.span) * fastest)
+    Q, integral, factors = Q_O, 0.0, []
     # On the linear path before the first point Q x' = p' holds only to first order, so it is not imposed there.
-    for begin, end, position, impose in (
-        (0.0, departure, depart, False), (0.0, span - late, along, True), (span - late, span, along, True)
+    seldom = min(often, _TAIL)
+    for begin, stop, position, impose, per in (
+        (0.0, start, depart, False, often), (0.0, span, along, True, often),
+        (0.0, 0.5 * end.span, end.motion, True, seldom), (0.5 * end.span, end.span, end.motion, True, seldom),
     ):  # fmt: skip
-        steps = max(8, math.ceil((end - begin) * fastest * often))
-        y, q = position(np.linspace(begin, end, 2 * steps + 1))
-        H_xx, H_px, a, velocity, force, K = _coefficients(system, y, q)
-        Q, piece = transport(H_xx, H_px, a, velocity, force, K, (end - begin) / steps, Q, impose)
+        steps = max(8, math.ceil((stop - begin) * fastest * per))
+        y, q = position(np.linspace(begin, stop, 2 * steps + 1))
+        H_xx, H_px, a, velocity, force, K = coefficients(system, y, q)
+        Q, piece = transport(H_xx, H_px, a, velocity, force, K, (stop - begin) / steps, Q, impose)
         integral += piece
-        carried.append(Q)
-        distance.append(np.linalg.norm(y[-1] - s))
-    # From the last point to the saddle K decays like the distance, and Q changes linearly with it.
-    integral += float(K[-1] + 0.5 * (a[-1] * Q).sum()) / unstable
-    Q = Q + (Q - carried[1]) * distance[2] / (distance[1] - distance[2])
-    # At the saddle Q solves Q J + J^T Q + Q a Q = 0. This equation serves as a check only, since it has no unique
-    # solution where two eigenvalues of J add up to zero.
-    rest = Q @ J_s + J_s.T @ Q + Q @ a_s @ Q
-    lost = not np.isfinite(Q).all()
-    exponent = np.nan if lost else 0.5 * float(np.linalg.slogdet(Q_O)[1] - np.linalg.slogdet(Q)[1]) - integral
-    arrived = not lost and np.abs(rest).max() <= 0.05 * np.abs(Q @ a_s @ Q).max()
-    if not arrived or not abs(exponent) < _LARGEST_EXPONENT:
+        factors.append(end.log_factor(Q) - integral)
+    exponent = 0.5 * float(np.linalg.slogdet(Q_O)[1]) + factors[-1]
+    # In the linear part of the flow at the saddle the factor does not change any more.
+    near = np.linalg.norm(x[-1] - s) <= _NEAR * np.linalg.norm(origin - s)
+    if not near or not abs(factors[-1] - factors[-2]) <= _ARRIVED or not abs(exponent) < _LARGEST_EXPONENT:
         raise SolveError(
             "the Hessian of the quasi-potential, carried along the path, does not arrive at that of the "
             "saddle "
@@ -198,14 +200,14 @@ def hessian_carried(
     velocity = system.unchecked.drift(x) + np.einsum("nij,nj->ni", system.unchecked.covariance(x), p)
     _check_hamiltonian(system, x, p)
     span, along = _along(x, p, np.linalg.norm(velocity, axis=1))
-    departure, depart = _departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
+    start, depart = departure(origin, x[0], J_O + a_O @ Q_O, Q_O)
     fastest = float(np.abs(np.linalg.eigvals(system.unchecked.jacobian(np.vstack([origin, x[-1]])))).max())
-    often = _often((departure + span) * fastest)
+    often = _often((start + span) * fastest)
     Q, integral = Q_O, 0.0
-    for duration, position, impose in ((departure, depart, False), (span, along, True)):
+    for duration, position, impose in ((start, depart, False), (span, along, True)):
         steps = max(8, math.ceil(duration * fastest * often))
         y, q = position(np.linspace(0.0, duration, 2 * steps + 1))
-        H_xx, H_px, a, speed, force, K = _coefficients(system, y, q)
+        H_xx, H_px, a, speed, force, K = coefficients(system, y, q)
         Q, piece = transport(H_xx, H_px, a, speed, force, K, duration / steps, Q, impose)
         integral += piece
     if not np.isfinite(Q).all() or not abs(integral) < _LARGEST_EXPONENT:
@@ -309,82 +311,3 @@ def _along(x: Array, p: Array, speed: Array) -> tuple[float, Callable[[Array], t
         return position(s), momentum(s)
 
     return float(times[-1]), at
-
-
-def _departure(origin: Array, first: Array, B: Array, Q: Array) -> tuple[float, Callable[[Array], tuple[Array, Array]]]:
-    """The linear path from the minimum O to the first point x_1, in the form that `_along` returns.
-
-    It is x - O = exp(B u) (x_1 - O) with p = Q (x - O), from where the distance to O is a millionth of that of x_1.
-    """
-    values, vectors = np.linalg.eig(B)
-    amplitude = np.linalg.solve(vectors, (first - origin).astype(complex))
-    span = math.log(1e6) / float(values.real.min()) if np.linalg.norm(first - origin) > 0 else 1e-12
-
-    def position(u: Array) -> tuple[Array, Array]:
-        x = np.real((np.exp(np.outer(u - span, values)) * amplitude) @ vectors.T)
-        return origin + x, x @ Q
-
-    return span, position
-
-
-def _coefficients(system: System, x: Array, p: Array) -> tuple[Array, ...]:
-    """H_xx, H_px, a, velocity, -H_x, and the part of K that does not contain the Hessian, at points of the path."""
-    J, a, b = system.unchecked.jacobian(x), system.unchecked.covariance(x), system.unchecked.drift(x)
-    H_xx, da = _second_differences(system, x, p, a, b)
-    H_x = np.einsum("nij,ni->nj", J, p) + 0.5 * np.einsum("ni,nikj,nk->nj", p, da, p)
-    H_px = J + np.einsum("nikj,nk->nij", da, p)
-    velocity = b + np.einsum("nij,nj->ni", a, p)
-    K = np.einsum("nii->n", J) + np.einsum("niji,nj->n", da, p)
-    return H_xx, H_px, a, velocity, -H_x, K
-
-
-def _second_differences(system: System, x: Array, p: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """H_xx at fixed momenta, ``(n, d, d)``, and the derivatives of the covariance, ``(n, d, d, d)``, the last axis of x.
-
-    The mixed differences f(x + u + v) + f(x - u - v) - f(x + u) - f(x - u) - f(x + v) - f(x - v) + 2 f(x) share all but two
-    values with the others. Where the Jacobian is a function of the user's, its first differences are more exact.
-    """
-    n, d = x.shape
-    noisy = system.noise.constant is None
-    own = not isinstance(system.jacobian, DifferencedJacobian)
-    step = _STEP * (1.0 + np.abs(x))
-    shifts = step[:, :, None] * np.eye(d)  # (n, d, d): the shift along each axis.
-    H_xx, da = np.zeros((n, d, d)), np.zeros((n, d, d, d))
-
-    def energy(covariance: Array, drift: Array) -> Array:
-        noise = 0.5 * np.einsum("ni,nij,nj->n", p, covariance, p) if noisy else 0.0
-        return np.asarray(noise + (0.0 if own else np.einsum("ni,ni->n", drift, p)))
-
-    def at(y: Array) -> tuple[Array, Array]:
-        return (system.unchecked.covariance(y) if noisy else a), (b if own else system.unchecked.drift(y))
-
-    here, both = energy(a, b), np.empty((d, n))
-    for j in range(d):
-        up, down = x + shifts[:, j], x - shifts[:, j]
-        above, below = at(up), at(down)
-        if noisy:
-            da[..., j] = (above[0] - below[0]) / (2.0 * step[:, j])[:, None, None]
-        both[j] = energy(*above) + energy(*below) - 2.0 * here
-        H_xx[:, j, j] += both[j] / step[:, j] ** 2
-        if own:
-            gap = (system.unchecked.jacobian(up) - system.unchecked.jacobian(down)) / (2.0 * step[:, j])[:, None, None]
-            turned = np.einsum("nij,ni->nj", gap, p)
-            H_xx[:, :, j] += 0.5 * turned
-            H_xx[:, j, :] += 0.5 * turned
-
-    def energy_at(y: Array) -> Array:
-        noise = system.noise
-        if not isinstance(noise, SampleNoise):
-            return energy(*at(y))
-        # p.a p is a variance over the samples, for which no covariance has to be formed.
-        spread = noise.total.derivatives_along(y, p).var(axis=1) + noise.floor * (p**2).sum(axis=1)
-        return np.asarray(0.5 * spread + (0.0 if own else np.einsum("ni,ni->n", system.unchecked.drift(y), p)))
-
-    if noisy or not own:
-        for i, j in itertools.combinations(range(d), 2):
-            shift = shifts[:, i] + shifts[:, j]
-            mixed = energy_at(x + shift) + energy_at(x - shift) - 2.0 * here - both[i] - both[j]
-            mixed /= 2.0 * step[:, i] * step[:, j]
-            H_xx[:, i, j] += mixed
-            H_xx[:, j, i] += mixed
-    return H_xx, da

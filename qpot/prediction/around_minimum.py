@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from qpot._core.arrays import Array, as_point, as_points, as_positive, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike
@@ -156,6 +157,7 @@ class LocalLaw(Drawn, Saved, figure="plot_local_law"):
         )
 
 
+@interruptible
 @checked(system=a_system, minimum=a_point)
 def local_law(system: System, minimum: PointLike) -> LocalLaw:
     r"""The stationary law of noise around one minimum.
@@ -211,6 +213,7 @@ def local_law(system: System, minimum: PointLike) -> LocalLaw:
     )
 
 
+@interruptible
 @checked(system=a_system, start=a_point, minimum=a_point, time=a_positive)
 def flow_deviation(system: System, start: PointLike, minimum: PointLike, *, time: float | None = None) -> FlowDeviation:
     r"""The limit of E \|x(t) - x_flow(t)\|^2 / epsilon along the flow from a start to a minimum.

@@ -10,7 +10,8 @@ import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, NonFiniteError, as_bounds
 from qpot._core.checkpoint import remembered
-from qpot._core.status import SolveError, Status
+from qpot._core.interrupts import interruptible
+from qpot._core.status import SolveError
 from qpot.landscape.basins import attractor_points
 from qpot.landscape.classified import Labels, labels_of, lifted_labels, saddles_near
 from qpot.landscape.lifts import LiftedLabels, in_the_cell
@@ -46,6 +47,7 @@ _FINER = 16
 _HOPELESS = 5.0
 
 
+@interruptible
 @checked(
     system=a_system,
     costs=instance_of(TransitionCosts, "qpot.transition_costs"),
@@ -103,8 +105,6 @@ def audited_costs(
     try:
         return _audited(system, costs, bounds, method, executor)
     except (SolveError, ValueError, NonFiniteError, np.linalg.LinAlgError) as error:
-        if isinstance(error, SolveError) and error.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt from error
         return replace(costs, audited=f"not audited: {error}")
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_count, as_positive, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.status import SolveError, Status
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_exits import as_exit, exit_near
@@ -37,6 +38,7 @@ _WALK = 0.2
 _ONWARD = 1e-3
 
 
+@interruptible
 @checked(system=a_system)
 def check_exit(
     system: System,

@@ -57,8 +57,6 @@ def field_reading(system: System, found: ExitSolution, lowest: Lowest, nodes: in
         except ValueError as failure:
             return hint._replace(reason=hint.reason or str(failure))
         except SolveError as failure:
-            if failure.status is Status.INTERRUPTED:
-                raise KeyboardInterrupt from failure
             if failure.status is not Status.NOT_CONVERGED:
                 return hint._replace(reason=str(failure))
             if hint.field is None:

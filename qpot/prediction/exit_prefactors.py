@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, as_point, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike
 from qpot._core.status import SolveError
 from qpot._core.types import PointLike, SeedLike
@@ -18,7 +19,8 @@ from qpot.paths.geometric import GeometricAction
 from qpot.prediction.along_paths import hessian_carried
 from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.held_exits import exit_cost
-from qpot.prediction.prefactors import leg_prefactor
+from qpot.prediction.prefactors import carried_prefactor
+from qpot.prediction.uniform_rates import shape_of_one
 from qpot.problem.arguments import a_box, a_budget, a_point, a_seed, a_system, checked, some_saddles
 from qpot.problem.system import System
 
@@ -32,6 +34,7 @@ _FLAT = 1e-4
 _ON = 1e-6
 
 
+@interruptible
 @checked(
     system=a_system,
     minimum=a_point,
@@ -125,22 +128,26 @@ def _exit(system: System, origin: Array, found: ExitSolution, pieces: Sequence[S
         covariance=np.full((d, d), np.nan), reason=found.reason,
     )  # fmt: skip
     try:
-        coefficient, covariance = _through(system, origin, found, pieces) if pieces else _over(system, origin, found)
+        value, off, covariance = _through(system, origin, found, pieces) if pieces else _over(system, origin, found)
     except (ValueError, SolveError) as error:
         return none.because(str(error))
-    return none.known(coefficient, covariance)
+    shape = shape_of_one(system, origin, found.point, found.cost, over_a_pass=not pieces)
+    return none.known(value, off, covariance, shape)
 
 
-def _over(system: System, origin: Array, found: ExitSolution) -> tuple[float, Array]:
-    """The coefficient over a saddle of the basin, twice that of arrivals beyond it."""
-    rate = leg_prefactor(system, found.path, origin, found.point)
-    if np.isnan(rate):
-        raise ValueError(f"the prefactor over the saddle {format_point(found.point)} is not known")
-    return 2.0 * rate, np.full((system.dimension,) * 2, np.nan)
+def _over(system: System, origin: Array, found: ExitSolution) -> tuple[float, float, Array]:
+    """The coefficient over a saddle of the basin, twice that of arrivals beyond it, and its error."""
+    rate = carried_prefactor(system, found.path, origin, found.point)
+    if np.isnan(rate.value):
+        why = f": {rate.reason}" if rate.reason else ""
+        raise ValueError(f"the prefactor over the saddle {format_point(found.point)} is not known{why}")
+    return 2.0 * rate.value, 2.0 * rate.error, np.full((system.dimension,) * 2, np.nan)
 
 
-def _through(system: System, origin: Array, found: ExitSolution, pieces: Sequence[Surface]) -> tuple[float, Array]:
-    """The coefficient of an exit through a smooth boundary, and the covariance of exit points over epsilon.
+def _through(
+    system: System, origin: Array, found: ExitSolution, pieces: Sequence[Surface]
+) -> tuple[float, float, Array]:
+    """The coefficient of an exit through a smooth boundary, its error, and the covariance of exit points over epsilon.
 
     Raises
     ------
@@ -183,8 +190,9 @@ def _through(system: System, origin: Array, found: ExitSolution, pieces: Sequenc
             )
         ratio = float(np.linalg.slogdet(Q_O)[1] - np.log(bent).sum())
         value = speed / np.sqrt(2.0 * np.pi) * float(np.exp(0.5 * ratio - integral))
-        if any(abs(value - other) <= _AGREEMENT * other for other, _ in values):
-            return values[0]
+        close = [abs(value - other) for other, _ in values if abs(value - other) <= _AGREEMENT * other]
+        if close:
+            return values[0][0], max(min(close), abs(value - values[0][0])), values[0][1]
         values.append((value, T @ np.linalg.inv(H) @ T.T if H.size else np.zeros((1, 1))))
     raise reason or ValueError(
         f"the prefactor of the exit {format_point(y)} differs between parts of the path by more than {_AGREEMENT:.0%}"

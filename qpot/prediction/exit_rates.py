@@ -10,6 +10,7 @@ from qpot._core.arrays import Array, as_count, as_positive, format_point
 from qpot._core.drawn import Drawn
 from qpot._core.saved import Saved
 from qpot.paths.exit_solution import ExitSolution
+from qpot.prediction.soft_rows import factor_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,11 @@ class BoundaryExit:
         The covariance of exit points over epsilon; NaN where it is not known.
     reason : str
         Why the coefficient is not known, or what may be wrong with the cost; empty otherwise.
+    coefficient_error : float
+        How far the coefficient may be off by its numerical integration along the path, from two cuts of it; NaN where that is
+        not known. The next order of the formula, a factor 1 + O(epsilon), is not in it.
+    shape : array (9,) or None
+        Where a direction is soft at the minimum or the saddle: how the rate depends on epsilon besides (`LegShape.row`).
     """
 
     point: Array
@@ -37,19 +43,22 @@ class BoundaryExit:
     power: float
     covariance: Array
     reason: str = ""
+    coefficient_error: float = float("nan")
+    shape: Array | None = None
 
     def because(self, reason: str) -> BoundaryExit:
         """The same exit, with why its coefficient is not known."""
         return replace(self, reason="; ".join(part for part in (self.reason, reason) if part))
 
-    def known(self, coefficient: float, covariance: Array) -> BoundaryExit:
-        """The same exit with its coefficient and the covariance of exit points."""
-        return replace(self, coefficient=coefficient, covariance=covariance)
+    def known(self, coefficient: float, error: float, covariance: Array, shape: Array | None) -> BoundaryExit:
+        """The same exit with its coefficient, its shape at the ends, and the covariance of exit points."""
+        return replace(self, coefficient=coefficient, coefficient_error=error, covariance=covariance, shape=shape)
 
     def log_rate(self, epsilon: float) -> float:
-        """The logarithm of the rate through this exit."""
+        """The logarithm of the rate through this exit; NaN also where a soft direction is not known at such noise."""
+        factor = 1.0 if self.shape is None else factor_of(self.shape, epsilon)
         with np.errstate(divide="ignore"):
-            return float(np.log(self.coefficient) + self.power * np.log(epsilon) - self.cost / epsilon)
+            return float(np.log(factor * self.coefficient) + self.power * np.log(epsilon) - self.cost / epsilon)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +101,16 @@ class ExitLaw(Drawn, Saved, figure="plot_exit_law"):
         logs = np.array([one.log_rate(level) for one in self.exits if self._counts(one, level)])
         top = logs.max()
         return float(np.exp(-top) / np.exp(logs - top).sum())
+
+    def time_error(self, epsilon: float) -> float:
+        """The part by which the mean time may be off, from the errors of the costs and of the coefficients.
+
+        The next order of the formula, O(epsilon), is not in it. NaN where the mean time is, or an error is not known.
+        """
+        level = as_positive(epsilon, name="epsilon")
+        shares = self.shares(level)
+        parts = [one.coefficient_error / one.coefficient + np.expm1(one.error / level) for one in self.exits]
+        return float(sum(share * part for share, part in zip(shares, parts, strict=True) if share != 0.0))
 
     def mean_steps(self, learning_rate: float, batch_size: int = 1) -> float:
         """The mean number of steps of SGD until the exit, at epsilon = learning rate / batch size."""

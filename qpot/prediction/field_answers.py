@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array
-from qpot._core.status import SolveError, Status
+from qpot._core.status import SolveError
 from qpot.fields.characteristic_jets import CharacteristicJets
 from qpot.fields.doors import faces_left, levels_at_doors
 from qpot.fields.grid import Grid
@@ -328,9 +328,4 @@ def _grid(task: FieldTask, corners: tuple[Array, Array], widening: float, nodes:
 def _field(task: FieldTask, widening: float, nodes: int) -> FieldSolution:
     """The field of one minimum on the widened grid."""
     method = CharacteristicJets(estimate_error=False, highest=task.highest, kinks="refuse")
-    try:
-        return quasipotential(task.system, task.source, _whole_grid(task, widening, nodes), method=method)
-    except SolveError as error:
-        if error.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt from error
-        raise
+    return quasipotential(task.system, task.source, _whole_grid(task, widening, nodes), method=method)

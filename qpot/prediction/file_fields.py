@@ -29,6 +29,7 @@ from qpot.prediction.around_minimum import FlowDeviation, LocalLaw
 from qpot.prediction.costs import FieldOpinion, Hole, TransitionCosts
 from qpot.prediction.exit_rates import BoundaryExit, ExitLaw
 from qpot.prediction.result import Prediction
+from qpot.prediction.soft_rows import ROW
 from qpot.prediction.way_out import WayOut
 from qpot.problem.file_fields import hold_system
 
@@ -79,10 +80,12 @@ def _prediction(prediction: Prediction) -> None:
         if len(own) != len(those) or any(a is not b for a, b in zip(own, those, strict=True)):
             raise ValueError(f"Prediction.{name} are others than those of its costs")
     for pair, rows in (prediction.dearer or {}).items():
-        # Before there were powers of epsilon the rows had two columns.
-        if rows.shape[1] not in (2, 3):
+        # Before there were powers of epsilon the rows had two columns, and before prefactors had limits three. Where no
+        # direction is soft they have five.
+        if rows.ndim != 2 or rows.shape[1] not in (2, 3, 5, 5 + ROW):
             raise ValueError(
-                f"Prediction.dearer{pair} has {rows.shape[1]} columns, expected a gap, a prefactor and a power"
+                f"Prediction.dearer{pair} has the shape {rows.shape}, expected (m, columns): a gap, a prefactor, a power, an "
+                f"attempt rate and a cost, or {ROW} more for a soft direction"
             )
     if prediction.system is not None:
         resting = [m for m in prediction.minima if not isinstance(m, LimitCycle) and not m.kink]
@@ -108,6 +111,8 @@ SCHEMAS = schemas(
             "power": Number(),
             "covariance": numbers("d", "d", finite=False),
             "reason": Text(),
+            "coefficient_error": Number(finite=False),
+            "shape": Maybe(numbers("columns", finite=False)),
         },
     ),
     Schema(
@@ -162,6 +167,7 @@ SCHEMAS = schemas(
             "path": Maybe(Part(PathSolution)),
             "leads": Text(),
             "prefactor": Number(finite=False),
+            "shape": Maybe(numbers("columns", finite=False)),
         },
     ),
     Schema(TransitionCosts, _COSTS, also=_costs),
@@ -177,7 +183,7 @@ SCHEMAS = schemas(
             "stationary_costs": numbers("k", finite=False),
             "stationary_errors": numbers("k", finite=False),
             "prefactors": Maybe(numbers("k", "k", finite=False)),
-            "dearer": Maybe(Pairs(numbers("m", "columns", finite=False))),
+            "dearer": Maybe(Pairs(numbers(..., finite=False))),
             "population": Maybe(Count(low=1)),
             "system": LeftOut(),
             "symmetries": LeftOut(),

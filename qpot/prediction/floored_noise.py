@@ -2,7 +2,8 @@
 
 The covariance of N samples has a rank below N, and where that is less than the number of parameters costs may be large
 without end. With a floor every path is cheaper, so that the costs are bounds from below for the samples' noise, and costs of
-models of any size can be compared. How much of them the floor carries is told, and what they are at a tenth of it.
+models of any size can be compared. How much of them the floor carries is told, and what the cheapest ways out are at a tenth
+of it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from qpot.prediction.model_choices import ModelLandscape
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
 from qpot.samples.finite_sum import FiniteSum
-from qpot.solvers.common.spending import spending
+from qpot.solvers.common.spending import spending, spent
 
 # As many leading directions as hold this part of the trace are left as they are; the floor is the largest variance among
 # the others.
 _HELD = 0.99
-# Costs are computed once more under a floor that is lower by this factor, in so many CPU seconds for a leg at most.
+# The cheapest leg out of every minimum is solved once more under a floor that is lower by this factor, as far as so many CPU
+# seconds go for all of them.
 LOWER, _SECONDS = 10.0, 30.0
 
 
@@ -41,7 +43,7 @@ class FlooredSystem:
     told: str
 
     def notes(self, costs: TransitionCosts) -> list[str]:
-        """How much of the legs' costs the floor carries, and what they are at a tenth of it."""
+        """How much of the legs' costs the floor carries, and what the cheapest out of each minimum are at a tenth of it."""
         legs = {pair: leg for pair, leg in costs.paths.items() if 0.0 < leg.action < np.inf and leg.uphill.any()}
         legs = {pair: leg for pair, leg in legs.items() if np.isfinite(leg.momenta).all()}
         if not legs:
@@ -51,12 +53,16 @@ class FlooredSystem:
         part = low if low == high else f"{low} to {high}"
         notes = [
             f"costs are those of the samples' noise with a floor of {self.floor:.2g}, which carries {part} of them. It makes "
-            'every path cheaper, so that they bound those of the noise without it from below (noise="samples" asks for these)'
+            "every path cheaper, so that they bound those of the noise without it from below if no cheaper minimiser was "
+            'missed (noise="samples" asks for these)'
         ]
-        lower = lower_costs(self.system, tuple(legs.items()), self.floor / LOWER)
+        exits: dict[int, tuple[int, int]] = {}
+        for pair in sorted(legs, key=lambda pair: legs[pair].action):
+            exits.setdefault(pair[0], pair)
+        lower = lower_costs(self.system, tuple((pair, legs[pair]) for pair in exits.values()), self.floor / LOWER)
         if lower:
             pairs = ", ".join(f"{i} to {j} {value:.4g} +- {error:.1g}" for (i, j), value, error in lower)
-            notes.append(f"under a tenth of that floor, along the nearest cheapest paths, costs are: {pairs}")
+            notes.append(f"under a tenth of that floor, beside the cheapest paths out, costs are: {pairs}")
         return notes
 
 
@@ -68,11 +74,13 @@ def lower_costs(
     assert isinstance(system.noise, SampleNoise)
     other = with_floor(system, floor)
     found = []
-    for pair, leg in legs:
-        with spending(_SECONDS):
+    with spending(_SECONDS):
+        for pair, leg in legs:
+            if spent():
+                break
             lower = at_lower_floor(other, climb_of(leg))
-        if lower is not None:
-            found.append((pair, *lower))
+            if lower is not None:
+                found.append((pair, *lower))
     return found
 
 

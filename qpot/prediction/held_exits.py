@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qpot._core.arrays import BoundsLike
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.progress import ProgressLike
-from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
 from qpot.landscape.points import Saddle
 from qpot.paths.boundaries import Domain
@@ -27,6 +27,7 @@ _SECONDS = 5.0
 _SHARE = 3.0
 
 
+@interruptible
 @checked(
     system=a_system,
     minimum=a_point,
@@ -135,13 +136,8 @@ def exit_cost(
         check_side(found, sides)
     if second_opinion:
         seconds = _SECONDS + _SHARE * (process_working_time() - began)
-        try:
+        told = "exit_cost was interrupted while it was held against a field; the exit is in .partial"
+        with keeping(lambda: (told, found)):
             found = held_against_roadmap(system, found, boundary)
             found = held_against_field(system, found, boundary, seconds)
-        except KeyboardInterrupt as error:
-            raise SolveError(
-                "exit_cost was interrupted while it was held against a field; the exit is in .partial",
-                status=Status.INTERRUPTED,
-                partial=found,
-            ) from error
     return solved(found, throw)

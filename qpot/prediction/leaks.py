@@ -20,6 +20,7 @@ from qpot.paths.solution import PathSolution
 from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.kramers import eyring_kramers
 from qpot.prediction.prefactors import leg_prefactor
+from qpot.prediction.uniform_rates import shape_of_one
 from qpot.prediction.way_out import WayOut
 from qpot.problem.system import System
 
@@ -57,8 +58,8 @@ def with_ways_out(
     chosen = leg_method(system, method, np.array([m.point for m in costs.minima]))
     tasks = [_Task(system, costs.minima[_home(saddle)], saddle, chosen) for saddle, _ in out]
     ways = [
-        WayOut(minimum=_home(saddle), saddle=saddle.point, path=path, leads=leads, prefactor=prefactor)
-        for (saddle, leads), (path, prefactor) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
+        WayOut(minimum=_home(saddle), saddle=saddle.point, path=path, leads=leads, prefactor=prefactor, shape=shape)
+        for (saddle, leads), (path, prefactor, shape) in zip(out, run_in_order(_solved, tasks, executor), strict=True)
     ]
     ways.sort(key=lambda way: (way.minimum, np.nan_to_num(way.cost, nan=-1.0)))
     return replace(costs, ways_out=tuple(ways))
@@ -95,23 +96,27 @@ class _Task:
     method: LegMethod
 
 
-def _solved(task: _Task) -> tuple[PathSolution | None, float]:
-    """The uphill leg, None where it fails, and its prefactor; one that stopped short keeps its value and its error."""
+def _solved(task: _Task) -> tuple[PathSolution | None, float, Array | None]:
+    """The uphill leg, None where it fails, its prefactor and soft directions; one that stopped short keeps its value."""
     if isinstance(task.saddle, LimitCycle) or isinstance(task.state, LimitCycle):
         try:
             found = leg_up(task.system, task.state, task.saddle, -1.0, task.method)
         except (SolveError, ValueError):
-            return None, float("nan")
-        return (found if _known(found) else None), float("nan")
+            return None, float("nan"), None
+        return (found if _known(found) else None), float("nan"), None
     view = None if task.saddle.views is None else task.saddle.views[0]
     seen = task.saddle if view is None else view
     try:
         leg = task.method.up(task.system, task.state.point, seen.point, seen.direction)
     except (SolveError, ValueError):  # The pass is degenerate, or the noise vanishes there: its cost stays unknown.
-        return None, float("nan")
+        return None, float("nan"), None
     if not leg.status.ok:
-        return (leg if _known(leg) else None), float("nan")
-    return leg, _prefactor(task, task.saddle, leg, seen.point)
+        return (leg if _known(leg) else None), float("nan"), None
+    prefactor = _prefactor(task, task.saddle, leg, seen.point)
+    shape = None
+    if np.isfinite(prefactor) and not task.state.kink:
+        shape = shape_of_one(task.system, task.state.point, seen.point, leg.action, over_a_pass=True)
+    return leg, prefactor, shape
 
 
 def _known(leg: PathSolution) -> bool:

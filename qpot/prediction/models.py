@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds, as_count, as_points, as_positive, as_rng
+from qpot._core.interrupts import keeping
 from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
-from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
 from qpot.chain.certainty import selection
 from qpot.landscape.flatness import refuse_flat
@@ -29,16 +30,15 @@ from qpot.paths.methods import LegMethod
 from qpot.paths.sample_controls import by_controls
 from qpot.prediction.audit import audited_costs
 from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.dearer_legs import dearer_legs
-from qpot.prediction.floored_noise import FlooredSystem, floored_system
+from qpot.prediction.floored_noise import FlooredSystem, floored_system, with_floor
 from qpot.prediction.low_rank_noise import LowRankSystem, low_rank_system
 from qpot.prediction.model_choices import ModelLandscape, model_landscape, most_minima
 from qpot.prediction.model_exits import SIMULATED, with_exits
-from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.reduced_model import ReducedModel, reduced_model
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.routes import Route
 from qpot.prediction.transitions import costs_of_routes
+from qpot.prediction.unknown_prefactors import with_prefactors
 from qpot.problem.controllable import check_noise
 from qpot.problem.sample_noise import SampleNoise
 from qpot.problem.system import System
@@ -87,57 +87,65 @@ def predict_model(
     draw, begun, runs = _starts(model, box, starts, generator)
     minima, passes = model.into(minima), model.into(saddles)
     found: tuple[Minimum, ...] = ()
-    with reporting(progress, "predict") as report:
-        try:
-            report(0, 5, "training runs")
-            landscape = model_landscape(
-                system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
-                budget=seconds, rng=generator, executor=executor, orbits=model.orbits,
-                report=within(report, 0, 5, "training"),
-            )  # fmt: skip
-            found = tuple(landscape.minima)
-            refuse_flat(system, found)
-            if model.orbits is None:  # Along orbits there is no noise.
-                check_noise(system, np.array([m.point for m in found]))
-            routes: list[Route] = []
-            other = _other_noise(system, landscape, noise)
-            if other is not None:
-                system = other.system
-            elif saddles is None and _by_exits(system, found, method):
-                report(1, 5, "exits by noise")
-                landscape, routes = with_exits(
-                    system,
-                    landscape,
-                    model.group,
-                    most=0 if minima is not None else most_minima(system.dimension) if most is None else most,
-                    rng=generator,
-                    executor=executor,
-                    report=within(report, 1, 5, "exits by noise"),
-                )
-                found = tuple(landscape.minima)
-            report(2, 5, "paths")
-            costs, told = _costs(system, landscape, routes, method, executor, within(report, 2, 5, "paths"))
-            if audit and len(found) > 1:
-                costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
-            report(3, 5, "prefactors")
-            costs = replace(
-                costs,
-                notes=(*costs.notes, *landscape.missing, *([] if other is None else other.notes(costs))),
-                choices=(*model.choices, *landscape.choices, *([] if other is None else [other.told]), *told),
-                coverage=landscape.coverage,
+    costs: TransitionCosts | None = None
+
+    def known() -> tuple[str, Any]:
+        told = f"predict was interrupted with {len(found)} minima found"
+        return told, found if costs is None else costs
+
+    with reporting(progress, "predict") as report, keeping(known):
+        report(0, 5, "training runs")
+        landscape = model_landscape(
+            system, draw, begun, model.group, bounds=box, minima=minima, saddles=passes, runs=runs, max_minima=most,
+            budget=seconds, rng=generator, executor=executor, orbits=model.orbits,
+            report=within(report, 0, 5, "training"),
+        )  # fmt: skip
+        found = tuple(landscape.minima)
+        refuse_flat(system, found)
+        if model.orbits is None:  # Along orbits there is no noise.
+            check_noise(system, np.array([m.point for m in found]))
+        routes: list[Route] = []
+        other = _other_noise(system, landscape, model.group, noise)
+        if other is not None:
+            system = other.system
+        elif saddles is None and _by_exits(system, found, method):
+            report(1, 5, "exits by noise")
+            landscape, routes = with_exits(
+                system,
+                landscape,
+                model.group,
+                most=0 if minima is not None else most_minima(system.dimension) if most is None else most,
+                rng=generator,
+                executor=executor,
+                report=within(report, 1, 5, "exits by noise"),
             )
-            prefactors = rate_prefactors(system, costs) if len(found) > 1 else None
-            dearer = dearer_legs(system, costs) if len(found) > 1 else None
-            report(5, 5, "done")
-        except KeyboardInterrupt as error:
-            raise SolveError(
-                f"predict was interrupted with {len(found)} minima found",
-                status=Status.INTERRUPTED,
-                partial=found,
-            ) from error
+            found = tuple(landscape.minima)
+        report(2, 5, "paths")
+        # Noise that is another one at each pass is that of no one system.
+        many = other if isinstance(other, LowRankSystem) and not other.uniform(landscape.saddles) else None
+        noise_at = None if many is None else many.system_at
+        costs, told = _costs(system, landscape, routes, method, executor, within(report, 2, 5, "paths"), noise_at)
+        if many is not None:
+            costs = replace(costs, audited="not audited: each leg has the noise that is frozen at its pass")
+        elif audit and len(found) > 1:
+            costs = audited_costs(system, costs, bounds=landscape.box, method=method, executor=executor)
+        report(3, 5, "prefactors")
+        costs = replace(
+            costs,
+            notes=(*costs.notes, *landscape.missing, *([] if other is None else other.notes(costs))),
+            choices=(*model.choices, *landscape.choices, *([] if other is None else [other.told]), *told),
+            coverage=landscape.coverage,
+        )
+        prefactors, dearer = None, None
+        if many is not None:
+            costs, prefactors, dearer = many.rates(costs)
+        elif len(found) > 1:
+            costs, prefactors, dearer = with_prefactors(system, costs)
+        report(5, 5, "done")
     prediction: Prediction = model.read(prediction_from_costs(costs, prefactors=prefactors, dearer=dearer))
     # The check runs the algorithm in all parameters.
-    return replace(prediction, system=model.whole, symmetries=model.images)
+    whole = with_floor(model.whole, other.floor) if isinstance(other, FlooredSystem) else model.whole
+    return replace(prediction, system=whole, symmetries=model.images)
 
 
 def _check(
@@ -158,13 +166,15 @@ def _check(
         )
 
 
-def _other_noise(system: System, landscape: ModelLandscape, noise: str) -> FlooredSystem | LowRankSystem | None:
+def _other_noise(
+    system: System, landscape: ModelLandscape, group: Symmetry | None, noise: str
+) -> FlooredSystem | LowRankSystem | None:
     """The model under another noise than its samples', where that is asked for, or chosen in many dimensions."""
     if noise == "auto":
         noise = "samples" if system.dimension <= DENSE else "floored"
     if noise == "samples" or len(landscape.minima) < 2:
         return None
-    return floored_system(system, landscape) if noise == "floored" else low_rank_system(system, landscape)
+    return floored_system(system, landscape) if noise == "floored" else low_rank_system(system, landscape, group)
 
 
 def _by_exits(system: System, minima: Sequence[Minimum], method: LegMethod | None) -> bool:
@@ -204,6 +214,7 @@ def _costs(
     method: LegMethod | None,
     executor: Executor | None,
     report: ProgressCallback,
+    noise_at: Callable[[Array], System] | None,
 ) -> tuple[TransitionCosts, list[str]]:
     """The costs between the minima, as accurate as the selection needs, and what was chosen."""
     minima, saddles = landscape.minima, landscape.saddles
@@ -215,7 +226,15 @@ def _costs(
     d = system.dimension
     seconds = _LEG[0] + _LEG[1] * min(d, _LARGE) + _LARGE_LEG * max(d - _LARGE, 0)
     solved = partial(
-        costs_of_routes, system, minima, saddles, routes, seconds=seconds, executor=executor, progress=report
+        costs_of_routes,
+        system,
+        minima,
+        saddles,
+        routes,
+        seconds=seconds,
+        executor=executor,
+        progress=report,
+        noise_at=noise_at,
     )
     if method is not None:
         return solved(method), []

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from qpot._core.arrays import BoundsLike, as_bounds, as_count, as_positive
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import SolveError, Status
 from qpot.prediction.costs import FieldOpinion, TransitionCosts
 from qpot.prediction.field_answers import NODES, answers_of, field_task, impossible
 from qpot.problem.arguments import a_box, a_budget, a_system, an_executor, checked, instance_of
@@ -26,6 +26,7 @@ _SECONDS = 20.0
 _OUTSIDE = "the minimum lies outside the box, where no field is computed"
 
 
+@interruptible
 @checked(
     system=a_system,
     costs=instance_of(TransitionCosts, "qpot.transition_costs"),
@@ -115,20 +116,21 @@ def with_field_opinion(
     if tasks and executor is not None:
         check_sendable(tasks[0], executor, what="the system")
     done = 0
-    try:
-        with reporting(progress, "second opinion") as report:
-            for task, outcome in zip(tasks, run_in_order(answers_of, tasks, executor), strict=True):
-                done += 1
-                i = task.minimum
-                for j, value, error, reason in outcome:
-                    values[i, j], errors[i, j] = value, error
-                    if reason:
-                        reasons[i, j] = reason
-                report(done, len(tasks), f"field {done} of {len(tasks)}, of minimum {i}, is done")
-    except KeyboardInterrupt as error:
-        raise SolveError(
-            f"the second opinion was interrupted after {done} of {len(tasks)} fields; the costs are in .partial",
-            status=Status.INTERRUPTED,
-            partial=replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons)),
-        ) from error
-    return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
+
+    def opinion() -> TransitionCosts:
+        return replace(costs, field=FieldOpinion(values=values, errors=errors, reasons=reasons))
+
+    def known() -> tuple[str, TransitionCosts]:
+        so_far = f"after {done} of {len(tasks)} fields; the costs are in .partial"
+        return f"the second opinion was interrupted {so_far}", opinion()
+
+    with keeping(known), reporting(progress, "second opinion") as report:
+        for task, outcome in zip(tasks, run_in_order(answers_of, tasks, executor), strict=True):
+            done += 1
+            i = task.minimum
+            for j, value, error, reason in outcome:
+                values[i, j], errors[i, j] = value, error
+                if reason:
+                    reasons[i, j] = reason
+            report(done, len(tasks), f"field {done} of {len(tasks)}, of minimum {i}, is done")
+    return opinion()

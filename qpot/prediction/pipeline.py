@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, BoundsLike, as_bounds
 from qpot._core.checkpoint import remembered
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
 from qpot._core.status import SolveError, Status
 from qpot._core.types import SeedLike
@@ -33,15 +34,15 @@ from qpot.landscape.states import States, attracting_states, crossings_among, op
 from qpot.landscape.symmetry import Symmetry, as_symmetry
 from qpot.paths.methods import LegMethod
 from qpot.prediction.audit import audited_costs
-from qpot.prediction.dearer_legs import dearer_legs
+from qpot.prediction.costs import TransitionCosts
 from qpot.prediction.leaks import with_ways_out
 from qpot.prediction.models import predict_model
 from qpot.prediction.opinion import with_field_opinion
 from qpot.prediction.predict_arguments import ARGUMENTS
-from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.result import Prediction, prediction_from_costs
 from qpot.prediction.transitions import transition_costs
 from qpot.prediction.unfinished import refuse_alone, refuse_undecided
+from qpot.prediction.unknown_prefactors import with_prefactors
 from qpot.problem.arguments import checked
 from qpot.problem.checkpointed import checkpointed
 from qpot.problem.controllable import check_noise
@@ -53,6 +54,7 @@ from qpot.samples.finite_sum import FiniteSum
 _SCANNED = 3
 
 
+@interruptible
 @checked(**ARGUMENTS)
 @checkpointed("minima", "saddles", "starts")
 @in_natural_units("minima", "saddles", "starts")
@@ -119,10 +121,10 @@ def predict(
         For a finite sum: "samples" is the covariance of its samples' gradients at every point. "floored" adds to it a floor
         in every direction, the largest variance beyond the leading directions that hold 99 % of the trace at the passes. That
         makes every path cheaper, so that costs are bounds from below for "samples"; the report says how much of them the
-        floor carries, and what they are at a tenth of it. "auto" is "samples" up to 200 coordinates and "floored" above,
-        where the noise of fewer samples than coordinates pushes in few directions and most legs cannot be solved without a
-        floor. "low rank" takes the mean covariance at the passes in its leading directions, at most 64, with such a floor: a
-        constant noise, which may be far from that of the samples.
+        floor carries, and what the cheapest out of each minimum are at a tenth of it. "auto" is "samples" up to 200
+        coordinates and "floored" above, where the noise of fewer samples than coordinates pushes in few directions and most
+        legs cannot be solved without a floor. "low rank" takes the mean covariance at the passes in its leading directions,
+        at most 64, with such a floor: a constant noise, which may be far from that of the samples.
     periodic : bool or sequence of d bools, optional
         The axes on which drift and noise repeat, which is checked; the bounds of such an axis hold exactly one period.
         Minima are then those of a torus or a cylinder, a cost is that to the cheapest image, and nothing lies outside along
@@ -195,66 +197,65 @@ def predict(
     periods = as_periods(periodic, system, lower, upper)
     refuse_both(symmetries, periods)
     found: list[Minimum] = []
+    costs: TransitionCosts | None = None
     unsearched: tuple[str, ...] = ()
-    with reporting(progress, "predict") as report:
-        try:
-            if minima is None:
-                report(0, 5, "minima")
-                states = _states(
+
+    def known() -> tuple[str, Any]:
+        told = f"predict was interrupted with {len(found)} minima found"
+        return told, tuple(found) if costs is None else costs
+
+    with reporting(progress, "predict") as report, keeping(known):
+        if minima is None:
+            report(0, 5, "minima")
+            states = _states(
                     system, box, rng=rng, starts=starts, symmetries=symmetries, periodic=periodic, executor=executor,
                     report=within(report, 0, 5, "minima"),
                 )  # fmt: skip
-            else:
-                states = _given(minima, periods)
-            found = states.all
-            if not all(isinstance(m, Minimum) for m in found):
-                raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
-            if len(found) < 2 and minima is not None:
-                raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
-            refuse_flat(system, states.points)
-            # A refusal must not wait for the search for saddles.
-            check_noise(system, np.array([m.point for m in found]))
-            report(1, 5, "saddles")
-            if saddles is None:
-                states, crossings, unsearched = _crossings(
+        else:
+            states = _given(minima, periods)
+        found = states.all
+        if not all(isinstance(m, Minimum) for m in found):
+            raise ValueError("minima must be qpot.Minimum objects, as find_minima returns them")
+        if len(found) < 2 and minima is not None:
+            raise ValueError(f"minima holds {len(found)} minimum; a selection needs at least two")
+        refuse_flat(system, states.points)
+        # A refusal must not wait for the search for saddles.
+        check_noise(system, np.array([m.point for m in found]))
+        report(1, 5, "saddles")
+        if saddles is None:
+            states, crossings, unsearched = _crossings(
                     system, states, box, complete=minima is not None, rng=rng, starts=starts, symmetries=symmetries,
                     executor=executor, report=within(report, 1, 5, "saddles"),
                 )  # fmt: skip
-            else:
-                crossings = list(saddles)
-            searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
-            look = outside if symmetries is None else "ignore"
-            outlook = _outlook(system, states, crossings, lower, upper, look, searched, saddles is None)
-            found = list(outlook.minima)
-            refuse_alone(found, outlook)
-            report(2, 5, "paths")
-            costs = transition_costs(
+        else:
+            crossings = list(saddles)
+        searched = minima is None and saddles is None and (starts is None or np.ndim(starts) == 0)
+        look = outside if symmetries is None else "ignore"
+        outlook = _outlook(system, states, crossings, lower, upper, look, searched, saddles is None)
+        found = list(outlook.minima)
+        refuse_alone(found, outlook)
+        report(2, 5, "paths")
+        costs = transition_costs(
                 system, found, saddles=outlook.saddles, method=method, executor=executor,
                 progress=within(report, 2, 5, "paths"),
             )  # fmt: skip
-            if audit:
-                report(2, 5, "audit of the paths")
-                costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
-            refuse_undecided(costs)
-            report(3, 5, "prefactors")
-            if outside != "ignore":
-                report(3, 5, f"ways out of the box, {len(outlook.leaving)}")
-                costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
-            costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=states.coverage)
-            prefactors, dearer = rate_prefactors(system, costs), dearer_legs(system, costs)
-            report(4, 5, "second opinion")
-            if second_opinion and system.dimension <= 3:
-                costs = with_field_opinion(
+        if audit:
+            report(2, 5, "audit of the paths")
+            costs = audited_costs(system, costs, bounds=box, method=method, executor=executor)
+        refuse_undecided(costs)
+        report(3, 5, "prefactors")
+        if outside != "ignore":
+            report(3, 5, f"ways out of the box, {len(outlook.leaving)}")
+            costs = with_ways_out(system, costs, outlook.leaving, method=method, executor=executor)
+        costs = replace(costs, notes=(*costs.notes, *unsearched, *outlook.notes), coverage=states.coverage)
+        costs, prefactors, dearer = with_prefactors(system, costs)
+        report(4, 5, "second opinion")
+        if second_opinion and system.dimension <= 3:
+            costs = with_field_opinion(
                     system, costs, bounds=Bounds(outlook.lower, outlook.upper), executor=executor,
                     progress=within(report, 4, 5, "second opinion"),
                 )  # fmt: skip
-            report(5, 5, "done")
-        except KeyboardInterrupt as error:
-            raise SolveError(
-                f"predict was interrupted with {len(found)} minima found",
-                status=Status.INTERRUPTED,
-                partial=tuple(found),
-            ) from error
+        report(5, 5, "done")
     samples = system.finite_sum
     population = None if samples is None or system.replacement else samples.n_samples
     prediction = prediction_from_costs(costs, prefactors=prefactors, dearer=dearer, population=population)

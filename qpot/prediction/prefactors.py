@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from qpot._core.arrays import Array
@@ -22,13 +24,14 @@ from qpot.problem.system import System
 _CUTS = (1e-3, 1e-2, 1e-4, 3e-3)
 # A prefactor is trusted if two cuts give values that differ by less than this share.
 _AGREEMENT = 0.03
+# ... and if every second point of the path gives one that differs by less than this share.
+_COARSE = 0.1
 # A leg that passes through a point this close to a cycle, as a part of its extent, runs over it.
 _ON_CYCLE = 1e-4
 # Above this dimension the Hessian of the quasi-potential is not carried along paths: it takes seconds, growing like d^4.
 _CARRIED = 16
 
 
-@remembered
 def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     """Prefactors A(i, j) of the rates A exp(-V / epsilon) between minima, ``(k, k)``.
 
@@ -59,16 +62,22 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
     >>> np.allclose(rate_prefactors(case.system, costs)[0, 1], np.sqrt(2) / (2 * np.pi), rtol=1e-3)
     True
     """
+    return prefactors_and_reasons(system, costs)[0]
+
+
+@remembered
+def prefactors_and_reasons(system: System, costs: TransitionCosts) -> tuple[Array, dict[tuple[int, int], str]]:
+    """The `rate_prefactors`, and for pairs whose prefactor is NaN why it is, where there is more to say than that."""
     k = len(costs.minima)
     result = np.zeros((k, k))
-    if not system.noise.gaussian:
-        # The formula is that of diffusions; discrete steps have another one.
-        for pair, path in costs.paths.items():
-            result[pair] = np.nan if np.isfinite(path.action) else 0.0
-        return result
+    reasons: dict[tuple[int, int], str] = {}
     for (i, j), path in costs.paths.items():
         if not np.isfinite(path.action):
-            result[i, j] = 0.0 if path.status.ok else np.nan
+            result[i, j] = 0.0 if path.status.ok or not system.noise.gaussian else np.nan
+            continue
+        if not system.noise.gaussian:
+            # The formula is that of diffusions; discrete steps have another one.
+            result[i, j] = np.nan
             continue
         for leg in costs.parallel.get((i, j), (path,)):
             if not leg.bounded and leg.least <= path.action + path.error:
@@ -77,20 +86,40 @@ def rate_prefactors(system: System, costs: TransitionCosts) -> Array:
                 continue
             for tied in (leg, *leg.alternatives):
                 if tied.action - leg.action <= tied.error + leg.error:
-                    result[i, j] += leg_rate(system, costs, i, leg, tied)
-    return result
+                    rate = leg_rate(system, costs, i, leg, tied)
+                    result[i, j] += rate.value
+                    if rate.reason:
+                        reasons.setdefault((i, j), rate.reason.rstrip("."))
+    return result, reasons
 
 
-def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolution, one: PathSolution) -> float:
+class LegPrefactor(NamedTuple):
+    """The prefactor of a leg with an estimate of its error, or NaN and the reason why it is not known."""
+
+    value: float
+    error: float = 0.0
+    reason: str = ""
+
+
+def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolution, one: PathSolution) -> LegPrefactor:
     """The prefactor over a leg out of the minimum ``home``, along the leg itself or ``one`` of its alternatives.
 
-    It is NaN where it is not known.
+    It is NaN where it is not known. Where the cost or the report says so anyway, there is no reason in words.
     """
-    if home in costs.cycles or costs.minima[home].kink or over_degenerate_pass(costs, leg) or _over_cycle(costs, leg):
-        return float("nan")
+    if home in costs.cycles or _over_cycle(costs, leg):
+        return LegPrefactor(np.nan)
+    if costs.minima[home].kink:
+        return LegPrefactor(np.nan, reason="the minimum lies at a kink of the loss")
+    if over_degenerate_pass(costs, leg):
+        return LegPrefactor(
+            np.nan, reason="the pass is degenerate, and the formula for passes with one quartic direction does not hold"
+        )
     sides = system.domain
     if sides is not None and (sides.on_a_side(costs.minima[home].point) or any(map(sides.on_a_side, leg.via))):
-        return float("nan")  # Next to such a side the time depends on epsilon by another power.
+        return LegPrefactor(
+            np.nan,
+            reason="the minimum or the pass lies on a side of the domain, where the time depends on epsilon by another power",
+        )
     # A leg over a saddle of its own that ties with no other minimiser has the closed form, if the system has one.
     tie = any(other.action - leg.action <= other.error + leg.error for other in leg.alternatives)
     over = _saddle(costs, leg) if len(leg.via) == 1 and one is leg and not tie else None
@@ -98,13 +127,29 @@ def leg_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolutio
     over = None if over is not None and home not in over.connects else over
     closed = None if over is None else _eyring_kramers(system, costs.minima[home], over)
     if closed is not None:
-        return closed
+        return LegPrefactor(closed)
     if system.dimension > _CARRIED:
         return _in_many_dimensions(system, costs, home, leg, one)
     # The formula does not hold for a path that comes to rest at a second saddle on its way.
     if len(one.via) > (1 if one is leg else 0):
-        return float("nan")
-    return leg_prefactor(system, one, costs.minima[home].point, leg.via[-1])
+        return LegPrefactor(np.nan, reason="the path comes to rest at a second pass on its way")
+    if not leg.via:
+        return LegPrefactor(np.nan)
+    return carried_prefactor(system, one, costs.minima[home].point, leg.via[-1])
+
+
+def attempt_rate(system: System, costs: TransitionCosts, home: int, leg: PathSolution) -> float:
+    """The rate lambda / (2 pi) of the unstable direction at the pass of a leg, or zero where its prefactor has a closed form.
+
+    A prefactor is this rate times e^E, where E comes from the curvatures and from the integral along the path.
+    """
+    if not leg.via:
+        return 0.0
+    over = _saddle(costs, leg) if len(leg.via) == 1 else None
+    if over is not None and home in over.connects and _eyring_kramers(system, costs.minima[home], over) is not None:
+        return 0.0
+    rates = np.linalg.eigvals(system.unchecked.jacobian(leg.via[-1][None])[0])
+    return max(float(rates.real.max()), 0.0) / (2.0 * np.pi)
 
 
 def over_degenerate_pass(costs: TransitionCosts, leg: PathSolution) -> bool:
@@ -128,13 +173,17 @@ def _saddles(costs: TransitionCosts) -> list[Saddle]:
 
 def _in_many_dimensions(
     system: System, costs: TransitionCosts, home: int, leg: PathSolution, one: PathSolution
-) -> float:
+) -> LegPrefactor:
     """The closed form, which counts a saddle once however many paths lead to it; NaN where there is none."""
     if one is not leg:
-        return 0.0
+        return LegPrefactor(0.0)
     saddle = _saddle(costs, leg)
     rate = None if saddle is None else _eyring_kramers(system, costs.minima[home], saddle)
-    return float("nan") if rate is None else rate
+    if rate is not None:
+        return LegPrefactor(rate)
+    return LegPrefactor(
+        np.nan, reason=f"there is no closed form, and above {_CARRIED} dimensions none is carried along the path"
+    )
 
 
 def _saddle(costs: TransitionCosts, leg: PathSolution) -> Saddle | None:
@@ -160,19 +209,52 @@ def _eyring_kramers(system: System, minimum: Minimum, saddle: Saddle) -> float |
 
 
 def leg_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> float:
-    """The prefactor of one leg, or NaN where it cannot be trusted."""
+    """The prefactor of one leg, or NaN where it cannot be trusted; see `carried_prefactor`."""
+    return carried_prefactor(system, leg, minimum, saddle).value
+
+
+def carried_prefactor(system: System, leg: PathSolution, minimum: Array, saddle: Array) -> LegPrefactor:
+    """The prefactor along a leg, held against that of other cuts near its ends and that of every second of its points.
+
+    Two cuts test the linear flow with which the ends are continued. They share the curve between the points, which every
+    second point tests: next to a saddle with a small curvature, errors of the direction of the curve enter as parts of it.
+    """
     if system.noise.singular_at(minimum):
-        return float("nan")  # The formula assumes noise in every direction.
+        return LegPrefactor(
+            np.nan, reason="the formula assumes noise in every direction, and it is singular at the minimum"
+        )
     x, p = leg.points[leg.uphill], leg.momenta[leg.uphill]
     size = float(np.linalg.norm(saddle - minimum))
     values: list[float] = []
-    for cut in _CUTS:
+    kept: list[np.ndarray[Any, np.dtype[np.intp]]] = []
+    reason = ""
+    for cut in _CUTS:  # The first agreement counts, at the cut that was tried first.
         inner = (np.linalg.norm(x - minimum, axis=1) > cut * size) & (np.linalg.norm(x - saddle, axis=1) > cut * size)
         try:
             value = bouchet_reygner(system, x[inner], p[inner], minimum=minimum, saddle=saddle)
-        except (ValueError, SolveError):
+        except (ValueError, SolveError) as error:
+            reason = reason or str(error)
             continue
-        if any(abs(value - other) <= _AGREEMENT * other for other in values):
-            return values[0]
-        values.append(value)
-    return float("nan")
+        close = [other for other in values if abs(value - other) <= _AGREEMENT * other]
+        if not close:
+            values.append(value)
+            kept.append(np.flatnonzero(inner))
+            continue
+        chosen = close[0]
+        here = kept[values.index(chosen)]
+        half = np.append(here[:-1:2], here[-1])
+        try:
+            coarse = bouchet_reygner(system, x[half], p[half], minimum=minimum, saddle=saddle)
+        except (ValueError, SolveError):
+            coarse = np.nan
+        off = abs(coarse / chosen - 1.0)
+        if not off <= _COARSE:
+            return LegPrefactor(
+                np.nan,
+                reason=f"it is not resolved by the {here.size} points of the path: every second of them gives "
+                f"{coarse:.3g} instead of {chosen:.3g}; a smaller tolerance of the method has more points",
+            )
+        return LegPrefactor(chosen, max(abs(value - chosen), abs(coarse - chosen)))
+    if len(values) > 1:
+        reason = f"cuts of the path near its ends give {', '.join(f'{v:.3g}' for v in values)}"
+    return LegPrefactor(np.nan, reason=reason or "the path has too few points")

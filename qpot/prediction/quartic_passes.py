@@ -51,7 +51,7 @@ def quartic_rate(system: System, minimum: Minimum, saddle: Saddle) -> PowerRate:
     Notes
     -----
     N. Berglund, B. Gentz, The Eyring-Kramers law for potentials with nonquadratic saddles, Markov Processes and Related
-    Fields 16 (2010) 549, theorem 2.4 and its corollaries.
+    Fields 16 (2010) 549.
     """
     c = isotropic_strength(system)
     if c is None or not system.gradient_drift or system.loss is None or minimum.hessian.size == 0:

@@ -54,30 +54,39 @@ class PredictionReport:
             )
         chosen = self.minima[ids[0]]
         where = format_point(chosen.point)
+        selects, stays = self._subject()
         if len(self.minima) == 1:
             others = any("left out" in note for note in self.costs.notes)
             only = "in the chain, while others are left out" if others else "that was found: there is nothing to select"
-            return f"SGD stays at minimum 0 at {where}, the only one {only}."
+            return f"{stays} stays at minimum 0 at {where}, the only one {only}."
         if isinstance(chosen, LimitCycle):
             return (
-                f"SGD selects the limit cycle {ids[0]} of period {chosen.period:.6g} through {where}: its W is least, by a "
-                f"margin of {gap}."
+                f"{selects} selects the limit cycle {ids[0]} of period {chosen.period:.6g} through {where}: its W is "
+                f"least, by a margin of {gap}."
             )
         outside = "" if self.minima[ids[0]].inside else ", outside the box"
         if np.isinf(self.margin):
-            return f"SGD selects minimum {ids[0]} at {where}{outside}: it never leaves it for another. {self._never(ids[0])}"
-        return f"SGD selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
+            why = self._never(ids[0])
+            return f"{selects} selects minimum {ids[0]} at {where}{outside}: it never leaves it for another. {why}"
+        return f"{selects} selects minimum {ids[0]} at {where}{outside}: its W is least, by a margin of {gap}."
+
+    def _subject(self) -> tuple[str, str]:
+        """Who selects, and who stays: SGD, or the noise and the system where there is no loss that SGD could follow."""
+        if all(np.isnan(m.loss) for m in self.minima):
+            return "The noise", "The system"
+        return "SGD", "SGD"
 
     def _unsolved(self, gap: str) -> str:
         """The answer where legs were not solved, or where nothing leaves several minima; empty otherwise."""
         ids, costs = self.selected, self.costs
+        selects, stays = (word[:1].lower() + word[1:] if word != "SGD" else word for word in self._subject())
         intervals = leg_intervals(costs)
         closed = intervals.closed_sets(known=False)
         reasons = dict.fromkeys(never_left(costs, s) for s in closed)
         if len(closed) > 1 and all(reasons):
             return (
-                f"Nothing is selected: SGD never leaves the {named(ids)} for the others, and stays at the one that it comes "
-                f"to first. The cost is infinite: {'; '.join(reasons)}."
+                f"Nothing is selected: {stays} never leaves the {named(ids)} for the others, and stays at the one that it "
+                f"comes to first. The cost is infinite: {'; '.join(reasons)}."
             )
         among = [i for i in range(len(self.minima)) if i not in self.left_out]
         where = f"Among the {named(among)} " if self.left_out else ""
@@ -86,13 +95,14 @@ class PredictionReport:
                 return ""
             rest = [i for i in self.possible if i not in ids]
             more = f" {named(rest).capitalize()} may be selected instead." if rest else ""
+            first = selects if where else self._subject()[0]
             return (
-                f"{where}SGD selects minimum {ids[0]} at {format_point(self.minima[ids[0]].point)}: its W is least, by a "
+                f"{where}{first} selects minimum {ids[0]} at {format_point(self.minima[ids[0]].point)}: its W is least, by a "
                 f"margin of at least {gap}.{more}"
             )
         if not intervals.doubtful.any() and doubt(costs) is None:
             return ""
-        return f"{where or 'It is '}{'it is ' if where else ''}not decided which of the {named(ids)} SGD selects."
+        return f"{where or 'It is '}{'it is ' if where else ''}not decided which of the {named(ids)} {selects} selects."
 
     def _never(self, chosen: int) -> str:
         """Why no other minimum is reached from one, in a sentence."""
@@ -105,17 +115,19 @@ class PredictionReport:
         return tuple(filter(None, [*open_, self.costs.audit, self._leaving(), *self.costs.notes, self.costs.coverage]))
 
     def _leaving(self) -> str:
-        """Where SGD leaves the box, and whether it does so before it selects; empty if nothing leads out."""
+        """Where it leaves the box, and whether it does so before it selects; empty if nothing leads out."""
         ways = self.costs.ways_out
         if not ways:
             return ""
+        stays = self._subject()[1]
+        it = stays if stays == "SGD" else stays.lower()
         unknown = [way for way in ways if np.isnan(way.cost)]
         if unknown:
             return f"A way leads out of the box, {unknown[0]}. The numbers hold within the box only."
         if unknown_exits(self.costs):
             cheapest = min(ways, key=lambda w: w.cost)
             return (
-                f"A way leads out of the box, {cheapest}. Whether SGD takes it before it selects is not known, since legs "
+                f"A way leads out of the box, {cheapest}. Whether {it} takes it before it selects is not known, since legs "
                 "were not solved."
             )
         lost = self._lost()
@@ -128,13 +140,13 @@ class PredictionReport:
             onwards = np.delete(self.costs.values[first], first).min(initial=np.inf)
             named = "minimum" if len(lost) == 1 else "one of the minima"
             return (
-                f"SGD leaves the box before it selects, if it starts at {named} {', '.join(map(str, lost[:8]))}: {way}. The "
-                f"cheapest way from there to another minimum costs {onwards:.6g}."
+                f"{stays} leaves the box before it selects, if it starts at {named} {', '.join(map(str, lost[:8]))}: {way}. "
+                f"The cheapest way from there to another minimum costs {onwards:.6g}."
             )
         way = min(ways, key=lambda w: w.cost)
         more = "" if len(ways) == 1 else f" {len(ways) - 1} more lead out."
         return (
-            f"The numbers hold until SGD leaves the box, which costs {self.costs.leaks[self.selected[0]]:.6g} from the "
+            f"The numbers hold until {it} leaves the box, which costs {self.costs.leaks[self.selected[0]]:.6g} from the "
             f"selected minimum. The cheapest way out is {way}.{more}"
         )
 
@@ -171,9 +183,15 @@ class PredictionReport:
             )
         if known == 0:
             return f"Second opinion: none ({next(iter(costs.field.reasons.values()), 'no routes')})."
-        missing = "" if known == routes else f", and has no opinion on {routes - known}"
+        without: dict[str, list[str]] = {}
+        for i, j in costs.paths:
+            if not costs.field.known[i, j]:
+                without.setdefault(costs.field.reasons.get((i, j), ""), []).append(f"V({i}, {j})")
+        missing = "".join(
+            f" None on {', '.join(pairs)}{f': {reason}' if reason else ''}." for reason, pairs in without.items()
+        )
         return (
-            f"Second opinion: quasi-potential fields agree with {known} of {routes} costs within the errors{missing}."
+            f"Second opinion: quasi-potential fields agree with {known} of {routes} costs within the errors.{missing}"
         )
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_float_array
+from qpot._core.interrupts import interruptible
 from qpot._core.progress import ProgressLike
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
@@ -17,12 +18,12 @@ from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.points import Minimum, Saddle
 from qpot.landscape.symmetry import Symmetry
 from qpot.prediction.costs import TransitionCosts
-from qpot.prediction.dearer_legs import DearerLegs, dearer_legs, rescaled_legs
+from qpot.prediction.dearer_legs import DearerLegs, rescaled_legs
 from qpot.prediction.finite_rate import corrected_costs
 from qpot.prediction.partial_answer import partial_answer
-from qpot.prediction.prefactors import rate_prefactors
 from qpot.prediction.stationary_errors import stationary_errors
 from qpot.prediction.times import PredictionTimes
+from qpot.prediction.unknown_prefactors import with_prefactors
 from qpot.prediction.views import PredictionViews
 from qpot.problem.arguments import checked, instance_of
 from qpot.problem.system import System
@@ -177,10 +178,12 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
         costs, samples = units.read(self.costs), units.system.finite_sum
         if units.bent:
             # Prefactors are those of the diffusion in the user's coordinates, in the sense of Ito.
+            prefactors, dearer = self.prefactors, self.dearer
+            if prefactors is not None:
+                costs, prefactors, dearer = with_prefactors(units.system, costs)
             return replace(
                 self, costs=costs, minima=costs.minima, saddles=costs.saddles, population=None,
-                prefactors=None if self.prefactors is None else rate_prefactors(units.system, costs),
-                dearer=None if self.dearer is None else dearer_legs(units.system, costs),
+                prefactors=prefactors, dearer=dearer,
                 system=None if self.system is None else units.system,
             )  # fmt: skip
         return replace(
@@ -199,6 +202,7 @@ class Prediction(PredictionViews, PredictionTimes, Saved):
         )
 
 
+@interruptible
 @checked(costs=instance_of(TransitionCosts, "qpot.transition_costs"))
 def prediction_from_costs(
     costs: TransitionCosts,
@@ -214,7 +218,7 @@ def prediction_from_costs(
     costs : TransitionCosts
     prefactors : array (k, k), optional
         Prefactors of the rates, for example from `rate_prefactors`.
-    dearer : mapping (i, j) -> array (m, 3), optional
+    dearer : mapping (i, j) -> array (m, 5), optional
         The legs that are dearer than the cheapest, from `dearer_legs`.
     population : int, optional
         The number of samples if minibatches are drawn without replacement.

@@ -199,7 +199,7 @@ class PredictionTimes(PredictionReport):
         Returns
         -------
         array (k, k)
-            Zero where no leg leads from i to j, NaN where a prefactor that matters is not known.
+            Zero where no leg leads from i to j, NaN where one that matters is not known or outweighs exp(-V / epsilon).
 
         Raises
         ------
@@ -262,7 +262,7 @@ class PredictionTimes(PredictionReport):
             # The report names a way of unknown cost; the number holds until SGD takes it.
             out = [way for way in self.costs.ways_out if way.minimum == i and np.isfinite(way.cost)]
             costs = np.array([*self.costs.direct[i, off[i]], *(way.cost for way in out)])
-            known = np.array([*factors[i, off[i]], *(way.prefactor if prefactor else 1.0 for way in out)])
+            known = np.array([*factors[i, off[i]], *(way.prefactor_at(level) if prefactor else 1.0 for way in out)])
             lowest = costs.min(initial=np.inf)
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
                 weights = known * np.exp(-(costs - lowest) / level)
@@ -359,14 +359,14 @@ class PredictionTimes(PredictionReport):
     ) -> Array:
         """Fraction of time near each minimum at this noise level, ``(k,)``: the stationary law of the chain.
 
-        The noise level is given by a learning rate and a batch size, or by ``epsilon``. With ``prefactor=False`` all
-        prefactors are taken as equal, which is right to leading order only. Otherwise all entries are NaN if one prefactor is
-        missing, and in any case where a leg of unknown cost may be as cheap as those that are known. Where ways lead out of
-        the box, it is the law before SGD takes one.
+        With ``prefactor=False`` all prefactors are taken as equal, which is right to leading order only. Otherwise all
+        entries are NaN if one is missing, unless one minimum is never left; and in any case where a leg of unknown cost may
+        be as cheap as those that are known. Where ways lead out of the box, it is the law before SGD takes one.
         """
         level = self._level(learning_rate, batch_size, momentum, epsilon)
-        factors = self._factors(prefactor, level)
-        if np.isnan(factors).any() or unknown_exits(self.costs):
+        factors, kept = self._factors(prefactor, level), np.isfinite(self.stationary_costs)
+        # One minimum that is never left holds everything, whatever the prefactors of the ways to it are.
+        if unknown_exits(self.costs) or (np.isnan(factors).any() and kept.sum() > 1):
             return np.full(len(self.minima), np.nan)
         rates = np.where(factors > 0.0, factors, 1.0)
         return np.asarray(stationary_distribution(self.costs.direct, level, prefactors=rates))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qpot._core.arrays import Array, BoundsLike, format_point
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting, within
 from qpot._core.status import SolveError, Status
@@ -48,6 +49,7 @@ from qpot.solvers.problem.lagrangian import SingularCovarianceError as SingularO
 _MARGIN = 1.5
 
 
+@interruptible
 @checked(
     system=a_system,
     minima=some_minima,
@@ -151,13 +153,15 @@ def costs_of_routes(
     seconds: float,
     executor: Executor | None,
     progress: ProgressLike = None,
+    noise_at: Callable[[Array], System] | None = None,
 ) -> TransitionCosts:
     """The costs of `transition_costs` over the saddles and, besides, over the routes on which noise was seen to leave.
 
     Legs over which no noise was seen to leave are priced only where no route leads from the same minimum to the same one.
+    ``noise_at`` is the system under the noise of legs over a pass (d,), where that is one for each pass.
     """
     check_executor(executor)
-    return _priced(system, minima, saddles, method, seconds, executor, progress, routes)
+    return _priced(system, minima, saddles, method, seconds, executor, progress, routes, noise_at)
 
 
 def _priced(
@@ -169,6 +173,7 @@ def _priced(
     executor: Executor | None,
     progress: ProgressLike,
     routes: Sequence[Route] = (),
+    noise_at: Callable[[Array], System] | None = None,
 ) -> TransitionCosts:
     """The costs from the legs over both sides of all saddles and over the routes."""
     k, quick = len(minima), chosen.quick()
@@ -177,6 +182,8 @@ def _priced(
         _leg(system, minima, _beside_kinks(saddles[n], minima[home], minima[away]), home, away, sign, quick, seconds)
         for home, away, n, sign in sides
     ]
+    if noise_at is not None:
+        tasks = [replace(task, system=noise_at(task.saddle.point)) for task in tasks]
     if routes:
         sides, tasks = with_routes(sides, tasks, routes, minima)
     # Legs with cycles have an accuracy of their own, and are not tried twice.
@@ -184,41 +191,41 @@ def _priced(
     tasks = [replace(task, method=chosen) if n in cyclic else task for n, task in enumerate(tasks)]
     if executor is not None and tasks:
         check_sendable(tasks[0], executor, what="the system")
-    if isinstance(chosen, GeometricAction) and system.dimension > 1:
-        tasks = with_descents(tasks, executor)
     finished: dict[int, PathSolution] = {}
-    with reporting(progress, "transition costs") as report:
-        try:
-            tasks, climbs = with_shared_climbs(tasks)
-            copies = {**climbs, **copies_of_cycles(tasks)}
-            own = [n for n in range(len(tasks)) if n not in copies]
-            rounds = by_exits(own, tasks)
-            for order in (*rounds, list(copies)):
-                # What leads up to a saddle or a cycle is known where the route goes on to another state only.
-                given = [replace(tasks[n], known=finished.get(copies.get(n, -1))) for n in order]
-                if finished and rounds[1:]:
-                    # Legs that fewer exits take are solved as far as they may be cheap.
-                    ceilings = _MARGIN * _cheapest(k, sides, finished)
-                    given = [replace(leg, ceiling=ceilings[sides[n][:2]]) for n, leg in zip(order, given, strict=True)]
-                said = _announced(order, len(finished), len(tasks), sides, report)
-                for n, leg in zip(said, run_in_order(_solve_leg, given, executor), strict=True):
-                    finished[n] = replace(leg, method=chosen)
-            # Only a leg that may be part of a cheapest route is worth more than a fair try.
-            again = _mattering(k, sides, finished) if quick is not chosen else []
-            again = [n for n in again if n not in cyclic]
-            longer = [replace(tasks[n], method=chosen) for n in again]
-            said = _announced(again, 0, len(again), sides, within(report, len(tasks), len(tasks), "to the end"))
-            for n, leg in zip(said, run_in_order(_solve_leg, longer, executor), strict=True):
-                finished[n] = _better(leg, finished[n])
-            report(len(tasks), len(tasks), "legs across other basins")
-            across = legs_across(system, minima, saddles, groups_of(sides, finished), seconds=seconds)
-        except KeyboardInterrupt as error:
-            partial = assembled(k, sides, finished, tuple(minima), tuple(saddles))
-            raise SolveError(
-                f"transition_costs was interrupted after {len(finished)} of {len(tasks)} legs",
-                status=Status.INTERRUPTED,
-                partial=partial,
-            ) from error
+
+    def known() -> tuple[str, TransitionCosts]:
+        partial = assembled(k, sides, finished, tuple(minima), tuple(saddles))
+        return f"transition_costs was interrupted after {len(finished)} of {len(tasks)} legs", partial
+
+    if isinstance(chosen, GeometricAction) and system.dimension > 1:
+        with keeping(known):
+            tasks = with_descents(tasks, executor)
+    with reporting(progress, "transition costs") as report, keeping(known):
+        tasks, climbs = with_shared_climbs(tasks)
+        copies = {**climbs, **copies_of_cycles(tasks)}
+        own = [n for n in range(len(tasks)) if n not in copies]
+        rounds = by_exits(own, tasks)
+        for order in (*rounds, list(copies)):
+            # What leads up to a saddle or a cycle is known where the route goes on to another state only.
+            given = [replace(tasks[n], known=finished.get(copies.get(n, -1))) for n in order]
+            if finished and rounds[1:]:
+                # Legs that fewer exits take are solved as far as they may be cheap.
+                ceilings = _MARGIN * _cheapest(k, sides, finished)
+                given = [replace(leg, ceiling=ceilings[sides[n][:2]]) for n, leg in zip(order, given, strict=True)]
+            said = _announced(order, len(finished), len(tasks), sides, report)
+            for n, leg in zip(said, run_in_order(_solve_leg, given, executor), strict=True):
+                finished[n] = replace(leg, method=chosen)
+        # Only a leg that may be part of a cheapest route is worth more than a fair try.
+        again = _mattering(k, sides, finished) if quick is not chosen else []
+        again = [n for n in again if n not in cyclic]
+        longer = [replace(tasks[n], method=chosen) for n in again]
+        said = _announced(again, 0, len(again), sides, within(report, len(tasks), len(tasks), "to the end"))
+        for n, leg in zip(said, run_in_order(_solve_leg, longer, executor), strict=True):
+            finished[n] = _better(leg, finished[n])
+        report(len(tasks), len(tasks), "legs across other basins")
+        # Paths that pass by a minimum have no pass whose noise would be theirs.
+        groups = groups_of(sides, finished)
+        across = legs_across(system, minima, saddles, groups, seconds=seconds) if noise_at is None else None
     if quick is not chosen:
         for n, leg in finished.items():
             if n not in again and n not in cyclic and leg.status is Status.NOT_CONVERGED and leg.error < leg.action:
@@ -355,8 +362,6 @@ def _solve_leg(task: _Leg) -> PathSolution:
         reason = f"no path was found over the saddle {format_point(task.saddle.point)}: {error}"
         return replace(unknown_leg(task.start, task.end, reason, task.method, Status.SINGULAR, least), via=via)
     except SolveError as error:
-        if error.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt from error
         if not (isinstance(task.saddle, LimitCycle) or task.cyclic):
             known = by_descents(task.system, task.start, task.saddle, task.sign, task.end, task.method)
             if known is not None:

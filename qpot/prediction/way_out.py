@@ -10,6 +10,7 @@ import numpy as np
 from qpot._core.arrays import Array, format_point
 from qpot._core.drawn import Drawn
 from qpot.paths.solution import PathSolution
+from qpot.prediction.soft_rows import factor_of, rescaled_row
 from qpot.problem.units import Units
 
 
@@ -28,7 +29,9 @@ class WayOut(Drawn, figure="plot_way_out"):
     leads : str
         Where the other side leads.
     prefactor : float
-        The prefactor A of the rate; NaN where it is not known.
+        The prefactor A of the rate under weak noise; NaN where it is not known.
+    shape : array (9,) or None
+        Where a direction is soft at the minimum or the pass: how A depends on epsilon (`LegShape.row`).
     """
 
     minimum: int
@@ -36,6 +39,11 @@ class WayOut(Drawn, figure="plot_way_out"):
     path: PathSolution | None
     leads: str
     prefactor: float = field(default=float("nan"))
+    shape: Array | None = None
+
+    def prefactor_at(self, epsilon: float) -> float:
+        """The prefactor at a noise level; NaN where it is not known, which it may be under weaker noise."""
+        return self.prefactor if self.shape is None else self.prefactor * factor_of(self.shape, epsilon)
 
     @property
     def cost(self) -> float:
@@ -56,6 +64,7 @@ class WayOut(Drawn, figure="plot_way_out"):
             leads=units.remark(self.leads),
             # In bent coordinates the prefactor lacks the Ito term, and so does not hold in the user's.
             prefactor=float("nan") if units.bent else self.prefactor / units.time,
+            shape=None if self.shape is None else rescaled_row(self.shape, units.noise),
         )
 
     def __repr__(self) -> str:

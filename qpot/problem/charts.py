@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError, format_point
+from qpot._core.interrupts import Interruption
 from qpot._core.status import SolveError, Status
 from qpot.problem.charted import ChartCoordinates, ChartFunction, ChartNoise
 from qpot.problem.domain import OutsideDomainError, Sides
@@ -180,7 +181,7 @@ class Chart(Units):
         found = np.linalg.eigvals(matrix).astype(complex)
         return np.asarray(found[np.lexsort((found.imag, found.real))])
 
-    def error(self, error: ValueError | SolveError) -> ValueError | SolveError:
+    def error(self, error: ValueError | SolveError | Interruption) -> ValueError | SolveError | Interruption:
         """An error in the user's coordinates; where one minimum leaves nothing to select it says what a domain offers."""
         found = super().error(error)
         if not (isinstance(found, SolveError) and found.status is Status.NO_ROUTE and isinstance(found.partial, tuple)):

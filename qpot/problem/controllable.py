@@ -8,6 +8,7 @@ import numpy as np
 
 from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.types import PointLike
 from qpot.problem.checked_system import check_system
@@ -50,6 +51,7 @@ class Controllability(Drawn, Saved, figure="plot_controllability"):
         return bool(self.missed.shape[1] == 0)
 
 
+@interruptible
 def controllability(system: System, point: PointLike) -> Controllability:
     """The directions that the noise reaches at a fixed point, which are the span of sigma, J sigma, J^2 sigma, ...
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_flag, as_point, as_rng, difference_step
+from qpot._core.interrupts import interruptible
 from qpot._core.types import PointLike, SeedLike
 from qpot.problem.covariance import factored
 from qpot.problem.covariance_methods import DENSE, CovarianceEstimate, CovarianceMethod
@@ -15,6 +16,7 @@ from qpot.problem.low_rank import LowRankCovariance
 from qpot.samples.finite_sum import FiniteSum
 
 
+@interruptible
 def estimate_covariance(
     finite_sum: FiniteSum,
     point: PointLike,

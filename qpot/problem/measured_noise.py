@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from qpot._core.arrays import Array, as_count, as_flag, as_noise_level, as_point, as_positive, as_rng, format_point
 from qpot._core.drawn import Drawn
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
 from qpot._core.types import PointLike, SeedLike
@@ -116,6 +117,7 @@ class NoiseStatistics(Drawn, Saved, figure="plot_noise_spectrum"):
         )
 
 
+@interruptible
 def measure_noise(
     finite_sum: FiniteSum,
     point: PointLike,

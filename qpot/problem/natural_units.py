@@ -13,13 +13,14 @@ import numpy as np
 from scipy.optimize import Bounds
 
 from qpot._core.arrays import Array, NonFiniteError, as_bounds, as_point, without_wrapper
+from qpot._core.interrupts import Interruption
 from qpot._core.status import SolveError
 from qpot.problem.charts import Chart, chart_of
 from qpot.problem.domain import OutsideDomainError
 from qpot.problem.functions import DifferencedJacobian
 from qpot.problem.gaussian_noise import gaussian_noise
 from qpot.problem.noise import Noise
-from qpot.problem.rescaled import Coordinates, RescaledFunction, RescaledNoise
+from qpot.problem.rescaled import Coordinates, RescaledFunction, RescaledMoments, RescaledNoise
 from qpot.problem.system import System
 from qpot.problem.units import Units
 from qpot.samples.loss_checks import HeldAgainstLoss
@@ -83,7 +84,7 @@ def in_natural_units(*points: str) -> Callable[[Callable[P, R]], Callable[P, R]]
             given.update(moved, system=inner)
             try:
                 result: R = units.read(solve(*bound.args, **bound.kwargs))
-            except (ValueError, SolveError) as error:
+            except (ValueError, SolveError, Interruption) as error:
                 translated = units.error(error)
                 if translated is error:
                     raise
@@ -304,7 +305,9 @@ def in_units(units: Units) -> System:
     if system.constant_covariance is not None:
         noise = gaussian_noise(system.constant_covariance * across, d)
     else:
-        noise = RescaledNoise(RescaledFunction(system.unchecked.covariance, coordinates, across, "covariance"))
+        covariance = RescaledFunction(system.unchecked.covariance, coordinates, across, "covariance")
+        both = system.unchecked.moments
+        noise = RescaledNoise(covariance, None if both is None else RescaledMoments(both, drift, covariance))
         noise = noise.with_faces(system.noise.faces)
     jacobian = None
     if not isinstance(system.jacobian, DifferencedJacobian):

@@ -85,6 +85,8 @@ class Noise(ABC):
     samples : FiniteSum or None
         The finite sum whose mean gradient is minus the drift and whose samples' gradients have this covariance, so that one
         pass over the samples gives both.
+    moments : callable ``(n, d) -> (n, d), (n, d, d)`` or None
+        Drift and covariance from one evaluation, where a noise without ``samples`` knows a cheaper way than two.
     faces : tuple of (int, float, float)
         Coordinates, their values, and 1 or -1 for the direction in which they go on into the domain, at which noise and drift
         across vanish in the user's coordinates: what is there never comes back.
@@ -98,6 +100,7 @@ class Noise(ABC):
     isotropic: float | None = None
     matrices: bool = True
     samples: FiniteSum | None = None
+    moments: Callable[[Array], tuple[Array, Array]] | None = None
     faces: tuple[tuple[int, float, float], ...] = ()
 
     def inside(self, points: Array) -> NDArray[np.bool_]:

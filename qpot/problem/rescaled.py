@@ -66,11 +66,28 @@ class RescaledFunction:
         return np.asarray(values * self.left, dtype=np.float64)
 
 
+class RescaledMoments:
+    """Drift and covariance in other units, from one evaluation of both."""
+
+    def __init__(
+        self, both: Callable[[Array], tuple[Array, Array]], drift: RescaledFunction, covariance: RescaledFunction
+    ) -> None:
+        self.both, self.coordinates, self.spacing = both, drift.coordinates, drift.spacing
+        self.left = drift.left, covariance.left
+
+    def __call__(self, y: Array) -> tuple[Array, Array]:
+        try:
+            drift, covariance = self.both(self.coordinates.points(y))
+        except NonFiniteError as error:
+            raise NonFiniteError(str(error), self.coordinates.back(error.point)) from error
+        return drift * self.left[0], covariance * self.left[1]
+
+
 class RescaledNoise(Noise):
     """Gaussian noise whose covariance matrices are those of a system in other units."""
 
-    def __init__(self, function: RescaledFunction) -> None:
-        self.function, self.spacing = function, function.spacing
+    def __init__(self, function: RescaledFunction, moments: RescaledMoments | None = None) -> None:
+        self.function, self.spacing, self.moments = function, function.spacing, moments
 
     def with_faces(self, faces: tuple[tuple[int, float, float], ...]) -> RescaledNoise:
         """The same noise with the ``faces`` of the noise that is rescaled, which are given in its coordinates."""

@@ -184,7 +184,7 @@ class System:
                 jacobian=checked_jacobian.unchecked,
                 covariance=covariance_at,
                 loss=NoLoss() if checked_loss is None else checked_loss.unchecked,
-                moments=None if finite_sum is None else Moments(noise, checked_drift),
+                moments=noise.moments if finite_sum is None else Moments(noise, checked_drift),
             ),
         }
         for name, value in fields.items():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, NonFiniteError
+from qpot._core.interrupts import Interruption
 from qpot._core.status import SolveError
 from qpot.problem.system import System
 
@@ -100,13 +101,15 @@ class Units:
         """A sentence that may name points, which keep their coordinates; it then says which these are."""
         return f"{text} [{self.note}]" if self.note and "(" in text else text
 
-    def error(self, error: ValueError | SolveError) -> ValueError | SolveError:
+    def error(self, error: ValueError | SolveError | Interruption) -> ValueError | SolveError | Interruption:
         """An error with its point or its partial result in these coordinates, and a message that says which it names."""
         # The message of a user's function, which the rescaled one passes on, names the point as the user knows it.
         known = isinstance(error.__cause__, NonFiniteError)
         text = f"{error} [{self.note}]" if self.note and not known else str(error)
         if isinstance(error, NonFiniteError):
             return NonFiniteError(text, self.points(error.point))
+        if isinstance(error, Interruption):
+            return Interruption(text, self.read(error.partial))
         if isinstance(error, SolveError):
             return SolveError(text, status=error.status, partial=self.read(error.partial))
         return ValueError(text) if type(error) is ValueError else error

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpot._core.arrays import Array, as_count, as_points, as_rng, format_point
+from qpot._core.interrupts import interruptible
 from qpot._core.types import SeedLike
 from qpot.samples.finite_sum import FiniteSum
 from qpot.samples.formulas import Integers
@@ -16,6 +17,7 @@ _DIFFERENCE_TOLERANCE = 1e-4
 _STEP = 6e-6
 
 
+@interruptible
 def check_gradients(
     finite_sum: FiniteSum, near: ArrayLike | None = None, *, points: int = 3, rng: SeedLike = None
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.interrupts import interruptible
 from qpot._core.optional import needed
 from qpot.samples.automatic import DEFAULT_MEMORY, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
@@ -17,6 +18,7 @@ from qpot.samples.layout import ParameterLayout
 from qpot.samples.torch_models import as_weight_decay
 
 
+@interruptible
 def from_jax(
     loss_fn: Callable[..., Any],
     params: Any,

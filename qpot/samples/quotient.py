@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_point, as_points, as_rng
+from qpot._core.interrupts import interruptible
 from qpot._core.types import PointLike
 from qpot.samples.automatic import ModelSum
 from qpot.samples.finite_sum import FiniteSum, check_finite_sum
@@ -129,6 +130,7 @@ class ModelQuotient(Quotient, ModelSum):
     """The `Quotient` of a model: ``layout`` has the reduced shapes, ``model_at(z)`` is the whole model."""
 
 
+@interruptible
 def without_gauges(
     finite_sum: FiniteSum, *, at: PointLike | None = None, rng: np.random.Generator | int | None = 0
 ) -> FiniteSum:

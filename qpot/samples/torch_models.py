@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.interrupts import interruptible
 from qpot._core.optional import needed
 from qpot.samples.automatic import DEFAULT_MEMORY, KEPT, Differentiated, ModelSum
 from qpot.samples.formulas import Integers
@@ -27,6 +28,7 @@ from qpot.samples.torch_points import Initialise, Restore
 from qpot.samples.torch_recorded import Recorded
 
 
+@interruptible
 def from_torch(
     model: Any,
     loss_fn: Callable[..., Any],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array
+from qpot._core.interrupts import interruptible
 from qpot.samples.finite_sum import FiniteSum, check_finite_sum
 from qpot.samples.layout import ParameterLayout
 from qpot.samples.unit_axes import Axes, AxisView
@@ -25,8 +26,7 @@ _FACTORS = (1.0, 2.0, 0.5)
 _USUAL = 0.4
 # One evaluation of losses takes at most this many numbers of points.
 _CHUNK = 2_000_000
-# So many points are drawn at most, until each array of places has mattered at some of them.
-_TRIALS = 40
+_TRIALS = 40  # So many points are drawn at most, until each array of places has mattered at some of them.
 # Losses of a few samples are evaluated at one of these numbers of points.
 _POINTS = (8, 64)
 # Axes that may hold units in several ways are tried in at most this many combinations.
@@ -35,6 +35,7 @@ _COMBINATIONS = 128
 _SUBSETS = 6
 
 
+@interruptible
 def unit_blocks(finite_sum: FiniteSum, *, layout: ParameterLayout | None = None) -> tuple[UnitBlock, ...]:
     """The layers of a model whose units may be exchanged, and flipped, without any sample's loss changing at any point.
 

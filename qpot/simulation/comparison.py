@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, BoundsLike
 from qpot._core.deprecated import renamed_property
+from qpot._core.interrupts import interruptible
 from qpot._core.saved import Saved
 from qpot.prediction.result import Prediction
 from qpot.problem.arguments import a_flag, a_positive, a_system, checked, non_negative
@@ -184,6 +185,7 @@ class Comparison(ComparisonViews, Saved):
         return "\n".join(rows)
 
 
+@interruptible
 @checked(
     allowance=non_negative,
     finite_rate=a_flag,

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count
 from qpot._core.deprecated import warn_renamed
+from qpot._core.interrupts import cause_of, failed, interruptible, status_of
 from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import SolveError, Status
+from qpot._core.status import Status
 from qpot._core.types import PointLike
 from qpot.paths.boundaries import Domain, surfaces
 from qpot.paths.boundary_surfaces import Surface, finite_values
@@ -34,6 +35,7 @@ _UNLIKELY = 1e-12
 _PROBED, _MARGIN = 256, 4.0
 
 
+@interruptible
 @checked(system=a_system, steps=a_count, replicas=a_count, rng=a_seed, executor=an_executor)
 def exit_times(
     system: System,
@@ -144,15 +146,16 @@ def exit_times(
                 )  # fmt: skip
                 tasks = [(setting.update, block, job) for block in run.blocks]
                 moved = list(run_in_order(advance, tasks, executor, keep=False))
-                failed = [failure for _, _, failure in moved if failure[0] >= 0]
-                if failed:
+                broken = [failure for _, _, failure in moved if failure[0] >= 0]
+                if broken:
                     status = Status.NON_FINITE
-                    reason = f"a replica ceased to be finite in step {min(failed)[0]}; lower the learning rate"
+                    reason = f"a replica ceased to be finite in step {min(broken)[0]}; lower the learning rate"
                     break
                 run.accept(job, [(block, records) for block, records, _ in moved])
                 report(run.done, limit, "steps")
-        except KeyboardInterrupt:
-            status, reason = Status.INTERRUPTED, f"interrupted after {run.done} of {limit} steps"
+        except KeyboardInterrupt as error:
+            status = status_of(error)
+            reason = f"interrupted after {run.done} of {limit} steps{cause_of(error)}"
         except FunctionFailedError as error:
             status, reason = Status.NON_FINITE, str(error)
     result = FirstExits(
@@ -160,7 +163,7 @@ def exit_times(
         **dynamics.facts,
     )  # fmt: skip
     if status is not Status.CONVERGED:
-        raise SolveError(f"exit_times: {reason}; what was simulated is in .partial", status=status, partial=result)
+        raise failed(f"exit_times: {reason}; what was simulated is in .partial", status=status, partial=result)
     return result
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array, as_count
 from qpot._core.checkpoint import kept
 from qpot._core.deprecated import renamed, renamed_property, warn_renamed
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.progress import ProgressLike
-from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.symmetry import Symmetry
 from qpot.problem.arguments import a_file, a_flag, a_system, an_executor, attractors, checked
@@ -106,6 +106,7 @@ class EscapeTimes(EscapeTables, CensoredTimes):
         )
 
 
+@interruptible
 @checked(
     system=a_system,
     minima=attractors,
@@ -222,13 +223,11 @@ def escape_times(
     if not escape_points:
         return result
     assert outcome.trace is not None  # the run was asked to keep it
-    try:
+    message = "interrupted while the escape points were told; the escape times are in .partial"
+    with keeping(lambda: (message, result)):
         trace = outcome.trace
         points = kept("escape points", lambda: _crossings(system, trace, result, goals, stride))
         return replace(result, escape_points=points)
-    except KeyboardInterrupt:
-        message = "interrupted while the escape points were told; the escape times are in .partial"
-        raise SolveError(message, status=Status.INTERRUPTED, partial=result) from None
 
 
 def _crossings(system: System, trace: Array, times: EscapeTimes, goals: Destinations, stride: int) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qpot.problem.sample_noise import SampleNoise
 from qpot.simulation.arrhenius import ArrheniusLaw
 from qpot.simulation.comparison import Comparison
 from qpot.simulation.ensemble import Ensemble
@@ -39,6 +40,7 @@ def explanations(
     measured = {item.home: item for item in escapes if item.measurements}
     laws = [law for law in comparison.arrhenius if law.home in measured]
     remarks = [_run(process, [measured[law.home] for law in laws])] if laws else []
+    remarks += [told for told in [_assumed(process)] if told and (escapes or ensembles)]
     evidence = [*(m for law in laws for m in measured[law.home].measurements), *ensembles]
     with spending(seconds):
         noise, explained = own_noise(comparison, process, evidence, burn_in)
@@ -75,6 +77,18 @@ def _run(process: Process, escapes: Sequence[Escapes]) -> str:
     split = sum(isinstance(m, SplittingTimes) for item in escapes for m in item.measurements)
     how = f", {split} of {len(rates)} times by splitting" if split else ""
     return f"{kind} was run {name} {numbers.min():.3g} to {numbers.max():.3g}{how}, where the costs are {costs}."
+
+
+def _assumed(process: Process) -> str:
+    """What the noise of the costs has beyond that of the samples, with which SGD was run; empty where they are the same."""
+    noise = process.system.noise
+    if process.batch_size is None or not isinstance(noise, SampleNoise) or noise.floor <= 0.0:
+        return ""
+    return (
+        f"SGD was run with its samples' own noise, and the costs are for that noise with a floor of {noise.floor:.2g} in "
+        "every direction, which makes them lower: that escapes are rarer than predicted is no contradiction, that they are "
+        "more frequent would be one."
+    )
 
 
 def _direction(comparison: Comparison, law: ArrheniusLaw, escapes: Escapes) -> str:

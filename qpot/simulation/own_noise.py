@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qpot._core.status import SolveError, Status
+from qpot._core.status import SolveError
 from qpot.paths.gaussianity import check_gaussianity
 from qpot.paths.geometric import GeometricAction
 from qpot.prediction.open_report import unknown_exits
@@ -153,9 +153,7 @@ def with_own_noise(prediction: Prediction, process: Process) -> Prediction | Non
             exact, model.into(prediction.minima), saddles=model.into(prediction.saddles), budget=_SECONDS,
             method=GeometricAction(tolerance=_TOLERANCE),
         )  # fmt: skip
-    except SolveError as error:
-        if error.status is Status.INTERRUPTED:
-            raise
+    except SolveError:
         return None
     if unknown_exits(costs):
         return None

@@ -107,6 +107,8 @@ class SplittingTimes(SplittingTables, Saved):
         full = np.log(self.mean_steps)
         if not np.isfinite(full):
             return np.inf, np.inf
+        if m < 2:  # An interrupt left one, which tells nothing of its error.
+            return float(full + np.log(self.time_step)), np.inf
         leave_one_out = np.array([np.log(_mean_steps(self, 1.0 - row)) for row in np.eye(m)])
         if not np.isfinite(leave_one_out).all():
             return np.inf, np.inf
@@ -125,7 +127,7 @@ class SplittingTimes(SplittingTables, Saved):
 
         probability = check_confidence(confidence)
         log_time, error = self.log_mean_time
-        if not np.isfinite(log_time):
+        if not (np.isfinite(log_time) and np.isfinite(error)):
             return 0.0, np.inf
         half = float(student.ppf(0.5 + probability / 2, self.probabilities.size - 1)) * error
         centre = log_time - np.log(self.time_step)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, NonFiniteError, as_rng
+from qpot._core.interrupts import cause_of, failed, status_of
 from qpot._core.memory import check_memory
 from qpot._core.parallel import check_executor, check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
-from qpot._core.status import SolveError, Status
+from qpot._core.status import Status
 from qpot.samples.formulas import Integers
 from qpot.simulation.kept_replicas import KeptReplicas, RunState
 from qpot.simulation.settings import Setting
@@ -115,9 +116,9 @@ def run_replicas(
                     break
             else:
                 kept.keep(run.state, now=True)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             kept.keep(run.state, now=True)
-            return run.outcome(Status.INTERRUPTED, f"interrupted after {run.done} of {steps} steps")
+            return run.outcome(status_of(error), f"interrupted after {run.done} of {steps} steps{cause_of(error)}")
         except FunctionFailedError as error:
             return run.outcome(Status.NON_FINITE, str(error))
     return run.outcome(Status.CONVERGED if run.failure is None else Status.NON_FINITE, "")
@@ -135,7 +136,7 @@ def raise_unless_finished(outcome: Outcome, setting: Setting, partial: Any) -> N
             f"{setting.dynamics.last_rate:g}; lower it, or start closer to a minimum. The records before that step are in "
             ".partial"
         )
-    raise SolveError(message, status=outcome.status, partial=partial)
+    raise failed(message, status=outcome.status, partial=partial)
 
 
 class FunctionFailedError(Exception):
@@ -199,7 +200,7 @@ class _Run:
 
     def outcome(self, status: Status, reason: str) -> Outcome:
         taken, kept = self.record_steps[: self.recorded], self.records[: self.recorded]
-        if status is Status.INTERRUPTED and (taken.size == 0 or taken[-1] < self.done):
+        if status.stopped and (taken.size == 0 or taken[-1] < self.done):
             taken = np.append(taken, self.done)
             kept = np.concatenate([kept, np.concatenate([block.replicas.x for block in self.blocks])[None]])
         step, replica = (-1, -1) if self.failure is None else self.failure

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qpot._core.arrays import Array, as_count
 from qpot._core.checkpoint import kept
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.progress import ProgressLike
-from qpot._core.status import SolveError, Status
 from qpot._core.types import MinimaLike, PointLike
 from qpot.landscape.basins import attractor_points
 from qpot.problem.arguments import a_file, a_system, an_executor, attractors, checked
@@ -29,6 +29,7 @@ from qpot.simulation.settings import Setting, setting_of
 _DEFAULT_RECORDS = 200
 
 
+@interruptible
 @checked(system=a_system, minima=attractors, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def simulate_sgd(
@@ -114,6 +115,7 @@ def simulate_sgd(
     return _simulate(setting_of(dynamics, start, R, n), n, record, minima, execution)
 
 
+@interruptible
 @checked(system=a_system, minima=attractors, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def simulate_diffusion(
@@ -192,8 +194,6 @@ def _simulate(setting: Setting, steps: int, record: Any, minima: MinimaLike | No
     raise_unless_finished(outcome, setting, ensemble)
     if given is None:
         return ensemble
-    try:
+    message = "interrupted while the basins of the records were told; the run itself is in .partial"
+    with keeping(lambda: (message, ensemble)):
         return replace(ensemble, minima=given, labels=kept("labels", lambda: ensemble.basins(given)))
-    except KeyboardInterrupt:
-        message = "interrupted while the basins of the records were told; the run itself is in .partial"
-        raise SolveError(message, status=Status.INTERRUPTED, partial=ensemble) from None

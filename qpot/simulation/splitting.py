@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_point, format_point
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_sendable, run_in_order
 from qpot._core.progress import ProgressLike, reporting
 from qpot._core.status import SolveError, Status
@@ -34,6 +35,7 @@ from qpot.solvers.simulation.excursions import Region
 _LEAVING = 0.95
 
 
+@interruptible
 @checked(system=a_system, minima=attractors, escape_points=a_flag, executor=an_executor, checkpoint=a_file)
 @checkpointed("start", "minima")
 def splitting_times(
@@ -159,16 +161,17 @@ def _repeated(task: SplittingTask, repetitions: int, execution: Execution) -> Sp
     finished: list[Repetition] = []
     goals = task.goals
     facts = {"home": goals.home, "minima": goals.minima, "coordinate": task.coordinate.name} | task.dynamics.facts
-    with reporting(execution.progress, execution.description) as report:
+
+    def known() -> tuple[str, SplittingTimes | None]:
+        partial = collected(finished, **facts) if finished else None
+        return f"interrupted after {len(finished)} of {repetitions} repetitions", partial
+
+    with reporting(execution.progress, execution.description) as report, keeping(known):
         try:
             tasks = [(task, child) for child in execution.rng.spawn(repetitions)]
             for repetition in run_in_order(repetition_of, tasks, execution.executor):
                 finished.append(repetition)
                 report(len(finished), repetitions, "repetitions")
-        except KeyboardInterrupt:
-            partial = collected(finished, **facts) if len(finished) >= 2 else None
-            message = f"interrupted after {len(finished)} of {repetitions} repetitions"
-            raise SolveError(message, status=Status.INTERRUPTED, partial=partial) from None
         except SolveError as error:
             if error.status is not Status.BUDGET or len(finished) < 2:
                 raise

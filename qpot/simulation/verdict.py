@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from qpot._core.arrays import Array, as_count, as_positive, as_rng
+from qpot._core.interrupts import interruptible, keeping
 from qpot._core.parallel import check_executor
 from qpot._core.progress import ProgressCallback, ProgressLike, reporting
-from qpot._core.status import SolveError, Status
 from qpot.landscape.limit_cycle import LimitCycle
 from qpot.landscape.periods import periods_of
 from qpot.landscape.symmetry import Symmetry
@@ -51,6 +51,7 @@ _SHALLOW = 2.0
 _UNEXPLAINED = "what explains it, which was interrupted"
 
 
+@interruptible
 @checked(allowance=non_negative, threshold=a_positive)
 def check(
     prediction: Prediction,
@@ -99,8 +100,7 @@ def check(
     Comparison
         Its ``sentence`` says whether the algorithm agrees, by how many standard errors, what was run, and what explains a
         disagreement: noise that is not Gaussian, or learning rates that are too large for the theory, with the sign. Where
-        nothing can be seen, as with one minimum or costs that are infinite, it says why. After Ctrl-C it holds what there
-        was.
+        nothing can be seen, as with one minimum or costs that are infinite, it says why.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def check(
         For bad arguments, a prediction whose system is not known, and one with limit cycles or periodic axes; if its minima
         have more than 4096 images under the symmetries.
     SolveError
-        If the run is interrupted before anything can be compared (`Status.INTERRUPTED`; ``partial`` is the tuple of measured
-        escapes).
+        If the run is interrupted (`Status.INTERRUPTED`). Its ``partial`` is the comparison of what was measured by then, or
+        the tuple of measured escapes where they are too few to compare.
 
     Notes
     -----
@@ -139,17 +139,18 @@ def check(
     granted = float(np.sqrt(max(given.dimension / 2.0, 1.0))) if allowance is None else allowance
     run = _Run(prediction, process, minima, group, generator, pool, granted, left_out=left_out)
     with reporting(progress, "check") as report:
-        try:
+        with keeping(lambda: _cut_off(run, threshold)):
             run.everything(homes, most, seconds, report)
-        except KeyboardInterrupt:
-            run.interrupted = True
-        except SolveError as error:
-            if error.status is not Status.INTERRUPTED:
-                raise
-            run.interrupted = True
-        comparison = _judged(run, threshold, seconds)
+        comparison = _judged(run, threshold)
+        told = "check was interrupted while it looked for explanations; the comparison is in .partial"
+        with keeping(lambda: (told, replace(comparison, outside=(*comparison.outside, _UNEXPLAINED)))):
+            remarks = explanations(
+                comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds
+            )
+        if comparison.agrees is None and run.escapes:
+            remarks = (*remarks, f"The budget was {seconds:.3g} s of CPU time.")
         report(1, 1, "compared")
-    return comparison
+    return replace(comparison, remarks=remarks)
 
 
 @dataclass
@@ -166,7 +167,6 @@ class _Run:
     escapes: list[Escapes] = field(default_factory=list)
     ensembles: list[Any] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    interrupted: bool = False
 
     def everything(self, homes: list[int], most: int, seconds: float, report: ProgressCallback) -> None:
         """Measure the escapes from the first homes, and from others if nothing is seen there, then the shares of time."""
@@ -185,7 +185,9 @@ class _Run:
             # What was planned to be taken decides, so that the same speeds lead to the same numbers; the purse ends the runs.
             rest = _ESCAPES * seconds - sum(search.taken for search, _ in searches)
             if n >= most and (seen or rest < _ANOTHER * seconds):
-                self.left_out.append(f"escapes from minimum {home}, for which the budget leaves no time")
+                self.left_out.append(
+                    f"escapes from minimum {home}, for which the budget of {seconds:.3g} s leaves no time"
+                )
                 continue
             escapes = Escapes(home=home, cost=cheapest_cost(self.prediction, home))
             self.escapes.append(escapes)
@@ -293,26 +295,32 @@ def _homes(prediction: Prediction, seconds: float, highest: float) -> tuple[list
     return homes, int(min(max(seconds / _SECONDS_EACH, 1), _MOST_HOMES)), left_out
 
 
-def _judged(run: _Run, threshold: float, seconds: float) -> Comparison:
-    """Hold the prediction against what was measured, and say what was run."""
-    evidence: list[EscapeMeasurement] = []
-    left_out = run.left_out
+def _cut_off(run: _Run, threshold: float) -> tuple[str, Any]:
+    """What can be compared after an interruption, and what was measured where that is too little."""
+    measured = tuple(m for escapes in run.escapes for m in escapes.measurements)
+    run.left_out.append("what the interruption cut off")
+    if not _evidence(run) and not run.ensembles:
+        return f"check was interrupted with {len(measured)} escape times measured, too few to compare", measured
+    told = f"check was interrupted with {len(measured)} escape times measured; what they say is in .partial"
+    return told, _judged(run, threshold)
+
+
+def _evidence(run: _Run) -> list[EscapeMeasurement]:
+    """The escape times from minima at which enough levels were measured."""
+    return [m for escapes in run.escapes if _levels(escapes) >= LEAST_LEVELS for m in escapes.measurements]
+
+
+def _levels(escapes: Escapes) -> int:
+    return len({m.epsilon for m in escapes.measurements})
+
+
+def _judged(run: _Run, threshold: float) -> Comparison:
+    """Hold the prediction against what was measured, and say what was not run."""
+    evidence, left_out = _evidence(run), list(run.left_out)
     for escapes in run.escapes:
-        levels = {m.epsilon for m in escapes.measurements}
-        if len(levels) >= LEAST_LEVELS:
-            evidence += escapes.measurements
-        else:
-            why = escapes.reason or f"{len(levels)} levels were measured, and {LEAST_LEVELS} are needed"
+        if _levels(escapes) < LEAST_LEVELS:
+            why = escapes.reason or f"{_levels(escapes)} levels were measured, and {LEAST_LEVELS} are needed"
             left_out.append(f"escapes from minimum {escapes.home} ({why})")
-    if run.interrupted:
-        left_out.append("what the interruption cut off")
-    if not evidence and not run.ensembles and run.interrupted:
-        measured = tuple(m for escapes in run.escapes for m in escapes.measurements)
-        raise SolveError(
-            f"check was interrupted with {len(measured)} escape times measured, too few to compare",
-            status=Status.INTERRUPTED,
-            partial=measured,
-        )
     if evidence or run.ensembles:
         comparison = compare(
             run.prediction, evidence, run.ensembles, allowance=run.allowance, threshold=threshold, burn_in=_BURN_IN,
@@ -323,13 +331,4 @@ def _judged(run: _Run, threshold: float, seconds: float) -> Comparison:
             prediction=run.prediction, arrhenius=(), occupations=(), escape_points=(), outside=(),
             threshold=threshold, system=run.process.system,
         )  # fmt: skip
-    comparison = replace(comparison, outside=(*comparison.outside, *left_out))
-    try:
-        remarks = explanations(comparison, run.process, run.escapes, run.ensembles, burn_in=_BURN_IN, seconds=seconds)
-    except KeyboardInterrupt:
-        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
-    except SolveError as error:
-        if error.status is not Status.INTERRUPTED:
-            raise
-        return replace(comparison, outside=(*comparison.outside, _UNEXPLAINED))
-    return replace(comparison, remarks=remarks)
+    return replace(comparison, outside=(*comparison.outside, *left_out))

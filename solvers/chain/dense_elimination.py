@@ -2,7 +2,8 @@
 
 States are eliminated one by one within a block. What a whole block adds to the rest is a product of two matrices of
 positive numbers. Its rows and columns are divided by powers of two, so that it is formed in plain floats; where a sum
-comes out so small that underflow may have taken a part of it, it is formed again in scaled floats.
+comes out so small that underflow may have taken a part of it, as most do where epsilon is small against the costs, it is
+formed again, divided by its own largest part.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpot.solvers.chain.scaled_floats import ScaledFloats, add_to, over, plus, times
-from qpot.solvers.common.compiled import UNCOUNTED, njit
+from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
 
 Array = NDArray[np.float64]
 
@@ -23,6 +24,10 @@ _BLOCK = 64
 _TILE = 512
 # Parts of a sum below 2^-1022 are lost, which is nothing to a sum above this.
 _SAFE = 2.0**-900
+# The exponent of zero, which is below all others; twice of it is an integer still.
+_NONE = -(2**61)
+# Parts of a sum below the largest one by 2 to this power do not change its last digit, however many there are in a block.
+_NOTHING = -70
 # Powers of two from 1 down to the smallest float.
 _DOWN = 2.0 ** -np.arange(1075.0)
 
@@ -59,6 +64,29 @@ def _eliminate_block(m, e, first, end, count, kill, total):  # type: ignore[no-u
     return -1
 
 
+@njit(**LEAF)
+def _scaled_sum(m_in, e_in, m_out, e_out, above):  # type: ignore[no-untyped-def]
+    """The sum over s of ``m_in[s] m_out[s] 2**(e_in[s] + e_out[s])``; zero where it is below ``2**above`` by far."""
+    largest = np.int64(_NONE)
+    for s in range(m_in.size):
+        largest = max(largest, e_in[s] + e_out[s])
+    if largest < above + _NOTHING or largest < _NONE // 2:
+        return 0.0, np.int64(0)
+    total = 0.0
+    for s in range(m_in.size):
+        below = e_in[s] + e_out[s] - largest
+        if below > _NOTHING:
+            total += m_in[s] * m_out[s] * _DOWN[-below]
+    half, power = math.frexp(total)
+    return 2.0 * half, power - 1 + largest
+
+
+@njit(**LEAF)
+def _exponent(m, e):  # type: ignore[no-untyped-def]
+    """The exponent of a number, which is lower than all others for zero."""
+    return e if m != 0.0 else np.int64(_NONE)
+
+
 @njit(cache=True, nogil=True)
 def _update_rest(m, e, first, end):  # type: ignore[no-untyped-def]
     """Add to the rates between the states beyond a block what leads through its states."""
@@ -83,13 +111,21 @@ def _update_rest(m, e, first, end):  # type: ignore[no-untyped-def]
             if m[end + i, first + s] != 0.0:
                 L[i, s] = _shifted(m[end + i, first + s], e[end + i, first + s] - top[i])
     sums = np.empty(min(_TILE, rest))
+    e_in = np.empty(b, dtype=np.int64)
+    m_out, e_out = np.empty((sums.size, b)), np.empty((sums.size, b), dtype=np.int64)
     for left in range(0, rest, _TILE):
         width = min(_TILE, rest - left)
         part = np.ascontiguousarray(U[:, left : left + width])
+        for s in range(b):
+            for c in range(width):
+                m_out[c, s] = m[first + s, end + left + c]
+                e_out[c, s] = _exponent(m_out[c, s], e[first + s, end + left + c])
         for i in range(rest):
             if top[i] == -(2**62):
                 continue
             sums[:width] = 0.0
+            for s in range(b):
+                e_in[s] = _exponent(m[end + i, first + s], e[end + i, first + s])
             for s in range(b):
                 weight = L[i, s]
                 if weight != 0.0:
@@ -103,11 +139,8 @@ def _update_rest(m, e, first, end):  # type: ignore[no-untyped-def]
                     half, power = math.frexp(sums[c])
                     add_m, add_e = 2.0 * half, power - 1 + top[i] + high[j]
                 else:
-                    add_m, add_e = 0.0, np.int64(0)
-                    for s in range(first, end):
-                        if m[end + i, s] != 0.0 and m[s, end + j] != 0.0:
-                            p_m, p_e = times(m[end + i, s], e[end + i, s], m[s, end + j], e[s, end + j])
-                            add_m, add_e = plus(add_m, add_e, p_m, p_e)
+                    own = _exponent(m[end + i, end + j], e[end + i, end + j])
+                    add_m, add_e = _scaled_sum(m[end + i, first:end], e_in, m_out[c], e_out[c], own)
                 if add_m != 0.0:
                     at, to = end + i, end + j
                     m[at, to], e[at, to] = plus(m[at, to], e[at, to], add_m, add_e)

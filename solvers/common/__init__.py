@@ -13,5 +13,7 @@
 - `quiet_ivp`: Initial value problems without warnings: a solver's status says what they repeat.
 - `sample_gradients`: Compiled gradients of one sample's loss, by name; `qpot.samples.formulas` has the same formulas
   in NumPy.
+- `sinusoid_moments`: Mean and covariance of the gradients of sinusoids' samples, with one cosine and sine for each
+  frequency and sample.
 - `spending`: The CPU time that a computation may still spend, for loops that ask between two steps whether to go on.
 """

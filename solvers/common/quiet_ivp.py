@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ from scipy.integrate import solve_ivp
 Array = NDArray[np.float64]
 
 
-def quiet_ivp(function: Callable[..., Any], span: Any, start: Array, **options: Any) -> Any:
-    """`scipy.integrate.solve_ivp`, where the caller looks at ``status`` and ``success``.
-
-    LSODA warns besides that it has failed, and where warnings are errors it would take the caller with it.
-    """
+@contextmanager
+def quiet_lsoda() -> Iterator[None]:
+    """Without LSODA's warnings that it has failed: where warnings are errors they would take the caller with it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="lsoda", category=UserWarning)
+        yield
+
+
+def quiet_ivp(function: Callable[..., Any], span: Any, start: Array, **options: Any) -> Any:
+    """`scipy.integrate.solve_ivp`, where the caller looks at ``status`` and ``success``."""
+    with quiet_lsoda():
         return solve_ivp(function, span, start, **options)

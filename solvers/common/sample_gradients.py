@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpot.solvers.common.compiled import LEAF, UNCOUNTED, njit
+from qpot.solvers.common.sinusoid_moments import sinusoid_moments
 
 Array = NDArray[np.float64]
 
@@ -264,6 +265,8 @@ def all_sample_gradients(kind: int, table: Array, constants: Array, points: Arra
 
 def mean_gradients(kind: int, table: Array, constants: Array, points: Array, n_samples: int) -> Array:
     """The gradient of the mean loss at every point, ``(n, d)``."""
+    if kind == SINUSOID:
+        return gradient_moments(kind, table, constants, points, n_samples)[0]
     return np.asarray(_summed_gradients(kind, table, constants, points, n_samples, n_samples)[:, 0] / n_samples)
 
 
@@ -300,5 +303,8 @@ def gradient_moments(kind: int, table: Array, constants: Array, points: Array, n
     """The mean ``(n, d)`` and the covariance ``(n, d, d)``, with the divisor N, of the samples' gradients at every point."""
     n, d = points.shape
     mean, covariance = np.empty((n, d)), np.empty((n, d, d))
-    _gradient_moments(kind, table, constants, points, n_samples, mean, covariance)
+    if kind == SINUSOID:
+        sinusoid_moments(table, points, np.argsort(points[:, 0], kind="stable"), mean, covariance)
+    else:
+        _gradient_moments(kind, table, constants, points, n_samples, mean, covariance)
     return mean, covariance

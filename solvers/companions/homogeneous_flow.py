@@ -50,7 +50,7 @@ def homogeneous_flow(
     rtol: float,
     atol: float,
     max_steps: int,
-    after_step: Callable[[float], None],
+    after_step: Callable[[float, Array], None],
 ) -> tuple[Array, int]:
     r"""Integrate theta' = -grad sum_i l(q_i(theta)) over r = log(1 + s) with s = log(1 + t).
 
@@ -72,7 +72,7 @@ def homogeneous_flow(
     max_steps : int
         The number of steps after which the integration is given up.
     after_step : callable
-        Called with r after each step.
+        Called after each step with r and the points that are known.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def homogeneous_flow(
             if inside[-1] == solver.t:
                 points[reached - 1] = solver.y
             done = int(reached)
-        after_step(float(solver.t))
+        after_step(float(solver.t), points[:done])
         if solver.status == "finished":
             return points, OK
         weights, rows = pulls(solver.t, solver.y)[1], margins.gradients(solver.y)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
+from scipy.integrate import Radau
 
 Array = NDArray[np.float64]
 
@@ -26,6 +26,7 @@ def log_time_flow(
     *,
     rtol: float,
     atol: float,
+    after_step: Callable[[Array], None],
 ) -> tuple[Array, int]:
     r"""Integrate theta' = sum_i c_i (-l'(<theta, z_i>)) z_i over s = log(1 + t).
 
@@ -46,6 +47,8 @@ def log_time_flow(
         The values of s at which the parameters are wanted, rising from 0.
     rtol, atol : float
         Local error tolerances.
+    after_step : callable
+        Called with the points that are known after each step.
 
     Returns
     -------
@@ -66,14 +69,15 @@ def log_time_flow(
         margins, weights = pulls(s, theta)
         return (samples.T * (weights * slope_rate(margins))) @ samples
 
-    solution = solve_ivp(
-        velocity,
-        (0.0, float(stretched_times[-1])),
-        start,
-        method="Radau",
-        t_eval=stretched_times,
-        jac=jacobian,
-        rtol=rtol,
-        atol=atol,
-    )
-    return np.ascontiguousarray(solution.y.T), OK if solution.status == 0 else STEP_FAILED
+    points, done = np.empty((stretched_times.size, start.size)), 0
+    solver = Radau(velocity, 0.0, start, float(stretched_times[-1]), rtol=rtol, atol=atol, jac=jacobian)
+    while solver.status == "running":
+        solver.step()
+        if solver.status == "failed":
+            return points[:done], STEP_FAILED
+        reached = int(np.searchsorted(stretched_times, solver.t, side="right"))
+        if reached > done:
+            points[done:reached] = np.asarray(solver.dense_output()(stretched_times[done:reached])).T
+            done = reached
+        after_step(points[:done])
+    return points, OK

@@ -10,6 +10,7 @@
 - `flow`: The deterministic flow x' = b(x) of many points at once, each with its own adaptive time step.
 - `gradient_sampling`: Descents across and along kinks: steps against the shortest mean of gradients sampled around a point.
 - `half_stable`: Half-stable rests: fixed points that attract from one side and repel on the other.
+- `kinked_sums`: Minima of sums at kinks of their terms: Newton's method on the kinks that hold the minimum.
 - `mode_following`: Mode following: climbs to saddles along one mode of the Hessian at a time.
 - `neighbourhoods`: Ellipsoids around attracting points that a flow enters but does not leave, those of all points at once.
 - `noisy_exits`: Exits by noise: ways on which a small diffusion leaves a basin.

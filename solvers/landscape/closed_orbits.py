@@ -195,16 +195,23 @@ def closed_orbit_near(
             return float(np.linalg.norm(state - x) - _LOST * size)
 
         lost.terminal = True  # type: ignore[attr-defined]  # This is how scipy is told.
-        way = quiet_ivp(
-            motion,
-            (0.0, window),
-            x,
-            method="LSODA",
-            rtol=_ROUGH,
-            atol=_ROUGH * size,
-            events=lost,
-            dense_output=True,
-        )
+        try:
+            way = quiet_ivp(
+                motion,
+                (0.0, window),
+                x,
+                method="LSODA",
+                rtol=_ROUGH,
+                atol=_ROUGH * size,
+                events=lost,
+                dense_output=True,
+            )
+        except ValueError as error:
+            # Where the flow runs off in a finite time, steps become so short that scipy looks for the event between two times
+            # that are the same number.
+            if "different signs" not in str(error):
+                raise
+            return None, x
         if way.status != 0 or not np.isfinite(way.y[:, -1]).all():
             return None, x
         extent = float(np.ptp(way.y, axis=1).max())

@@ -27,6 +27,8 @@ _EXPLICIT_STEPS = 100
 _FEW = 4
 # Most steps where no attractor is known that could end the flow earlier.
 _FREE_STEPS = 1000
+# A point that rests takes longer and longer steps, whose length has to stay a number.
+_LONGEST_STEP = 1e200
 # The diagonal coefficient of the Rosenbrock pair (ode23s), with which it is L-stable.
 _GAMMA = 1.0 / (2.0 + np.sqrt(2.0))
 # The coefficient e32 of the pair, in its error estimate.
@@ -281,7 +283,7 @@ def _advance(
         np.where(good[:, None], trial, x),
         np.where(good[:, None], f_trial, f),
         np.where(good, moving.time + h, moving.time),
-        h * np.where(good, factor, np.minimum(factor, 0.5)),
+        np.minimum(h * np.where(good, factor, np.minimum(factor, 0.5)), _LONGEST_STEP),
     )
 
 

@@ -153,5 +153,7 @@ def transport(
     given = [np.array(x, dtype=np.float64) for x in (H_xx, H_px, a, velocity, momentum_rate, K)]
     stages = np.zeros((4, d, d))
     stages[0] = Q
-    integral = _integrate(*given, float(step), bool(impose), stages, np.zeros((3, d, d)), np.zeros((3, d)))
+    # Beyond a caustic Q grows without end. Whoever reads it sees that, and the functions in plain Python need not warn.
+    with np.errstate(over="ignore", invalid="ignore"):
+        integral = _integrate(*given, float(step), bool(impose), stages, np.zeros((3, d, d)), np.zeros((3, d)))
     return stages[0], float(integral)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qpot.solvers.common.differences import central_jacobian
+from qpot.solvers.common.differences import central_jacobian, sides_of, spacing_of
 from qpot.solvers.problem.hamiltonian import DiffusionHamiltonian
 
 Array = NDArray[np.float64]
@@ -234,14 +234,20 @@ class DiffusionLagrangian:
             return self.jacobian(x), None
         if self.moments is None:
             return self.jacobian(x), central_jacobian(self.covariance, x)
-        moments = self.moments
-
-        def stacked(points: Array) -> Array:
-            b, a = moments(points)
-            return np.concatenate([b[:, None], a], axis=1)
-
-        derivative = central_jacobian(stacked, x)
+        derivative = central_jacobian(_Stacked(self.moments), x)
         return derivative[:, 0], derivative[:, 1:]
+
+
+class _Stacked:
+    """Drift and covariance as one array (n, d + 1, d), with the rounding and the box that their function states."""
+
+    def __init__(self, moments: Callable[[Array], tuple[Array, Array]]) -> None:
+        self.moments = moments
+        self.spacing, self.sides = spacing_of(moments), sides_of(moments)
+
+    def __call__(self, x: Array) -> Array:
+        b, a = self.moments(x)
+        return np.concatenate([b[:, None], a], axis=1)
 
 
 class DualLagrangian(DiffusionLagrangian):

@@ -123,6 +123,7 @@ def entries() -> list[Entry]:
                 "steps": COUNT,
                 "loss": without(_LOSS, "none"),
                 "order": COUNT + refused(seven=lambda: 7),
+                "keep_every": without(COUNT, "none"),
                 "batches": refused(text=lambda: "all", minus=lambda: -1, half=lambda: 0.5),
                 "rng": RNG,
                 "progress": PROGRESS,
@@ -168,6 +169,7 @@ def entries() -> list[Entry]:
             },
         ),
         Entry("separate", qpot.separate, data, {"X": TABLE, "y": _LABELS}),
+        Entry("svc_separation", qpot.svc_separation, data, {"X": TABLE, "y": _LABELS, "penalty": POSITIVE}),
         Entry(
             "margin_sum",
             qpot.margin_sum,

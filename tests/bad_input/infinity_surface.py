@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from typing import Any
+
 import qpot
 from bad_input.problem_surface import well
 from bad_input.scoring import Entry
@@ -11,6 +14,26 @@ _X = [[1.0, 0.5], [2.0, 0.0], [-1.0, 0.25], [-2.0, -1.0]]
 _Y = [1.0, 1.0, -1.0, -1.0]
 _FLOW = refused(text=lambda: "adam", number=lambda: 3, class_=lambda: qpot.AdamFlow, loss=lambda: qpot.Hinge())
 _MODEL = refused(text=lambda: "model", number=lambda: 3, class_=lambda: qpot.PredictionModel)
+
+
+def _of_torch() -> list[Entry]:
+    """What takes modules of PyTorch, where it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+
+    def module() -> Any:
+        import torch
+
+        return torch.nn.Linear(2, 1)
+
+    modules = refused(
+        text=lambda: "net", none=lambda: None, class_=lambda: type(module()), function=lambda: lambda x: x,
+        model=lambda: qpot.linear_model(2),
+    )  # fmt: skip
+    wrong = {"module": modules, "features": without(COUNT, "none") + refused(more=lambda: 3)}
+    return [
+        Entry("torch_prediction_model", qpot.torch_prediction_model, {"module": module, "features": lambda: 2}, wrong)
+    ]
 
 
 def entries() -> list[Entry]:
@@ -61,6 +84,27 @@ def entries() -> list[Entry]:
                 "progress": PROGRESS,
             },
         ),
+        Entry(
+            "decreasing_steps_law",
+            qpot.decreasing_steps_law,
+            {"problem": well, "minimum": lambda: [1.0, 0.0], "scale": lambda: 2.0},
+            {
+                "problem": refused(text=lambda: "a sum", none=lambda: None), "minimum": VECTOR, "scale": POSITIVE,
+                "batch_size": COUNT,
+            },
+        ),
+        Entry(
+            "kernel_update",
+            qpot.kernel_update,
+            {
+                "path": lambda: qpot.train_flow(
+                    qpot.linear_model(2), _X, _Y, start=[0.0, 0.0], step=0.1, steps=3
+                ),
+                "X": lambda: [[1.0, 1.0]], "y": lambda: [2.0], "duration": lambda: 1.0,
+            },
+            {"path": _MODEL, "X": TABLE, "y": VECTOR, "duration": POSITIVE},
+        ),
+        *_of_torch(),
         Entry("OptimiserSteps", qpot.OptimiserSteps, {"step": lambda: 0.1}, {"step": POSITIVE}),
         Entry("NesterovFlow", qpot.NesterovFlow, {}, {"damping": POSITIVE}),
         Entry("AdamFlow", qpot.AdamFlow, {}, {"bias_correction": FLAG}),

@@ -5,6 +5,8 @@
   that.
 - `characteristics`: Characteristics of the Hamilton-Jacobi equation that carry a Taylor polynomial of the quasi-
   potential.
+- `claims`: Whether the value at a node can be what it claims: carried to it by characteristics, and not above any
+  admissible path.
 - `climb`: The way of a new ray up to the level of the sweep, where it finds nothing new: no labels, and steps of
   sixth order.
 - `cycle`: Carrying Hessian and third derivative of V once round a limit cycle, where V and its gradient vanish.
@@ -19,6 +21,7 @@
   argument.
 - `projection`: Restoring what holds exactly along a ray and what an integrator leaves undone: H = 0, and Q and T
   along the ray.
+- `retrace`: Where a new ray begins: back from the node it is meant for, to where it was close to a ray that is known.
 - `sampling`: Drift and covariance at a point, with all derivatives up to the third, from the splines of a medium.
 - `scatter`: Writing a head's Taylor polynomial onto the nodes around it, and deciding between polynomials that meet.
 - `splines`: Tensor-product cubic splines of sampled fields, with all derivatives up to the third, for kernels.

@@ -132,7 +132,7 @@ def climb(item, medium, reach, rays, counts, work, scratch):
             for j in range(d):
                 k1[oy + i * d + j] = R[i, j]
         project_energy(new, ahead, dims)
-        project_jets(new, ahead, direction, dims)
+        project_jets(new, ahead, direction, R, reach.fade, dims)
         carry_excess(excess[item], E, new[oy:], k1, G, F, excess[record], dims)
         parents[record], wake[record], idle[record] = item, wake[item], 0.0
         counts[RECORDS] += 1

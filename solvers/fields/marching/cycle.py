@@ -24,5 +24,5 @@ def carry_round(y, heads, dt, medium, work, scratch):
         new[2] = new[3] = new[4] = 0.0
         rhs(new, k1, medium, work)
         k1[3] = k1[4] = 0.0
-        project_jets(new, k1, scratch.velocity, dims)
+        project_jets(new, k1, scratch.velocity, work.rates, 0.0, dims)
         assign(y, new)

@@ -44,6 +44,10 @@ class Reach(NamedTuple):
         A new ray begins to write so many radii below its level.
     overrun, aim : float
         How far above the exit level, as fractions of it, rays run and are aimed.
+    fade : float
+        Corrections of Q and T along a ray are damped where rates across it are fast over this length; 0 damps none.
+    retraces : bool
+        Whether the beginning of a ray is looked for along polynomials, as in the plane.
     """
 
     near: float
@@ -54,6 +58,8 @@ class Reach(NamedTuple):
     lead: float
     overrun: float
     aim: float
+    fade: float
+    retraces: bool
 
 
 class Nodes(NamedTuple):

@@ -53,7 +53,32 @@ def project_energy(y, dy, dims):
 
 
 @kernel
-def project_jets(y, dy, direction, dims):
+def damp(R, fade, D, dims):
+    """Fill ``D`` (d d,) with (1 + fade^2 R^T R)^-1."""
+    d = len(dims)
+    for i in range(d):
+        for j in range(d):
+            s = 0.0
+            for k in range(d):
+                s += R[k, i] * R[k, j]
+            D[i * d + j] = fade * fade * s + (1.0 if i == j else 0.0)
+    if d == 2:
+        a, b, c = D[0], D[1], D[3]
+        det = a * c - b * b
+        D[0], D[3] = c / det, a / det
+        D[1] = D[2] = -b / det
+        return
+    a, b, c, e, f, g = D[0], D[1], D[2], D[4], D[5], D[8]
+    c0, c1, c2 = e * g - f * f, c * f - b * g, b * f - c * e
+    det = a * c0 + b * c1 + c * c2
+    D[0], D[4], D[8] = c0 / det, (a * g - c * c) / det, (a * e - b * b) / det
+    D[1] = D[3] = c1 / det
+    D[2] = D[6] = c2 / det
+    D[5] = D[7] = (b * c - a * f) / det
+
+
+@kernel
+def project_jets(y, dy, direction, R, reach, dims):
     """Restore what the equation says about Q and T along the ray: Q x' = p' and T[., ., x'] = Q'.
 
     ``dy`` is `rhs` at ``y``; its T and Y parts serve as work space and are lost. Rays that slow down
@@ -72,34 +97,54 @@ def project_jets(y, dy, direction, dims):
     m = direction
     for i in range(d):
         m[i] = dy[i] / speed
-    # The row and column of Q along m are replaced by w = p' / |x'|.
-    mw = mqm = 0.0
+    # Errors of p enter p' with the rates across the ray, which may be far faster than the ray: w = p' / |x'| - Q m is
+    # damped by D = (1 + (l R / |x'|)^T (l R / |x'|))^-1.
+    fade = reach / speed
+    turn = 0.0
     for i in range(d):
-        mw += m[i] * dy[d + 1 + i] / speed
         for j in range(d):
-            mqm += m[i] * y[oq + i * d + j] * m[j]
+            turn += dy[i] * R[i, j] * dy[j]
+    o = oq + d * d + d * d * d
+    damp(R, fade if turn > 0.0 else 0.0, dy[o : o + d * d], dims)
+    # The row and column of Q along m are replaced by w = p' / |x'|.
+    for i in range(d):
+        s = dy[d + 1 + i] / speed
+        for k in range(d):
+            s -= y[oq + i * d + k] * m[k]
+        dy[ot + i] = s
+    for i in range(d):
+        s = 0.0
+        for k in range(d):
+            s += dy[o + i * d + k] * dy[ot + k]
+        dy[ot + d + i] = s
+    mw = 0.0
+    for i in range(d):
+        mw += m[i] * dy[ot + d + i]
     for i in range(d):
         for j in range(i, d):
-            qi = qj = 0.0
-            for k in range(d):
-                qi += y[oq + i * d + k] * m[k]
-                qj += y[oq + j * d + k] * m[k]
-            wi, wj = dy[d + 1 + i] / speed - qi, dy[d + 1 + j] / speed - qj
-            # All changes come from the old Q. They are collected where dy holds Y', which is not needed any more.
-            dy[oq + d * d + d * d * d + i * d + j] = wi * m[j] + wj * m[i] - (mw - mqm) * m[i] * m[j]
-    for i in range(d):
-        for j in range(i, d):
-            change = dy[oq + d * d + d * d * d + i * d + j]
+            change = dy[ot + d + i] * m[j] + dy[ot + d + j] * m[i] - mw * m[i] * m[j]
             y[oq + i * d + j] += change
             if i != j:
                 y[oq + j * d + i] += change
     # T is treated alike in three indices, with W = Q' / |x'| - T[., ., m].
-    mmm = 0.0
     for i in range(d):
         for j in range(d):
             s = dy[oq + i * d + j] / speed
             for k in range(d):
                 s -= y[ot + (i * d + j) * d + k] * m[k]
+            dy[ot + i * d + j] = s
+    for i in range(d):
+        for j in range(d):
+            s = 0.0
+            for k in range(d):
+                s += dy[o + i * d + k] * dy[ot + k * d + j]
+            dy[oq + i * d + j] = s
+    mmm = 0.0
+    for i in range(d):
+        for j in range(d):
+            s = 0.0
+            for k in range(d):
+                s += dy[oq + i * d + k] * dy[o + k * d + j]
             dy[ot + i * d + j] = s
             mmm += m[i] * s * m[j]
     for i in range(d):

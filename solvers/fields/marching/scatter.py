@@ -211,7 +211,8 @@ def scatter(head, medium, reach, nodes, rays, queue, work, scratch):
                 if turned_back(dx, velocity, R, d):
                     continue
                 V, _ = taylor_value(y, dx, dims)
-                if np.isnan(V):
+                # V is never negative; a polynomial that says so by more than its error is used too far from its head.
+                if np.isnan(V) or V + same < 0.0:
                     continue
                 if r <= near:
                     seen += 1

@@ -51,6 +51,9 @@ LEAST_LEAD = 0.75
 OVERRUN = 3.0
 # New rays are aimed at nodes up to this far above the exit level, in the same measure: values from afar err.
 AIM = {2: 0.0, 3: 0.0}
+# Corrections of Q and T along a ray are damped where its speed changes over this many radii: with 0.1 a bowl of stiffness
+# 1000 is wrong, from 0.25 to 1 nothing changes. In 3-D, where rays begin by linear maps, it is not needed.
+FADE = {2: 0.5, 3: 0.0}
 # Arrays that are full grow by this many halves.
 _MORE = 3
 
@@ -127,6 +130,8 @@ def make_reach(medium: Medium, near_cells: float) -> Reach:
         lead=max(LEAST_LEAD, LEAD[d] * near / half_box),
         overrun=OVERRUN * near / half_box,
         aim=AIM[d] * near / half_box,
+        fade=FADE[d] * near,
+        retraces=d == 2,
     )
 
 

@@ -31,11 +31,11 @@ from qpot.solvers.fields.marching.parts import (
     Head,
 )
 from qpot.solvers.fields.marching.projection import project_energy, project_jets, project_momentum
+from qpot.solvers.fields.marching.retrace import beginning
 from qpot.solvers.fields.marching.sampling import measure_noise, sample
 from qpot.solvers.fields.marching.scatter import curvature_norms, scatter, trust_radius
 from qpot.solvers.fields.marching.stencil import metric_norm
 from qpot.solvers.fields.marching.taylor import reset_propagator, shift_state
-from qpot.solvers.fields.marching.upstream import pull_back, upstream
 
 # A ray that was of no use over this many radii runs in the wake of others and is dropped.
 IDLE_LENGTH = 2.5
@@ -79,17 +79,13 @@ def launch(node, key, medium, reach, nodes, rays, queue, work, scratch):
     """
     heads, parents, idle, wake, excess = rays.heads, rays.parents, rays.idle, rays.wake, rays.excess
     new, k1, dx, shift, velocity = scratch.new, scratch.rates, scratch.aim, scratch.shift, scratch.velocity
-    A, G, half, M, R = scratch.covariance, scratch.metric, scratch.half, scratch.narrow, work.rates
+    A, G, half, M = scratch.covariance, scratch.metric, scratch.half, scratch.narrow
     owner, tries, counts, varies, dims = nodes.owner, nodes.tries, queue.counts, medium.varies, medium.axes
     d = len(dims)
     tries[node] += 1
     # Where the first ray went astray, half way is close enough.
     aim(node, heads[owner[node]], tries[node] > 1, medium, dx)
-    best = upstream(owner[node], dx, shift, medium, reach, rays, work, scratch)
-    if parents[best] < 0:
-        # The linear flow leads back into the core of the source's patch.
-        rhs(heads[best], k1, medium, work)
-        pull_back(R, shift, idle[best], dx, dims)
+    best = beginning(owner[node], dx, shift, medium, reach, rays, work, scratch, dims)
     shift_state(heads[best], shift, new, dims)
     if not project_momentum(new, medium, work, velocity, dims):
         return -1
@@ -140,7 +136,7 @@ def advance(item, medium, reach, rays, counts, work, scratch):
         return -1, 0.0
     rhs(new, k1, medium, work)
     project_energy(new, k1, dims)
-    project_jets(new, k1, direction, dims)
+    project_jets(new, k1, direction, R, reach.fade, dims)
     record = counts[RECORDS]
     assign(heads[record], new)
     parents[record], wake[record] = item, wake[item]

@@ -46,6 +46,27 @@ def test_minima_that_fit_every_sample_are_never_left(several: bool) -> None:
     assert np.abs(np.abs(answer.points) - w).max() < 1e-6
 
 
+def test_a_minimum_that_noise_cannot_leave_is_no_interpolation() -> None:
+    """At x = 0 noise and drift of x vanish, as where units have become equal, while the noise of y stays."""
+    c = 0.3 * np.array([1.0, -1.0, 0.5, -0.5])
+
+    def losses(z: np.ndarray) -> np.ndarray:
+        x, y = z[:, :1], z[:, 1:]
+        return np.asarray(2 * x**2 * (x**2 - 1) ** 2 + y**2 / 2 + c * (x**2 + y))
+
+    def gradients(z: np.ndarray) -> np.ndarray:
+        x, y = z[:, :1], z[:, 1:]
+        return np.stack([4 * x * (x**2 - 1) ** 2 + 8 * x**3 * (x**2 - 1) + 2 * c * x, y + c], axis=2)
+
+    total = qpot.FiniteSum(sample_losses=losses, sample_gradients=gradients, n_samples=4, dimension=2)
+    answer = qpot.select(total, [(-1.5, 1.5), (-1, 1)], progress=None)
+    assert answer.kind == "noise"
+    assert "never leaves the minimum 1 at (0, 0)" in answer.what
+    assert "the others are left for it" in answer.how_surely
+    assert answer.prediction is not None
+    assert answer.prediction.occupation(epsilon=0.1).tolist() == [0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("bounds", [None, [(-5.0, 5.0)] * 2])
 def test_separable_data_turns_to_the_largest_margin(seed: int, bounds: list[tuple[float, float]] | None) -> None:
@@ -58,7 +79,7 @@ def test_separable_data_turns_to_the_largest_margin(seed: int, bounds: list[tupl
     assert answer.kind == "infinity"
     machine = qpot.separate(X, y)
     assert answer.points[0] == pytest.approx(machine.direction, abs=1e-6)
-    assert answer.margin is not None
+    assert isinstance(answer.margin, qpot.MarginFlow)
     assert answer.margin.svm.geometric_margin == pytest.approx(machine.geometric_margin, rel=1e-6)
 
 

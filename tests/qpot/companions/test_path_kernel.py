@@ -3,6 +3,7 @@ input."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qpot
+from qpot.companions import models
 from qpot.companions.known_answers import LinearRegressionFlow
 
 
@@ -293,3 +295,74 @@ def test_bad_input_names_the_argument(options: dict[str, Any], message: str) -> 
     good: dict[str, Any] = {"start": [0.0, 0.0], "step": 0.1, "steps": 4}
     with pytest.raises(ValueError, match=message):
         qpot.train_flow(qpot.linear_model(2), X, y, **{**good, **options})
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("batches", [None, 3])
+def test_steps_between_checkpoints_are_made_anew(order: int, batches: int | None, tmp_path: Any) -> None:
+    """Kernel, contributions and coefficients are the same to the last bit, in a file too."""
+    rng = np.random.default_rng(order)
+    network, X = qpot.dense_network(2, 4), rng.normal(size=(8, 2))
+    arguments: dict[str, Any] = {
+        "start": rng.normal(size=network.dimension), "step": 0.05, "steps": 20, "order": order, "batches": batches, "rng": 1,
+    }  # fmt: skip
+    whole = qpot.train_flow(network, X, X[:, 0] * X[:, 1], **arguments)
+    for every in (3, 7, 20, 50):
+        path = qpot.train_flow(network, X, X[:, 0] * X[:, 1], **arguments, keep_every=every)
+        assert path.nodes.shape == (0, network.dimension)
+        np.testing.assert_array_equal(path.points, whole.points[sorted({*range(0, 21, every), 20})])
+        np.testing.assert_array_equal(path.losses, whole.losses)
+        for one, other in ((path, whole), (again(path, tmp_path, network), whole)):
+            np.testing.assert_array_equal(one.kernel(X[:3]), other.kernel(X[:3]))
+            np.testing.assert_array_equal(one.coefficients, other.coefficients)
+            np.testing.assert_array_equal(one.explain(X[:3]).contributions, other.explain(X[:3]).contributions)
+
+
+def again(path: Any, folder: Any, network: Any) -> Any:
+    path.save(folder / "path.npz")
+    return qpot.TrainingTrajectory.load(folder / "path.npz", model=network)
+
+
+def test_another_model_does_not_lead_to_the_checkpoints() -> None:
+    network, other = qpot.dense_network(2, 3), qpot.dense_network(2, 3)
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    path = qpot.train_flow(network, X, X[:, 0], start=np.full(13, 0.1), step=0.1, steps=9, keep_every=4)
+    wrong = dataclasses.replace(other, jacobian=lambda theta, X: 1.01 * network.jacobian(theta, X))
+    with pytest.raises(qpot.SolveError, match="step 4 leads elsewhere"):
+        dataclasses.replace(path, model=wrong).kernel(X)
+    with pytest.raises(ValueError, match="keep_every"):
+        qpot.train_flow(network, X, X[:, 0], start=np.full(13, 0.1), step=0.1, steps=9, keep_every=0)
+
+
+def test_an_interrupted_run_keeps_its_last_step_beside_checkpoints() -> None:
+    network = qpot.dense_network(2, 3)
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    calls = 0
+
+    def predict(theta: Any, inputs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 20:
+            raise KeyboardInterrupt
+        return network.predict(theta, inputs)
+
+    broken = dataclasses.replace(network, predict=predict)
+    with pytest.raises(qpot.SolveError, match="interrupted after") as caught:
+        qpot.train_flow(broken, X, X[:, 0], start=np.full(13, 0.1), step=0.1, steps=30, keep_every=4)
+    partial = dataclasses.replace(caught.value.partial, model=network)
+    done = len(partial.losses) - 1
+    assert 4 < done < 30
+    whole = qpot.train_flow(network, X, X[:, 0], start=np.full(13, 0.1), step=0.1, steps=done)
+    np.testing.assert_array_equal(partial.points[-1], whole.points[-1])
+    np.testing.assert_array_equal(partial.kernel(X), whole.kernel(X))
+
+
+def test_tangents_that_are_held_in_parts_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, X = qpot.dense_network(2, 3, outputs=2), np.random.default_rng(0).normal(size=(7, 2))
+    arguments: dict[str, Any] = {"start": np.linspace(-1.0, 1.0, network.dimension), "step": 0.1, "steps": 5}
+    whole = qpot.train_flow(network, X, X, **arguments)
+    expected = whole.kernel(X), whole.explain(X[:5]).contributions
+    monkeypatch.setattr(models, "_NUMBERS", 3 * 2 * network.dimension)
+    parts = qpot.train_flow(network, X, X, **arguments)
+    np.testing.assert_allclose(parts.kernel(X), expected[0], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(parts.explain(X[:5]).contributions, expected[1], rtol=1e-12, atol=1e-13)

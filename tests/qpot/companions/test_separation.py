@@ -88,6 +88,21 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
     np.testing.assert_array_equal(theirs.support_within(1e-3), ours.support)
 
 
+def test_scikit_learn_is_not_asked_about_data_on_which_it_does_not_end() -> None:
+    pytest.importorskip("sklearn", reason="needs the extra qpot[ml]")
+    with pytest.raises(ValueError, match="not linearly separable"):
+        qpot.svc_separation([[1.0, 0.0], [2.0, 0.0]], [1, -1])
+
+
+def test_a_machine_of_scikit_learn_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra qpot[ml]")
+    monkeypatch.setattr("qpot.companions.support_vectors._SVC_STEPS", 3)
+    X, y = separable(0, 50, 4)
+    with pytest.raises(qpot.SolveError, match="did not converge within 3 steps") as caught:
+        qpot.svc_separation(X, y)
+    assert caught.value.partial.normal.shape == (4,)
+
+
 def test_without_scikit_learn_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'qpot[ml]'")):

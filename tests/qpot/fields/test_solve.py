@@ -182,7 +182,6 @@ def test_random_stable_linear_systems(seed: int) -> None:
     assert worst_error(*rates_turn_and_noise) < 1e-3
 
 
-@pytest.mark.xfail(strict=True, reason="a stiff node without rotation: a march of first order fills the corners")
 def test_a_stiff_node_is_as_exact_as_others() -> None:
     assert worst_error(2.0, 0.375, 0.0, 2.0, 0.0) < 1e-3
 

@@ -30,7 +30,7 @@ def test_paths_cut_off_are_within_their_error(kind: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize("kind", [k for k in EXITS if k != "low-rank exit"])
 def test_exits_and_escapes_are_within_their_error(kind: str, number: int, cut: bool) -> None:
     """With free ends too, of paths that converged and of those cut off."""

@@ -53,7 +53,7 @@ def bent(d: int, number: int, kind: str) -> tuple[qpot.System, Array, Array]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("d", [2, 3, 4])
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_only_noise_of_second_order_on_the_whole_ridge_makes_the_cost_infinite(d: int, number: int, kind: str) -> None:
     system, home, saddle = bent(d, number, kind)
     reason = vanishing_ridge(system, home, saddle)

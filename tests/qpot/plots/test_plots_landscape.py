@@ -41,3 +41,26 @@ def test_shares_are_predicted_at_the_noise_level_of_the_run() -> None:
     with pytest.raises(ValueError, match="epsilons has 2 entries for 1 simulated runs"):
         predicted(run.occupation(), epsilons=[0.4, 0.2])
     plt.close("all")
+
+
+def test_a_map_of_a_system_whose_coordinates_end() -> None:
+    """Two species of which one dies out: the map stays empty beyond the sides, and no way leads back from them."""
+
+    def rates(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.asarray(1.0 + x @ np.array([[0.0, 1.3], [1.4, 0.0]]) + x)
+
+    system = qpot.System(
+        drift=lambda x: x * (2.0 - rates(x)),
+        covariance=lambda x: (x * rates(x))[:, :, None] * np.eye(2),
+        dimension=2,
+        domain=[(0, None), (0, None)],
+    )
+    prediction = qpot.predict(system, [(0, 1.5), (0, 1.5)], second_opinion=False, audit=False, progress=None)
+    assert not np.isfinite(prediction.costs.direct[0, 1])
+    ax = prediction.plot()
+    assert ax.get_xlim()[0] < 0.0
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "noise climbs" not in labels
+    lower, _ = ax.collections[0].get_datalim(ax.transData).get_points()
+    assert (lower >= 0.0).all()
+    plt.close("all")

@@ -55,7 +55,7 @@ def costs_between(seed: int) -> qpot.TransitionCosts:
     return qpot.transition_costs(system, minima, saddles=qpot.find_saddles(system, minima, box))
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_stationary_costs_are_the_prescribed_potential(seed: int) -> None:
     """In seed 0 two arrows over saddles that do not border their starts are needed: without them W is 0.56 too high."""
     U, costs = rotating(seed)[1], costs_between(seed)

@@ -51,7 +51,7 @@ def test_paths_join_the_states(prediction: qpot.Prediction) -> None:
 
 def test_the_report_names_cycles_and_what_is_not_known(prediction: qpot.Prediction) -> None:
     text = repr(prediction)
-    assert "SGD selects the limit cycle 1 of period 3.14159" in text
+    assert "The noise selects the limit cycle 1 of period 3.14159" in text
     assert "limit cycle, period 3.14159, lies between the states 0 and 1" in text
     assert "prefactors of transitions from a cycle or over one are not known" in text
     assert "ANOTHER ATTRACTOR" not in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.integrate import cumulative_trapezoid
@@ -108,3 +110,31 @@ def test_the_law_is_saved(tmp_path: object) -> None:
     again = qpot.load(f"{tmp_path}/law.qpot")
     assert again.mean_time(0.1) == law.mean_time(0.1)
     assert repr(again) == repr(law)
+
+
+def test_the_error_of_a_mean_time_and_exits_over_soft_saddles(tmp_path: Any) -> None:
+    """Over a flat saddle the coefficient of weak noise diverges; the time is held against the exact integral."""
+    law = qpot.exit_law(bowl(), [0.0], boundary=qpot.Box(lower=-1.0, upper=1.0))
+    assert 0.0 <= law.time_error(0.1) < 1e-3
+    d = 1e-3
+    flat = qpot.System.from_loss(
+        lambda x: (x**6 / 6 + (d - 1.0) * x**4 / 4 - d * x**2 / 2)[:, 0],
+        lambda x: x * (x**2 - 1.0) * (x**2 + d),
+        1.0,
+        dimension=1,
+    )
+    over = qpot.exit_law(flat, [-1.0], boundary="basin", bounds=[(-2.0, 2.0)])
+    (one,) = over.exits
+    assert one.shape is not None
+    x = np.linspace(-2.2, 0.0, 40_001)
+    for epsilon in (0.02, 0.01):
+        phi = 2.0 * (x**6 / 6 + (d - 1.0) * x**4 / 4 - d * x**2 / 2) / epsilon
+        inner = cumulative_trapezoid(np.exp(phi.min() - phi) * 2.0 / epsilon, x, initial=0.0)
+        after = x >= -1.0
+        exact = np.trapezoid(np.exp(phi[after] - phi.min()) * inner[after], x[after])
+        # The next order is sqrt(epsilon) at such a saddle.
+        assert over.mean_time(epsilon) == pytest.approx(exact, rel=1.2 * np.sqrt(epsilon))
+        assert np.isfinite(over.time_error(epsilon))
+    assert np.isnan(over.mean_time(1.0))
+    over.save(tmp_path / "law.npz")
+    assert qpot.load(tmp_path / "law.npz").mean_time(0.01) == over.mean_time(0.01)

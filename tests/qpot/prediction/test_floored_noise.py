@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_wells import random_well
@@ -78,3 +80,14 @@ def test_other_words_are_refused() -> None:
     total, _, _ = random_well(np.random.default_rng(7), 3, 3)
     with pytest.raises(ValueError, match="noise must be 'auto' or 'samples' or 'floored' or 'low rank'"):
         qpot.predict(total, noise="white")  # type: ignore[arg-type]
+
+
+def test_a_check_says_that_sgd_ran_without_the_floor() -> None:
+    total, _, _ = random_well(np.random.default_rng(6), 2, 3)
+    box = [(-2.5, 2.5)] * 2
+    prediction = qpot.predict(total, box, noise="floored", starts=6, budget=1.0, audit=False, progress=None)
+    comparison = qpot.check(prediction, budget=1, progress=None)
+    assert any("the costs are for that noise with a floor of" in line for line in comparison.remarks)
+    assert "rarer than predicted is no contradiction" in str(comparison)
+    plain = qpot.check(replace(prediction, system=System.from_finite_sum(total)), budget=1, progress=None)
+    assert "floor" not in str(plain)

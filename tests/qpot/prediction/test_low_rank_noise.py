@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qpot
-from qpot.prediction.low_rank_noise import own_action, pooled_covariance
+from qpot.prediction.low_rank_noise import frozen_noise, own_action
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -67,17 +67,17 @@ TOTAL = tilted_well()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_pooled_covariance_is_the_mean_in_its_leading_directions(seed: int) -> None:
+def test_the_frozen_noise_is_the_covariance_in_its_leading_directions(seed: int) -> None:
     total = tilted_well(seed)
-    points = np.random.default_rng(seed).normal(size=(3, D))
-    mean = np.mean([total.covariance(x[None])[0] for x in points], axis=0)
-    covariance, held, part = pooled_covariance(total, points)
-    values, vectors = np.linalg.eigh(mean)
-    assert held == int((np.cumsum(values[::-1]) < 0.99 * values.sum()).sum()) + 1
-    assert part == pytest.approx(values[-held:].sum() / values.sum(), rel=1e-9)
-    assert float(covariance.floor) == pytest.approx(values[::-1][min(held, D - 1)], rel=1e-9)
-    leading = vectors[:, -held:]
-    left = leading.T @ (covariance.factor @ covariance.factor.T - mean) @ leading
+    point = np.random.default_rng(seed).normal(size=D)
+    exact = total.covariance(point[None])[0]
+    noise = frozen_noise(total, point)
+    values, vectors = np.linalg.eigh(exact)
+    assert noise.held == int((np.cumsum(values[::-1]) < 0.99 * values.sum()).sum()) + 1
+    assert noise.part == pytest.approx(values[-noise.held :].sum() / values.sum(), rel=1e-9)
+    assert noise.floor == pytest.approx(values[::-1][min(noise.held, D - 1)], rel=1e-9)
+    leading = vectors[:, -noise.held :]
+    left = leading.T @ (noise.covariance.factor @ noise.covariance.factor.T - exact) @ leading
     np.testing.assert_allclose(left, 0.0, atol=1e-9 * values[-1])
 
 
@@ -87,10 +87,10 @@ def prediction() -> qpot.Prediction:
 
 
 def test_costs_are_those_of_the_system_with_that_covariance(prediction: qpot.Prediction) -> None:
-    points = np.array([s.point for s in prediction.saddles])
-    covariance, held, _ = pooled_covariance(TOTAL, points)
-    assert held < D
-    system = qpot.System.from_finite_sum(TOTAL, covariance=covariance)
+    (saddle,) = prediction.saddles
+    noise = frozen_noise(TOTAL, saddle.point)
+    assert noise.held < D
+    system = qpot.System.from_finite_sum(TOTAL, covariance=noise.covariance)
     other = qpot.transition_costs(
         system, prediction.minima, saddles=prediction.saddles, method=qpot.GeometricAction(tolerance=1e-8)
     )
@@ -102,7 +102,7 @@ def test_costs_are_those_of_the_system_with_that_covariance(prediction: qpot.Pre
 
 def test_the_report_says_which_noise_it_is(prediction: qpot.Prediction) -> None:
     (line,) = [line for line in prediction.costs.choices if line.startswith("noise: ")]
-    assert "leading directions of the mean covariance at the passes" in line
+    assert "leading directions of the covariance at the pass" in line
     first, second = prediction.costs.notes[-2:]
     assert first.startswith("costs are those under the noise's")
     assert "along the same paths the samples' covariance" in second
@@ -111,7 +111,7 @@ def test_the_report_says_which_noise_it_is(prediction: qpot.Prediction) -> None:
 
 
 def test_the_samples_own_action_agrees_with_dense_matrices(prediction: qpot.Prediction) -> None:
-    covariance, _, _ = pooled_covariance(TOTAL, np.array([s.point for s in prediction.saddles]))
+    covariance = frozen_noise(TOTAL, prediction.saddles[0].point).covariance
     floor = float(covariance.floor) * np.eye(D)
     for leg in prediction.costs.paths.values():
         up = leg.uphill
@@ -140,6 +140,80 @@ def separable(d: int, samples: int, spread: Array) -> qpot.FiniteSum:
         n_samples=samples,
         dimension=d,
     )
+
+
+WEIGHTS = np.array([[1.0, 0.2], [-1.0, -0.2], [0.5, -0.6], [-0.5, 0.6]])
+LINEAR = np.concatenate([WEIGHTS, WEIGHTS[:, ::-1]])
+
+
+def exchangeable() -> qpot.FiniteSum:
+    """Two tilted double wells, and samples that come in pairs with the coordinates exchanged; noise grows with them."""
+    bend = 0.3
+
+    def gradients(x: Array) -> Array:
+        return np.asarray((x**3 - x + 0.1)[:, None] + LINEAR * (1.0 + 2.0 * bend * x)[:, None])
+
+    def hessian(x: Array) -> Array:
+        return np.asarray((3.0 * x**2 - 1.0)[:, :, None] * np.eye(2))
+
+    return qpot.FiniteSum(
+        sample_losses=lambda x: ((x**2 - 1.0) ** 2 / 4.0 + 0.1 * x).sum(axis=1)[:, None] + (x + bend * x**2) @ LINEAR.T,
+        sample_gradients=gradients,
+        hessian=hessian,
+        weighted_hessian=lambda x, w: (
+            w.sum(axis=1)[:, None, None] * hessian(x) + 2.0 * bend * (w @ LINEAR)[:, :, None] * np.eye(2)
+        ),
+        n_samples=len(LINEAR),
+        dimension=2,
+    )
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_each_leg_has_the_noise_at_its_pass_whichever_image_was_found(mirrored: bool) -> None:
+    """The noise at a pass is a matrix, and the loss is separable: costs are those of each leg under that matrix."""
+    total = exchangeable()
+    exchange = qpot.SignedPermutations([[1, 0]])
+    minima = qpot.find_minima(qpot.System.from_finite_sum(total), [(-2.0, 2.0)] * 2)
+    upper, mixed, lower = (
+        next(m for m in minima if tuple(np.sign(m.point)) == signs) for signs in ((1, 1), (1, -1), (-1, -1))
+    )
+    if mirrored:
+        mixed = next(m for m in minima if tuple(np.sign(m.point)) == (-1, 1))
+    prediction = qpot.predict(
+        total, [(-2.0, 2.0)] * 2, minima=(upper, mixed, lower), noise="low rank", symmetries=exchange, progress=None
+    )
+    places = {tuple(np.sign(m.point).astype(int)): k for k, m in enumerate(prediction.minima)}
+    U, M, L = places[1, 1], places[(-1, 1) if mirrored else (1, -1)], places[-1, -1]
+    roots = np.sort(np.roots([1.0, 0.0, -1.0, 0.1]).real)
+
+    def level(x: float) -> float:
+        return float((x**2 - 1.0) ** 2 / 4.0 + 0.1 * x)
+
+    def exact(home: int, other: float) -> float:
+        """The cost of bringing one coordinate over the middle, the other at rest in ``other``."""
+        climb = level(roots[1]) - level(roots[home])
+        noise = frozen_noise(total, np.array([roots[1], other])).covariance
+        matrix = noise.factor @ noise.factor.T + float(noise.floor) * np.eye(2)
+        system = qpot.System(
+            loss=lambda x: ((x**2 - 1.0) ** 2 / 4.0 + 0.1 * x).sum(axis=1),
+            drift=lambda x: -(x**3 - x + 0.1),
+            jacobian=lambda x: -(3.0 * x**2 - 1.0)[:, :, None] * np.eye(2),
+            dimension=2,
+            covariance=matrix,
+        )
+        start, end = np.array([roots[home], other]), np.array([roots[1], other])
+        assert climb > 0.0
+        return float(qpot.minimum_action_path(system, start, end).action)
+
+    for pair, home, other in (
+        ((U, M), 2, roots[2]),
+        ((M, U), 0, roots[2]),
+        ((M, L), 2, roots[0]),
+        ((L, M), 0, roots[0]),
+    ):
+        truth, said = exact(home, float(other)), prediction.costs.direct[pair]
+        assert abs(said - truth) <= prediction.costs.errors[pair] + 1e-3 * truth
+    assert "frozen at its pass" in prediction.costs.audited
 
 
 def test_above_200_coordinates() -> None:

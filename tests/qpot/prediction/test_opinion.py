@@ -125,6 +125,21 @@ def test_no_opinion_has_a_reason() -> None:
         )
 
 
+def test_a_cost_without_an_opinion_is_named_with_its_reason() -> None:
+    case = qpot.gallery.double_well()
+    costs = _costs(case)
+    V = costs.values
+    values = np.array([[0.0, np.nan], [V[1, 0], 0.0]])
+    field = qpot.FieldOpinion(
+        values=values, errors=np.full((2, 2), 1e-2), reasons={(0, 1): "the grid ends below the pass"}
+    )
+    text = qpot.prediction_from_costs(dataclasses.replace(costs, field=field)).second_opinion()
+    assert text == (
+        "Second opinion: quasi-potential fields agree with 1 of 2 costs within the errors. None on V(0, 1): the grid ends "
+        "below the pass."
+    )
+
+
 def test_no_wider_grid_than_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
     case = qpot.gallery.symmetric_minima(s=-0.5)
     costs = _costs(case)

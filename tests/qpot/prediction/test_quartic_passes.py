@@ -76,6 +76,7 @@ def test_what_the_formula_does_not_hold_for() -> None:
     sextic = qpot.System.from_loss(lambda x: (x**8 / 8 - x**6 / 6)[:, 0], lambda x: x**7 - x**5, 1.0, dimension=1)
     prediction = qpot.predict(sextic, [(-2, 2)], second_opinion=False)
     assert np.isnan(prediction.rates(0.01)[0, 1])
+    assert "The prefactor from 0 to 1, 1 to 0 is not known: the pass is degenerate" in repr(prediction)
 
 
 def test_rows_with_powers_hold_all_legs_of_their_pair() -> None:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +108,10 @@ def test_a_pool_whose_worker_is_killed_is_replaced_by_another(tmp_path: Path, mo
                     os.kill(pid, signal.SIGKILL)
 
         # The second leg was on its way.
-        with pytest.raises(BrokenProcessPool):
+        with pytest.raises(qpot.SolveError, match=r"after 1 of .* legs: a worker process died") as caught:
             qpot.transition_costs(asked, minima, saddles=saddles, executor=executor, checkpoint=tmp_path, progress=kill)
+    assert caught.value.status is qpot.Status.WORKER_DIED
+    assert len(caught.value.partial.paths) == 1
     kept = interrupted_runs.on_disk(tmp_path)
     computed = noted(monkeypatch)
     again = qpot.transition_costs(asked, minima, saddles=saddles, checkpoint=tmp_path)

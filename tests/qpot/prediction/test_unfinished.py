@@ -80,7 +80,7 @@ def test_a_leg_without_any_path_leaves_the_others(tilted: TransitionCosts) -> No
         refuse_undecided(costs)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(n, marks=pytest.mark.slow) for n in range(5, 12))])
 def test_the_error_of_a_path_that_stops_short_holds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     d = int(rng.integers(2, 5))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sums_models import points, torch_sum
 
 import qpot
@@ -201,3 +202,50 @@ def test_the_spectrum_can_be_drawn() -> None:
     assert plot_noise_spectrum(qpot.measure_noise(total, np.ones(12), method=qpot.DiagonalCovariance()), ax=ax) is ax
     with pytest.raises(ValueError, match=r"must be a qpot\.NoiseStatistics"):
         plot_noise_spectrum(None)  # type: ignore[arg-type]
+
+
+def shifted_wells(steps: NDArray[np.float64]) -> qpot.FiniteSum:
+    """A double well whose samples are tilted by the ``steps``."""
+    return qpot.FiniteSum(
+        sample_losses=lambda x: (x**2 - 1.0) ** 2 / 4.0 + x * steps,
+        sample_gradients=lambda x: (x**3 - x + steps)[:, :, None],
+        n_samples=steps.size,
+        dimension=1,
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_costs_lie_below_the_action_along_the_gaussian_path(seed: int) -> None:
+    """Samples with random third moments, where the first order is off by up to a quarter of the cost."""
+    rng = np.random.default_rng([5, seed])
+    steps = rng.normal(size=6) ** 3
+    steps = 0.6 * (steps - steps.mean()) / steps.std()
+    total = shifted_wells(steps)
+    path = qpot.minimum_action_path(qpot.System.from_finite_sum(total), [-1.0], [0.0])
+    exact = qpot.minimum_action_path(qpot.System.from_finite_sum(total, noise="exact"), [-1.0], [0.0])
+    check = qpot.check_gaussianity(total, path)
+    # On the line the path is the same under any noise, and the bound is the cost.
+    assert check.bound == pytest.approx(exact.action, rel=1e-6)
+
+
+def test_a_small_first_order_is_no_proof_where_the_second_is_large() -> None:
+    """Steps that are symmetric but heavy: a tolerance between the two orders calls the noise not Gaussian."""
+    steps = np.array([-2.0, 2.0, *[0.1, -0.1] * 8])
+    total = shifted_wells(steps)
+    path = qpot.minimum_action_path(qpot.System.from_finite_sum(total), [-1.0], [0.0])
+    check = qpot.check_gaussianity(total, path)
+    left_out = abs(check.bound / check.action - 1.0 - check.relative_change)
+    assert 0.1 < left_out < abs(check.relative_change)
+    assert "at most by -18.3%" in check.recommendation
+
+
+def test_what_the_first_order_leaves_out_counts_too() -> None:
+    """The first order is +20 % and within the tolerance; the cost rises by 47 %."""
+    rng = np.random.default_rng([5, 2])
+    steps = rng.normal(size=6) ** 3
+    total = shifted_wells(0.6 * (steps - steps.mean()) / steps.std())
+    path = qpot.minimum_action_path(qpot.System.from_finite_sum(total), [-1.0], [0.0])
+    check = qpot.check_gaussianity(total, path, tolerance=0.22)
+    assert abs(check.relative_change) < 0.22
+    assert not check.gaussian
+    assert "at most by +46.6%" in check.recommendation

@@ -192,6 +192,26 @@ def test_problems_of_ordinary_size_are_taken_as_they_are() -> None:
     assert units_for({"system": system, "start": [1.0], "end": None}, ("start", "end")) is None
 
 
+def test_drift_and_covariance_of_a_finite_sum_come_from_one_pass_in_other_units_too() -> None:
+    rng = np.random.default_rng(5)
+    total = qpot.sinusoid_sum(1e-4 * rng.normal(size=20), 1e4 * rng.normal(size=20))
+    system = System.from_finite_sum(total)
+    units = units_for({"system": system, "bounds": [(1e4, 2e4)] * 3}, ())
+    assert units is not None
+    inner = in_units(units)
+    moments = inner.unchecked.moments
+    assert moments is not None
+    y = (rng.uniform(1e4, 2e4, size=(6, 3)) - units.centre) / units.lengths
+    drift, covariance = moments(y)
+    np.testing.assert_array_equal(drift, inner.drift(y))
+    np.testing.assert_array_equal(covariance, inner.covariance(y))
+    lagrangian = inner.noise.lagrangian(inner.unchecked)
+    v = rng.normal(size=(6, 3))
+    direct = type(lagrangian)(inner.drift, inner.jacobian, inner.covariance, None)  # type: ignore[call-arg]
+    for one, other in zip(lagrangian.expand(y, v), direct.expand(y, v), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
+
+
 def test_results_return_from_other_units_bit_for_bit() -> None:
     system = tilted_well(1e-7)
     minima = qpot.find_minima(system, box(1e-7, 0))

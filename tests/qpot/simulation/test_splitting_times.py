@@ -181,7 +181,12 @@ def test_interruption_keeps_what_is_done() -> None:
     np.testing.assert_array_equal(raised.value.partial.probabilities, small().probabilities[:3])
     with pytest.raises(SolveError, match="after 1 of 4") as raised:
         small(progress=stop(1))
-    assert raised.value.partial is None
+    alone = raised.value.partial
+    np.testing.assert_array_equal(alone.probabilities, small().probabilities[:1])
+    # One repetition tells nothing of its error.
+    assert alone.interval() == (0.0, np.inf)
+    assert alone.log_mean_time == (pytest.approx(np.log(alone.mean_time)), np.inf)
+    assert "95% interval 0 to inf" in repr(alone)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,15 @@ def test_runs_end_with_the_budget(prediction: qpot.Prediction, monkeypatch: pyte
     assert comparison.sentence
 
 
+@pytest.mark.parametrize("budget", [0.01, 0.05])
+def test_where_nothing_is_seen_the_verdict_names_its_budget(prediction: qpot.Prediction, budget: float) -> None:
+    comparison = prediction.check(budget=budget, rng=1, progress=None)
+    assert comparison.agrees is None
+    assert comparison.sentence.startswith("No verdict. Not judged: escapes from minimum ")
+    assert comparison.sentence.endswith(f"The budget was {budget:g} s of CPU time.")
+    assert comparison.sentence.count("The budget was") == 1
+
+
 def test_a_right_prediction_agrees(prediction: qpot.Prediction, steady: None) -> None:
     seen: list[str] = []
     comparison = prediction.check(budget=5.0, rng=1, progress=lambda done, total, message: seen.append(message))
@@ -178,9 +187,7 @@ def test_learning_rates_keep_away_from_stability(prediction: qpot.Prediction) ->
     assert process.largest_epsilon(prediction) <= 0.3 * 1.0 / 4 + 1e-9
 
 
-def test_ctrl_c_returns_what_there_is(
-    prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None
-) -> None:
+def test_ctrl_c_keeps_what_there_is(prediction: qpot.Prediction, monkeypatch: pytest.MonkeyPatch, steady: None) -> None:
     every = Search.levels
 
     def stopped(*args: Any, **keywords: Any) -> Any:
@@ -191,7 +198,10 @@ def test_ctrl_c_returns_what_there_is(
 
     monkeypatch.setattr(Search, "levels", stopped)
     stop = 3
-    comparison = prediction.check(budget=5.0, progress=None)
+    with pytest.raises(qpot.SolveError, match="what they say is in") as caught:
+        prediction.check(budget=5.0, progress=None)
+    assert caught.value.status is qpot.Status.INTERRUPTED
+    comparison = caught.value.partial
     assert len(comparison.arrhenius) == 1
     assert "what the interruption cut off" in comparison.sentence
     stop = 2
@@ -208,7 +218,10 @@ def test_ctrl_c_in_an_explanation_leaves_the_verdict(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verdict, "explanations", stopped)
-    comparison = prediction.check(budget=5.0, progress=None)
+    with pytest.raises(qpot.SolveError, match="looked for explanations") as caught:
+        prediction.check(budget=5.0, progress=None)
+    assert caught.value.status is qpot.Status.INTERRUPTED
+    comparison = caught.value.partial
     assert comparison.agrees is not None
     assert "what explains it, which was interrupted" in comparison.sentence
 

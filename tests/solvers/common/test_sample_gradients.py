@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sums_simulation import NAMES, finite_sum, packed
 
-from qpot.solvers.common.sample_gradients import KINDS, SHAPES, all_sample_gradients, mean_gradients, pack
+from qpot.solvers.common.sample_gradients import (
+    KINDS,
+    SHAPES,
+    all_sample_gradients,
+    gradient_moments,
+    mean_gradients,
+    pack,
+)
 
 
 def test_every_kernel_is_covered() -> None:
@@ -30,6 +37,24 @@ def test_kernel_equals_the_numpy_formula(name: str, seed: int, spread: float) ->
     np.testing.assert_allclose(compiled, expected, rtol=1e-12, atol=1e-13 * scale)
     mean = mean_gradients(kind, table, constants, points, total.n_samples)
     np.testing.assert_allclose(mean, expected.mean(axis=1), rtol=1e-12, atol=1e-13 * scale)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moments_of_points_that_share_their_frequency(seed: int) -> None:
+    """Cosines are kept while the frequency stays; in any order of the points the moments are those of one at a time."""
+    total, rng = finite_sum("sinusoid", seed), np.random.default_rng(seed)
+    points = rng.normal(size=(40, 3))
+    points[:, 0] = rng.choice(points[:4, 0], size=40)
+    points[7] = points[8]
+    kind, table, constants = packed(total)
+    mean, covariance = gradient_moments(kind, table, constants, points, total.n_samples)
+    for row, point in enumerate(points):
+        g = total.gradients_at(point[None])[0]
+        np.testing.assert_allclose(mean[row], g.mean(axis=0), rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(covariance[row], np.cov(g.T, bias=True), rtol=1e-11, atol=1e-13)
+        alone = gradient_moments(kind, table, constants, point[None], total.n_samples)
+        np.testing.assert_array_equal(alone[0][0], mean[row])
+        np.testing.assert_array_equal(alone[1][0], covariance[row])
 
 
 def test_large_margins_neither_overflow_nor_turn_into_nan() -> None:

@@ -19,7 +19,7 @@ from qpot.solvers.paths.time_preconditioner import scalar_preconditioner
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # The noise is strong in two strips, the more so in the upper one, and weak elsewhere. Under eased noise a floor is added.
-STRIPS, WEAK, FLOOR = {1.0: 3.0, -1.0: 2.0}, 0.2, 0.1
+STRIPS, WEAK, FLOOR = {1.0: 3.0, -1.0: 1.2}, 0.2, 0.1
 # Beyond this height the drift is not finite.
 EDGE = 3.0
 
@@ -175,12 +175,12 @@ def test_the_path_gets_a_mesh_before_each_round() -> None:
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 1.1, 2.0])
 @pytest.mark.parametrize("heights", [(1.0, 0.9, 1.1, 0.8, -1.0), (-1.0, 1.0), (-1.0,)])
 def test_a_ceiling_spares_the_work_and_never_a_cheap_minimiser(heights: tuple[float, ...], share: float) -> None:
-    """What is said to be the least cost lies above the ceiling and below the true cost; without it the answer is the same."""
+    """What is said to be the least cost is the ceiling, below the true cost; without it the answer is the same."""
     plain = search(heights)
     cheapest = min(UP.action if max(heights) > 0.0 else np.inf, DOWN.action)
     met = cheapest_start([bow(h) for h in heights], solved, meshed, EASED, ceiling=share * cheapest)
     if met.least > 0.0:
-        assert share * cheapest < met.least < (1.0 + 2e-3) * cheapest
+        assert share * cheapest == met.least < (1.0 + 2e-3) * cheapest
         assert met.tried <= max(plain.tried, 4)
     else:
         assert met.found.action == pytest.approx(plain.found.action, rel=1e-9)
