@@ -260,8 +260,11 @@ def within_process(call: Case, seconds: float, moments: int, rng: np.random.Gene
     for _ in range(3 * moments):
         if len(found) == moments:
             break
-        with alarmed(max(float(rng.uniform(0.0, seconds)), 1e-6)) as came:
-            one = heard(call, came)
+        try:
+            with alarmed(max(float(rng.uniform(0.0, seconds)), 1e-6)) as came:
+                one = heard(call, came)
+        except KeyboardInterrupt:  # It has come between the end of the call and here.
+            continue
         if one.kind != "finished" or came() < float("inf"):
             found.append(one)
     return found

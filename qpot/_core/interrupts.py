@@ -10,6 +10,7 @@ import _thread
 import functools
 import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,7 +172,7 @@ class _Ear:
     caught: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self.heard, self._open = False, False
+        self.heard, self._open, self._report = False, False, sys.unraisablehook
         self._lock = _thread.allocate_lock()
 
     def open(self) -> None:
@@ -180,13 +181,21 @@ class _Ear:
             return
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._open = True
+            self._report, sys.unraisablehook = sys.unraisablehook, self._drop
             signal.signal(signal.SIGINT, self._hear)
 
     def close(self) -> None:
         with self._lock:
             if self._open:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                if sys.unraisablehook == self._drop:
+                    sys.unraisablehook = self._report
                 self._open = False
+
+    def _drop(self, unraisable: Any) -> None:
+        # Nothing is lost with an interrupt that Python drops, in a user's weak reference for one: it is raised once more.
+        if not (self.heard and issubclass(unraisable.exc_type, KeyboardInterrupt)):
+            self._report(unraisable)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.heard, _Ear.caught = True, False
@@ -205,7 +214,7 @@ class _Ear:
 
 def _is_delicate(frame: FrameType | None) -> bool:
     """Whether a module is imported, a kernel compiled or read from its cache, garbage collected, a table of SciPy filled."""
-    # Python drops errors of what it calls while it collects garbage, and prints them.
+    # Python drops errors of what it calls while it collects garbage or clears weak references, and leaves tables half done.
     collectors = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     while frame is not None:
         code = frame.f_code
@@ -216,6 +225,8 @@ def _is_delicate(frame: FrameType | None) -> bool:
         # A kernel that returns named tuples unpickles their class and calls it, and crashes where that raises an error.
         module = str(frame.f_globals.get("__name__", ""))
         if code.co_name == "_numba_unpickle" or module.startswith("namedtuple_"):
+            return True
+        if module in ("weakref", "_weakrefset"):
             return True
         # SciPy drops errors while it reads the numbers of its Sobol sequences, and would go on with the half of them.
         if code.co_filename.endswith("_qmc.py"):

@@ -115,7 +115,6 @@ def collected(phase: str, info: dict[str, int]) -> None:
         waited(0.4)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_was_dropped_is_raised_once_more() -> None:
     @interruptible
     def work() -> int:
@@ -131,7 +130,6 @@ def test_an_interrupt_that_was_dropped_is_raised_once_more() -> None:
     assert time.monotonic() - begun < 15.0
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_nobody_could_raise_keeps_the_whole_result() -> None:
     @interruptible
     def work() -> int:
@@ -145,7 +143,7 @@ def test_an_interrupt_that_nobody_could_raise_keeps_the_whole_result() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("garbage", ["finaliser", "callback"])
+@pytest.mark.parametrize("garbage", ["finaliser", "callback", "weak reference"])
 def test_an_interrupt_waits_until_garbage_is_collected(garbage: str) -> None:
     """Python prints what is raised in there: nothing is printed, which would be a warning, and so an error."""
     if garbage == "callback":
@@ -156,6 +154,10 @@ def test_an_interrupt_waits_until_garbage_is_collected(garbage: str) -> None:
         with keeping(lambda: ("work was interrupted", 3)):
             if garbage == "callback":
                 gc.collect()
+            elif garbage == "weak reference":
+                watched = Object()
+                weakref.finalize(watched, waited, 0.4)
+                del watched
             else:
                 deleted = Deleted()
                 del deleted
