@@ -35,8 +35,8 @@ def doubtful(run: FieldRun, medium: Medium, result: NodeResult, points: Array, r
     A wrong sheet solves the equation, too, and shows at its rim only. So the nodes around those without support
     (`unsupported`), around jumps of V and at the rim of the field are looked at one by one: each takes the value of the
     cheapest ray that leads back to settled nodes. Doubtful are the nodes to which no ray leads, those that a straight way
-    still undercuts, the nodes beside them, those whose value had to be raised, and those beside attractors beyond a saddle. In 3-D, and in fields over
-    unstable cycles, nothing is mended.
+    still undercuts, the nodes beside them, those whose value had to be raised, and those beside attractors beyond a
+    saddle. In 3-D, and in fields over unstable cycles, nothing is mended.
 
     Parameters
     ----------
