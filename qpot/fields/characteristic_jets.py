@@ -13,12 +13,12 @@ from qpot._core.interrupts import acknowledge
 from qpot._core.status import Status
 from qpot.fields.assembly import NodeResult, as_field, marched, started
 from qpot.fields.checks import shape_is_resolved
-from qpot.fields.claims import doubtful
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
 from qpot.fields.misfits import misfits, roughness
 from qpot.fields.outliers import mend_outliers
 from qpot.fields.passages import other_basins
+from qpot.fields.relaunched import doubtful
 from qpot.fields.run import FieldRun, boundary, run_rays
 from qpot.fields.solution import FieldSolution
 from qpot.fields.sources import Source

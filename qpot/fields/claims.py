@@ -1,4 +1,4 @@
-"""Which nodes of a field are doubtful: nothing carries their value to them, or a path undercuts it."""
+"""Which nodes of a field have no support: nothing carries their value to them, or a path undercuts it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from qpot.solvers.fields.marching.medium import Medium
 from qpot.solvers.fields.marching.sampling import make_work
 
 # Jumps and excesses of V up to this part of the level are no reason for doubt.
-_TOLERANCE = 2e-4
-# Nodes within so many cells of a doubtful one are doubtful, too.
-_BESIDE = {2: 2, 3: 1}
+TOLERANCE = 2e-4
 # Straight ways lead to nodes within so many cells along each axis, in 2-D and in 3-D.
-_WIDE = {2: 2, 3: 1}
+WIDE = {2: 2, 3: 1}
 
 
-def doubtful(run: FieldRun, medium: Medium, result: NodeResult, points: Array, radius: float) -> NDArray[np.bool_]:
-    """The nodes whose value cannot be vouched for, ``(n,)`` of bool.
+def unsupported(
+    run: FieldRun, medium: Medium, result: NodeResult, points: Array, radius: float
+) -> tuple[Claims, NDArray[np.bool_]]:
+    """The nodes whose value nothing supports, ``(n,)`` of bool, and what was looked at.
 
     These are the nodes to which no chain of links leads from the source or a passage along characteristics without a jump
-    of V, those that lie above a carried neighbour by more than the action of a straight way, those that only such nodes
-    carry, and the nodes beside all these: a wrong sheet solves the equation, too, and shows at its rim only.
+    of V, those that lie above a carried neighbour by more than the action of a straight way, and those that only such nodes
+    carry.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def doubtful(run: FieldRun, medium: Medium, result: NodeResult, points: Array, r
         queue=np.zeros(grid.size + 1, np.int64),
         queued=np.zeros(grid.size, bool),
     )
-    tolerance = _TOLERANCE * result.level
+    tolerance = TOLERANCE * result.level
     starts = np.concatenate([points, *[np.atleast_2d(p.point) for p in result.passages]])
-    seeds = _around(grid, starts, PATCH * radius)
-    near, wide = _steps(d, 1), _steps(d, _WIDE[d])
+    seeds = around(grid, starts, PATCH * radius)
+    near, wide = steps_within(d, 1), steps_within(d, WIDE[d])
     scratch = make_pieces(d)
     carry(claims, seeds, tolerance, near, medium, scratch)
     if undercut(claims, tolerance, wide, medium, make_work(d), scratch):
@@ -66,13 +66,7 @@ def doubtful(run: FieldRun, medium: Medium, result: NodeResult, points: Array, r
         claims.value[:], claims.slope[:] = value, gradient * grid.spacing
         claims.carried[:] = False
         carry(claims, seeds, tolerance, near, medium, scratch)
-    wrong = (result.value <= result.level) & ~claims.carried
-    if not wrong.any():
-        return wrong
-    around = wrong.reshape(grid.shape)
-    for _ in range(_BESIDE[d]):
-        around = _with_neighbours(around, grid)
-    return around.ravel() & (result.value <= result.level)
+    return claims, (result.value <= result.level) & ~claims.carried
 
 
 def _velocity(samples: Array, gradient: Array, constant: Array | None) -> Array:
@@ -88,13 +82,13 @@ def _velocity(samples: Array, gradient: Array, constant: Array | None) -> Array:
     return out
 
 
-def _steps(d: int, wide: int) -> NDArray[np.int64]:
+def steps_within(d: int, wide: int) -> NDArray[np.int64]:
     """The steps to nodes within ``wide`` cells along each axis, one for each direction."""
     steps = [s for s in itertools.product(range(-wide, wide + 1), repeat=d) if math.gcd(*map(abs, s)) == 1]
     return np.array(steps, np.int64)
 
 
-def _around(grid: Grid, points: Array, radius: float) -> NDArray[np.int64]:
+def around(grid: Grid, points: Array, radius: float) -> NDArray[np.int64]:
     """The flat nodes within ``radius`` of any of ``points`` (m, d)."""
     found = []
     shape = np.array(grid.shape)
@@ -108,7 +102,7 @@ def _around(grid: Grid, points: Array, radius: float) -> NDArray[np.int64]:
     return np.unique(np.concatenate(found)).astype(np.int64)
 
 
-def _with_neighbours(wrong: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+def with_neighbours(wrong: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
     """The nodes of the grid that are ``wrong``, and those beside them, across corners too."""
     for axis, wraps in enumerate(grid.periodic):
         out = wrong.copy()

@@ -243,7 +243,7 @@ def _write_uphill(
     sheet beyond, which is flat across the ridge: two cells from the saddle it is too high by 1e-2.
     """
     grid, d = run.grid, run.grid.dimension
-    Q = _uphill_spread_inverse(run, saddle)
+    Q = uphill_spread_inverse(run, saddle)
     head = equilibrium_head(saddle, level, Q, local_cubic(medium, saddle, Q))
     offset = _offset(grid, grid.points()[nodes], saddle)
     inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
@@ -271,7 +271,7 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
     """
     grid = run.grid
     rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(saddle[None])[0])
-    across = _uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
+    across = uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
     offset = _offset(grid, grid.points(), saddle)
     close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
     heads = np.unique(state.owner[close][state.distance[close] <= state.near]).astype(np.int64)
@@ -372,10 +372,10 @@ def _uphill_curvature(run: FieldRun, x: Array) -> Array | None:
     sums = np.abs(rates[:, None] + rates[None, :])
     if (rates.real < 0.0).all() or sums.min() <= _RESONANT * np.abs(rates).max():
         return None
-    return _uphill_spread_inverse(run, x)
+    return uphill_spread_inverse(run, x)
 
 
-def _uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
+def uphill_spread_inverse(run: FieldRun, x: Array) -> Array:
     """The inverse of the spread of the linear system at ``x``, with unstable directions included: the uphill Hessian.
 
     The spread S solves J S + S J^T = -a. If two rates add up to zero, S is not unique and the smallest one is taken.
