@@ -6,7 +6,7 @@
 - `charted`: Fields of systems whose coordinates end: solved in coordinates without sides, and read at the nodes that the user
   wants.
 - `checks`: What is checked before a field is solved: memory, regular covariance, smooth coefficients.
-- `claims`: Which nodes of a field are doubtful: nothing carries their value to them, or a path undercuts it.
+- `claims`: Which nodes of a field have no support: nothing carries their value to them, or a path undercuts it.
 - `cycles`: Limit cycles as passages in the plane: unstable ones bound a basin, stable ones attract.
 - `doors`: Doors: V at saddles on the border of a basin, from the rays inside that basin alone.
 - `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
@@ -20,6 +20,8 @@
 - `outliers`: Outliers: single nodes that the cubics through their neighbours contradict, and replace.
 - `passages`: Passages: the field goes on over every saddle and unstable cycle, and from every attractor, that its
   rays reach.
+- `relaunched`: Doubtful nodes get the value of a ray that is followed back from them; those to which none leads are
+  marked.
 - `run`: FieldRun: what every stage of a field solve needs, and the loop that runs the sweep in slices.
 - `solution`: FieldSolution: the quasi-potential of one attractor on a grid, with its gradient and its paths.
 - `solve`: quasipotential: V(source, x) on a whole grid, in one to three dimensions.

@@ -14,6 +14,8 @@
 - `heap`: A binary min-heap of (key, item) pairs in plain arrays, for kernels.
 - `kernel`: How kernels are compiled: cached, without the GIL, dividing as NumPy does, with fused products and no
   reference counts.
+- `landing`: Where a ray that is followed back ends: in a cell of one sheet, or close to an equilibrium that the field
+  goes over.
 - `march`: One-pass march by ordered line integrals: the safety net under the rays, and a solver of its own.
 - `march_state`: The arrays of a march and the plain-Python loop that feeds them to its kernel in slices.
 - `medium`: Drift and covariance between the nodes of a grid, as the kernels see them.
@@ -21,6 +23,8 @@
   argument.
 - `projection`: Restoring what holds exactly along a ray and what an integrator leaves undone: H = 0, and Q and T
   along the ray.
+- `relaunch`: Rays back from single nodes to where the field is beyond doubt: the value that they bring replaces a
+  doubtful one.
 - `retrace`: Where a new ray begins: back from the node it is meant for, to where it was close to a ray that is known.
 - `sampling`: Drift and covariance at a point, with all derivatives up to the third, from the splines of a medium.
 - `scatter`: Writing a head's Taylor polynomial onto the nodes around it, and deciding between polynomials that meet.
