@@ -31,7 +31,7 @@ def build(script: Path, output: Path) -> tuple[float, str]:
     # This kernel is the interpreter that runs this tool, whatever other kernels are registered.
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(script.parent)}}
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(script.parent)}}
     )
     failure = ""
     try:
