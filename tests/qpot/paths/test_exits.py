@@ -175,7 +175,7 @@ def test_where_the_linear_law_does_not_hold_the_boundary_is_covered_from_many_po
 
     system = qpot.System(drift=drift, covariance=np.diag([0.0, 4.0]), dimension=2)
     line = qpot.HalfSpace(normal=[1.0, 0.0], offset=-0.4)
-    found = qpot.exit_cost(system, [-1.0, 0.0], boundary=line, budget=5.0)
+    found = qpot.exit_cost(system, [-1.0, 0.0], boundary=line, budget=20.0)
     assert found.coverage is not None
     assert found.coverage.starts > 3
     assert len(found.coverage.costs) == 1
