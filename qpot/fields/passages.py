@@ -245,7 +245,7 @@ def _write_uphill(
     grid, d = run.grid, run.grid.dimension
     Q = uphill_spread_inverse(run, saddle)
     head = equilibrium_head(saddle, level, Q, local_cubic(medium, saddle, Q))
-    offset = _offset(grid, grid.points()[nodes], saddle)
+    offset = offset_from(grid, grid.points()[nodes], saddle)
     inside = np.linalg.norm(offset, axis=1) <= PATCH * state.near
     nodes, offset = nodes[inside], offset[inside]
     value = np.array([taylor_value(head, dx, medium.axes)[0] for dx in offset])
@@ -265,20 +265,27 @@ def _clear_beyond(run: FieldRun, state: SweepState, saddle: Array) -> NodeNumber
     """Forget values close to a saddle on its far side, and return the nodes close to it on the near side.
 
     Polynomials of heads on the near side reach across the ridge, where they continue smoothly into another branch, below
-    the saddle's level; but no path gets there for less than that level. The ridge is the surface along which rays pass
-    the saddle. It is conjugate in the uphill curvature Q to the unstable direction e of the drift, e.Q dx = 0, and
-    coincides with the separatrix of the drift only if the drift does not rotate.
+    the saddle's level; but no path gets there for less than that level.
     """
     grid = run.grid
-    rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(saddle[None])[0])
-    across = uphill_spread_inverse(run, saddle) @ np.real(vectors[:, int(np.argmax(rates.real))])
-    offset = _offset(grid, grid.points(), saddle)
+    across = ridge_normal(run, saddle, uphill_spread_inverse(run, saddle))
+    offset = offset_from(grid, grid.points(), saddle)
     close = np.flatnonzero(np.linalg.norm(offset, axis=1) < _CLEAR * state.near)
     heads = np.unique(state.owner[close][state.distance[close] <= state.near]).astype(np.int64)
     side = _came_from(state, grid, heads, saddle, across)
     height = side * (offset[close] @ across)
     forget(state, close[height < 0.0])
     return np.asarray(close[height > 0.0])
+
+
+def ridge_normal(run: FieldRun, saddle: Array, Q: Array) -> Array:
+    """A normal of the ridge at a saddle, the surface along which rays pass it; ``Q`` is the uphill curvature.
+
+    The ridge is conjugate in Q to the unstable direction e of the drift, e.Q dx = 0, and coincides with the separatrix of the
+    drift only if the drift does not rotate.
+    """
+    rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(saddle[None])[0])
+    return np.asarray(Q @ np.real(vectors[:, int(np.argmax(rates.real))]))
 
 
 def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array, across: Array) -> float:
@@ -293,7 +300,7 @@ def _came_from(state: SweepState, grid: Grid, heads: NodeNumbers, saddle: Array,
     for _ in range(_BACK):
         if not left.size:
             break
-        height[left] = _offset(grid, state.records[heads[left], : grid.dimension].copy(), saddle) @ across
+        height[left] = offset_from(grid, state.records[heads[left], : grid.dimension].copy(), saddle) @ across
         left = left[(np.abs(height[left]) < away) & (state.parents[heads[left]] >= 0)]
         heads[left] = state.parents[heads[left]]
     return float(np.sign(np.median(np.sign(height)))) if heads.size else 0.0
@@ -305,7 +312,7 @@ def _nearest(grid: Grid, x: Array) -> NodeNumbers:
     return np.where(grid.periodic, index % grid.shape, np.clip(index, 0, np.array(grid.shape) - 1))
 
 
-def _offset(grid: Grid, points: Array, origin: Array) -> Array:
+def offset_from(grid: Grid, points: Array, origin: Array) -> Array:
     """The offsets ``points - origin``, taken the shorter way round on periodic axes."""
     offset = points - origin
     for i, wraps in enumerate(grid.periodic):
@@ -321,7 +328,7 @@ def _value_at(state: SweepState, grid: Grid, x: Array) -> float:
     if state.owner[node] < 0 or not state.distance[node] <= state.near:
         return float("inf")
     head = state.records[state.owner[node]]
-    dx = _offset(grid, x[None], head[: grid.dimension])[0]
+    dx = offset_from(grid, x[None], head[: grid.dimension])[0]
     return float(taylor_value(head, dx, state.medium.axes)[0])
 
 
@@ -358,7 +365,7 @@ def _level_at_rest(run: FieldRun, state: SweepState, x: Array, uphill: Array | N
     nodes = np.unique(np.ravel_multi_index(tuple((index[inside] % np.array(grid.shape)).T), grid.shape))
     nodes = nodes[(state.owner[nodes] >= 0) & (state.distance[nodes] <= state.near)]
     heads = state.records[np.unique(state.owner[nodes])]
-    offset = _offset(grid, heads[:, :d].copy(), x)
+    offset = offset_from(grid, heads[:, :d].copy(), x)
     p, Q = heads[:, d + 1 : 2 * d + 1], heads[:, 2 * d + 1 : 2 * d + 1 + d * d].reshape(-1, d, d)
     slope = np.einsum("ni,ni->n", p, offset)
     bend = np.einsum("ni,nij,nj->n", offset, uphill - Q, offset)

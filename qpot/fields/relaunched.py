@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qpot._core.arrays import Array
 from qpot.fields.assembly import NodeResult
 from qpot.fields.claims import TOLERANCE, WIDE, around, steps_within, unsupported, with_neighbours
-from qpot.fields.passages import uphill_spread_inverse
+from qpot.fields.passages import offset_from, ridge_normal, uphill_spread_inverse
 from qpot.fields.run import CORE, PATCH, FieldRun, boundary
 from qpot.fields.sources import local_cubic, local_jets
 from qpot.solvers.fields.marching.claims import Claims, make_pieces, undercut
@@ -21,8 +21,6 @@ from qpot.solvers.fields.marching.sampling import make_work
 _BESIDE = {2: 2, 3: 1}
 # Nodes within so many cells of one without support, or of a jump, are looked at: polynomials reach that far beyond a ridge.
 _AREA = 3
-# A node keeps its value, which is of higher order, if the ray back agrees with it to this many tolerances.
-_KEEP = 1.0
 # Settled nodes help others, which is repeated so many times at most.
 _ROUNDS = 12
 # The polynomial of an attractor beyond a saddle is an end within this part of its core: the free way comes close to it.
@@ -77,7 +75,7 @@ def _relaunch(
     known = inside & np.isfinite(result.gradient).all(axis=1)
     _claim(claims, result, known, run)
     tolerance = TOLERANCE * result.level
-    ways, work, spot, pieces = make_ways(), make_work(2), np.zeros(2, np.int64), make_pieces(2)
+    ways, work, pieces = make_ways(), make_work(2), make_pieces(2)
     found = wrong.copy()
     jumps(claims, tolerance, medium, ways, found)
     if not found.any():
@@ -98,11 +96,12 @@ def _relaunch(
     # Values are raised only when all sheets that need no raising have spread.
     for raises in (False, True):
         for _ in range(_ROUNDS):
-            if not settle(order, known, steps, claims, rests, tolerance, medium, work, ways, spot, raises):
+            if not settle(order, known, steps, claims, rests, tolerance, medium, work, ways, raises):
                 break
         starts = np.flatnonzero(reach & claims.carried)
-        relax(starts, steps, claims, rests, tolerance, medium, work, ways, spot, pieces)
-    changed = claims.carried & (area | claims.lowered) & (np.abs(claims.value - result.value) > _KEEP * tolerance)
+        relax(starts, steps, claims, rests, tolerance, medium, work, ways, pieces)
+    # A node keeps its value, which is of higher order, if the ray back agrees with it.
+    changed = claims.carried & (area | claims.lowered) & (np.abs(claims.value - result.value) > tolerance)
     raised = changed & (claims.value > result.value + tolerance)
     result.value[changed] = claims.value[changed]
     result.gradient[changed] = claims.slope[changed] / grid.spacing
@@ -129,8 +128,7 @@ def _claim(claims: Claims, result: NodeResult, known: NDArray[np.bool_], run: Fi
 def _rests(run: FieldRun, medium: Medium, result: NodeResult, radius: float) -> Rests:
     """The equilibria over which the field goes, with V around them."""
     grid = run.grid
-    places = grid.points()
-    passages = result.passages
+    places, passages = grid.points(), result.passages
     normals, quadratics, cubics, radii = [], [], [], []
     for passage in passages:
         x = passage.point
@@ -140,11 +138,11 @@ def _rests(run: FieldRun, medium: Medium, result: NodeResult, radius: float) -> 
         else:
             near, reach = uphill_spread_inverse(run, x), PATCH * radius
             third = local_cubic(medium, x, near)
-            rates, vectors = np.linalg.eig(run.system.unchecked.jacobian(x[None])[0])
-            normal = near @ np.real(vectors[:, int(np.argmax(rates.real))])
-            close = np.flatnonzero(np.linalg.norm(places - x, axis=1) < 2.0 * reach)
-            lowest = places[close[int(np.argmin(result.value[close]))]]
-            normal = normal * np.sign(normal @ (lowest - x))
+            normal = ridge_normal(run, x, near)
+            offset = offset_from(grid, places, x)
+            close = np.flatnonzero(np.linalg.norm(offset, axis=1) < 2.0 * reach)
+            lowest = offset[close[int(np.argmin(result.value[close]))]]
+            normal = normal * np.sign(normal @ lowest)
         normals.append(normal)
         quadratics.append([near, far])
         cubics.append([third, cubic])

@@ -49,3 +49,15 @@ def assign(target, source):  # type: ignore[no-untyped-def]
     """Copy a vector entry by entry: assigning to a slice would make room for a copy in between."""
     for i in range(target.shape[0]):
         target[i] = source[i]
+
+
+@kernel
+def row_norm(M, d):  # type: ignore[no-untyped-def]
+    """The largest sum of absolute values in a row of the ``d x d`` matrix: a bound of the rates of w' = M w."""
+    largest = 0.0
+    for i in range(d):
+        row = 0.0
+        for j in range(d):
+            row += abs(M[i, j])
+        largest = max(largest, row)
+    return largest

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qpot.solvers.fields.marching.claims import linked, place, rise_along
 from qpot.solvers.fields.marching.kernel import kernel
+from qpot.solvers.fields.marching.upstream import head_gap
 
 Array = NDArray[np.float64]
 
@@ -27,6 +28,8 @@ class Ways(NamedTuple):
         V and its slopes a cell, interpolated in a cell.
     corner, site, step : arrays
         The corners of a cell, the place of a node, and a step from it.
+    spot, gap : arrays (2,)
+        The place of the node to which rays are sought, or of one beside it; a way between two points.
     answer, best : arrays (3,)
         V and its slopes a cell at the node.
     bound : array (1,)
@@ -42,6 +45,8 @@ class Ways(NamedTuple):
     corner: NDArray[np.int64]
     site: NDArray[np.int64]
     step: NDArray[np.int64]
+    spot: NDArray[np.int64]
+    gap: Array
     answer: Array
     best: Array
     bound: Array
@@ -79,6 +84,8 @@ def make_ways() -> Ways:
         corner=np.zeros(4, np.int64),
         site=np.zeros(2, np.int64),
         step=np.zeros(2, np.int64),
+        spot=np.zeros(2, np.int64),
+        gap=np.zeros(2),
         answer=np.zeros(3),
         best=np.zeros(3),
         bound=np.zeros(1),
@@ -211,13 +218,10 @@ def land(state, claims, tolerance, medium, ways):
 @kernel
 def land_at_rest(state, rests, medium, ways):
     """Whether a ray is close to a saddle: V and its slopes a cell from there, into ``ways.found``."""
-    spacing, shape, periodic, found = medium.spacing, medium.shape, medium.periodic, ways.found
+    spacing, gap, found = medium.spacing, ways.gap, ways.found
     for m in range(rests.level.shape[0]):
-        dx, dy = state[0] - rests.point[m, 0], state[1] - rests.point[m, 1]
-        if periodic[0]:
-            dx -= shape[0] * spacing[0] * np.floor(dx / (shape[0] * spacing[0]) + 0.5)
-        if periodic[1]:
-            dy -= shape[1] * spacing[1] * np.floor(dy / (shape[1] * spacing[1]) + 0.5)
+        head_gap(state, rests.point[m], medium, gap)
+        dx, dy = gap[0], gap[1]
         if dx * dx + dy * dy > rests.radius[m] ** 2:
             continue
         side = 0 if dx * rests.normal[m, 0] + dy * rests.normal[m, 1] > 0.0 else 1

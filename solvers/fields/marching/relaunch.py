@@ -20,7 +20,7 @@ from qpot.solvers.fields.marching.characteristics import (
     set_covariance,
 )
 from qpot.solvers.fields.marching.claims import linked, place, rise_along, straight_action
-from qpot.solvers.fields.marching.kernel import assign, kernel
+from qpot.solvers.fields.marching.kernel import assign, kernel, part, row_norm
 from qpot.solvers.fields.marching.landing import land, land_at_rest
 from qpot.solvers.fields.marching.sampling import sample
 
@@ -48,13 +48,7 @@ def ray_rates(y, dy, medium, work):
     carry_point(p, dy, value, A, d)
     differentiate_velocity(p, d1, work.second, A1, M1, M2, varies, d)
     carry_gradient(p, dy, d1, M1, varies, d)
-    rate = 0.0
-    for i in range(d):
-        row = 0.0
-        for j in range(d):
-            row += abs(M1[i, j])
-        rate = max(rate, row)
-    return rate
+    return row_norm(M1, d)
 
 
 @kernel
@@ -69,7 +63,7 @@ def follow_back(node, turn, claims, rests, tolerance, medium, work, ways):
     k1, k2, k3, k4, z = stages[0], stages[1], stages[2], stages[3], stages[4]
     assign(y, begin)
     y[2] = 0.0
-    rate = ray_rates(y, k1, medium, work)
+    ray_rates(y, k1, medium, work)
     # Turned in the coordinates in which a is the identity, and of the length of b.
     l00 = np.sqrt(A[0, 0])
     l10 = A[0, 1] / l00
@@ -95,7 +89,7 @@ def follow_back(node, turn, claims, rests, tolerance, medium, work, ways):
             return 10.0
         dt = min(STRIDE / speed, TURN / max(rate, 1e-300))
         for stage in range(4):
-            k = k1 if stage == 0 else (k2 if stage == 1 else (k3 if stage == 2 else k4))
+            k = stages[stage]
             if stage > 0:
                 ray_rates(z, k, medium, work)
             h = dt if stage == 2 else 0.5 * dt
@@ -128,7 +122,6 @@ def follow_back(node, turn, claims, rests, tolerance, medium, work, ways):
 def relaunch(node, slope0, slope1, claims, rests, tolerance, medium, work, ways):
     """Find the ray to ``node`` near the one with the given slopes that comes from a settled cell; False if there is none.
 
-
     The node itself must not count as settled. Leaves V and its slopes in ``ways.answer``.
     """
     begin, lower, spacing, n1 = ways.begin, medium.lower, medium.spacing, medium.shape[1]
@@ -152,6 +145,18 @@ def relaunch(node, slope0, slope1, claims, rests, tolerance, medium, work, ways)
     return False
 
 
+@part
+def settled_before(x, step, claims, spot, shape, periodic):
+    """The settled node one step before ``x``, whose place then is ``spot``; -1 if there is none."""
+    place(x, spot, shape, 2)
+    y = linked(spot, step, -1, shape, periodic, 2)
+    if y >= 0 and not claims.carried[y]:
+        y = -1
+    if y >= 0:
+        place(y, spot, shape, 2)
+    return y
+
+
 @kernel
 def promises(y, x, index, step, claims, best, tolerance, shape, periodic):
     """Whether the sheet of the settled node ``y`` at ``index`` seems to give less than ``best`` at ``x``, one step on."""
@@ -165,7 +170,7 @@ def promises(y, x, index, step, claims, best, tolerance, shape, periodic):
 
 
 @kernel
-def best_ray(x, own, steps, claims, rests, tolerance, medium, work, ways, spot, raises):
+def best_ray(x, own, steps, claims, rests, tolerance, medium, work, ways, raises):
     """Look for the cheapest ray to ``x`` among those near its own slopes (if ``own``) and its settled neighbours'.
 
     It may be dearer than the node's own value only if it ``raises`` and a settled cell speaks against that value: along the
@@ -173,7 +178,7 @@ def best_ray(x, own, steps, claims, rests, tolerance, medium, work, ways, spot, 
 
     The node must not count as settled. Returns its V, inf if there is no ray, and leaves V and slopes in ``ways.best``.
     """
-    value, slope, sure = claims.value, claims.slope, claims.carried
+    value, slope, spot = claims.value, claims.slope, ways.spot
     shape, periodic, answer, best = medium.shape, medium.periodic, ways.answer, ways.best
     least, V = np.inf, value[x]
     ways.bound[0] = np.inf
@@ -186,11 +191,9 @@ def best_ray(x, own, steps, claims, rests, tolerance, medium, work, ways, spot, 
         refuted = ways.claim[1] > tolerance
     for k in range(steps.shape[0]):
         step = steps[k]
-        place(x, spot, shape, 2)
-        y = linked(spot, step, -1, shape, periodic, 2)
-        if y < 0 or not sure[y]:
+        y = settled_before(x, step, claims, spot, shape, periodic)
+        if y < 0:
             continue
-        place(y, spot, shape, 2)
         if least < np.inf and not promises(y, x, spot, step, claims, least, tolerance, shape, periodic):
             continue
         if relaunch(x, slope[y, 0], slope[y, 1], claims, rests, tolerance, medium, work, ways) and answer[0] < least:
@@ -208,7 +211,7 @@ def best_ray(x, own, steps, claims, rests, tolerance, medium, work, ways, spot, 
 
 
 @kernel
-def settle(order, known, steps, claims, rests, tolerance, medium, work, ways, spot, raises):
+def settle(order, known, steps, claims, rests, tolerance, medium, work, ways, raises):
     """Give the nodes of ``order`` that are not settled the value of their cheapest ray; returns how many got one."""
     value, slope, sure = claims.value, claims.slope, claims.carried
     count = 0
@@ -216,7 +219,7 @@ def settle(order, known, steps, claims, rests, tolerance, medium, work, ways, sp
         x = order[k]
         if sure[x]:
             continue
-        V = best_ray(x, known[x], steps, claims, rests, tolerance, medium, work, ways, spot, raises)
+        V = best_ray(x, known[x], steps, claims, rests, tolerance, medium, work, ways, raises)
         if np.inf > V:
             value[x], slope[x, 0], slope[x, 1] = V, ways.best[1], ways.best[2]
             sure[x] = True
@@ -225,7 +228,7 @@ def settle(order, known, steps, claims, rests, tolerance, medium, work, ways, sp
 
 
 @kernel
-def relax(order, steps, claims, rests, tolerance, medium, work, ways, spot, pieces):
+def relax(order, steps, claims, rests, tolerance, medium, work, ways, pieces):
     """Replace values of settled nodes by those of cheaper rays from the sheets of their neighbours, until there are none.
 
     ``order`` holds the nodes to begin with. A node that a straight way undercuts, and no ray, is settled no more. Returns
@@ -233,7 +236,7 @@ def relax(order, steps, claims, rests, tolerance, medium, work, ways, spot, piec
     """
     value, slope, sure, lowered = claims.value, claims.slope, claims.carried, claims.lowered
     queue, queued, shape, periodic = claims.queue, claims.queued, medium.shape, medium.periodic
-    answer, start, gap = ways.answer, pieces.start, pieces.gap
+    answer, spot, start, gap = ways.answer, ways.spot, pieces.start, pieces.gap
     n = value.shape[0]
     first = last = waiting = changed = 0
     for k in range(order.shape[0]):
@@ -256,11 +259,9 @@ def relax(order, steps, claims, rests, tolerance, medium, work, ways, spot, piec
         keeps = True
         for k in range(steps.shape[0]):
             step = steps[k]
-            place(x, spot, shape, 2)
-            y = linked(spot, step, -1, shape, periodic, 2)
-            if y < 0 or not sure[y]:
+            y = settled_before(x, step, claims, spot, shape, periodic)
+            if y < 0:
                 continue
-            place(y, spot, shape, 2)
             if not promises(y, x, spot, step, claims, value[x], tolerance, shape, periodic):
                 continue
             rise = 0.5 * (rise_along(slope, y, step, 2) + rise_along(slope, x, step, 2))

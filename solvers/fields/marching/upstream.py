@@ -9,7 +9,7 @@ import numpy as np
 
 from qpot.solvers.fields.marching.bundle import SLACK, narrowed
 from qpot.solvers.fields.marching.characteristics import hamiltonian
-from qpot.solvers.fields.marching.kernel import assign, kernel, part
+from qpot.solvers.fields.marching.kernel import assign, kernel, part, row_norm
 from qpot.solvers.fields.marching.sampling import measure_noise
 from qpot.solvers.fields.marching.stencil import metric_norm
 
@@ -66,12 +66,7 @@ def pull_back(R, w, radius, half, dims):
     ``half`` (d,) is work space.
     """
     d = len(dims)
-    rate = 0.0
-    for i in range(d):
-        row = 0.0
-        for j in range(d):
-            row += abs(R[i, j])
-        rate = max(rate, row)
+    rate = row_norm(R, d)
     if rate == 0.0:
         return
     dt = 0.02 / rate
