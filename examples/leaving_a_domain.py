@@ -31,7 +31,7 @@ def outside(x: np.ndarray) -> np.ndarray:
     return away[:, 0] ** 2 + (away[:, 1] / 0.8) ** 2 - 1.0
 
 
-ellipse = qpot.Region(g=outside)
+ellipse = qpot.Region(outside)
 law = qpot.exit_law(system, [0.0, 0.0], boundary=ellipse)
 print(law)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -203,7 +203,7 @@ class LossLevel(Domain):
         return [LossSurface(system, float(self.level), minimum)]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Region(Domain):
     """The domain g(x) <= 0 around the minimum, for any smooth function g.
 
@@ -220,13 +220,13 @@ class Region(Domain):
 
     >>> import numpy as np, qpot
     >>> bowl = qpot.System.from_loss(lambda x: (x**2).sum(1) / 2, lambda x: x, 1.0, dimension=2)
-    >>> ellipse = qpot.Region(g=lambda x: x[:, 0] ** 2 / 4 + x[:, 1] ** 2 - 1)
+    >>> ellipse = qpot.Region(lambda x: x[:, 0] ** 2 / 4 + x[:, 1] ** 2 - 1)
     >>> round(qpot.exit_cost(bowl, [0.0, 0.0], boundary=ellipse).cost, 8)
     1.0
     """
 
     g: Callable[[Array], Array]
-    gradient: Callable[[Array], Array] | None = None
+    gradient: Callable[[Array], Array] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not callable(self.g):
