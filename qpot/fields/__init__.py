@@ -11,6 +11,7 @@
 - `doors`: Doors: V at saddles on the border of a basin, from the rays inside that basin alone.
 - `entrances`: Entrances: the cheapest ray into a saddle, found among the rays that end there, followed backwards.
 - `equilibria`: Equilibria of the drift in a grid, by Newton's method from the cells in which the drift may vanish.
+- `errors`: Errors of a field: for every node, and the largest.
 - `file_fields`: What files hold of the results of this wing, field by field.
 - `grid`: Grid: the box of equally spaced nodes on which a field lives.
 - `methods`: FieldMethod: what a field method is: its options, which check themselves, and its verb.

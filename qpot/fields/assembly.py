@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,9 @@ class NodeResult:
     medium: Medium | None = None
 
 
-def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, method: object) -> FieldSolution:
+def as_field(
+    run: FieldRun, result: NodeResult, source: Source, error: float, method: object, errors: Array | None = None
+) -> FieldSolution:
     """Make a `FieldSolution` of what is known at the nodes; ``method`` holds the options used."""
     grid = run.grid
     negative = bool((result.value < -_NEGATIVE * abs(result.level)).any())
@@ -78,6 +81,7 @@ def as_field(run: FieldRun, result: NodeResult, source: Source, error: float, me
         source=source.points if source.is_cycle else source.points[0],
         status=status,
         error=error,
+        errors=np.where(beyond, np.nan, math.nan if errors is None else errors).reshape(grid.shape),
         level=result.level,
         method=method,
         exact_order=result.near.reshape(grid.shape),

@@ -13,9 +13,10 @@ from qpot._core.interrupts import acknowledge
 from qpot._core.status import Status
 from qpot.fields.assembly import NodeResult, as_field, marched, started
 from qpot.fields.checks import shape_is_resolved
+from qpot.fields.errors import field_errors
 from qpot.fields.grid import Grid
 from qpot.fields.methods import FieldMethod
-from qpot.fields.misfits import misfits, roughness
+from qpot.fields.misfits import misfits
 from qpot.fields.outliers import mend_outliers
 from qpot.fields.passages import other_basins
 from qpot.fields.relaunched import doubtful
@@ -34,13 +35,6 @@ _FILL_RADIUS = 2
 _SPAN = 6
 # ... and its provisional value differs from the bridge by at most this part of the change of V over the gap.
 _AGREEMENT = 0.03
-# The difference between the field and that on every second node is divided by this number. Errors of fourth order alone
-# would allow 15; the estimate is to err on the safe side.
-_RICHARDSON = 5.0
-# If a few bad nodes of the halved grid decide the largest difference, this quantile of the differences counts ...
-_TYPICAL = 0.99
-# ... together with the roughness of the field, and the sum of both is multiplied by this factor.
-_ROUGH = 3.0
 # Rays disagree at a node if its misfit is more than this part of the level.
 _DISAGREE = 1e-2
 # A field that is trusted within an unstable cycle only ends at this part of the cycle's level.
@@ -109,8 +103,10 @@ class CharacteristicJets(FieldMethod):
         # Nodes that were filled to lower order are not mended, and do not count as neighbours either.
         mend_outliers(result.value, result.gradient, result.near & (result.value <= result.level), run.grid)
         result.trusted = result.interrupted or _trusted(run, result)
+        doubt = np.zeros(run.grid.size, bool)
         if result.medium is not None:
-            result.near &= ~doubtful(run, result.medium, result, source, radius * _cell(run.grid))
+            doubt = doubtful(run, result.medium, result, source, radius * _cell(run.grid))
+            result.near &= ~doubt
         around = [p for p in result.passages if np.ndim(p.point) == 2 and not p.attracts]
         if not result.trusted and self.kinks == "warn" and around:
             # Beyond the cycle that bounds the basin rays run along a plateau of V and disagree; within it they do not.
@@ -124,14 +120,15 @@ class CharacteristicJets(FieldMethod):
                     stacklevel=3,
                 )
             return field
-        error = float("nan")
+        coarse, half = None, None
         if self.estimate_error and not result.interrupted:
-            error = _estimated_error(run, source, radius, result)
-            # In 3-D, rays along a ridge may have lost the curvature across it, which only the estimate shows. NaN means
-            # that there is no estimate, and is no reason to distrust the field.
-            if run.grid.dimension == 3:
-                result.trusted = result.trusted and not error > _USELESS * result.level
-        return as_field(run, result, patch, error, self)
+            coarse, half = _halved(run, source, radius)
+        error, errors = field_errors(result, run.grid, coarse, half, doubt)
+        # In 3-D, rays along a ridge may have lost the curvature across it, which only the estimate shows. NaN means that there
+        # is no estimate, and is no reason to distrust the field.
+        if run.grid.dimension == 3:
+            result.trusted = result.trusted and not error > _USELESS * result.level
+        return as_field(run, result, patch, error, self, errors)
 
     def failure(self, field: FieldSolution) -> str:
         """The message for a ``field`` whose status is not CONVERGED: what it means, and what helps."""
@@ -234,36 +231,18 @@ def _prefer_polynomials(state: SweepState, result: NodeResult) -> None:
     node_gradients(state.records, state.owner, wanted, state.medium, result.gradient)
 
 
-def _estimated_error(run: FieldRun, points: Array, radius: float, fine: NodeResult) -> float:
-    """Estimate the error of the ``fine`` field from the same solve on every second node; NaN if that is not possible."""
+def _halved(run: FieldRun, points: Array, radius: float) -> tuple[NodeResult | None, Grid | None]:
+    """The same solve on every second node, and their grid; None if that is not possible."""
     grid = run.grid
     keep = tuple(slice(None, None, 2) for _ in grid.shape)
     samples = np.ascontiguousarray(run.samples[keep])
     if min(samples.shape[:-1]) < 17 or any(p and n % 2 for p, n in zip(grid.periodic, grid.shape, strict=True)):
-        return float("nan")
+        return None, None
     upper = [high if p else axis[::2][-1] for high, axis, p in zip(grid.upper, grid.axes, grid.periodic, strict=True)]
     half = Grid(grid.lower, upper, samples.shape[:-1], periodic=grid.periodic, closed=grid.closed)
     try:
         coarse, _ = _solve(replace(run, grid=half, samples=samples), points, radius)
     except ValueError:
         # The coarse grid is refused because the source's patch does not fit on it.
-        return float("nan")
-    fine_near = fine.near.reshape(grid.shape)[keep].ravel()
-    reference = fine.value.reshape(grid.shape)[keep].ravel()
-    level = min(coarse.level, fine.level)
-    known = (coarse.value <= coarse.level) & (reference <= level)
-    difference = np.abs(np.subtract(coarse.value, reference, out=np.zeros_like(reference), where=known))
-    both = known & coarse.near & fine_near
-    if not both.any():
-        return float("nan")
-    halved = float(difference[both].max()) / _RICHARDSON
-    # A single bad ray on the coarse grid says nothing about the fine field, and then the fine field is smooth. So a
-    # quantile of the differences and the roughness of the fine field bound the estimate from above.
-    typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
-    error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
-    # Filled nodes are of first order. Their error shows in the difference, or in a misfit with the nodes around them.
-    settled = fine.value <= fine.level
-    if (settled & ~fine.near).any():
-        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level, only=~fine.near)
-        error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
-    return error
+        return None, None
+    return coarse, half

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
@@ -97,6 +98,8 @@ def _read(field: FieldSolution, chart: Chart, grid: Grid, system: System) -> Fie
     nearest = np.rint((held - field.grid.lower) / field.grid.spacing).astype(np.int64)
     index = tuple(np.clip(nearest[:, i], 0, n - 1) for i, n in enumerate(field.grid.shape))
     exact = field.exact_order[index] & ~beyond.any(axis=1) & ~unknown
+    # Between nodes the error is that of the worst node around.
+    errors = maximum_filter(field.errors, size=3, mode="nearest")[index] + bent
     shape = grid.shape
     source = chart.points(field.source)
     passages = tuple(replace(p, point=chart.points(p.point)) for p in field.passages)
@@ -107,6 +110,7 @@ def _read(field: FieldSolution, chart: Chart, grid: Grid, system: System) -> Fie
         source=source,
         status=field.status,
         error=field.error + bent,
+        errors=np.where(unknown, np.nan, errors).reshape(shape),
         level=level,
         method=field.method,
         exact_order=exact.reshape(shape),

@@ -49,7 +49,7 @@ def _on_grid(field: FieldSolution | GlobalField, *names: str) -> None:
 
 
 def _field(field: FieldSolution) -> None:
-    _on_grid(field, "values", "gradient", "exact_order")
+    _on_grid(field, "values", "gradient", "exact_order", "errors")
     before = [passage.before for passage in field.passages]
     if max(before, default=-1) >= len(before):
         raise ValueError(f"FieldSolution.passages name the passage {max(before)}, but there are {len(before)}")
@@ -102,6 +102,7 @@ SCHEMAS = schemas(
             "level": Number(finite=False),
             "exact_order": numbers(..., kind="b"),
             "charted": LeftOut(),
+            "errors": numbers(..., finite=False),
         },
         also=_field,
     ),

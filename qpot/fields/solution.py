@@ -35,6 +35,9 @@ class FieldSolution(FieldValues, FieldTables, Saved):
         CONVERGED if the field can be relied on; see `quasipotential` for the other values.
     error : float
         Estimate of max |V - exact| over the nodes; nan if it was not asked for.
+    errors : array, the shape of the grid
+        Estimate of |V - exact| at every node: inf where the value is doubtful, finite ones at most ``error``, nan where V is
+        nan. Without an estimate, and in files of older releases, they are nan where the value is not doubtful.
     level : float
         The level up to which V is known: that at which its sublevel set first touches the boundary of the grid, where
         no lower one was asked for; the highest value where V does not leave the grid (on a torus).
@@ -59,6 +62,11 @@ class FieldSolution(FieldValues, FieldTables, Saved):
     level: float
     exact_order: NDArray[np.bool_]
     charted: Any = None
+    errors: Array = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.errors is None:
+            object.__setattr__(self, "errors", np.full(self.grid.shape, np.nan))
 
     def path_to(self, point: ArrayLike, *, throw: bool = True) -> PathSolution:
         """The minimum action path from the source to ``point``, found by following the characteristic backwards.

@@ -213,6 +213,7 @@ def _on_a_line(system: System, source: float, grid: Grid) -> FieldSolution:
         source=np.array([source]),
         status=Status.CONVERGED,
         error=error,
+        errors=np.full(grid.shape, error),
         level=float(values.max()),
         method=None,
         exact_order=np.ones(grid.shape, dtype=bool),

@@ -27,9 +27,9 @@ class FieldTables(Drawn, figure="plot_field"):
         -------
         xarray.Dataset
             The dimensions are ``x_1``, ..., ``x_d``, with the nodes as coordinates, and ``component``. The variables are
-            ``quasipotential`` (without epsilon; nan where it is not known) and ``gradient`` and, for a global field,
-            ``owner``, the minimum whose field gives the value, and ``stationary_cost``. Attributes are plain numbers and
-            texts, so that the data set can be written to a file.
+            ``quasipotential`` (without epsilon; nan where it is not known) and ``gradient``. A field of one source has
+            ``error_at_node``, too; a global one has ``owner``, the minimum whose field gives the value, and
+            ``stationary_cost``. Attributes are plain numbers and texts, so that the data set can be written to a file.
 
         Raises
         ------
@@ -48,8 +48,10 @@ class FieldTables(Drawn, figure="plot_field"):
 
     def _own_variables(self, names: list[str]) -> dict[str, Any]:
         """Further variables of the data set."""
-        del names
-        return {}
+        errors = getattr(self, "errors", None)
+        if errors is None:
+            return {}
+        return {"error_at_node": (names, errors, {"long_name": "estimate of |V - exact|; inf where V is doubtful"})}
 
     def _facts(self) -> dict[str, Any]:
         """The attributes of the data set: those numbers of the field that are no arrays."""

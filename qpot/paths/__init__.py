@@ -67,6 +67,7 @@
 - `overlooked_passes`: Passes inside a domain that reaches beyond the basin: whether the noise leaves the basin before it
   leaves the domain.
 - `ranking`: Which of several candidates for a cheapest path is the answer, where some of them were cut off short.
+- `ray_starts`: Initial curves in systems that wind: rays of Hamilton's equations that pass close to the end of a path.
 - `sample_controls`: Legs under the minibatch noise of a finite sum in many dimensions: the cheapest controls in the space of
   its samples.
 - `solution`: PathSolution: a minimum action path with its cost, its error and what lies on its way.

@@ -18,6 +18,7 @@ from qpot.paths.ends import REACH
 from qpot.paths.finish import answer
 from qpot.paths.joined import joined
 from qpot.paths.methods import LegMethod, PathProblem
+from qpot.paths.ray_starts import ray_starts
 from qpot.paths.solution import PathSolution
 from qpot.paths.starts import reversed_relaxations
 from qpot.paths.surroundings import surroundings
@@ -26,6 +27,8 @@ from qpot.problem.system import System
 from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import left, spending, spent
 
+# So many initial curves are rays, where paths wind.
+_RAYS = 2
 # A first guess must not take more than this share of the time that is left.
 _SHARE = 0.1
 
@@ -203,18 +206,6 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
     """
     system, source, target, report = problem.system, problem.start, problem.end, problem.report
 
-    def direct(below: float) -> PathSolution | None:
-        return uphill_leg(
-            system,
-            source,
-            target,
-            method=method,
-            curves=curves,
-            end_is_fixed=False,
-            report=report,
-            below=below,
-        )
-
     best: PathSolution | None = None
     if basin_of(system, target[None], source[None])[0] != 0:
         if runs_away(system, target, float(np.linalg.norm(target - source))):
@@ -255,6 +246,16 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
                 if up.status.ok and on.status is Status.NOT_CONVERGED and on.error <= method.tolerance * up.action:
                     on = replace(on, status=Status.CONVERGED)
                 best = joined([up, on])
-    straight = direct(np.inf if best is None else best.action)
+    straight = uphill_leg(
+        system,
+        source,
+        target,
+        method=method,
+        # A cheaper leg may leave a route before it comes to rest, next to a saddle or an attractor.
+        curves=[*curves, *([] if best is None else [best.points]), *ray_starts(system, source, target, _RAYS)],
+        end_is_fixed=False,
+        report=report,
+        below=np.inf if best is None else best.action,
+    )
     candidates = [s for s in (best, straight) if s is not None]
     return answer(candidates)

@@ -34,6 +34,8 @@ from qpot.solvers.problem.lagrangian import Lagrangian, SingularCovarianceError
 
 # Elements of a coarse path.
 _ELEMENTS = 24
+# A curve that winds has one for every such angle, in radians, and so many at most.
+_TURN, _MOST_ELEMENTS = 1.5, 240
 # Coarse paths are compared after so many iterations: one that runs into a known minimiser need not be finished.
 _FIRST_LOOK = 10
 # Most iterations for a coarse path. It may creep along the time-shift mode for hundreds of steps; the refinement, which
@@ -201,7 +203,8 @@ def _over_the_saddle(
         np.abs(np.linalg.eigvals(J).imag).max() > 0 for J in system.unchecked.jacobian(np.stack([start, end]))
     )
     report(0, len(guesses) + 1, "initial paths")
-    timed, failures = _timed(lagrangian, guesses, slow_start, slow_end, ELEMENTS_FOCUS if winding else _ELEMENTS)
+    least = ELEMENTS_FOCUS if winding else _ELEMENTS
+    timed, failures = _timed(lagrangian, guesses, slow_start, slow_end, [_elements(curve, least) for curve in guesses])
     coarse, iterations = _coarse(lagrangian, timed, failures, report)
     bounded = lagrangian.bounded() if system.dimension == 1 else None
     if bounded is not None and hugs_the_hull(bounded, coarse):
@@ -215,7 +218,8 @@ def _over_the_saddle(
             raise singular_covariance(failure) from failure
         raise failure
     seen = [m for m in coarse if m.status == action_minimization.CONVERGED or path_refinement.resolved(lagrangian, m)]
-    candidates = [m for m in distinct(seen or coarse) if m.action < below]
+    # Coarse actions are good to a few digits, so that one that is hardly higher may end below.
+    candidates = [m for m in distinct(seen or coarse) if m.action < below + _SAME_ACTION * abs(m.action)]
     if not candidates:
         return None
     finish = Finish(system, lagrangian, slow_start, slow_end, method)
@@ -240,12 +244,12 @@ def _unfinished(
 
 
 def _timed(
-    lagrangian: Lagrangian, curves: Sequence[Array], slow_start: float, slow_end: float, n_elements: int
+    lagrangian: Lagrangian, curves: Sequence[Array], slow_start: float, slow_end: float, elements: Sequence[int]
 ) -> tuple[list[ElementPath], list[ValueError]]:
     """The curves as paths in time on coarse meshes, and the errors of those along which a user function fails."""
     timed: list[ElementPath] = []
     failures: list[ValueError] = []
-    for curve in curves:
+    for curve, n_elements in zip(curves, elements, strict=True):
         try:
             timed.append(
                 timed_path(
@@ -260,6 +264,15 @@ def _timed(
         except (NonFiniteError, SingularCovarianceError) as error:
             failures.append(error)
     return timed, failures
+
+
+def _elements(curve: Array, least: int) -> int:
+    """How many elements follow a polyline that may wind round a focus many times."""
+    pieces = np.diff(curve, axis=0)
+    lengths = np.linalg.norm(pieces, axis=1)
+    pieces = pieces[lengths > 0.0] / lengths[lengths > 0.0, None]
+    turning = float(np.arccos(np.clip((pieces[1:] * pieces[:-1]).sum(axis=1), -1.0, 1.0)).sum())
+    return int(np.clip(turning / _TURN, least, _MOST_ELEMENTS))
 
 
 def _coarse(
