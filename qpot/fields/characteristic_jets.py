@@ -124,8 +124,8 @@ class CharacteristicJets(FieldMethod):
         if self.estimate_error and not result.interrupted:
             coarse, half = _halved(run, source, radius)
         error, errors = field_errors(result, run.grid, coarse, half, doubt)
-        # In 3-D, rays along a ridge may have lost the curvature across it, which only the estimate shows. NaN means that there
-        # is no estimate, and is no reason to distrust the field.
+        # In 3-D, rays along a ridge may have lost the curvature across it, which only the estimate shows. NaN means that
+        # there is no estimate, and is no reason to distrust the field.
         if run.grid.dimension == 3:
             result.trusted = result.trusted and not error > _USELESS * result.level
         return as_field(run, result, patch, error, self, errors)
