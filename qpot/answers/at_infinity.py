@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from qpot._core.arrays import Array, format_point
+from qpot.answers.competitors import competing
 from qpot.answers.margins_of_losses import flow_of_losses
 from qpot.companions.homogeneous_margin import HomogeneousMarginFlow
 from qpot.companions.margin import MarginFlow, margin_flow
@@ -21,6 +22,8 @@ _SMALL = 1e-6
 _ROUNDS, _OUT = 12, 1.5
 # Two signed samples, or two degrees, are one where they differ by less than this part.
 _SAME = 1e-3
+# Degrees of samples this close to one may be those of linear scores.
+_FIRST = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,9 @@ class AtInfinity:
         The losses there.
     degree : float
         The degree of homogeneity of the margins, as the point shows it; NaN where they are not homogeneous.
-    signed_samples : array (N, d) or None
-        The vectors z_i with losses like exp(-<z_i, x>), for a model that is linear in its parameters; None for others.
+    signed_samples : array (m, d) or None
+        The vectors z with losses like exp(-<z, x>), for a model that is linear in its parameters: one of each sample, or with
+        more than two classes those of all competitors that bound the margin. None for other models.
     flow : MarginFlow or HomogeneousMarginFlow or None
         The flow on these samples; for a homogeneous model that of its margins, from the library's own start.
     why : str
@@ -93,15 +97,16 @@ def at_infinity(total: FiniteSum, *, rng: np.random.Generator) -> AtInfinity | N
             return None
         outside = total.losses_at(_OUT * x[None])[0]
         if (losses <= _SMALL).all() and (outside < losses).all() and (losses > 0.0).all():
-            return _seen_from(total, begun, x, losses)
+            return _seen_from(total, begun, x, losses, rng)
         x = _OUT * x
     return None
 
 
-def _seen_from(total: FiniteSum, begun: Array, x: Array, losses: Array) -> AtInfinity:
+def _seen_from(total: FiniteSum, begun: Array, x: Array, losses: Array, rng: np.random.Generator) -> AtInfinity:
     def margins_and_normals(y: Array) -> tuple[Array, Array]:
         some = total.losses_at(y[None])[0]
-        return -np.log(some), -total.gradients_at(y[None])[0] / some[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):  # A loss may be zero far out.
+            return -np.log(some), -total.gradients_at(y[None])[0] / some[:, None]
 
     z, normals = margins_and_normals(x)
     _, farther = margins_and_normals(1.1 * x)
@@ -111,11 +116,15 @@ def _seen_from(total: FiniteSum, begun: Array, x: Array, losses: Array) -> AtInf
     # A constant factor of the loss, such as a mean's, shifts z by a constant that does not matter far out.
     degree = float(degrees.mean()) if spread <= 0.05 * abs(degrees.mean()) else np.nan
     linear = bool((np.linalg.norm(normals - farther, axis=1) <= _SAME * size).all())
-    flow = None
-    if linear:
-        flow = margin_flow(normals, np.ones(len(normals)), loss=Exponential(), duplicates="merge")
-    if linear or np.isnan(degree):
-        return AtInfinity(x, losses, degree, normals if linear else None, flow)
+    vectors: Array | None = None
+    if linear or np.abs(degrees - 1.0).max() <= _FIRST:
+        # With several classes each sample has several margins, of which one point shows the smallest.
+        vectors = competing(margins_and_normals, x, rng)
+    if vectors is not None:
+        flow = margin_flow(vectors, np.ones(len(vectors)), loss=Exponential(), duplicates="merge")
+        return AtInfinity(x, losses, degree, vectors, flow)
+    if np.isnan(degree):
+        return AtInfinity(x, losses, degree, None, None)
     return AtInfinity(x, losses, degree, None, *flow_of_losses(total, begun, x, degree))
 
 
@@ -146,7 +155,8 @@ def in_words(found: AtInfinity) -> tuple[str, str, str, list[str]]:
     evidence.append(
         "the samples' gradients, divided by their losses, do not change along the ray: the model is linear in "
         "its parameters, "
-        f"and the data is separable with margin {svm.geometric_margin:.6g}, {svm.support.size} samples on it"
+        f"and the data is separable with margin {svm.geometric_margin:.6g}, {svm.support.size} of {svm.duals.size} vectors "
+        "of samples (and, with several classes, their competitors) on it"
     )
     evidence.append(f"KKT conditions of the hard-margin machine hold to {svm.conditions().worst:.1e}")
     return (
