@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 # would allow 15; the estimate is to err on the safe side.
 _RICHARDSON = 5.0
 # Rays that spread are of second order in places, so that at single nodes it is divided by less.
-_AT_NODES = 3.0
+_AT_NODES = 2.0
 # A single bad ray on the coarse grid says nothing about the fine field, and then the fine field is smooth: this quantile of
 # the differences counts ...
 _TYPICAL = 0.99
 # ... together with the misfits of the field, so many times.
 _ROUGH = 3.0
 # Where the two grids happen to agree the error is still taken to be this part of what is typical.
-_LEAST = 0.3
+_LEAST = 0.6
 
 
 def field_errors(
@@ -52,7 +52,7 @@ def field_errors(
 
     Notes
     -----
-    A node that a polynomial gives errs by a third of the largest difference between the two fields at the coarse nodes
+    A node that a polynomial gives errs by half of the largest difference between the two fields at the coarse nodes
     around it, and by its misfit to its neighbours. One that was filled to first order errs by the whole difference.
     """
     errors = np.where(doubt, np.inf, np.nan)

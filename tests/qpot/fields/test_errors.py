@@ -64,7 +64,7 @@ def test_without_an_estimate_errors_are_not_known() -> None:
     system = turned(0)[0]
     grid = qpot.Grid([-1.0, -1.0], [1.0, 1.0], 49)
     for method in (qpot.CharacteristicJets(estimate_error=False), qpot.OrderedLineIntegral()):
-        field = qpot.quasipotential(system, [0.0, 0.0], grid, method=method)
+        field = qpot.quasipotential(system, [0.0, 0.0], grid, method=method, throw=False)
         assert not np.isfinite(field.errors).any()
 
 
