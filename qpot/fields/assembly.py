@@ -61,7 +61,7 @@ class NodeResult:
 
 
 def as_field(
-    run: FieldRun, result: NodeResult, source: Source, error: float, method: object, errors: Array | None = None
+    run: FieldRun, result: NodeResult, source: Source, error: float, method: object, errors: Array | float = math.nan
 ) -> FieldSolution:
     """Make a `FieldSolution` of what is known at the nodes; ``method`` holds the options used."""
     grid = run.grid
@@ -81,7 +81,7 @@ def as_field(
         source=source.points if source.is_cycle else source.points[0],
         status=status,
         error=error,
-        errors=np.where(beyond, np.nan, math.nan if errors is None else errors).reshape(grid.shape),
+        errors=np.where(beyond, np.nan, errors).reshape(grid.shape),
         level=result.level,
         method=method,
         exact_order=result.near.reshape(grid.shape),

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from qpot._core.arrays import Array
 from qpot._core.status import SolveError
+from qpot.fields.errors import largest_around
 from qpot.fields.grid import Grid
 from qpot.fields.solution import FieldSolution
 from qpot.problem.charts import Chart, chart_of
@@ -99,7 +99,7 @@ def _read(field: FieldSolution, chart: Chart, grid: Grid, system: System) -> Fie
     index = tuple(np.clip(nearest[:, i], 0, n - 1) for i, n in enumerate(field.grid.shape))
     exact = field.exact_order[index] & ~beyond.any(axis=1) & ~unknown
     # Between nodes the error is that of the worst node around.
-    errors = maximum_filter(field.errors, size=3, mode="nearest")[index] + bent
+    errors = largest_around(field.errors, field.grid)[index] + bent
     shape = grid.shape
     source = chart.points(field.source)
     passages = tuple(replace(p, point=chart.points(p.point)) for p in field.passages)

@@ -11,7 +11,7 @@ from scipy.ndimage import maximum_filter
 
 from qpot._core.arrays import Array
 from qpot.fields.grid import Grid
-from qpot.fields.misfits import misfits, roughness
+from qpot.fields.misfits import node_misfits
 
 if TYPE_CHECKING:
     from qpot.fields.assembly import NodeResult
@@ -70,15 +70,17 @@ def field_errors(
     halved = float(difference[both].max()) / _RICHARDSON
     # A quantile of the differences and the roughness of the fine field bound the estimate from above.
     typical = float(np.quantile(difference[both], _TYPICAL)) / _RICHARDSON
-    error = min(halved, _ROUGH * (typical + roughness(fine.value, fine.gradient, fine.near, grid, level)))
+    rough = float(node_misfits(fine.value, fine.gradient, fine.near, grid, level).max())
+    error = min(halved, _ROUGH * (typical + rough))
     # Filled nodes are of first order. Their error shows in the difference, or in a misfit with the nodes around them.
     settled = fine.value <= fine.level
+    misfits = node_misfits(fine.value, fine.gradient, settled, grid, fine.level)
     if (settled & ~fine.near).any():
-        misfit = roughness(fine.value, fine.gradient, settled, grid, fine.level, only=~fine.near)
+        misfit = float(misfits[~fine.near].max())
         error = max(error, float(difference[known & ~fine_near].max(initial=0.0)), _ROUGH * misfit)
     local = np.where(known, np.where(both, difference / _AT_NODES, difference), -1.0)
     spread = _spread(local, half, grid)
-    own = np.maximum(spread, _LEAST * typical) + _ROUGH * _misfit(fine, settled, grid)
+    own = np.maximum(spread, _LEAST * typical) + _ROUGH * misfits
     # Far from all nodes that both grids know only the largest error is known.
     own = np.where(spread < 0.0, error, np.minimum(own, error))
     return error, np.where(doubt, np.inf, own)
@@ -86,19 +88,15 @@ def field_errors(
 
 def _spread(coarse: Array, half: Grid, grid: Grid) -> Array:
     """The largest value at the coarse nodes within one coarse cell of each node."""
-    modes = ["wrap" if wraps else "nearest" for wraps in grid.periodic]
-    wide = maximum_filter(coarse.reshape(half.shape), size=3, mode=modes)
     index = np.ix_(*[
         np.arange(n) // 2 % m if wraps else np.minimum(np.arange(n) // 2, m - 1)
         for n, m, wraps in zip(grid.shape, half.shape, grid.periodic, strict=True)
     ])  # fmt: skip
-    return np.asarray(wide[index].ravel(), dtype=np.float64)
+    return np.asarray(largest_around(coarse.reshape(half.shape), half)[index].ravel(), dtype=np.float64)
 
 
-def _misfit(fine: NodeResult, settled: NDArray[np.bool_], grid: Grid) -> Array:
-    """The largest misfit to its neighbours of each node, zero where it has not both of them."""
-    found = np.zeros(grid.shape)
-    for axis, gap in enumerate(misfits(fine.value, fine.gradient, settled, grid, fine.level)):
-        inner = np.moveaxis(found, axis, 0)[1:-1]
-        np.maximum(inner, np.nan_to_num(gap), out=inner)
-    return found.ravel()
+def largest_around(values: Array, grid: Grid) -> Array:
+    """The largest value at each node and those beside it, across corners too; nan counts only where all are."""
+    modes = ["wrap" if wraps else "nearest" for wraps in grid.periodic]
+    found = maximum_filter(np.where(np.isnan(values), -np.inf, values), size=3, mode=modes)
+    return np.where(np.isneginf(found), np.nan, found)

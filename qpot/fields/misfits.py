@@ -38,18 +38,10 @@ def misfits(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, 
         yield np.abs(v[1:-1] - 0.5 * (v[:-2] + v[2:]) - 0.25 * h * (g[:-2] - g[2:]))
 
 
-def roughness(
-    value: Array,
-    gradient: Array,
-    near: NDArray[np.bool_],
-    grid: Grid,
-    level: float,
-    only: NDArray[np.bool_] | None = None,
-) -> float:
-    """The largest of the `misfits`, at the nodes ``only`` if these are given; 0 if there is none."""
-    largest = 0.0
+def node_misfits(value: Array, gradient: Array, near: NDArray[np.bool_], grid: Grid, level: float) -> Array:
+    """The largest of the `misfits` of every node ``(n,)``; 0 where there is none."""
+    largest = np.zeros(grid.shape)
     for axis, gap in enumerate(misfits(value, gradient, near, grid, level)):
-        if only is not None:
-            gap = np.where(np.moveaxis(only.reshape(grid.shape), axis, 0)[1:-1], gap, 0.0)
-        largest = max(largest, float(np.nanmax(gap, initial=0.0)))
-    return largest
+        inner = np.moveaxis(largest, axis, 0)[1:-1]
+        np.maximum(inner, np.nan_to_num(gap), out=inner)
+    return largest.ravel()

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from qpot._core.arrays import Array, as_point, format_point
 from qpot._core.saved import Saved
 from qpot._core.status import SolveError, Status
-from qpot.fields.tables import FieldTables
+from qpot.fields.tables import SourceTables
 from qpot.fields.values import FieldValues
 from qpot.fields.walk import walk_back
 from qpot.paths.solution import PathSolution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FieldSolution(FieldValues, FieldTables, Saved):
+class FieldSolution(FieldValues, SourceTables, Saved):
     """The quasi-potential V(source, x) on a grid.
 
     Attributes

@@ -48,10 +48,8 @@ class FieldTables(Drawn, figure="plot_field"):
 
     def _own_variables(self, names: list[str]) -> dict[str, Any]:
         """Further variables of the data set."""
-        errors = getattr(self, "errors", None)
-        if errors is None:
-            return {}
-        return {"error_at_node": (names, errors, {"long_name": "estimate of |V - exact|; inf where V is doubtful"})}
+        del names
+        return {}
 
     def _facts(self) -> dict[str, Any]:
         """The attributes of the data set: those numbers of the field that are no arrays."""
@@ -64,6 +62,16 @@ class FieldTables(Drawn, figure="plot_field"):
         if hasattr(self, "source"):
             facts["source"] = [float(x) for x in self.source.ravel()]
         return facts
+
+
+class SourceTables(FieldTables):
+    """The same for the field of one source, whose nodes have errors."""
+
+    errors: Array
+
+    def _own_variables(self, names: list[str]) -> dict[str, Any]:
+        about = {"long_name": "estimate of |V - exact|; inf where V is doubtful"}
+        return {"error_at_node": (names, self.errors, about)}
 
 
 class GlobalTables(FieldTables):
