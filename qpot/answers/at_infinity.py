@@ -119,7 +119,7 @@ def _seen_from(total: FiniteSum, begun: Array, x: Array, losses: Array, rng: np.
     vectors: Array | None = None
     if linear or np.abs(degrees - 1.0).max() <= _FIRST:
         # With several classes each sample has several margins, of which one point shows the smallest.
-        vectors = competing(margins_and_normals, x, rng)
+        vectors = competing(margins_and_normals, x, rng, normals if linear else None)
     if vectors is not None:
         flow = margin_flow(vectors, np.ones(len(vectors)), loss=Exponential(), duplicates="merge")
         return AtInfinity(x, losses, degree, vectors, flow)

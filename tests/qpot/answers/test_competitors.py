@@ -72,3 +72,21 @@ def test_two_classes_have_one_vector_for_every_sample() -> None:
     assert found is not None
     assert found.signed_samples is not None
     assert np.linalg.norm(found.direction - machine(X, y, 2).direction) < 1e-6
+
+
+def test_two_classes_are_told_by_losses_that_lose_their_digits() -> None:
+    """log(1 + exp(-m)) is zero from m = 37 on, as PyTorch's cross entropy is."""
+    rng = np.random.default_rng(3)
+    Z = np.array([2.0, 1.0, -1.5]) + 0.4 * rng.normal(size=(12, 3))
+
+    def losses(x: np.ndarray) -> np.ndarray:
+        return np.asarray(np.log(1.0 + np.exp(-x @ Z.T)))
+
+    def gradients(x: np.ndarray) -> np.ndarray:
+        return np.asarray((1.0 / (1.0 + np.exp(-x @ Z.T)) - 1.0)[:, :, None] * Z)
+
+    total = qpot.FiniteSum(sample_losses=losses, sample_gradients=gradients, n_samples=12, dimension=3)
+    found = at_infinity(total, rng=np.random.default_rng(0))
+    assert found is not None
+    assert isinstance(found.flow, qpot.MarginFlow)
+    assert np.linalg.norm(found.direction - qpot.separate(Z, np.ones(12)).direction) < 1e-4
