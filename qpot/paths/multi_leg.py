@@ -27,8 +27,6 @@ from qpot.problem.system import System
 from qpot.solvers.common.quiet_ivp import quiet_ivp
 from qpot.solvers.common.spending import left, spending, spent
 
-# So many initial curves are rays, where paths wind.
-_RAYS = 2
 # A first guess must not take more than this share of the time that is left.
 _SHARE = 0.1
 
@@ -252,7 +250,7 @@ def to_point(problem: PathProblem, method: LegMethod, curves: list[Array]) -> Pa
         target,
         method=method,
         # A cheaper leg may leave a route before it comes to rest, next to a saddle or an attractor.
-        curves=[*curves, *([] if best is None else [best.points]), *ray_starts(system, source, target, _RAYS)],
+        curves=[*curves, *([] if best is None else [best.points]), *ray_starts(system, source, target)],
         end_is_fixed=False,
         report=report,
         below=np.inf if best is None else best.action,

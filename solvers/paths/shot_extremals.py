@@ -52,7 +52,14 @@ class _Shots(NamedTuple):
 
 
 def shot_extremals(
-    hamiltonian: DiffusionHamiltonian, start: Array, end: Array, jacobian: Array, covariance: Array, *, slow_end: float
+    hamiltonian: DiffusionHamiltonian,
+    start: Array,
+    end: Array,
+    jacobian: Array,
+    covariance: Array,
+    *,
+    slow_end: float,
+    closer: int = _CLOSER,
 ) -> list[PhasePath]:
     """Extremals from the attractor ``start`` (d,) that come close to ``end``, led on to it.
 
@@ -65,6 +72,8 @@ def shot_extremals(
         Those of drift and noise at the start.
     slow_end : float
         The slowest rate at the end; 0 where it is no fixed point.
+    closer : int
+        How many times others are followed around each of them.
     """
     try:
         S = stationary_covariance(jacobian, covariance)
@@ -91,7 +100,7 @@ def shot_extremals(
     for k in dict.fromkeys(picked):
         best, width = shots.directions[k], np.pi
         distance, steps = shots.distances[k], int(shots.steps[k])
-        for _ in range(_CLOSER):
+        for _ in range(closer):
             if spent():
                 break
             width *= 2.0 / _SHOTS if start.size == 2 else 0.2

@@ -26,7 +26,7 @@ LEFT = np.array([-1.04668053, 0.0])
 
 def test_rays_pass_close_to_the_end_and_cost_what_leads_there() -> None:
     end = np.array([-0.5, 0.6])
-    curves = ray_starts(turned_well(10.0), LEFT, end, 3)
+    curves = ray_starts(turned_well(10.0), LEFT, end)
     assert 1 <= len(curves) <= 3
     for curve in curves:
         assert np.array_equal(curve[0], LEFT)
@@ -38,7 +38,7 @@ def test_rays_pass_close_to_the_end_and_cost_what_leads_there() -> None:
 
 def test_there_are_none_where_nothing_winds() -> None:
     assert not winds(turned_well(0.0), LEFT)
-    assert ray_starts(turned_well(0.0), LEFT, np.array([-0.5, 0.6]), 3) == []
+    assert ray_starts(turned_well(0.0), LEFT, np.array([-0.5, 0.6])) == []
 
 
 def test_there_are_none_for_noise_that_is_singular_at_the_start() -> None:
@@ -48,7 +48,7 @@ def test_there_are_none_for_noise_that_is_singular_at_the_start() -> None:
         dimension=2,
     )
     assert winds(system, np.zeros(2))
-    assert ray_starts(system, np.zeros(2), np.array([1.0, 0.0]), 3) == []
+    assert ray_starts(system, np.zeros(2), np.array([1.0, 0.0])) == []
 
 
 @pytest.mark.slow
